@@ -1,1 +1,27 @@
-//! Placeholder until its first commit.
+//! The wire protocol `signal.v1`: what may be said, in types. No I/O, no clock, no async.
+//!
+//! `docs/PROTOCOL.md` is the same thing in prose. Every example there is a file in `wire/`, which the tests
+//! of this crate and of the JavaScript client both read, so that neither side can drift alone.
+//!
+//! - [`ids`]: names that parse or do not exist
+//! - [`client`]: what a client says
+//! - [`server`]: what a node says
+//! - [`codes`]: why something was refused, and what to do next
+//! - [`ice`]: the ICE servers a browser is handed
+//! - [`limits`]: how large anything may be
+
+pub mod client;
+pub mod codes;
+pub mod ice;
+pub mod ids;
+pub mod limits;
+pub mod server;
+
+pub use client::{ClientMessage, FrameFault, parse};
+pub use codes::{CloseCode, ErrorCode};
+pub use ice::{Enforcement, IceServer, IceServers};
+pub use ids::{IdError, Mid, NodeId, PeerId, PeerKey, RoomId, Seq, Subject};
+pub use server::{IceReason, LeaveReason, LeftReason, PeerView, Recovery, ServerMessage};
+
+/// The WebSocket subprotocol of this version (RFC 6455 §1.9); the only one a node ever echoes.
+pub const SUBPROTOCOL: &str = "signal.v1";

@@ -1,0 +1,297 @@
+//! What a client says: one header that is read, and a payload that is carried unopened.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::codes::ErrorCode;
+use crate::ids::{Mid, PeerId, PeerKey, RoomId, Seq};
+
+/// Correlates a request with its reply; chosen by the client.
+pub type RequestId = u64;
+
+/// One message of a client, borrowed from the frame it came in.
+#[derive(Debug)]
+pub enum ClientMessage<'a> {
+    /// Introduces the connection.
+    Hello(Hello<'a>),
+    /// Enters a room, or comes back to it.
+    Join(Join<'a>),
+    /// Says something to one member or to all others, kept in the log.
+    Signal(Signal<'a>),
+    /// Says something once, never kept and without a place in the order.
+    Volatile(Volatile<'a>),
+    /// Replaces the member's `meta`.
+    Update(Update<'a>),
+    /// Leaves a room for good.
+    Leave(Leave),
+    /// Asks for fresh ICE servers.
+    Ice(Request),
+    /// Renews the token.
+    Auth(Auth<'a>),
+    /// Removes another member.
+    Kick(Kick),
+    /// Asks for a `pong`.
+    Ping,
+}
+
+/// `hello`
+#[derive(Debug, Deserialize)]
+pub struct Hello<'a> {
+    /// The token; without it the client asks to be anonymous.
+    #[serde(borrow)]
+    pub token: Option<Token<'a>>,
+}
+
+/// A token on its way to being verified; never printed.
+#[derive(Deserialize)]
+pub struct Token<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// `join`
+#[derive(Debug, Deserialize)]
+pub struct Join<'a> {
+    /// Correlates the reply.
+    pub id: Option<RequestId>,
+    /// The room to enter.
+    pub room: RoomId,
+    /// The member's secret.
+    pub key: PeerKey,
+    /// Counts the client's joins with this key, from 1.
+    #[serde(rename = "try")]
+    pub attempt: u64,
+    /// The client's position in the log, if it was in the room before.
+    pub seq: Option<Seq>,
+    /// What the member tells about itself; an object.
+    #[serde(borrow)]
+    pub meta: Option<&'a RawValue>,
+}
+
+/// `signal` with a `mid`
+#[derive(Debug, Deserialize)]
+pub struct Signal<'a> {
+    /// The member's count.
+    pub mid: Mid,
+    /// The room it is said in.
+    pub room: RoomId,
+    /// The one it is for; everyone else in the room if absent.
+    pub to: Option<PeerId>,
+    /// Relayed byte for byte.
+    #[serde(borrow)]
+    pub data: &'a RawValue,
+}
+
+/// `signal` with `"volatile":true`
+#[derive(Debug, Deserialize)]
+pub struct Volatile<'a> {
+    /// The room it is said in.
+    pub room: RoomId,
+    /// The one it is for; everyone else in the room if absent.
+    pub to: Option<PeerId>,
+    /// Relayed byte for byte.
+    #[serde(borrow)]
+    pub data: &'a RawValue,
+}
+
+/// `update`
+#[derive(Debug, Deserialize)]
+pub struct Update<'a> {
+    /// The member's count.
+    pub mid: Mid,
+    /// The room it holds in.
+    pub room: RoomId,
+    /// Replaces the former `meta` as a whole; an object.
+    #[serde(borrow)]
+    pub meta: &'a RawValue,
+}
+
+/// `leave`
+#[derive(Debug, Deserialize)]
+pub struct Leave {
+    /// Correlates the reply.
+    pub id: Option<RequestId>,
+    /// The room to leave.
+    pub room: RoomId,
+}
+
+/// `ice`
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    /// Correlates the reply.
+    pub id: Option<RequestId>,
+}
+
+/// `auth`
+#[derive(Debug, Deserialize)]
+pub struct Auth<'a> {
+    /// Correlates the reply.
+    pub id: Option<RequestId>,
+    /// The new token.
+    #[serde(borrow)]
+    pub token: Token<'a>,
+}
+
+/// `kick`
+#[derive(Debug, Deserialize)]
+pub struct Kick {
+    /// Correlates the reply.
+    pub id: Option<RequestId>,
+    /// The room to remove from.
+    pub room: RoomId,
+    /// The member to remove.
+    pub peer: PeerId,
+    /// Seconds for which the member's subject may not come back.
+    #[serde(default)]
+    pub ban: u64,
+}
+
+/// Why a frame was not understood, with what could be read of it, so that the reply finds its request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FrameFault {
+    /// [`ErrorCode::BadRequest`] or [`ErrorCode::Unsupported`].
+    pub code: ErrorCode,
+    /// The request it answers.
+    pub id: Option<RequestId>,
+    /// The kept message it answers; only beside `room`.
+    pub mid: Option<Mid>,
+    /// The room of that message.
+    pub room: Option<RoomId>,
+    /// What is wrong, for a developer to read.
+    pub message: String,
+}
+
+/// The fields that tell which message it is.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    volatile: bool,
+}
+
+/// Reads one text frame. Keys may come in any order; unknown ones are ignored.
+///
+/// # Errors
+/// [`FrameFault`] says what is wrong; it is a reason to answer, never to close.
+pub fn parse(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
+    let kind: Kind<'_> = serde_json::from_str(text).map_err(|error| fault(text, &error))?;
+    let message = match (kind.kind.as_ref(), kind.volatile) {
+        ("signal", false) => serde_json::from_str(text).map(ClientMessage::Signal),
+        ("signal", true) => serde_json::from_str(text).map(ClientMessage::Volatile),
+        ("update", _) => serde_json::from_str(text).map(ClientMessage::Update),
+        ("ping", _) => Ok(ClientMessage::Ping),
+        ("join", _) => serde_json::from_str(text).map(ClientMessage::Join),
+        ("leave", _) => serde_json::from_str(text).map(ClientMessage::Leave),
+        ("hello", _) => serde_json::from_str(text).map(ClientMessage::Hello),
+        ("ice", _) => serde_json::from_str(text).map(ClientMessage::Ice),
+        ("auth", _) => serde_json::from_str(text).map(ClientMessage::Auth),
+        ("kick", _) => serde_json::from_str(text).map(ClientMessage::Kick),
+        (other, _) => return Err(unsupported(text, other)),
+    };
+    message.map_err(|error| fault(text, &error))
+}
+
+/// What is read of a frame that is otherwise wrong; each field stands or falls alone.
+#[derive(Default, Deserialize)]
+struct Salvage<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    mid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    room: Option<&'a RawValue>,
+}
+
+fn read<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
+    value.and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
+fn refuse(text: &str, code: ErrorCode, message: String) -> FrameFault {
+    let found: Salvage<'_> = serde_json::from_str(text).unwrap_or_default();
+    let room = read(found.room);
+    let mid = if room.is_some() { read(found.mid) } else { None };
+    FrameFault { code, id: read(found.id), mid, room, message }
+}
+
+fn fault(text: &str, error: &serde_json::Error) -> FrameFault {
+    refuse(text, ErrorCode::BadRequest, error.to_string())
+}
+
+fn unsupported(text: &str, kind: &str) -> FrameFault {
+    let shown: String = kind.chars().take(32).collect();
+    refuse(text, ErrorCode::Unsupported, format!("there is no message of type {shown:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_payload_is_carried_byte_for_byte_whatever_the_order_of_the_keys() {
+        let text = r#"{"data":{"b": 1.0e2,"a":"\u00e9"},"room":"demo","mid":4,"type":"signal"}"#;
+        let Ok(ClientMessage::Signal(signal)) = parse(text) else { panic!("not a signal") };
+        assert_eq!(signal.data.get(), r#"{"b": 1.0e2,"a":"\u00e9"}"#);
+        assert_eq!(signal.mid, Mid(4));
+        assert!(signal.to.is_none());
+    }
+
+    #[test]
+    fn a_fault_names_the_message_it_answers() {
+        let fault =
+            parse(r#"{"type":"signal","mid":9,"room":"demo","to":17,"data":1}"#).unwrap_err();
+        assert_eq!(fault.code, ErrorCode::BadRequest);
+        assert_eq!((fault.mid, fault.room.unwrap().as_str()), (Some(Mid(9)), "demo"));
+        assert!(fault.message.contains("expected a string"), "{}", fault.message);
+    }
+
+    #[test]
+    fn a_bad_room_name_is_a_bad_request_that_names_the_character() {
+        let fault = parse(r#"{"type":"leave","id":5,"room":"de/mo"}"#).unwrap_err();
+        assert_eq!((fault.code, fault.id), (ErrorCode::BadRequest, Some(5)));
+        assert!(fault.message.contains("'/' at byte 2"), "{}", fault.message);
+    }
+
+    #[test]
+    fn an_unknown_type_is_unsupported_and_keeps_its_id() {
+        let fault = parse(r#"{"type":"dance","id":3}"#).unwrap_err();
+        assert_eq!((fault.code, fault.id), (ErrorCode::Unsupported, Some(3)));
+    }
+
+    #[test]
+    fn a_spoofed_from_is_ignored() {
+        assert!(matches!(
+            parse(r#"{"type":"signal","from":"p_x","mid":1,"room":"demo","data":1}"#),
+            Ok(ClientMessage::Signal(_))
+        ));
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_not_a_crash() {
+        let text = format!("{{\"type\":\"signal\",\"data\":{}", "[".repeat(50_000));
+        assert_eq!(parse(&text).unwrap_err().code, ErrorCode::BadRequest);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,200}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_json_object_makes_the_parser_panic(
+            kind in prop::sample::select(vec!["join", "signal", "update", "leave", "kick", "auth"]),
+            room in ".{0,70}", mid in any::<i64>(), key in ".{0,30}",
+        ) {
+            let frame = serde_json::json!({"type": kind, "room": room, "mid": mid, "key": key, "data": mid});
+            let _ = parse(&frame.to_string());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! How large anything may be. Clients are told the ones they have to obey in `welcome.limits`.
+
+/// Bytes of one client frame: an SDP with simulcast and many codecs stays below 20 KiB.
+pub const MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Bytes of one member's `meta`. Every roster carries all of them, so it is kept small.
+pub const META_BYTES: usize = 4 * 1024;
+
+/// Characters of a room name.
+pub const ROOM_CHARS: usize = 64;
+
+/// Characters of a token's subject.
+pub const SUBJECT_CHARS: usize = 128;
+
+/// Characters of a peer key: 128 random bits in base64url.
+pub const KEY_CHARS: usize = 22;
+
+/// Messages a member may have sent without having seen their `ack`.
+pub const UNACKED: u64 = 256;
+
+/// An `ack` is owed after this many settled messages, even if less than [`ACK_WITHIN_MS`] has passed.
+pub const ACK_EVERY: u64 = 32;
+
+/// Milliseconds within which a settled message is acknowledged.
+pub const ACK_WITHIN_MS: u64 = 1_000;
+
+/// The longest ban in seconds that `kick` may ask for: a day.
+pub const BAN_SECONDS: u64 = 86_400;
+
+// A client that fills its window is always acknowledged before it has to wait for the timer.
+const _: () = assert!(ACK_EVERY * 2 <= UNACKED);

@@ -1,0 +1,221 @@
+//! What a node says. Each value becomes one text frame with [`ServerMessage::to_json`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::client::RequestId;
+use crate::codes::ErrorCode;
+use crate::ice::IceServers;
+use crate::ids::{Mid, NodeId, PeerId, RoomId, Seq, Subject};
+
+/// What the node grants, told in `welcome.limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of one client frame.
+    pub message: usize,
+    /// Rooms on one connection.
+    pub rooms: usize,
+    /// Messages a second, in the long run.
+    pub rate: u32,
+    /// Messages at once.
+    pub burst: u32,
+    /// Kept messages without an `ack`.
+    pub unacked: u64,
+}
+
+/// How a join ended (`joined.recovery`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// A new member.
+    New,
+    /// The same member; every missed entry came before.
+    Replay,
+    /// The same member; the roster stands for what was missed.
+    Snapshot,
+}
+
+/// Why a member is gone (`peer_left.reason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// It said `leave`.
+    Left,
+    /// It did not come back within the grace.
+    Timeout,
+    /// A moderator removed it.
+    Kicked,
+}
+
+/// Why this socket's membership ended (`left.reason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftReason {
+    /// A newer socket of the same client holds it.
+    Replaced,
+    /// A moderator ended it.
+    Kicked,
+    /// It was away for too long, as seen by the others.
+    Expired,
+}
+
+/// Why ICE servers were sent (`ice.reason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IceReason {
+    /// The former ones are halfway to their end.
+    Refresh,
+    /// The client asked.
+    Request,
+    /// The secret changed.
+    Rotate,
+    /// A relay is about to stop.
+    Drain,
+}
+
+/// The receiver itself, in `joined`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SelfView<'a> {
+    /// The member's id.
+    pub id: &'a PeerId,
+    /// Its number among the joins of the room.
+    pub n: u64,
+}
+
+/// Another member, as one receiver is told of it. What did not change is absent.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerView<'a> {
+    /// The member's id.
+    pub id: &'a PeerId,
+    /// Its number among the joins of the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n: Option<u64>,
+    /// The subject of its token; absent if anonymous.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a Subject>,
+    /// "Towards this peer *you* are the polite side" (W3C webrtc-pc §10.7, perfect negotiation).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polite: Option<bool>,
+    /// It lost its socket and may come back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub away: Option<bool>,
+    /// What it tells about itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta: Option<&'a RawValue>,
+}
+
+/// One message of a node.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are the wire's, told in docs/PROTOCOL.md")]
+pub enum ServerMessage<'a> {
+    /// The connection is authenticated.
+    Welcome { node: &'a NodeId, ping: u64, grace: u64, features: &'a [&'a str], limits: &'a Limits },
+    /// The join took effect at `seq`.
+    Joined {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        room: &'a RoomId,
+        seq: Seq,
+        recovery: Recovery,
+        mid: Mid,
+        #[serde(rename = "self")]
+        me: SelfView<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peers: Option<Vec<PeerView<'a>>>,
+        ice: Option<&'a IceServers>,
+    },
+    /// A new member.
+    PeerJoined { room: &'a RoomId, seq: Seq, peer: PeerView<'a> },
+    /// A member changed its `meta`, went away or came back.
+    PeerUpdated { room: &'a RoomId, seq: Seq, peer: PeerView<'a> },
+    /// A member is gone.
+    PeerLeft { room: &'a RoomId, seq: Seq, peer: &'a PeerId, reason: LeaveReason },
+    /// Something another member said; without `seq` if volatile.
+    Signal {
+        room: &'a RoomId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<Seq>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        volatile: bool,
+        from: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<&'a PeerId>,
+        data: &'a RawValue,
+    },
+    /// All own messages up to `mid` are settled, and the receiver stands at `seq`.
+    Ack { room: &'a RoomId, mid: Mid, seq: Seq },
+    /// The membership of this socket ended.
+    Left { room: &'a RoomId, reason: LeftReason },
+    /// History was lost; this is the roster now.
+    Reset { room: &'a RoomId, seq: Seq, mid: Mid, peers: Vec<PeerView<'a>> },
+    /// ICE servers to use from now on.
+    Ice {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        ice: Option<&'a IceServers>,
+        reason: IceReason,
+    },
+    /// The request took effect.
+    Ok {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+    },
+    /// The request was refused.
+    Error(ErrorFrame<'a>),
+    /// The node is about to stop: resume elsewhere after `after` ms, within `within` ms.
+    Goaway { reason: &'a str, after: u64, within: u64 },
+    /// Answers `ping`.
+    Pong,
+}
+
+/// The body of `error`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorFrame<'a> {
+    /// The request it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+    /// The kept message it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mid: Option<Mid>,
+    /// The room of that message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<&'a RoomId>,
+    /// What is wrong, for a program.
+    pub code: ErrorCode,
+    /// Whether the same message may succeed later.
+    pub retry: bool,
+    /// What is wrong, for a person.
+    pub message: &'a str,
+    /// Milliseconds after which trying again makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// With `out_of_order`: the `mid` that is next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Mid>,
+}
+
+impl<'a> ErrorFrame<'a> {
+    /// Answers no request in particular.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: &'a str) -> Self {
+        Self {
+            id: None,
+            mid: None,
+            room: None,
+            code,
+            retry: code.retry(),
+            message,
+            after: None,
+            expected: None,
+        }
+    }
+}
+
+impl ServerMessage<'_> {
+    /// Writes the frame.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("only strings are keys, and memory does not fail")
+    }
+}

@@ -1,0 +1,331 @@
+//! The golden frames in `wire/` are what the types read and write, and what `docs/PROTOCOL.md` shows.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use signal_protocol::server::{ErrorFrame, Limits, SelfView};
+use signal_protocol::{
+    ClientMessage, CloseCode, Enforcement, ErrorCode, IceReason, IceServer, IceServers,
+    LeaveReason, LeftReason, Mid, NodeId, PeerId, PeerView, Recovery, RoomId, Seq, ServerMessage,
+    Subject, limits, parse,
+};
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/wire"))
+}
+
+fn golden(name: &str) -> String {
+    fs::read_to_string(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn names(prefix: &str) -> BTreeSet<String> {
+    fs::read_dir(folder())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| Some(name.strip_prefix(prefix)?.strip_suffix(".json")?.to_owned()))
+        .collect()
+}
+
+fn seq(last: u64) -> Seq {
+    Seq(1_795_366_362_000_000 + last)
+}
+
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
+/// Everything the server frames borrow from.
+struct Cast {
+    room: RoomId,
+    node: NodeId,
+    ana: PeerId,
+    bo: PeerId,
+    cy: PeerId,
+    bo_name: Subject,
+    cy_name: Subject,
+    bo_meta: Box<RawValue>,
+    empty: Box<RawValue>,
+    muted: Box<RawValue>,
+    answer: Box<RawValue>,
+    hand: Box<RawValue>,
+    cursor: Box<RawValue>,
+    limits: Limits,
+    relays: IceServers,
+    fresh: IceServers,
+}
+
+fn turn(urls: &[&str], username: &str, credential: &str) -> IceServer {
+    IceServer {
+        urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+        username: Some(username.to_owned()),
+        credential: Some(credential.to_owned()),
+    }
+}
+
+fn servers(ice_servers: Vec<IceServer>) -> IceServers {
+    IceServers { ice_servers, ttl: 600, refresh_after: 300, enforcement: Enforcement::Allocate }
+}
+
+impl Cast {
+    fn new() -> Self {
+        let udp = "turn:turn.example.org:3478?transport=udp";
+        let tls = "turns:turn.example.org:443?transport=tcp";
+        let stun = IceServer {
+            urls: vec!["stun:turn.example.org:3478".to_owned()],
+            username: None,
+            credential: None,
+        };
+        let id = |text: &str| text.parse::<PeerId>().unwrap();
+        Self {
+            room: "demo".parse().unwrap(),
+            node: "n_b7k2".parse().unwrap(),
+            ana: id("p_RZiseU6qXKAcEML9utEZlg"),
+            bo: id("p_u1BMnQ3PWsFKcSzG2oqhFg"),
+            cy: id("p_9Zt0cY2fL7eWbR4nQ1sVdA"),
+            bo_name: "bo".parse().unwrap(),
+            cy_name: "cy".parse().unwrap(),
+            bo_meta: raw(r#"{"name":"Bo"}"#),
+            empty: raw("{}"),
+            muted: raw(r#"{"name":"Bo","muted":true}"#),
+            answer: raw(r#"{"session":"s2","description":{"type":"answer","sdp":"v=0\r\n"}}"#),
+            hand: raw(r#"{"hand":"raised"}"#),
+            cursor: raw(r#"{"cursor":[3,7]}"#),
+            limits: Limits { message: 65536, rooms: 8, rate: 100, burst: 2000, unacked: 256 },
+            relays: servers(vec![turn(
+                &[udp, tls],
+                "1795366962:k3J9",
+                "Tpz/nKkyvX/vMSLKvL4sbtBt8Vs=",
+            )]),
+            fresh: servers(vec![
+                stun,
+                turn(&[udp], "1795367262:k3J9", "rnVxUlT2ad3qpXZ6PMSrnRwh8ss="),
+            ]),
+        }
+    }
+
+    fn peer<'a>(id: &'a PeerId) -> PeerView<'a> {
+        PeerView { id, n: None, user: None, polite: None, away: None, meta: None }
+    }
+
+    fn bo(&self) -> PeerView<'_> {
+        PeerView {
+            n: Some(3),
+            user: Some(&self.bo_name),
+            polite: Some(true),
+            away: Some(false),
+            meta: Some(&self.bo_meta),
+            ..Self::peer(&self.bo)
+        }
+    }
+
+    fn joined(&self, recovery: Recovery) -> ServerMessage<'_> {
+        let (at, mid, peers, ice) = match recovery {
+            Recovery::New => (42, 0, Some(vec![self.bo()]), Some(&self.relays)),
+            Recovery::Replay => (77, 31, None, None),
+            Recovery::Snapshot => {
+                let away = PeerView {
+                    n: Some(8),
+                    polite: Some(false),
+                    away: Some(true),
+                    meta: Some(&self.empty),
+                    ..Self::peer(&self.cy)
+                };
+                (77, 31, Some(vec![away]), None)
+            }
+        };
+        let me = SelfView { id: &self.ana, n: 7 };
+        ServerMessage::Joined {
+            id: Some(1),
+            room: &self.room,
+            seq: seq(at),
+            recovery,
+            mid: Mid(mid),
+            me,
+            peers,
+            ice,
+        }
+    }
+
+    fn membership(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+        let room = &self.room;
+        let newcomer = PeerView {
+            n: Some(8),
+            user: Some(&self.cy_name),
+            polite: Some(false),
+            meta: Some(&self.empty),
+            ..Self::peer(&self.cy)
+        };
+        let away = PeerView { away: Some(true), ..Self::peer(&self.bo) };
+        let meta = PeerView { meta: Some(&self.muted), ..Self::peer(&self.bo) };
+        vec![
+            ("joined", self.joined(Recovery::New)),
+            ("joined-replay", self.joined(Recovery::Replay)),
+            ("joined-snapshot", self.joined(Recovery::Snapshot)),
+            ("peer_joined", ServerMessage::PeerJoined { room, seq: seq(43), peer: newcomer }),
+            ("peer_updated-away", ServerMessage::PeerUpdated { room, seq: seq(44), peer: away }),
+            ("peer_updated-meta", ServerMessage::PeerUpdated { room, seq: seq(45), peer: meta }),
+            (
+                "peer_left",
+                ServerMessage::PeerLeft {
+                    room,
+                    seq: seq(46),
+                    peer: &self.cy,
+                    reason: LeaveReason::Left,
+                },
+            ),
+            ("left", ServerMessage::Left { room, reason: LeftReason::Replaced }),
+            (
+                "reset",
+                ServerMessage::Reset { room, seq: seq(90), mid: Mid(31), peers: vec![self.bo()] },
+            ),
+        ]
+    }
+
+    fn signal<'a>(&'a self, at: Option<u64>, data: &'a RawValue) -> ServerMessage<'a> {
+        ServerMessage::Signal {
+            room: &self.room,
+            seq: at.map(seq),
+            volatile: at.is_none(),
+            from: self.bo.as_str(),
+            to: (at == Some(47)).then_some(&self.ana),
+            data,
+        }
+    }
+
+    fn talk(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+        let ice = Some(&self.fresh);
+        vec![
+            ("signal", self.signal(Some(47), &self.answer)),
+            ("signal-room", self.signal(Some(48), &self.hand)),
+            ("signal-volatile", self.signal(None, &self.cursor)),
+            ("ack", ServerMessage::Ack { room: &self.room, mid: Mid(32), seq: seq(48) }),
+            ("ice", ServerMessage::Ice { id: None, ice, reason: IceReason::Refresh }),
+            (
+                "ice-request",
+                ServerMessage::Ice { id: Some(6), ice: None, reason: IceReason::Request },
+            ),
+        ]
+    }
+
+    fn replies(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+        let welcome = ServerMessage::Welcome {
+            node: &self.node,
+            ping: 10,
+            grace: 30,
+            features: &["resume", "volatile", "ice"],
+            limits: &self.limits,
+        };
+        let forbidden =
+            ErrorFrame::new(ErrorCode::Forbidden, "the token does not open room 'demo'");
+        let full = "room 'demo' holds 2 of 2 members; a seat of an absent member may become free";
+        let order = "the next message is expected to have mid 7";
+        let lost = "this node has lost contact with Redis";
+        let error = |frame| ServerMessage::Error(frame);
+        vec![
+            ("welcome", welcome),
+            ("ok", ServerMessage::Ok { id: Some(5) }),
+            ("error", error(ErrorFrame { id: Some(5), ..forbidden })),
+            (
+                "error-after",
+                error(ErrorFrame {
+                    id: Some(1),
+                    after: Some(12_000),
+                    ..ErrorFrame::new(ErrorCode::RoomFull, full)
+                }),
+            ),
+            (
+                "error-mid",
+                error(ErrorFrame {
+                    mid: Some(Mid(9)),
+                    room: Some(&self.room),
+                    expected: Some(Mid(7)),
+                    ..ErrorFrame::new(ErrorCode::OutOfOrder, order)
+                }),
+            ),
+            ("error-node", error(ErrorFrame::new(ErrorCode::Unavailable, lost))),
+            ("goaway", ServerMessage::Goaway { reason: "drain", after: 800, within: 5000 }),
+            ("pong", ServerMessage::Pong),
+        ]
+    }
+}
+
+#[test]
+fn every_server_frame_is_written_exactly_as_its_golden_file() {
+    let cast = Cast::new();
+    let mut seen = BTreeSet::new();
+    for (name, message) in [cast.membership(), cast.talk(), cast.replies()].concat() {
+        assert_eq!(message.to_json(), golden(&format!("server.{name}.json")).trim(), "{name}");
+        seen.insert(name.to_owned());
+    }
+    assert_eq!(seen, names("server."), "a golden file without a test, or the reverse");
+}
+
+fn kind(message: &ClientMessage<'_>) -> &'static str {
+    match message {
+        ClientMessage::Hello(hello) if hello.token.is_none() => "hello-anonymous",
+        ClientMessage::Hello(_) => "hello",
+        ClientMessage::Join(join) if join.seq.is_some() => "join-resume",
+        ClientMessage::Join(_) => "join",
+        ClientMessage::Signal(signal) if signal.to.is_none() => "signal-room",
+        ClientMessage::Signal(_) => "signal",
+        ClientMessage::Volatile(_) => "signal-volatile",
+        ClientMessage::Update(_) => "update",
+        ClientMessage::Leave(_) => "leave",
+        ClientMessage::Ice(_) => "ice",
+        ClientMessage::Auth(_) => "auth",
+        ClientMessage::Kick(_) => "kick",
+        ClientMessage::Ping => "ping",
+    }
+}
+
+#[test]
+fn every_client_golden_file_is_understood_as_what_it_is_called() {
+    let all = names("client.");
+    assert_eq!(all.len(), 13);
+    for name in all {
+        let text = golden(&format!("client.{name}.json"));
+        let message = parse(&text).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+        assert_eq!(kind(&message), name);
+    }
+}
+
+#[test]
+fn the_resume_golden_frame_carries_key_try_and_position() {
+    let text = golden("client.join-resume.json");
+    let Ok(ClientMessage::Join(join)) = parse(&text) else { panic!("not a join") };
+    assert_eq!((join.attempt, join.seq), (2, Some(seq(41))));
+    assert_eq!(join.key.peer().as_str(), "p_RZiseU6qXKAcEML9utEZlg");
+}
+
+#[test]
+fn the_code_tables_agree_with_codes_json() {
+    let codes: Value = serde_json::from_str(&golden("codes.json")).unwrap();
+    let close = codes["close"].as_array().unwrap();
+    assert_eq!(close.len(), CloseCode::ALL.len());
+    for (told, code) in close.iter().zip(CloseCode::ALL) {
+        assert_eq!(told["code"], code.number());
+        assert_eq!(told["name"], code.name());
+        assert_eq!(told["action"], serde_json::to_value(code.action()).unwrap());
+    }
+    let errors = codes["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), ErrorCode::ALL.len());
+    for (told, code) in errors.iter().zip(ErrorCode::ALL) {
+        assert_eq!(told["code"], code.name());
+        assert_eq!(told["code"], serde_json::to_value(code).unwrap());
+        assert_eq!(told["retry"], code.retry());
+    }
+}
+
+#[test]
+fn the_limits_agree_with_codes_json() {
+    let codes: Value = serde_json::from_str(&golden("codes.json")).unwrap();
+    let expected = serde_json::json!({
+        "message": limits::MESSAGE_BYTES, "meta": limits::META_BYTES, "room": limits::ROOM_CHARS,
+        "subject": limits::SUBJECT_CHARS, "key": limits::KEY_CHARS, "unacked": limits::UNACKED,
+        "ack_every": limits::ACK_EVERY,
+    });
+    assert_eq!(codes["limits"], expected);
+}
