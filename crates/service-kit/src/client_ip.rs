@@ -1,0 +1,85 @@
+//! Whose address a request counts for, behind proxies or not.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// Finds the address a request came from.
+///
+/// `peer` is who connected to us. `forwarded_for` are the `X-Forwarded-For` headers in the order
+/// they arrived. Each proxy appends whom it saw, so only what trusted proxies wrote counts, read
+/// from the right: the first address that is not a trusted proxy is the client. With no
+/// trusted networks the header is never looked at. Where a trusted proxy wrote nonsense, its own
+/// address is the answer.
+#[must_use]
+pub fn client_ip<'a>(
+    peer: IpAddr,
+    forwarded_for: impl IntoIterator<Item = &'a str>,
+    trusted: &[IpNet],
+) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    let mut nearest = peer.to_canonical();
+    let hops: Vec<_> = forwarded_for.into_iter().flat_map(|header| header.split(',')).collect();
+    for hop in hops.into_iter().rev() {
+        if !is_trusted(nearest) {
+            break;
+        }
+        let Some(address) = hop_address(hop.trim()) else { break };
+        nearest = address;
+    }
+    nearest
+}
+
+/// Reads one hop; some proxies write the port too.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    let address = bare.parse().ok().or_else(|| hop.parse().map(|s: SocketAddr| s.ip()).ok())?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(peer: &str, headers: &[&str], trusted: &[&str]) -> String {
+        let trusted: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        client_ip(peer.parse().unwrap(), headers.iter().copied(), &trusted).to_string()
+    }
+
+    #[test]
+    fn nobody_is_trusted_by_default() {
+        assert_eq!(find("127.0.0.1", &["192.0.2.1"], &[]), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_header_from_an_untrusted_peer_is_ignored() {
+        assert_eq!(find("198.51.100.9", &["192.0.2.1"], &["10.0.0.0/8"]), "198.51.100.9");
+    }
+
+    #[test]
+    fn the_rightmost_untrusted_hop_is_the_client() {
+        let trusted = ["10.0.0.0/8", "fd00::/8"];
+        for (headers, client) in [
+            (&["192.0.2.1"][..], "192.0.2.1"),
+            (&["6.6.6.6, 192.0.2.1"], "192.0.2.1"),
+            (&["6.6.6.6", "192.0.2.1, 10.0.0.2"], "192.0.2.1"),
+            (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            (&["192.0.2.1:4711"], "192.0.2.1"),
+            (&["[2001:db8::1]:4711"], "2001:db8::1"),
+            (&["[2001:db8::1]"], "2001:db8::1"),
+            (&["2001:db8::1, fd00::1"], "2001:db8::1"),
+            (&["::ffff:192.0.2.1"], "192.0.2.1"),
+            (&[], "10.0.0.1"),
+        ] {
+            assert_eq!(find("10.0.0.1", headers, &trusted), client, "{headers:?}");
+            assert_eq!(find("::ffff:10.0.0.1", headers, &trusted), client, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn nonsense_from_a_proxy_counts_for_the_proxy() {
+        for header in ["unknown", "192.0.2.1, _hidden", "", "a,,b"] {
+            assert_eq!(find("10.0.0.1", &[header], &["10.0.0.0/8"]), "10.0.0.1", "{header}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Secrets: never printed, several at a time, read again when their file changes.
+//!
+//! The first key signs and all verify, so that a key is rotated by adding the new one on top,
+//! waiting, and removing the old one, without a moment in which anything valid is refused.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::watched::Watched;
+
+/// The shortest key accepted, in bytes: what RFC 7518 §3.2 asks of an HS256 key.
+pub const MIN_KEY_BYTES: usize = 32;
+
+/// A list of one or more keys; the first one signs, all verify.
+pub struct Secrets(Vec<Box<[u8]>>);
+
+impl Secrets {
+    /// Reads keys, one per line; blank lines and white space around a key are ignored.
+    ///
+    /// # Errors
+    /// When there is no key at all, or one of them is shorter than [`MIN_KEY_BYTES`].
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let keys: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        if keys.is_empty() {
+            return Err(SecretError::Empty);
+        }
+        if let Some(at) = keys.iter().position(|key| key.len() < MIN_KEY_BYTES) {
+            return Err(SecretError::Short { number: at + 1, bytes: keys[at].len() });
+        }
+        Ok(Self(keys.into_iter().map(|key| key.as_bytes().into()).collect()))
+    }
+
+    /// The key that signs what is issued from now on.
+    #[must_use]
+    pub fn signing(&self) -> &[u8] {
+        &self.0[0]
+    }
+
+    /// Every key whose signatures are still honoured, the signing one first.
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|key| &**key)
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({} keys, redacted)", self.0.len())
+    }
+}
+
+/// Why a text is not a list of keys. It never quotes the text.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// There is no key, or only white space.
+    #[error("there is no key in it")]
+    Empty,
+    /// A key is short enough to be guessed.
+    #[error("key {number} has {bytes} bytes, {MIN_KEY_BYTES} or more are needed")]
+    Short {
+        /// Which key, counted from 1.
+        number: usize,
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+/// Where keys come from: given once, or a file that is followed.
+#[derive(Clone, Debug)]
+pub struct SecretSource(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Fixed(Arc<Secrets>),
+    File(Arc<Watched<Secrets>>),
+}
+
+impl SecretSource {
+    /// Wraps keys that never change while the process lives.
+    #[must_use]
+    pub fn fixed(secrets: Secrets) -> Self {
+        Self(Source::Fixed(Arc::new(secrets)))
+    }
+
+    /// Opens a file of keys, see [`Secrets::parse`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no usable keys; the text names the file.
+    pub fn file(path: &Path) -> Result<Self, String> {
+        let parse = |text: &str| Secrets::parse(text).map_err(|error| error.to_string());
+        Watched::open(path, parse).map(|file| Self(Source::File(Arc::new(file))))
+    }
+
+    /// Hands out the keys as they are now.
+    ///
+    /// A file is looked at once a second at most, and bad new content keeps the old keys.
+    #[must_use]
+    pub fn current(&self) -> Arc<Secrets> {
+        match &self.0 {
+            Source::Fixed(secrets) => Arc::clone(secrets),
+            Source::File(file) => file.current(),
+        }
+    }
+}
+
+/// A text that may hold a password, such as a Redis URL.
+#[derive(Clone)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps a text so that it cannot be printed by accident.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Hands out the text; the name is meant to be noticed in review.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "first-key-of-thirty-two-bytes-or-more";
+    const SECOND: &str = "second-key-of-thirty-two-bytes-or-more";
+
+    #[test]
+    fn the_first_key_signs_and_all_verify() {
+        let secrets = Secrets::parse(&format!("\n {FIRST} \r\n\n{SECOND}\n")).unwrap();
+        assert_eq!(secrets.signing(), FIRST.as_bytes());
+        assert_eq!(secrets.all().collect::<Vec<_>>(), [FIRST.as_bytes(), SECOND.as_bytes()]);
+    }
+
+    #[test]
+    fn white_space_is_not_a_key() {
+        assert_eq!(Secrets::parse(" \n\t\n").unwrap_err(), SecretError::Empty);
+    }
+
+    #[test]
+    fn a_short_key_is_refused_by_number_and_not_quoted() {
+        let error = Secrets::parse(&format!("{FIRST}\nhunter2")).unwrap_err();
+        assert_eq!(error, SecretError::Short { number: 2, bytes: 7 });
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn nothing_secret_shows_in_debug() {
+        let secrets = Secrets::parse(FIRST).unwrap();
+        assert_eq!(format!("{secrets:?}"), "Secrets(1 keys, redacted)");
+        let source = SecretSource::fixed(secrets);
+        assert!(!format!("{source:?}").contains("first-key"));
+        assert!(!format!("{:?}", SecretText::new("redis://:hunter2@h")).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_file_of_keys_is_opened_and_an_empty_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(SecretSource::file(&path).unwrap_err().contains("there is no key in it"));
+        std::fs::write(&path, SECOND).unwrap();
+        let source = SecretSource::file(&path).unwrap();
+        assert_eq!(source.current().signing(), SECOND.as_bytes());
+    }
+}

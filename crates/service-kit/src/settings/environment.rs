@@ -1,0 +1,74 @@
+//! The environment, read once.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use super::suggest::nearest;
+use super::{Kind, Schema};
+
+/// A copy of the environment; tests make their own.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Copies the environment of this process: the only place that reads it.
+    ///
+    /// Variables that are not UTF-8 are left out.
+    #[must_use]
+    pub fn from_process() -> Self {
+        env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect()
+    }
+
+    /// Looks up one variable.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Names every variable that begins with the schema's prefix and means nothing to it.
+    pub(super) fn faults(&self, schema: &Schema) -> Vec<String> {
+        let known = known_variables(schema);
+        let prefix = format!("{}_", schema.prefix);
+        let ours = self.0.keys().filter(|name| name.starts_with(&prefix));
+        ours.filter(|name| !known.contains(name) && !is_service_link(name, &prefix))
+            .map(|name| format!("{name} (environment) is not a setting{}", nearest(name, &known)))
+            .collect()
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+}
+
+impl<K: Into<String>, V: Into<String>, const N: usize> From<[(K, V); N]> for Environment {
+    fn from(variables: [(K, V); N]) -> Self {
+        variables.into_iter().collect()
+    }
+}
+
+fn known_variables(schema: &Schema) -> Vec<String> {
+    let mut known = vec![schema.variable("config")];
+    for setting in schema.settings {
+        known.push(schema.variable(setting.name));
+        if setting.kind == Kind::Secret {
+            known.push(schema.variable(&setting.file_name()));
+        }
+    }
+    known
+}
+
+/// Recognises what Kubernetes puts into every pod for a Service named like the program:
+/// `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`, `…_PORT`, `…_PORT_8080_TCP_ADDR`.
+fn is_service_link(name: &str, prefix: &str) -> bool {
+    let rest = &name[prefix.len()..];
+    let words: Vec<_> = rest.split('_').collect();
+    let pairs = words.windows(2);
+    rest.ends_with("SERVICE_HOST")
+        || words.last() == Some(&"PORT")
+        || pairs.clone().any(|pair| pair == ["SERVICE", "PORT"])
+        || pairs.clone().any(|pair| pair[0] == "PORT" && pair[1].parse::<u16>().is_ok())
+}

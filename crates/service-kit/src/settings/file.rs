@@ -1,0 +1,119 @@
+//! The TOML file named by `--config`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::suggest::nearest;
+use super::{Kind, Schema};
+
+/// The values a file gives, by key, as text; and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct ConfigFile {
+    pub(super) path: PathBuf,
+    values: BTreeMap<String, String>,
+    pub(super) faults: Vec<String>,
+}
+
+impl ConfigFile {
+    pub(super) fn load(schema: &Schema, path: &Path) -> Self {
+        let mut file = Self { path: path.to_owned(), ..Self::default() };
+        let text = fs::read_to_string(path).map_err(|error| format!("cannot read it: {error}"));
+        let table = text.and_then(|text| {
+            // The message alone: the rest of the error quotes the line, which may hold a secret.
+            text.parse::<Table>().map_err(|error| format!("is not TOML: {}", error.message()))
+        });
+        match table {
+            Ok(table) => file.take(schema, table),
+            Err(reason) => file.fault(&reason),
+        }
+        file
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    fn fault(&mut self, what: &str) {
+        self.faults.push(format!("{}: {what}", self.path.display()));
+    }
+
+    fn take(&mut self, schema: &Schema, table: Table) {
+        for (key, value) in table {
+            match value {
+                Value::Table(inner) => self.take_group(schema, &key, inner),
+                value => self.take_value(&Known::all(schema), &key, &value),
+            }
+        }
+    }
+
+    fn take_group(&mut self, schema: &Schema, group: &str, table: Table) {
+        let known = Known::of_group(schema, group);
+        if known.keys.is_empty() {
+            let groups: Vec<_> = schema.settings.iter().map(|setting| setting.group).collect();
+            self.fault(&format!("[{group}] is not a group of settings{}", nearest(group, &groups)));
+            return;
+        }
+        for (key, value) in table {
+            self.take_value(&known, &key, &value);
+        }
+    }
+
+    fn take_value(&mut self, known: &Known, key: &str, value: &Value) {
+        if !known.keys.iter().any(|k| k == key) {
+            let place = &known.place;
+            self.fault(&format!("{key} is not a setting{place}{}", nearest(key, &known.keys)));
+            return;
+        }
+        let Some(text) = as_text(value) else {
+            self.fault(&format!("{key} is a {}; write text, a number or a list", value.type_str()));
+            return;
+        };
+        if self.values.insert(key.to_owned(), text).is_some() {
+            self.fault(&format!("{key} is written twice"));
+        }
+    }
+}
+
+/// The keys that may stand in one place of the file.
+struct Known {
+    keys: Vec<String>,
+    place: String,
+}
+
+impl Known {
+    fn all(schema: &Schema) -> Self {
+        Self { keys: keys(schema, |_| true), place: String::new() }
+    }
+
+    fn of_group(schema: &Schema, group: &str) -> Self {
+        Self { keys: keys(schema, |g| g == group), place: format!(" of [{group}]") }
+    }
+}
+
+fn keys(schema: &Schema, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut keys = Vec::new();
+    for setting in schema.settings.iter().filter(|setting| wanted(setting.group)) {
+        keys.push(setting.name.to_owned());
+        if setting.kind == Kind::Secret {
+            keys.push(setting.file_name());
+        }
+    }
+    keys
+}
+
+/// Writes a value as the environment would have it: a list with commas.
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Boolean(truth) => Some(truth.to_string()),
+        Value::Array(items) => {
+            items.iter().map(as_text).collect::<Option<Vec<_>>>().map(|items| items.join(","))
+        }
+        Value::Datetime(_) | Value::Table(_) => None,
+    }
+}

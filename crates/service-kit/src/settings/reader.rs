@@ -1,0 +1,160 @@
+//! Reads values as what they mean, and goes on after a fault so that all are found at once.
+
+use std::fmt::Display;
+use std::fs;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::resolved::{Faults, Given, Resolved, Value};
+use super::values::{self, Rate};
+use crate::secrets::{SecretSource, SecretText, Secrets};
+
+/// Reads typed values and collects everything that is wrong.
+///
+/// After a fault a method returns the default (or nothing) so that reading goes on; what was
+/// read counts only once [`Reader::finish`] agreed.
+///
+/// Every method panics on a name that is not declared in the schema, and those that return a
+/// plain value on a setting without a usable default: both are mistakes in the program that the
+/// first run with an empty environment shows.
+#[derive(Debug)]
+#[must_use = "faults are reported by finish"]
+pub struct Reader<'a> {
+    resolved: &'a Resolved,
+    faults: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(resolved: &'a Resolved, faults: Vec<String>) -> Self {
+        Self { resolved, faults }
+    }
+
+    /// Reads a duration: `500ms`, `20s`, `5m`, `24h`.
+    pub fn duration(&mut self, name: &str) -> Duration {
+        self.required(name, values::duration)
+    }
+
+    /// Reads a size in bytes: `64KiB`, `16MiB`.
+    pub fn size(&mut self, name: &str) -> usize {
+        self.required(name, values::size)
+    }
+
+    /// Reads a rate: `30/m`, `100/s,burst=2000`.
+    pub fn rate(&mut self, name: &str) -> Rate {
+        self.required(name, str::parse)
+    }
+
+    /// Reads a text.
+    pub fn text(&mut self, name: &str) -> String {
+        self.required(name, |text| Ok(text.to_owned()))
+    }
+
+    /// Reads a text that may be absent.
+    pub fn optional_text(&mut self, name: &str) -> Option<String> {
+        self.optional(name, |text| Ok(text.to_owned()))
+    }
+
+    /// Reads a list of texts written with commas; absent means empty.
+    pub fn list(&mut self, name: &str) -> Vec<String> {
+        self.parse_list(name)
+    }
+
+    /// Reads a list of values written with commas; absent means empty.
+    pub fn parse_list<T: FromStr<Err: Display>>(&mut self, name: &str) -> Vec<T> {
+        let parse = |text: &str| {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            items.map(|item| item.parse().map_err(|e| format!("has {item:?}: {e}"))).collect()
+        };
+        self.optional(name, parse).unwrap_or_default()
+    }
+
+    /// Reads any type that parses from text; the text of its error follows the value in a fault.
+    pub fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> T {
+        self.required(name, parse)
+    }
+
+    /// Reads any type that parses from text and may be absent.
+    pub fn optional_parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        self.optional(name, parse)
+    }
+
+    /// Reads keys, from the value or from the file it names; the file is followed from then on.
+    pub fn secrets(&mut self, name: &str) -> Option<SecretSource> {
+        let value = self.resolved.get(name)?;
+        let source = match &value.given {
+            Given::Text(text) | Given::SecretText(text) => Secrets::parse(text)
+                .map(SecretSource::fixed)
+                .map_err(|error| format!("is not usable: {error}")),
+            Given::SecretFile(path) => {
+                SecretSource::file(path).map_err(|error| format!("is not usable: {error}"))
+            }
+        };
+        self.note(value, source)
+    }
+
+    /// Reads a text that may hold a password, from the value or the first line of its file.
+    pub fn secret_text(&mut self, name: &str) -> Option<SecretText> {
+        let value = self.resolved.get(name)?;
+        let text = match &value.given {
+            Given::Text(text) | Given::SecretText(text) => Ok(text.clone()),
+            Given::SecretFile(path) => {
+                fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
+            }
+        };
+        let line = text.and_then(|text| match text.trim().lines().next() {
+            Some(line) => Ok(SecretText::new(line)),
+            None => Err("is empty".to_owned()),
+        });
+        self.note(value, line)
+    }
+
+    /// Tells whether anybody set this, rather than leaving it to its default.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.resolved.get(name).is_some_and(|value| value.origin != super::Origin::Default)
+    }
+
+    /// Reports a fault found by comparing settings; `what` goes on after the value.
+    pub fn fault(&mut self, name: &str, what: impl Display) {
+        let subject = match self.resolved.get(name) {
+            Some(value) => value.describe(),
+            None => self.resolved.variable(name),
+        };
+        self.faults.push(format!("{subject} {what}"));
+    }
+
+    /// Ends reading.
+    ///
+    /// # Errors
+    /// Everything that was wrong, in the order it was found.
+    pub fn finish(self) -> Result<(), Faults> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
+    }
+
+    fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.resolved.get(name)?;
+        let read = match &value.given {
+            Given::Text(text) => parse(text),
+            Given::SecretText(_) | Given::SecretFile(_) => {
+                unreachable!("{name} is declared secret and read as plain")
+            }
+        };
+        self.note(value, read)
+    }
+
+    fn required<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        if let Some(value) = self.optional(name, &parse) {
+            return value;
+        }
+        let default = self.resolved.default(name).and_then(|text| parse(text).ok());
+        default.unwrap_or_else(|| panic!("{name} is read as required and has no usable default"))
+    }
+
+    fn note<T>(&mut self, value: &Value, read: Result<T, String>) -> Option<T> {
+        read.map_err(|what| self.faults.push(format!("{} {what}", value.describe()))).ok()
+    }
+}
+
+fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.trim().parse().map_err(|error: T::Err| format!("cannot be used: {error}"))
+}

@@ -1,0 +1,251 @@
+//! The layers laid over each other: which value counts, and where it came from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+
+use super::file::ConfigFile;
+use super::{Environment, Kind, Reader, Schema, Setting};
+
+/// The value of every setting, before it is read as what it means.
+#[derive(Debug)]
+pub struct Resolved {
+    schema: Schema,
+    values: Vec<Option<Value>>,
+    faults: Vec<String>,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag.
+    CommandLine,
+    /// A variable.
+    Environment,
+    /// The TOML file.
+    File(PathBuf),
+    /// Nowhere: it is the default.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::Environment => f.write_str("environment"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One value as it was given.
+pub(super) struct Value {
+    pub(super) given: Given,
+    pub(super) origin: Origin,
+    /// What it was called there: `--grace`, `SIGNAL_NODE_GRACE`, `grace`.
+    spelling: String,
+}
+
+/// What was given: the value, or the file it stands in.
+#[derive(Clone)]
+pub(super) enum Given {
+    Text(String),
+    SecretText(String),
+    SecretFile(PathBuf),
+}
+
+impl Value {
+    /// Begins a fault: `SIGNAL_NODE_GRACE="abc" (environment)`, without the value of a secret.
+    pub(super) fn describe(&self) -> String {
+        let (spelling, origin) = (&self.spelling, &self.origin);
+        match &self.given {
+            Given::Text(text) => format!("{spelling}={text:?} ({origin})"),
+            Given::SecretText(_) => format!("{spelling} ({origin})"),
+            Given::SecretFile(path) => format!("{spelling}={:?} ({origin})", path.display()),
+        }
+    }
+}
+
+/// Shows where the value came from, and never the value: it may be a secret.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({} from {})", self.spelling, self.origin)
+    }
+}
+
+impl Resolved {
+    pub(super) fn layer(schema: Schema, flags: &ArgMatches, environment: &Environment) -> Self {
+        let mut faults = environment.faults(&schema);
+        let config = flag(flags, "config").or_else(|| variable(environment, &schema, "config"));
+        let file =
+            config.map(|path| ConfigFile::load(&schema, Path::new(path))).unwrap_or_default();
+        faults.extend(file.faults.iter().cloned());
+        let mut layers = Layers { schema, flags, environment, file, faults };
+        let values = schema.settings.iter().map(|setting| layers.value(setting)).collect();
+        Self { schema, values, faults: layers.faults }
+    }
+
+    /// Starts reading the values as what they mean.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(self, self.faults.clone())
+    }
+
+    /// Prints the effective configuration: one setting per line with its origin, secrets masked.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let rows: Vec<_> = self.schema.settings.iter().zip(&self.values).map(row).collect();
+        let width = |column: fn(&[String; 3]) -> &String| {
+            rows.iter().map(|row| column(row).chars().count()).max().unwrap_or_default()
+        };
+        let (names, values) = (width(|row| &row[0]), width(|row| &row[1]).min(48));
+        let line = |[name, value, origin]: &[String; 3]| {
+            format!("{name:names$}  {value:values$}  {origin}\n")
+        };
+        rows.iter().map(line).collect()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.values[self.position(name)].as_ref()
+    }
+
+    pub(super) fn default(&self, name: &str) -> Option<&'static str> {
+        self.schema.settings[self.position(name)].default
+    }
+
+    pub(super) fn variable(&self, name: &str) -> String {
+        self.schema.variable(name)
+    }
+
+    fn position(&self, name: &str) -> usize {
+        let found = self.schema.settings.iter().position(|setting| setting.name == name);
+        found.unwrap_or_else(|| panic!("{name} is not declared in the schema"))
+    }
+}
+
+fn row((setting, value): (&Setting, &Option<Value>)) -> [String; 3] {
+    let (shown, origin) = match value {
+        None => ("-".to_owned(), "not set".to_owned()),
+        Some(Value { given: Given::Text(text), origin, .. }) => (text.clone(), origin.to_string()),
+        Some(Value { given: Given::SecretText(_), origin, .. }) => {
+            ("********".to_owned(), origin.to_string())
+        }
+        Some(Value { given: Given::SecretFile(path), origin, .. }) => {
+            ("********".to_owned(), format!("{origin}, file {}", path.display()))
+        }
+    };
+    [setting.name.to_owned(), shown, format!("({origin})")]
+}
+
+/// Everything a value may come from.
+struct Layers<'a> {
+    schema: Schema,
+    flags: &'a ArgMatches,
+    environment: &'a Environment,
+    file: ConfigFile,
+    faults: Vec<String>,
+}
+
+impl Layers<'_> {
+    fn value(&mut self, setting: &Setting) -> Option<Value> {
+        self.on_command_line(setting)
+            .or_else(|| self.in_environment(setting))
+            .or_else(|| self.in_file(setting))
+            .or_else(|| from_default(setting))
+    }
+
+    fn on_command_line(&self, setting: &Setting) -> Option<Value> {
+        let text = flag(self.flags, setting.name)?.to_owned();
+        let given = match setting.kind {
+            Kind::Plain => Given::Text(text),
+            Kind::Secret => Given::SecretFile(text.into()),
+        };
+        let spelling = format!("--{}", setting.flag());
+        Some(Value { given, origin: Origin::CommandLine, spelling })
+    }
+
+    fn in_environment(&mut self, setting: &Setting) -> Option<Value> {
+        let spell = |name: &str| self.schema.variable(name);
+        let direct = match setting.kind {
+            Kind::Plain => variable(self.environment, &self.schema, setting.name),
+            // An empty secret is a mistake to report, not a setting left out.
+            Kind::Secret => self.environment.get(&spell(setting.name)),
+        };
+        let in_file = variable(self.environment, &self.schema, &setting.file_name());
+        let value = choose(setting, direct, in_file, &Origin::Environment, &spell);
+        value.unwrap_or_else(|fault| self.keep(fault))
+    }
+
+    fn in_file(&mut self, setting: &Setting) -> Option<Value> {
+        let origin = Origin::File(self.file.path.clone());
+        let direct = self.file.get(setting.name);
+        let in_file = self.file.get(&setting.file_name());
+        let value = choose(setting, direct, in_file, &origin, &str::to_owned);
+        value.unwrap_or_else(|fault| self.keep(fault))
+    }
+
+    fn keep(&mut self, fault: String) -> Option<Value> {
+        self.faults.push(fault);
+        None
+    }
+}
+
+/// Takes the value or, of a secret, the file it stands in; both at once is a fault.
+fn choose(
+    setting: &Setting,
+    direct: Option<&str>,
+    in_file: Option<&str>,
+    origin: &Origin,
+    spell: &dyn Fn(&str) -> String,
+) -> Result<Option<Value>, String> {
+    let (name, file_name) = (spell(setting.name), spell(&setting.file_name()));
+    let (given, spelling) = match (setting.kind, direct, in_file) {
+        (Kind::Plain, Some(text), _) => (Given::Text(text.to_owned()), name),
+        (Kind::Secret, Some(_), Some(_)) => {
+            return Err(format!("{name} and {file_name} ({origin}) are both set: keep one"));
+        }
+        (Kind::Secret, Some(text), None) => (Given::SecretText(text.to_owned()), name),
+        (Kind::Secret, None, Some(path)) => (Given::SecretFile(path.into()), file_name),
+        (Kind::Plain | Kind::Secret, None, _) => return Ok(None),
+    };
+    Ok(Some(Value { given, origin: origin.clone(), spelling }))
+}
+
+fn from_default(setting: &Setting) -> Option<Value> {
+    let given = Given::Text(setting.default?.to_owned());
+    Some(Value { given, origin: Origin::Default, spelling: setting.name.to_owned() })
+}
+
+/// Looks up a flag; a command line without it, as an embedding program has, reads as not given.
+fn flag<'a>(flags: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    flags.try_get_one::<String>(name).ok().flatten().map(String::as_str)
+}
+
+/// Looks up a variable; an empty one counts as not set, as `${NAME:-}` in compose files has it.
+fn variable<'a>(environment: &'a Environment, schema: &Schema, name: &str) -> Option<&'a str> {
+    environment.get(&schema.variable(name)).filter(|text| !text.is_empty())
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub(super) Vec<String>);
+
+impl Faults {
+    /// Lists the faults, one sentence each.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => f.write_str("one setting cannot be used:")?,
+            count => write!(f, "{count} settings cannot be used:")?,
+        }
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for Faults {}

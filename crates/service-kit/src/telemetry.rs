@@ -1,0 +1,152 @@
+//! Logs on standard error, and the one line on standard output that says where we listen.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::str::FromStr;
+
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::{fmt, prelude::*};
+
+use crate::settings::{Kind, Reader, Setting};
+
+/// The setting for what is logged; for a service's schema.
+pub const LOG: Setting = Setting {
+    name: "log",
+    group: "logging",
+    value: "FILTER",
+    default: Some("info"),
+    help: "What is logged: a level, or a filter such as info,signal_node=debug",
+    kind: Kind::Plain,
+};
+
+/// The setting for how it is logged; for a service's schema.
+pub const LOG_FORMAT: Setting = Setting {
+    name: "log_format",
+    group: "logging",
+    value: "FORMAT",
+    default: Some("auto"),
+    help: "text, json, or auto: text on a terminal and JSON elsewhere",
+    kind: Kind::Plain,
+};
+
+/// How and what a service logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of the lines.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines: one object per line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("write auto, text or json"),
+        }
+    }
+}
+
+impl LogSettings {
+    /// Reads [`LOG`] and [`LOG_FORMAT`], which the schema must declare.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let filter = reader.text(LOG.name);
+        if let Err(error) = EnvFilter::try_new(&filter) {
+            reader.fault(LOG.name, format_args!("is not a filter: {error}"));
+        }
+        Self { format: reader.parse(LOG_FORMAT.name), filter }
+    }
+
+    /// Starts logging to standard error, once per process.
+    ///
+    /// # Errors
+    /// When something else in this process logs already.
+    ///
+    /// # Panics
+    /// When the filter is not one, which [`LogSettings::read`] reports as a fault.
+    pub fn init(&self) -> Result<(), TryInitError> {
+        let filter = EnvFilter::try_new(&self.filter).expect("the filter was checked when read");
+        let registry = tracing_subscriber::registry().with(filter);
+        let terminal = io::stderr().is_terminal();
+        let lines = fmt::layer().with_writer(io::stderr);
+        match self.format {
+            LogFormat::Json => registry.with(lines.json()).try_init(),
+            LogFormat::Auto if !terminal => registry.with(lines.json()).try_init(),
+            LogFormat::Auto | LogFormat::Text => {
+                registry.with(lines.with_ansi(terminal)).try_init()
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Listening<'a> {
+    event: &'static str,
+    service: &'a str,
+    #[serde(flatten)]
+    addresses: BTreeMap<&'a str, String>,
+}
+
+/// Prints where a service listens as one JSON line on standard output, by role:
+/// `{"event":"listening","service":"signal-node","admin":"127.0.0.1:9080","public":"127.0.0.1:8080"}`.
+///
+/// Scripts that start a service on port 0 wait for this line.
+pub fn announce<'a>(service: &str, addresses: impl IntoIterator<Item = (&'a str, impl Display)>) {
+    let line = announcement(service, addresses);
+    // Who closed our standard output does not want to know.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn announcement<'a>(
+    service: &str,
+    addresses: impl IntoIterator<Item = (&'a str, impl Display)>,
+) -> String {
+    let addresses = addresses.into_iter().map(|(role, address)| (role, address.to_string()));
+    let line = Listening { event: "listening", service, addresses: addresses.collect() };
+    serde_json::to_string(&line).expect("a map of strings serializes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_announcement_is_one_json_line_with_an_address_per_role() {
+        let line = announcement("toy", [("public", "127.0.0.1:1"), ("internal", "unix:/run/toy")]);
+        assert!(!line.contains('\n'));
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "event": "listening",
+                "service": "toy",
+                "public": "127.0.0.1:1",
+                "internal": "unix:/run/toy",
+            })
+        );
+    }
+
+    #[test]
+    fn a_log_format_is_one_of_three() {
+        assert_eq!("json".parse(), Ok(LogFormat::Json));
+        assert!("yaml".parse::<LogFormat>().is_err());
+    }
+}

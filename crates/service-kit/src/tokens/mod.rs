@@ -1,0 +1,328 @@
+//! JSON web tokens: who may do what until when (RFC 7519, RFC 8725).
+//!
+//! A token is verified against configured keys only. HS256 belongs to the shared secrets;
+//! RS256, ES256 and `EdDSA` to public keys found by `kid`, each key good for exactly one of them.
+//! Whatever else a header says (`jwk`, `jku`, `x5u`, `x5c`) is ignored, and `crit` is refused.
+
+mod claims;
+mod jwks;
+mod remote;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio_util::sync::CancellationToken;
+
+use self::jwks::{KeySet, is_kid};
+use self::remote::RemoteKeys;
+use crate::secrets::SecretSource;
+use crate::settings::Reader;
+use crate::watched::Watched;
+
+pub use claims::{Claims, Right};
+
+/// How far the clocks of issuer and verifier may differ.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+/// The longest token looked at, in bytes.
+const MAX_TOKEN_BYTES: usize = 8 << 10;
+
+/// Where the keys of a verifier come from and what it asks of tokens.
+#[derive(Clone, Debug, Default)]
+pub struct TokenSettings {
+    /// Shared keys for HS256.
+    pub secret: Option<SecretSource>,
+    /// A JWKS document on disk, followed.
+    pub jwks_file: Option<PathBuf>,
+    /// A JWKS document at an identity provider, refreshed by [`Verifier::refresh`].
+    pub jwks_url: Option<String>,
+    /// The `iss` a token must have.
+    pub issuer: Option<String>,
+    /// The `aud` a token must name.
+    pub audience: Option<String>,
+}
+
+impl TokenSettings {
+    /// Reads `jwt_secret`, `jwks_file`, `jwks_url`, `jwt_issuer` and `jwt_audience`, which the
+    /// schema must declare.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            secret: reader.secrets("jwt_secret"),
+            jwks_file: reader.optional_parse("jwks_file"),
+            jwks_url: reader.optional_text("jwks_url"),
+            issuer: reader.optional_text("jwt_issuer"),
+            audience: reader.optional_text("jwt_audience"),
+        }
+    }
+
+    /// Builds the verifier and reports what cannot be used under the name of its setting.
+    ///
+    /// Returns nothing when there was a fault; a verifier without any key refuses every token.
+    pub fn verifier(self, reader: &mut Reader<'_>) -> Option<Verifier> {
+        Verifier::new(self).map_err(|error| reader.fault(error.setting(), error)).ok()
+    }
+}
+
+/// Why a verifier cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifierError {
+    /// The JWKS file cannot be used.
+    #[error("cannot be used: {0}")]
+    File(String),
+    /// The JWKS URL cannot be used.
+    #[error("{0}")]
+    Url(String),
+}
+
+impl VerifierError {
+    fn setting(&self) -> &'static str {
+        match self {
+            Self::File(_) => "jwks_file",
+            Self::Url(_) => "jwks_url",
+        }
+    }
+}
+
+/// Why a token is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It is no compact JWS, or its header is not one we read.
+    #[error("the token is malformed")]
+    Malformed,
+    /// It names an algorithm that none of our keys is for.
+    #[error("the token is signed with an algorithm that is not accepted")]
+    Algorithm,
+    /// It names no public key we have.
+    #[error("the token is signed with an unknown key")]
+    UnknownKey,
+    /// The signature is not that of the key.
+    #[error("the signature of the token is wrong")]
+    Signature,
+    /// It ended.
+    #[error("the token has expired")]
+    Expired,
+    /// It has not begun.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// It is meant for somebody else.
+    #[error("the token is for another audience")]
+    Audience,
+    /// It comes from somebody else.
+    #[error("the token is from another issuer")]
+    Issuer,
+    /// A claim is missing, of a wrong type or out of range.
+    #[error("a claim of the token is wrong: {what}")]
+    Claim {
+        /// Which one, and what is wrong with it.
+        what: String,
+    },
+}
+
+impl TokenError {
+    /// Tells whether a fresh token of the same kind would have done.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        *self == Self::Expired
+    }
+}
+
+/// Verifies tokens. Cheap to share behind an [`Arc`].
+#[derive(Debug)]
+pub struct Verifier {
+    secrets: Option<SecretSource>,
+    file: Option<Watched<KeySet>>,
+    remote: Option<RemoteKeys>,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+/// The part of a JOSE header that is read (RFC 7515 §4.1).
+#[derive(Deserialize)]
+struct JoseHeader {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<IgnoredAny>,
+}
+
+impl Verifier {
+    /// Opens the keys; those behind a URL are fetched by [`Verifier::refresh`].
+    ///
+    /// # Errors
+    /// When the file cannot be used, or the URL is not one to trust keys from.
+    pub fn new(settings: TokenSettings) -> Result<Self, VerifierError> {
+        let open = |path: PathBuf| Watched::open(&path, KeySet::parse);
+        let fetch = |url: String| RemoteKeys::new(&url);
+        Ok(Self {
+            secrets: settings.secret,
+            file: settings.jwks_file.map(open).transpose().map_err(VerifierError::File)?,
+            remote: settings.jwks_url.map(fetch).transpose().map_err(VerifierError::Url)?,
+            issuer: settings.issuer,
+            audience: settings.audience,
+        })
+    }
+
+    /// Tells whether any key is configured; without one every token is refused.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.secrets.is_some() || self.has_public_keys()
+    }
+
+    /// Verifies a compact JWS at the time `now` (since 1970), without waiting for anything.
+    ///
+    /// # Errors
+    /// The first thing wrong with the token; its claims are looked at only once the signature
+    /// is right.
+    pub fn verify(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
+        let parts = Parts::split(token).ok_or(TokenError::Malformed)?;
+        self.check_signature(&parts)?;
+        let claims = parts.claims()?;
+        self.check_claims(&claims, now)?;
+        Ok(claims)
+    }
+
+    /// Verifies like [`Verifier::verify`], and after an unknown key waits up to 3 s for a fetch
+    /// that may bring it.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub async fn verify_fresh(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
+        match (self.verify(token, now), &self.remote) {
+            (Err(TokenError::UnknownKey), Some(remote)) => {
+                remote.settled().await;
+                self.verify(token, now)
+            }
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// Keeps the keys behind the URL fresh until `shutdown`; ends at once where there is no URL.
+    pub async fn refresh(self: Arc<Self>, shutdown: CancellationToken) {
+        if let Some(remote) = &self.remote {
+            remote.run(shutdown).await;
+        }
+    }
+
+    fn has_public_keys(&self) -> bool {
+        self.file.is_some() || self.remote.is_some()
+    }
+
+    fn check_signature(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
+        let header = parts.header()?;
+        match header.alg.as_str() {
+            "HS256" => self.check_shared(parts),
+            "RS256" => self.check_public(parts, header.kid, Algorithm::RS256),
+            "ES256" => self.check_public(parts, header.kid, Algorithm::ES256),
+            "EdDSA" => self.check_public(parts, header.kid, Algorithm::EdDSA),
+            _ => Err(TokenError::Algorithm),
+        }
+    }
+
+    fn check_shared(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
+        let secrets = self.secrets.as_ref().ok_or(TokenError::Algorithm)?.current();
+        let is_signed =
+            |key: &[u8]| parts.is_signed(&DecodingKey::from_secret(key), Algorithm::HS256);
+        if secrets.all().any(is_signed) { Ok(()) } else { Err(TokenError::Signature) }
+    }
+
+    fn check_public(
+        &self,
+        parts: &Parts<'_>,
+        kid: Option<String>,
+        algorithm: Algorithm,
+    ) -> Result<(), TokenError> {
+        if !self.has_public_keys() {
+            return Err(TokenError::Algorithm);
+        }
+        let kid = kid.ok_or(TokenError::UnknownKey)?;
+        let sets = self.file.iter().map(Watched::current);
+        let sets = sets.chain(self.remote.iter().map(RemoteKeys::current));
+        for keys in sets {
+            if let Some(found) = keys.get(&kid) {
+                return match found.algorithm == algorithm {
+                    false => Err(TokenError::Algorithm),
+                    true if parts.is_signed(&found.key, algorithm) => Ok(()),
+                    true => Err(TokenError::Signature),
+                };
+            }
+        }
+        self.remote.iter().for_each(RemoteKeys::ask);
+        Err(TokenError::UnknownKey)
+    }
+
+    fn check_claims(&self, claims: &Claims, now: Duration) -> Result<(), TokenError> {
+        let begins = Duration::from_secs(claims.nbf.unwrap_or_default());
+        if now >= Duration::from_secs(claims.exp) + LEEWAY {
+            Err(TokenError::Expired)
+        } else if now + LEEWAY < begins {
+            Err(TokenError::NotYetValid)
+        } else if self.issuer.is_some() && self.issuer != claims.iss {
+            Err(TokenError::Issuer)
+        } else if self.audience.as_ref().is_some_and(|wanted| !claims.aud.contains(wanted)) {
+            Err(TokenError::Audience)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The three parts of a compact JWS (RFC 7515 §7.1).
+struct Parts<'a> {
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    /// What was signed: header and payload with the dot between them.
+    message: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn split(token: &'a str) -> Option<Self> {
+        let (message, signature) = token.rsplit_once('.')?;
+        let (header, payload) = message.split_once('.')?;
+        let fits = token.len() <= MAX_TOKEN_BYTES && !payload.contains('.');
+        fits.then_some(Self { header, payload, signature, message: message.as_bytes() })
+    }
+
+    fn header(&self) -> Result<JoseHeader, TokenError> {
+        let bytes = decode(self.header)?;
+        let header: JoseHeader =
+            serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)?;
+        let kid_is_plain = header.kid.as_deref().is_none_or(is_kid);
+        if header.crit.is_some() || !kid_is_plain {
+            return Err(TokenError::Malformed);
+        }
+        Ok(header)
+    }
+
+    fn claims(&self) -> Result<Claims, TokenError> {
+        serde_json::from_slice(&decode(self.payload)?)
+            .map_err(|error| TokenError::Claim { what: error.to_string() })
+    }
+
+    fn is_signed(&self, key: &DecodingKey, algorithm: Algorithm) -> bool {
+        // An error means that key or signature are not of the algorithm's shape.
+        crypto::verify(self.signature, self.message, key, algorithm).unwrap_or(false)
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)
+}
+
+/// Signs claims with a shared key (HS256).
+///
+/// # Panics
+/// Never: claims always serialize, and HMAC takes a key of any length.
+#[must_use]
+pub fn mint(claims: &Claims, key: &[u8]) -> String {
+    let header = Header::new(Algorithm::HS256);
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(key))
+        .expect("claims serialize and HMAC takes any key")
+}
