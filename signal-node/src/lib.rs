@@ -1,1 +1,14 @@
-//! Placeholder until its first commit.
+//! A stateless WebSocket node that carries WebRTC signaling between the members of rooms.
+//!
+//! Arrows point down: `main → node → http → session → room → log`. Settings and metrics are used by all and
+//! use none.
+//!
+//! - [`node`]: one running node
+//! - [`http`]: the upgrade, the demo page; the only place that names axum
+//! - [`session`]: one connection: a pure machine and the task that drives it
+//! - [`room`]: the rooms that have members here, and the hot path
+//! - [`log`]: the seam to what all nodes share; Redis, or this process's memory
+
+pub mod log;
+pub mod metrics;
+pub mod room;

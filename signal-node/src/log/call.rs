@@ -1,0 +1,213 @@
+//! What a node asks of a room's log, and what it is answered.
+
+use std::fmt;
+use std::time::Duration;
+
+use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
+
+use super::entry::Payload;
+
+/// Names one socket for as long as it lives; tells a repeated join from a competing one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketId(u64);
+
+impl SocketId {
+    /// Draws a new one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(u64::from_le_bytes(service_kit::random::bytes()))
+    }
+}
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SocketId({self})")
+    }
+}
+
+/// The right to act for a member: `gen` is the `seq` of the entry that gave it, so it never repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The member.
+    pub peer: PeerId,
+    /// The generation of the claim; a later join or resume of the member ends it.
+    pub generation: Seq,
+}
+
+/// One step for a room's log.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Enters the room or comes back to it.
+    Join(Box<Join>),
+    /// Appends a signal.
+    Signal {
+        /// Who says it.
+        by: Claim,
+        /// The member's count.
+        mid: Mid,
+        /// Whom it is for; all others if `None`.
+        to: Option<PeerId>,
+        /// What is said.
+        data: Payload,
+    },
+    /// Replaces a member's `meta`.
+    Update {
+        /// Whose.
+        by: Claim,
+        /// The member's count.
+        mid: Mid,
+        /// The new one.
+        meta: Payload,
+    },
+    /// Settles a message that the node refused for good, so that the next `mid` may follow.
+    Refuse {
+        /// Whose.
+        by: Claim,
+        /// The member's count.
+        mid: Mid,
+        /// What the member is told.
+        code: ErrorCode,
+    },
+    /// Ends the membership.
+    Leave {
+        /// Whose.
+        by: Claim,
+    },
+    /// Marks the member away: its socket is gone, it may come back.
+    Detach {
+        /// Whose.
+        by: Claim,
+    },
+    /// Removes a member on behalf of a moderator.
+    Kick {
+        /// Whom.
+        peer: PeerId,
+        /// How long its subject may not come back.
+        ban: Duration,
+    },
+    /// Removes the members that have been away for longer than `grace`.
+    Expire {
+        /// How long one may be away.
+        grace: Duration,
+    },
+    /// Sets what the room takes; what is `None` stays as it is.
+    Configure {
+        /// How many members.
+        capacity: Option<u32>,
+        /// Whether new members are refused.
+        locked: Option<bool>,
+    },
+    /// Trims what is kept and prolongs the life of the room.
+    Tend,
+}
+
+/// A wish to be in a room.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The member, derived from its key.
+    pub peer: PeerId,
+    /// SHA-256 of the key, base64url.
+    pub key_hash: String,
+    /// Counts the client's joins with this key.
+    pub attempt: u64,
+    /// The socket it comes over.
+    pub socket: SocketId,
+    /// The node it comes over.
+    pub node: NodeId,
+    /// The subject of its token; `None` if anonymous.
+    pub user: Option<Subject>,
+    /// What it tells about itself; `None` keeps what a living member told before.
+    pub meta: Option<Payload>,
+    /// How many members the room takes if nothing was configured for it.
+    pub capacity: u32,
+    /// How many members the room may have for this join, by its token.
+    pub token_capacity: Option<u32>,
+    /// How many members of one subject the room takes.
+    pub per_subject: u32,
+    /// The client's position, if it asks for a replay.
+    pub position: Option<Seq>,
+    /// How long one may be away; who is longer is removed first.
+    pub grace: Duration,
+}
+
+/// What became of one [`Op`].
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The join took effect.
+    Joined(Box<Joined>),
+    /// The join was refused.
+    JoinRefused(JoinRefusal),
+    /// It took effect at this entry.
+    Appended(Seq),
+    /// The message was settled before, or there was nothing to do.
+    Settled,
+    /// The message was refused for good; its `mid` is consumed.
+    Refused(ErrorCode),
+    /// The message is not the next one.
+    OutOfOrder {
+        /// The `mid` that is.
+        expected: Mid,
+    },
+    /// A later join holds the member.
+    Replaced,
+    /// There is no such member (any more).
+    Gone,
+}
+
+/// A join that took effect.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The `seq` of the join's entry, which is the generation of the claim.
+    pub seq: Seq,
+    /// The head of the log before the batch that holds the entry.
+    pub base: Seq,
+    /// The member's number among the joins of the room.
+    pub n: u64,
+    /// What the client is told.
+    pub recovery: Recovery,
+    /// The member's last settled message.
+    pub mid: Mid,
+    /// The other members as of the entry.
+    pub roster: Vec<RosterMember>,
+}
+
+/// One line of a roster.
+#[derive(Clone, Debug)]
+pub struct RosterMember {
+    /// The member.
+    pub peer: PeerId,
+    /// Its number among the joins of the room.
+    pub n: u64,
+    /// The subject of its token; `None` if anonymous.
+    pub user: Option<Subject>,
+    /// For how long it has been away, if it is.
+    pub away: Option<Duration>,
+    /// What it tells about itself.
+    pub meta: Payload,
+}
+
+/// Why nobody was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefusal {
+    /// Every seat is taken.
+    Full {
+        /// How many seats there are.
+        capacity: u32,
+        /// When the first absent member's seat becomes free, if there is one.
+        after: Option<Duration>,
+    },
+    /// The room takes no new members for now.
+    Locked,
+    /// The subject is banned, or the key belongs to a member of another subject.
+    Forbidden,
+    /// The subject has too many members here.
+    TooManyOfSubject,
+    /// A newer join of the same client came first.
+    Replaced,
+}

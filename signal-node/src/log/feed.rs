@@ -1,0 +1,119 @@
+//! The way from a log to the worker of one room: bounded, and honest about what did not fit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::entry::{Batch, Volatile};
+
+/// Batches a room may have waiting. What does not fit is read again from the log.
+const CAPACITY: usize = 256;
+
+/// What a room's worker hears.
+#[derive(Clone, Debug)]
+pub enum FeedEvent {
+    /// Entries were appended.
+    Batch(Arc<Batch>),
+    /// Something was told outside the order.
+    Volatile(Arc<Volatile>),
+    /// Something may have been missed: compare with the log.
+    Gap,
+}
+
+/// Set when something was missed; seen by the receiver after what is queued.
+#[derive(Default)]
+struct Missed {
+    flag: AtomicBool,
+    wake: Notify,
+}
+
+/// The log's end. It never waits: the Redis read loop serves every room.
+#[derive(Clone)]
+pub struct FeedSender {
+    queue: mpsc::Sender<FeedEvent>,
+    missed: Arc<Missed>,
+}
+
+/// The worker's end.
+pub struct Feed {
+    queue: mpsc::Receiver<FeedEvent>,
+    missed: Arc<Missed>,
+}
+
+/// Makes both ends.
+#[must_use]
+pub fn feed() -> (FeedSender, Feed) {
+    let (sender, receiver) = mpsc::channel(CAPACITY);
+    let missed = Arc::new(Missed::default());
+    (FeedSender { queue: sender, missed: missed.clone() }, Feed { queue: receiver, missed })
+}
+
+impl FeedSender {
+    /// Hands an event over, or notes that one was missed.
+    pub fn push(&self, event: FeedEvent) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(event) {
+            self.miss();
+        }
+    }
+
+    /// Notes that something may have been missed.
+    pub fn miss(&self) {
+        self.missed.flag.store(true, Ordering::Release);
+        self.missed.wake.notify_one();
+    }
+
+    /// Waits until the worker has let go.
+    pub async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
+    /// Tells whether both lead to the same worker.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.queue.same_channel(&other.queue)
+    }
+
+    /// Tells whether the worker still listens.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+}
+
+impl Feed {
+    /// Waits for the next event; `None` when the log has let go of the room. Cancel-safe.
+    pub async fn next(&mut self) -> Option<FeedEvent> {
+        loop {
+            if let Ok(event) = self.queue.try_recv() {
+                return Some(event);
+            }
+            if self.missed.flag.swap(false, Ordering::AcqRel) {
+                return Some(FeedEvent::Gap);
+            }
+            tokio::select! {
+                event = self.queue.recv() => return event,
+                () = self.missed.wake.notified() => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_told_as_a_gap_after_what_fitted() {
+        let (sender, mut feed) = feed();
+        for _ in 0..=CAPACITY {
+            sender.push(FeedEvent::Gap);
+        }
+        for _ in 0..CAPACITY {
+            assert!(feed.queue.try_recv().is_ok());
+        }
+        assert!(matches!(feed.next().await, Some(FeedEvent::Gap)));
+        drop(sender);
+        assert!(feed.next().await.is_none());
+    }
+}

@@ -1,0 +1,125 @@
+//! The log of one process: the same promises as Redis, without surviving its own end.
+
+mod room;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use signal_protocol::{RoomId, Seq};
+
+use super::{
+    Batch, Feed, FeedEvent, FeedSender, LogError, Op, Outcome, Retention, RoomLog, Volatile, feed,
+};
+use room::RoomState;
+
+/// Rooms in this process's memory.
+pub struct MemoryLog {
+    rooms: Mutex<Rooms>,
+    retention: Retention,
+}
+
+/// All rooms, and how many there may be before forgotten ones are looked for.
+#[derive(Default)]
+struct Rooms {
+    map: HashMap<RoomId, Room>,
+    sweep_at: usize,
+}
+
+impl Rooms {
+    /// Returns the room, made if need be. Each doubling first forgets the rooms that are over.
+    fn room(&mut self, id: &RoomId, now: Duration, keep: Duration) -> &mut Room {
+        if self.map.len() > self.sweep_at {
+            self.map.retain(|_, room| room.is_heard() || !room.state.is_over(now, keep));
+            self.sweep_at = (self.map.len() * 2).max(64);
+        }
+        self.map.entry(id.clone()).or_default()
+    }
+}
+
+/// A room and who listens to it.
+#[derive(Default)]
+struct Room {
+    state: RoomState,
+    feeds: Vec<FeedSender>,
+}
+
+impl Room {
+    fn publish(&mut self, event: &FeedEvent) {
+        self.feeds.retain(|feed| !feed.is_closed());
+        for feed in &self.feeds {
+            feed.push(event.clone());
+        }
+    }
+
+    fn is_heard(&self) -> bool {
+        self.feeds.iter().any(|feed| !feed.is_closed())
+    }
+}
+
+impl MemoryLog {
+    /// Makes an empty log.
+    #[must_use]
+    pub fn new(retention: Retention) -> Self {
+        Self { rooms: Mutex::default(), retention }
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subscribe(&self, room: &RoomId) -> Feed {
+        let (sender, receiver) = feed();
+        let now = service_kit::clock::unix_now();
+        self.rooms().room(room, now, self.retention.room).feeds.push(sender);
+        receiver
+    }
+
+    fn apply(&self, room: &RoomId, ops: &[Op]) -> Vec<Outcome> {
+        let now = service_kit::clock::unix_now();
+        let mut rooms = self.rooms();
+        let room = rooms.room(room, now, self.retention.room);
+        let (outcomes, batch) = room.state.call(ops, now, &self.retention);
+        if let Some(batch) = batch {
+            room.publish(&FeedEvent::Batch(batch));
+        }
+        outcomes
+    }
+}
+
+impl RoomLog for MemoryLog {
+    fn open(&self, room: &RoomId) -> BoxFuture<'_, Result<Feed, LogError>> {
+        let feed = self.subscribe(room);
+        Box::pin(async { Ok(feed) })
+    }
+
+    fn call<'a>(
+        &'a self,
+        room: &'a RoomId,
+        ops: &'a [Op],
+    ) -> BoxFuture<'a, Result<Vec<Outcome>, LogError>> {
+        Box::pin(async { Ok(self.apply(room, ops)) })
+    }
+
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Seq,
+    ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>> {
+        let found =
+            self.rooms().map.get(room).map(|room| room.state.read(after)).unwrap_or_default();
+        Box::pin(async { Ok(found) })
+    }
+
+    fn tell<'a>(
+        &'a self,
+        room: &'a RoomId,
+        volatile: Volatile,
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        if let Some(room) = self.rooms().map.get_mut(room) {
+            room.publish(&FeedEvent::Volatile(Arc::new(volatile)));
+        }
+        Box::pin(async { Ok(()) })
+    }
+}

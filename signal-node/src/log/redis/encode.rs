@@ -1,0 +1,120 @@
+//! Steps as script arguments, and what is told without a script.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::types::Value;
+
+use super::Publishing;
+use crate::log::{Claim, Join, Op, Payload, Retention, Volatile};
+
+/// The arguments of one call, in the order that the scripts document.
+pub(super) struct Args<'a> {
+    values: Vec<Value>,
+    retention: &'a Retention,
+}
+
+impl<'a> Args<'a> {
+    pub(super) fn new(publishing: Publishing, retention: &'a Retention) -> Self {
+        let publish = match publishing {
+            Publishing::Sharded => "SPUBLISH",
+            Publishing::Plain => "PUBLISH",
+        };
+        Self { values: vec![Value::from_static_str(publish)], retention }
+    }
+
+    pub(super) fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
+    pub(super) fn push(&mut self, op: &Op) {
+        match op {
+            Op::Join(join) => self.join(join),
+            Op::Signal { by, mid, to, data } => {
+                self.claim("signal", by).text(mid).text(to.as_ref().map_or("*", |to| to.as_str()));
+                self.payload(data);
+            }
+            Op::Update { by, mid, meta } => {
+                self.claim("update", by).text(mid).payload(meta);
+            }
+            Op::Refuse { by, mid, code } => {
+                self.claim("refuse", by).text(mid).text(code.name());
+            }
+            Op::Leave { by } => {
+                self.claim("leave", by);
+            }
+            Op::Detach { by } => {
+                self.claim("detach", by);
+            }
+            Op::Kick { peer, ban } => {
+                self.name("kick").text(peer).micros(*ban);
+            }
+            Op::Expire { grace } => {
+                self.name("expire").micros(*grace);
+            }
+            Op::Configure { capacity, locked } => {
+                self.name("configure").optional(*capacity).optional(locked.map(u8::from));
+            }
+            Op::Tend => self.tend(),
+        }
+    }
+
+    fn join(&mut self, join: &Join) {
+        let life = self.retention.room.as_millis();
+        self.name("join")
+            .text(&join.peer)
+            .text(&join.key_hash)
+            .text(join.attempt)
+            .text(join.socket);
+        self.text(&join.node).optional(join.user.as_ref()).text(join.capacity);
+        self.optional(join.token_capacity).text(join.per_subject).optional(join.position);
+        self.micros(join.grace);
+        match &join.meta {
+            Some(meta) => self.payload(meta),
+            None => self.name(""),
+        };
+        self.text(life);
+    }
+
+    fn tend(&mut self) {
+        let Retention { age, length, bytes, room } = *self.retention;
+        self.name("tend").text(room.as_millis()).micros(age).text(length).text(bytes);
+    }
+
+    fn name(&mut self, name: &'static str) -> &mut Self {
+        self.values.push(Value::from_static_str(name));
+        self
+    }
+
+    fn text(&mut self, value: impl ToString) -> &mut Self {
+        self.values.push(Value::from(value.to_string()));
+        self
+    }
+
+    fn optional(&mut self, value: Option<impl ToString>) -> &mut Self {
+        match value {
+            Some(value) => self.text(value),
+            None => self.name("~"),
+        }
+    }
+
+    fn micros(&mut self, duration: Duration) -> &mut Self {
+        self.text(duration.as_micros())
+    }
+
+    fn payload(&mut self, payload: &Payload) -> &mut Self {
+        self.values.push(Value::Bytes(Bytes::copy_from_slice(payload.get().as_bytes())));
+        self
+    }
+
+    fn claim(&mut self, name: &'static str, by: &Claim) -> &mut Self {
+        self.name(name).text(&by.peer).text(by.generation)
+    }
+}
+
+/// Writes `v <from> <to or *> <length>\n<data>`.
+pub(super) fn volatile(volatile: &Volatile) -> String {
+    let to = volatile.to.as_ref().map_or("*", |to| to.as_str());
+    let data = volatile.data.get();
+    format!("v {} {to} {}\n{data}", volatile.from, data.len())
+}

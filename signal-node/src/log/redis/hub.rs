@@ -1,0 +1,132 @@
+//! One subscriber connection for all rooms of the node.
+//!
+//! A room is registered before it is subscribed, so that nothing arrives for nobody. After every reconnect the
+//! rooms are subscribed again and told that something may have been missed. The read loop never waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fred::clients::Client;
+use fred::interfaces::{EventInterface, PubsubInterface};
+use fred::types::{Message, Value};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use signal_protocol::RoomId;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tracing::{info, warn};
+
+use super::{Keys, Publishing, decode};
+use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
+
+/// Which room listens where.
+pub(super) struct Hub {
+    subscriber: Client,
+    publishing: Publishing,
+    rooms: Mutex<HashMap<String, FeedSender>>,
+}
+
+impl Hub {
+    /// Starts to read; ends when the connection is given up.
+    pub(super) fn start(subscriber: Client, publishing: Publishing) -> Arc<Self> {
+        let (messages, reconnects) = (subscriber.message_rx(), subscriber.reconnect_rx());
+        let hub = Arc::new(Self { subscriber, publishing, rooms: Mutex::default() });
+        tokio::spawn(hub.clone().read(messages));
+        tokio::spawn(hub.clone().resubscribe(reconnects));
+        hub
+    }
+
+    /// Registers, subscribes and waits for the confirmation.
+    pub(super) async fn open(self: &Arc<Self>, room: &RoomId) -> Result<Feed, LogError> {
+        let channel = Keys::of(room).channel;
+        let (sender, receiver) = feed();
+        self.rooms().insert(channel.clone(), sender.clone());
+        self.subscribe(&channel).await?;
+        tokio::spawn(self.clone().forget(channel, sender));
+        Ok(receiver)
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, HashMap<String, FeedSender>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn subscribe(&self, channel: &str) -> Result<(), LogError> {
+        match self.publishing {
+            Publishing::Sharded => self.subscriber.ssubscribe(channel).await?,
+            Publishing::Plain => self.subscriber.subscribe(channel).await?,
+        }
+        Ok(())
+    }
+
+    /// Ends the subscription once the worker has let go, unless a new one has taken its place.
+    async fn forget(self: Arc<Self>, channel: String, sender: FeedSender) {
+        sender.closed().await;
+        {
+            let mut rooms = self.rooms();
+            if !rooms.get(&channel).is_some_and(|current| current.same(&sender)) {
+                return;
+            }
+            rooms.remove(&channel);
+        }
+        let ended = match self.publishing {
+            Publishing::Sharded => self.subscriber.sunsubscribe(channel.as_str()).await,
+            Publishing::Plain => self.subscriber.unsubscribe(channel.as_str()).await,
+        };
+        if ended.is_err() || self.rooms().contains_key(&channel) {
+            // Someone subscribed again while we unsubscribed: the last word must be theirs.
+            self.renew(&channel).await;
+        }
+    }
+
+    async fn read(self: Arc<Self>, mut messages: Receiver<Message>) {
+        loop {
+            match messages.recv().await {
+                Ok(message) => self.dispatch(&message),
+                Err(RecvError::Lagged(count)) => {
+                    warn!(
+                        count,
+                        "{count} messages from Redis were dropped; all rooms compare with their log"
+                    );
+                    self.rooms().values().for_each(FeedSender::miss);
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn dispatch(&self, message: &Message) {
+        let rooms = self.rooms();
+        let Some(room) = rooms.get(&*message.channel) else { return };
+        let event = match &message.value {
+            Value::Bytes(bytes) => decode::event(bytes),
+            Value::String(text) => decode::event(text.as_bytes()),
+            other => Err(LogError::Garbled(format!("{:?} on a channel", other.kind()))),
+        };
+        match event {
+            Ok(event) => room.push(event),
+            Err(error) => {
+                warn!(channel = &*message.channel, %error, "a message on a room's channel was not ours");
+                room.push(FeedEvent::Gap);
+            }
+        }
+    }
+
+    async fn resubscribe(self: Arc<Self>, mut reconnects: Receiver<fred::types::config::Server>) {
+        while !matches!(reconnects.recv().await, Err(RecvError::Closed)) {
+            let channels: Vec<String> = self.rooms().keys().cloned().collect();
+            info!(rooms = channels.len(), "connected to Redis; subscribing rooms again");
+            let renewals: FuturesUnordered<_> =
+                channels.iter().map(|channel| self.renew(channel)).collect();
+            renewals.collect::<Vec<()>>().await;
+        }
+    }
+
+    /// Subscribes a room again and lets it compare with its log. A failure means that the connection went
+    /// again, and so that this will be called again.
+    async fn renew(&self, channel: &str) {
+        let subscribed = self.subscribe(channel).await;
+        if let (Ok(()), Some(room)) = (subscribed, self.rooms().get(channel)) {
+            room.miss();
+        }
+    }
+}

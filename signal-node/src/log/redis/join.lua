@@ -1,0 +1,79 @@
+-- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
+--      <grace µs> <meta or empty> <life of the room ms>
+
+-- Tells whether everything after `position` can be replayed.
+local function recovery(position)
+  if position == '~' then return 'snapshot' end
+  if tonumber(position) == head then return 'replay' end
+  local found = redis.call('XRANGE', L, position, '+', 'COUNT', 1)[1]
+  if not found then return 'snapshot' end
+  local prev, start = string.match(found[2][2], '^b (%d+) (%d+) ')
+  local at = tonumber(position)
+  if tonumber(start) <= at or tonumber(prev) == at then return 'replay' end
+  return 'snapshot'
+end
+
+-- Answers from what is stored, so that a repeated call is answered as the first one was.
+local function joined(peer, me, all)
+  local roster = {}
+  for id, m in pairs(all) do
+    if id ~= peer and (me.recovery ~= 'new' or m.n < me.n) then
+      local away = m.away > 0 and int(now - m.away) or '~'
+      roster[#roster + 1] = { id, int(m.n), m.user, away, m.meta }
+    end
+  end
+  return { 'joined', me.generation, me.base, int(me.n), me.recovery, int(claim(peer).mid), roster }
+end
+
+local function refusal(all, user, cap, own_cap, per_subject, grace)
+  local ban = user ~= '~' and redis.call('HGET', H, 'b:' .. user)
+  if ban and tonumber(ban) > now then return { 'forbidden' } end
+  if redis.call('HGET', H, 'locked') == '1' then return { 'locked' } end
+  local count, same, next_seat = 0, 0, nil
+  for _, m in pairs(all) do
+    count = count + 1
+    if user ~= '~' and m.user == user then same = same + 1 end
+    if m.away > 0 then next_seat = math.min(next_seat or math.huge, m.away + grace - now) end
+  end
+  cap = tonumber(redis.call('HGET', H, 'cap') or cap)
+  if own_cap ~= '~' then cap = math.min(cap, tonumber(own_cap)) end
+  if count >= cap then return { 'full', int(cap), next_seat and int(next_seat) or '~' } end
+  if same >= tonumber(per_subject) then return { 'too_many' } end
+end
+
+local function enter(peer, m, resumed, mid, meta)
+  local text = table.concat({ 'j', peer, int(m.n), m.node, resumed and 'resume' or 'new', m.user }, ' ')
+  m.base, m.away = int(head), 0
+  m.generation = int(append(sized(text, meta)))
+  hold(peer, m.generation, mid)
+  write_member(peer, m)
+end
+
+local function rejoin(peer, m, all, key, try, socket, node, user, position, meta)
+  if m.key ~= key or m.user ~= user then return { 'forbidden' } end
+  try = tonumber(try)
+  if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
+  if try > m.try then
+    m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position)
+    if meta ~= '' then m.meta = meta end
+    enter(peer, m, true, claim(peer).mid, meta)
+  end
+  return joined(peer, m, all)
+end
+
+steps.join = { 13, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position, grace, meta, life)
+  grace, renewed = tonumber(grace), life
+  local all = expire(grace)
+  if all[peer] then
+    return rejoin(peer, all[peer], all, key, try, socket, node, user, position, meta)
+  end
+  local refused = refusal(all, user, cap, own_cap, per_subject, grace)
+  if refused then return refused end
+  local n = redis.call('HINCRBY', H, 'n', 1)
+  if meta == '' then meta = '{}' end
+  local m = {
+    n = n, node = node, socket = socket, try = tonumber(try), user = user, key = key, recovery = 'new', meta = meta,
+  }
+  enter(peer, m, false, 0, meta)
+  return joined(peer, m, all)
+end }

@@ -1,0 +1,203 @@
+//! The log of many nodes: a stream, two hashes and a channel per room, all in one slot, changed by one script.
+//!
+//! This is the only place of the node that names `fred`. Its own retry of commands is off: a call of unknown
+//! outcome is the caller's to repeat, unchanged and before any other.
+
+mod decode;
+mod encode;
+mod hub;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::{ClientLike, PubsubInterface, StreamsInterface};
+use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use fred::types::scripts::Script;
+use fred::types::{Builder, Value};
+use futures_util::future::BoxFuture;
+use signal_protocol::{RoomId, Seq};
+
+use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
+use hub::Hub;
+
+/// How long one command may take; after that its outcome is unknown.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// fred hands messages on through a broadcast channel that forgets the oldest when it is full (by default,
+/// all but 32). The reader only moves them on, so this many cover a long pause of the process.
+const MESSAGE_BUFFER: usize = 65_536;
+
+/// How rooms are published: `SPUBLISH` (Redis 7, and Cluster) or `PUBLISH`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Publishing {
+    /// Sharded pub/sub: an entry only travels within the shard of its room.
+    #[default]
+    Sharded,
+    /// Plain pub/sub, for servers without the sharded kind.
+    Plain,
+}
+
+impl std::str::FromStr for Publishing {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "sharded" => Ok(Self::Sharded),
+            "plain" => Ok(Self::Plain),
+            _ => Err("write sharded or plain"),
+        }
+    }
+}
+
+/// Rooms in Redis.
+pub struct RedisLog {
+    commands: Client,
+    hub: Arc<Hub>,
+    script: Script,
+    publishing: Publishing,
+    retention: Retention,
+}
+
+impl RedisLog {
+    /// Connects, and keeps the connections from then on.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] if the URL is not one or Redis does not answer now.
+    pub async fn connect(
+        url: &str,
+        publishing: Publishing,
+        retention: Retention,
+    ) -> Result<Self, LogError> {
+        let config = Config::from_url(url)?;
+        let (commands, subscriber) = (client(&config)?, client(&config)?);
+        tokio::try_join!(commands.init(), subscriber.init())?;
+        let hub = Hub::start(subscriber, publishing);
+        let script = Script::from_lua(SCRIPT);
+        Ok(Self { commands, hub, script, publishing, retention })
+    }
+
+    async fn run(&self, room: &RoomId, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
+        let keys = Keys::of(room);
+        let mut args = encode::Args::new(self.publishing, &self.retention);
+        ops.iter().for_each(|op| args.push(op));
+        let keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
+        let reply: Value =
+            self.script.evalsha_with_reload(&self.commands, keys, args.into_values()).await?;
+        decode::outcomes(reply, ops)
+    }
+
+    async fn history(&self, room: &RoomId, after: Seq) -> Result<Vec<Batch>, LogError> {
+        let start = format!("{}-0", after.0 + 1);
+        let found: Vec<(String, std::collections::HashMap<String, Bytes>)> =
+            self.commands.xrange_values(Keys::of(room).stream, start, "+", None).await?;
+        let text = |(id, mut fields): (String, std::collections::HashMap<String, Bytes>)| {
+            fields
+                .remove("b")
+                .ok_or_else(|| LogError::Garbled(format!("entry {id} has no field b")))
+        };
+        found.into_iter().map(|entry| decode::batch(&text(entry)?)).collect()
+    }
+
+    async fn publish(&self, room: &RoomId, volatile: &Volatile) -> Result<(), LogError> {
+        let (channel, text) = (Keys::of(room).channel, encode::volatile(volatile));
+        let _receivers: i64 = match self.publishing {
+            Publishing::Sharded => self.commands.spublish(channel, text).await?,
+            Publishing::Plain => self.commands.publish(channel, text).await?,
+        };
+        Ok(())
+    }
+}
+
+/// All steps in one script, so that whatever collects for a room goes as one call.
+const SCRIPT: &str = concat!(
+    include_str!("prelude.lua"),
+    include_str!("join.lua"),
+    include_str!("signal.lua"),
+    include_str!("update.lua"),
+    include_str!("leave.lua"),
+    include_str!("kick.lua"),
+    include_str!("tend.lua"),
+    include_str!("main.lua"),
+);
+
+fn client(config: &Config) -> Result<Client, LogError> {
+    let mut builder = Builder::from_config(config.clone());
+    builder
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = COMMAND_TIMEOUT;
+            performance.broadcast_channel_capacity = MESSAGE_BUFFER;
+        })
+        .with_connection_config(|connection| {
+            connection.connection_timeout = COMMAND_TIMEOUT;
+            connection.internal_command_timeout = COMMAND_TIMEOUT;
+            connection.max_command_attempts = 1;
+            connection.max_command_buffer_len = 100_000;
+            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
+            connection.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(2 * COMMAND_TIMEOUT),
+                interval: Duration::from_secs(1),
+            };
+        })
+        .set_policy(ReconnectPolicy::new_exponential(0, 100, 2_000, 2));
+    Ok(builder.build()?)
+}
+
+/// The keys of one room; the braces put them into one slot of a cluster.
+struct Keys {
+    hash: String,
+    members: String,
+    stream: String,
+    channel: String,
+}
+
+impl Keys {
+    fn of(room: &RoomId) -> Self {
+        let key = |kind: char| format!("{{{room}}}:{kind}");
+        Self { hash: key('h'), members: key('m'), stream: key('l'), channel: key('c') }
+    }
+}
+
+impl From<Error> for LogError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown => {
+                Self::Garbled(error.to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl RoomLog for RedisLog {
+    fn open(&self, room: &RoomId) -> BoxFuture<'_, Result<Feed, LogError>> {
+        let room = room.clone();
+        Box::pin(async move { self.hub.open(&room).await })
+    }
+
+    fn call<'a>(
+        &'a self,
+        room: &'a RoomId,
+        ops: &'a [Op],
+    ) -> BoxFuture<'a, Result<Vec<Outcome>, LogError>> {
+        Box::pin(self.run(room, ops))
+    }
+
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: Seq,
+    ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>> {
+        Box::pin(self.history(room, after))
+    }
+
+    fn tell<'a>(
+        &'a self,
+        room: &'a RoomId,
+        volatile: Volatile,
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(async move { self.publish(room, &volatile).await })
+    }
+}

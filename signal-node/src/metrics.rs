@@ -1,0 +1,133 @@
+//! What the node counts. Labels come from closed sets; rooms, peers and subjects are never labels.
+
+use prometheus::core::{Atomic, Collector, GenericCounter, GenericGauge};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use signal_protocol::{ErrorCode, Recovery};
+
+/// Everything the node counts; written to from everywhere, read by `/metrics`.
+pub struct Metrics {
+    /// Where `/metrics` reads.
+    pub registry: Registry,
+    /// Sockets open now.
+    pub connections: IntGauge,
+    /// Sockets ever opened.
+    pub opened: IntCounter,
+    /// Sockets closed, by close code.
+    pub closed: IntCounterVec,
+    /// Upgrades refused, by reason.
+    pub rejected: IntCounterVec,
+    /// Rooms with a worker here.
+    pub rooms: IntGauge,
+    /// Messages received, by type.
+    pub received: IntCounterVec,
+    /// Frames written to sockets.
+    pub sent: IntCounter,
+    /// Joins that took effect, by recovery.
+    pub joins: IntCounterVec,
+    /// Errors answered, by code.
+    pub refusals: IntCounterVec,
+    /// Times a room had to compare with its log.
+    pub gaps: IntCounter,
+    /// Calls to the log that were made again.
+    pub log_repeats: IntCounter,
+    /// Requests to the credential service, by result.
+    pub ice_fetches: IntCounterVec,
+    /// How long they took.
+    pub ice_seconds: HistogramVec,
+}
+
+/// Buckets for a request on the same host, with 500 ms as the bound.
+const ICE_BUCKETS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5];
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> C {
+    registry.register(Box::new(metric.clone())).expect("each name is used once");
+    metric
+}
+
+fn counter<P: Atomic + 'static>(registry: &Registry, name: &str, help: &str) -> GenericCounter<P> {
+    let metric = GenericCounter::new(name, help).expect("the name is a valid one");
+    registered(registry, metric)
+}
+
+fn gauge<P: Atomic + 'static>(registry: &Registry, name: &str, help: &str) -> GenericGauge<P> {
+    let metric = GenericGauge::new(name, help).expect("the name is a valid one");
+    registered(registry, metric)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCounterVec {
+    let metric = IntCounterVec::new(Opts::new(name, help), &[label]).expect("the names are valid");
+    registered(registry, metric)
+}
+
+fn build_info(registry: &Registry) {
+    let opts = Opts::new("signal_build_info", "The version of this node, as a label.");
+    let metric = IntGaugeVec::new(opts, &["version"]).expect("the names are valid");
+    metric.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    registered(registry, metric);
+}
+
+impl Metrics {
+    /// Registers everything.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let r = &registry;
+        build_info(r);
+        #[cfg(target_os = "linux")]
+        registered_process(r);
+        let ice =
+            HistogramOpts::new("signal_ice_fetch_seconds", "How long the credential service took.");
+        let ice =
+            HistogramVec::new(ice.buckets(ICE_BUCKETS.to_vec()), &[]).expect("the name is valid");
+        Self {
+            connections: gauge(r, "signal_connections", "WebSocket connections open now."),
+            opened: counter(r, "signal_connections_opened_total", "WebSocket connections opened."),
+            closed: counters(r, "signal_connections_closed_total", "Connections closed.", "code"),
+            rejected: counters(r, "signal_upgrade_rejected_total", "Upgrades refused.", "reason"),
+            rooms: gauge(r, "signal_rooms", "Rooms with members on this node."),
+            received: counters(r, "signal_messages_received_total", "Messages received.", "type"),
+            sent: counter(r, "signal_frames_sent_total", "Text frames written to sockets."),
+            joins: counters(r, "signal_joins_total", "Joins that took effect.", "recovery"),
+            refusals: counters(r, "signal_errors_total", "Errors answered.", "code"),
+            gaps: counter(r, "signal_log_gaps_total", "Times a room compared with its log."),
+            log_repeats: counter(r, "signal_log_repeats_total", "Calls to the log made again."),
+            ice_fetches: counters(
+                r,
+                "signal_ice_fetches_total",
+                "Requests to the credential service.",
+                "result",
+            ),
+            ice_seconds: registered(r, ice),
+            registry,
+        }
+    }
+
+    /// Counts an error that was answered.
+    pub fn refused(&self, code: ErrorCode) {
+        self.refusals.with_label_values(&[code.name()]).inc();
+    }
+
+    /// Counts a join that took effect.
+    pub fn joined(&self, recovery: Recovery) {
+        let recovery = match recovery {
+            Recovery::New => "new",
+            Recovery::Replay => "replay",
+            Recovery::Snapshot => "snapshot",
+        };
+        self.joins.with_label_values(&[recovery]).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn registered_process(registry: &Registry) {
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    registry.register(Box::new(process)).expect("each name is used once");
+}

@@ -1,0 +1,143 @@
+//! The members of a room whose sockets are on this node, and what they are owed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use signal_protocol::{Mid, PeerId, RoomId, Seq, ServerMessage, limits};
+
+use super::outbox::Outbox;
+use crate::log::{Claim, SocketId};
+
+/// A client to which nothing was addressed for this many entries is told its position.
+const TOLD_EVERY: u64 = 256;
+
+/// One member with a socket here.
+pub(super) struct Member {
+    pub(super) claim: Claim,
+    pub(super) socket: SocketId,
+    pub(super) outbox: Arc<Outbox>,
+    /// The last message that was taken for the log.
+    pub(super) taken: Mid,
+    /// The last message that is settled.
+    settled: Mid,
+    /// The last message that was acknowledged.
+    acked: Mid,
+    /// The position the client knows of.
+    told: Seq,
+    /// The count of delivered entries when it was told.
+    told_at: u64,
+}
+
+impl Member {
+    pub(super) fn new(claim: Claim, socket: SocketId, outbox: Arc<Outbox>, mid: Mid) -> Self {
+        let told = claim.generation;
+        Self { claim, socket, outbox, taken: mid, settled: mid, acked: mid, told, told_at: 0 }
+    }
+
+    /// Returns how many messages wait for their `ack`.
+    pub(super) fn unacked(&self) -> u64 {
+        self.taken.0.saturating_sub(self.acked.0)
+    }
+
+    /// Notes that a message is settled; tells whether an `ack` is due at once.
+    pub(super) fn settle(&mut self, mid: Mid) -> bool {
+        self.settled = self.settled.max(mid);
+        self.taken = self.taken.max(mid);
+        self.settled.0 - self.acked.0 >= limits::ACK_EVERY
+    }
+
+    /// Tells whether an `ack` is owed.
+    pub(super) fn owes_ack(&self) -> bool {
+        self.settled > self.acked
+    }
+
+    /// Notes that a frame with this position went out.
+    pub(super) fn told(&mut self, seq: Seq, delivered: u64) {
+        self.told = seq;
+        self.told_at = delivered;
+    }
+
+    fn ack(&mut self, room: &RoomId, position: Seq, delivered: u64) {
+        self.acked = self.settled;
+        self.told(position, delivered);
+        self.outbox.hand(ServerMessage::Ack { room, mid: self.settled, seq: position }.to_json());
+    }
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Members {
+    map: HashMap<PeerId, Member>,
+    /// How many entries the room has delivered here.
+    delivered: u64,
+}
+
+impl Members {
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Member> {
+        self.map.get_mut(peer)
+    }
+
+    /// Finds the member if this socket still holds it.
+    pub(super) fn of_socket(&mut self, peer: &PeerId, socket: SocketId) -> Option<&mut Member> {
+        self.map.get_mut(peer).filter(|member| member.socket == socket)
+    }
+
+    pub(super) fn insert(&mut self, mut member: Member) {
+        member.told_at = self.delivered;
+        self.map.insert(member.claim.peer.clone(), member);
+    }
+
+    pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Member> {
+        self.map.remove(peer)
+    }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Member> {
+        self.map.drain().map(|(_, member)| member)
+    }
+
+    /// Walks all members but one.
+    pub(super) fn others(&mut self, but: &PeerId) -> impl Iterator<Item = &mut Member> {
+        self.map.values_mut().filter(move |member| member.claim.peer != *but)
+    }
+
+    /// Returns how many entries were delivered here so far.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Counts a delivered entry; now and then tells a position to those who heard nothing for long.
+    pub(super) fn count(&mut self, room: &RoomId, position: Seq) {
+        self.delivered += 1;
+        if self.delivered.is_multiple_of(TOLD_EVERY / 4) {
+            let delivered = self.delivered;
+            let quiet = |member: &&mut Member| delivered - member.told_at >= TOLD_EVERY;
+            self.map.values_mut().filter(quiet).for_each(|m| m.ack(room, position, delivered));
+        }
+    }
+
+    /// Acknowledges one member.
+    pub(super) fn ack(&mut self, peer: &PeerId, room: &RoomId, position: Seq) {
+        let delivered = self.delivered;
+        if let Some(member) = self.map.get_mut(peer) {
+            member.ack(room, position, delivered);
+        }
+    }
+
+    /// Acknowledges everyone to whom an `ack` is owed.
+    pub(super) fn ack_owed(&mut self, room: &RoomId, position: Seq) {
+        let delivered = self.delivered;
+        let owed = self.map.values_mut().filter(|member| member.owes_ack());
+        owed.for_each(|member| member.ack(room, position, delivered));
+    }
+
+    /// Tells everyone its position who does not know it.
+    pub(super) fn tell_position(&mut self, room: &RoomId, position: Seq) {
+        let delivered = self.delivered;
+        let behind = self.map.values_mut().filter(|member| member.told < position);
+        behind.for_each(|member| member.ack(room, position, delivered));
+    }
+}

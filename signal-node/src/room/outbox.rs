@@ -1,0 +1,212 @@
+//! What waits to be written to one socket: bounded by bytes, and never waited for.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use signal_protocol::{LeftReason, RoomId};
+use tokio::sync::Notify;
+
+/// Bytes that a queued frame takes beside its text.
+const OVERHEAD: usize = 64;
+
+/// One frame, and what it means for the session it goes to.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The text frame.
+    pub frame: Bytes,
+    /// What the session notes when it takes the frame out.
+    pub mark: Option<Mark>,
+}
+
+/// A change of membership, in its place among the frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The join took effect.
+    Joined(RoomId),
+    /// The join was refused.
+    Refused(RoomId),
+    /// The member left by itself.
+    Left(RoomId),
+    /// The membership was ended from outside.
+    Ended(RoomId, LeftReason),
+    /// The room cannot say what was missed; the member has to come back for a snapshot.
+    Lost(RoomId),
+}
+
+impl From<String> for Delivery {
+    fn from(frame: String) -> Self {
+        Self { frame: frame.into(), mark: None }
+    }
+}
+
+impl From<Bytes> for Delivery {
+    fn from(frame: Bytes) -> Self {
+        Self { frame, mark: None }
+    }
+}
+
+impl Delivery {
+    /// Puts a mark on the frame.
+    #[must_use]
+    pub fn marked(self, mark: Mark) -> Self {
+        Self { mark: Some(mark), ..self }
+    }
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// It waits to be written.
+    Queued,
+    /// The queue is over its bound: the session will be closed as a slow consumer.
+    Overflowing,
+    /// The session is over.
+    Gone,
+}
+
+/// The queue went over its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Open,
+    Overflowed,
+    Closed,
+}
+
+struct State {
+    queue: VecDeque<Delivery>,
+    bytes: usize,
+    condition: Condition,
+}
+
+/// The queue between the rooms of a session and its socket.
+pub struct Outbox {
+    state: Mutex<State>,
+    filled: Notify,
+    limit: usize,
+}
+
+impl Outbox {
+    /// Makes one that holds at most `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let state = State { queue: VecDeque::new(), bytes: 0, condition: Condition::Open };
+        Self { state: Mutex::new(state), filled: Notify::new(), limit }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a frame without waiting, so that one slow peer never delays a room.
+    pub fn hand(&self, delivery: impl Into<Delivery>) -> Handed {
+        let delivery = delivery.into();
+        let mut state = self.state();
+        match state.condition {
+            Condition::Closed => return Handed::Gone,
+            Condition::Overflowed => return Handed::Overflowing,
+            Condition::Open => {}
+        }
+        let size = delivery.frame.len() + OVERHEAD;
+        if state.bytes + size > self.limit {
+            *state = State { queue: VecDeque::new(), bytes: 0, condition: Condition::Overflowed };
+        } else {
+            state.bytes += size;
+            state.queue.push_back(delivery);
+        }
+        let handed = match state.condition {
+            Condition::Open => Handed::Queued,
+            Condition::Overflowed | Condition::Closed => Handed::Overflowing,
+        };
+        drop(state);
+        self.filled.notify_one();
+        handed
+    }
+
+    /// Takes the next frame, if there is one now.
+    ///
+    /// # Errors
+    /// [`Overflow`] once the queue went over its bound.
+    pub fn take(&self) -> Result<Option<Delivery>, Overflow> {
+        let mut state = self.state();
+        if state.condition == Condition::Overflowed {
+            return Err(Overflow);
+        }
+        let taken = state.queue.pop_front();
+        if let Some(delivery) = &taken {
+            state.bytes -= delivery.frame.len() + OVERHEAD;
+        }
+        Ok(taken)
+    }
+
+    /// Waits until there is something to take, or an overflow to report. Cancel-safe.
+    pub async fn filled(&self) {
+        loop {
+            let waiting = self.filled.notified();
+            {
+                let state = self.state();
+                if !state.queue.is_empty() || state.condition != Condition::Open {
+                    return;
+                }
+            }
+            waiting.await;
+        }
+    }
+
+    /// Ends the queue: whatever is handed from now on is gone.
+    pub fn close(&self) {
+        *self.state() = State { queue: VecDeque::new(), bytes: 0, condition: Condition::Closed };
+    }
+
+    /// Tells whether the session is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state().condition == Condition::Closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_in_order_with_their_marks() {
+        let outbox = Outbox::new(1_000);
+        let room: RoomId = "demo".parse().unwrap();
+        outbox.hand("a".to_owned());
+        outbox.hand(Delivery::from("b".to_owned()).marked(Mark::Joined(room.clone())));
+        assert_eq!(outbox.take().unwrap().unwrap().frame, "a");
+        assert_eq!(outbox.take().unwrap().unwrap().mark, Some(Mark::Joined(room)));
+        assert!(outbox.take().unwrap().is_none());
+    }
+
+    #[test]
+    fn more_than_the_bound_is_an_overflow_and_frees_the_memory() {
+        let outbox = Outbox::new(200);
+        assert_eq!(outbox.hand("x".repeat(100)), Handed::Queued);
+        assert_eq!(outbox.hand("x".repeat(100)), Handed::Overflowing);
+        assert_eq!(outbox.take().unwrap_err(), Overflow);
+        assert_eq!(outbox.hand("x".to_owned()), Handed::Overflowing);
+    }
+
+    #[test]
+    fn nothing_is_queued_for_a_session_that_is_over() {
+        let outbox = Outbox::new(200);
+        outbox.close();
+        assert_eq!(outbox.hand("x".to_owned()), Handed::Gone);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_session_is_woken() {
+        let outbox = std::sync::Arc::new(Outbox::new(200));
+        let waiting = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.filled().await }
+        });
+        outbox.hand("x".to_owned());
+        waiting.await.unwrap();
+    }
+}

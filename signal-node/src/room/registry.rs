@@ -1,0 +1,116 @@
+//! Which rooms have a worker here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use signal_protocol::{NodeId, RoomId};
+use tokio::sync::mpsc;
+
+use super::calls::Command;
+use super::worker::Worker;
+use crate::log::{Retention, RoomLog};
+use crate::metrics::Metrics;
+
+/// Commands that may wait for a room's worker.
+const WAITING: usize = 1_024;
+
+/// What holds for every room of this node.
+#[derive(Clone, Debug)]
+pub struct RoomSettings {
+    /// This node.
+    pub node: NodeId,
+    /// How long a lost socket may come back as the same member.
+    pub grace: Duration,
+    /// What the log keeps.
+    pub retention: Retention,
+}
+
+/// The rooms of this node.
+pub struct Rooms {
+    log: Arc<dyn RoomLog>,
+    settings: Arc<RoomSettings>,
+    metrics: Arc<Metrics>,
+    workers: Mutex<HashMap<RoomId, mpsc::Sender<Command>>>,
+}
+
+/// The room's worker has more to do than may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// A way to one room's worker; it stays open as long as the room has members here.
+#[derive(Clone)]
+pub struct RoomHandle(mpsc::Sender<Command>);
+
+impl RoomHandle {
+    /// Asks without waiting.
+    ///
+    /// # Errors
+    /// [`Busy`] if too much is waiting, or the worker has just ended.
+    pub fn ask(&self, command: Command) -> Result<(), Busy> {
+        self.0.try_send(command).map_err(|_| Busy)
+    }
+
+    /// Asks, and waits for room if need be: for what may not be lost.
+    pub async fn insist(&self, command: Command) {
+        let ended = self.0.send(command).await;
+        debug_assert!(ended.is_ok() || self.0.is_closed());
+    }
+}
+
+impl Rooms {
+    /// Makes an empty set of rooms over a log.
+    #[must_use]
+    pub fn new(log: Arc<dyn RoomLog>, settings: RoomSettings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let settings = Arc::new(settings);
+        Arc::new(Self { log, settings, metrics, workers: Mutex::default() })
+    }
+
+    /// Returns what holds for every room.
+    #[must_use]
+    pub fn settings(&self) -> &RoomSettings {
+        &self.settings
+    }
+
+    fn workers(&self) -> MutexGuard<'_, HashMap<RoomId, mpsc::Sender<Command>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks a room, which gets a worker if it has none.
+    ///
+    /// # Errors
+    /// [`Busy`] if too much is waiting.
+    pub fn enter(self: &Arc<Self>, room: &RoomId, command: Command) -> Result<RoomHandle, Busy> {
+        let mut workers = self.workers();
+        let sender = workers.entry(room.clone()).or_insert_with(|| self.start(room));
+        // Under the lock, so that a worker that is about to end sees the command first.
+        sender.try_send(command).map_err(|_| Busy)?;
+        Ok(RoomHandle(sender.clone()))
+    }
+
+    fn start(self: &Arc<Self>, room: &RoomId) -> mpsc::Sender<Command> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        self.metrics.rooms.inc();
+        let worker = Worker::new(
+            room.clone(),
+            self.log.clone(),
+            self.settings.clone(),
+            self.metrics.clone(),
+            receiver,
+        );
+        tokio::spawn(worker.run(self.clone()));
+        sender
+    }
+
+    /// Lets go of a room, unless a command has come in since.
+    pub(super) fn retire(&self, room: &RoomId, commands: &mut mpsc::Receiver<Command>) -> bool {
+        let mut workers = self.workers();
+        if !commands.is_empty() {
+            return false;
+        }
+        workers.remove(room);
+        commands.close();
+        self.metrics.rooms.dec();
+        true
+    }
+}

@@ -1,0 +1,136 @@
+//! Where a room stands in its log, what has arrived beyond that, and how a hole is filled.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use signal_protocol::{RoomId, Seq};
+
+use crate::log::{Batch, LogError, RoomLog};
+
+/// Batches that may wait for a hole to be filled; more are read again from the log.
+const HELD: usize = 256;
+
+/// Pause before a log that did not answer is read again.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// The position of one room on this node.
+pub(super) struct Track {
+    log: Arc<dyn RoomLog>,
+    room: RoomId,
+    position: Option<Seq>,
+    held: VecDeque<Arc<Batch>>,
+    filling: Option<BoxFuture<'static, Result<Vec<Batch>, LogError>>>,
+    filled: bool,
+    missed: bool,
+}
+
+/// What comes next.
+pub(super) enum Next {
+    /// This batch follows what was delivered.
+    Batch(Arc<Batch>),
+    /// Nothing yet.
+    Nothing,
+    /// What lies between is gone from the log; delivery goes on behind it.
+    Lost,
+}
+
+impl Track {
+    pub(super) fn new(log: Arc<dyn RoomLog>, room: RoomId) -> Self {
+        let (position, held, filling) = (None, VecDeque::new(), None);
+        Self { log, room, position, held, filling, filled: false, missed: false }
+    }
+
+    /// Returns the number of the last delivered entry; 0 before the first join.
+    pub(super) fn position(&self) -> Seq {
+        self.position.unwrap_or_default()
+    }
+
+    /// Begins behind `base`, unless the room has a position already.
+    pub(super) fn begin(&mut self, base: Seq) {
+        self.position.get_or_insert(base);
+    }
+
+    /// Takes a batch in, from wherever it comes.
+    pub(super) fn arrived(&mut self, batch: Arc<Batch>) {
+        if self.held.len() < HELD {
+            self.held.push_back(batch);
+        } else {
+            self.held.clear();
+            self.missed = true;
+        }
+    }
+
+    /// Notes that something may have been missed.
+    pub(super) fn missed(&mut self) {
+        self.missed = true;
+    }
+
+    /// Puts back a batch that cannot be delivered yet.
+    pub(super) fn put_back(&mut self, batch: Arc<Batch>) {
+        self.held.push_front(batch);
+    }
+
+    /// Notes that everything up to `seq` was delivered.
+    pub(super) fn delivered(&mut self, seq: Seq) {
+        self.position = Some(seq);
+        self.filled = false;
+    }
+
+    /// Takes out the batch that follows; starts to read where one is missing.
+    pub(super) fn next(&mut self) -> Next {
+        let Some(position) = self.position else { return Next::Nothing };
+        if std::mem::take(&mut self.missed) {
+            self.fill(position, Duration::ZERO);
+        }
+        if self.filling.is_some() {
+            return Next::Nothing;
+        }
+        while self.held.front().is_some_and(|batch| batch.last() <= position) {
+            self.held.pop_front();
+        }
+        match self.held.front() {
+            None => Next::Nothing,
+            Some(batch) if batch.prev <= position => {
+                self.held.pop_front().map_or(Next::Nothing, Next::Batch)
+            }
+            Some(batch) if self.filled => {
+                self.position = Some(batch.prev);
+                Next::Lost
+            }
+            Some(_) => {
+                self.fill(position, Duration::ZERO);
+                Next::Nothing
+            }
+        }
+    }
+
+    fn fill(&mut self, after: Seq, pause: Duration) {
+        let (log, room) = (self.log.clone(), self.room.clone());
+        self.filling = Some(Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            log.read(&room, after).await
+        }));
+    }
+
+    /// Waits for the log to be read; for ever if it is not being read. Cancel-safe.
+    pub(super) async fn read(&mut self) {
+        let Some(filling) = &mut self.filling else { return std::future::pending().await };
+        let found = filling.await;
+        self.filling = None;
+        match found {
+            Ok(batches) => {
+                self.filled = true;
+                let read = batches.into_iter().map(Arc::new);
+                let known = read.clone().next_back().map_or(Seq(0), |batch| batch.last());
+                let later = std::mem::take(&mut self.held);
+                let later = later.into_iter().filter(|batch| batch.last() > known);
+                self.held = read.chain(later).collect();
+            }
+            Err(_) => self.fill(self.position(), READ_AGAIN_AFTER),
+        }
+    }
+}
