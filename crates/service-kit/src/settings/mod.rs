@@ -30,7 +30,7 @@ use crate::lifecycle::Exit;
 pub use environment::Environment;
 pub use reader::Reader;
 pub use resolved::{Faults, Origin, Resolved};
-pub use values::Rate;
+pub use values::{Rate, parse_duration};
 
 /// The settings of one service.
 #[derive(Clone, Copy, Debug)]

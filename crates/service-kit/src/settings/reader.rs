@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a duration: `500ms`, `20s`, `5m`, `24h`.
     pub fn duration(&mut self, name: &str) -> Duration {
-        self.required(name, values::duration)
+        self.required(name, values::parse_duration)
     }
 
     /// Reads a size in bytes: `64KiB`, `16MiB`.

@@ -12,8 +12,11 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
-/// Reads `500ms`, `20s`, `5m`, `24h` or `7d`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+/// Reads a duration as settings write it: `500ms`, `20s`, `5m`, `24h` or `7d`.
+///
+/// # Errors
+/// The rest of a sentence that begins with the text: `is not a duration: write 20s or 500ms`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let milliseconds = split_unit(text).and_then(|(number, unit)| {
         let milliseconds: u64 = match unit {
             "ms" => 1,
@@ -102,10 +105,14 @@ mod tests {
         for (text, milliseconds) in
             [("500ms", 500), ("20s", 20_000), ("5m", 300_000), ("24h", 86_400_000), ("0s", 0)]
         {
-            assert_eq!(duration(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
+            assert_eq!(
+                parse_duration(text).unwrap(),
+                Duration::from_millis(milliseconds),
+                "{text}"
+            );
         }
         for text in ["", "20", "s", "-5s", "1.5s", "20 s", "20x", "99999999999999999999s", "٣s"] {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

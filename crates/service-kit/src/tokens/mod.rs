@@ -7,6 +7,7 @@
 mod claims;
 mod jwks;
 mod remote;
+mod settings;
 
 #[cfg(test)]
 mod tests;
@@ -25,71 +26,17 @@ use tokio_util::sync::CancellationToken;
 use self::jwks::{KeySet, is_kid};
 use self::remote::RemoteKeys;
 use crate::secrets::SecretSource;
-use crate::settings::Reader;
 use crate::watched::Watched;
 
 pub use claims::{Claims, Right};
+pub use settings::{
+    JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, VerifierError,
+};
 
 /// How far the clocks of issuer and verifier may differ.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 /// The longest token looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 << 10;
-
-/// Where the keys of a verifier come from and what it asks of tokens.
-#[derive(Clone, Debug, Default)]
-pub struct TokenSettings {
-    /// Shared keys for HS256.
-    pub secret: Option<SecretSource>,
-    /// A JWKS document on disk, followed.
-    pub jwks_file: Option<PathBuf>,
-    /// A JWKS document at an identity provider, refreshed by [`Verifier::refresh`].
-    pub jwks_url: Option<String>,
-    /// The `iss` a token must have.
-    pub issuer: Option<String>,
-    /// The `aud` a token must name.
-    pub audience: Option<String>,
-}
-
-impl TokenSettings {
-    /// Reads `jwt_secret`, `jwks_file`, `jwks_url`, `jwt_issuer` and `jwt_audience`, which the
-    /// schema must declare.
-    pub fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            secret: reader.secrets("jwt_secret"),
-            jwks_file: reader.optional_parse("jwks_file"),
-            jwks_url: reader.optional_text("jwks_url"),
-            issuer: reader.optional_text("jwt_issuer"),
-            audience: reader.optional_text("jwt_audience"),
-        }
-    }
-
-    /// Builds the verifier and reports what cannot be used under the name of its setting.
-    ///
-    /// Returns nothing when there was a fault; a verifier without any key refuses every token.
-    pub fn verifier(self, reader: &mut Reader<'_>) -> Option<Verifier> {
-        Verifier::new(self).map_err(|error| reader.fault(error.setting(), error)).ok()
-    }
-}
-
-/// Why a verifier cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifierError {
-    /// The JWKS file cannot be used.
-    #[error("cannot be used: {0}")]
-    File(String),
-    /// The JWKS URL cannot be used.
-    #[error("{0}")]
-    Url(String),
-}
-
-impl VerifierError {
-    fn setting(&self) -> &'static str {
-        match self {
-            Self::File(_) => "jwks_file",
-            Self::Url(_) => "jwks_url",
-        }
-    }
-}
 
 /// Why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
