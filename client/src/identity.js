@@ -1,3 +1,5 @@
+import { randomName } from "./random.js";
+
 /**
  * Who this page is in a room: a secret key of its own and a count of the joins made with it.
  *
@@ -11,12 +13,6 @@
 
 /** How long a lock may stay with the page that is just being unloaded (ms). */
 const LOCK_PATIENCE = 400;
-
-/** Returns 128 random bits in base64url: 22 characters. */
-export function newKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").slice(0, 22);
-}
 
 export class Identity {
   #slot;
@@ -54,7 +50,7 @@ export class Identity {
   /** Takes a new key: a new member. There is no key until its lock is held. */
   async renew() {
     this.release();
-    const key = newKey();
+    const key = randomName();
     await this.#lock(key);
     Object.assign(this, { key, tries: 0, restored: false });
     this.#save();

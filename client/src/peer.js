@@ -1,5 +1,6 @@
 import { Emitter } from "./events.js";
 import { Negotiation } from "./negotiation.js";
+import { randomName } from "./random.js";
 import { readFacts } from "./facts.js";
 
 /**
@@ -27,15 +28,12 @@ export const RESTART_AFTER = 3000;
 /** The wait after an ICE restart that failed grows with each up to this (ms). */
 const LONGEST_RESTART_WAIT = 15_000;
 
-/** Random per RTCPeerConnection that this side chose to open. */
-const newSession = () => crypto.randomUUID();
-
 /** @extends {Emitter<PeerEvents>} */
 export class Peer extends Emitter {
   #media;
   #clock;
   #send;
-  #session = newSession();
+  #session = randomName();
   /** @type {string | null} */
   #remoteSession = null;
   /** @type {Negotiation | null} */
@@ -111,7 +109,7 @@ export class Peer extends Emitter {
 
   /** Starts over on this side: the other one replaces its connection too. @param {{offers: boolean}} options */
   renew({ offers }) {
-    this.#session = newSession();
+    this.#session = randomName();
     this.#remoteSession = null;
     this.#open(offers);
   }
@@ -146,9 +144,14 @@ export class Peer extends Emitter {
     if (strict || (this.#negotiation?.begun && !this.connected)) this.#negotiation?.again();
   }
 
-  /** Takes over a changed transport policy, which needs new candidates. */
+  /**
+   * Takes over a changed transport policy. Browsers keep a direct path in use when an ICE restart
+   * finds no relay, so `relay` starts over: what is promised is that nothing flows around it.
+   */
   reroute() {
-    if (this.#configure()) this.#negotiation?.again();
+    if (!this.pc) return;
+    if (this.#media.iceTransportPolicy === "relay") this.renew({ offers: true });
+    else if (this.#configure()) this.#negotiation?.again();
   }
 
   /** Sends the room's stream: replaces tracks where it can, without negotiating. */

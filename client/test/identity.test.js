@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Identity, newKey } from "../src/identity.js";
+import { Identity } from "../src/identity.js";
+import { randomName } from "../src/random.js";
 import { FakeLocks, FakeStorage } from "./support/server.js";
 import { settle } from "./support/clock.js";
 
@@ -11,7 +12,7 @@ async function claimed(options) {
 }
 
 test("a key is 128 random bits in 22 characters of base64url", () => {
-  const keys = Array.from({ length: 200 }, newKey);
+  const keys = Array.from({ length: 200 }, randomName);
   assert.equal(new Set(keys).size, keys.length);
   for (const key of keys) {
     assert.match(key, /^[\w-]{22}$/);
