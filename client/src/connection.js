@@ -1,0 +1,315 @@
+import { backoff, between } from "./backoff.js";
+import { CLIENT_NAME, build, closeAction } from "./protocol.js";
+import { explainClose, explainError } from "./explain.js";
+import { Emitter } from "./events.js";
+import { Link } from "./link.js";
+import { Requests } from "./requests.js";
+import { Tokens, renewIn } from "./token.js";
+import { systemClock } from "./clock.js";
+
+/**
+ * Keeps one link to the cluster open: decides when the next socket is opened, and whether.
+ *
+ * A lost socket is replaced after full jitter, as far as its close code allows. A node that says
+ * `goaway` is left without a gap: the next link is opened beside the current one, rooms join there,
+ * and `promote` closes the old one.
+ *
+ * @typedef {"idle" | "connecting" | "open" | "waiting" | "stopped"} Phase
+ * @typedef {object} ConnectionState
+ * @property {Phase} phase
+ * @property {number | string | null} code the close or error code behind it, if any
+ * @property {string} reason what happened, in words
+ * @property {string} todo what a person can do about it
+ * @property {number} [retryIn] milliseconds until the next attempt, while waiting
+ *
+ * @typedef {object} ConnectionOptions
+ * @property {string} url `ws(s)://` or `http(s)://`; without a path, `/v1/ws` is meant
+ * @property {import("./token.js").TokenSource} [token]
+ * @property {string} [client] what to call ourselves in `hello`
+ * @property {typeof WebSocket} [WebSocket] the constructor, where the host has none (Node below 22)
+ * @property {import("./clock.js").Clock} [clock]
+ * @property {() => number} [random] uniform in [0, 1)
+ * @property {EventTarget | null} [network] emits `online`, `offline` and `visibilitychange`
+ *
+ * @typedef {{state: ConnectionState, link: {link: Link, handover: boolean}, lost: Link,
+ *   frame: {frame: import("./protocol.js").ServerFrame, link: Link}}} ConnectionEvents
+ */
+
+/** How often in a row a token may be refused before the provider is considered unable to help. */
+const REFUSALS = 3;
+
+/** A link that lived this long (ms) proves that the server is well; the next loss starts from the shortest wait. */
+const STABLE_AFTER = 5000;
+
+/** Told that a node lost its memory, a client tries another after 5–15 s, so that an outage causes no storm (ms). */
+const LEAVE_NODE_AFTER = /** @type {const} */ ([5000, 15000]);
+
+/** @extends {Emitter<ConnectionEvents>} */
+export class Connection extends Emitter {
+  #options;
+  #clock;
+  #random;
+  #tokens;
+  /** @type {Link | null} */
+  #current = null;
+  /** @type {Link | null} the link that is to replace `#current` */
+  #next = null;
+  #draining = false;
+  #attempt = 0;
+  #refusals = 0;
+  #welcomedAt = 0;
+  /** Makes attempts obsolete that were overtaken while they waited for a token. */
+  #turn = 0;
+  /** @type {EventTarget | null} */
+  #network;
+  #cancelAttempt = () => {};
+  #cancelHandover = () => {};
+  #cancelRenewal = () => {};
+  /** Replies by request id, for everything that is sent on any link. */
+  requests = new Requests();
+  /** @type {ConnectionState} */
+  state = { phase: "idle", code: null, reason: "Not connected yet.", todo: "" };
+
+  /** @param {ConnectionOptions} options */
+  constructor(options) {
+    super();
+    this.#options = { client: CLIENT_NAME, WebSocket: globalThis.WebSocket, ...options, url: endpoint(options.url) };
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#tokens = new Tokens(options.token);
+    this.#network = options.network === undefined ? browserEvents() : options.network;
+  }
+
+  /** The link frames are sent on, while one is open. */
+  get link() {
+    return this.#current?.open ? this.#current : null;
+  }
+
+  /** Connects, if it has not been done or was stopped. */
+  start() {
+    if (this.state.phase !== "idle" && this.state.phase !== "stopped") return;
+    this.#attempt = this.#refusals = 0;
+    for (const name of NETWORK_EVENTS) this.#network?.addEventListener(name, this.#nudge);
+    this.#connect();
+  }
+
+  /** Closes every socket and stays closed. */
+  stop() {
+    this.#halt({ code: null, reason: "The connection was closed here.", todo: "" });
+  }
+
+  /** Makes `link` the current one and closes the link it replaces. @param {Link} link */
+  promote(link) {
+    if (link !== this.#next) return;
+    const old = this.#current;
+    this.#take(link);
+    if (old) this.requests.lost(old);
+    old?.close();
+  }
+
+  /** Gives up the link that should have taken over: its node cannot help either. @param {Link} link */
+  abandon(link) {
+    if (link === this.#next) link.close();
+  }
+
+  /** The network changed or the page came back into view: find out now rather than later. */
+  #nudge = () => {
+    if (this.state.phase === "waiting") this.#connect();
+    else this.#current?.probe();
+  };
+
+  async #connect() {
+    this.#cancelAttempt();
+    this.#show({ phase: "connecting", code: this.state.code, reason: "Connecting to the server.", todo: "" });
+    const link = await this.#open();
+    if (link) this.#current = link;
+  }
+
+  /** Fetches a token and opens a link; returns null if that failed or was overtaken. */
+  async #open() {
+    const turn = ++this.#turn;
+    const token = await this.#tokens.get(this.#clock.date()).catch(() => null);
+    if (turn !== this.#turn) return null;
+    if (token === null) return this.#lostBeforeOpening();
+    try {
+      return this.#watch(new Link({ ...this.#options, token, clock: this.#clock }));
+    } catch (error) {
+      this.#halt({ code: "bad_request", reason: String(error), todo: "Check the address and the token." });
+      return null;
+    }
+  }
+
+  /** No token could be fetched. @returns {null} */
+  #lostBeforeOpening() {
+    const { what, todo } = explainError("no_token");
+    if (this.#current?.open) this.#handover(backoff(this.#attempt++, this.#random));
+    else this.#wait({ code: "no_token", reason: what, todo });
+    return null;
+  }
+
+  /** @param {Link} link */
+  #watch(link) {
+    link.on("welcome", () => this.#welcomed(link));
+    link.on("frame", (frame) => this.#frame(frame, link));
+    link.on("closed", (closed) => this.#closed(link, closed));
+    return link;
+  }
+
+  /** @param {Link} link */
+  #welcomed(link) {
+    this.#refusals = 0;
+    this.#renewLater();
+    const handover = link === this.#next;
+    if (!handover) this.#take(link);
+    this.emit("link", { link, handover });
+  }
+
+  /** @param {Link} link */
+  #take(link) {
+    this.#current = link;
+    this.#next = null;
+    this.#draining = false;
+    this.#cancelHandover();
+    this.#welcomedAt = this.#clock.now();
+    this.#show({ phase: "open", code: null, reason: "Connected.", todo: "" });
+  }
+
+  /**
+   * @param {import("./protocol.js").ServerFrame} frame
+   * @param {Link} link
+   */
+  #frame(frame, link) {
+    if (link === this.#current && frame.type === "goaway") this.#goAway(frame);
+    if (link === this.#current && isOutage(frame)) this.#handover(between(...LEAVE_NODE_AFTER, this.#random));
+    this.emit("frame", { frame, link });
+    this.requests.settle(frame, link);
+  }
+
+  /** @param {import("./protocol.js").GoAway} goaway */
+  #goAway({ after }) {
+    this.#draining = true;
+    this.#handover(after);
+  }
+
+  /** Opens the next link in `ms` milliseconds, beside the current one. @param {number} ms */
+  #handover(ms) {
+    if (this.#next) return;
+    this.#cancelHandover();
+    this.#cancelHandover = this.#clock.after(ms, async () => {
+      const link = await this.#open();
+      if (link) this.#next = link;
+    });
+  }
+
+  /**
+   * @param {Link} link
+   * @param {import("./link.js").Closed} closed
+   */
+  #closed(link, closed) {
+    this.requests.lost(link);
+    if (link === this.#next) return this.#nextFailed();
+    if (link !== this.#current) return;
+    this.#current = null;
+    this.#cancelHandover();
+    this.#turn += 1;
+    if (this.#clock.now() - this.#welcomedAt > STABLE_AFTER && closed.welcomed) this.#attempt = 0;
+    if (this.#next) this.#inherit(this.#next);
+    else this.#followUp(closed);
+    this.emit("lost", link);
+  }
+
+  /** The link that should have taken over is gone; a draining node leaves time for another try. */
+  #nextFailed() {
+    this.#next = null;
+    if (this.#draining) this.#handover(backoff(this.#attempt++, this.#random));
+  }
+
+  /** The old link went before the new one was promoted. @param {Link} next */
+  #inherit(next) {
+    if (next.open) return this.#take(next);
+    this.#current = next;
+    this.#next = null;
+    this.#show({ phase: "connecting", code: null, reason: "Moving to another server.", todo: "" });
+  }
+
+  /** @param {import("./link.js").Closed} closed */
+  #followUp({ code }) {
+    const action = closeAction(code);
+    const { what: reason, todo } = explainClose(code);
+    this.#draining = false;
+    if (action === "token") this.#tokens.drop();
+    const hopeless = action === "token" && (!this.#tokens.renewable || ++this.#refusals > REFUSALS);
+    if (action === "stop" || hopeless) this.#halt({ code, reason, todo });
+    else this.#wait({ code, reason, todo });
+  }
+
+  /** @param {{code: number | string, reason: string, todo: string}} why */
+  #wait(why) {
+    const retryIn = backoff(this.#attempt++, this.#random);
+    this.#show({ phase: "waiting", ...why, retryIn });
+    this.#cancelAttempt = this.#clock.after(retryIn, () => this.#connect());
+  }
+
+  /** @param {{code: number | string | null, reason: string, todo: string}} why */
+  #halt(why) {
+    this.#turn += 1;
+    for (const cancel of [this.#cancelAttempt, this.#cancelHandover, this.#cancelRenewal]) cancel();
+    for (const name of NETWORK_EVENTS) this.#network?.removeEventListener(name, this.#nudge);
+    const links = [this.#current, this.#next];
+    this.#current = this.#next = null;
+    this.#show({ phase: "stopped", ...why });
+    for (const link of links) link?.close();
+  }
+
+  /** Renews the token before it expires, on the open socket. */
+  #renewLater() {
+    this.#cancelRenewal();
+    const expiresAt = this.#tokens.expiresAt;
+    if (expiresAt === null || !this.#tokens.renewable) return;
+    this.#cancelRenewal = this.#clock.after(renewIn(expiresAt, this.#clock.date()), () => this.#renew());
+  }
+
+  async #renew() {
+    this.#tokens.drop();
+    const token = await this.#tokens.get(this.#clock.date()).catch(() => undefined);
+    if (token && this.link) this.requests.send(this.link, (id) => build.auth({ id, token }), () => {});
+    this.#renewLater();
+  }
+
+  /** @param {ConnectionState} state */
+  #show(state) {
+    this.state = state;
+    this.emit("state", state);
+  }
+}
+
+const NETWORK_EVENTS = Object.freeze(["online", "offline", "visibilitychange"]);
+
+/** Whether the node says, outside of any request, that it cannot reach its memory. @param {any} frame */
+function isOutage(frame) {
+  return frame.type === "error" && frame.code === "unavailable" && frame.id === undefined && frame.mid === undefined;
+}
+
+/**
+ * Returns the WebSocket address that is meant by `url`.
+ * @param {string} url
+ */
+export function endpoint(url) {
+  const address = new URL(url);
+  address.protocol = address.protocol.replace("http", "ws");
+  if (address.pathname === "/") address.pathname = "/v1/ws";
+  return address.href;
+}
+
+/** Merges what `window` and `document` tell about network and visibility. @returns {EventTarget | null} */
+function browserEvents() {
+  if (typeof window === "undefined" || typeof document === "undefined") return null;
+  const merged = new EventTarget();
+  const pass = (/** @type {Event} */ { type }) => {
+    if (!document.hidden || type !== "visibilitychange") merged.dispatchEvent(new Event(type));
+  };
+  window.addEventListener("online", pass);
+  window.addEventListener("offline", pass);
+  document.addEventListener("visibilitychange", pass);
+  return merged;
+}

@@ -1,0 +1,123 @@
+import { randomName } from "./random.js";
+
+/**
+ * Who this page is in a room: a secret key of its own and a count of the joins made with it.
+ *
+ * The key survives a reload (sessionStorage), so that the member comes back as itself. A duplicated
+ * tab inherits a copy of the storage; a Web Lock on the key tells the two apart, and the second
+ * picks a new one.
+ *
+ * @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Store
+ * @typedef {{storage?: Store | null, locks?: LockManager | null, patience?: number}} IdentityOptions
+ */
+
+/** How long a lock may stay with the page that is just being unloaded (ms). */
+const LOCK_PATIENCE = 400;
+
+export class Identity {
+  #slot;
+  #storage;
+  #locks;
+  #patience;
+  #release = () => {};
+  /** The member's secret: 22 characters of base64url. */
+  key = "";
+  /** How many joins were sent with this key. */
+  tries = 0;
+  /** Whether the key comes from an earlier page load. */
+  restored = false;
+
+  /**
+   * @param {string} room
+   * @param {IdentityOptions} [options]
+   */
+  constructor(room, { storage = sessionStore(), locks = webLocks(), patience = LOCK_PATIENCE } = {}) {
+    this.#slot = `signal-cluster:${room}`;
+    this.#storage = storage;
+    this.#locks = locks;
+    this.#patience = patience;
+  }
+
+  /** Takes the stored key if no other page holds it, else a new one. */
+  async claim() {
+    const stored = this.#load();
+    if (!stored || !(await this.#lock(stored.key))) return this.renew();
+    this.key = stored.key;
+    this.tries = stored.tries;
+    this.restored = true;
+  }
+
+  /** Takes a new key: a new member. There is no key until its lock is held. */
+  async renew() {
+    this.release();
+    const key = randomName();
+    await this.#lock(key);
+    Object.assign(this, { key, tries: 0, restored: false });
+    this.#save();
+  }
+
+  /** Counts one more join and returns its number; stored first, so that no reload repeats it. */
+  nextTry() {
+    this.tries += 1;
+    this.#save();
+    return this.tries;
+  }
+
+  /** Lets another page load use the key; this one does not any more. */
+  release() {
+    this.#release();
+    this.key = "";
+  }
+
+  /** Forgets the key: the member has left. */
+  forget() {
+    this.release();
+    this.#storage?.removeItem(this.#slot);
+  }
+
+  /** @returns {{key: string, tries: number} | null} */
+  #load() {
+    try {
+      const { key, tries } = JSON.parse(this.#storage?.getItem(this.#slot) ?? "null");
+      return /^[\w-]{22}$/.test(key) && Number.isSafeInteger(tries) ? { key, tries } : null;
+    } catch {
+      return null;
+    }
+  }
+
+  #save() {
+    this.#storage?.setItem(this.#slot, JSON.stringify({ key: this.key, tries: this.tries }));
+  }
+
+  /**
+   * Takes the Web Lock on a key for as long as this page lives; true without such locks.
+   * @param {string} key
+   * @returns {Promise<boolean>}
+   */
+  #lock(key) {
+    const locks = this.#locks;
+    if (!locks) return Promise.resolve(true);
+    return new Promise((decided) => {
+      const hold = () => new Promise((/** @type {(value: void) => void} */ release) => {
+        this.#release = release;
+        decided(true);
+      });
+      const options = { signal: AbortSignal.timeout(this.#patience) };
+      locks.request(`signal-cluster:${key}`, options, hold).catch(() => decided(false));
+    });
+  }
+}
+
+/** sessionStorage, where the host has one and allows it. @returns {Store | null} */
+function sessionStore() {
+  try {
+    return globalThis.sessionStorage ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** @returns {LockManager | null} */
+function webLocks() {
+  return globalThis.navigator?.locks ?? null;
+}

@@ -1,0 +1,157 @@
+import { Connection } from "./connection.js";
+import { Emitter } from "./events.js";
+import { IceServers } from "./ice.js";
+import { Identity } from "./identity.js";
+import { Room } from "./room.js";
+import { build } from "./protocol.js";
+import { systemClock } from "./clock.js";
+
+/**
+ * The client of a signaling cluster: one connection, any number of rooms, WebRTC peers in them.
+ *
+ * ```js
+ * const client = new SignalClient({ url: "https://signal.example", token: fetchToken });
+ * const room = await client.join("demo", { meta: { name: "Ana" }, stream });
+ * room.on("peer", (peer) => peer.on("stream", (stream) => { video.srcObject = stream; }));
+ * ```
+ *
+ * @typedef {import("./connection.js").ConnectionOptions} SignalClientOptions
+ * @typedef {import("./connection.js").ConnectionState} ConnectionState
+ * @typedef {import("./room.js").JoinOptions} JoinOptions
+ * @typedef {import("./ice.js").IceWarning} IceWarning
+ * @typedef {object} ClientEvents
+ * @property {ConnectionState} state the connection changed
+ * @property {IceWarning | null} warning about the relays; null when it is over
+ */
+
+/** @extends {Emitter<ClientEvents>} */
+export class SignalClient extends Emitter {
+  #connection;
+  #ice;
+  #clock;
+  #random;
+  #identityOptions;
+  /** @type {Map<string, Room>} */
+  #rooms = new Map();
+
+  /** @param {SignalClientOptions & {identity?: import("./identity.js").IdentityOptions}} options */
+  constructor(options) {
+    super();
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#connection = new Connection(options);
+    this.#ice = new IceServers({ clock: this.#clock, ask: () => this.#askForIce() });
+    this.#identityOptions = options.identity;
+    this.#ice.on("warning", (warning) => this.emit("warning", warning));
+    this.#connection.on("link", ({ link, handover }) => this.#attach(link, handover));
+    this.#connection.on("frame", ({ frame, link }) => this.#dispatch(frame, link));
+    this.#connection.on("lost", (link) => this.#eachRoom((room) => room.detach(link)));
+    this.#connection.on("state", (state) => this.#follow(state));
+  }
+
+  /** The connection's state. */
+  get state() {
+    return this.#connection.state;
+  }
+
+  /** What a person should know about the relays, or null. */
+  get warning() {
+    return this.#ice.warning;
+  }
+
+  /** The id of the node connected to, if any. */
+  get node() {
+    return this.#connection.link?.welcome?.node ?? null;
+  }
+
+  /**
+   * Joins a room, connecting first if need be. Rejects with a SignalError when the room is full,
+   * locked or forbidden, or the connection is refused for good; passing trouble is waited out.
+   * @param {string} name 1–64 of `A–Z a–z 0–9 . _ -`
+   * @param {JoinOptions} [options]
+   * @returns {Promise<Room>}
+   */
+  async join(name, options) {
+    const known = this.#rooms.get(name);
+    if (known) return known.ready;
+    const room = this.#create(name, options);
+    await room.prepare();
+    this.#connection.start();
+    if (this.#connection.link) room.attach(this.#connection.link);
+    return room.ready;
+  }
+
+  /** Closes the connection. Rooms not left before are kept by the server for its grace period. */
+  close() {
+    this.#connection.stop();
+  }
+
+  /**
+   * @param {string} name
+   * @param {JoinOptions} [options]
+   */
+  #create(name, options) {
+    const identity = new Identity(name, this.#identityOptions);
+    const context = { name, connection: this.#connection, ice: this.#ice, clock: this.#clock, random: this.#random };
+    const room = new Room({ ...context, identity, ended: () => this.#rooms.delete(name) }, options);
+    this.#rooms.set(name, room);
+    return room;
+  }
+
+  /**
+   * @param {import("./link.js").Link} link
+   * @param {boolean} handover
+   */
+  #attach(link, handover) {
+    this.#eachRoom((room) => room.attach(link));
+    if (handover) this.#promoteWhenReady(link);
+  }
+
+  /** The old link goes once every room has arrived on the new one. @param {import("./link.js").Link} link */
+  #promoteWhenReady(link) {
+    if ([...this.#rooms.values()].every((room) => room.settledOn(link))) this.#connection.promote(link);
+  }
+
+  /**
+   * @param {import("./protocol.js").ServerFrame} frame
+   * @param {import("./link.js").Link} link
+   */
+  #dispatch(frame, link) {
+    if (frame.type === "ice") return this.#ice.accept(frame.ice);
+    const room = this.#addressee(frame);
+    room?.handle(frame, link);
+    if (frame.type === "joined") this.#promoteWhenReady(link);
+    return undefined;
+  }
+
+  /** An error about a message may leave out the room where there is only one. @param {any} frame */
+  #addressee(frame) {
+    if (frame.room !== undefined) return this.#rooms.get(frame.room);
+    return frame.mid !== undefined && this.#rooms.size === 1 ? [...this.#rooms.values()][0] : undefined;
+  }
+
+  /** @param {ConnectionState} state */
+  #follow(state) {
+    if (state.phase === "stopped") {
+      this.#ice.stop();
+      this.#eachRoom((room) => room.stopped(state));
+    }
+    this.emit("state", state);
+  }
+
+  #askForIce() {
+    const { link, requests } = this.#connection;
+    if (link) requests.send(link, (id) => build.ice({ id }), () => {});
+  }
+
+  /** @param {(room: Room) => void} act */
+  #eachRoom(act) {
+    for (const room of [...this.#rooms.values()]) act(room);
+  }
+}
+
+export { Connection } from "./connection.js";
+export { Peer } from "./peer.js";
+export { Room } from "./room.js";
+export { SignalError } from "./protocol.js";
+export { explainClose, explainError } from "./explain.js";

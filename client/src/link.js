@@ -1,0 +1,130 @@
+import { DEFAULTS, PONG_WITHIN, SUBPROTOCOL, build, parse } from "./protocol.js";
+import { Emitter } from "./events.js";
+
+/**
+ * One WebSocket from its opening to its end: greeting, heartbeat, frames as values.
+ *
+ * A link never reconnects; `connection.js` decides when the next one is opened. Browsers do not show
+ * WebSocket pings, so silence is broken by an application `ping`, and a link that stays silent is
+ * given up without waiting for a close handshake that a dead network would never finish.
+ *
+ * @typedef {{code: number, reason: string, welcomed: boolean}} Closed
+ * @typedef {{welcome: import("./protocol.js").Welcome, frame: import("./protocol.js").ServerFrame, closed: Closed}} LinkEvents
+ */
+
+/** How long a socket may take from its opening to `welcome` (ms): above the 5 s the server waits for `hello`. */
+export const WELCOME_WITHIN = 8000;
+
+/** @extends {Emitter<LinkEvents>} */
+export class Link extends Emitter {
+  /** @type {WebSocket} */
+  #socket;
+  /** @type {import("./clock.js").Clock} */
+  #clock;
+  #heardAt = 0;
+  #answered = true;
+  #cancelTimer = () => {};
+  #closed = false;
+  /** The server's greeting, once it came. @type {import("./protocol.js").Welcome | null} */
+  welcome = null;
+
+  /**
+   * @param {object} options
+   * @param {string} options.url
+   * @param {string | undefined} options.token
+   * @param {string} options.client what to call ourselves in `hello`
+   * @param {typeof WebSocket} options.WebSocket
+   * @param {import("./clock.js").Clock} options.clock
+   */
+  constructor({ url, token, client, WebSocket, clock }) {
+    super();
+    this.#clock = clock;
+    this.#socket = new WebSocket(url, token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL]);
+    this.#socket.onopen = () => token || this.send(build.hello({ client }));
+    this.#socket.onmessage = ({ data }) => this.#receive(data);
+    this.#socket.onclose = ({ code, reason }) => this.#end(code, reason);
+    this.#socket.onerror = () => {}; // always followed by close
+    this.#cancelTimer = clock.after(WELCOME_WITHIN, () => this.#giveUp("no welcome"));
+  }
+
+  /** Whether frames can be sent. */
+  get open() {
+    return !this.#closed && this.welcome !== null;
+  }
+
+  /**
+   * Sends one frame; returns false if the socket is not open.
+   * @param {Record<string, any>} frame
+   */
+  send(frame) {
+    if (this.#closed || this.#socket.readyState !== this.#socket.OPEN) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /** Asks the server for a sign of life now, for instance after the network changed. */
+  probe() {
+    if (!this.open) return;
+    this.#answered = false;
+    this.send(build.ping({}));
+    this.#timer(PONG_WITHIN, () => (this.#answered ? this.#watch() : this.#giveUp("ping timeout")));
+  }
+
+  /** Closes the socket for good; `closed` follows at once. @param {number} [code] 1000 or 3000–4999 */
+  close(code = 1000) {
+    this.#socket.close(code);
+    this.#end(code, "");
+  }
+
+  /** @param {unknown} data */
+  #receive(data) {
+    if (this.#closed) return;
+    this.#heardAt = this.#clock.now();
+    this.#answered = true;
+    const frame = typeof data === "string" ? parse(data) : null;
+    if (!frame) return;
+    if (frame.type === "welcome") this.#greet(frame);
+    else this.emit("frame", frame);
+  }
+
+  /** @param {import("./protocol.js").Welcome} welcome */
+  #greet(welcome) {
+    this.welcome = welcome;
+    this.#watch();
+    this.emit("welcome", welcome);
+  }
+
+  /** Waits until the link has been silent for the heartbeat interval, then probes it. */
+  #watch() {
+    const patience = (this.welcome?.ping ?? DEFAULTS.ping) * 1000;
+    const silent = this.#clock.now() - this.#heardAt;
+    if (silent >= patience) this.probe();
+    else this.#timer(patience - silent, () => this.#watch());
+  }
+
+  /** @param {string} reason */
+  #giveUp(reason) {
+    this.#socket.close(4001, reason);
+    this.#end(4001, reason);
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #end(code, reason) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelTimer();
+    this.emit("closed", { code, reason, welcomed: this.welcome !== null });
+  }
+
+  /**
+   * @param {number} ms
+   * @param {() => void} run
+   */
+  #timer(ms, run) {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#clock.after(ms, run);
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Perfect negotiation for one RTCPeerConnection (W3C WebRTC §10.7): both sides may offer at any
+ * time; when offers cross, the polite side rolls back and the impolite one ignores.
+ *
+ * Messages are handled as they arrive and not one after the other: the browser's own operations
+ * chain orders them, and waiting here would hide a collision from the flags below.
+ *
+ * @typedef {{description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit}} Message
+ */
+export class Negotiation {
+  #pc;
+  #send;
+  #polite;
+  #mayOffer;
+  #makingOffer = false;
+  #ignoreOffer = false;
+  #settingRemoteAnswer = false;
+
+  /**
+   * @param {object} options
+   * @param {RTCPeerConnection} options.pc
+   * @param {boolean} options.polite
+   * @param {boolean} options.mayOffer false: wait for the other side's first offer
+   * @param {(message: Message) => void} options.send
+   */
+  constructor({ pc, polite, mayOffer, send }) {
+    this.#pc = pc;
+    this.#send = send;
+    this.#polite = polite;
+    this.#mayOffer = mayOffer;
+    pc.onnegotiationneeded = () => this.#mayOffer && this.#offer();
+    pc.onicecandidate = ({ candidate }) => send({ candidate: candidate?.toJSON() ?? { candidate: "" } });
+  }
+
+  /** Whether an offer or answer of the other side was taken over. */
+  get begun() {
+    return this.#pc.remoteDescription !== null;
+  }
+
+  /**
+   * Offers again: the pending offer if there is one, which may have been lost, else one that
+   * restarts ICE.
+   */
+  again() {
+    this.#mayOffer = true;
+    if (this.#makingOffer || this.remind()) return;
+    if (this.begun) this.#pc.restartIce();
+    else this.#offer();
+  }
+
+  /** Repeats an offer that has no answer yet; returns whether there was one. */
+  remind() {
+    const open = this.#pc.signalingState === "have-local-offer";
+    if (open) this.#describeTo(this.#pc.localDescription);
+    return open;
+  }
+
+  /**
+   * Takes one message of the other side.
+   * @param {Message} message
+   */
+  async receive({ description, candidate }) {
+    try {
+      if (description) await this.#describe(description);
+      else await this.#pc.addIceCandidate(candidate?.candidate ? candidate : undefined);
+    } catch (error) {
+      // Candidates of an ignored offer, of a replaced connection, or of none yet have no place to go.
+      if (description && this.#pc.signalingState !== "closed") throw error;
+    }
+  }
+
+  /** @param {RTCSessionDescriptionInit} description */
+  async #describe(description) {
+    const pc = this.#pc;
+    const ready = !this.#makingOffer && (pc.signalingState === "stable" || this.#settingRemoteAnswer);
+    const collision = description.type === "offer" && !ready;
+    this.#ignoreOffer = !this.#polite && collision;
+    if (this.#ignoreOffer) return;
+    if (description.type === "answer") return this.#takeAnswer(description);
+    await pc.setRemoteDescription(description);
+    this.#mayOffer = true;
+    await pc.setLocalDescription();
+    this.#describeTo(pc.localDescription);
+  }
+
+  /** An answer without an open offer repeats one that was taken already. @param {RTCSessionDescriptionInit} answer */
+  async #takeAnswer(answer) {
+    if (this.#pc.signalingState !== "have-local-offer") return;
+    try {
+      this.#settingRemoteAnswer = true;
+      await this.#pc.setRemoteDescription(answer);
+    } finally {
+      this.#settingRemoteAnswer = false;
+    }
+  }
+
+  async #offer() {
+    try {
+      this.#makingOffer = true;
+      await this.#pc.setLocalDescription();
+      this.#describeTo(this.#pc.localDescription);
+    } catch (error) {
+      if (this.#pc.signalingState !== "closed") throw error;
+    } finally {
+      this.#makingOffer = false;
+    }
+  }
+
+  /** @param {RTCSessionDescription | null} description */
+  #describeTo(description) {
+    if (description) this.#send({ description: { type: description.type, sdp: description.sdp } });
+  }
+}

@@ -1,0 +1,286 @@
+import { Emitter } from "./events.js";
+import { Negotiation } from "./negotiation.js";
+import { randomName } from "./random.js";
+import { readFacts } from "./facts.js";
+
+/**
+ * One other member of a room, and the RTCPeerConnection to it.
+ *
+ * Messages carry `session`, random per RTCPeerConnection this side chose to open, and `for`, the
+ * other side's session as far as known. A new `session` means the other side started over, so the
+ * connection here is replaced; a wrong `for` means the message was meant for a predecessor.
+ *
+ * @typedef {"new" | "connecting" | "connected" | "reconnecting" | "failed" | "closed"} PeerState
+ * @typedef {{code: number, text: string, url: string}} IceError
+ * @typedef {{state: PeerState, stream: MediaStream | null, open: void, message: any, iceError: IceError, error: Error}} PeerEvents
+ * @typedef {{session: string, for?: string} & import("./negotiation.js").Message} PeerMessage
+ *
+ * @typedef {object} Media what all peers of a room share; the room changes it, peers read it
+ * @property {typeof RTCPeerConnection | undefined} RTCPeerConnection absent: signaling only
+ * @property {() => RTCIceServer[]} iceServers
+ * @property {RTCIceTransportPolicy} iceTransportPolicy
+ * @property {MediaStream | null} stream
+ */
+
+/** A path that is interrupted often recovers by itself; after this long ICE is restarted (ms). */
+export const RESTART_AFTER = 3000;
+
+/** The wait after an ICE restart that failed grows with each up to this (ms). */
+const LONGEST_RESTART_WAIT = 15_000;
+
+/** @extends {Emitter<PeerEvents>} */
+export class Peer extends Emitter {
+  #media;
+  #clock;
+  #send;
+  #session = randomName();
+  /** @type {string | null} */
+  #remoteSession = null;
+  /** @type {Negotiation | null} */
+  #negotiation = null;
+  /** @type {RTCDataChannel | null} */
+  #channel = null;
+  #restarts = 0;
+  #cancelRestart = () => {};
+  /** @type {import("./facts.js").Sample | null} */
+  #sample = null;
+
+  /** The connection, once there is one; replaced when the other side starts over. @type {RTCPeerConnection | null} */
+  pc = null;
+  /** What the other side sends. @type {MediaStream | null} */
+  stream = null;
+  /** @type {PeerState} */
+  state = "new";
+  /** The member's rank: joins of the room, counted. */
+  n = 0;
+  /** The `sub` of the member's token, if it has one. @type {string | undefined} */
+  user = undefined;
+  /** Whether this side gives way when offers cross. */
+  polite = false;
+  /** Whether the member lost its socket and may still come back. */
+  away = false;
+  /** What the member says about itself. @type {any} */
+  meta = undefined;
+
+  /**
+   * @param {object} options
+   * @param {import("./protocol.js").Member} options.member
+   * @param {Media} options.media
+   * @param {import("./clock.js").Clock} options.clock
+   * @param {(data: PeerMessage) => void} options.send passes `data` to the other side
+   */
+  constructor({ member, media, clock, send }) {
+    super();
+    this.#media = media;
+    this.#clock = clock;
+    this.#send = send;
+    /** The member's id in the room. */
+    this.id = member.id;
+    this.describe(member);
+  }
+
+  /**
+   * Calls `listener` for every event called `name`; one for `stream` is first called with the stream
+   * that is there already.
+   * @template {keyof PeerEvents} Name
+   * @param {Name} name
+   * @param {(detail: PeerEvents[Name]) => void} listener
+   */
+  on(name, listener) {
+    if (name === "stream" && this.stream) /** @type {any} */ (listener)(this.stream);
+    return super.on(name, listener);
+  }
+
+  /** Takes over what the room says about this member. @param {Partial<import("./protocol.js").Member>} member */
+  describe(member) {
+    const { n = this.n, user = this.user, polite = this.polite, away = this.away, meta = this.meta } = member;
+    Object.assign(this, { n, user, polite, away, meta });
+  }
+
+  /** Whether media and data flow right now. */
+  get connected() {
+    return this.pc?.connectionState === "connected" && this.#channel?.readyState === "open";
+  }
+
+  /** Opens the connection; with `offers` this side speaks first. @param {{offers: boolean}} options */
+  start({ offers }) {
+    if (!this.pc) this.#open(offers);
+  }
+
+  /** Starts over on this side: the other one replaces its connection too. @param {{offers: boolean}} options */
+  renew({ offers }) {
+    this.#session = randomName();
+    this.#remoteSession = null;
+    this.#open(offers);
+  }
+
+  /** Offers again where that helps: messages may have been lost, or the path broke. */
+  renegotiate() {
+    if (this.state === "closed") return;
+    if (!this.#negotiation) this.#open(true);
+    else if (this.connected) this.#negotiation.remind();
+    else this.#negotiation.again();
+  }
+
+  /** Takes `data` of a signal of this member. @param {PeerMessage} data */
+  receive(data) {
+    if (!this.pc) this.#open(false);
+    if (data.for !== undefined && data.for !== this.#session) return this.#introduce(data);
+    if (this.#remoteSession !== null && data.session !== this.#remoteSession) this.#open(false);
+    this.#remoteSession = data.session;
+    this.#negotiation?.receive(data).catch((error) => this.emit("error", error));
+  }
+
+  /** Sends an application message on the data channel; returns false if that is not open. @param {string} message */
+  send(message) {
+    if (this.#channel?.readyState !== "open") return false;
+    this.#channel.send(message);
+    return true;
+  }
+
+  /** Takes over fresh ICE servers; restarts ICE only where that is needed. @param {{strict: boolean}} options */
+  refresh({ strict }) {
+    if (!this.#configure()) return;
+    if (strict || (this.#negotiation?.begun && !this.connected)) this.#negotiation?.again();
+  }
+
+  /**
+   * Takes over a changed transport policy. Browsers keep a direct path in use when an ICE restart
+   * finds no relay, so `relay` starts over: what is promised is that nothing flows around it.
+   */
+  reroute() {
+    if (!this.pc) return;
+    if (this.#media.iceTransportPolicy === "relay") this.renew({ offers: true });
+    else if (this.#configure()) this.#negotiation?.again();
+  }
+
+  /** Sends the room's stream: replaces tracks where it can, without negotiating. */
+  async publish() {
+    const { pc } = this;
+    if (!pc) return;
+    const tracks = this.#media.stream?.getTracks() ?? [];
+    for (const { sender, receiver } of pc.getTransceivers()) {
+      const track = tracks.find(({ kind }) => kind === receiver.track.kind) ?? null;
+      if (sender.track !== track && (sender.track || !track)) await sender.replaceTrack(track);
+    }
+    this.#addTracks();
+  }
+
+  /** Returns what the connection is made of and how it fares. @returns {Promise<{state: PeerState} & import("./facts.js").Facts>} */
+  async facts() {
+    const report = await this.pc?.getStats();
+    const { facts, sample } = readFacts(/** @type {any} */ (report ?? new Map()), this.#sample);
+    this.#sample = sample;
+    return { state: this.state, ...facts };
+  }
+
+  /** Ends the connection for good. */
+  close() {
+    this.#drop();
+    this.#show("closed");
+  }
+
+  /** @param {boolean} offers */
+  #open(offers) {
+    const { RTCPeerConnection, iceServers, iceTransportPolicy } = this.#media;
+    if (!RTCPeerConnection || this.state === "closed") return;
+    this.#drop();
+    const pc = new RTCPeerConnection({ iceServers: iceServers(), iceTransportPolicy });
+    this.pc = pc;
+    this.#negotiation = new Negotiation({ pc, polite: this.polite, mayOffer: offers, send: (message) => this.#tell(message) });
+    this.#listen(pc);
+    this.#listenTo(pc.createDataChannel("app", { negotiated: true, id: 0 }));
+    this.#addTracks();
+    this.#show("connecting");
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #listen(pc) {
+    pc.ontrack = ({ track, streams }) => {
+      this.stream = streams[0] ?? this.stream ?? new MediaStream();
+      if (!this.stream.getTracks().includes(track)) this.stream.addTrack(track);
+      this.emit("stream", this.stream);
+    };
+    pc.onconnectionstatechange = () => this.#follow(pc.connectionState);
+    pc.onicecandidateerror = ({ errorCode, errorText, url }) =>
+      this.emit("iceError", { code: errorCode, text: errorText, url: url ?? "" });
+  }
+
+  /** @param {RTCDataChannel} channel */
+  #listenTo(channel) {
+    this.#channel = channel;
+    channel.onopen = () => this.emit("open", undefined);
+    channel.onmessage = ({ data }) => this.emit("message", data);
+  }
+
+  /** @param {RTCPeerConnectionState} state */
+  #follow(state) {
+    if (state === "connected") {
+      this.#restarts = 0;
+      this.#cancelRestart();
+      this.#show("connected");
+    } else if (state === "disconnected") {
+      this.#show("reconnecting");
+      this.#restartIn(RESTART_AFTER);
+    } else if (state === "failed") {
+      this.#show("failed");
+      this.#restartIn(Math.min(LONGEST_RESTART_WAIT, 1000 * this.#restarts ** 2));
+    } else if (state === "connecting" && this.state === "failed") {
+      this.#show("reconnecting");
+    }
+  }
+
+  /** A member that is away cannot answer; it is offered to when it is back. @param {number} ms */
+  #restartIn(ms) {
+    this.#cancelRestart();
+    this.#cancelRestart = this.#clock.after(ms, () => {
+      this.#restarts += 1;
+      if (!this.away) this.renegotiate();
+    });
+  }
+
+  /** Makes the connection use the room's ICE servers and policy from the next gathering on. */
+  #configure() {
+    const { pc } = this;
+    if (!pc || pc.signalingState === "closed") return false;
+    const { iceServers, iceTransportPolicy } = this.#media;
+    pc.setConfiguration({ ...pc.getConfiguration(), iceServers: iceServers(), iceTransportPolicy });
+    return true;
+  }
+
+  /** The other side talks to a predecessor of this connection: if it waits for us, speak up. @param {PeerMessage} data */
+  #introduce(data) {
+    if (data.description?.type !== "offer" || this.#negotiation?.begun) return;
+    if (this.pc?.signalingState === "stable") this.#negotiation?.again();
+  }
+
+  #addTracks() {
+    const { stream } = this.#media;
+    const sent = new Set(this.pc?.getSenders().map(({ track }) => track));
+    for (const track of stream?.getTracks() ?? []) if (stream && !sent.has(track)) this.pc?.addTrack(track, stream);
+  }
+
+  /** @param {import("./negotiation.js").Message} message */
+  #tell(message) {
+    const target = this.#remoteSession === null ? {} : { for: this.#remoteSession };
+    this.#send({ session: this.#session, ...target, ...message });
+  }
+
+  #drop() {
+    const { pc } = this;
+    this.#cancelRestart();
+    this.pc = this.#negotiation = this.#channel = this.#sample = null;
+    if (this.stream) this.emit("stream", (this.stream = null));
+    if (!pc) return;
+    pc.onnegotiationneeded = pc.onicecandidate = pc.onconnectionstatechange = pc.ontrack = null;
+    pc.onicecandidateerror = null;
+    pc.close();
+  }
+
+  /** @param {PeerState} state */
+  #show(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.emit("state", state);
+  }
+}

@@ -1,0 +1,396 @@
+import { DEFAULTS, SignalError, build } from "./protocol.js";
+import { Emitter } from "./events.js";
+import { Identity } from "./identity.js";
+import { Peer } from "./peer.js";
+import { Roster } from "./roster.js";
+import { Sender } from "./sender.js";
+import { between } from "./backoff.js";
+
+/**
+ * Membership in one room: joins, comes back after a lost socket as the same member, follows the
+ * room's log without gaps or repeats, and sends this member's own messages in order.
+ *
+ * @typedef {import("./link.js").Link} Link
+ * @typedef {import("./protocol.js").Joined} Joined
+ * @typedef {"joining" | "joined" | "away" | "left"} RoomState
+ *
+ * @typedef {object} JoinOptions
+ * @property {any} [meta] what others see of this member; 4 KiB at most
+ * @property {MediaStream | null} [stream] camera, microphone or anything else to send to every peer
+ * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay`: media only through TURN
+ * @property {typeof RTCPeerConnection | null} [RTCPeerConnection] null: signaling only
+ *
+ * @typedef {object} RoomEvents
+ * @property {{recovery: import("./protocol.js").Recovery, dropped: number}} joined this member is in (again);
+ *   `dropped` messages were given up because it is a new member
+ * @property {Peer} peer somebody is in the room
+ * @property {{peer: Peer, reason: string}} peerLeft
+ * @property {Peer} peerUpdated new `meta` or `away`
+ * @property {{from: string, to?: string, data: any, volatile: boolean}} signal application data
+ * @property {{reason: string}} left this membership ended and does not come back by itself
+ * @property {void} reset the server lost history: what was in flight may be gone
+ * @property {{code: string, message: string, mid?: number, to?: string}} error a message was refused, or a warning
+ * @property {RoomState} state
+ *
+ * @typedef {object} RoomContext
+ * @property {string} name
+ * @property {import("./connection.js").Connection} connection
+ * @property {import("./ice.js").IceServers} ice
+ * @property {import("./clock.js").Clock} clock
+ * @property {() => number} random uniform in [0, 1)
+ * @property {Identity} [identity]
+ * @property {(room: Room) => void} [ended] called once the membership is over
+ */
+
+/** Wait before a join is repeated that failed for a passing reason (ms), unless the server names one. */
+const JOIN_AGAIN_AFTER = /** @type {const} */ ([1000, 3000]);
+
+/** @extends {Emitter<RoomEvents>} */
+export class Room extends Emitter {
+  #context;
+  #identity;
+  #sender;
+  #roster;
+  /** @type {import("./peer.js").Media} */
+  #media;
+  #meta;
+  /** @type {Link | null} the link this member is joined on */
+  #link = null;
+  /** @type {Link | null} the newest link a join was sent on */
+  #joiningOn = null;
+  /** @type {number | undefined} the position in the room's log */
+  #position;
+  #forgetServers;
+  #cancelRejoin = () => {};
+  /** @type {(value: Room) => void} */
+  #resolve = () => {};
+  /** @type {(reason: Error) => void} */
+  #reject = () => {};
+
+  /** This member, once joined. @type {{id: string, n: number} | null} */
+  self = null;
+  /** @type {RoomState} */
+  state = "joining";
+  /** Resolves when first joined. @type {Promise<Room>} */
+  ready;
+
+  /**
+   * @param {RoomContext} context
+   * @param {JoinOptions} [options]
+   */
+  constructor(context, { meta, stream = null, iceTransportPolicy = "all", RTCPeerConnection } = {}) {
+    super();
+    this.#context = context;
+    this.#identity = context.identity ?? new Identity(context.name);
+    this.#meta = meta;
+    this.#media = {
+      RTCPeerConnection: RTCPeerConnection === null ? undefined : RTCPeerConnection ?? globalThis.RTCPeerConnection,
+      iceServers: () => context.ice.list,
+      iceTransportPolicy,
+      stream,
+    };
+    this.#sender = new Sender(context.clock);
+    this.#roster = new Roster(this.#hooks(), context.clock);
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.ready.catch(() => {}); // whoever called join() has the same promise and handles it
+    this.#forgetServers = context.ice.on("servers", (how) => this.peers.forEach((peer) => peer.refresh(how)));
+  }
+
+  /**
+   * Calls `listener` for every event called `name`; one for `peer` is first called for everyone who
+   * is in the room already.
+   * @template {keyof RoomEvents} Name
+   * @param {Name} name
+   * @param {(detail: RoomEvents[Name]) => void} listener
+   */
+  on(name, listener) {
+    if (name === "peer") for (const peer of this.peers.values()) /** @type {any} */ (listener)(peer);
+    return super.on(name, listener);
+  }
+
+  /** The room's name. */
+  get name() {
+    return this.#context.name;
+  }
+
+  /** The other members by id. @returns {ReadonlyMap<string, Peer>} */
+  get peers() {
+    return this.#roster.peers;
+  }
+
+  /** How many own messages are not settled yet. */
+  get unsettled() {
+    return this.#sender.length;
+  }
+
+  /** Whether the membership waits for nothing on `link`. @param {Link} link */
+  settledOn(link) {
+    return this.#link === link || this.state === "left";
+  }
+
+  /**
+   * Sends `data` to one member or, without `to`, to everyone else; kept, ordered, delivered once.
+   * With `volatile` it is told once or lost (cursor, volume). Returns the message's `mid`, if kept.
+   * @param {any} data
+   * @param {{to?: string, volatile?: boolean}} [options]
+   */
+  signal(data, { to, volatile } = {}) {
+    const { name } = this;
+    if (!volatile) return this.#push(build.signal({ room: name, to, data }));
+    this.#link?.send(build.signal({ room: name, to, volatile, data }));
+    return undefined;
+  }
+
+  /** Replaces this member's `meta` as a whole. @param {any} meta */
+  update(meta) {
+    this.#meta = meta;
+    return this.#push(build.update({ room: this.name, meta }));
+  }
+
+  /** Leaves for good; the key is forgotten, so that a later join is a new member. */
+  async leave() {
+    const link = this.#link;
+    const { requests } = this.#context.connection;
+    this.#end("left");
+    if (link) await new Promise((done) => requests.send(link, (id) => build.leave({ id, room: this.name }), done));
+  }
+
+  /**
+   * Removes another member, with the right to moderate.
+   * @param {string} peer
+   * @param {{ban?: number}} [options] `ban` in seconds
+   * @returns {Promise<void>}
+   */
+  kick(peer, { ban } = {}) {
+    const link = this.#link;
+    if (!link) return Promise.reject(new SignalError({ code: "unavailable", message: "not connected", retry: true }));
+    return new Promise((resolve, reject) => {
+      this.#context.connection.requests.send(link, (id) => build.kick({ id, room: this.name, peer, ban }), (reply) => {
+        if (reply?.type === "ok") resolve();
+        else reject(new SignalError(reply?.type === "error" ? reply : { code: "unavailable", retry: true }));
+      });
+    });
+  }
+
+  /** Sends `stream` to every peer from now on. @param {MediaStream | null} stream */
+  async publish(stream) {
+    this.#media.stream = stream;
+    await Promise.all([...this.peers.values()].map((peer) => peer.publish()));
+  }
+
+  /** Changes where media may flow and moves running calls there. @param {RTCIceTransportPolicy} policy */
+  setTransportPolicy(policy) {
+    this.#media.iceTransportPolicy = policy;
+    this.peers.forEach((peer) => peer.reroute());
+  }
+
+  /** Prepares the identity; to be called once before `attach`. */
+  async prepare() {
+    await this.#identity.claim();
+  }
+
+  /** Joins, or comes back, on a link that was just welcomed. @param {Link} link */
+  attach(link) {
+    if (this.state === "left" || !this.#identity.key) return;
+    this.#cancelRejoin();
+    this.#joiningOn = link;
+    const { key } = this.#identity;
+    const member = { room: this.name, key, try: this.#identity.nextTry(), seq: this.#position, meta: this.#meta };
+    this.#context.connection.requests.send(link, (id) => build.join({ id, ...member }), (reply) => {
+      if (reply?.type === "error") this.#refused(new SignalError(reply), link);
+    });
+  }
+
+  /** The link is gone; the membership waits for the next one. @param {Link} link */
+  detach(link) {
+    if (this.state === "left") return;
+    if (link === this.#link) this.#unlink();
+    if (this.self && !this.#link) this.#show("away");
+  }
+
+  /** The connection has stopped for good. @param {{code: number | string | null, reason: string}} why */
+  stopped({ code, reason }) {
+    this.#end(code === 4202 ? "replaced" : code === 4203 ? "kicked" : "stopped", new SignalError({ code: String(code), message: reason }));
+  }
+
+  /**
+   * Takes one frame that names this room.
+   * @param {import("./protocol.js").ServerFrame} frame
+   * @param {Link} link
+   */
+  handle(frame, link) {
+    if (this.state === "left") return;
+    switch (frame.type) {
+      case "joined": return link === this.#joiningOn ? this.#joined(frame, link) : undefined;
+      case "left": return this.#ended(frame.reason, link);
+      case "reset": return this.#reset(frame);
+      case "ack": return this.#acknowledged(frame);
+      case "error": return this.#failed(frame, link);
+      default: return this.#entry(frame);
+    }
+  }
+
+  /**
+   * @param {Joined} frame
+   * @param {Link} link
+   */
+  #joined(frame, link) {
+    this.#link = link;
+    this.self = frame.self;
+    this.#position = frame.seq;
+    if (frame.ice !== undefined) this.#context.ice.accept(frame.ice);
+    const dropped = frame.recovery === "new" ? this.#sender.restart(link) : 0;
+    if (frame.recovery !== "new") this.#sender.resume(link, frame.mid);
+    this.#show("joined");
+    if (frame.recovery === "new") this.#roster.begin(frame.peers ?? []);
+    if (frame.recovery === "snapshot") this.#roster.compare(frame.peers ?? []);
+    this.emit("joined", { recovery: frame.recovery, dropped });
+    this.#resolve(this);
+  }
+
+  /**
+   * One entry of the log, or something volatile beside it.
+   * @param {import("./protocol.js").ServerFrame} frame
+   */
+  #entry(frame) {
+    if ("seq" in frame && typeof frame.seq === "number") {
+      if (frame.seq <= (this.#position ?? 0)) return;
+      this.#position = frame.seq;
+    }
+    if (frame.type === "peer_joined") this.#roster.add(frame.peer);
+    else if (frame.type === "peer_updated") this.#roster.update(frame.peer);
+    else if (frame.type === "peer_left") this.#roster.remove(frame.peer, frame.reason);
+    else if (frame.type === "signal") this.#signalled(frame);
+  }
+
+  /** @param {import("./protocol.js").Signal} frame */
+  #signalled({ from, to, data, volatile = false }) {
+    const peer = this.peers.get(from);
+    const negotiates = typeof data?.session === "string" && ("description" in data || "candidate" in data);
+    if (negotiates && this.#media.RTCPeerConnection) peer?.receive(data);
+    else this.emit("signal", { from, to, data, volatile });
+  }
+
+  /** @param {import("./protocol.js").Ack} ack */
+  #acknowledged({ mid, seq }) {
+    this.#position = Math.max(this.#position ?? 0, seq);
+    this.#sender.ack(mid);
+  }
+
+  /** @param {import("./protocol.js").Reset} frame */
+  #reset({ seq, mid, peers }) {
+    this.#position = seq;
+    if (this.#link) this.#sender.resume(this.#link, mid);
+    this.#roster.reset(peers, (this.#link?.welcome?.grace ?? DEFAULTS.grace) * 1000);
+    this.emit("reset", undefined);
+  }
+
+  /**
+   * An error about one of this member's messages.
+   * @param {import("./protocol.js").ErrorFrame} frame
+   * @param {Link} link
+   */
+  #failed({ code, message, mid, ...rest }, link) {
+    const handedOver = code === "not_joined" || (rest.retry && link !== this.#link);
+    if (mid === undefined || handedOver) return; // it is sent again on the newer link
+    const body = this.#sender.fail({ mid, ...rest });
+    if (body) this.emit("error", { code, message, mid, to: body.to });
+  }
+
+  /**
+   * A join was refused: later again, elsewhere, or never.
+   * @param {SignalError} error
+   * @param {Link} link
+   */
+  #refused(error, link) {
+    if (link !== this.#joiningOn || this.state === "left") return;
+    if (this.#link?.open && this.#link !== link) return this.#stay(link);
+    if (error.code === "forbidden" && this.#identity.restored && !this.self) return void this.#startOver();
+    if (!error.retry) return this.#end(error.code, error);
+    this.emit("error", { code: error.code, message: error.message });
+    const wait = error.after ?? between(...JOIN_AGAIN_AFTER, this.#context.random);
+    this.#cancelRejoin = this.#context.clock.after(wait, () => link.open && this.attach(link));
+  }
+
+  /** The link that should have taken over cannot; the one in use still works. @param {Link} link */
+  #stay(link) {
+    this.#joiningOn = this.#link;
+    this.#context.connection.abandon(link);
+  }
+
+  /**
+   * The server ended this socket's membership.
+   * @param {string} reason
+   * @param {Link} link
+   */
+  #ended(reason, link) {
+    const byNewerLink = reason === "replaced" && link !== this.#joiningOn;
+    if (byNewerLink && link === this.#link) this.#unlink();
+    if (reason === "expired") this.#startOver();
+    else if (!byNewerLink) this.#end(reason);
+  }
+
+  /** Joins anew under another key: the member was removed, or the stored key belongs to somebody else. */
+  async #startOver() {
+    this.#roster.clear("expired");
+    this.#link = null;
+    this.#sender.restart(null);
+    this.#position = undefined;
+    if (this.self) this.#show("away");
+    await this.#identity.renew();
+    const { link } = this.#context.connection;
+    if (link) this.attach(link);
+  }
+
+  #unlink() {
+    this.#link = null;
+    this.#sender.suspend();
+  }
+
+  /**
+   * @param {string} reason
+   * @param {Error} [error]
+   */
+  #end(reason, error) {
+    if (this.state === "left") return;
+    this.#unlink();
+    this.#joiningOn = null;
+    this.#cancelRejoin();
+    this.#forgetServers();
+    this.#roster.clear("left");
+    if (reason === "stopped") this.#identity.release();
+    else this.#identity.forget();
+    this.#show("left");
+    this.#context.ended?.(this);
+    this.#reject(error ?? new SignalError({ code: reason }));
+    this.emit("left", { reason });
+  }
+
+  /** @param {Record<string, any>} body */
+  #push(body) {
+    return this.state === "left" ? undefined : this.#sender.push(body);
+  }
+
+  /** @returns {import("./roster.js").RosterHooks} */
+  #hooks() {
+    return {
+      create: (member) => {
+        const send = (/** @type {any} */ data) => void this.signal(data, { to: member.id });
+        return new Peer({ member, media: this.#media, clock: this.#context.clock, send });
+      },
+      entered: (peer) => this.emit("peer", peer),
+      updated: (peer) => this.emit("peerUpdated", peer),
+      left: (peer, reason) => this.emit("peerLeft", { peer, reason }),
+    };
+  }
+
+  /** @param {RoomState} state */
+  #show(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.emit("state", state);
+  }
+}

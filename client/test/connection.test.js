@@ -1,0 +1,219 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Connection } from "../src/connection.js";
+import { FakeServer } from "./support/server.js";
+import { settle } from "./support/clock.js";
+
+function connecting(options) {
+  const server = new FakeServer();
+  const connection = new Connection(server.options(options));
+  connection.start();
+  return { server, connection };
+}
+
+test("a token travels as the second subprotocol and no hello is needed", async () => {
+  const { server, connection } = connecting({ token: "a.b.c" });
+  await server.accept(1);
+  assert.deepEqual(server.socket.protocols, ["signal.v1", "bearer.a.b.c"]);
+  assert.deepEqual(server.socket.sent, []);
+  assert.equal(connection.state.phase, "open");
+});
+
+test("without a token the client says hello", async () => {
+  const { server } = connecting();
+  await server.accept(1);
+  assert.deepEqual(server.socket.protocols, ["signal.v1"]);
+  assert.equal(server.sent("hello").length, 1);
+});
+
+test("a lost socket is replaced after full jitter", async () => {
+  const { server, connection } = connecting();
+  await server.accept(1);
+  server.close(1006);
+  assert.equal(connection.state.phase, "waiting");
+  assert.equal(connection.state.retryIn, 400);
+  await server.clock.pass(399);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(1);
+  await server.accept(2);
+  assert.equal(connection.state.phase, "open");
+});
+
+test("attempts that fail wait longer each time, up to ten seconds", async () => {
+  const { server, connection } = connecting();
+  const waits = [];
+  for (let attempt = 1; attempt <= 7; attempt += 1) {
+    await settle();
+    server.close(1006);
+    waits.push(connection.state.retryIn);
+    await server.clock.pass(connection.state.retryIn);
+  }
+  assert.deepEqual(waits, [400, 800, 1600, 3200, 5000, 5000, 5000]);
+});
+
+test("a refused token is fetched anew, and the client gives up when that never helps", async () => {
+  let fetched = 0;
+  const { server, connection } = connecting({ token: async () => `t${(fetched += 1)}` });
+  for (let attempt = 1; attempt <= 4; attempt += 1) {
+    await settle();
+    assert.equal(server.socket.protocols[1], `bearer.t${attempt}`);
+    server.close(4101);
+    await server.clock.pass(connection.state.retryIn ?? 0);
+  }
+  assert.equal(connection.state.phase, "stopped");
+  assert.equal(connection.state.code, 4101);
+});
+
+test("a token that works is not fetched again for the next socket", async () => {
+  let fetched = 0;
+  const { server } = connecting({ token: () => `t${(fetched += 1)}` });
+  await server.accept(1);
+  server.close(4000);
+  await server.clock.pass(400);
+  await server.accept(2);
+  assert.equal(fetched, 1);
+});
+
+test("a fixed token that is refused stops the client with a reason", async () => {
+  const { server, connection } = connecting({ token: "a.b.c" });
+  await server.accept(1, { welcome: false });
+  server.close(4100);
+  assert.equal(connection.state.phase, "stopped");
+  assert.match(connection.state.reason, /does not accept this token/);
+});
+
+test("a provider that fails is asked again later", async () => {
+  let fetched = 0;
+  const { server, connection } = connecting({
+    token: async () => {
+      if ((fetched += 1) === 1) throw new Error("offline");
+      return "t";
+    },
+  });
+  await settle();
+  assert.equal(connection.state.code, "no_token");
+  await server.clock.pass(400);
+  await server.accept(1);
+  assert.equal(connection.state.phase, "open");
+});
+
+for (const code of [1002, 1009, 4200, 4202, 4203]) {
+  test(`close code ${code} stops the client for good`, async () => {
+    const { server, connection } = connecting();
+    await server.accept(1);
+    server.close(code);
+    await server.clock.pass(60_000);
+    assert.equal(connection.state.phase, "stopped");
+    assert.equal(server.sockets.length, 1);
+  });
+}
+
+test("ten seconds of silence are broken by a ping, and a pong keeps the link", async () => {
+  const { server, connection } = connecting();
+  await server.accept(1);
+  await server.clock.pass(9_999);
+  assert.equal(server.sent("ping").length, 0);
+  await server.clock.pass(1);
+  assert.equal(server.sent("ping").length, 1);
+  server.say({ type: "pong" });
+  await server.clock.pass(4_000);
+  assert.equal(connection.state.phase, "open");
+});
+
+test("a link that does not answer for four seconds is given up without a close handshake", async () => {
+  const { server, connection } = connecting();
+  await server.accept(1);
+  await server.clock.pass(14_000);
+  assert.equal(connection.state.phase, "waiting");
+  assert.equal(connection.state.code, 4001);
+});
+
+test("the heartbeat follows the interval in welcome", async () => {
+  const { server } = connecting();
+  await server.accept(1, { ping: 3 });
+  await server.clock.pass(3_000);
+  assert.equal(server.sent("ping").length, 1);
+});
+
+test("a server that never says welcome is given up", async () => {
+  const { server, connection } = connecting();
+  await server.accept(1, { welcome: false });
+  await server.clock.pass(8_000);
+  assert.equal(connection.state.phase, "waiting");
+});
+
+test("when the network comes back the client does not wait any longer", async () => {
+  const network = new EventTarget();
+  const { server } = connecting({ network });
+  await server.accept(1);
+  server.close(1006);
+  network.dispatchEvent(new Event("online"));
+  await server.accept(2);
+  network.dispatchEvent(new Event("offline"));
+  assert.equal(server.sent("ping").length, 1);
+});
+
+test("goaway opens the next socket beside the current one, after the time it names", async () => {
+  const { server, connection } = connecting();
+  const first = await server.accept(1);
+  server.say({ type: "goaway", reason: "drain", after: 800, within: 5000 });
+  await server.clock.pass(799);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(1);
+  const handovers = [];
+  connection.on("link", ({ link, handover }) => handovers.push({ link, handover }));
+  await server.accept(2);
+  assert.equal(handovers[0].handover, true);
+  assert.equal(first.closedWith, undefined);
+  connection.promote(handovers[0].link);
+  assert.equal(first.closedWith, 1000);
+  assert.equal(connection.link, handovers[0].link);
+});
+
+test("while a node drains, a next socket that fails is tried again and the current one stays", async () => {
+  const { server, connection } = connecting();
+  await server.accept(1);
+  server.say({ type: "goaway", reason: "drain", after: 0, within: 5000 });
+  await server.clock.pass(0);
+  server.close(1006);
+  assert.equal(connection.state.phase, "open");
+  await server.clock.pass(400);
+  assert.equal(server.sockets.length, 3);
+});
+
+test("a node without its memory is left after five to fifteen seconds", async () => {
+  const { server, connection } = connecting();
+  await server.accept(1);
+  server.say({ type: "error", code: "unavailable", retry: true, message: "no Redis" });
+  await server.clock.pass(9_999);
+  assert.equal(server.sockets.length, 1);
+  await server.clock.pass(1);
+  assert.equal(server.sockets.length, 2);
+  assert.equal(connection.state.phase, "open");
+});
+
+test("a token is renewed on the open socket before it expires", async () => {
+  const server = new FakeServer();
+  const expiring = (seconds) => {
+    const payload = Buffer.from(JSON.stringify({ exp: Math.floor(server.clock.date() / 1000) + seconds }));
+    return `h.${payload.toString("base64url")}.s`;
+  };
+  new Connection(server.options({ token: () => expiring(600) })).start();
+  await server.accept(1);
+  for (let second = 0; second < 545; second += 5) {
+    await server.clock.pass(5_000);
+    server.say({ type: "pong" });
+  }
+  assert.equal(server.sent("auth").length, 1);
+  assert.equal(server.sockets.length, 1);
+});
+
+test("stop closes the socket and nothing is tried again", async () => {
+  const { server, connection } = connecting();
+  await server.accept(1);
+  connection.stop();
+  await server.clock.pass(60_000);
+  assert.equal(server.socket.closedWith, 1000);
+  assert.equal(server.sockets.length, 1);
+  assert.equal(connection.state.phase, "stopped");
+});

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { peerNote, statusLine } from "../demo/notes.js";
+import { tileSize } from "../demo/grid.js";
+
+const WIDE = { width: 1400, height: 700 };
+const PHONE = { width: 366, height: 640 };
+
+test("tiles fit into the space whatever their number", () => {
+  for (const space of [WIDE, PHONE]) {
+    for (let count = 1; count <= 16; count += 1) {
+      const { width, height } = tileSize(count, space, 8);
+      const columns = Math.floor((space.width + 8) / (width + 8));
+      const rows = Math.ceil(count / columns);
+      assert.ok(rows * height + (rows - 1) * 8 <= space.height + 0.01, `${count} tiles in ${space.width}`);
+    }
+  }
+});
+
+test("two tiles stand side by side on a wide screen and one above the other on a phone", () => {
+  assert.ok(tileSize(2, WIDE, 8).width < 700);
+  assert.equal(tileSize(2, PHONE, 8).width, 366);
+});
+
+test("a tile on a wide screen is never taller than 4:3 nor flatter than 16:9", () => {
+  for (let count = 1; count <= 9; count += 1) {
+    const { width, height } = tileSize(count, WIDE, 8);
+    assert.ok(width / height >= 4 / 3 - 0.01 && width / height <= 16 / 9 + 0.01);
+  }
+});
+
+const RELAYS = { relayOnly: false, noRelay: false, refused: false };
+const BO = { name: "Bo", state: "connected", away: false, connected: true };
+
+test("nothing covers the picture of a connected peer, even while it is away", () => {
+  assert.equal(peerNote(BO, RELAYS), null);
+  assert.equal(peerNote({ ...BO, away: true }, RELAYS), null);
+});
+
+test("each state in which there is no picture has words of its own", () => {
+  const titles = ["connecting", "reconnecting", "failed"].map((state) => peerNote({ ...BO, connected: false, state }, RELAYS).title);
+  titles.push(peerNote({ ...BO, connected: false, away: true }, RELAYS).title);
+  assert.equal(new Set(titles).size, 4);
+});
+
+test("relay only without a relay says what to switch off", () => {
+  const note = peerNote({ ...BO, connected: false, state: "connecting" }, { relayOnly: true, noRelay: true, refused: false });
+  assert.match(note.text, /Switch it off/);
+});
+
+test("a lost server is told as what it is: calls go on", () => {
+  const lost = { phase: "waiting", code: 1006, reason: "The connection to the server was lost.", todo: "", retryIn: 2100 };
+  const { text, tone } = statusLine(lost, { roomState: "away", people: 2, node: null });
+  assert.match(text, /Calls go on; trying again in 2 s/);
+  assert.equal(tone, "busy");
+});

@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Peer } from "../src/peer.js";
+import { FakeClock, settle } from "./support/clock.js";
+import { FakePeerConnection } from "./support/pc.js";
+
+/** A peer whose messages are collected; `deliver` hands them to another one. */
+function peer({ polite = false, iceServers = [] } = {}) {
+  const clock = new FakeClock();
+  const sent = [];
+  const media = { RTCPeerConnection: FakePeerConnection, iceServers: () => iceServers, iceTransportPolicy: "all", stream: null };
+  const member = { id: "p_other", n: 1, polite, away: false, meta: {} };
+  const made = new Peer({ member, media, clock, send: (data) => sent.push(JSON.parse(JSON.stringify(data))) });
+  const errors = [];
+  made.on("error", (error) => errors.push(error));
+  return { peer: made, clock, sent, media, errors };
+}
+
+/** Passes messages both ways until there are none left; returns the types of descriptions in order. */
+async function talk(a, b) {
+  const types = [];
+  for (let quiet = 0; quiet < 5; ) {
+    await settle();
+    const [fromA, fromB] = [a.sent.splice(0), b.sent.splice(0)];
+    quiet = fromA.length + fromB.length === 0 ? quiet + 1 : 0;
+    for (const data of [...fromA, ...fromB]) if (data.description) types.push(data.description.type);
+    for (const data of fromA) b.peer.receive(data);
+    for (const data of fromB) a.peer.receive(data);
+  }
+  assert.deepEqual([...a.errors, ...b.errors], []);
+  return types;
+}
+
+const stable = (...sides) => sides.every(({ peer }) => peer.pc.signalingState === "stable" && peer.pc.remoteDescription);
+
+test("the newcomer offers, the other side waits and answers", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  b.peer.start({ offers: false });
+  await settle();
+  assert.deepEqual(b.sent, []);
+  a.peer.start({ offers: true });
+  assert.deepEqual(await talk(a, b), ["offer", "answer"]);
+  assert.ok(stable(a, b));
+});
+
+test("when both offer at once the polite side gives way and both end stable", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  b.peer.start({ offers: true });
+  await talk(a, b);
+  assert.ok(stable(a, b));
+  assert.equal(a.peer.pc.remoteDescription.type, "offer");
+});
+
+test("a side that starts over makes the other one replace its connection", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  const before = b.peer.pc;
+  a.peer.renew({ offers: true });
+  await talk(a, b);
+  assert.notEqual(b.peer.pc, before);
+  assert.equal(before.signalingState, "closed");
+  assert.ok(stable(a, b));
+});
+
+test("a message for a predecessor is dropped", async () => {
+  const [a, b] = [peer(), peer()];
+  a.peer.start({ offers: true });
+  await settle();
+  a.peer.receive({ session: "x", for: "someone else", description: { type: "answer", sdp: "" } });
+  assert.equal(a.peer.pc.remoteDescription, null);
+  await talk(a, b);
+  assert.ok(stable(a, b));
+});
+
+test("an offer for a predecessor is answered by an offer of one's own", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  const reborn = peer();
+  reborn.peer.start({ offers: false });
+  a.peer.renegotiate();
+  await talk(a, reborn);
+  assert.ok(stable(a, reborn));
+});
+
+test("an offer that was lost is repeated, not replaced", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await settle();
+  await settle();
+  const [lost] = a.sent.splice(0);
+  a.peer.renegotiate();
+  assert.deepEqual(a.sent[0], lost);
+  await talk(a, b);
+  assert.ok(stable(a, b));
+});
+
+test("an answer that arrives twice is taken once", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await settle();
+  await settle();
+  const [offer] = a.sent;
+  b.peer.receive(offer);
+  await talk(a, b);
+  assert.ok(stable(a, b));
+});
+
+test("fresh servers reach a connected peer without an ICE restart", async () => {
+  const iceServers = [];
+  const [a, b] = [peer({ polite: true, iceServers }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  a.peer.pc.becomes("connected");
+  iceServers.push({ urls: "turn:new" });
+  a.peer.refresh({ strict: false });
+  assert.equal(a.peer.pc.restarts, 0);
+  assert.deepEqual(a.peer.pc.configuration.iceServers, [{ urls: "turn:new" }]);
+});
+
+test("fresh servers restart a peer that is not connected, or whose relay is strict", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  a.peer.refresh({ strict: false });
+  await talk(a, b);
+  assert.equal(a.peer.pc.restarts, 1);
+  a.peer.pc.becomes("connected");
+  a.peer.refresh({ strict: true });
+  assert.equal(a.peer.pc.restarts, 2);
+});
+
+test("a broken path is given three seconds before ICE is restarted", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  a.peer.pc.becomes("connected");
+  a.peer.pc.becomes("disconnected");
+  assert.equal(a.peer.state, "reconnecting");
+  await a.clock.pass(2_999);
+  assert.equal(a.peer.pc.restarts, 0);
+  await a.clock.pass(1);
+  assert.equal(a.peer.pc.restarts, 1);
+});
+
+test("a peer that is away is not offered to until it is back", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  a.peer.describe({ away: true });
+  a.peer.pc.becomes("failed");
+  await a.clock.pass(60_000);
+  assert.equal(a.peer.pc.restarts, 0);
+});
+
+test("a peer without WebRTC keeps its place in the roster and does nothing", () => {
+  const { peer: silent, media } = peer();
+  media.RTCPeerConnection = undefined;
+  silent.start({ offers: true });
+  silent.receive({ session: "s", description: { type: "offer", sdp: "" } });
+  assert.equal(silent.pc, null);
+  assert.equal(silent.send("x"), false);
+});
