@@ -1,1 +1,19 @@
-//! Placeholder until its first commit.
+//! Issues short-lived TURN credentials over REST, so that no TURN password is ever kept in a
+//! client.
+//!
+//! A credential is a username that names its own end and the HMAC of that username under a
+//! secret shared with the relay (`credential`); the relay checks it without asking anybody. Who gets
+//! one is decided by a token on the public listener, and by the node beside us on the internal
+//! one (`http`). [`Service::start`] runs it all in any process: the binary, a test, a laptop.
+
+pub mod config;
+pub mod credential;
+mod http;
+pub mod issuer;
+mod metrics;
+pub mod pool;
+pub mod render;
+mod service;
+
+pub use config::{Config, SCHEMA};
+pub use service::{Addresses, Running, Service, StartError};

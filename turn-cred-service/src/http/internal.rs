@@ -1,0 +1,144 @@
+//! The internal listener: the node beside us names the subject, and no browser gets through.
+//!
+//! Browsers are kept out three times: whatever carries `Origin` is refused, `Host` must be one of
+//! our own names (so that a foreign name rebound to this address is of no use), and over TCP
+//! a bearer token is asked for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::response::Response;
+use axum::routing::post;
+use serde::Deserialize;
+use service_kit::clock;
+use service_kit::http::ListenAddr;
+use service_kit::secrets::SecretSource;
+use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
+
+use super::cache::Cache;
+use super::refusal::Refusal;
+use super::{bearer, bounded, conclude, read_body, uncached};
+use crate::credential::Subject;
+use crate::issuer::Issuer;
+use crate::metrics::{Metrics, Side};
+use crate::render::native::Answer;
+
+/// What answering on the internal listener takes.
+#[derive(Debug)]
+pub(crate) struct InternalDesk {
+    issuer: Issuer,
+    token: Option<SecretSource>,
+    names: Vec<String>,
+    cache: Cache,
+    metrics: Metrics,
+}
+
+/// The body of a request; fields not listed, the room among them, are ignored.
+#[derive(Deserialize)]
+struct Ask {
+    subject: String,
+    /// Seconds.
+    ttl: Option<u64>,
+    region: Option<String>,
+}
+
+/// Routes `POST /internal/v1/ice-servers`.
+pub(crate) fn internal_router(desk: InternalDesk) -> Router {
+    let router = Router::new().route("/internal/v1/ice-servers", post(ice_servers));
+    uncached(bounded(router.with_state(Arc::new(desk))), "Authorization")
+}
+
+async fn ice_servers(State(desk): State<Arc<InternalDesk>>, request: Request) -> Response {
+    let began = Instant::now();
+    let outcome = desk.answer(request).await;
+    conclude(&desk.metrics, Side::Internal, began, outcome)
+}
+
+impl InternalDesk {
+    /// Prepares answering on `address`, which also says by which names we may be called.
+    pub(crate) fn new(
+        issuer: Issuer,
+        token: Option<SecretSource>,
+        address: &ListenAddr,
+        metrics: Metrics,
+    ) -> Self {
+        Self { issuer, token, names: own_names(address), cache: Cache::default(), metrics }
+    }
+
+    async fn answer(&self, request: Request) -> Result<Answer, Refusal> {
+        self.check_caller(&request)?;
+        let Ask { subject, ttl, region } = read_body(request).await?;
+        let (subject, now) = (subject.parse::<Subject>()?, clock::unix_now());
+        let pool = self.issuer.pool(region.as_deref())?;
+        let ttl = self.issuer.settle(ttl.map(Duration::from_secs));
+        let issue = |subject: &Subject| self.issuer.issue(subject, pool, ttl, now);
+        let keys = self.issuer.keys();
+        let issued = self.cache.get_or_issue((subject, ttl), &keys, now.as_secs(), issue);
+        Ok(Answer::new(&issued, now.as_secs()))
+    }
+
+    fn check_caller(&self, request: &Request) -> Result<(), Refusal> {
+        if request.headers().contains_key(ORIGIN) {
+            return Err(Refusal::FromBrowser);
+        }
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        if !host.is_some_and(|host| is_ours(&self.names, host)) {
+            return Err(Refusal::ForeignHost);
+        }
+        let Some(accepted) = &self.token else { return Ok(()) };
+        let presented = bearer(request).ok_or(Refusal::NoToken)?.as_bytes();
+        // Every key is compared in full, so that the time tells nothing about any of them.
+        let matches =
+            accepted.current().all().fold(0, |found, key| found | key.ct_eq(presented).unwrap_u8());
+        if matches == 1 { Ok(()) } else { Err(Refusal::WrongToken) }
+    }
+}
+
+/// Tells whether a `Host` header is one of `names`, with or without a port.
+fn is_ours(names: &[String], host: &str) -> bool {
+    names.iter().any(|name| {
+        let beginning = host.get(..name.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(name))
+            && is_port_or_nothing(&host[name.len()..])
+    })
+}
+
+/// Lists the names in `Host` that mean this listener, without a port.
+fn own_names(address: &ListenAddr) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned()];
+    if let ListenAddr::Tcp(address) = address {
+        names.extend(["127.0.0.1".to_owned(), "[::1]".to_owned()]);
+        names.push(match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        });
+    }
+    names
+}
+
+fn is_port_or_nothing(text: &str) -> bool {
+    text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_ours() {
+        let names = |text: &str| own_names(&text.parse().unwrap());
+        let tcp = names("10.0.0.7:8091");
+        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8091", "[::1]:8091", "10.0.0.7:8091"] {
+            assert!(is_ours(&tcp, host), "{host}");
+        }
+        for host in ["", "evil.example", "localhost.evil.example", "10.0.0.7:", "10.0.0.77"] {
+            assert!(!is_ours(&tcp, host), "{host}");
+        }
+        assert!(!is_ours(&names("unix:/run/x.sock"), "127.0.0.1"));
+    }
+}

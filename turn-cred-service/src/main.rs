@@ -1,0 +1,144 @@
+//! The credential service as a program of its own.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command};
+use serde::Serialize;
+use service_kit::clock;
+use service_kit::lifecycle::{Exit, Lifecycle};
+use service_kit::settings::{Environment, Faults, Resolved, Schema};
+use service_kit::telemetry::announce;
+use tokio::runtime::Runtime;
+use tracing::error;
+use turn_cred_service::config::{read_lifetimes, read_pool, read_secret};
+use turn_cred_service::credential::{Credential, Subject};
+use turn_cred_service::pool::Pool;
+use turn_cred_service::{Config, SCHEMA, Service, StartError};
+
+fn main() -> ExitCode {
+    let matches = match Schema::parse(command(), env::args_os()) {
+        Ok(matches) => matches,
+        Err(exit) => return exit,
+    };
+    let resolved = SCHEMA.resolve(&matches, &Environment::from_process());
+    let ended = match matches.subcommand() {
+        Some(("check-config", _)) => check_config(&resolved),
+        Some(("mint", asked)) => mint(&resolved, asked),
+        _ => Config::read(&resolved).map(serve),
+    };
+    ended
+        .unwrap_or_else(|faults| {
+            eprintln!("{}: {faults}", SCHEMA.program);
+            Exit::Unusable
+        })
+        .into()
+}
+
+fn command() -> Command {
+    let subject = Arg::new("sub")
+        .long("sub")
+        .value_name("SUBJECT")
+        .required(true)
+        .value_parser(|text: &str| text.parse::<Subject>())
+        .help("Whom the credential is for; the relay sees a pseudonym of it");
+    SCHEMA
+        .command()
+        .subcommand(
+            Command::new("serve").about("Serves credentials; what happens without a command"),
+        )
+        .subcommand(
+            Command::new("check-config").about(
+                "Prints the effective settings, secrets masked; exit code 64 with all faults",
+            ),
+        )
+        .subcommand(
+            Command::new("mint")
+                .about(
+                    "Prints a credential as JSON, for trying a relay by hand; --ttl sets its life",
+                )
+                .arg(subject),
+        )
+}
+
+/// Prints what is in force, and fails with everything that is wrong with it.
+fn check_config(resolved: &Resolved) -> Result<Exit, Faults> {
+    print(&resolved.describe());
+    Config::read(resolved).map(|_| Exit::Drained)
+}
+
+/// A credential as `RTCIceServer` has it, with its end.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Minted {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    urls: Vec<String>,
+    username: String,
+    credential: String,
+    ttl: u64,
+    expires_at: String,
+}
+
+/// Prints a credential; needs the secret, and nothing else of the settings.
+fn mint(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
+    let mut reader = resolved.reader();
+    let lifetimes = read_lifetimes(&mut reader);
+    let secret = read_secret(&mut reader);
+    let pool = read_pool(&mut reader);
+    reader.finish()?;
+    let secrets = secret.expect("its absence is a fault").current();
+    let subject = asked.get_one::<Subject>("sub").expect("it is a required argument");
+    let expiry = clock::unix_seconds() + lifetimes.default.as_secs();
+    let pseudonym = subject.pseudonym(secrets.signing());
+    let Credential { username, password } =
+        Credential::issue(secrets.signing(), &pseudonym, expiry);
+    let minted = Minted {
+        urls: pool.iter().flat_map(Pool::relays).map(ToString::to_string).collect(),
+        username,
+        credential: password,
+        ttl: lifetimes.default.as_secs(),
+        expires_at: clock::rfc3339(expiry),
+    };
+    print(&(serde_json::to_string(&minted).expect("strings serialize") + "\n"));
+    Ok(Exit::Drained)
+}
+
+/// Writes to standard output, where a reader that went away is no failure of ours.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Serves until asked to end.
+fn serve(config: Config) -> Exit {
+    if let Err(failed) = config.logging.init() {
+        eprintln!("{}: cannot log: {failed}", SCHEMA.program);
+        return Exit::Failed;
+    }
+    let served = Runtime::new().map_err(StartError::Bind).and_then(|runtime| {
+        let served = runtime.block_on(run(config));
+        runtime.shutdown_timeout(SHUTDOWN);
+        served
+    });
+    match served {
+        Ok(()) => Exit::Drained,
+        Err(failed) => {
+            error!("cannot start: {failed}");
+            Exit::Failed
+        }
+    }
+}
+
+/// How long blocking work may hold up the end of the process.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
+async fn run(config: Config) -> Result<(), StartError> {
+    let life = Lifecycle::new();
+    life.follow_signals()?;
+    let running = Service::start(config, &life).await?;
+    announce(SCHEMA.program, running.addresses.by_role());
+    life.soft.cancelled().await;
+    life.finished().await;
+    Ok(())
+}

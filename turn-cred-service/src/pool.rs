@@ -1,0 +1,257 @@
+//! The relays a credential is good for, as URLs a browser accepts.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// The most URLs handed out: every further one only makes gathering slower.
+pub const MAX_URIS: usize = 4;
+
+/// One ICE server URL that every browser accepts (RFC 7064 §3.1, RFC 7065 §3.1, and "validate an
+/// ICE server URL" of webrtc-pc).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceUri {
+    text: String,
+    relays: bool,
+}
+
+/// Why a URL is not one to hand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UriError {
+    /// It begins with none of the four schemes.
+    #[error("begins with none of stun:, stuns:, turn: and turns:")]
+    Scheme,
+    /// It holds something that only other URLs have.
+    #[error("may not have '/', '@', '#' or white space")]
+    Forbidden,
+    /// `stun:` and `stuns:` take no query.
+    #[error("may not have a query: stun and stuns take none")]
+    Query,
+    /// `turn:` and `turns:` take one query.
+    #[error("may have the query ?transport=udp or ?transport=tcp and no other")]
+    Transport,
+    /// The host is missing or not one.
+    #[error("has no host: write a name, an IPv4 address, or an IPv6 address in brackets")]
+    Host,
+    /// The port is not one.
+    #[error("has a port that is not a number from 1 to 65535")]
+    Port,
+}
+
+impl IceUri {
+    /// Tells whether it is a relay (`turn:`, `turns:`), which needs a credential.
+    #[must_use]
+    pub fn relays(&self) -> bool {
+        self.relays
+    }
+
+    /// The URL as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for IceUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for IceUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let relays = match scheme {
+            "stun" | "stuns" => false,
+            "turn" | "turns" => true,
+            _ => return Err(UriError::Scheme),
+        };
+        let forbidden = |c: char| "/@#\\".contains(c) || c.is_whitespace() || c.is_control();
+        if rest.contains(forbidden) {
+            return Err(UriError::Forbidden);
+        }
+        let (authority, query) = match rest.split_once('?') {
+            Some((authority, query)) => (authority, Some(query)),
+            None => (rest, None),
+        };
+        match (relays, query) {
+            (_, None) | (true, Some("transport=udp" | "transport=tcp")) => {}
+            (true, Some(_)) => return Err(UriError::Transport),
+            (false, Some(_)) => return Err(UriError::Query),
+        }
+        check_authority(authority)?;
+        Ok(Self { text: text.to_owned(), relays })
+    }
+}
+
+fn check_authority(authority: &str) -> Result<(), UriError> {
+    let (host_is_good, rest) = if let Some(bracketed) = authority.strip_prefix('[') {
+        let (host, rest) = bracketed.split_once(']').ok_or(UriError::Host)?;
+        (host.parse::<Ipv6Addr>().is_ok(), rest)
+    } else {
+        let (host, rest) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        (is_host(host), rest)
+    };
+    let port_is_good = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    match (host_is_good, port_is_good) {
+        (false, _) => Err(UriError::Host),
+        (true, false) => Err(UriError::Port),
+        (true, true) => Ok(()),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Tells whether a text is an IPv4 address or a host name (RFC 1123 §2.1, with underscores, as
+/// container networks have them).
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let looks_numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if looks_numeric {
+        return text.parse::<Ipv4Addr>().is_ok();
+    }
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+/// A set of relays that share one secret.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    region: String,
+    uris: Vec<IceUri>,
+}
+
+/// Why URLs do not make a pool.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// Some of them are not to be handed out.
+    #[error("{}", .0.join("; "))]
+    Uris(Vec<String>),
+    /// There is no relay among them.
+    #[error("it names no relay: write turn:HOST:3478?transport=udp")]
+    NoRelay,
+    /// There are too many of them.
+    #[error("it has more than {MAX_URIS} URLs, and more only slow gathering")]
+    TooMany,
+}
+
+impl Pool {
+    /// Reads URLs separated by commas: at most [`MAX_URIS`], a relay among them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with single URLs, else what is wrong with their number.
+    pub fn parse(region: impl Into<String>, text: &str) -> Result<Self, PoolError> {
+        let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let (mut uris, mut faults) = (Vec::new(), Vec::new());
+        for text in texts {
+            match text.parse::<IceUri>() {
+                Ok(uri) => uris.push(uri),
+                Err(error) => faults.push(format!("{text:?} {error}")),
+            }
+        }
+        if !faults.is_empty() {
+            Err(PoolError::Uris(faults))
+        } else if uris.len() > MAX_URIS {
+            Err(PoolError::TooMany)
+        } else if !uris.iter().any(IceUri::relays) {
+            Err(PoolError::NoRelay)
+        } else {
+            Ok(Self { region: region.into(), uris })
+        }
+    }
+
+    /// What clients call it when they choose.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The URLs that need a credential, in the operator's order.
+    pub fn relays(&self) -> impl Iterator<Item = &IceUri> {
+        self.uris.iter().filter(|uri| uri.relays())
+    }
+
+    /// The URLs that need none, in the operator's order.
+    pub fn reflectors(&self) -> impl Iterator<Item = &IceUri> {
+        self.uris.iter().filter(|uri| !uri.relays())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_a_browser_accepts_are_accepted() {
+        for text in [
+            "stun:stun.example.org",
+            "stuns:stun.example.org:5349",
+            "turn:127.0.0.1:3478",
+            "turn:relay.example.org:3478?transport=udp",
+            "turns:relay_1.example.org:443?transport=tcp",
+            "turn:[2001:db8::1]:3478?transport=tcp",
+            "turn:[::1]",
+        ] {
+            assert_eq!(text.parse::<IceUri>().map(|uri| uri.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn urls_a_browser_throws_at_are_refused_by_name() {
+        for (text, error) in [
+            ("", UriError::Scheme),
+            ("relay.example.org:3478", UriError::Scheme),
+            ("https://relay.example.org", UriError::Scheme),
+            ("TURN:relay.example.org", UriError::Scheme),
+            ("turn://relay.example.org", UriError::Forbidden),
+            ("turn:user@relay.example.org", UriError::Forbidden),
+            ("turn:relay.example.org#x", UriError::Forbidden),
+            ("turn:relay.example.org ", UriError::Forbidden),
+            ("stun:relay.example.org?transport=udp", UriError::Query),
+            ("turn:relay.example.org?", UriError::Transport),
+            ("turn:relay.example.org?transport=sctp", UriError::Transport),
+            ("turn:relay.example.org?transport=udp&x=1", UriError::Transport),
+            ("turn:", UriError::Host),
+            ("turn::3478", UriError::Host),
+            ("turn:[2001:db8::1", UriError::Host),
+            ("turn:[zz]:3478", UriError::Host),
+            ("turn:999.0.0.1", UriError::Host),
+            ("turn:-relay.example.org", UriError::Host),
+            ("turn:relay..org", UriError::Host),
+            ("turn:relay.example.org:", UriError::Port),
+            ("turn:relay.example.org:0", UriError::Port),
+            ("turn:relay.example.org:65536", UriError::Port),
+            ("turn:relay.example.org:+80", UriError::Port),
+            ("turn:2001:db8::1", UriError::Host),
+            ("turn:[::1]3478", UriError::Port),
+        ] {
+            assert_eq!(text.parse::<IceUri>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pool_has_a_relay_and_at_most_four_urls() {
+        let parse = |text| Pool::parse("default", text);
+        assert_eq!(parse("turn:a,turn:b,turn:c,turn:d,turn:e").unwrap_err(), PoolError::TooMany);
+        assert_eq!(parse("stun:a").unwrap_err(), PoolError::NoRelay);
+        assert_eq!(parse("").unwrap_err(), PoolError::NoRelay);
+        let pool = parse("turn:a, stun:b,turns:c").unwrap();
+        assert_eq!(pool.relays().map(IceUri::as_str).collect::<Vec<_>>(), ["turn:a", "turns:c"]);
+        assert_eq!(pool.reflectors().map(IceUri::as_str).collect::<Vec<_>>(), ["stun:b"]);
+    }
+
+    #[test]
+    fn every_url_that_is_wrong_is_named() {
+        let error = Pool::parse("default", "turn:a,http://b,turn:c/").unwrap_err().to_string();
+        assert!(error.contains("\"http://b\" begins with"), "{error}");
+        assert!(error.contains("\"turn:c/\" may not have"), "{error}");
+    }
+}

@@ -1,0 +1,3 @@
+//! The shapes an answer is written in.
+
+pub mod native;

@@ -1,0 +1,88 @@
+//! The internal listener.
+
+use std::fs;
+use std::path::Path;
+
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::json;
+use turn_cred_service::credential;
+
+use crate::support::{Answer, TURN_SECRET, TestService, token};
+
+const TOKEN: &str = "canary-internal-token-of-thirty-two-bytes";
+const PATH: &str = "/internal/v1/ice-servers";
+
+fn over_socket(path: &Path) -> RequestBuilder {
+    let client = Client::builder().unix_socket(path).build().unwrap();
+    client.post(format!("http://localhost{PATH}"))
+}
+
+#[tokio::test]
+async fn the_node_beside_us_names_the_subject_over_a_socket_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("turn-cred.sock");
+    let listen = format!("unix:{}", path.display());
+    let service = TestService::start([("TURN_CRED_INTERNAL_LISTEN", listen.as_str())]).await;
+    let ask =
+        |subject: &str| over_socket(&path).json(&json!({ "subject": subject, "room": "demo" }));
+
+    let answer = Answer::to(ask("ana")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let (username, password) = answer.credential();
+    assert_eq!(password, credential::password(TURN_SECRET.as_bytes(), username));
+
+    let public = Answer::to(service.ask("ana")).await;
+    let pseudonym = |answer: &Answer| answer.credential().0.split_once(':').unwrap().1.to_owned();
+    assert_eq!(pseudonym(&public), pseudonym(&answer), "one subject is one user to the relay");
+
+    let again = Answer::to(ask("ana")).await;
+    assert_eq!(again.credential(), answer.credential(), "cached until it is due for renewal");
+    assert_ne!(Answer::to(ask("bob")).await.credential(), answer.credential());
+}
+
+#[tokio::test]
+async fn a_browser_gets_nothing_from_the_internal_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("turn-cred.sock");
+    let listen = format!("unix:{}", path.display());
+    let _service = TestService::start([("TURN_CRED_INTERNAL_LISTEN", listen.as_str())]).await;
+    let ask = || over_socket(&path).json(&json!({ "subject": "ana" }));
+
+    for (name, value) in
+        [("origin", "http://localhost"), ("origin", "null"), ("host", "evil.example")]
+    {
+        let answer = Answer::to(ask().header(name, value)).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}: {value}");
+        assert_eq!(answer.code(), "forbidden");
+        assert_eq!(answer.header("access-control-allow-origin"), "");
+    }
+    for subject in ["", "a:b", "a b"] {
+        let answer = Answer::to(over_socket(&path).json(&json!({ "subject": subject }))).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "bad_request"));
+    }
+    assert_eq!(Answer::to(over_socket(&path)).await.code(), "bad_request", "no subject at all");
+}
+
+#[tokio::test]
+async fn over_tcp_a_bearer_token_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let token_file = dir.path().join("token");
+    fs::write(&token_file, format!("{TOKEN}\n")).unwrap();
+    let service = TestService::start([
+        ("TURN_CRED_INTERNAL_LISTEN", "127.0.0.1:0"),
+        ("TURN_CRED_INTERNAL_TOKEN_FILE", token_file.to_str().unwrap()),
+    ])
+    .await;
+    let address = service.running.addresses.internal.clone().unwrap();
+    let ask =
+        || Client::new().post(format!("http://{address}{PATH}")).json(&json!({"subject": "a"}));
+
+    assert_eq!(Answer::to(ask().bearer_auth(TOKEN)).await.status, StatusCode::OK);
+    for request in [ask(), ask().bearer_auth("wrong"), ask().bearer_auth(token("ana"))] {
+        let answer = Answer::to(request).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "unauthorized"));
+    }
+    let foreign = Answer::to(ask().bearer_auth(TOKEN).header("host", "evil.example")).await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+}

@@ -1,0 +1,8 @@
+//! The service from outside: over HTTP, as a program, and against a real relay.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
+mod internal;
+mod program;
+mod public;
+mod support;

@@ -1,0 +1,154 @@
+//! The program: its command line, its settings, its end.
+
+use std::fs;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use turn_cred_service::credential::{self, Subject};
+
+use crate::support::{Answer, JWT_SECRET, TURN_SECRET, token};
+
+/// The program with an environment of its own.
+fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turn-cred-service"));
+    command.args(arguments).env_clear().envs(variables.iter().copied()).kill_on_drop(true);
+    command
+}
+
+async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String, String) {
+    let output = program(arguments, variables).output().await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    (output, stdout, stderr)
+}
+
+const USABLE: [(&str, &str); 5] = [
+    ("TURN_CRED_LISTEN", "127.0.0.1:0"),
+    ("TURN_CRED_ADMIN_LISTEN", "127.0.0.1:0"),
+    ("TURN_CRED_URIS", "turn:127.0.0.1:3478"),
+    ("TURN_CRED_SECRET", TURN_SECRET),
+    ("TURN_CRED_JWT_SECRET", JWT_SECRET),
+];
+
+#[tokio::test]
+async fn check_config_prints_what_is_in_force_and_no_secret() {
+    let (output, stdout, stderr) = run(&["check-config", "--ttl", "20s"], &USABLE).await;
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let line = stdout.lines().find(|line| line.starts_with("ttl ")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["ttl", "20s", "(command", "line)"]);
+    assert!(stdout.contains("********") && !stdout.contains("canary"), "{stdout}");
+}
+
+#[tokio::test]
+async fn check_config_reports_every_fault_at_once_and_exits_64() {
+    let variables = [
+        ("TURN_CRED_TTL", "abc"),
+        ("TURN_CRED_SECRET", "canary"),
+        ("TURN_CRED_URIS", "turn:relay?transport=tls"),
+        ("TURN_CRED_URLS", "turn:relay"),
+        ("TURN_CRED_RATE_PER_IP", "often"),
+    ];
+    for arguments in [&["check-config"][..], &["serve"], &[]] {
+        let (output, _, stderr) = run(arguments, &variables).await;
+        assert_eq!(output.status.code(), Some(64), "{stderr}");
+        for fault in [
+            r#"TURN_CRED_TTL="abc" (environment) is not a duration: write 20s or 500ms"#,
+            "TURN_CRED_SECRET (environment) is not usable: key 1 has 6 bytes",
+            "may have the query ?transport=udp or ?transport=tcp and no other",
+            "TURN_CRED_URLS (environment) is not a setting; did you mean TURN_CRED_URIS?",
+            r#"TURN_CRED_RATE_PER_IP="often" (environment) is not a rate"#,
+            "TURN_CRED_JWT_SECRET is not set",
+        ] {
+            assert!(stderr.contains(fault), "{fault} in {stderr}");
+        }
+        assert!(!stderr.contains("canary"), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn mint_needs_the_secret_only_and_prints_a_credential() {
+    let secret = [("TURN_CRED_SECRET", TURN_SECRET)];
+    let (output, stdout, stderr) = run(&["mint", "--sub", "ana", "--ttl", "60s"], &secret).await;
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let minted: Value = serde_json::from_str(&stdout).unwrap();
+    let username = minted["username"].as_str().unwrap();
+    assert_eq!(minted["credential"], credential::password(TURN_SECRET.as_bytes(), username));
+    assert_eq!(minted["ttl"], 60);
+    let pseudonym = "ana".parse::<Subject>().unwrap().pseudonym(TURN_SECRET.as_bytes());
+    assert!(username.ends_with(&format!(":{pseudonym}")), "{username}");
+
+    assert_eq!(run(&["mint"], &secret).await.0.status.code(), Some(64));
+    assert_eq!(run(&["mint", "--sub", "a:b"], &secret).await.0.status.code(), Some(64));
+    assert_eq!(run(&["mint", "--sub", "ana"], &[]).await.0.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn the_help_teaches_and_shows_no_flag_for_a_secret() {
+    let (output, stdout, _) = run(&["--help"], &[]).await;
+    assert_eq!(output.status.code(), Some(0));
+    for part in ["Examples:", "TURN_CRED_URIS", "--secret-file", "default: 24h", "check-config"] {
+        assert!(stdout.contains(part), "{part} in {stdout}");
+    }
+    assert!(!stdout.contains("--secret "), "{stdout}");
+}
+
+#[tokio::test]
+async fn it_says_where_it_listens_and_ends_with_0_when_asked() {
+    let mut process = program(&["serve"], &USABLE).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let listening: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(listening["event"], "listening");
+    assert_eq!(listening["service"], "turn-cred-service");
+    assert!(listening["admin"].is_string());
+
+    let url = format!("http://{}/v1/ice-servers", listening["public"].as_str().unwrap());
+    let ask = || reqwest::Client::new().post(&url).bearer_auth(token("ana"));
+    assert_eq!(Answer::to(ask()).await.status, 200);
+    assert_eq!(end(&mut process).await, Some(0));
+    assert!(ask().send().await.is_err(), "the port is closed");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_told_and_exits_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (output, _, stderr) = run(&["--listen", &address], &USABLE).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("cannot listen on") && stderr.contains(&address), "{stderr}");
+}
+
+#[tokio::test]
+async fn logs_at_their_most_talkative_show_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut process = program(&["--log", "trace"], &USABLE)
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let listening: Value = serde_json::from_str(&line).unwrap();
+    let url = format!("http://{}/v1/ice-servers", listening["public"].as_str().unwrap());
+    let token = token("ana");
+    let good = Answer::to(reqwest::Client::new().post(&url).bearer_auth(&token)).await;
+    let bad = format!("{token}x");
+    assert_eq!(Answer::to(reqwest::Client::new().post(&url).bearer_auth(&bad)).await.status, 401);
+    assert_eq!(end(&mut process).await, Some(0));
+
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("refused a request"), "{log}");
+    for secret in ["canary", token.as_str(), good.credential().1] {
+        assert!(!log.contains(secret), "{secret} in the log");
+    }
+}
+
+/// Asks a process to end and waits for its exit code.
+async fn end(process: &mut tokio::process::Child) -> Option<i32> {
+    let id = process.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    process.wait().await.unwrap().code()
+}
