@@ -5,4 +5,5 @@
 mod internal;
 mod program;
 mod public;
+mod relay;
 mod support;

@@ -1,0 +1,202 @@
+//! STUN messages, written and read (RFC 8489 §5, §14).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use md5::{Digest as _, Md5};
+use sha1::Sha1;
+
+/// What bytes 4–7 of every STUN message are (RFC 8489 §5).
+const MAGIC_COOKIE: u32 = 0x2112_A442;
+const HEADER_BYTES: usize = 20;
+/// MESSAGE-INTEGRITY with its own header: the HMAC-SHA1 of all before it (RFC 8489 §14.5).
+const INTEGRITY_BYTES: usize = 24;
+
+/// Attribute types (RFC 8489 §18.3.1, RFC 8656 §18).
+pub(super) mod attribute {
+    pub(crate) const USERNAME: u16 = 0x0006;
+    pub(crate) const MESSAGE_INTEGRITY: u16 = 0x0008;
+    pub(crate) const ERROR_CODE: u16 = 0x0009;
+    pub(crate) const LIFETIME: u16 = 0x000D;
+    pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
+    pub(crate) const DATA: u16 = 0x0013;
+    pub(crate) const REALM: u16 = 0x0014;
+    pub(crate) const NONCE: u16 = 0x0015;
+    pub(crate) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+    pub(crate) const REQUESTED_TRANSPORT: u16 = 0x0019;
+    pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+}
+
+/// What is asked for (RFC 8489 §18.2, RFC 8656 §17).
+#[derive(Clone, Copy)]
+pub(super) enum Method {
+    Binding = 0x001,
+    Allocate = 0x003,
+    Refresh = 0x004,
+    Send = 0x006,
+    CreatePermission = 0x008,
+}
+
+/// What a message is (RFC 8489 §5), as its two bits stand in the type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Request = 0x000,
+    Indication = 0x010,
+    Success = 0x100,
+    Error = 0x110,
+}
+
+/// One message; the methods used here are below 16, so type bits need no spreading.
+pub(super) struct Message {
+    kind: u16,
+    transaction: [u8; 12],
+    attributes: Vec<(u16, Vec<u8>)>,
+    key: Option<[u8; 16]>,
+    /// As it arrived, for checking its signature.
+    raw: Vec<u8>,
+}
+
+impl Message {
+    pub(super) fn request(method: Method) -> Self {
+        Self::new(method, Class::Request)
+    }
+
+    pub(super) fn indication(method: Method) -> Self {
+        Self::new(method, Class::Indication)
+    }
+
+    fn new(method: Method, class: Class) -> Self {
+        let kind = method as u16 | class as u16;
+        let transaction = service_kit::random::bytes();
+        Self { kind, transaction, attributes: Vec::new(), key: None, raw: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        self.attributes.push((kind, value.to_vec()));
+        self
+    }
+
+    /// Adds an IPv4 address, hidden from meddling routers by the magic cookie (§14.2).
+    pub(super) fn with_address(self, kind: u16, address: SocketAddr) -> Self {
+        let IpAddr::V4(ip) = address.ip() else { panic!("the tests speak IPv4") };
+        let port = address.port() ^ (MAGIC_COOKIE >> 16) as u16;
+        let ip = u32::from(ip) ^ MAGIC_COOKIE;
+        let value = [&[0, 1][..], &port.to_be_bytes(), &ip.to_be_bytes()].concat();
+        self.with(kind, &value)
+    }
+
+    /// Signs the message with a long-term key when it is encoded.
+    pub(super) fn signed(mut self, key: [u8; 16]) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(self.kind.to_be_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend(MAGIC_COOKIE.to_be_bytes());
+        bytes.extend(self.transaction);
+        for (kind, value) in &self.attributes {
+            push(&mut bytes, *kind, value);
+        }
+        let length = bytes.len() - HEADER_BYTES;
+        set_length(&mut bytes, length);
+        if let Some(key) = self.key {
+            // The length covers the signature that is about to be added (§14.5).
+            set_length(&mut bytes, length + INTEGRITY_BYTES);
+            let signature = sign(&key, &bytes);
+            push(&mut bytes, attribute::MESSAGE_INTEGRITY, &signature);
+        }
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (header, mut rest) = bytes.split_at_checked(HEADER_BYTES)?;
+        let kind = u16::from_be_bytes([header[0], header[1]]);
+        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        if header[4..8] != MAGIC_COOKIE.to_be_bytes() || length != rest.len() {
+            return None;
+        }
+        let mut attributes = Vec::new();
+        while let Some((head, after)) = rest.split_at_checked(4) {
+            let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+            let value = after.get(..length)?;
+            attributes.push((u16::from_be_bytes([head[0], head[1]]), value.to_vec()));
+            rest = after.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        let transaction = header[8..].try_into().ok()?;
+        Some(Self { kind, transaction, attributes, key: None, raw: bytes.to_vec() })
+    }
+
+    pub(super) fn class(&self) -> Class {
+        match self.kind & 0x110 {
+            0x000 => Class::Request,
+            0x010 => Class::Indication,
+            0x100 => Class::Success,
+            _ => Class::Error,
+        }
+    }
+
+    pub(super) fn answers(&self, request: &Self) -> bool {
+        matches!(self.class(), Class::Success | Class::Error)
+            && self.transaction == request.transaction
+    }
+
+    pub(super) fn get(&self, kind: u16) -> Option<&[u8]> {
+        self.attributes.iter().find(|(found, _)| *found == kind).map(|(_, value)| &**value)
+    }
+
+    pub(super) fn address(&self, kind: u16) -> Option<SocketAddr> {
+        let value = self.get(kind)?;
+        let (port, ip) = (value.get(2..4)?, value.get(4..8)?);
+        let port = u16::from_be_bytes(port.try_into().ok()?) ^ (MAGIC_COOKIE >> 16) as u16;
+        let ip = u32::from_be_bytes(ip.try_into().ok()?) ^ MAGIC_COOKIE;
+        (value.len() == 8).then(|| SocketAddr::new(Ipv4Addr::from(ip).into(), port))
+    }
+
+    /// Reads ERROR-CODE: a hundreds digit and the rest (§14.8).
+    pub(super) fn error_code(&self) -> Option<u16> {
+        let value = self.get(attribute::ERROR_CODE)?;
+        Some(u16::from(*value.get(2)?) * 100 + u16::from(*value.get(3)?))
+    }
+
+    /// Checks MESSAGE-INTEGRITY over what stands before it.
+    pub(super) fn is_signed(&self, key: [u8; 16]) -> bool {
+        let mut at = HEADER_BYTES;
+        for (kind, value) in &self.attributes {
+            if *kind == attribute::MESSAGE_INTEGRITY {
+                let mut before = self.raw[..at].to_vec();
+                set_length(&mut before, at - HEADER_BYTES + INTEGRITY_BYTES);
+                return sign(&key, &before) == **value;
+            }
+            at += 4 + value.len().next_multiple_of(4);
+        }
+        false
+    }
+}
+
+/// Derives what signs messages from a name and a password (§9.2.2).
+pub(super) fn long_term_key(username: &str, realm: &[u8], password: &str) -> [u8; 16] {
+    let text = [username.as_bytes(), b":", realm, b":", password.as_bytes()].concat();
+    Md5::digest(text).into()
+}
+
+fn sign(key: &[u8], bytes: &[u8]) -> [u8; 20] {
+    let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
+}
+
+fn push(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(value.len()).expect("attributes are short");
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+fn set_length(bytes: &mut [u8], length: usize) {
+    let length = u16::try_from(length).expect("messages are short");
+    bytes[2..4].copy_from_slice(&length.to_be_bytes());
+}
