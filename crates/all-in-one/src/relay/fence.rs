@@ -1,0 +1,128 @@
+//! The fence: relayed addresses that can be reached from one another only.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use tokio::net::UdpSocket;
+use tracing::debug;
+use turn::Error;
+use turn::relay::RelayAddressGenerator;
+use webrtc_util::{Conn, Error as ConnError};
+
+/// Hands out relayed addresses on loopback and knows all that are held.
+#[derive(Default)]
+pub(super) struct Fence(Held);
+
+/// The relayed addresses in use now.
+#[derive(Clone, Default)]
+struct Held(Arc<RwLock<HashSet<SocketAddr>>>);
+
+impl Held {
+    fn insert(&self, address: SocketAddr) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(address);
+    }
+
+    fn remove(&self, address: SocketAddr) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&address);
+    }
+
+    fn contains(&self, address: SocketAddr) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&address)
+    }
+}
+
+#[async_trait]
+impl RelayAddressGenerator for Fence {
+    fn validate(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Binds a relayed address; IPv4 loopback is where all peers are.
+    async fn allocate_conn(
+        &self,
+        use_ipv4: bool,
+        requested_port: u16,
+    ) -> Result<(Arc<dyn Conn + Send + Sync>, SocketAddr), Error> {
+        if !use_ipv4 {
+            return Err(Error::ErrRelayAddressInvalid);
+        }
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, requested_port)).await?;
+        let address = socket.local_addr()?;
+        let held = self.0.clone();
+        held.insert(address);
+        Ok((Arc::new(Fenced { socket, address, held }), address))
+    }
+}
+
+/// One relayed address. While it exists it is a peer that others may reach.
+struct Fenced {
+    socket: UdpSocket,
+    address: SocketAddr,
+    held: Held,
+}
+
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        self.held.remove(self.address);
+    }
+}
+
+#[async_trait]
+impl Conn for Fenced {
+    /// Waits for a datagram from another relayed address and passes over all others.
+    async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
+        loop {
+            let (length, from) = self.socket.recv_from(buf).await?;
+            if self.held.contains(from) {
+                return Ok((length, from));
+            }
+            debug!("dropped a datagram from outside the relay");
+        }
+    }
+
+    /// Sends to another relayed address; a datagram for anywhere else is lost, as UDP may be.
+    async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
+        if !self.held.contains(target) {
+            debug!("dropped a datagram to outside the relay");
+            return Ok(buf.len());
+        }
+        Ok(self.socket.send_to(buf, target).await?)
+    }
+
+    async fn recv(&self, buf: &mut [u8]) -> Result<usize, ConnError> {
+        self.recv_from(buf).await.map(|(length, _)| length)
+    }
+
+    async fn connect(&self, _: SocketAddr) -> Result<(), ConnError> {
+        Err(never_connected())
+    }
+
+    async fn send(&self, _: &[u8]) -> Result<usize, ConnError> {
+        Err(never_connected())
+    }
+
+    fn local_addr(&self) -> Result<SocketAddr, ConnError> {
+        Ok(self.address)
+    }
+
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Does nothing: the address is given back when the last holder lets go.
+    async fn close(&self) -> Result<(), ConnError> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+}
+
+/// The answer to whoever takes a socket with many peers for one with a single peer.
+pub(super) fn never_connected() -> ConnError {
+    ConnError::Other("a relay socket has no single peer".to_owned())
+}

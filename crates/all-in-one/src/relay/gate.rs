@@ -1,0 +1,153 @@
+//! The gate: decides about credentials before the server sees a request.
+//!
+//! The `turn` crate answers a wrong credential with 400, where RFC 8489 §9.2.4 wants 401, and
+//! knows no difference between asking for an allocation and keeping one. So a request whose
+//! credential is not good is handed on without its signature, as if it had none, and the server
+//! challenges it with 401 and a fresh nonce. Of a good one the key is kept for the server, which
+//! asks for it right after.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use service_kit::clock;
+use service_kit::secrets::SecretSource;
+use stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USERNAME};
+use stun::integrity::MessageIntegrity;
+use stun::message::{CLASS_REQUEST, METHOD_ALLOCATE, Message};
+use tokio::net::UdpSocket;
+use turn::Error;
+use turn::auth::{AuthHandler, generate_auth_key};
+use turn_cred_service::credential;
+use webrtc_util::{Conn, Error as ConnError};
+
+use super::REALM;
+use super::fence::never_connected;
+
+/// The header of a STUN message (RFC 8489 §5) and of an attribute (§14), in bytes.
+const MESSAGE_HEADER: usize = 20;
+const ATTRIBUTE_HEADER: usize = 4;
+
+/// The key of the request that came through the gate last.
+///
+/// One slot is enough: the server finishes a request before it takes the next one.
+#[derive(Clone, Default)]
+pub(super) struct LastKey(Arc<Mutex<Vec<u8>>>);
+
+impl AuthHandler for LastKey {
+    fn auth_handle(&self, _: &str, _: &str, _: SocketAddr) -> Result<Vec<u8>, Error> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// The socket that clients talk to.
+pub(super) struct Gate {
+    socket: UdpSocket,
+    secrets: SecretSource,
+    key: LastKey,
+}
+
+impl Gate {
+    pub(super) fn new(socket: UdpSocket, secrets: SecretSource, key: LastKey) -> Self {
+        Self { socket, secrets, key }
+    }
+
+    /// Returns how much of a datagram the server may see.
+    fn admit(&self, datagram: &mut [u8]) -> usize {
+        let Some(signed) = Signed::read(datagram) else { return datagram.len() };
+        match self.key_of(&signed) {
+            Some(key) => {
+                *self.key.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
+                datagram.len()
+            }
+            None => strip(datagram, signed.before_signature),
+        }
+    }
+
+    /// Finds the key that a request is rightly signed with.
+    fn key_of(&self, signed: &Signed) -> Option<Vec<u8>> {
+        let Signed { message, username, .. } = signed;
+        let ended = credential::expiry(username)? < clock::unix_seconds();
+        if ended && message.typ.method == METHOD_ALLOCATE {
+            return None; // a live allocation outlasts its credential, a new one does not begin
+        }
+        let secrets = self.secrets.current();
+        let keys = secrets.all().map(|secret| {
+            generate_auth_key(username, REALM, &credential::password(secret, username))
+        });
+        let is_right = |key: &Vec<u8>| MessageIntegrity(key.clone()).check(&mut message.clone());
+        keys.into_iter().find(|key| is_right(key).is_ok())
+    }
+}
+
+/// A request that carries a username and a signature.
+struct Signed {
+    message: Message,
+    username: String,
+    /// Where the signature begins.
+    before_signature: usize,
+}
+
+impl Signed {
+    /// Reads a datagram; anything else in it is the server's to judge.
+    fn read(datagram: &[u8]) -> Option<Self> {
+        let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
+        message.decode().ok()?;
+        let username = String::from_utf8(message.get(ATTR_USERNAME).ok()?).ok()?;
+        let attributes = message.attributes.0.iter();
+        let before = attributes.take_while(|attribute| attribute.typ != ATTR_MESSAGE_INTEGRITY);
+        let lengths = before.map(|a| ATTRIBUTE_HEADER + usize::from(a.length).next_multiple_of(4));
+        let before_signature = MESSAGE_HEADER + lengths.sum::<usize>();
+        let is_signed = message.contains(ATTR_MESSAGE_INTEGRITY);
+        let is_request = message.typ.class == CLASS_REQUEST;
+        (is_signed && is_request).then_some(Self { message, username, before_signature })
+    }
+}
+
+/// Cuts a message off at `length` and writes its new length into its header (RFC 8489 §5).
+fn strip(datagram: &mut [u8], length: usize) -> usize {
+    let Ok(attributes) = u16::try_from(length - MESSAGE_HEADER) else { return datagram.len() };
+    datagram[2..4].copy_from_slice(&attributes.to_be_bytes());
+    length
+}
+
+#[async_trait]
+impl Conn for Gate {
+    async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
+        let (length, from) = self.socket.recv_from(buf).await?;
+        Ok((self.admit(&mut buf[..length]), from))
+    }
+
+    async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
+        Ok(self.socket.send_to(buf, target).await?)
+    }
+
+    async fn recv(&self, buf: &mut [u8]) -> Result<usize, ConnError> {
+        self.recv_from(buf).await.map(|(length, _)| length)
+    }
+
+    async fn connect(&self, _: SocketAddr) -> Result<(), ConnError> {
+        Err(never_connected())
+    }
+
+    async fn send(&self, _: &[u8]) -> Result<usize, ConnError> {
+        Err(never_connected())
+    }
+
+    fn local_addr(&self) -> Result<SocketAddr, ConnError> {
+        Ok(self.socket.local_addr()?)
+    }
+
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    async fn close(&self) -> Result<(), ConnError> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+}

@@ -1,0 +1,7 @@
+//! The laptop's parts from outside.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
+mod relay;
+#[path = "../../../../turn-cred-service/tests/it/support/turn/mod.rs"]
+mod turn;

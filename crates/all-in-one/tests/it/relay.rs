@@ -1,0 +1,164 @@
+//! The embedded TURN relay.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use all_in_one::relay::{Relay, RelayError};
+use service_kit::clock;
+use service_kit::secrets::{SecretSource, Secrets};
+use tokio::net::UdpSocket;
+use turn_cred_service::credential::Credential;
+
+use crate::turn::TurnClient;
+
+const SECRET: &str = "embedded-relay-secret-of-thirty-two-bytes";
+const OLD_SECRET: &str = "embedded-relay-old-secret-of-thirty-two-bytes";
+
+async fn start() -> Relay {
+    let secrets = Secrets::parse(&format!("{SECRET}\n{OLD_SECRET}")).unwrap();
+    Relay::start("127.0.0.1:0".parse().unwrap(), SecretSource::fixed(secrets)).await.unwrap()
+}
+
+fn credential(secret: &str, expiry: u64) -> Credential {
+    Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
+}
+
+async fn allocate(relay: &Relay, credential: &Credential) -> Result<Allocated, Option<u16>> {
+    let mut client = TurnClient::open(relay.address()).await.unwrap();
+    let allocated = client.allocate(&credential.username, &credential.password).await;
+    allocated.map(|address| (client, address)).map_err(|error| error.code())
+}
+
+/// A client and its relayed address.
+type Allocated = (TurnClient, SocketAddr);
+
+async fn two_clients(relay: &Relay) -> (Allocated, Allocated) {
+    let good = credential(SECRET, clock::unix_seconds() + 60);
+    (allocate(relay, &good).await.unwrap(), allocate(relay, &good).await.unwrap())
+}
+
+#[tokio::test]
+async fn data_passes_between_two_relayed_addresses() {
+    let relay = start().await;
+    let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
+    ana.permit(at_bob).await.unwrap();
+    bob.permit(at_ana).await.unwrap();
+    ana.send(at_bob, b"offer").await.unwrap();
+    assert_eq!(bob.receive().await.unwrap(), (at_ana, b"offer".to_vec()));
+    bob.send(at_ana, b"answer").await.unwrap();
+    assert_eq!(ana.receive().await.unwrap(), (at_bob, b"answer".to_vec()));
+}
+
+#[tokio::test]
+async fn nothing_outside_the_relay_is_reached_or_heard() {
+    let relay = start().await;
+    let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
+    let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at_outside = outside.local_addr().unwrap();
+    ana.permit(at_outside).await.unwrap(); // permissions are per address, not per port
+    bob.permit(at_ana).await.unwrap();
+
+    // What is sent second arrives, so the first would have arrived before it.
+    ana.send(at_outside, b"escape").await.unwrap();
+    ana.send(at_bob, b"inside").await.unwrap();
+    assert_eq!(bob.receive().await.unwrap(), (at_ana, b"inside".to_vec()));
+    let mut buffer = [0; 100];
+    assert!(outside.try_recv_from(&mut buffer).is_err(), "the relay let a datagram out");
+
+    outside.send_to(b"intrusion", at_ana).await.unwrap();
+    bob.send(at_ana, b"inside").await.unwrap();
+    assert_eq!(ana.receive().await.unwrap(), (at_bob, b"inside".to_vec()));
+}
+
+#[tokio::test]
+async fn an_address_given_back_is_a_peer_no_longer() {
+    let relay = start().await;
+    let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
+    let good = credential(SECRET, clock::unix_seconds() + 60);
+    let (mut eve, at_eve) = allocate(&relay, &good).await.unwrap();
+    ana.permit(at_bob).await.unwrap();
+    eve.permit(at_ana).await.unwrap();
+    bob.refresh(Duration::ZERO).await.unwrap();
+
+    // Somebody else on this machine takes the port that was given back.
+    let taken = rebind(at_bob).await;
+    ana.send(at_bob, b"escape").await.unwrap();
+    ana.send(at_eve, b"inside").await.unwrap();
+    assert_eq!(eve.receive().await.unwrap(), (at_ana, b"inside".to_vec()));
+    let mut buffer = [0; 100];
+    assert!(taken.try_recv_from(&mut buffer).is_err(), "the relay let a datagram out");
+}
+
+/// Binds an address as soon as the relay has let go of it.
+async fn rebind(address: SocketAddr) -> UdpSocket {
+    loop {
+        match UdpSocket::bind(address).await {
+            Ok(socket) => return socket,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_or_expired_credential_gets_401() {
+    let relay = start().await;
+    let now = clock::unix_seconds();
+    let mut forged = credential(SECRET, now - 1);
+    forged.username = format!("{}:ana", now + 60);
+    let nameless = Credential { username: "ana".into(), ..credential(SECRET, now) };
+    for (what, refused) in [
+        ("wrong secret", credential("another secret", now + 60)),
+        ("expired", credential(SECRET, now - 1)),
+        ("prolonged", forged),
+        ("without an end", nameless),
+    ] {
+        let code = allocate(&relay, &refused).await.err().unwrap();
+        assert_eq!(code, Some(401), "{what}");
+    }
+    for secret in [SECRET, OLD_SECRET] {
+        assert!(allocate(&relay, &credential(secret, now + 60)).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_live_allocation_outlasts_its_credential() {
+    let relay = start().await;
+    let ends = clock::unix_seconds() + 1;
+    let brief = credential(SECRET, ends);
+    let (mut client, relayed) = allocate(&relay, &brief).await.unwrap();
+    while clock::unix_seconds() <= ends {
+        client.refresh(Duration::from_secs(600)).await.unwrap(); // the relay's clock is the event
+    }
+    client.refresh(Duration::from_secs(600)).await.unwrap();
+    client.permit(relayed).await.unwrap();
+    assert_eq!(
+        allocate(&relay, &brief).await.err().unwrap(),
+        Some(401),
+        "a new one does not begin"
+    );
+}
+
+#[tokio::test]
+async fn nonsense_is_survived() {
+    let relay = start().await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let magic = [0x21, 0x12, 0xA4, 0x42];
+    let lying = [&[0, 3, 0, 200][..], &magic, &[0; 12], &[0, 6, 255, 255]].concat();
+    for bytes in [&b""[..], b"x", &[0; 20], &[0x40, 0, 255, 255], &[255; 1500], &lying] {
+        socket.send_to(bytes, relay.address()).await.unwrap();
+    }
+    let mut client = TurnClient::open(relay.address()).await.unwrap();
+    assert!(client.bind().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_and_a_stopped_relay_gives_it_back() {
+    let relay = start().await;
+    let address = relay.address();
+    let secrets = || SecretSource::fixed(Secrets::parse(SECRET).unwrap());
+    let taken = Relay::start(address, secrets()).await.err().unwrap();
+    assert!(matches!(taken, RelayError::Bind { .. }) && taken.to_string().contains("listen on"));
+
+    relay.stop().await.unwrap();
+    rebind(address).await;
+}
