@@ -142,7 +142,7 @@ export class CallView {
   #iceError(error) {
     this.iceErrors.push(error);
     if (error.code < UNREACHABLE) {
-      notify("relay-refused", { what: `The relay refused a request (${error.code} ${error.text}).`, todo: "Leave and join again for fresh credentials." });
+      notify("relay-refused", { what: `The relay refused a request (${error.code} ${error.text.replace(/\.$/, "")}).`, todo: "Leave and join again for fresh credentials." });
     }
     for (const id of this.#participants.keys()) this.#drawPeer(id);
   }
@@ -177,7 +177,9 @@ export class CallView {
     const name = peer.away && peer.connected ? `${nameOf(peer)} · away` : nameOf(peer);
     tile.describe({ name, audio: peer.meta?.audio !== false, video: peer.meta?.video !== false });
     tile.say(peer.state, peerNote({ name, state: peer.state, away: peer.away, connected: peer.connected }, this.#relays()));
-    if (!peer.connected) tile.tell(null);
+    if (peer.connected) return;
+    participant.facts = null; // of a connection that may be replaced
+    tile.tell(null);
   }
 
   #relays() {
@@ -189,8 +191,9 @@ export class CallView {
     for (const participant of this.#participants.values()) {
       const { peer, channel, tile } = participant;
       channel.ping();
-      participant.facts = { ...(await peer.facts()), dataRoundTrip: channel.roundTrip };
-      tile.tell(peer.connected ? participant.facts : null);
+      const facts = await peer.facts();
+      participant.facts = peer.connected ? { ...facts, dataRoundTrip: channel.roundTrip } : null;
+      tile.tell(participant.facts);
     }
   }
 
