@@ -6,9 +6,15 @@
 //! - [`node`]: one running node
 //! - [`http`]: the upgrade, the demo page; the only place that names axum
 //! - [`session`]: one connection: a pure machine and the task that drives it
+//! - [`credentials`]: where ICE servers come from
 //! - [`room`]: the rooms that have members here, and the hot path
 //! - [`log`]: the seam to what all nodes share; Redis, or this process's memory
 
+pub mod config;
+pub mod credentials;
+pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod node;
 pub mod room;
+pub mod session;

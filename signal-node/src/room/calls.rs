@@ -65,6 +65,7 @@ pub enum Command {
 }
 
 /// A message that counts.
+#[derive(Debug)]
 pub enum Kept {
     /// To one member, or to all others.
     Signal {

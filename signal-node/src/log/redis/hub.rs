@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fred::clients::Client;
-use fred::interfaces::{EventInterface, PubsubInterface};
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::{Message, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -50,10 +50,15 @@ impl Hub {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Subscribes, and returns when Redis has confirmed it.
     async fn subscribe(&self, channel: &str) -> Result<(), LogError> {
         match self.publishing {
             Publishing::Sharded => self.subscriber.ssubscribe(channel).await?,
-            Publishing::Plain => self.subscriber.subscribe(channel).await?,
+            Publishing::Plain => {
+                // fred does not wait for this confirmation, but what follows on the connection comes after it.
+                self.subscriber.subscribe(channel).await?;
+                self.subscriber.ping::<()>(None).await?;
+            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, PubsubInterface, StreamsInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
-use fred::types::{Builder, Value};
+use fred::types::{Builder, RespVersion, Value};
 use futures_util::future::BoxFuture;
 use signal_protocol::{RoomId, Seq};
 
@@ -71,7 +71,9 @@ impl RedisLog {
         publishing: Publishing,
         retention: Retention,
     ) -> Result<Self, LogError> {
-        let config = Config::from_url(url)?;
+        let mut config = Config::from_url(url)?;
+        // RESP3 lets a subscriber's connection carry other commands too.
+        config.version = RespVersion::RESP3;
         let (commands, subscriber) = (client(&config)?, client(&config)?);
         tokio::try_join!(commands.init(), subscriber.init())?;
         let hub = Hub::start(subscriber, publishing);

@@ -1,3 +1,5 @@
 //! Real servers on free ports of loopback, ended with the test that started them.
 
+pub(crate) mod node;
+pub(crate) mod peer;
 pub(crate) mod redis;

@@ -50,6 +50,20 @@ impl TestRedis {
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
+
+    /// Cuts every subscriber's connection, as a failing network would.
+    pub(crate) async fn cut_subscribers(&self) {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let cut: i64 = redis::cmd("CLIENT")
+            .arg("KILL")
+            .arg("TYPE")
+            .arg("pubsub")
+            .query_async(&mut connection)
+            .await
+            .expect("an answer");
+        assert!(cut > 0, "there were subscribers");
+    }
 }
 
 fn free_port() -> u16 {

@@ -1,0 +1,325 @@
+//! The settings of the node, declared and read.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use service_kit::http::ListenAddr;
+use service_kit::secrets::{SecretSource, SecretText};
+use service_kit::settings::{Faults, Kind, Reader, Resolved, Schema, Setting};
+use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
+use service_kit::tokens::{
+    JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, Verifier,
+};
+use signal_protocol::NodeId;
+
+use crate::credentials::CredentialsUrl;
+use crate::http::{AllowedOrigins, Anonymous};
+use crate::log::Retention;
+use crate::log::redis::Publishing;
+use crate::session::SessionSettings;
+
+/// Every setting of the node.
+pub const SCHEMA: Schema = Schema {
+    program: "signal-node",
+    about: "Carries WebRTC signaling between the members of rooms, over WebSockets.",
+    prefix: "SIGNAL_NODE",
+    examples: "\
+Examples:
+  # Alone on this machine, rooms in memory, no token needed; open http://127.0.0.1:8080
+  signal-node
+
+  # One of many: rooms in Redis, tokens checked, TURN credentials from the sidecar
+  export SIGNAL_NODE_JWT_SECRET_FILE=/run/secrets/jwt
+  signal-node --backend redis --redis-url-file /run/secrets/redis-url \\
+    --listen 0.0.0.0:8080 --credentials-url unix:/run/turn-cred.sock
+
+  # See what is in force, and everything that is wrong with it
+  signal-node check-config
+
+  # A token to try it with
+  signal-node token mint --sub ana --room demo
+
+Durations read 20s or 500ms, sizes 64KiB, rates 100/s,burst=2000. Flags win over variables,
+variables over the TOML file. A secret file holds one key per line: the first signs, all verify,
+and the file is read again when it changes.",
+    settings: SETTINGS,
+};
+
+const fn plain(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    let default = if default.is_empty() { None } else { Some(default) };
+    Setting { name, group, value, default, help, kind: Kind::Plain }
+}
+
+const fn secret(
+    group: &'static str,
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, group, value, default: None, help, kind: Kind::Secret }
+}
+
+#[rustfmt::skip]
+const SETTINGS: &[Setting] = &[
+    plain("network", "listen", "ADDRESS", "127.0.0.1:8080", "WebSocket and demo page; port 0 takes a free one"),
+    plain("network", "admin_listen", "ADDRESS", "127.0.0.1:9080", "/livez, /readyz, /startupz and /metrics"),
+    plain("network", "allowed_origins", "ORIGINS", "", "Pages that may connect: exact origins separated by commas, or *; by default those from this very host and port"),
+    plain("network", "trusted_proxies", "NETWORKS", "", "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
+    plain("rooms", "backend", "BACKEND", "memory", "memory: rooms of this process; redis: rooms of all nodes"),
+    secret("rooms", "redis_url", "URL", "redis[s]://, redis-cluster:// or redis-sentinel://; further hosts as ?node=HOST:PORT"),
+    plain("rooms", "redis_publishing", "KIND", "sharded", "sharded: SPUBLISH, Redis 7 and Cluster; plain: PUBLISH, for older servers"),
+    plain("rooms", "grace", "DURATION", "30s", "How long a lost socket may come back as the same member"),
+    plain("rooms", "lease", "DURATION", "6s", "How long a node may be silent"),
+    plain("rooms", "room_capacity", "COUNT", "64", "Members of a room; the cap of a token bounds its own join only"),
+    plain("rooms", "members_per_sub", "COUNT", "4", "Members of one subject in a room"),
+    plain("rooms", "log_age", "DURATION", "120s", "How old an entry of a room's log may become"),
+    plain("rooms", "log_length", "COUNT", "16384", "How many entries a room's log keeps"),
+    plain("rooms", "log_bytes", "SIZE", "16MiB", "How large a room's log may become"),
+    JWT_SECRET,
+    JWKS_URL,
+    JWKS_FILE,
+    JWT_ISSUER,
+    JWT_AUDIENCE,
+    plain("tokens", "anonymous", "WHO", "auto", "Who may come without a token: never, always, or auto (from this machine only, with no keys and rooms in memory)"),
+    plain("ice", "credentials_url", "URL", "", "The credential service beside this node: unix:PATH or http://HOST:PORT"),
+    secret("ice", "credentials_token", "TOKENS", "What is shown to the credential service over http"),
+    plain("limits", "ping", "DURATION", "10s", "How often a WebSocket ping is sent; silence of 2.5 of them ends a connection"),
+    plain("limits", "max_message", "SIZE", "64KiB", "The largest client frame; a larger one is closed 1009"),
+    plain("limits", "outbox_bytes", "SIZE", "1MiB", "Unsent bytes per connection; more is closed 4002"),
+    plain("limits", "rate", "RATE", "100/s,burst=2000", "Messages per connection"),
+    plain("limits", "max_connections", "COUNT", "", "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
+    plain("limits", "max_connections_per_ip", "COUNT", "200", "Connections of one address, IPv6 by /64; more get 429"),
+    plain("limits", "rooms_per_connection", "COUNT", "8", "Rooms on one connection"),
+    plain("life", "drain_delay", "DURATION", "5s", "After SIGTERM: still accepting, while load balancers notice"),
+    plain("life", "drain_deadline", "DURATION", "25s", "After SIGTERM: until exit, the delay included"),
+    LOG,
+    LOG_FORMAT,
+];
+
+/// Where rooms are kept.
+#[derive(Debug)]
+pub enum Backend {
+    /// In this process.
+    Memory,
+    /// In Redis.
+    Redis {
+        /// Where it is.
+        url: SecretText,
+        /// How entries are published.
+        publishing: Publishing,
+    },
+}
+
+/// The settings, read and checked against each other.
+pub struct Config {
+    /// Where the public listener binds.
+    pub listen: ListenAddr,
+    /// Where the admin listener binds.
+    pub admin_listen: ListenAddr,
+    /// Which pages may connect.
+    pub origins: AllowedOrigins,
+    /// The networks whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where rooms are kept.
+    pub backend: Backend,
+    /// What a room's log keeps.
+    pub retention: Retention,
+    /// Verifies tokens.
+    pub verifier: Verifier,
+    /// Who may come in without one.
+    pub anonymous: Anonymous,
+    /// Where ICE servers come from.
+    pub credentials: Option<(CredentialsUrl, Option<SecretSource>)>,
+    /// What holds for every session.
+    pub sessions: SessionSettings,
+    /// Connections in all; `None`: 90 % of the descriptor limit.
+    pub max_connections: Option<usize>,
+    /// Connections of one address.
+    pub max_connections_per_ip: usize,
+    /// After SIGTERM: still accepting.
+    pub drain_delay: Duration,
+    /// After SIGTERM: until exit.
+    pub drain_deadline: Duration,
+    /// How and what is logged.
+    pub logging: LogSettings,
+}
+
+/// After its own detection of a dead socket a client needs at most this long to be back.
+const RECONNECT: Duration = Duration::from_secs(5);
+
+/// The client gives up this long after an unanswered `ping`.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(4);
+
+impl Config {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(resolved: &Resolved) -> Result<Self, Faults> {
+        let mut reader = resolved.reader();
+        let r = &mut reader;
+        let sessions = read_sessions(r);
+        let retention = read_retention(r, &sessions);
+        let backend = read_backend(r);
+        let listen: ListenAddr = r.parse("listen");
+        let verifier = TokenSettings::read(r).verifier(r);
+        let keys = verifier.as_ref().is_some_and(Verifier::has_keys);
+        let anonymous = read_anonymous(r, keys, &backend, &listen);
+        let admin_listen = r.parse("admin_listen");
+        let origins = read_origins(r);
+        let trusted_proxies = r.parse_list("trusted_proxies");
+        let credentials = read_credentials(r);
+        let max_connections = r.optional_parse("max_connections");
+        let max_connections_per_ip = r.parse("max_connections_per_ip");
+        let (drain_delay, drain_deadline) = read_drain(r);
+        let logging = LogSettings::read(r);
+        reader.finish()?;
+        Ok(Self {
+            listen,
+            admin_listen,
+            origins,
+            trusted_proxies,
+            backend: backend.expect("its absence is a fault"),
+            retention,
+            verifier: verifier.expect("its absence is a fault"),
+            anonymous,
+            credentials,
+            sessions,
+            max_connections,
+            max_connections_per_ip,
+            drain_delay,
+            drain_deadline,
+            logging,
+        })
+    }
+}
+
+fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
+    let sessions = SessionSettings {
+        node: new_node_id(),
+        ping: r.duration("ping"),
+        grace: r.duration("grace"),
+        rate: r.rate("rate"),
+        max_message: r.size("max_message"),
+        rooms_per_connection: r.parse("rooms_per_connection"),
+        room_capacity: r.parse("room_capacity"),
+        members_per_sub: r.parse("members_per_sub"),
+        outbox_bytes: r.size("outbox_bytes"),
+    };
+    if sessions.ping < Duration::from_secs(1) {
+        r.fault("ping", "is too short: clients count whole seconds, write 1s or more");
+    }
+    let back = sessions.ping + CLIENT_PATIENCE + RECONNECT;
+    if back >= sessions.grace {
+        let what = format!(
+            "is too short: a client notices a dead socket after ping + 4 s and needs 5 s to be \
+             back, so grace must be above {back:?}"
+        );
+        r.fault("grace", what);
+    }
+    sessions
+}
+
+fn new_node_id() -> NodeId {
+    let [a, b, c, d, e, f] = service_kit::random::bytes();
+    let id = format!("n_{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}");
+    id.parse().expect("hexadecimal digits are of the alphabet")
+}
+
+fn read_retention(r: &mut Reader<'_>, sessions: &SessionSettings) -> Retention {
+    let (age, lease) = (r.duration("log_age"), r.duration("lease"));
+    let least = sessions.ping * 5 / 2 + sessions.grace;
+    if age <= least {
+        let what =
+            format!("is too short for a replay: it must be above 2.5 × ping + grace, {least:?}");
+        r.fault("log_age", what);
+    }
+    Retention {
+        age,
+        length: r.parse("log_length"),
+        bytes: r.size("log_bytes"),
+        // Twice what the slowest member may take to come back, and a minute for slow clocks.
+        room: (lease + sessions.grace) * 2 + Duration::from_secs(60),
+    }
+}
+
+fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
+    let publishing = r.parse("redis_publishing");
+    let url = r.secret_text("redis_url");
+    match r.text("backend").as_str() {
+        "memory" => Some(Backend::Memory),
+        "redis" => {
+            if url.is_none() {
+                r.fault("redis_url", "is needed where backend is redis: write redis://HOST:6379");
+            }
+            url.map(|url| Backend::Redis { url, publishing })
+        }
+        _ => {
+            r.fault("backend", "is not a backend: write memory or redis");
+            None
+        }
+    }
+}
+
+fn read_anonymous(
+    r: &mut Reader<'_>,
+    keys: bool,
+    backend: &Option<Backend>,
+    listen: &ListenAddr,
+) -> Anonymous {
+    let word = r.text("anonymous");
+    let local = matches!(listen, ListenAddr::Unix(_))
+        || matches!(listen, ListenAddr::Tcp(address) if is_loopback(address.ip()));
+    if !keys && !local && word != "always" {
+        r.fault(
+            "listen",
+            "is open to other machines, and no key is configured to check tokens with: set \
+             SIGNAL_NODE_JWT_SECRET_FILE or SIGNAL_NODE_JWKS_URL, or spell SIGNAL_NODE_ANONYMOUS=always",
+        );
+    }
+    match word.as_str() {
+        "always" => Anonymous::Always,
+        "auto" if !keys && matches!(backend, Some(Backend::Memory)) => Anonymous::Local,
+        "auto" | "never" => Anonymous::Never,
+        _ => {
+            r.fault("anonymous", "is not one of never, auto and always");
+            Anonymous::Never
+        }
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+fn read_origins(r: &mut Reader<'_>) -> AllowedOrigins {
+    let words = r.list("allowed_origins");
+    AllowedOrigins::parse(&words).unwrap_or_else(|what| {
+        r.fault("allowed_origins", what);
+        AllowedOrigins::Same
+    })
+}
+
+fn read_credentials(r: &mut Reader<'_>) -> Option<(CredentialsUrl, Option<SecretSource>)> {
+    let token = r.secrets("credentials_token");
+    let url = r.optional_parse("credentials_url")?;
+    if matches!(url, CredentialsUrl::Http(_)) && token.is_none() {
+        r.fault("credentials_token", "is needed where credentials_url is http://");
+    }
+    Some((url, token))
+}
+
+fn read_drain(r: &mut Reader<'_>) -> (Duration, Duration) {
+    let (delay, deadline) = (r.duration("drain_delay"), r.duration("drain_deadline"));
+    if delay >= deadline {
+        r.fault("drain_deadline", "must be longer than drain_delay");
+    }
+    (delay, deadline)
+}

@@ -1,0 +1,121 @@
+//! Which pages may open a socket: the guard against cross-site WebSocket hijacking (RFC 6455 §10.2).
+
+use std::str::FromStr;
+
+/// An exact origin (RFC 6454 §6.2): scheme, host and port, as browsers write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WANTED: &str = "write origins such as https://app.example or http://localhost:3000";
+        let (scheme, authority) = text.split_once("://").ok_or(WANTED)?;
+        let plain = !authority.is_empty() && !authority.contains(['/', '?', '#', '@', '*', ' ']);
+        if !plain || !matches!(scheme, "http" | "https") || text != text.to_ascii_lowercase() {
+            return Err(WANTED);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What `Origin` headers are let in. An absent header is: only browsers send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Pages that came from this very host and port.
+    Same,
+    /// These, exactly.
+    Listed(Vec<Origin>),
+    /// All of them; must be spelled out as `*`.
+    Any,
+}
+
+impl AllowedOrigins {
+    /// Reads the words of the setting.
+    ///
+    /// # Errors
+    /// The first word that is not an origin.
+    pub fn parse(words: &[String]) -> Result<Self, String> {
+        match words {
+            [] => Ok(Self::Same),
+            [one] if one == "*" => Ok(Self::Any),
+            many => {
+                let parse = |word: &String| word.parse().map_err(|why| format!("{word:?}: {why}"));
+                many.iter().map(parse).collect::<Result<_, String>>().map(Self::Listed)
+            }
+        }
+    }
+
+    /// Tells whether a page of `origin` may open a socket on `host` (the `Host` header).
+    #[must_use]
+    pub fn allows(&self, origin: &str, host: Option<&str>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(listed) => listed.iter().any(|allowed| allowed.0 == origin),
+            Self::Same => host.is_some_and(|host| same_host(origin, host)),
+        }
+    }
+}
+
+/// Compares host and port; the scheme is the proxy's business, and gives the port where none is written.
+fn same_host(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let default = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let full = |text: &str| {
+        let bare = text.rsplit_once(']').map_or(text, |(_, rest)| rest);
+        let port = if bare.contains(':') { "" } else { default };
+        format!("{}{port}", text.to_ascii_lowercase())
+    };
+    full(authority) == full(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_origin_has_the_same_host_and_port() {
+        let same = |origin, host| AllowedOrigins::Same.allows(origin, Some(host));
+        assert!(same("http://127.0.0.1:8080", "127.0.0.1:8080"));
+        assert!(same("https://app.example", "app.example"));
+        assert!(same("https://app.example", "app.example:443"));
+        assert!(same("http://[::1]:8080", "[::1]:8080"));
+        assert!(!same("http://127.0.0.1:8081", "127.0.0.1:8080"));
+        assert!(!same("https://app.example.evil", "app.example"));
+        assert!(!same("https://evil/app.example", "app.example"));
+        assert!(!same("null", "app.example"));
+        assert!(!AllowedOrigins::Same.allows("https://app.example", None));
+    }
+
+    #[test]
+    fn listed_origins_are_compared_exactly() {
+        let words = ["https://app.example".to_owned(), "http://localhost:3000".to_owned()];
+        let listed = AllowedOrigins::parse(&words).unwrap();
+        assert!(listed.allows("https://app.example", Some("other")));
+        for foreign in [
+            "https://app.example.",
+            "https://app.example:443",
+            "http://app.example",
+            "https://app.example.evil",
+            "https://evil.app.example",
+            "null",
+            "",
+        ] {
+            assert!(!listed.allows(foreign, Some("app.example")), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_origin_is_refused() {
+        for wrong in ["app.example", "https://", "https://*.example", "https://a/b", "https://A.b"]
+        {
+            assert!(AllowedOrigins::parse(&[wrong.to_owned()]).is_err(), "{wrong}");
+        }
+        assert_eq!(AllowedOrigins::parse(&["*".to_owned()]).unwrap(), AllowedOrigins::Any);
+    }
+}

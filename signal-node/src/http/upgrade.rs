@@ -1,0 +1,189 @@
+//! `GET /v1/ws`: everything that is decided before a connection becomes a session.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{ConnectInfo, State};
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use service_kit::client_ip::client_ip;
+use service_kit::http::Problem;
+use signal_protocol::SUBPROTOCOL;
+
+use super::visitors::Crowded;
+use super::{Anonymous, Public, websocket};
+use crate::session::{Entrance, run};
+
+/// When a full node, or a full address, may be tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Names of query parameters that would carry a token into access logs and histories.
+const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "authorization"];
+
+/// A refusal before the upgrade, and how it is counted.
+struct Rejection {
+    reason: &'static str,
+    problem: Problem,
+}
+
+fn reject(reason: &'static str, status: StatusCode, code: &'static str, detail: &str) -> Rejection {
+    Rejection { reason, problem: Problem::new(status, code).detail(detail.to_owned()) }
+}
+
+/// What is read of a request.
+struct Knock<'a> {
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    peer: Option<SocketAddr>,
+}
+
+/// Turns a request into a session, or says why not.
+pub(super) async fn upgrade(
+    State(public): State<Arc<Public>>,
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let knock = Knock { uri: &uri, headers: &headers, peer };
+    match admit(&public, &knock, socket).await {
+        Ok(response) => response,
+        Err(Rejection { reason, problem }) => {
+            public.sessions.metrics.rejected.with_label_values(&[reason]).inc();
+            problem.into_response()
+        }
+    }
+}
+
+async fn admit(
+    public: &Arc<Public>,
+    knock: &Knock<'_>,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Rejection> {
+    knock.check_query()?;
+    let socket = socket.map_err(|rejection| {
+        reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
+    })?;
+    let offered = knock.protocols();
+    if !offered.contains(&SUBPROTOCOL) {
+        let text = "offer the WebSocket subprotocol signal.v1";
+        return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", text));
+    }
+    knock.check_origin(public)?;
+    let place = public.visitors.enter(knock.address(public)).map_err(crowded)?;
+    let entrance = knock.entrance(public, &offered).await?;
+    let settings = &public.sessions.settings;
+    let socket = websocket::bounded(socket, settings.max_message, settings.outbox_bytes);
+    let public = public.clone();
+    Ok(socket.protocols([SUBPROTOCOL]).on_upgrade(async move |socket| {
+        run(socket, entrance, &public.sessions).await;
+        drop(place);
+    }))
+}
+
+fn crowded(crowded: Crowded) -> Rejection {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    let Rejection { reason, problem } = match crowded {
+        Crowded::Node => reject("capacity", unavailable, "unavailable", "the node is full"),
+        Crowded::Draining => reject("draining", unavailable, "unavailable", "the node is stopping"),
+        Crowded::Address => {
+            let text = "too many connections from this address";
+            reject("address", StatusCode::TOO_MANY_REQUESTS, "rate_limited", text)
+        }
+    };
+    Rejection { reason, problem: problem.retry_after(RETRY_AFTER) }
+}
+
+impl<'a> Knock<'a> {
+    fn header(&self, name: impl axum::http::header::AsHeaderName) -> Option<&'a str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    fn check_query(&self) -> Result<(), Rejection> {
+        let names = self.uri.query().unwrap_or_default().split('&');
+        let names = names.map(|pair| pair.split('=').next().unwrap_or_default());
+        for name in names {
+            if TOKEN_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) {
+                let text = "a token in a URL ends up in logs: send it as Authorization header, as \
+                            subprotocol bearer.<token>, or in hello";
+                return Err(reject("token", StatusCode::BAD_REQUEST, "bad_request", text));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_origin(&self, public: &Public) -> Result<(), Rejection> {
+        let Some(origin) = self.headers.get(ORIGIN) else { return Ok(()) };
+        let origin = origin.to_str().unwrap_or_default();
+        if public.origins.allows(origin, self.header(HOST)) {
+            return Ok(());
+        }
+        let text = "pages of this origin may not connect: see SIGNAL_NODE_ALLOWED_ORIGINS";
+        Err(reject("origin", StatusCode::FORBIDDEN, "forbidden", text))
+    }
+
+    fn protocols(&self) -> Vec<&'a str> {
+        let headers = self.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+        let texts = headers.filter_map(|value| value.to_str().ok());
+        texts.flat_map(|text| text.split(',')).map(str::trim).collect()
+    }
+
+    fn address(&self, public: &Public) -> IpAddr {
+        let peer = self.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+        let forwarded = self.headers.get_all("x-forwarded-for").iter();
+        let forwarded = forwarded.filter_map(|value| value.to_str().ok());
+        client_ip(peer, forwarded, &public.trusted_proxies)
+    }
+
+    async fn entrance(&self, public: &Public, offered: &[&str]) -> Result<Entrance, Rejection> {
+        if let Some(value) = self.headers.get(AUTHORIZATION) {
+            let token = value.to_str().ok().and_then(bearer).unwrap_or_default();
+            return match public.sessions.verify(token).await {
+                Ok(identity) => Ok(Entrance::Known(identity)),
+                Err(refused) => {
+                    let (status, code) = (StatusCode::UNAUTHORIZED, refused.code.name());
+                    Err(reject("token", status, code, &refused.message))
+                }
+            };
+        }
+        let token = offered.iter().find_map(|protocol| protocol.strip_prefix("bearer."));
+        Ok(match token {
+            Some(token) => match public.sessions.verify(token).await {
+                Ok(identity) => Entrance::Known(identity),
+                Err(refused) => Entrance::TurnedAway(refused),
+            },
+            None => Entrance::Stranger { anonymous: self.may_be_anonymous(public) },
+        })
+    }
+
+    fn may_be_anonymous(&self, public: &Public) -> bool {
+        match public.anonymous {
+            Anonymous::Never => false,
+            Anonymous::Always => true,
+            Anonymous::Local => self.is_local(public.port),
+        }
+    }
+
+    /// Tells whether it comes from this machine, for a name that no page elsewhere can resolve to us.
+    fn is_local(&self, port: Option<u16>) -> bool {
+        let forwarded = self.headers.contains_key(FORWARDED)
+            || self.headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));
+        let host = self.header(HOST).unwrap_or_default();
+        let (name, host_port) = host.rsplit_once(':').unwrap_or((host, "80"));
+        host_port.parse().ok() == port
+            && self.peer.is_some_and(|peer| peer.ip().is_loopback())
+            && !forwarded
+            && matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+    }
+}
+
+/// Reads `Bearer <token>` (RFC 6750 §2.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

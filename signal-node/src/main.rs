@@ -1,0 +1,160 @@
+//! The node as a program of its own.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use service_kit::clock;
+use service_kit::lifecycle::{Exit, Lifecycle};
+use service_kit::settings::{Environment, Faults, Resolved, Schema};
+use service_kit::telemetry::announce;
+use service_kit::tokens::{Claims, Right, mint};
+use signal_node::config::{Config, SCHEMA};
+use signal_node::node::{Node, StartError};
+use signal_protocol::Subject;
+use tokio::runtime::Runtime;
+use tracing::error;
+
+fn main() -> ExitCode {
+    let matches = match Schema::parse(command(), env::args_os()) {
+        Ok(matches) => matches,
+        Err(exit) => return exit,
+    };
+    let resolved = SCHEMA.resolve(&matches, &Environment::from_process());
+    let ended = match matches.subcommand() {
+        Some(("check-config", _)) => check_config(&resolved),
+        Some(("token", token)) => mint_token(&resolved, token),
+        _ => Config::read(&resolved).map(serve),
+    };
+    ended
+        .unwrap_or_else(|faults| {
+            eprintln!("{}: {faults}", SCHEMA.program);
+            Exit::Unusable
+        })
+        .into()
+}
+
+fn command() -> Command {
+    SCHEMA
+        .command()
+        .subcommand(Command::new("serve").about("Serves; what happens without a command"))
+        .subcommand(
+            Command::new("check-config").about(
+                "Prints the effective settings, secrets masked; exit code 64 with all faults",
+            ),
+        )
+        .subcommand(
+            Command::new("token")
+                .about("Makes tokens, for development and scripts")
+                .subcommand_required(true)
+                .subcommand(mint_command()),
+        )
+}
+
+fn mint_command() -> Command {
+    let arg = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let rights = ["signal", "moderate", "admin"];
+    Command::new("mint")
+        .about("Prints a token signed with the first key of SIGNAL_NODE_JWT_SECRET[_FILE]")
+        .arg(
+            arg("sub", "SUBJECT", "Whose token it is")
+                .required(true)
+                .value_parser(|text: &str| text.parse::<Subject>()),
+        )
+        .arg(
+            arg("room", "ROOM", "A room it opens, exact or with a trailing *; may be repeated")
+                .required(true)
+                .action(ArgAction::Append),
+        )
+        .arg(
+            arg("can", "RIGHT", "What it allows; may be repeated [default: signal]")
+                .action(ArgAction::Append)
+                .value_parser(rights),
+        )
+        .arg(
+            arg("token-ttl", "DURATION", "How long it is good for")
+                .alias("ttl")
+                .default_value("1h")
+                .value_parser(service_kit::settings::parse_duration),
+        )
+}
+
+/// Prints what is in force, and fails with everything that is wrong with it.
+fn check_config(resolved: &Resolved) -> Result<Exit, Faults> {
+    print(&resolved.describe());
+    Config::read(resolved).map(|_| Exit::Drained)
+}
+
+fn mint_token(resolved: &Resolved, token: &ArgMatches) -> Result<Exit, Faults> {
+    let mut reader = resolved.reader();
+    let secret = reader.secrets("jwt_secret");
+    let (issuer, audience) =
+        (reader.optional_text("jwt_issuer"), reader.optional_text("jwt_audience"));
+    if secret.is_none() {
+        reader.fault("jwt_secret", "is needed to sign a token");
+    }
+    reader.finish()?;
+    let Some((_, asked)) = token.subcommand() else { return Ok(Exit::Unusable) };
+    let subject = asked.get_one::<Subject>("sub").expect("it is a required argument");
+    let ttl = asked.get_one::<Duration>("token-ttl").expect("it has a default");
+    let mut claims = Claims::new(subject.as_str(), clock::unix_seconds() + ttl.as_secs());
+    claims.rooms = asked.get_many("room").into_iter().flatten().cloned().collect();
+    claims.iss = issuer;
+    claims.aud = audience.into_iter().collect();
+    if let Some(rights) = asked.get_many::<String>("can") {
+        claims.can = rights.map(|right| read_right(right)).collect();
+    }
+    let secrets = secret.expect("its absence is a fault").current();
+    print(&(mint(&claims, secrets.signing()) + "\n"));
+    Ok(Exit::Drained)
+}
+
+fn read_right(word: &str) -> Right {
+    match word {
+        "moderate" => Right::Moderate,
+        "admin" => Right::Admin,
+        _ => Right::Signal,
+    }
+}
+
+/// Writes to standard output, where a reader that went away is no failure of ours.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Serves until asked to end.
+fn serve(config: Config) -> Exit {
+    if let Err(failed) = config.logging.init() {
+        eprintln!("{}: cannot log: {failed}", SCHEMA.program);
+        return Exit::Failed;
+    }
+    let served = Runtime::new().map_err(StartError::Listen).and_then(|runtime| {
+        let served = runtime.block_on(run(config));
+        runtime.shutdown_timeout(SHUTDOWN);
+        served
+    });
+    match served {
+        Ok(()) => Exit::Drained,
+        Err(failed) => {
+            error!("cannot start: {failed}");
+            Exit::Failed
+        }
+    }
+}
+
+/// How long blocking work may hold up the end of the process.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
+async fn run(config: Config) -> Result<(), StartError> {
+    let life = Lifecycle::new();
+    life.follow_signals()?;
+    let node = Node::start(config, &life).await?;
+    announce(SCHEMA.program, [("public", &node.public), ("admin", &node.admin)]);
+    life.soft.cancelled().await;
+    life.finished().await;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Who is at the other end of a connection, and what that allows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use service_kit::tokens::{Claims, Right, TokenError};
+use signal_protocol::{CloseCode, ErrorCode, RoomId, Subject};
+use tokio::time::Instant;
+
+use crate::log::Payload;
+
+/// Who it is.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// Nobody in particular; may signal in any room, nothing more.
+    Anonymous,
+    /// The holder of a token.
+    Holder(Arc<Rights>),
+}
+
+/// What a token gives its holder.
+#[derive(Debug)]
+pub struct Rights {
+    subject: Subject,
+    claims: Claims,
+    expires_at: Instant,
+}
+
+/// Why a token opens nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// 4100 or 4101.
+    pub close: CloseCode,
+    /// `unauthorized` or `token_expired`.
+    pub code: ErrorCode,
+    /// For a developer to read.
+    pub message: String,
+}
+
+impl From<TokenError> for Refused {
+    fn from(error: TokenError) -> Self {
+        let message = error.to_string();
+        if error.is_expired() {
+            Self { close: CloseCode::TokenExpired, code: ErrorCode::TokenExpired, message }
+        } else {
+            Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+        }
+    }
+}
+
+/// Far beyond any deployment, and what every platform's `Instant` can hold.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+impl Identity {
+    /// Takes over verified claims; `unix_now` and `now` are the same moment on two clocks.
+    ///
+    /// # Errors
+    /// [`Refused`] if the subject is not one of ours.
+    pub fn holder(claims: Claims, unix_now: Duration, now: Instant) -> Result<Self, Refused> {
+        let subject = claims.sub.parse::<Subject>().map_err(|error| Refused {
+            close: CloseCode::Unauthorized,
+            code: ErrorCode::Unauthorized,
+            message: error.to_string(),
+        })?;
+        let left = Duration::from_secs(claims.exp).saturating_sub(unix_now).min(LONGEST);
+        Ok(Self::Holder(Arc::new(Rights { subject, claims, expires_at: now + left })))
+    }
+
+    fn rights(&self) -> Option<&Rights> {
+        match self {
+            Self::Anonymous => None,
+            Self::Holder(rights) => Some(rights),
+        }
+    }
+
+    /// Returns the subject; `None` if anonymous.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        self.rights().map(|rights| &rights.subject)
+    }
+
+    /// Tells whether it opens the room, to signal there.
+    #[must_use]
+    pub fn may_enter(&self, room: &RoomId) -> bool {
+        self.rights().is_none_or(|rights| {
+            rights.claims.can(Right::Signal) && rights.claims.may_enter(room.as_str())
+        })
+    }
+
+    /// Tells whether it may remove others.
+    #[must_use]
+    pub fn may_moderate(&self) -> bool {
+        self.rights().is_some_and(|rights| rights.claims.can(Right::Moderate))
+    }
+
+    /// Returns how many members a room may have for this identity to enter it.
+    #[must_use]
+    pub fn capacity(&self) -> Option<u32> {
+        self.rights().and_then(|rights| rights.claims.cap)
+    }
+
+    /// Returns when the token ends; `None`: never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Instant> {
+        self.rights().map(|rights| rights.expires_at)
+    }
+
+    /// Lays what the token says about its holder over what the client says: the token wins.
+    #[must_use]
+    pub fn stamp(&self, meta: Option<&RawValue>) -> Option<Payload> {
+        let Some(claimed) = self.rights().and_then(Rights::claimed_meta) else {
+            return meta.map(|raw| raw.to_owned().into());
+        };
+        let mut merged: Map<String, Value> =
+            meta.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        merged.extend(claimed);
+        let text = serde_json::value::to_raw_value(&merged).expect("a map of values is JSON");
+        Some(text.into())
+    }
+}
+
+impl Rights {
+    fn claimed_meta(&self) -> Option<Map<String, Value>> {
+        let mut claimed = self.claims.meta.clone().unwrap_or_default();
+        if let Some(name) = &self.claims.name {
+            claimed.insert("name".to_owned(), Value::String(name.clone()));
+        }
+        (!claimed.is_empty()).then_some(claimed)
+    }
+}

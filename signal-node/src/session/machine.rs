@@ -1,0 +1,403 @@
+//! One connection as a pure machine: what was heard and the time go in, effects come out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::settings::Rate;
+use signal_protocol::client::{RequestId, Token};
+use signal_protocol::server::{ErrorFrame, Limits};
+use signal_protocol::{
+    ClientMessage, CloseCode, ErrorCode, FrameFault, IceReason, IceServers, LeftReason, Mid,
+    NodeId, PeerId, RoomId, ServerMessage, limits, parse,
+};
+use tokio::time::Instant;
+
+use super::bucket::{Bucket, Verdict};
+use super::heartbeat::{Beat, Heartbeat};
+use super::ice::IceState;
+use super::identity::{Identity, Refused};
+use super::seats::{SeatState, Seats};
+use crate::log::{Join, SocketId, Volatile};
+use crate::room::{Kept, Mark};
+
+/// How long a connection may stay without a valid `hello`.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the node offers beyond the plain exchange, told in `welcome`.
+const FEATURES: &[&str] = &["resume", "volatile", "ice"];
+
+/// What holds for every session of this node.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// This node.
+    pub node: NodeId,
+    /// How often a ping is sent.
+    pub ping: Duration,
+    /// How long a lost socket may come back as the same member.
+    pub grace: Duration,
+    /// Messages per connection.
+    pub rate: Rate,
+    /// Bytes of one client frame.
+    pub max_message: usize,
+    /// Rooms on one connection.
+    pub rooms_per_connection: usize,
+    /// Members of a room, where nothing else was configured.
+    pub room_capacity: u32,
+    /// Members of one subject in a room.
+    pub members_per_sub: u32,
+    /// Unsent bytes on one connection.
+    pub outbox_bytes: usize,
+}
+
+/// What the session's task has to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Queue this frame for the client.
+    Send(String),
+    /// Send a WebSocket ping.
+    Ping,
+    /// End the connection after what is queued.
+    Close(CloseCode),
+    /// Verify a token and report with [`Machine::verified`].
+    Verify(String, VerifyPurpose),
+    /// Ask for ICE servers and report with [`Machine::ice_answered`].
+    FetchIce(IcePurpose),
+    /// Ask the room to take a member in.
+    Join(RoomId, Box<Join>, Option<RequestId>, Option<Arc<IceServers>>),
+    /// Hand a counted message to the room.
+    Keep(RoomId, PeerId, Mid, Kept),
+    /// Tell something once in the room.
+    Tell(RoomId, Volatile),
+    /// Leave the room.
+    Leave(RoomId, PeerId, Option<RequestId>),
+    /// Remove another member.
+    Kick(RoomId, PeerId, Duration, Option<RequestId>),
+}
+
+/// What a token is verified for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyPurpose {
+    /// `hello`
+    Hello,
+    /// `auth`
+    Renew(Option<RequestId>),
+}
+
+/// What ICE servers are asked for.
+#[derive(Debug)]
+pub enum IcePurpose {
+    /// To go into `joined`.
+    Join(RoomId, Box<Join>, Option<RequestId>),
+    /// The client asked.
+    Request(Option<RequestId>),
+    /// The former ones are halfway to their end, or never came.
+    Refresh,
+}
+
+/// Whether the connection has said who it is.
+#[derive(Debug)]
+enum Phase {
+    /// Not yet.
+    Knocking {
+        /// When it must have.
+        hello_by: Instant,
+        /// Whether it may stay anonymous.
+        anonymous: bool,
+    },
+    /// It has.
+    Open(Identity),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) socket: SocketId,
+    pub(super) seats: Seats,
+    pub(super) ice: IceState,
+    pub(super) effects: Vec<Effect>,
+    phase: Phase,
+    bucket: Bucket,
+    heartbeat: Heartbeat,
+}
+
+impl Machine {
+    /// Begins a connection; with an `identity` it is welcomed at once.
+    #[must_use]
+    pub fn new(
+        settings: Arc<SessionSettings>,
+        identity: Option<Identity>,
+        anonymous: bool,
+        now: Instant,
+    ) -> Self {
+        let mut machine = Self {
+            bucket: Bucket::new(settings.rate, now),
+            heartbeat: Heartbeat::new(settings.ping, now),
+            settings,
+            socket: SocketId::random(),
+            phase: Phase::Knocking { hello_by: now + HELLO_WITHIN, anonymous },
+            seats: Seats::default(),
+            ice: IceState::default(),
+            effects: Vec::new(),
+        };
+        if let Some(identity) = identity {
+            machine.open(identity);
+        }
+        machine
+    }
+
+    /// Names the socket.
+    #[must_use]
+    pub fn socket(&self) -> SocketId {
+        self.socket
+    }
+
+    /// Takes out what has to be done.
+    #[must_use]
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Returns the memberships that have to be detached when the connection is gone.
+    pub fn memberships(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
+        self.seats.iter()
+    }
+
+    /// Names whom ICE servers are for: the subject, or this very connection.
+    #[must_use]
+    pub fn ice_subject(&self) -> String {
+        let subject = match &self.phase {
+            Phase::Open(identity) => identity.subject(),
+            Phase::Knocking { .. } => None,
+        };
+        subject.map_or_else(|| self.socket.to_string(), ToString::to_string)
+    }
+
+    fn open(&mut self, identity: Identity) {
+        self.phase = Phase::Open(identity);
+        let settings = &self.settings;
+        let limits = Limits {
+            message: settings.max_message,
+            rooms: settings.rooms_per_connection,
+            rate: per_second(settings.rate),
+            burst: settings.rate.burst.get(),
+            unacked: limits::UNACKED,
+        };
+        let welcome = ServerMessage::Welcome {
+            node: &settings.node,
+            ping: settings.ping.as_secs().max(1),
+            grace: settings.grace.as_secs(),
+            features: FEATURES,
+            limits: &limits,
+        };
+        self.effects.push(Effect::Send(welcome.to_json()));
+    }
+
+    /// Notes that something arrived, be it a pong.
+    pub fn heard(&mut self, now: Instant) {
+        self.heartbeat.heard(now);
+    }
+
+    /// Takes in one text frame.
+    pub fn frame(&mut self, text: &str, now: Instant) {
+        self.heartbeat.heard(now);
+        let message = parse(text);
+        match (self.bucket.take(now), message) {
+            (Verdict::Pass, Ok(message)) => self.message(message, now),
+            (Verdict::Pass, Err(fault)) => self.fault(&fault),
+            (Verdict::Wait(after), message) => self.too_fast(after, message.as_ref()),
+            (Verdict::Enough, _) => self.effects.push(Effect::Close(CloseCode::RateLimit)),
+        }
+    }
+
+    fn message(&mut self, message: ClientMessage<'_>, now: Instant) {
+        match (&self.phase, message) {
+            (_, ClientMessage::Ping) => self.send(&ServerMessage::Pong),
+            (Phase::Knocking { anonymous, .. }, ClientMessage::Hello(hello)) => {
+                let anonymous = *anonymous;
+                self.hello(hello.token, anonymous);
+            }
+            (Phase::Knocking { .. }, message) => {
+                let error = ErrorFrame::new(ErrorCode::Unauthorized, "say hello first");
+                self.refuse(answering(&message, error));
+            }
+            (Phase::Open(identity), message) => {
+                let identity = identity.clone();
+                self.request(&identity, message, now);
+            }
+        }
+    }
+
+    fn hello(&mut self, token: Option<Token<'_>>, anonymous: bool) {
+        match token {
+            Some(Token(token)) => {
+                let token = token.into_owned();
+                self.effects.push(Effect::Verify(token, VerifyPurpose::Hello));
+            }
+            None if anonymous => self.open(Identity::Anonymous),
+            None => {
+                let message = "a token is needed here".to_owned();
+                let (close, code) = (CloseCode::Unauthorized, ErrorCode::Unauthorized);
+                self.turn_away(&Refused { close, code, message });
+            }
+        }
+    }
+
+    /// Says why, and ends the connection.
+    pub fn turn_away(&mut self, refused: &Refused) {
+        self.refuse(ErrorFrame::new(refused.code, &refused.message));
+        self.effects.push(Effect::Close(refused.close));
+    }
+
+    /// Takes in what became of a token.
+    pub fn verified(&mut self, purpose: VerifyPurpose, verdict: Result<Identity, Refused>) {
+        match (purpose, verdict) {
+            (VerifyPurpose::Hello, Ok(identity)) => self.open(identity),
+            (VerifyPurpose::Hello, Err(refused)) => self.turn_away(&refused),
+            (VerifyPurpose::Renew(id), Ok(identity)) => self.renew(id, identity),
+            (VerifyPurpose::Renew(id), Err(refused)) => {
+                let error = ErrorFrame::new(refused.code, &refused.message);
+                self.refuse(ErrorFrame { id, ..error });
+            }
+        }
+    }
+
+    fn renew(&mut self, id: Option<RequestId>, identity: Identity) {
+        let Phase::Open(former) = &self.phase else { return };
+        if former.subject() != identity.subject() {
+            let error = ErrorFrame::new(ErrorCode::Forbidden, "the new token has another subject");
+            return self.refuse(ErrorFrame { id, ..error });
+        }
+        self.phase = Phase::Open(identity);
+        self.send(&ServerMessage::Ok { id });
+    }
+
+    fn fault(&mut self, fault: &FrameFault) {
+        let error = ErrorFrame::new(fault.code, &fault.message);
+        let (id, mid, room) = (fault.id, fault.mid, fault.room.as_ref());
+        self.refuse(ErrorFrame { id, mid, room, ..error });
+    }
+
+    fn too_fast(&mut self, after: Duration, message: Result<&ClientMessage<'_>, &FrameFault>) {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1);
+        let error = ErrorFrame::new(ErrorCode::RateLimited, "too many messages");
+        let error = ErrorFrame { after: Some(after), ..error };
+        self.refuse(match message {
+            Ok(message) => answering(message, error),
+            Err(fault) => ErrorFrame { id: fault.id, ..error },
+        });
+    }
+
+    /// Takes in ICE servers; `None`: the credential service is away.
+    pub fn ice_answered(
+        &mut self,
+        purpose: IcePurpose,
+        servers: Option<Arc<IceServers>>,
+        now: Instant,
+    ) {
+        self.ice.answered(servers.clone(), now);
+        let ice = servers.as_deref();
+        match purpose {
+            IcePurpose::Join(room, join, id) => {
+                self.effects.push(Effect::Join(room, join, id, servers));
+            }
+            IcePurpose::Request(id) => {
+                self.send(&ServerMessage::Ice { id, ice, reason: IceReason::Request });
+            }
+            IcePurpose::Refresh if ice.is_some() => {
+                self.send(&ServerMessage::Ice { id: None, ice, reason: IceReason::Refresh });
+            }
+            // What the client has may still be good; it is told when there is something better.
+            IcePurpose::Refresh => {}
+        }
+    }
+
+    /// Takes in a change of membership, in its place among the frames.
+    pub fn marked(&mut self, mark: &Mark) {
+        match mark {
+            Mark::Joined(room) => self.seats.set(room, SeatState::Joined),
+            Mark::Refused(room) | Mark::Left(room) => self.seats.free(room),
+            Mark::Lost(_) => self.effects.push(Effect::Close(CloseCode::Unavailable)),
+            Mark::Ended(room, reason) => {
+                self.seats.free(room);
+                self.ended(*reason);
+            }
+        }
+    }
+
+    fn ended(&mut self, reason: LeftReason) {
+        if !self.seats.is_empty() {
+            return;
+        }
+        match reason {
+            LeftReason::Replaced => self.effects.push(Effect::Close(CloseCode::Replaced)),
+            LeftReason::Kicked => self.effects.push(Effect::Close(CloseCode::Kicked)),
+            // It may join anew over the same socket.
+            LeftReason::Expired => {}
+        }
+    }
+
+    /// Returns when [`Machine::tick`] has something to do.
+    #[must_use]
+    pub fn next_tick(&self) -> Instant {
+        let deadline = match &self.phase {
+            Phase::Knocking { hello_by, .. } => Some(*hello_by),
+            Phase::Open(identity) => identity.expires_at(),
+        };
+        let ice = self.ice.due().filter(|_| !self.seats.is_empty());
+        [deadline, ice].into_iter().flatten().fold(self.heartbeat.next(), Instant::min)
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Instant) {
+        match &self.phase {
+            Phase::Knocking { hello_by, .. } if now >= *hello_by => {
+                self.effects.push(Effect::Close(CloseCode::HelloTimeout));
+            }
+            Phase::Open(identity) if identity.expires_at().is_some_and(|at| now >= at) => {
+                self.effects.push(Effect::Close(CloseCode::TokenExpired));
+            }
+            Phase::Knocking { .. } | Phase::Open(_) => {}
+        }
+        match self.heartbeat.beat(now) {
+            Beat::Rest => {}
+            Beat::Ping => self.effects.push(Effect::Ping),
+            Beat::Dead => self.effects.push(Effect::Close(CloseCode::PingTimeout)),
+        }
+        if !self.seats.is_empty() && self.ice.take_due(now) {
+            self.effects.push(Effect::FetchIce(IcePurpose::Refresh));
+        }
+    }
+
+    pub(super) fn send(&mut self, message: &ServerMessage<'_>) {
+        self.effects.push(Effect::Send(message.to_json()));
+    }
+
+    pub(super) fn refuse(&mut self, error: ErrorFrame<'_>) {
+        self.send(&ServerMessage::Error(error));
+    }
+}
+
+fn per_second(rate: Rate) -> u32 {
+    let seconds = u32::try_from(rate.interval.as_secs()).unwrap_or(u32::MAX).max(1);
+    rate.count.get().div_ceil(seconds)
+}
+
+/// Makes an error answer the message it is about.
+fn answering<'a>(message: &'a ClientMessage<'_>, error: ErrorFrame<'a>) -> ErrorFrame<'a> {
+    let id = match message {
+        ClientMessage::Signal(m) => {
+            return ErrorFrame { mid: Some(m.mid), room: Some(&m.room), ..error };
+        }
+        ClientMessage::Update(m) => {
+            return ErrorFrame { mid: Some(m.mid), room: Some(&m.room), ..error };
+        }
+        ClientMessage::Join(m) => m.id,
+        ClientMessage::Leave(m) => m.id,
+        ClientMessage::Ice(m) => m.id,
+        ClientMessage::Auth(m) => m.id,
+        ClientMessage::Kick(m) => m.id,
+        ClientMessage::Hello(_) | ClientMessage::Volatile(_) | ClientMessage::Ping => None,
+    };
+    ErrorFrame { id, ..error }
+}

@@ -1,0 +1,17 @@
+//! One connection: a pure machine that decides, and the task that does what it says.
+//!
+//! The machine ([`machine`]) takes what was heard and the time, and returns effects: no socket, no clock, no
+//! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run`]) owns the socket.
+
+mod bucket;
+mod heartbeat;
+mod ice;
+mod identity;
+mod machine;
+mod requests;
+mod run;
+mod seats;
+
+pub use identity::{Identity, Refused, Rights};
+pub use machine::{Effect, IcePurpose, Machine, SessionSettings, VerifyPurpose};
+pub use run::{Context, Entrance, Incoming, Interrupted, Socket, run};

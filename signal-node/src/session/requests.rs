@@ -1,0 +1,176 @@
+//! What a welcomed client may ask, and which requests are refused before they reach a room.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use signal_protocol::client;
+use signal_protocol::client::{RequestId, Token};
+use signal_protocol::server::ErrorFrame;
+use signal_protocol::{ClientMessage, ErrorCode, Mid, RoomId, limits};
+use tokio::time::Instant;
+
+use super::identity::Identity;
+use super::machine::{Effect, IcePurpose, Machine, VerifyPurpose};
+use super::seats::SeatState;
+use crate::log::{Join, Volatile};
+use crate::room::Kept;
+
+/// A refusal of a request.
+type Refusal = (ErrorCode, String);
+
+impl Machine {
+    pub(super) fn request(
+        &mut self,
+        identity: &Identity,
+        message: ClientMessage<'_>,
+        now: Instant,
+    ) {
+        match message {
+            ClientMessage::Signal(signal) => self.signal(signal),
+            ClientMessage::Update(update) => self.update(identity, &update),
+            ClientMessage::Volatile(volatile) => self.volatile(volatile),
+            ClientMessage::Join(join) => self.join(identity, join, now),
+            ClientMessage::Leave(leave) => self.leave(&leave),
+            ClientMessage::Kick(kick) => self.kick(identity, kick),
+            ClientMessage::Ice(request) => {
+                self.effects.push(Effect::FetchIce(IcePurpose::Request(request.id)));
+            }
+            ClientMessage::Auth(client::Auth { id, token: Token(token) }) => {
+                let purpose = VerifyPurpose::Renew(id);
+                self.effects.push(Effect::Verify(token.into_owned(), purpose));
+            }
+            ClientMessage::Hello(_) => {
+                self.refuse(ErrorFrame::new(ErrorCode::BadRequest, "hello was said already"));
+            }
+            ClientMessage::Ping => {}
+        }
+    }
+
+    fn answer(&mut self, id: Option<RequestId>, (code, message): Refusal) {
+        self.refuse(ErrorFrame { id, ..ErrorFrame::new(code, &message) });
+    }
+
+    fn join(&mut self, identity: &Identity, join: client::Join<'_>, now: Instant) {
+        if let Err(refusal) = self.may_join(identity, &join) {
+            return self.answer(join.id, refusal);
+        }
+        let wish = Box::new(Join {
+            peer: join.key.peer().clone(),
+            key_hash: join.key.hash().to_owned(),
+            attempt: join.attempt,
+            socket: self.socket,
+            node: self.settings.node.clone(),
+            user: identity.subject().cloned(),
+            meta: identity.stamp(join.meta),
+            capacity: self.settings.room_capacity,
+            token_capacity: identity.capacity(),
+            per_subject: self.settings.members_per_sub,
+            // Without a position the answer is a snapshot, which is always right.
+            position: None,
+            grace: self.settings.grace,
+        });
+        self.seats.join(join.room.clone(), wish.peer.clone());
+        self.effects.push(match self.ice.fresh(now) {
+            Some(servers) => Effect::Join(join.room, wish, join.id, Some(servers)),
+            None => Effect::FetchIce(IcePurpose::Join(join.room, wish, join.id)),
+        });
+    }
+
+    fn may_join(&self, identity: &Identity, join: &client::Join<'_>) -> Result<(), Refusal> {
+        let room = &join.room;
+        if self.seats.is_taken(room) {
+            let text = format!("this connection is in room '{room}' already");
+            return Err((ErrorCode::AlreadyJoined, text));
+        }
+        if !identity.may_enter(room) {
+            return Err((ErrorCode::Forbidden, format!("the token does not open room '{room}'")));
+        }
+        if self.seats.len() >= self.settings.rooms_per_connection {
+            let most = self.settings.rooms_per_connection;
+            let text = format!("a connection may be in {most} rooms at once");
+            return Err((ErrorCode::LimitExceeded, text));
+        }
+        if join.attempt == 0 {
+            return Err((ErrorCode::BadRequest, "try counts from 1".to_owned()));
+        }
+        join.meta.map_or(Ok(()), check_meta)
+    }
+
+    fn signal(&mut self, signal: client::Signal<'_>) {
+        let client::Signal { mid, room, to, data } = signal;
+        let Some(peer) = self.seats.speaker(&room).cloned() else {
+            return self.not_joined(&room, Some(mid), None);
+        };
+        let what = if to.as_ref() == Some(&peer) {
+            Kept::Refuse(ErrorCode::BadRequest)
+        } else {
+            Kept::Signal { to, data: data.to_owned().into() }
+        };
+        self.effects.push(Effect::Keep(room, peer, mid, what));
+    }
+
+    fn update(&mut self, identity: &Identity, update: &client::Update<'_>) {
+        let client::Update { mid, room, meta } = update;
+        let Some(peer) = self.seats.speaker(room).cloned() else {
+            return self.not_joined(room, Some(*mid), None);
+        };
+        let what = match check_meta(meta) {
+            Err((code, _)) => Kept::Refuse(code),
+            Ok(()) => Kept::Update(
+                identity.stamp(Some(meta)).unwrap_or_else(|| (*meta).to_owned().into()),
+            ),
+        };
+        self.effects.push(Effect::Keep(room.clone(), peer, *mid, what));
+    }
+
+    fn volatile(&mut self, volatile: client::Volatile<'_>) {
+        let client::Volatile { room, to, data } = volatile;
+        let Some(from) = self.seats.speaker(&room).cloned() else {
+            return self.not_joined(&room, None, None);
+        };
+        let volatile = Volatile { from, to, data: data.to_owned().into() };
+        self.effects.push(Effect::Tell(room, volatile));
+    }
+
+    fn leave(&mut self, leave: &client::Leave) {
+        let Some(peer) = self.seats.speaker(&leave.room).cloned() else {
+            return self.not_joined(&leave.room, None, leave.id);
+        };
+        self.seats.set(&leave.room, SeatState::Leaving);
+        self.effects.push(Effect::Leave(leave.room.clone(), peer, leave.id));
+    }
+
+    fn kick(&mut self, identity: &Identity, kick: client::Kick) {
+        let client::Kick { id, room, peer, ban } = kick;
+        if self.seats.speaker(&room).is_none() {
+            return self.not_joined(&room, None, id);
+        }
+        if !identity.may_moderate() {
+            let text = "the token does not allow to moderate".to_owned();
+            return self.answer(id, (ErrorCode::Forbidden, text));
+        }
+        if ban > limits::BAN_SECONDS {
+            let text = format!("a ban may last {} s", limits::BAN_SECONDS);
+            return self.answer(id, (ErrorCode::BadRequest, text));
+        }
+        self.effects.push(Effect::Kick(room, peer, Duration::from_secs(ban), id));
+    }
+
+    fn not_joined(&mut self, room: &RoomId, mid: Option<Mid>, id: Option<RequestId>) {
+        let text = format!("this connection is not in room '{room}'");
+        let error = ErrorFrame::new(ErrorCode::NotJoined, &text);
+        self.refuse(ErrorFrame { id, mid, room: mid.map(|_| room), ..error });
+    }
+}
+
+/// `meta` is an object of at most 4 KiB.
+fn check_meta(meta: &RawValue) -> Result<(), Refusal> {
+    if meta.get().len() > limits::META_BYTES {
+        let text = format!("meta may have {} bytes", limits::META_BYTES);
+        return Err((ErrorCode::TooLarge, text));
+    }
+    if !meta.get().starts_with('{') {
+        return Err((ErrorCode::BadRequest, "meta must be an object".to_owned()));
+    }
+    Ok(())
+}

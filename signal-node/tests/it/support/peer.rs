@@ -1,0 +1,159 @@
+//! A client of the node, frame by frame.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use signal_protocol::PeerKey;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::Request;
+use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::{Error, handshake::client::Response};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::node::{TestNode, token};
+
+/// Long enough on a busy machine; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct TestPeer {
+    socket: WebSocketStream<TcpStream>,
+    pub(crate) id: String,
+}
+
+/// A request for the upgrade, to be changed by a test.
+pub(crate) fn request(node: &TestNode) -> Request<()> {
+    let mut request = format!("ws://{}/v1/ws", node.address()).into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "signal.v1".parse().unwrap());
+    request
+}
+
+/// Sends a request for the upgrade and returns what came of it.
+pub(crate) async fn knock(request: Request<()>) -> Result<(TestPeer, Response), Error> {
+    let address = request.uri().authority().unwrap().to_string();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (socket, response) = client_async(request, stream).await?;
+    Ok((TestPeer { socket, id: String::new() }, response))
+}
+
+/// The HTTP status with which an upgrade was refused, and its problem code.
+pub(crate) async fn refused(request: Request<()>) -> (u16, String) {
+    match knock(request).await.map(|_| ()) {
+        Err(Error::Http(response)) => {
+            let body = response.body().clone().unwrap_or_default();
+            let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+            (response.status().as_u16(), problem["code"].as_str().unwrap_or_default().to_owned())
+        }
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+pub(crate) fn key(who: &str) -> String {
+    format!("{who:A<22}")
+}
+
+impl TestPeer {
+    /// Connects; nothing has been said yet.
+    pub(crate) async fn connect(node: &TestNode) -> Self {
+        knock(request(node)).await.unwrap().0
+    }
+
+    /// Connects with a token for `who` and takes the welcome.
+    pub(crate) async fn holder(node: &TestNode, who: &str) -> Self {
+        Self::with_token(node, &token(who)).await
+    }
+
+    pub(crate) async fn with_token(node: &TestNode, token: &str) -> Self {
+        let mut request = request(node);
+        let offered = format!("signal.v1, bearer.{token}").parse().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", offered);
+        let mut peer = knock(request).await.unwrap().0;
+        peer.expect("welcome").await;
+        peer
+    }
+
+    /// Connects without a token and takes the welcome.
+    pub(crate) async fn anonymous(node: &TestNode) -> Self {
+        let mut peer = Self::connect(node).await;
+        peer.say(json!({"type": "hello"})).await;
+        peer.expect("welcome").await;
+        peer
+    }
+
+    pub(crate) async fn say(&mut self, frame: Value) {
+        self.say_text(&frame.to_string()).await;
+    }
+
+    pub(crate) async fn say_text(&mut self, text: &str) {
+        self.send(Message::text(text)).await;
+    }
+
+    pub(crate) async fn send(&mut self, message: Message) {
+        self.socket.send(message).await.unwrap();
+    }
+
+    async fn message(&mut self) -> Message {
+        let message = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time");
+        message.expect("an open socket").expect("a whole frame")
+    }
+
+    /// Takes the next text frame.
+    pub(crate) async fn next(&mut self) -> Value {
+        loop {
+            match self.message().await {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("expected a text frame, got {other:?}"),
+            }
+        }
+    }
+
+    /// Takes the next text frame, which must be of this type.
+    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
+        let frame = self.next().await;
+        assert_eq!(frame["type"], kind, "{frame}");
+        frame
+    }
+
+    /// Takes the next text frame, which must be an error of this code.
+    pub(crate) async fn expect_error(&mut self, code: &str) -> Value {
+        let frame = self.expect("error").await;
+        assert_eq!(frame["code"], code, "{frame}");
+        frame
+    }
+
+    /// Takes frames until the connection is closed, and returns the code.
+    pub(crate) async fn closed(&mut self) -> u16 {
+        loop {
+            match self.message().await {
+                Message::Close(Some(frame)) => return frame.code.into(),
+                Message::Close(None) => return 1005,
+                _ => {}
+            }
+        }
+    }
+
+    /// Enters a room and takes `joined`.
+    pub(crate) async fn join(&mut self, room: &str, who: &str) -> Value {
+        self.try_join(room, who).await;
+        let joined = self.expect("joined").await;
+        key(who).parse::<PeerKey>().unwrap().peer().as_str().clone_into(&mut self.id);
+        assert_eq!(joined["self"]["id"], self.id.as_str());
+        joined
+    }
+
+    pub(crate) async fn try_join(&mut self, room: &str, who: &str) {
+        let meta = json!({"name": who});
+        let join =
+            json!({"type": "join", "id": 1, "room": room, "key": key(who), "try": 1, "meta": meta});
+        self.say(join).await;
+    }
+
+    /// Proves that nothing else was sent: the next frame is the answer to a ping.
+    pub(crate) async fn expect_nothing(&mut self) {
+        self.say(json!({"type": "ping"})).await;
+        self.expect("pong").await;
+    }
+}
