@@ -1,0 +1,27 @@
+# Commands of a working copy. Everything they do is a cargo, npm or node command that can be run by hand.
+.DEFAULT_GOAL := help
+.PHONY: help run test check cluster e2e install-tools fmt
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## A working video call on this machine (same as cargo run)
+	cargo run
+
+test: ## Installs what the tests need, then runs everything; prints the seconds of each stage
+	@deploy/stages.sh
+
+check: ## The fast part: format, lints, docs, JavaScript, rules of the house; installs and starts nothing
+	@deploy/stages.sh format lints docs javascript house
+
+cluster: ## Two nodes, Redis, HAProxy and coturn as plain processes (see docs/OPERATIONS.md)
+	node deploy/local/main.js
+
+e2e: ## Builds, then drives real browsers
+	@deploy/stages.sh build browser
+
+install-tools: ## Installs what the tests need (Debian and Ubuntu)
+	@deploy/install-test-tools.sh
+
+fmt: ## Formats the Rust code
+	cargo fmt --all

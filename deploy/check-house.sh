@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# The rules of docs/STYLE.md and docs/ARCHITECTURE.md that no compiler checks. Prints every fault, then fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+MOST_LINES=400
+faults=0
+
+fault() {
+  echo "$1" >&2
+  faults=$((faults + 1))
+}
+
+# Lists our own files of the given name patterns; what is built or installed is not ours.
+ours() {
+  local names=()
+  for pattern in "$@"; do names+=(-o -name "$pattern"); done
+  find . \( -name .git -o -name target -o -name node_modules -o -path ./client/types \) -prune \
+    -o -type f \( "${names[@]:1}" \) -print | sed 's|^\./||' | sort
+}
+
+short_files() {
+  local file lines
+  while read -r file; do
+    lines=$(wc -l < "$file")
+    [ "$lines" -le "$MOST_LINES" ] || fault "$file: has $lines lines; past $MOST_LINES a file holds two ideas"
+  done < <(ours '*.rs' '*.js' '*.lua' '*.css' '*.html' '*.sh')
+}
+
+# in_place WHAT PATTERN ALLOWED: lines that match PATTERN may only stand in paths that match ALLOWED.
+# Comments are free to name anything, and so are tests that are files of their own.
+in_place() {
+  local what=$1 pattern=$2 allowed=$3 hit
+  while read -r hit; do
+    fault "$hit: $what"
+  done < <(ours '*.rs' | grep -vE "$allowed|/tests\.rs$|/tests/" |
+    xargs grep -nE "$pattern" | grep -vE '^[^:]+:[0-9]+: *//' | cut -d: -f1,2)
+}
+
+places() {
+  in_place 'axum is named in the http modules only' '\baxum::' \
+    '^(signal-node|crates/service-kit|turn-cred-service)/src/http/|^turn-cred-service/src/service\.rs$'
+  in_place 'fred is named in signal-node/src/log/redis only' '\bfred::' '^signal-node/src/log/redis/'
+  in_place 'redis-rs is named in tests only' '(^|[^:[:alnum:]_])redis::' '^$'
+  in_place 'the environment is read by service_kit::settings' '\benv::(var|set_var|remove_var)' \
+    '^crates/service-kit/src/settings/'
+  in_place 'the system clock is read by service_kit::clock' '\bSystemTime\b' '^crates/service-kit/src/'
+}
+
+# Every relative link of a Markdown file leads to a file or folder.
+links() {
+  local file link target
+  while read -r file; do
+    while read -r link; do
+      target=${link%%#*}
+      [ -z "$target" ] || [ -e "$(dirname "$file")/$target" ] || fault "$file: the link to $link leads nowhere"
+    done < <(awk '/^ *```/ { fenced = !fenced; next } !fenced' "$file" |
+      grep -oE '\]\([^)[:space:]]+\)' | sed -E 's/^\]\((.*)\)$/\1/' | grep -vE '^[a-z]+:' || true)
+  done < <(ours '*.md')
+}
+
+# An operator finds every setting and every metric in docs/OPERATIONS.md.
+operations() {
+  local name page=docs/OPERATIONS.md
+  while read -r name; do
+    grep -qE "(^|[^A-Za-z_])$name([^A-Za-z_]|$)" "$page" || fault "$page: does not tell of $name"
+  done < <(
+    grep -hoE '"(signal|turncred)_[a-z_]+"' signal-node/src/metrics.rs turn-cred-service/src/metrics.rs | tr -d '"'
+    grep -oE '^ +(plain|secret)\("[a-z]+", "[a-z_]+"' signal-node/src/config.rs |
+      sed -E 's/.*"([a-z_]+)"$/SIGNAL_NODE_\U\1/'
+    grep -A1 -E '^ +(plain|secret)\(' turn-cred-service/src/config.rs | tr -d '\n' |
+      grep -oE '(plain|secret)\( *"[a-z_]+"' | sed -E 's/.*"([a-z_]+)"$/TURN_CRED_\U\1/'
+  )
+}
+
+short_files
+places
+links
+operations
+if [ "$faults" -gt 0 ]; then
+  echo "$faults faults against the rules of the house" >&2
+  exit 1
+fi
+echo 'the rules of the house are kept'

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Installs what `make test` needs beside Rust, a C compiler and make. Does nothing where all of it is there.
+#
+# On Debian and Ubuntu it installs packages with apt-get, as root or through sudo, and stops the services that
+# these packages start: the tests start their own, on free ports. It never stops what was there before.
+# Anywhere else it lists what is missing and fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+NODE_MAJOR=20
+
+has() { command -v "$1" > /dev/null 2>&1; }
+# Daemons live in /usr/sbin, which is not in everybody's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+
+node_is_new() { has node && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$NODE_MAJOR" ]; }
+browser() { [ -n "${CHROMIUM:-}" ] || has chromium || has chromium-browser || has google-chrome; }
+
+# Prints the packages that are missing, one a line.
+missing_packages() {
+  has redis-server || echo redis-server
+  has turnserver || echo coturn
+  has haproxy || echo haproxy
+  browser || echo chromium
+  node_is_new || echo nodejs
+  has npm || echo npm
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; elif has sudo; then sudo "$@"; else
+    echo "root is needed for: $* (there is no sudo)" >&2
+    return 1
+  fi
+}
+
+# Stops a service that its package has started on installation.
+stop_service() {
+  if [ -d /run/systemd/system ]; then
+    as_root systemctl disable --now "$1" 2> /dev/null || true
+  elif [ -x "/etc/init.d/$1" ]; then
+    as_root "/etc/init.d/$1" stop > /dev/null 2>&1 || true
+  fi
+}
+
+install_packages() {
+  local package
+  echo "installing: $*"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+  for package in "$@"; do
+    case $package in redis-server | coturn | haproxy) stop_service "$package" ;; esac
+  done
+}
+
+packages() {
+  local missing
+  mapfile -t missing < <(missing_packages)
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  if ! has apt-get; then
+    echo "missing, and there is no apt-get to install them with: ${missing[*]}" >&2
+    return 1
+  fi
+  if grep -qs '^ID=ubuntu' /etc/os-release && [[ " ${missing[*]} " == *' chromium '* ]]; then
+    # What Ubuntu packages as chromium-browser is a stub that installs a snap.
+    echo 'note: Chromium is a snap on Ubuntu; if it does not start, install Google Chrome or set CHROMIUM=/path' >&2
+    missing=("${missing[@]/#chromium/chromium-browser}")
+  fi
+  install_packages "${missing[@]}"
+  if ! node_is_new; then
+    echo "Node.js $NODE_MAJOR or newer is needed; this system has $(node --version 2> /dev/null || echo none)." \
+      'Install one from https://nodejs.org and run this again.' >&2
+    return 1
+  fi
+}
+
+rust_components() {
+  local component
+  for component in clippy rustfmt; do
+    "cargo-${component/rustfmt/fmt}" --version > /dev/null 2>&1 && continue
+    has rustup || { echo "$component is missing, and there is no rustup to add it with" >&2; return 1; }
+    rustup component add "$component"
+  done
+}
+
+node_modules() {
+  local stamp=client/node_modules/.package-lock.json
+  if [ ! -e "$stamp" ] || [ client/package-lock.json -nt "$stamp" ]; then
+    (cd client && npm ci --no-audit --no-fund)
+  fi
+}
+
+has cargo || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
+has cc || { echo 'a C compiler is missing: apt-get install build-essential' >&2; exit 1; }
+packages
+rust_components
+node_modules
+echo "the tests have what they need: $(node --version | sed 's/^/Node.js /'), $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/Redis /')"

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Runs stages in order, says how long each took, and stops at the first that fails.
+#
+#   deploy/stages.sh                  every stage, as `make test` does
+#   deploy/stages.sh format lints     only these, in the order given
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+ALL=(install format lints docs build tests javascript house browser)
+
+# One command line per stage; nothing here decides whether to run it.
+commands() {
+  case $1 in
+    install)    echo 'deploy/install-test-tools.sh' ;;
+    format)     echo 'cargo fmt --all --check' ;;
+    lints)      echo 'cargo clippy --workspace --all-targets -- -D warnings' ;;
+    docs)       echo 'RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps' ;;
+    # With the test targets, so that the next stage compiles no dependency a second time.
+    build)      echo 'cargo build --workspace --all-targets' ;;
+    tests)      echo 'cargo test --workspace' ;;
+    javascript) echo 'cd client && npm run check && npm test' ;;
+    house)      echo 'deploy/check-house.sh' ;;
+    browser)    echo 'cd client && npm run e2e' ;;
+    *)          return 1 ;;
+  esac
+}
+
+stages=("$@")
+[ $# -gt 0 ] || stages=("${ALL[@]}")
+for stage in "${stages[@]}"; do
+  commands "$stage" > /dev/null || {
+    echo "there is no stage '$stage'; the stages are: ${ALL[*]}" >&2
+    exit 64
+  }
+done
+
+table=()
+
+summary() {
+  printf '\n'
+  printf '%s\n' "${table[@]}"
+  printf '%-12s %5d s\n' total "$SECONDS"
+}
+
+SECONDS=0
+for stage in "${stages[@]}"; do
+  command=$(commands "$stage")
+  printf '\n=== %s: %s\n' "$stage" "$command"
+  began=$SECONDS
+  if bash -euo pipefail -c "$command"; then
+    took=$((SECONDS - began))
+    printf '=== %s: passed in %d s\n' "$stage" "$took"
+    table+=("$(printf '%-12s %5d s   passed' "$stage" "$took")")
+  else
+    took=$((SECONDS - began))
+    table+=("$(printf '%-12s %5d s   FAILED' "$stage" "$took")")
+    summary
+    printf "stage '%s' failed: %s\n" "$stage" "$command" >&2
+    exit 1
+  fi
+done
+summary
