@@ -171,7 +171,7 @@ impl Config {
         let listen: ListenAddr = r.parse("listen");
         let verifier = TokenSettings::read(r).verifier(r);
         let keys = verifier.as_ref().is_some_and(Verifier::has_keys);
-        let anonymous = read_anonymous(r, keys, &backend, &listen);
+        let anonymous = read_anonymous(r, keys, backend.as_ref(), &listen);
         let admin_listen = r.parse("admin_listen");
         let origins = read_origins(r);
         let trusted_proxies = r.parse_list("trusted_proxies");
@@ -228,17 +228,17 @@ fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
 }
 
 fn new_node_id() -> NodeId {
-    let [a, b, c, d, e, f] = service_kit::random::bytes();
-    let id = format!("n_{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}");
+    let id = format!("n_{:012x}", u64::from_le_bytes(service_kit::random::bytes()) >> 16);
     id.parse().expect("hexadecimal digits are of the alphabet")
 }
 
 fn read_retention(r: &mut Reader<'_>, sessions: &SessionSettings) -> Retention {
     let (age, lease) = (r.duration("log_age"), r.duration("lease"));
-    let least = sessions.ping * 5 / 2 + sessions.grace;
-    if age <= least {
-        let what =
-            format!("is too short for a replay: it must be above 2.5 × ping + grace, {least:?}");
+    let longest_absence = sessions.ping * 5 / 2 + sessions.grace;
+    if age <= longest_absence {
+        let what = format!(
+            "is too short for a replay: it must be above 2.5 × ping + grace, {longest_absence:?}"
+        );
         r.fault("log_age", what);
     }
     Retention {
@@ -271,7 +271,7 @@ fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
 fn read_anonymous(
     r: &mut Reader<'_>,
     keys: bool,
-    backend: &Option<Backend>,
+    backend: Option<&Backend>,
     listen: &ListenAddr,
 ) -> Anonymous {
     let word = r.text("anonymous");

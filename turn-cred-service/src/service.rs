@@ -7,7 +7,7 @@ use axum::Router;
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Config;
 use crate::http::{InternalDesk, PublicDesk, internal_router, public_router};
@@ -122,7 +122,8 @@ fn spawn(life: &Lifecycle, listener: Listener, router: Router) {
 /// Puts together the public listener and keeps its token keys fresh.
 fn public(config: Config, metrics: Metrics, life: &Lifecycle) -> Router {
     if !config.verifier.has_keys() {
-        warn!("no token keys are set: the public listener refuses everybody");
+        // Not a fault: `Config` has seen to it that the internal listener is on.
+        info!("no token keys are set: the public listener refuses everybody");
     }
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));

@@ -1,3 +1,8 @@
-//! The parts of a laptop's one process that neither service has: so far its TURN relay.
+//! A laptop's cluster: node, credential service and TURN relay in one process, on loopback.
+//!
+//! The parts are the real ones and talk as they do in production: the node asks the credential service over
+//! its Unix socket, and the relay checks what it issued. Only the log is this process's memory.
 
 pub mod relay;
+pub mod settings;
+pub mod together;

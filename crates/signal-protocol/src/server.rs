@@ -170,7 +170,7 @@ pub enum ServerMessage<'a> {
 }
 
 /// The body of `error`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct ErrorFrame<'a> {
     /// The request it answers.
     #[serde(skip_serializing_if = "Option::is_none")]

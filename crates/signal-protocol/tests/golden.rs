@@ -1,4 +1,5 @@
 //! The golden frames in `wire/` are what the types read and write, and what `docs/PROTOCOL.md` shows.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -106,7 +107,7 @@ impl Cast {
         }
     }
 
-    fn peer<'a>(id: &'a PeerId) -> PeerView<'a> {
+    fn peer(id: &PeerId) -> PeerView<'_> {
         PeerView { id, n: None, user: None, polite: None, away: None, meta: None }
     }
 
@@ -328,4 +329,15 @@ fn the_limits_agree_with_codes_json() {
         "ack_every": limits::ACK_EVERY,
     });
     assert_eq!(codes["limits"], expected);
+}
+
+#[test]
+fn the_published_protocol_shows_every_golden_frame() {
+    let text = fs::read_to_string(folder().join("../../../docs/PROTOCOL.md")).unwrap();
+    for prefix in ["client.", "server."] {
+        for name in names(prefix) {
+            let frame = golden(&format!("{prefix}{name}.json"));
+            assert!(text.contains(frame.trim()), "docs/PROTOCOL.md lacks {prefix}{name}");
+        }
+    }
 }

@@ -20,8 +20,8 @@ static CLIENT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../client/src");
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
     base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// Camera and microphone for this page and nothing framed in it.
-const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self)";
+/// Camera, microphone and the copied link: for this page and nothing framed in it.
+const PERMISSIONS: &str = "camera=(self), microphone=(self), clipboard-write=(self)";
 
 pub(super) fn router() -> Router<Arc<Public>> {
     Router::new()

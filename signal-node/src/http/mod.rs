@@ -45,7 +45,6 @@ pub struct Public {
 }
 
 /// Makes the routes of the public listener.
-#[must_use]
 pub fn router(public: Arc<Public>) -> Router {
     Router::new().route("/v1/ws", get(upgrade::upgrade)).merge(assets::router()).with_state(public)
 }

@@ -27,9 +27,9 @@ impl Worker {
     pub(super) fn outcome(&mut self, origin: Origin, outcome: Outcome) {
         match origin {
             Origin::Join { socket, ice, reply, .. } => {
-                self.join_outcome(socket, ice, reply, outcome)
+                self.join_outcome(socket, ice, reply, outcome);
             }
-            Origin::Kept { peer, socket, mid } => self.kept_outcome(&peer, socket, mid, outcome),
+            Origin::Kept { peer, socket, mid } => self.kept_outcome(&peer, socket, mid, &outcome),
             Origin::Leave { peer, reply } => self.left(&peer, &reply),
             Origin::Kick { reply } => match outcome {
                 Outcome::Refused(code) => {
@@ -93,18 +93,18 @@ impl Worker {
         reply.refuse(error, Some(Mark::Refused(room.clone())));
     }
 
-    fn kept_outcome(&mut self, peer: &PeerId, socket: SocketId, mid: Mid, outcome: Outcome) {
+    fn kept_outcome(&mut self, peer: &PeerId, socket: SocketId, mid: Mid, outcome: &Outcome) {
         match outcome {
             Outcome::Appended(_) | Outcome::Settled => self.settled(peer, socket, mid),
             Outcome::Refused(code) => {
-                self.metrics.refused(code);
-                self.refuse_kept(peer, socket, mid, ErrorFrame::new(code, refused_text(code)));
+                self.metrics.refused(*code);
+                self.refuse_kept(peer, socket, mid, ErrorFrame::new(*code, refused_text(*code)));
                 self.settled(peer, socket, mid);
             }
             Outcome::OutOfOrder { expected } => {
                 let text = format!("the next message is expected to have mid {expected}");
                 let error = ErrorFrame::new(ErrorCode::OutOfOrder, &text);
-                let error = ErrorFrame { expected: Some(expected), ..error };
+                let error = ErrorFrame { expected: Some(*expected), ..error };
                 self.refuse_kept(peer, socket, mid, error);
             }
             Outcome::Replaced => self.end(peer, socket, LeftReason::Replaced),

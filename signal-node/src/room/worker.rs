@@ -72,7 +72,7 @@ impl Worker {
         match self.log.open(&self.room).await {
             Ok(feed) => self.work(feed, &rooms).await,
             Err(error) => {
-                warn!(room.id = %self.room, %error, "room {} could not be subscribed", self.room)
+                warn!(room.id = %self.room, %error, "room {} could not be subscribed", self.room);
             }
         }
         self.give_up(&rooms);
@@ -170,7 +170,7 @@ impl Worker {
         let error = ErrorFrame::new(code, message);
         match origin {
             Origin::Join { reply, .. } => {
-                reply.refuse(error, Some(Mark::Refused(self.room.clone())))
+                reply.refuse(error, Some(Mark::Refused(self.room.clone())));
             }
             Origin::Leave { reply, .. } | Origin::Kick { reply } => reply.refuse(error, None),
             Origin::Kept { peer, socket, mid } => self.refuse_kept(&peer, socket, mid, error),

@@ -49,7 +49,7 @@ impl Bucket {
         if now.duration_since(since) >= PATIENCE {
             Verdict::Enough
         } else {
-            Verdict::Wait(filled + cost - depth)
+            Verdict::Wait((filled + cost).saturating_sub(depth))
         }
     }
 }

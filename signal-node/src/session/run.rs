@@ -282,12 +282,11 @@ impl<'a, S: Socket> Session<'a, S> {
         ice: Option<Arc<IceServers>>,
     ) {
         let command = JoinCommand { join, ice, reply: self.reply(id) };
-        match self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
-            Ok(handle) => drop(self.handles.insert(room, handle)),
-            Err(Busy) => {
-                let error = ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy");
-                self.reply(id).refuse(error, Some(Mark::Refused(room)));
-            }
+        if let Ok(handle) = self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
+            self.handles.insert(room, handle);
+        } else {
+            let error = ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy");
+            self.reply(id).refuse(error, Some(Mark::Refused(room)));
         }
     }
 

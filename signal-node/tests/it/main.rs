@@ -1,5 +1,8 @@
 //! The node from outside: its log on both backends, its protocol over real sockets, two nodes over Redis.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod ice;
 mod log_suite;
+mod program;
 mod protocol;
 mod support;

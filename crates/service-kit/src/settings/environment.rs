@@ -27,6 +27,15 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Returns a copy in which a variable that is not set, nor its `_FILE`, has this value.
+    #[must_use]
+    pub fn or(mut self, name: &str, value: impl Into<String>) -> Self {
+        if !self.0.contains_key(&format!("{name}_FILE")) {
+            self.0.entry(name.to_owned()).or_insert_with(|| value.into());
+        }
+        self
+    }
+
     /// Names every variable that begins with the schema's prefix and means nothing to it.
     pub(super) fn faults(&self, schema: &Schema) -> Vec<String> {
         let known = known_variables(schema);

@@ -366,16 +366,15 @@ impl Member {
         self.attempt = join.attempt;
         self.recovery = recovery;
         self.away_since = None;
-        if let Some(meta) = &join.meta {
-            self.meta = meta.clone();
-        }
+        let changed = join.meta.clone().filter(|meta| meta.get() != self.meta.get());
+        self.meta = changed.clone().unwrap_or_else(|| self.meta.clone());
         self.generation = append.push(Entry::Joined {
             peer: join.peer.clone(),
             n: self.n,
             node: join.node.clone(),
             resumed: true,
             user: self.user.clone(),
-            meta: join.meta.clone(),
+            meta: changed,
         });
     }
 

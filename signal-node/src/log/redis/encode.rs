@@ -86,6 +86,7 @@ impl<'a> Args<'a> {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and references both read well here")]
     fn text(&mut self, value: impl ToString) -> &mut Self {
         self.values.push(Value::from(value.to_string()));
         self

@@ -55,6 +55,7 @@ local function rejoin(peer, m, all, key, try, socket, node, user, position, meta
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
   if try > m.try then
     m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position)
+    if meta == m.meta then meta = '' end
     if meta ~= '' then m.meta = meta end
     enter(peer, m, true, claim(peer).mid, meta)
   end

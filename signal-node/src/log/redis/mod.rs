@@ -16,9 +16,10 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, PubsubInterface, StreamsInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
-use fred::types::{Builder, RespVersion, Value};
+use fred::types::{Builder, InfoKind, RespVersion, Value};
 use futures_util::future::BoxFuture;
 use signal_protocol::{RoomId, Seq};
+use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use hub::Hub;
@@ -76,6 +77,7 @@ impl RedisLog {
         config.version = RespVersion::RESP3;
         let (commands, subscriber) = (client(&config)?, client(&config)?);
         tokio::try_join!(commands.init(), subscriber.init())?;
+        warn_of_eviction(&commands).await;
         let hub = Hub::start(subscriber, publishing);
         let script = Script::from_lua(SCRIPT);
         Ok(Self { commands, hub, script, publishing, retention })
@@ -84,7 +86,9 @@ impl RedisLog {
     async fn run(&self, room: &RoomId, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let keys = Keys::of(room);
         let mut args = encode::Args::new(self.publishing, &self.retention);
-        ops.iter().for_each(|op| args.push(op));
+        for op in ops {
+            args.push(op);
+        }
         let keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
         let reply: Value =
             self.script.evalsha_with_reload(&self.commands, keys, args.into_values()).await?;
@@ -124,6 +128,18 @@ const SCRIPT: &str = concat!(
     include_str!("tend.lua"),
     include_str!("main.lua"),
 );
+
+/// A Redis that evicts keys under memory pressure forgets rooms that are in use.
+async fn warn_of_eviction(client: &Client) {
+    // A user that may not ask is no reason not to start.
+    let Ok(info) = client.info::<String>(Some(InfoKind::Memory)).await else { return };
+    let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+    if let Some(policy) = policy.filter(|policy| policy.trim() != "noeviction") {
+        warn!(
+            "Redis evicts keys (maxmemory-policy {policy}): set it to noeviction, or rooms get lost"
+        );
+    }
+}
 
 fn client(config: &Config) -> Result<Client, LogError> {
     let mut builder = Builder::from_config(config.clone());

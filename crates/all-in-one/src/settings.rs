@@ -1,0 +1,86 @@
+//! What can be set, and what the parts are told where nothing was.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use clap::ArgMatches;
+use service_kit::random;
+use service_kit::settings::{Environment, Faults, Schema, Setting};
+use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
+
+use crate::relay::TURN_LISTEN;
+
+/// The settings of this program; those of its parts are read from their own variables.
+pub const SCHEMA: Schema = Schema {
+    program: "all-in-one",
+    about: "A working video call on this machine: signaling node, TURN credentials and TURN relay in \
+            one process.",
+    prefix: "ALL_IN_ONE",
+    examples: "\
+Examples:
+  # Start, then open the printed URL in two tabs
+  all-in-one
+
+  # On other ports; 0 takes a free one
+  SIGNAL_NODE_LISTEN=127.0.0.1:0 all-in-one --turn-listen 127.0.0.1:0
+
+The parts read their own variables too: SIGNAL_NODE_… and TURN_CRED_…; see signal-node --help and
+turn-cred-service --help. Rooms are kept in memory, the TURN secret is a fresh one at every start.",
+    settings: &[TURN_LISTEN, Setting { default: Some("warn"), ..LOG }, LOG_FORMAT],
+};
+
+/// What was set for this program.
+pub struct Settings {
+    /// Where the relay listens.
+    pub turn_listen: SocketAddr,
+    /// How and what is logged.
+    pub logging: LogSettings,
+}
+
+impl Settings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(matches: &ArgMatches, environment: &Environment) -> Result<Self, Faults> {
+        let resolved = SCHEMA.resolve(matches, environment);
+        let mut reader = resolved.reader();
+        let turn_listen = reader.parse(TURN_LISTEN.name);
+        let logging = LogSettings::read(&mut reader);
+        reader.finish()?;
+        Ok(Self { turn_listen, logging })
+    }
+}
+
+/// Tells the parts of each other; what the user has set stays.
+#[must_use]
+pub fn introduce(environment: Environment, folder: &Path, relay: SocketAddr) -> Environment {
+    let socket = format!("unix:{}", folder.join("turn-cred.sock").display());
+    environment
+        .or("TURN_CRED_INTERNAL_LISTEN", socket.as_str())
+        .or("TURN_CRED_URIS", format!("turn:{relay}?transport=udp"))
+        .or("SIGNAL_NODE_CREDENTIALS_URL", socket)
+        // Nobody balances load in front of a laptop.
+        .or("SIGNAL_NODE_DRAIN_DELAY", "0s")
+}
+
+/// Gives the relay and the credential service a secret that nobody has ever seen.
+#[must_use]
+pub fn with_secret(environment: Environment) -> Environment {
+    environment.or("TURN_CRED_SECRET", random::token() + &random::token())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_introduced_and_what_was_set_stays() {
+        let set: Environment = [("TURN_CRED_URIS", "stun:other:3478")].into_iter().collect();
+        let relay = "127.0.0.1:3478".parse().unwrap();
+        let told = introduce(with_secret(set), Path::new("/run"), relay);
+        assert_eq!(told.get("TURN_CRED_URIS"), Some("stun:other:3478"));
+        assert_eq!(told.get("SIGNAL_NODE_CREDENTIALS_URL"), Some("unix:/run/turn-cred.sock"));
+        assert!(told.get("TURN_CRED_SECRET").unwrap().len() >= 32);
+    }
+}

@@ -1,0 +1,112 @@
+//! The node as the program that operators start.
+
+use std::process::{Command, Output, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::support::node::SECRET;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_signal-node");
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_clear().envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn check_config_names_every_fault_at_once_and_exits_64() {
+    let variables = [
+        ("SIGNAL_NODE_GRACE", "3s"),
+        ("SIGNAL_NODE_BACKEND", "redis"),
+        ("SIGNAL_NODE_RATE", "fast"),
+        ("SIGNAL_NODE_JWT_SECRET", "short"),
+        ("SIGNAL_NODE_GRASE", "30s"),
+    ];
+    let output = run(&["check-config"], &variables);
+    assert_eq!(output.status.code(), Some(64));
+    let told = text(&output.stderr);
+    for fault in [
+        "SIGNAL_NODE_GRACE=\"3s\" (environment) is too short",
+        "SIGNAL_NODE_REDIS_URL is needed",
+        "SIGNAL_NODE_RATE=\"fast\" (environment) is not a rate",
+        "SIGNAL_NODE_JWT_SECRET (environment) is not usable",
+        "SIGNAL_NODE_GRASE (environment) is not a setting; did you mean SIGNAL_NODE_GRACE?",
+    ] {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+}
+
+#[test]
+fn check_config_shows_what_is_in_force_with_secrets_masked() {
+    let variables = [("SIGNAL_NODE_JWT_SECRET", SECRET), ("SIGNAL_NODE_GRACE", "45s")];
+    let output = run(&["check-config"], &variables);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(told.contains("45s") && told.contains("environment"), "{told}");
+    assert!(told.contains("********") && !told.contains(SECRET), "{told}");
+}
+
+#[test]
+fn a_public_node_without_keys_refuses_to_start() {
+    let output = run(&["serve", "--listen", "0.0.0.0:0"], &[]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("SIGNAL_NODE_JWT_SECRET_FILE"));
+}
+
+#[test]
+fn a_node_without_its_redis_says_so_and_exits_1() {
+    let variables = [
+        ("SIGNAL_NODE_BACKEND", "redis"),
+        ("SIGNAL_NODE_REDIS_URL", "redis://127.0.0.1:1"),
+        ("SIGNAL_NODE_LISTEN", "127.0.0.1:0"),
+        ("SIGNAL_NODE_ADMIN_LISTEN", "127.0.0.1:0"),
+    ];
+    let output = run(&[], &variables);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("cannot reach Redis"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_minted_token_has_three_parts_and_needs_a_secret() {
+    let mint =
+        ["token", "mint", "--sub", "ana", "--room", "demo", "--can", "moderate", "--ttl", "5m"];
+    let output = run(&mint, &[("SIGNAL_NODE_JWT_SECRET", SECRET)]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim().split('.').count(), 3);
+    assert_eq!(run(&mint, &[]).status.code(), Some(64));
+}
+
+#[test]
+fn help_teaches_by_example() {
+    let output = run(&["--help"], &[]);
+    let told = text(&output.stdout);
+    for word in ["Examples:", "SIGNAL_NODE_LISTEN", "[default: 30s]", "check-config", "token"] {
+        assert!(told.contains(word), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn a_started_node_says_where_it_listens_and_ends_drained_on_sigterm() {
+    let mut child = tokio::process::Command::new(PROGRAM)
+        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s"])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&told["event"], &told["service"]), (&"listening".into(), &"signal-node".into()));
+    let ready = format!("http://{}/readyz", told["admin"].as_str().unwrap());
+    assert_eq!(reqwest::get(ready).await.unwrap().status(), 200);
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
