@@ -11,4 +11,5 @@ mod tests;
 pub use admin::{Health, admin_router};
 pub use listener::{ListenAddr, Listener};
 pub use problem::Problem;
+pub use axum::Router;
 pub use serve::{MAX_HEADERS, serve};
