@@ -13,6 +13,9 @@ mod requests;
 mod run;
 mod seats;
 
+#[cfg(test)]
+mod tests;
+
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use identity::{Identity, Refused, Rights};
 pub use machine::{Machine, SessionSettings};
