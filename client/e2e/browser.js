@@ -23,7 +23,7 @@ const FLAGS = [
 ];
 
 /** Finds Chromium: `CHROMIUM`, else the first known name on the PATH; null if there is none. */
-export function findChromium() {
+function findChromium() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM;
   const folders = (process.env.PATH ?? "").split(delimiter);
   const candidates = NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
@@ -47,7 +47,7 @@ function executable(path) {
  */
 export async function openBrowser({ args = [], context: contextOptions = {} } = {}) {
   const executablePath = findChromium();
-  if (!executablePath) throw new Error("no Chromium found: install one or set CHROMIUM to its path");
+  if (!executablePath) throw new Error("no Chromium found: sudo apt-get install chromium, or set CHROMIUM to the path of one");
   const profile = mkdtempSync(join(tmpdir(), "signal-e2e-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,

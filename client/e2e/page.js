@@ -1,3 +1,5 @@
+import { setTimeout as wait } from "node:timers/promises";
+
 /**
  * Drives the demo page through what it offers to people and through its read-only hook `window.demo`.
  *
@@ -9,6 +11,9 @@
 
 /** How long a call may take to come about on a busy machine (ms). */
 export const CALL_WITHIN = 20_000;
+
+/** How often a page is looked at (ms). */
+const LOOK_EVERY = 100;
 
 /**
  * Opens the demo page and, unless told otherwise, joins with the test pattern.
@@ -73,4 +78,22 @@ export function readSelf(page) {
 /** Returns what the status line says. @param {Page} page */
 export function readStatus(page) {
   return page.textContent("#status");
+}
+
+/**
+ * Waits until `condition`, run inside the page, comes true; unlike Playwright's own waiting it may be asynchronous.
+ * @template T
+ * @param {Page} page
+ * @param {(argument: any) => T | Promise<T>} condition
+ * @param {any} [argument]
+ * @returns {Promise<T>}
+ */
+export async function until(page, condition, argument, { timeout = CALL_WITHIN } = {}) {
+  const deadline = Date.now() + timeout;
+  for (;;) {
+    const result = await page.evaluate(condition, argument);
+    if (result) return result;
+    if (Date.now() > deadline) throw new Error(`did not come true within ${timeout} ms: ${condition}`);
+    await wait(LOOK_EVERY);
+  }
 }

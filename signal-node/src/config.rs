@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use service_kit::http::ListenAddr;
 use service_kit::secrets::{SecretSource, SecretText};
-use service_kit::settings::{Faults, Kind, Reader, Resolved, Schema, Setting};
+use service_kit::settings::{Faults, Reader, Resolved, Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
 use service_kit::tokens::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, Verifier,
@@ -46,59 +46,39 @@ and the file is read again when it changes.",
     settings: SETTINGS,
 };
 
-const fn plain(
-    group: &'static str,
-    name: &'static str,
-    value: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> Setting {
-    let default = if default.is_empty() { None } else { Some(default) };
-    Setting { name, group, value, default, help, kind: Kind::Plain }
-}
-
-const fn secret(
-    group: &'static str,
-    name: &'static str,
-    value: &'static str,
-    help: &'static str,
-) -> Setting {
-    Setting { name, group, value, default: None, help, kind: Kind::Secret }
-}
-
 #[rustfmt::skip]
 const SETTINGS: &[Setting] = &[
-    plain("network", "listen", "ADDRESS", "127.0.0.1:8080", "WebSocket and demo page; port 0 takes a free one"),
-    plain("network", "admin_listen", "ADDRESS", "127.0.0.1:9080", "/livez, /readyz, /startupz and /metrics"),
-    plain("network", "allowed_origins", "ORIGINS", "", "Pages that may connect: exact origins separated by commas, or *; by default those from this very host and port"),
-    plain("network", "trusted_proxies", "NETWORKS", "", "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
-    plain("rooms", "backend", "BACKEND", "memory", "memory: rooms of this process; redis: rooms of all nodes"),
-    secret("rooms", "redis_url", "URL", "redis[s]://, redis-cluster:// or redis-sentinel://; further hosts as ?node=HOST:PORT"),
-    plain("rooms", "redis_publishing", "KIND", "sharded", "sharded: SPUBLISH, Redis 7 and Cluster; plain: PUBLISH, for older servers"),
-    plain("rooms", "grace", "DURATION", "30s", "How long a lost socket may come back as the same member"),
-    plain("rooms", "lease", "DURATION", "6s", "How long a node may be silent"),
-    plain("rooms", "room_capacity", "COUNT", "64", "Members of a room; the cap of a token bounds its own join only"),
-    plain("rooms", "members_per_sub", "COUNT", "4", "Members of one subject in a room"),
-    plain("rooms", "log_age", "DURATION", "120s", "How old an entry of a room's log may become"),
-    plain("rooms", "log_length", "COUNT", "16384", "How many entries a room's log keeps"),
-    plain("rooms", "log_bytes", "SIZE", "16MiB", "How large a room's log may become"),
+    Setting::plain("listen", "network", "ADDRESS", Some("127.0.0.1:8080"), "WebSocket and demo page; port 0 takes a free one"),
+    Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz and /metrics"),
+    Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect: exact origins separated by commas, or *; by default those from this very host and port"),
+    Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
+    Setting::plain("backend", "rooms", "BACKEND", Some("memory"), "memory: rooms of this process; redis: rooms of all nodes"),
+    Setting::secret("redis_url", "rooms", "URL", "redis[s]://, redis-cluster:// or redis-sentinel://; further hosts as ?node=HOST:PORT"),
+    Setting::plain("redis_publishing", "rooms", "KIND", Some("sharded"), "sharded: SPUBLISH, Redis 7 and Cluster; plain: PUBLISH, for older servers"),
+    Setting::plain("grace", "rooms", "DURATION", Some("30s"), "How long a lost socket may come back as the same member"),
+    Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent"),
+    Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room; the cap of a token bounds its own join only"),
+    Setting::plain("members_per_sub", "rooms", "COUNT", Some("4"), "Members of one subject in a room"),
+    Setting::plain("log_age", "rooms", "DURATION", Some("120s"), "How old an entry of a room's log may become"),
+    Setting::plain("log_length", "rooms", "COUNT", Some("16384"), "How many entries a room's log keeps"),
+    Setting::plain("log_bytes", "rooms", "SIZE", Some("16MiB"), "How large a room's log may become"),
     JWT_SECRET,
     JWKS_URL,
     JWKS_FILE,
     JWT_ISSUER,
     JWT_AUDIENCE,
-    plain("tokens", "anonymous", "WHO", "auto", "Who may come without a token: never, always, or auto (from this machine only, with no keys and rooms in memory)"),
-    plain("ice", "credentials_url", "URL", "", "The credential service beside this node: unix:PATH or http://HOST:PORT"),
-    secret("ice", "credentials_token", "TOKENS", "What is shown to the credential service over http"),
-    plain("limits", "ping", "DURATION", "10s", "How often a WebSocket ping is sent; silence of 2.5 of them ends a connection"),
-    plain("limits", "max_message", "SIZE", "64KiB", "The largest client frame; a larger one is closed 1009"),
-    plain("limits", "outbox_bytes", "SIZE", "1MiB", "Unsent bytes per connection; more is closed 4002"),
-    plain("limits", "rate", "RATE", "100/s,burst=2000", "Messages per connection"),
-    plain("limits", "max_connections", "COUNT", "", "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
-    plain("limits", "max_connections_per_ip", "COUNT", "200", "Connections of one address, IPv6 by /64; more get 429"),
-    plain("limits", "rooms_per_connection", "COUNT", "8", "Rooms on one connection"),
-    plain("life", "drain_delay", "DURATION", "5s", "After SIGTERM: still accepting, while load balancers notice"),
-    plain("life", "drain_deadline", "DURATION", "25s", "After SIGTERM: until exit, the delay included"),
+    Setting::plain("anonymous", "tokens", "WHO", Some("auto"), "Who may come without a token: never, always, or auto (from this machine only, with no keys and rooms in memory)"),
+    Setting::plain("credentials_url", "ice", "URL", None, "The credential service beside this node: unix:PATH or http://HOST:PORT"),
+    Setting::secret("credentials_token", "ice", "TOKENS", "What is shown to the credential service over http"),
+    Setting::plain("ping", "limits", "DURATION", Some("10s"), "How often a WebSocket ping is sent; silence of 2.5 of them ends a connection"),
+    Setting::plain("max_message", "limits", "SIZE", Some("64KiB"), "The largest client frame; a larger one is closed 1009"),
+    Setting::plain("outbox_bytes", "limits", "SIZE", Some("1MiB"), "Unsent bytes per connection; more is closed 4002"),
+    Setting::plain("rate", "limits", "RATE", Some("100/s,burst=2000"), "Messages per connection"),
+    Setting::plain("max_connections", "limits", "COUNT", None, "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
+    Setting::plain("max_connections_per_ip", "limits", "COUNT", Some("200"), "Connections of one address, IPv6 by /64; more get 429"),
+    Setting::plain("rooms_per_connection", "limits", "COUNT", Some("8"), "Rooms on one connection"),
+    Setting::plain("drain_delay", "life", "DURATION", Some("5s"), "After SIGTERM: still accepting, while load balancers notice"),
+    Setting::plain("drain_deadline", "life", "DURATION", Some("25s"), "After SIGTERM: until exit, the delay included"),
     LOG,
     LOG_FORMAT,
 ];

@@ -1,21 +1,19 @@
 //! The node as a program of its own.
 
 use std::env;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::clock;
 use service_kit::lifecycle::{Exit, Lifecycle};
+use service_kit::program::{check_config, print, serve};
 use service_kit::settings::{Environment, Faults, Resolved, Schema};
 use service_kit::telemetry::announce;
 use service_kit::tokens::{Claims, Right, mint};
 use signal_node::config::{Config, SCHEMA};
 use signal_node::node::{Node, StartError};
 use signal_protocol::Subject;
-use tokio::runtime::Runtime;
-use tracing::error;
 
 fn main() -> ExitCode {
     let matches = match Schema::parse(command(), env::args_os()) {
@@ -24,9 +22,9 @@ fn main() -> ExitCode {
     };
     let resolved = SCHEMA.resolve(&matches, &Environment::from_process());
     let ended = match matches.subcommand() {
-        Some(("check-config", _)) => check_config(&resolved),
+        Some(("check-config", _)) => check_config(&resolved, Config::read),
         Some(("token", token)) => mint_token(&resolved, token),
-        _ => Config::read(&resolved).map(serve),
+        _ => Config::read(&resolved).map(start),
     };
     ended
         .unwrap_or_else(|faults| {
@@ -83,12 +81,6 @@ fn mint_command() -> Command {
         )
 }
 
-/// Prints what is in force, and fails with everything that is wrong with it.
-fn check_config(resolved: &Resolved) -> Result<Exit, Faults> {
-    print(&resolved.describe());
-    Config::read(resolved).map(|_| Exit::Drained)
-}
-
 fn mint_token(resolved: &Resolved, token: &ArgMatches) -> Result<Exit, Faults> {
     let mut reader = resolved.reader();
     let secret = reader.secrets("jwt_secret");
@@ -121,33 +113,11 @@ fn read_right(word: &str) -> Right {
     }
 }
 
-/// Writes to standard output, where a reader that went away is no failure of ours.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
 /// Serves until asked to end.
-fn serve(config: Config) -> Exit {
-    if let Err(failed) = config.logging.init() {
-        eprintln!("{}: cannot log: {failed}", SCHEMA.program);
-        return Exit::Failed;
-    }
-    let served = Runtime::new().map_err(StartError::Listen).and_then(|runtime| {
-        let served = runtime.block_on(run(config));
-        runtime.shutdown_timeout(SHUTDOWN);
-        served
-    });
-    match served {
-        Ok(()) => Exit::Drained,
-        Err(failed) => {
-            error!("cannot start: {failed}");
-            Exit::Failed
-        }
-    }
+fn start(config: Config) -> Exit {
+    let logging = config.logging.clone();
+    serve(SCHEMA.program, &logging, run(config))
 }
-
-/// How long blocking work may hold up the end of the process.
-const SHUTDOWN: Duration = Duration::from_secs(1);
 
 async fn run(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use service_kit::http::ListenAddr;
 use service_kit::secrets::SecretSource;
-use service_kit::settings::{Faults, Kind, Rate, Reader, Resolved, Schema, Setting};
+use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
 use service_kit::tokens::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, Verifier,
@@ -42,81 +42,87 @@ Durations read 20s or 500ms, rates 30/m or 100/s,burst=2000. Flags win over vari
 over the TOML file. A secret file holds one key per line: the first signs, all verify, and the
 file is read again when it changes.",
     settings: &[
-        plain(
+        Setting::plain(
             "listen",
             "network",
             "ADDRESS",
             Some("127.0.0.1:8090"),
             "Public REST, token required",
         ),
-        plain(
+        Setting::plain(
             "internal_listen",
             "network",
             "ADDRESS",
             None,
             "REST for the node beside it, off by default: unix:PATH, or ADDRESS:PORT with a token",
         ),
-        secret(
+        Setting::secret(
             "internal_token",
             "network",
             "TOKENS",
             "What callers of the internal listener present as bearer token; needed over TCP",
         ),
-        plain(
+        Setting::plain(
             "admin_listen",
             "network",
             "ADDRESS",
             Some("127.0.0.1:9091"),
             "/livez, /readyz and /metrics",
         ),
-        plain(
+        Setting::plain(
             "allowed_origins",
             "network",
             "ORIGINS",
             None,
             "Origins that may call from a browser, exact, separated by commas; * for any",
         ),
-        plain(
+        Setting::plain(
             "trusted_proxies",
             "network",
             "NETWORKS",
             None,
             "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8",
         ),
-        plain(
+        Setting::plain(
             "uris",
             "credentials",
             "URLS",
             None,
             "The relays: up to four stun:, turn: and turns: URLs separated by commas",
         ),
-        secret(
+        Setting::secret(
             "secret",
             "credentials",
             "KEYS",
             "Shared with the relays (static-auth-secret of coturn), 32 bytes or more",
         ),
-        plain(
+        Setting::plain(
             "ttl",
             "credentials",
             "DURATION",
             Some("600s"),
             "How long a credential admits to a relay",
         ),
-        plain("max_ttl", "credentials", "DURATION", Some("24h"), "The most a caller may ask for"),
+        Setting::plain(
+            "max_ttl",
+            "credentials",
+            "DURATION",
+            Some("24h"),
+            "The most a caller may ask for",
+        ),
         JWT_SECRET,
         JWKS_URL,
         JWKS_FILE,
         JWT_ISSUER,
         JWT_AUDIENCE,
-        plain(
+        Setting::plain(
             "rate_per_subject",
             "limits",
             "RATE",
             Some("30/m"),
             "Requests of one token's subject",
         ),
-        plain(
+        Setting::plain(
             "rate_per_ip",
             "limits",
             "RATE",
@@ -127,25 +133,6 @@ file is read again when it changes.",
         LOG_FORMAT,
     ],
 };
-
-const fn plain(
-    name: &'static str,
-    group: &'static str,
-    value: &'static str,
-    default: Option<&'static str>,
-    help: &'static str,
-) -> Setting {
-    Setting { name, group, value, default, help, kind: Kind::Plain }
-}
-
-const fn secret(
-    name: &'static str,
-    group: &'static str,
-    value: &'static str,
-    help: &'static str,
-) -> Setting {
-    Setting { name, group, value, default: None, help, kind: Kind::Secret }
-}
 
 /// The settings, read and checked against each other.
 #[derive(Debug)]

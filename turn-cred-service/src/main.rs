@@ -1,18 +1,15 @@
 //! The credential service as a program of its own.
 
 use std::env;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use service_kit::clock;
 use service_kit::lifecycle::{Exit, Lifecycle};
+use service_kit::program::{check_config, print, serve};
 use service_kit::settings::{Environment, Faults, Resolved, Schema};
 use service_kit::telemetry::announce;
-use tokio::runtime::Runtime;
-use tracing::error;
 use turn_cred_service::config::{read_lifetimes, read_pool, read_secret};
 use turn_cred_service::credential::{Credential, Subject};
 use turn_cred_service::pool::Pool;
@@ -25,9 +22,9 @@ fn main() -> ExitCode {
     };
     let resolved = SCHEMA.resolve(&matches, &Environment::from_process());
     let ended = match matches.subcommand() {
-        Some(("check-config", _)) => check_config(&resolved),
+        Some(("check-config", _)) => check_config(&resolved, Config::read),
         Some(("mint", asked)) => mint(&resolved, asked),
-        _ => Config::read(&resolved).map(serve),
+        _ => Config::read(&resolved).map(start),
     };
     ended
         .unwrap_or_else(|faults| {
@@ -61,12 +58,6 @@ fn command() -> Command {
                 )
                 .arg(subject),
         )
-}
-
-/// Prints what is in force, and fails with everything that is wrong with it.
-fn check_config(resolved: &Resolved) -> Result<Exit, Faults> {
-    print(&resolved.describe());
-    Config::read(resolved).map(|_| Exit::Drained)
 }
 
 /// A credential as `RTCIceServer` has it, with its end.
@@ -105,33 +96,11 @@ fn mint(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
     Ok(Exit::Drained)
 }
 
-/// Writes to standard output, where a reader that went away is no failure of ours.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
 /// Serves until asked to end.
-fn serve(config: Config) -> Exit {
-    if let Err(failed) = config.logging.init() {
-        eprintln!("{}: cannot log: {failed}", SCHEMA.program);
-        return Exit::Failed;
-    }
-    let served = Runtime::new().map_err(StartError::Bind).and_then(|runtime| {
-        let served = runtime.block_on(run(config));
-        runtime.shutdown_timeout(SHUTDOWN);
-        served
-    });
-    match served {
-        Ok(()) => Exit::Drained,
-        Err(failed) => {
-            error!("cannot start: {failed}");
-            Exit::Failed
-        }
-    }
+fn start(config: Config) -> Exit {
+    let logging = config.logging.clone();
+    serve(SCHEMA.program, &logging, run(config))
 }
-
-/// How long blocking work may hold up the end of the process.
-const SHUTDOWN: Duration = Duration::from_secs(1);
 
 async fn run(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();

@@ -1,16 +1,15 @@
 //! `cargo run`: a working video call with nothing installed.
 
 use std::env;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use all_in_one::settings::{SCHEMA, Settings};
 use all_in_one::together::{StartError, Together};
 use service_kit::lifecycle::{Exit, Lifecycle};
+use service_kit::program::{block_on, print};
 use service_kit::settings::{Environment, Schema};
 use service_kit::telemetry::announce;
-use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let matches = match Schema::parse(SCHEMA.command(), env::args_os()) {
@@ -31,15 +30,9 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// How long blocking work may hold up the end of the process.
-const SHUTDOWN: Duration = Duration::from_secs(1);
-
 fn serve(settings: &Settings, environment: Environment) -> Result<(), StartError> {
     settings.logging.init().map_err(io::Error::other)?;
-    let runtime = Runtime::new()?;
-    let served = runtime.block_on(run(settings, environment));
-    runtime.shutdown_timeout(SHUTDOWN);
-    served
+    block_on(run(settings, environment))
 }
 
 async fn run(settings: &Settings, environment: Environment) -> Result<(), StartError> {
@@ -70,6 +63,5 @@ fn greet(together: &Together) {
          \"Relay only\" sends the media through the TURN relay at {turn}.\n\
          Rooms are kept in memory. Ctrl-C ends everything.\n\n"
     );
-    // Who closed our standard output does not want to know.
-    let _ = io::stdout().write_all(text.as_bytes());
+    print(&text);
 }

@@ -7,18 +7,19 @@ use service_kit::settings::Rate;
 use signal_protocol::client::{RequestId, Token};
 use signal_protocol::server::{ErrorFrame, Limits};
 use signal_protocol::{
-    ClientMessage, CloseCode, ErrorCode, FrameFault, IceReason, IceServers, LeftReason, Mid,
-    NodeId, PeerId, RoomId, ServerMessage, limits, parse,
+    ClientMessage, CloseCode, ErrorCode, FrameFault, IceReason, IceServers, LeftReason, NodeId,
+    PeerId, RoomId, ServerMessage, limits, parse,
 };
 use tokio::time::Instant;
 
 use super::bucket::{Bucket, Verdict};
+use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
 use super::identity::{Identity, Refused};
 use super::seats::{SeatState, Seats};
-use crate::log::{Join, SocketId, Volatile};
-use crate::room::{Kept, Mark};
+use crate::log::SocketId;
+use crate::room::Mark;
 
 /// How long a connection may stay without a valid `hello`.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -47,51 +48,6 @@ pub struct SessionSettings {
     pub members_per_sub: u32,
     /// Unsent bytes on one connection.
     pub outbox_bytes: usize,
-}
-
-/// What the session's task has to do.
-#[derive(Debug)]
-pub enum Effect {
-    /// Queue this frame for the client.
-    Send(String),
-    /// Send a WebSocket ping.
-    Ping,
-    /// End the connection after what is queued.
-    Close(CloseCode),
-    /// Verify a token and report with [`Machine::verified`].
-    Verify(String, VerifyPurpose),
-    /// Ask for ICE servers and report with [`Machine::ice_answered`].
-    FetchIce(IcePurpose),
-    /// Ask the room to take a member in.
-    Join(RoomId, Box<Join>, Option<RequestId>, Option<Arc<IceServers>>),
-    /// Hand a counted message to the room.
-    Keep(RoomId, PeerId, Mid, Kept),
-    /// Tell something once in the room.
-    Tell(RoomId, Volatile),
-    /// Leave the room.
-    Leave(RoomId, PeerId, Option<RequestId>),
-    /// Remove another member.
-    Kick(RoomId, PeerId, Duration, Option<RequestId>),
-}
-
-/// What a token is verified for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifyPurpose {
-    /// `hello`
-    Hello,
-    /// `auth`
-    Renew(Option<RequestId>),
-}
-
-/// What ICE servers are asked for.
-#[derive(Debug)]
-pub enum IcePurpose {
-    /// To go into `joined`.
-    Join(RoomId, Box<Join>, Option<RequestId>),
-    /// The client asked.
-    Request(Option<RequestId>),
-    /// The former ones are halfway to their end, or never came.
-    Refresh,
 }
 
 /// Whether the connection has said who it is.

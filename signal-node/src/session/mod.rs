@@ -4,6 +4,7 @@
 //! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run`]) owns the socket.
 
 mod bucket;
+mod effect;
 mod heartbeat;
 mod ice;
 mod identity;
@@ -12,6 +13,7 @@ mod requests;
 mod run;
 mod seats;
 
+pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use identity::{Identity, Refused, Rights};
-pub use machine::{Effect, IcePurpose, Machine, SessionSettings, VerifyPurpose};
+pub use machine::{Machine, SessionSettings};
 pub use run::{Context, Entrance, Incoming, Interrupted, Socket, run};

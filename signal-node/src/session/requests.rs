@@ -9,8 +9,9 @@ use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ClientMessage, ErrorCode, Mid, RoomId, limits};
 use tokio::time::Instant;
 
+use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::Identity;
-use super::machine::{Effect, IcePurpose, Machine, VerifyPurpose};
+use super::machine::Machine;
 use super::seats::SeatState;
 use crate::log::{Join, Volatile};
 use crate::room::Kept;

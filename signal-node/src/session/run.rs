@@ -18,8 +18,9 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::{Identity, Refused};
-use super::machine::{Effect, IcePurpose, Machine, SessionSettings, VerifyPurpose};
+use super::machine::{Machine, SessionSettings};
 use crate::credentials::Credentials;
 use crate::log::{Join, SocketId};
 use crate::metrics::Metrics;

@@ -74,6 +74,29 @@ pub enum Kind {
 }
 
 impl Setting {
+    /// Declares a setting that may appear on a command line.
+    #[must_use]
+    pub const fn plain(
+        name: &'static str,
+        group: &'static str,
+        value: &'static str,
+        default: Option<&'static str>,
+        help: &'static str,
+    ) -> Self {
+        Self { name, group, value, default, help, kind: Kind::Plain }
+    }
+
+    /// Declares a secret.
+    #[must_use]
+    pub const fn secret(
+        name: &'static str,
+        group: &'static str,
+        value: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { name, group, value, default: None, help, kind: Kind::Secret }
+    }
+
     /// The long flag without its dashes; a secret's flag names a file.
     fn flag(&self) -> String {
         let flag = self.name.replace('_', "-");

@@ -1,0 +1,63 @@
+//! What `main` of every service does around its own work.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tracing::error;
+
+use crate::lifecycle::Exit;
+use crate::settings::{Faults, Resolved};
+use crate::telemetry::LogSettings;
+
+/// How long blocking work may hold up the end of the process.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Runs a service to its end, and tells how that was.
+pub fn serve<E: Display + From<io::Error>>(
+    program: &str,
+    logging: &LogSettings,
+    service: impl Future<Output = Result<(), E>>,
+) -> Exit {
+    if let Err(failed) = logging.init() {
+        eprintln!("{program}: cannot log: {failed}");
+        return Exit::Failed;
+    }
+    match block_on(service) {
+        Ok(()) => Exit::Drained,
+        Err(failed) => {
+            error!("cannot start: {failed}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Runs a future on a runtime of its own, and ends that with it.
+///
+/// # Errors
+/// What the future returns, or that there can be no runtime.
+pub fn block_on<E: From<io::Error>>(service: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(service);
+    runtime.shutdown_timeout(SHUTDOWN);
+    ended
+}
+
+/// Prints what is in force, and fails with everything that is wrong with it.
+///
+/// # Errors
+/// What `read` finds wrong.
+pub fn check_config<T>(
+    resolved: &Resolved,
+    read: impl FnOnce(&Resolved) -> Result<T, Faults>,
+) -> Result<Exit, Faults> {
+    print(&resolved.describe());
+    read(resolved).map(|_| Exit::Drained)
+}
+
+/// Writes to standard output, where a reader that went away is no failure of ours.
+pub fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}

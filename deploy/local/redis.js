@@ -1,0 +1,51 @@
+import { connect } from "node:net";
+import { randomBytes } from "node:crypto";
+import { LOOPBACK, onFreePort } from "./ports.js";
+import { fillIn } from "./templates.js";
+
+/**
+ * Redis, where rooms are kept.
+ *
+ * @typedef {object} Redis
+ * @property {number} port
+ * @property {string} url holds the password: to be handed on in a file
+ * @property {import("./processes.js").Child} process
+ */
+
+/** How long one PING is waited for (ms). */
+const ANSWER_WITHIN = 500;
+
+/**
+ * Starts Redis and returns once it answers a PING.
+ * @param {import("./processes.js").Group} group
+ * @param {string} program
+ * @returns {Promise<Redis>}
+ */
+export function startRedis(group, program) {
+  const password = randomBytes(24).toString("hex");
+  return onFreePort(async (port) => {
+    const config = group.write("redis.conf", fillIn("redis/local.conf", { port, password, dir: group.dir }));
+    const { child } = await group.start({ name: "redis", program, args: [config] }, (starting) => starting.ready(() => ping(port, password)));
+    return { port, url: `redis://:${password}@${LOOPBACK}:${port}`, process: child };
+  });
+}
+
+/** @param {number} port @param {string} password @returns {Promise<boolean>} */
+function ping(port, password) {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: LOOPBACK, timeout: ANSWER_WITHIN });
+    const end = (/** @type {boolean} */ answered) => {
+      socket.destroy();
+      resolve(answered);
+    };
+    let heard = "";
+    socket.on("connect", () => socket.write(`AUTH ${password}\r\nPING\r\n`));
+    socket.on("data", (data) => {
+      heard += data;
+      if (heard === "+OK\r\n+PONG\r\n") end(true);
+      else if (heard.startsWith("-")) end(false);
+    });
+    socket.on("error", () => end(false));
+    socket.on("timeout", () => end(false));
+  });
+}

@@ -1,0 +1,55 @@
+//! What a session's task has to do, as values.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signal_protocol::client::RequestId;
+use signal_protocol::{CloseCode, IceServers, Mid, PeerId, RoomId};
+
+use crate::log::{Join, Volatile};
+use crate::room::Kept;
+
+/// What the session's task has to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Queue this frame for the client.
+    Send(String),
+    /// Send a WebSocket ping.
+    Ping,
+    /// End the connection after what is queued.
+    Close(CloseCode),
+    /// Verify a token and report with [`super::Machine::verified`].
+    Verify(String, VerifyPurpose),
+    /// Ask for ICE servers and report with [`super::Machine::ice_answered`].
+    FetchIce(IcePurpose),
+    /// Ask the room to take a member in.
+    Join(RoomId, Box<Join>, Option<RequestId>, Option<Arc<IceServers>>),
+    /// Hand a counted message to the room.
+    Keep(RoomId, PeerId, Mid, Kept),
+    /// Tell something once in the room.
+    Tell(RoomId, Volatile),
+    /// Leave the room.
+    Leave(RoomId, PeerId, Option<RequestId>),
+    /// Remove another member.
+    Kick(RoomId, PeerId, Duration, Option<RequestId>),
+}
+
+/// What a token is verified for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyPurpose {
+    /// `hello`
+    Hello,
+    /// `auth`
+    Renew(Option<RequestId>),
+}
+
+/// What ICE servers are asked for.
+#[derive(Debug)]
+pub enum IcePurpose {
+    /// To go into `joined`.
+    Join(RoomId, Box<Join>, Option<RequestId>),
+    /// The client asked.
+    Request(Option<RequestId>),
+    /// The former ones are halfway to their end, or never came.
+    Refresh,
+}

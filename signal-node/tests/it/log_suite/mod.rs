@@ -1,0 +1,56 @@
+//! What every room log promises; asked of the one in memory and of the one in a real Redis.
+
+mod members;
+mod messages;
+mod stage;
+
+use stage::{Publishing, Stage, next_batch, say};
+
+macro_rules! suite {
+    ($($group:ident::$test:ident),+ $(,)?) => {
+        mod memory {
+            use super::stage::Stage;
+            $(#[tokio::test] async fn $test() { super::$group::$test(Stage::memory()).await; })+
+        }
+        mod redis {
+            use super::stage::{Publishing, Stage};
+            $(#[tokio::test] async fn $test() {
+                super::$group::$test(Stage::redis(Publishing::Sharded).await).await;
+            })+
+        }
+    };
+}
+
+suite! {
+    members::the_newcomer_is_told_who_was_there_and_n_counts_the_joins,
+    members::a_room_never_holds_more_than_its_cap_however_many_join_at_once,
+    members::of_any_two_members_exactly_one_was_told_the_other,
+    messages::one_call_is_one_batch_with_consecutive_numbers_and_its_predecessor,
+    messages::numbers_only_grow_and_stay_exact_in_javascript,
+    messages::a_member_s_messages_take_effect_once_and_in_order,
+    messages::a_refusal_for_good_consumes_its_number,
+    messages::only_the_newest_claim_acts_for_a_member,
+    members::a_repeated_join_is_answered_as_the_first_and_adds_nothing,
+    members::a_member_comes_back_as_itself_with_its_count,
+    members::a_position_is_good_for_a_replay_only_where_the_log_is_whole,
+    members::a_stale_or_foreign_join_has_no_effect,
+    members::an_absent_member_keeps_its_seat_until_the_grace_is_over,
+    members::a_kicked_and_banned_subject_stays_out,
+    members::a_locked_room_takes_no_new_member_but_its_own_back,
+    members::a_token_s_own_cap_bounds_its_join_only,
+    members::one_subject_has_only_so_many_members,
+    messages::an_update_replaces_meta_in_the_roster,
+    messages::what_is_told_once_reaches_who_listens_and_is_not_kept,
+    messages::payloads_are_carried_byte_for_byte,
+    messages::the_log_is_trimmed_to_its_length,
+    messages::a_dropped_feed_ends_and_a_new_one_hears,
+}
+
+#[tokio::test]
+async fn plain_publishing_carries_entries_and_volatiles_too() {
+    let stage = Stage::redis(Publishing::Plain).await;
+    let ana = stage.enter("ana").await;
+    let mut feed = stage.two.open(&stage.room).await.unwrap();
+    stage.step(say(&ana, 1, None)).await;
+    assert_eq!(next_batch(&mut feed).await.entries.len(), 1);
+}

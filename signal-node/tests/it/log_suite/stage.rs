@@ -1,0 +1,125 @@
+//! Two nodes' views of one log, and what is needed to ask it.
+
+pub(super) use std::sync::Arc;
+pub(super) use std::time::Duration;
+
+pub(super) use serde_json::value::RawValue;
+pub(super) use signal_node::log::memory::MemoryLog;
+pub(super) use signal_node::log::redis::{Publishing, RedisLog};
+pub(super) use signal_node::log::{
+    Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, Op, Outcome, Payload,
+    Retention, RoomLog, SocketId, Volatile,
+};
+pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq};
+
+pub(super) use crate::support::redis::TestRedis;
+
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const KEEP: Retention = Retention {
+    age: Duration::from_secs(120),
+    length: 64,
+    bytes: 1 << 20,
+    room: Duration::from_secs(300),
+};
+
+/// Two nodes' views of one log, and one room in it.
+pub(super) struct Stage {
+    pub(super) one: Arc<dyn RoomLog>,
+    pub(super) two: Arc<dyn RoomLog>,
+    pub(super) room: RoomId,
+    _redis: Option<TestRedis>,
+}
+
+impl Stage {
+    pub(super) fn memory() -> Self {
+        let log: Arc<dyn RoomLog> = Arc::new(MemoryLog::new(KEEP));
+        Self { one: log.clone(), two: log, room: "suite".parse().unwrap(), _redis: None }
+    }
+
+    pub(super) async fn redis(publishing: Publishing) -> Self {
+        let redis = TestRedis::start().await;
+        let url = redis.url();
+        let connect = || RedisLog::connect(&url, publishing, KEEP);
+        let (one, two) = tokio::try_join!(connect(), connect()).unwrap();
+        let room = "suite".parse().unwrap();
+        Self { one: Arc::new(one), two: Arc::new(two), room, _redis: Some(redis) }
+    }
+
+    pub(super) async fn call(&self, ops: &[Op]) -> Vec<Outcome> {
+        self.one.call(&self.room, ops).await.unwrap()
+    }
+
+    pub(super) async fn step(&self, op: Op) -> Outcome {
+        self.call(&[op]).await.remove(0)
+    }
+
+    pub(super) async fn join(&self, who: &str) -> Joined {
+        joined(self.step(Op::Join(Box::new(wish(who)))).await)
+    }
+
+    pub(super) async fn enter(&self, who: &str) -> Claim {
+        claim(who, &self.join(who).await)
+    }
+
+    pub(super) async fn try_join(&self, join: Join) -> JoinRefusal {
+        match self.step(Op::Join(Box::new(join))).await {
+            Outcome::JoinRefused(refusal) => refusal,
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+
+    pub(super) async fn all(&self) -> Vec<Batch> {
+        self.two.read(&self.room, Seq(0)).await.unwrap()
+    }
+}
+
+pub(super) fn key(who: &str) -> PeerKey {
+    format!("{who:A<22}").parse().unwrap()
+}
+
+pub(super) fn id(who: &str) -> PeerId {
+    key(who).peer().clone()
+}
+
+pub(super) fn json(text: &str) -> Payload {
+    RawValue::from_string(text.to_owned()).unwrap().into()
+}
+
+pub(super) fn wish(who: &str) -> Join {
+    Join {
+        peer: id(who),
+        key_hash: key(who).hash().to_owned(),
+        attempt: 1,
+        socket: SocketId::random(),
+        node: "n_one".parse().unwrap(),
+        user: Some(who.parse().unwrap()),
+        meta: Some(json(&format!(r#"{{"name":"{who}"}}"#))),
+        capacity: 64,
+        token_capacity: None,
+        per_subject: 4,
+        position: None,
+        grace: HOUR,
+    }
+}
+
+pub(super) fn joined(outcome: Outcome) -> Joined {
+    match outcome {
+        Outcome::Joined(joined) => *joined,
+        other => panic!("expected a join, got {other:?}"),
+    }
+}
+
+pub(super) fn claim(who: &str, joined: &Joined) -> Claim {
+    Claim { peer: id(who), generation: joined.seq }
+}
+
+pub(super) fn say(by: &Claim, mid: u64, to: Option<&str>) -> Op {
+    Op::Signal { by: by.clone(), mid: Mid(mid), to: to.map(id), data: json(&format!("[{mid}]")) }
+}
+
+pub(super) async fn next_batch(feed: &mut Feed) -> Arc<Batch> {
+    match feed.next().await {
+        Some(FeedEvent::Batch(batch)) => batch,
+        other => panic!("expected a batch, got {other:?}"),
+    }
+}

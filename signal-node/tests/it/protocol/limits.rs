@@ -1,0 +1,101 @@
+//! Bounds: of rooms, rates, connections and patience.
+
+use serde_json::json;
+
+use crate::support::node::{SECRET, TestNode};
+use crate::support::peer::{TestPeer, refused, request};
+
+#[tokio::test]
+async fn a_full_room_says_so() {
+    let node = TestNode::start(&[("ROOM_CAPACITY", "1")]).await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    ana.join("demo", "ana").await;
+    let mut bo = TestPeer::anonymous(&node).await;
+    bo.try_join("demo", "bo").await;
+    let error = bo.expect_error("room_full").await;
+    assert_eq!((&error["id"], error.get("after")), (&json!(1), None));
+    drop(ana);
+    loop {
+        bo.try_join("demo", "bo").await;
+        let error = bo.expect_error("room_full").await;
+        if error.get("after").is_some() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn rooms_per_connection_and_members_per_subject_are_bounded() {
+    let settings =
+        [("JWT_SECRET", SECRET), ("ROOMS_PER_CONNECTION", "2"), ("MEMBERS_PER_SUB", "1")];
+    let node = TestNode::start(&settings).await;
+    let mut ana = TestPeer::holder(&node, "ana").await;
+    ana.join("one", "a1").await;
+    ana.join("two", "a2").await;
+    ana.try_join("three", "a3").await;
+    ana.expect_error("limit_exceeded").await;
+    let mut again = TestPeer::holder(&node, "ana").await;
+    again.try_join("one", "a4").await;
+    again.expect_error("limit_exceeded").await;
+}
+
+#[tokio::test]
+async fn too_many_messages_are_refused_with_a_time_to_wait() {
+    let node = TestNode::start(&[("RATE", "1/s,burst=3")]).await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    for _ in 0..2 {
+        ana.expect_nothing().await;
+    }
+    ana.say(json!({"type": "leave", "id": 3, "room": "demo"})).await;
+    let error = ana.expect_error("rate_limited").await;
+    assert_eq!((&error["id"], &error["retry"]), (&json!(3), &json!(true)));
+    assert!(error["after"].as_u64().unwrap() <= 1_000);
+}
+
+#[tokio::test]
+async fn too_many_connections_are_refused_with_a_time_to_wait() {
+    let node = TestNode::start(&[("MAX_CONNECTIONS_PER_IP", "2")]).await;
+    let _first = TestPeer::anonymous(&node).await;
+    let _second = TestPeer::anonymous(&node).await;
+    assert_eq!(refused(request(&node)).await, (429, "rate_limited".to_owned()));
+    let node = TestNode::start(&[("MAX_CONNECTIONS", "1")]).await;
+    let _only = TestPeer::anonymous(&node).await;
+    assert_eq!(refused(request(&node)).await, (503, "unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_its_room_goes_on() {
+    let node = TestNode::start(&[("RATE", "100000/s")]).await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    let mut slow = TestPeer::anonymous(&node).await;
+    let mut bo = TestPeer::anonymous(&node).await;
+    ana.join("demo", "ana").await;
+    slow.join("demo", "slow").await;
+    bo.join("demo", "bo").await;
+    let reading = tokio::spawn(async move {
+        let mut heard = 0;
+        while heard < 400 {
+            heard += u64::from(bo.next().await["type"] == "signal");
+        }
+        bo
+    });
+    let data = "x".repeat(60_000);
+    for mid in 1..=400 {
+        ana.say(json!({"type": "signal", "mid": mid, "room": "demo", "data": data})).await;
+        if mid % 32 == 0 {
+            while ana.next().await["type"] != "ack" {}
+        }
+    }
+    let mut bo = reading.await.unwrap();
+    while bo.next().await["peer"]["away"] != true {}
+    assert!(node.metrics().await.contains(r#"signal_connections_closed_total{code="4002"} 1"#));
+}
+
+#[tokio::test]
+async fn a_stopping_node_closes_its_connections_so_that_they_come_back() {
+    let node = TestNode::open().await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    node.life.soft.cancel();
+    assert_eq!(ana.closed().await, 4000);
+    node.life.finished().await;
+}

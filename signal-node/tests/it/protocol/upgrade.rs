@@ -1,0 +1,164 @@
+//! Who gets in: everything up to `welcome`.
+
+use serde_json::json;
+use service_kit::tokens::mint;
+use tokio_tungstenite::tungstenite::http::Request;
+
+use crate::support::node::{SECRET, TestNode, claims, token};
+use crate::support::peer::{TestPeer, key, knock, refused, request};
+
+fn with_header(node: &TestNode, name: &'static str, value: &str) -> Request<()> {
+    let mut request = request(node);
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn only_signal_v1_is_ever_echoed() {
+    let node = TestNode::closed().await;
+    let offered = format!("signal.v1, bearer.{}", token("ana"));
+    let (_, response) =
+        knock(with_header(&node, "sec-websocket-protocol", &offered)).await.unwrap();
+    assert_eq!(response.headers()["sec-websocket-protocol"], "signal.v1");
+}
+
+#[tokio::test]
+async fn a_client_without_the_subprotocol_is_refused() {
+    let node = TestNode::open().await;
+    let request = with_header(&node, "sec-websocket-protocol", "chat");
+    assert_eq!(refused(request).await, (400, "bad_request".to_owned()));
+}
+
+#[tokio::test]
+async fn a_token_in_the_url_is_refused() {
+    let node = TestNode::closed().await;
+    let mut request = request(&node);
+    *request.uri_mut() =
+        format!("ws://{}/v1/ws?token={}", node.address(), token("ana")).parse().unwrap();
+    assert_eq!(refused(request).await, (400, "bad_request".to_owned()));
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused_and_our_own_is_not() {
+    let node = TestNode::open().await;
+    for foreign in ["https://evil.example", "null", "http://127.0.0.1:1"] {
+        let request = with_header(&node, "origin", foreign);
+        assert_eq!(refused(request).await, (403, "forbidden".to_owned()), "{foreign}");
+    }
+    let own = format!("http://{}", node.address());
+    assert!(knock(with_header(&node, "origin", &own)).await.is_ok());
+    assert!(node.metrics().await.contains(r#"signal_upgrade_rejected_total{reason="origin"} 3"#));
+}
+
+/// Tokens that open nothing, with the code each is answered with.
+fn bad_tokens() -> Vec<(&'static str, String, &'static str, u16)> {
+    let mut expired = claims("ana");
+    expired.exp -= 7_200;
+    let mut early = claims("ana");
+    early.nbf = Some(early.exp);
+    let mut elsewhere = claims("ana");
+    elsewhere.aud = vec!["elsewhere".to_owned()];
+    let good = |claims| mint(&claims, SECRET.as_bytes());
+    let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbmEiLCJleHAiOjk5OTk5OTk5OTl9.";
+    let unsigned = token("ana").rsplit_once('.').unwrap().0.to_owned() + ".";
+    vec![
+        ("expired", good(expired), "token_expired", 4101),
+        ("another key", mint(&claims("ana"), &[7; 32]), "unauthorized", 4100),
+        ("alg none", none.to_owned(), "unauthorized", 4100),
+        ("no signature", unsigned, "unauthorized", 4100),
+        ("another audience", good(elsewhere), "unauthorized", 4100),
+        ("not yet valid", good(early), "unauthorized", 4100),
+        ("no token at all", "abc".to_owned(), "unauthorized", 4100),
+    ]
+}
+
+async fn strict_node() -> TestNode {
+    TestNode::start(&[("JWT_SECRET", SECRET), ("JWT_AUDIENCE", "here")]).await
+}
+
+#[tokio::test]
+async fn a_bad_token_in_the_authorization_header_is_a_401() {
+    let node = strict_node().await;
+    for (what, token, code, _) in bad_tokens() {
+        let request = with_header(&node, "authorization", &format!("Bearer {token}"));
+        assert_eq!(refused(request).await, (401, code.to_owned()), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_token_as_subprotocol_is_upgraded_and_then_closed() {
+    let node = strict_node().await;
+    for (what, token, code, close) in bad_tokens() {
+        let offered = format!("signal.v1, bearer.{token}");
+        let request = with_header(&node, "sec-websocket-protocol", &offered);
+        let (mut peer, _) = knock(request).await.unwrap();
+        peer.expect_error(code).await;
+        assert_eq!(peer.closed().await, close, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_token_in_hello_is_named_and_closed() {
+    let node = strict_node().await;
+    for (what, token, code, close) in bad_tokens() {
+        let mut peer = TestPeer::connect(&node).await;
+        peer.say(json!({"type": "hello", "token": token})).await;
+        peer.expect_error(code).await;
+        assert_eq!(peer.closed().await, close, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_token_opens_by_header_and_by_hello() {
+    let node = TestNode::closed().await;
+    let request = with_header(&node, "authorization", &format!("Bearer {}", token("ana")));
+    let (mut by_header, _) = knock(request).await.unwrap();
+    by_header.expect("welcome").await;
+    let mut by_hello = TestPeer::connect(&node).await;
+    by_hello.say(json!({"type": "hello", "token": token("ana")})).await;
+    let welcome = by_hello.expect("welcome").await;
+    assert_eq!(welcome["limits"]["unacked"], 256);
+}
+
+#[tokio::test]
+async fn nobody_is_anonymous_where_keys_are_configured() {
+    let node = TestNode::closed().await;
+    let mut peer = TestPeer::connect(&node).await;
+    peer.say(json!({"type": "hello"})).await;
+    peer.expect_error("unauthorized").await;
+    assert_eq!(peer.closed().await, 4100);
+}
+
+#[tokio::test]
+async fn nobody_is_anonymous_through_a_proxy_or_under_another_name() {
+    let node = TestNode::open().await;
+    for (name, value) in [("x-forwarded-for", "127.0.0.1"), ("host", "evil.example")] {
+        let (mut peer, _) = knock(with_header(&node, name, value)).await.unwrap();
+        peer.say(json!({"type": "hello"})).await;
+        assert_eq!(peer.closed().await, 4100, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_says_no_hello_is_closed_after_five_seconds() {
+    let node = TestNode::open().await;
+    let mut peer = TestPeer::connect(&node).await;
+    peer.say(json!({"type": "join", "id": 4, "room": "demo", "key": key("ana"), "try": 1})).await;
+    assert_eq!(peer.expect_error("unauthorized").await["id"], 4);
+    assert_eq!(peer.closed().await, 4201);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_without_reconnecting_but_not_for_another_subject() {
+    let node = TestNode::closed().await;
+    let mut short = claims("ana");
+    short.exp = service_kit::clock::unix_seconds() + 2;
+    let mut renewing = TestPeer::with_token(&node, &mint(&short, SECRET.as_bytes())).await;
+    let mut expiring = TestPeer::with_token(&node, &mint(&short, SECRET.as_bytes())).await;
+    renewing.say(json!({"type": "auth", "id": 6, "token": token("bo")})).await;
+    renewing.expect_error("forbidden").await;
+    renewing.say(json!({"type": "auth", "id": 7, "token": token("ana")})).await;
+    assert_eq!(renewing.expect("ok").await["id"], 7);
+    assert_eq!(expiring.closed().await, 4101);
+    renewing.expect_nothing().await;
+}
