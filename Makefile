@@ -14,8 +14,8 @@ test: ## Installs what the tests need, then runs everything; prints the seconds 
 check: ## The fast part: format, lints, docs, JavaScript, rules of the house; installs and starts nothing
 	@deploy/stages.sh format lints docs javascript house
 
-cluster: ## Two nodes, Redis, HAProxy and coturn as plain processes (see docs/OPERATIONS.md)
-	cargo build -p signal-node -p turn-cred-service
+cluster: ## Two nodes, Redis, HAProxy and coturn as plain processes; ends with Ctrl-C
+	cargo build --workspace
 	node deploy/local/main.js
 
 e2e: ## Builds, then drives real browsers

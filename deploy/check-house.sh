@@ -59,18 +59,22 @@ links() {
   done < <(ours '*.md')
 }
 
+# settings PREFIX FILE: the variables of the settings that a schema declares.
+settings() {
+  tr '\n' ' ' < "$2" | grep -oE 'Setting::(plain|secret)\( *"[a-z_]+"' | sed -E "s/.*\"([a-z_]+)\"$/$1_\U\1/"
+}
+
 # An operator finds every setting and every metric in docs/OPERATIONS.md.
 operations() {
-  local name page=docs/OPERATIONS.md
-  while read -r name; do
+  local name names page=docs/OPERATIONS.md
+  names=$(
+    settings SIGNAL_NODE signal-node/src/config.rs &&
+      settings TURN_CRED turn-cred-service/src/config.rs &&
+      grep -hoE '"(signal|turncred)_[a-z_]+"' signal-node/src/metrics.rs turn-cred-service/src/metrics.rs | tr -d '"'
+  ) || fault 'the settings or the metrics are not declared where this script looks for them'
+  for name in $names; do
     grep -qE "(^|[^A-Za-z_])$name([^A-Za-z_]|$)" "$page" || fault "$page: does not tell of $name"
-  done < <(
-    grep -hoE '"(signal|turncred)_[a-z_]+"' signal-node/src/metrics.rs turn-cred-service/src/metrics.rs | tr -d '"'
-    grep -oE '^ +(plain|secret)\("[a-z]+", "[a-z_]+"' signal-node/src/config.rs |
-      sed -E 's/.*"([a-z_]+)"$/SIGNAL_NODE_\U\1/'
-    grep -A1 -E '^ +(plain|secret)\(' turn-cred-service/src/config.rs | tr -d '\n' |
-      grep -oE '(plain|secret)\( *"[a-z_]+"' | sed -E 's/.*"([a-z_]+)"$/TURN_CRED_\U\1/'
-  )
+  done
 }
 
 short_files
