@@ -15,6 +15,7 @@ check: ## The fast part: format, lints, docs, JavaScript, rules of the house; in
 	@deploy/stages.sh format lints docs javascript house
 
 cluster: ## Two nodes, Redis, HAProxy and coturn as plain processes (see docs/OPERATIONS.md)
+	cargo build -p signal-node -p turn-cred-service
 	node deploy/local/main.js
 
 e2e: ## Builds, then drives real browsers

@@ -39,7 +39,7 @@ in_place() {
 
 places() {
   in_place 'axum is named in the http modules only' '\baxum::' \
-    '^(signal-node|crates/service-kit|turn-cred-service)/src/http/|^turn-cred-service/src/service\.rs$'
+    '^(signal-node|crates/service-kit|turn-cred-service)/src/http/'
   in_place 'fred is named in signal-node/src/log/redis only' '\bfred::' '^signal-node/src/log/redis/'
   in_place 'redis-rs is named in tests only' '(^|[^:[:alnum:]_])redis::' '^$'
   in_place 'the environment is read by service_kit::settings' '\benv::(var|set_var|remove_var)' \

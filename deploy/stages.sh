@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(install format lints docs build tests javascript house browser)
+ALL=(install format lints docs build tests javascript house cluster browser)
 
 # One command line per stage; nothing here decides whether to run it.
 commands() {
@@ -20,6 +20,7 @@ commands() {
     tests)      echo 'cargo test --workspace' ;;
     javascript) echo 'cd client && npm run check && npm test' ;;
     house)      echo 'deploy/check-house.sh' ;;
+    cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     browser)    echo 'cd client && npm run e2e' ;;
     *)          return 1 ;;
   esac

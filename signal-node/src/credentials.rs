@@ -1,6 +1,6 @@
 //! Where ICE servers come from: the credential service beside the node.
 //!
-//! A join never waits for it longer than [`PATIENCE`]; while it is away, members are told so by `"ice":null`.
+//! A join never waits for it longer than 500 ms; while it is away, members are told so by `"ice":null`.
 
 use std::path::PathBuf;
 use std::sync::Arc;

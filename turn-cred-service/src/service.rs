@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::Router;
+use service_kit::http::Router;
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;

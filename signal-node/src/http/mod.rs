@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use crate::session::Context;
 
 pub use origin::{AllowedOrigins, Origin};
-pub use visitors::Visitors;
+pub use visitors::{Crowded, Place, Visitors};
 
 /// Who may come in without a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

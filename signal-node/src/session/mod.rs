@@ -1,7 +1,7 @@
 //! One connection: a pure machine that decides, and the task that does what it says.
 //!
-//! The machine ([`machine`]) takes what was heard and the time, and returns effects: no socket, no clock, no
-//! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run`]) owns the socket.
+//! The machine ([`Machine`]) takes what was heard and the time, and returns effects: no socket, no clock, no
+//! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run()`]) owns the socket.
 
 mod bucket;
 mod effect;
@@ -12,6 +12,9 @@ mod machine;
 mod requests;
 mod run;
 mod seats;
+
+#[cfg(test)]
+mod tests;
 
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use identity::{Identity, Refused, Rights};

@@ -9,6 +9,7 @@ mod serve;
 mod tests;
 
 pub use admin::{Health, admin_router};
+pub use axum::Router;
 pub use listener::{ListenAddr, Listener};
 pub use problem::Problem;
 pub use serve::{MAX_HEADERS, serve};

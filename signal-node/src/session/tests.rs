@@ -1,0 +1,188 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use service_kit::tokens::{Claims, Right};
+use signal_protocol::{CloseCode, LeftReason, RoomId};
+use tokio::time::Instant;
+
+use super::*;
+use crate::room::Mark;
+
+fn settings() -> Arc<SessionSettings> {
+    Arc::new(SessionSettings {
+        node: "n_test".parse().unwrap(),
+        ping: Duration::from_secs(10),
+        grace: Duration::from_secs(30),
+        rate: "100/s,burst=2000".parse().unwrap(),
+        max_message: 65_536,
+        rooms_per_connection: 2,
+        room_capacity: 64,
+        members_per_sub: 4,
+        outbox_bytes: 1 << 20,
+    })
+}
+
+fn room() -> RoomId {
+    "demo".parse().unwrap()
+}
+
+/// A welcomed machine, and the moment it began.
+fn open() -> (Machine, Instant) {
+    let now = Instant::now();
+    let mut machine = Machine::new(settings(), Some(Identity::Anonymous), false, now);
+    assert!(
+        matches!(&machine.effects()[..], [Effect::Send(welcome)] if welcome.contains("welcome"))
+    );
+    (machine, now)
+}
+
+fn say(machine: &mut Machine, frame: &Value, now: Instant) -> Vec<Effect> {
+    machine.frame(&frame.to_string(), now);
+    machine.effects()
+}
+
+fn join(key: char) -> Value {
+    json!({"type": "join", "id": 1, "room": "demo", "key": key.to_string().repeat(22), "try": 1})
+}
+
+fn seated() -> (Machine, Instant) {
+    let (mut machine, now) = open();
+    say(&mut machine, &join('a'), now);
+    machine.marked(&Mark::Joined(room()));
+    (machine, now)
+}
+
+fn sent(effects: &[Effect]) -> Vec<Value> {
+    let frames = effects.iter().filter_map(|effect| match effect {
+        Effect::Send(frame) => Some(serde_json::from_str(frame).unwrap()),
+        _ => None,
+    });
+    frames.collect()
+}
+
+#[test]
+fn a_stranger_is_closed_after_five_seconds_and_not_before() {
+    let now = Instant::now();
+    let mut machine = Machine::new(settings(), None, true, now);
+    machine.tick(now + Duration::from_millis(4_999));
+    assert!(machine.effects().is_empty());
+    let late = machine.next_tick();
+    assert_eq!(late, now + Duration::from_secs(5));
+    machine.tick(late);
+    assert!(matches!(machine.effects()[..], [Effect::Close(CloseCode::HelloTimeout)]));
+}
+
+#[test]
+fn a_join_asks_for_ice_servers_first_and_a_second_one_within_their_time_does_not() {
+    let (mut machine, now) = open();
+    let mut effects = say(&mut machine, &join('a'), now);
+    let Some(Effect::FetchIce(purpose)) = effects.pop() else { panic!("{effects:?}") };
+    let servers = serde_json::from_value(
+        json!({"iceServers": [], "ttl": 600, "refreshAfter": 300, "enforcement": "allocate"}),
+    );
+    machine.ice_answered(purpose, servers.unwrap(), now);
+    assert!(matches!(machine.effects()[..], [Effect::Join(_, _, _, Some(_))]));
+    let other = json!({"type": "join", "room": "other", "key": "b".repeat(22), "try": 1});
+    assert!(matches!(say(&mut machine, &other, now)[..], [Effect::Join(_, _, None, Some(_))]));
+    machine.tick(now + Duration::from_secs(300));
+    let effects = machine.effects();
+    assert!(
+        effects.iter().any(|e| matches!(e, Effect::FetchIce(IcePurpose::Refresh))),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_member_speaks_only_between_joined_and_leave() {
+    let (mut machine, now) = open();
+    let signal = json!({"type": "signal", "mid": 1, "room": "demo", "data": 1});
+    say(&mut machine, &join('a'), now);
+    assert_eq!(sent(&say(&mut machine, &signal, now))[0]["code"], "not_joined");
+    machine.marked(&Mark::Joined(room()));
+    assert!(matches!(say(&mut machine, &signal, now)[..], [Effect::Keep(..)]));
+    let leave = json!({"type": "leave", "id": 2, "room": "demo"});
+    assert!(matches!(say(&mut machine, &leave, now)[..], [Effect::Leave(..)]));
+    assert_eq!(sent(&say(&mut machine, &signal, now))[0]["code"], "not_joined");
+    assert_eq!(sent(&say(&mut machine, &join('a'), now))[0]["code"], "already_joined");
+    machine.marked(&Mark::Left(room()));
+    assert!(matches!(say(&mut machine, &join('a'), now)[..], [Effect::FetchIce(_)]));
+}
+
+#[test]
+fn losing_the_last_room_to_a_newer_socket_closes_and_losing_it_to_time_does_not() {
+    for (reason, close) in [
+        (LeftReason::Replaced, Some(CloseCode::Replaced)),
+        (LeftReason::Kicked, Some(CloseCode::Kicked)),
+        (LeftReason::Expired, None),
+    ] {
+        let (mut machine, now) = seated();
+        let other = json!({"type": "join", "room": "other", "key": "b".repeat(22), "try": 1});
+        say(&mut machine, &other, now);
+        machine.marked(&Mark::Ended("other".parse().unwrap(), reason));
+        assert!(machine.effects().is_empty(), "one room is left");
+        machine.marked(&Mark::Ended(room(), reason));
+        let closed = machine.effects().into_iter().find_map(|effect| match effect {
+            Effect::Close(code) => Some(code),
+            _ => None,
+        });
+        assert_eq!(closed, close);
+    }
+}
+
+#[test]
+fn a_token_without_the_right_to_signal_opens_no_room() {
+    let now = Instant::now();
+    let mut claims = Claims::new("backend", 4_000_000_000);
+    (claims.can, claims.rooms) = (vec![Right::Admin], vec!["*".to_owned()]);
+    let identity = Identity::holder(claims, Duration::ZERO, now).unwrap();
+    let mut machine = Machine::new(settings(), Some(identity), false, now);
+    let effects = say(&mut machine, &join('a'), now);
+    assert_eq!(sent(&effects)[1]["code"], "forbidden");
+}
+
+const KINDS: [&str; 10] =
+    ["hello", "join", "signal", "update", "leave", "ice", "auth", "kick", "ping", "dance"];
+const ROOMS: [&str; 4] = ["demo", "other", "no/such", ""];
+
+fn any_frame() -> impl Strategy<Value = Value> {
+    let (kind, room) = (0..KINDS.len(), 0..ROOMS.len());
+    (kind, room, any::<Option<u8>>(), 0..4u64, any::<bool>()).prop_map(
+        |(kind, room, id, mid, flag)| {
+            let mut frame = json!({
+                "type": KINDS[kind], "room": ROOMS[room], "mid": mid, "try": mid,
+                "key": "k".repeat(22), "data": flag, "meta": {"a": mid}, "token": "t",
+                "peer": "p_x", "volatile": flag,
+            });
+            if let Some(id) = id {
+                frame["id"] = json!(id);
+            }
+            frame
+        },
+    )
+}
+
+proptest! {
+    /// Whatever a client says, and whatever the rooms answer, nothing panics, and every frame is answered or
+    /// handed on; a request is never answered twice at once.
+    #[test]
+    fn every_frame_has_exactly_one_effect(
+        frames in proptest::collection::vec((any_frame(), 0..4u8), 1..60), welcomed in any::<bool>(),
+    ) {
+        let now = Instant::now();
+        let identity = welcomed.then_some(Identity::Anonymous);
+        let mut machine = Machine::new(settings(), identity, true, now);
+        prop_assert_eq!(machine.effects().len(), usize::from(welcomed));
+        for (frame, answer) in frames {
+            prop_assert_eq!(say(&mut machine, &frame, now).len(), 1, "{}", frame);
+            match answer {
+                1 => machine.marked(&Mark::Joined(room())),
+                2 => machine.marked(&Mark::Left(room())),
+                3 => machine.marked(&Mark::Ended(room(), LeftReason::Expired)),
+                _ => {}
+            }
+            prop_assert!(machine.effects().is_empty());
+        }
+    }
+}
