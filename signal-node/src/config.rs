@@ -16,7 +16,7 @@ use signal_protocol::NodeId;
 use crate::credentials::CredentialsUrl;
 use crate::http::{AllowedOrigins, Anonymous};
 use crate::log::Retention;
-use crate::log::redis::Publishing;
+use crate::log::redis::{Publishing, check_url};
 use crate::session::SessionSettings;
 
 /// Every setting of the node.
@@ -54,7 +54,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
     Setting::plain("backend", "rooms", "BACKEND", Some("memory"), "memory: rooms of this process; redis: rooms of all nodes"),
     Setting::secret("redis_url", "rooms", "URL", "redis[s]://, redis-cluster:// or redis-sentinel://; further hosts as ?node=HOST:PORT"),
-    Setting::plain("redis_publishing", "rooms", "KIND", Some("sharded"), "sharded: SPUBLISH, Redis 7 and Cluster; plain: PUBLISH, for older servers"),
+    Setting::plain("redis_publishing", "rooms", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
     Setting::plain("grace", "rooms", "DURATION", Some("30s"), "How long a lost socket may come back as the same member"),
     Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent"),
     Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room; the cap of a token bounds its own join only"),
@@ -183,6 +183,7 @@ impl Config {
 
 fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
     let sessions = SessionSettings {
+        relays: r.is_set("credentials_url"),
         node: new_node_id(),
         ping: r.duration("ping"),
         grace: r.duration("grace"),
@@ -238,6 +239,9 @@ fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
         "redis" => {
             if url.is_none() {
                 r.fault("redis_url", "is needed where backend is redis: write redis://HOST:6379");
+            }
+            if let Some(Err(error)) = url.as_ref().map(|url| check_url(url.expose())) {
+                r.fault("redis_url", format!("is not usable: {error}"));
             }
             url.map(|url| Backend::Redis { url, publishing })
         }

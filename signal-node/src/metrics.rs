@@ -20,8 +20,8 @@ pub struct Metrics {
     pub rejected: IntCounterVec,
     /// Rooms with a worker here.
     pub rooms: IntGauge,
-    /// Messages received, by type.
-    pub received: IntCounterVec,
+    /// Text frames read from sockets.
+    pub received: IntCounter,
     /// Frames written to sockets.
     pub sent: IntCounter,
     /// Joins that took effect, by recovery.
@@ -87,7 +87,7 @@ impl Metrics {
             closed: counters(r, "signal_connections_closed_total", "Connections closed.", "code"),
             rejected: counters(r, "signal_upgrade_rejected_total", "Upgrades refused.", "reason"),
             rooms: gauge(r, "signal_rooms", "Rooms with members on this node."),
-            received: counters(r, "signal_messages_received_total", "Messages received.", "type"),
+            received: counter(r, "signal_frames_received_total", "Text frames read from sockets."),
             sent: counter(r, "signal_frames_sent_total", "Text frames written to sockets."),
             joins: counters(r, "signal_joins_total", "Joins that took effect.", "recovery"),
             refusals: counters(r, "signal_errors_total", "Errors answered.", "code"),

@@ -76,6 +76,9 @@ async fn public(
     if config.anonymous == Anonymous::Always {
         warn!("everybody may connect without a token (SIGNAL_NODE_ANONYMOUS=always)");
     }
+    if config.anonymous == Anonymous::Never && !config.verifier.has_keys() {
+        warn!("no key is configured to check tokens with: nobody can connect");
+    }
     let rooms = RoomSettings {
         node: config.sessions.node.clone(),
         grace: config.sessions.grace,

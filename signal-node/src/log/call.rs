@@ -122,8 +122,10 @@ pub struct Join {
     pub node: NodeId,
     /// The subject of its token; `None` if anonymous.
     pub user: Option<Subject>,
-    /// What it tells about itself; `None` keeps what a living member told before.
-    pub meta: Option<Payload>,
+    /// What it tells about itself.
+    pub meta: Payload,
+    /// Whether a living member keeps what it told before.
+    pub keeps_meta: bool,
     /// How many members the room takes if nothing was configured for it.
     pub capacity: u32,
     /// How many members the room may have for this join, by its token.

@@ -77,7 +77,7 @@ pub enum Kept {
     /// Replaces the member's `meta`.
     Update(Payload),
     /// Refused for good before it reached the room.
-    Refuse(ErrorCode),
+    Refuse(ErrorCode, String),
 }
 
 /// A wish to enter, with what goes into the answer.
@@ -118,7 +118,7 @@ pub(super) enum Origin {
     /// A join.
     Join { peer: PeerId, socket: SocketId, ice: Option<Arc<IceServers>>, reply: Reply },
     /// A kept message.
-    Kept { peer: PeerId, socket: SocketId, mid: Mid },
+    Kept { peer: PeerId, socket: SocketId, mid: Mid, refusal: Option<String> },
     /// A leave.
     Leave { peer: PeerId, reply: Reply },
     /// A kick.

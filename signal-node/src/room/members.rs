@@ -16,8 +16,8 @@ pub(super) struct Member {
     pub(super) claim: Claim,
     pub(super) socket: SocketId,
     pub(super) outbox: Arc<Outbox>,
-    /// The last message that was taken for the log.
-    pub(super) taken: Mid,
+    /// Messages on their way to the log.
+    pending: u64,
     /// The last message that is settled.
     settled: Mid,
     /// The last message that was acknowledged.
@@ -31,18 +31,27 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(claim: Claim, socket: SocketId, outbox: Arc<Outbox>, mid: Mid) -> Self {
         let told = claim.generation;
-        Self { claim, socket, outbox, taken: mid, settled: mid, acked: mid, told, told_at: 0 }
+        Self { claim, socket, outbox, pending: 0, settled: mid, acked: mid, told, told_at: 0 }
     }
 
     /// Returns how many messages wait for their `ack`.
     pub(super) fn unacked(&self) -> u64 {
-        self.taken.0.saturating_sub(self.acked.0)
+        self.pending + (self.settled.0 - self.acked.0)
+    }
+
+    /// Notes that a message is on its way to the log.
+    pub(super) fn take(&mut self) {
+        self.pending += 1;
+    }
+
+    /// Notes that the log has answered a message, whatever it said.
+    pub(super) fn answered(&mut self) {
+        self.pending = self.pending.saturating_sub(1);
     }
 
     /// Notes that a message is settled; tells whether an `ack` is due at once.
     pub(super) fn settle(&mut self, mid: Mid) -> bool {
         self.settled = self.settled.max(mid);
-        self.taken = self.taken.max(mid);
         self.settled.0 - self.acked.0 >= limits::ACK_EVERY
     }
 

@@ -29,10 +29,14 @@ impl Worker {
             Origin::Join { socket, ice, reply, .. } => {
                 self.join_outcome(socket, ice, reply, outcome);
             }
-            Origin::Kept { peer, socket, mid } => self.kept_outcome(&peer, socket, mid, &outcome),
+            Origin::Kept { peer, socket, mid, refusal } => {
+                self.answered(&peer, socket);
+                self.kept_outcome(&peer, socket, mid, &outcome, refusal.as_deref());
+            }
             Origin::Leave { peer, reply } => self.left(&peer, &reply),
             Origin::Kick { reply } => match outcome {
                 Outcome::Refused(code) => {
+                    self.metrics.refused(code);
                     reply.refuse(ErrorFrame::new(code, refused_text(code)), None);
                 }
                 _ => reply.ok(None),
@@ -93,12 +97,19 @@ impl Worker {
         reply.refuse(error, Some(Mark::Refused(room.clone())));
     }
 
-    fn kept_outcome(&mut self, peer: &PeerId, socket: SocketId, mid: Mid, outcome: &Outcome) {
+    fn kept_outcome(
+        &mut self,
+        peer: &PeerId,
+        socket: SocketId,
+        mid: Mid,
+        outcome: &Outcome,
+        refusal: Option<&str>,
+    ) {
         match outcome {
             Outcome::Appended(_) | Outcome::Settled => self.settled(peer, socket, mid),
             Outcome::Refused(code) => {
-                self.metrics.refused(*code);
-                self.refuse_kept(peer, socket, mid, ErrorFrame::new(*code, refused_text(*code)));
+                let text = refusal.unwrap_or_else(|| refused_text(*code));
+                self.refuse_kept(peer, socket, mid, ErrorFrame::new(*code, text));
                 self.settled(peer, socket, mid);
             }
             Outcome::OutOfOrder { expected } => {
@@ -196,9 +207,6 @@ fn milliseconds(duration: Duration) -> u64 {
 fn refused_text(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::PeerNotFound => "nobody of that id is in the room",
-        ErrorCode::TooLarge => "meta may have 4096 bytes",
-        ErrorCode::Forbidden => "the token does not allow this",
-        ErrorCode::BadRequest => "a signal goes to another member",
         _ => "the message was refused",
     }
 }

@@ -168,13 +168,26 @@ impl Worker {
     /// Tells the one who waits that nothing happened.
     fn decline(&mut self, origin: Origin, code: ErrorCode, message: &str) {
         let error = ErrorFrame::new(code, message);
+        if !matches!(origin, Origin::Kept { .. } | Origin::Housekeeping) {
+            self.metrics.refused(code);
+        }
         match origin {
             Origin::Join { reply, .. } => {
                 reply.refuse(error, Some(Mark::Refused(self.room.clone())));
             }
             Origin::Leave { reply, .. } | Origin::Kick { reply } => reply.refuse(error, None),
-            Origin::Kept { peer, socket, mid } => self.refuse_kept(&peer, socket, mid, error),
+            Origin::Kept { peer, socket, mid, .. } => {
+                self.answered(&peer, socket);
+                self.refuse_kept(&peer, socket, mid, error);
+            }
             Origin::Housekeeping => {}
+        }
+    }
+
+    /// Notes that a kept message is not on its way any more.
+    pub(super) fn answered(&mut self, peer: &PeerId, socket: SocketId) {
+        if let Some(member) = self.members.of_socket(peer, socket) {
+            member.answered();
         }
     }
 
@@ -186,6 +199,7 @@ impl Worker {
         mid: Mid,
         error: ErrorFrame<'_>,
     ) {
+        self.metrics.refused(error.code);
         if let Some(member) = self.members.of_socket(peer, socket) {
             let error = ErrorFrame { mid: Some(mid), room: Some(&self.room), ..error };
             member.outbox.hand(ServerMessage::Error(error).to_json());
@@ -236,14 +250,14 @@ impl Worker {
             };
             return self.refuse_kept(&peer, socket, mid, error);
         }
-        member.taken = member.taken.max(mid);
+        member.take();
         let by = member.claim.clone();
-        let op = match what {
-            Kept::Signal { to, data } => Op::Signal { by, mid, to, data },
-            Kept::Update(meta) => Op::Update { by, mid, meta },
-            Kept::Refuse(code) => Op::Refuse { by, mid, code },
+        let (op, refusal) = match what {
+            Kept::Signal { to, data } => (Op::Signal { by, mid, to, data }, None),
+            Kept::Update(meta) => (Op::Update { by, mid, meta }, None),
+            Kept::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
         };
-        self.calls.push(op, Origin::Kept { peer, socket, mid });
+        self.calls.push(op, Origin::Kept { peer, socket, mid, refusal });
     }
 
     fn tell(&self, volatile: crate::log::Volatile) {

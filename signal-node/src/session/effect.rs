@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signal_protocol::client::RequestId;
-use signal_protocol::{CloseCode, IceServers, Mid, PeerId, RoomId};
+use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId};
 
 use crate::log::{Join, Volatile};
 use crate::room::Kept;
@@ -14,6 +14,8 @@ use crate::room::Kept;
 pub enum Effect {
     /// Queue this frame for the client.
     Send(String),
+    /// Count a refusal and queue its frame.
+    Refuse(ErrorCode, String),
     /// Send a WebSocket ping.
     Ping,
     /// End the connection after what is queued.

@@ -109,15 +109,16 @@ impl Identity {
 
     /// Lays what the token says about its holder over what the client says: the token wins.
     #[must_use]
-    pub fn stamp(&self, meta: Option<&RawValue>) -> Option<Payload> {
-        let Some(claimed) = self.rights().and_then(Rights::claimed_meta) else {
-            return meta.map(|raw| raw.to_owned().into());
-        };
+    pub fn stamp(&self, meta: Option<&RawValue>) -> Payload {
+        let claimed = self.rights().and_then(Rights::claimed_meta);
+        if let (Some(raw), None) = (meta, &claimed) {
+            return raw.to_owned().into();
+        }
         let mut merged: Map<String, Value> =
             meta.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        merged.extend(claimed);
+        merged.extend(claimed.unwrap_or_default());
         let text = serde_json::value::to_raw_value(&merged).expect("a map of values is JSON");
-        Some(text.into())
+        text.into()
     }
 }
 

@@ -19,7 +19,7 @@ use super::ice::IceState;
 use super::identity::{Identity, Refused};
 use super::seats::{SeatState, Seats};
 use crate::log::SocketId;
-use crate::room::Mark;
+use crate::room::{Kept, Mark};
 
 /// How long a connection may stay without a valid `hello`.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -48,6 +48,8 @@ pub struct SessionSettings {
     pub members_per_sub: u32,
     /// Unsent bytes on one connection.
     pub outbox_bytes: usize,
+    /// Whether there is a credential service to ask for ICE servers.
+    pub relays: bool,
 }
 
 /// Whether the connection has said who it is.
@@ -228,7 +230,14 @@ impl Machine {
         self.send(&ServerMessage::Ok { id });
     }
 
+    /// A kept message that cannot be read is refused in its turn, so that its `mid` is consumed.
     fn fault(&mut self, fault: &FrameFault) {
+        if let (Some(mid), Some(room)) = (fault.mid, &fault.room)
+            && let Some(peer) = self.seats.speaker(room).cloned()
+        {
+            let refusal = Kept::Refuse(fault.code, fault.message.clone());
+            return self.effects.push(Effect::Keep(room.clone(), peer, mid, refusal));
+        }
         let error = ErrorFrame::new(fault.code, &fault.message);
         let (id, mid, room) = (fault.id, fault.mid, fault.room.as_ref());
         self.refuse(ErrorFrame { id, mid, room, ..error });
@@ -330,7 +339,8 @@ impl Machine {
     }
 
     pub(super) fn refuse(&mut self, error: ErrorFrame<'_>) {
-        self.send(&ServerMessage::Error(error));
+        let frame = ServerMessage::Error(error).to_json();
+        self.effects.push(Effect::Refuse(error.code, frame));
     }
 }
 

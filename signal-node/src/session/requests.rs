@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use signal_protocol::client;
 use signal_protocol::client::{RequestId, Token};
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ClientMessage, ErrorCode, Mid, RoomId, limits};
+use signal_protocol::{ClientMessage, ErrorCode, IceReason, Mid, RoomId, ServerMessage, limits};
 use tokio::time::Instant;
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
@@ -33,6 +33,9 @@ impl Machine {
             ClientMessage::Join(join) => self.join(identity, join, now),
             ClientMessage::Leave(leave) => self.leave(&leave),
             ClientMessage::Kick(kick) => self.kick(identity, kick),
+            ClientMessage::Ice(client::Request { id }) if !self.settings.relays => {
+                self.send(&ServerMessage::Ice { id, ice: None, reason: IceReason::Request });
+            }
             ClientMessage::Ice(request) => {
                 self.effects.push(Effect::FetchIce(IcePurpose::Request(request.id)));
             }
@@ -63,6 +66,7 @@ impl Machine {
             node: self.settings.node.clone(),
             user: identity.subject().cloned(),
             meta: identity.stamp(join.meta),
+            keeps_meta: join.meta.is_none(),
             capacity: self.settings.room_capacity,
             token_capacity: identity.capacity(),
             per_subject: self.settings.members_per_sub,
@@ -73,6 +77,7 @@ impl Machine {
         self.seats.join(join.room.clone(), wish.peer.clone());
         self.effects.push(match self.ice.fresh(now) {
             Some(servers) => Effect::Join(join.room, wish, join.id, Some(servers)),
+            None if !self.settings.relays => Effect::Join(join.room, wish, join.id, None),
             None => Effect::FetchIce(IcePurpose::Join(join.room, wish, join.id)),
         });
     }
@@ -103,7 +108,7 @@ impl Machine {
             return self.not_joined(&room, Some(mid), None);
         };
         let what = if to.as_ref() == Some(&peer) {
-            Kept::Refuse(ErrorCode::BadRequest)
+            Kept::Refuse(ErrorCode::BadRequest, "a signal goes to another member".to_owned())
         } else {
             Kept::Signal { to, data: data.to_owned().into() }
         };
@@ -116,10 +121,8 @@ impl Machine {
             return self.not_joined(room, Some(*mid), None);
         };
         let what = match check_meta(meta) {
-            Err((code, _)) => Kept::Refuse(code),
-            Ok(()) => Kept::Update(
-                identity.stamp(Some(meta)).unwrap_or_else(|| (*meta).to_owned().into()),
-            ),
+            Err((code, message)) => Kept::Refuse(code, message),
+            Ok(()) => Kept::Update(identity.stamp(Some(meta))),
         };
         self.effects.push(Effect::Keep(room.clone(), peer, *mid, what));
     }

@@ -180,6 +180,7 @@ impl<'a, S: Socket> Session<'a, S> {
             tokio::select! {
                 incoming = self.socket.recv() => match incoming {
                     Ok(Incoming::Text(text)) => {
+                        self.context.metrics.received.inc();
                         self.machine.frame(text.as_ref(), Instant::now());
                     }
                     Ok(Incoming::Control) => self.machine.heard(Instant::now()),
@@ -223,6 +224,10 @@ impl<'a, S: Socket> Session<'a, S> {
     async fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::Send(frame) => {
+                self.outbox.hand(frame);
+            }
+            Effect::Refuse(code, frame) => {
+                self.context.metrics.refused(code);
                 self.outbox.hand(frame);
             }
             // A socket that is gone is noticed where it is read.

@@ -21,6 +21,7 @@ fn settings() -> Arc<SessionSettings> {
         room_capacity: 64,
         members_per_sub: 4,
         outbox_bytes: 1 << 20,
+        relays: true,
     })
 }
 
@@ -56,7 +57,9 @@ fn seated() -> (Machine, Instant) {
 
 fn sent(effects: &[Effect]) -> Vec<Value> {
     let frames = effects.iter().filter_map(|effect| match effect {
-        Effect::Send(frame) => Some(serde_json::from_str(frame).unwrap()),
+        Effect::Send(frame) | Effect::Refuse(_, frame) => {
+            Some(serde_json::from_str(frame).unwrap())
+        }
         _ => None,
     });
     frames.collect()

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use signal_protocol::{ErrorCode, LeaveReason, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
 use crate::log::{
@@ -245,7 +244,7 @@ impl RoomState {
             return Outcome::JoinRefused(refusal);
         }
         self.joins += 1;
-        let meta = join.meta.clone().unwrap_or_else(empty_object);
+        let meta = join.meta.clone();
         let generation = append.push(Entry::Joined {
             peer: join.peer.clone(),
             n: self.joins,
@@ -366,7 +365,8 @@ impl Member {
         self.attempt = join.attempt;
         self.recovery = recovery;
         self.away_since = None;
-        let changed = join.meta.clone().filter(|meta| meta.get() != self.meta.get());
+        let same = join.keeps_meta || join.meta.get() == self.meta.get();
+        let changed = (!same).then(|| join.meta.clone());
         self.meta = changed.clone().unwrap_or_else(|| self.meta.clone());
         self.generation = append.push(Entry::Joined {
             peer: join.peer.clone(),
@@ -387,9 +387,4 @@ impl Member {
             meta: self.meta.clone(),
         }
     }
-}
-
-fn empty_object() -> Payload {
-    let text = RawValue::from_string("{}".to_owned()).expect("it is JSON");
-    Payload::from(text)
 }

@@ -69,11 +69,7 @@ impl<'a> Args<'a> {
         self.text(&join.node).optional(join.user.as_ref()).text(join.capacity);
         self.optional(join.token_capacity).text(join.per_subject).optional(join.position);
         self.micros(join.grace);
-        match &join.meta {
-            Some(meta) => self.payload(meta),
-            None => self.name(""),
-        };
-        self.text(life);
+        self.payload(&join.meta).text(u8::from(join.keeps_meta)).text(life);
     }
 
     fn tend(&mut self) {

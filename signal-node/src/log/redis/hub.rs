@@ -41,7 +41,10 @@ impl Hub {
         let channel = Keys::of(room).channel;
         let (sender, receiver) = feed();
         self.rooms().insert(channel.clone(), sender.clone());
-        self.subscribe(&channel).await?;
+        if let Err(error) = self.subscribe(&channel).await {
+            self.rooms().remove(&channel);
+            return Err(error);
+        }
         tokio::spawn(self.clone().forget(channel, sender));
         Ok(receiver)
     }

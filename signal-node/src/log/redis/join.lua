@@ -1,5 +1,5 @@
 -- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
---      <grace µs> <meta or empty> <life of the room ms>
+--      <grace µs> <meta> <1 if a living member keeps its own> <life of the room ms>
 
 -- Tells whether everything after `position` can be replayed.
 local function recovery(position)
@@ -49,29 +49,28 @@ local function enter(peer, m, resumed, mid, meta)
   write_member(peer, m)
 end
 
-local function rejoin(peer, m, all, key, try, socket, node, user, position, meta)
+local function rejoin(peer, m, all, key, try, socket, node, user, position, meta, keeps)
   if m.key ~= key or m.user ~= user then return { 'forbidden' } end
   try = tonumber(try)
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
   if try > m.try then
     m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position)
-    if meta == m.meta then meta = '' end
+    if keeps == '1' or meta == m.meta then meta = '' end
     if meta ~= '' then m.meta = meta end
     enter(peer, m, true, claim(peer).mid, meta)
   end
   return joined(peer, m, all)
 end
 
-steps.join = { 13, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position, grace, meta, life)
+steps.join = { 14, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position, grace, meta, keeps, life)
   grace, renewed = tonumber(grace), life
   local all = expire(grace)
   if all[peer] then
-    return rejoin(peer, all[peer], all, key, try, socket, node, user, position, meta)
+    return rejoin(peer, all[peer], all, key, try, socket, node, user, position, meta, keeps)
   end
   local refused = refusal(all, user, cap, own_cap, per_subject, grace)
   if refused then return refused end
   local n = redis.call('HINCRBY', H, 'n', 1)
-  if meta == '' then meta = '{}' end
   local m = {
     n = n, node = node, socket = socket, try = tonumber(try), user = user, key = key, recovery = 'new', meta = meta,
   }

@@ -129,6 +129,15 @@ const SCRIPT: &str = concat!(
     include_str!("main.lua"),
 );
 
+/// Tells whether a URL names a Redis, without asking it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_url(url: &str) -> Result<(), LogError> {
+    Config::from_url(url)?;
+    Ok(())
+}
+
 /// A Redis that evicts keys under memory pressure forgets rooms that are in use.
 async fn warn_of_eviction(client: &Client) {
     // A user that may not ask is no reason not to start.

@@ -69,7 +69,7 @@ pub(super) async fn a_member_comes_back_as_itself_with_its_count(stage: Stage) {
     let ana = claim("ana", &first);
     stage.enter("bo").await;
     stage.call(&[say(&ana, 1, None), say(&ana, 2, None), Op::Detach { by: ana.clone() }]).await;
-    let again = Join { attempt: 2, meta: None, ..wish("ana") };
+    let again = Join { attempt: 2, keeps_meta: true, meta: json("{}"), ..wish("ana") };
     let back = joined(stage.step(Op::Join(Box::new(again))).await);
     assert_eq!((back.n, back.mid, back.recovery), (first.n, Mid(2), Recovery::Snapshot));
     assert!(back.seq > first.seq);
@@ -79,7 +79,7 @@ pub(super) async fn a_member_comes_back_as_itself_with_its_count(stage: Stage) {
     );
     let same = Join { attempt: 3, ..wish("ana") };
     stage.step(Op::Join(Box::new(same))).await;
-    let other = Join { attempt: 4, meta: Some(json("{}")), ..wish("ana") };
+    let other = Join { attempt: 4, meta: json("{}"), ..wish("ana") };
     stage.step(Op::Join(Box::new(other))).await;
     let told: Vec<_> = stage.all().await.into_iter().rev().take(2).collect();
     assert!(matches!(&told[1].entries[0], Entry::Joined { meta: None, .. }), "it is unchanged");

@@ -135,3 +135,29 @@ async fn a_signal_never_leaves_its_room() {
     ana.expect_error("peer_not_found").await;
     bo.expect_nothing().await;
 }
+
+#[tokio::test]
+async fn a_message_far_ahead_changes_nothing() {
+    let node = TestNode::open().await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    ana.join("demo", "ana").await;
+    ana.say(json!({"type": "signal", "mid": 900, "room": "demo", "data": 1})).await;
+    assert_eq!(ana.expect_error("out_of_order").await["expected"], 1);
+    ana.say(json!({"type": "signal", "mid": 1, "room": "demo", "data": 1})).await;
+    assert_eq!(ana.expect("ack").await["mid"], 1);
+}
+
+#[tokio::test]
+async fn a_kept_message_that_cannot_be_read_consumes_its_number() {
+    let node = TestNode::open().await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    ana.join("demo", "ana").await;
+    ana.say(json!({"type": "signal", "mid": 1, "room": "demo", "to": 17, "data": 1})).await;
+    ana.say(json!({"type": "signal", "mid": 2, "room": "demo", "data": 1})).await;
+    let error = ana.expect_error("bad_request").await;
+    assert_eq!((&error["mid"], &error["room"]), (&json!(1), &json!("demo")));
+    assert!(error["message"].as_str().unwrap().contains("expected a string"), "{error}");
+    assert_eq!(ana.expect("ack").await["mid"], 2);
+    let metrics = node.metrics().await;
+    assert!(metrics.contains(r#"signal_errors_total{code="bad_request"} 1"#), "{metrics}");
+}

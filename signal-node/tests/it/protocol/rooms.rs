@@ -186,3 +186,24 @@ async fn only_a_moderator_kicks_and_a_ban_holds() {
     again.try_join("demo", "eve").await;
     again.expect_error("forbidden").await;
 }
+
+#[tokio::test]
+async fn a_resume_without_meta_keeps_what_was_told_before() {
+    let node = TestNode::closed().await;
+    let mut named = claims("ana");
+    named.name = Some("Ana A.".to_owned());
+    let token = mint(&named, SECRET.as_bytes());
+    let mut ana = TestPeer::with_token(&node, &token).await;
+    let join =
+        |attempt: u64| json!({"type": "join", "room": "demo", "key": key("ana"), "try": attempt});
+    let mut with_meta = join(1);
+    with_meta["meta"] = json!({"muted": true});
+    ana.say(with_meta).await;
+    ana.expect("joined").await;
+    let mut again = TestPeer::with_token(&node, &token).await;
+    again.say(join(2)).await;
+    again.expect("joined").await;
+    let mut bo = TestPeer::holder(&node, "bo").await;
+    let joined = bo.join("demo", "bo").await;
+    assert_eq!(joined["peers"][0]["meta"], json!({"muted": true, "name": "Ana A."}));
+}
