@@ -103,7 +103,7 @@ test("fresh ICE servers reach a running call before the old ones expire, and the
     const second = await page.evaluate(readIce);
     assert.ok(expiry(second.username) > expiry(first.username));
     // Two lifetimes later the call goes on, on the allocation that the very first credential opened.
-    await until(page, (late) => Number([...window.demo.room.peers.values()][0].pc.getConfiguration().iceServers[0].username.split(":")[0]) >= late, expiry(first.username) / 1000 + 2 * BRIEF_TTL);
+    await until(page, newerThan, expiry(first.username) / 1000 + 2 * BRIEF_TTL);
     assert.equal((await page.evaluate(readIce)).fragment, first.fragment, "ICE was not restarted");
     await moreFrames(page, 15);
     assert.deepEqual(await readIceErrors(page), []);
@@ -113,6 +113,12 @@ test("fresh ICE servers reach a running call before the old ones expire, and the
   assert.deepEqual(demos.map(({ faults }) => faults), [[], []]);
   await Promise.all(pages.map((page) => page.close()));
 });
+
+/** Runs inside the page: whether its credential expires after `seconds` since 1970. */
+function newerThan(seconds) {
+  const [{ pc }] = window.demo.room.peers.values();
+  return Number(pc.getConfiguration().iceServers[0].username.split(":")[0]) >= seconds;
+}
 
 /** When a credential is over, in milliseconds since 1970. @param {string} username */
 function expiry(username) {

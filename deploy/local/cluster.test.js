@@ -120,12 +120,13 @@ test("a command line that makes no sense ends with code 64", LIMITS, async () =>
 test("a child that does not start is shown with the end of its log and tried on other ports", LIMITS, async () => {
   const group = new Group({ interrupted: () => {} });
   const ports = new Set();
+  const waiting = (child) => child.ready(async () => false);
   const start = (port) => {
     ports.add(port);
-    return group.start({ name: "broken", program: process.execPath, args: ["-e", 'console.error("no room"); process.exit(3)'] }, (child) => child.ready(async () => false));
+    return group.start({ name: "broken", program: process.execPath, args: ["-e", 'console.error("no room"); process.exit(3)'] }, waiting);
   };
   await assert.rejects(onFreePort(start), /^Error: broken ended with code 3\n {2}\| no room/);
-  await assert.rejects(group.start({ name: "absent", program: "/nowhere" }, (child) => child.ready(async () => false)), /absent could not be started: spawn \/nowhere ENOENT/);
+  await assert.rejects(group.start({ name: "absent", program: "/nowhere" }, waiting), /absent could not be started: spawn \/nowhere ENOENT/);
   await group.stop();
   assert.equal(ports.size, 3);
 });

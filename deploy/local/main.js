@@ -63,7 +63,8 @@ function table({ nodes, balancer, turn, dir, token }) {
   ];
   const lines = rows.map(([name, where]) => `  ${name.padEnd(16)}${where}`);
   const calls = ["Ana", "Ben"].map((name) => `  ${name}\n  ${invite(name)}\n`);
-  return `\n${lines.join("\n")}\n\nA call takes two. Open each link in a window of its own (the tokens are good for an hour):\n\n${calls.join("\n")}\nCtrl-C stops everything.\n`;
+  const advice = "A call takes two. Open each link in a window of its own (the tokens are good for an hour):";
+  return `\n${lines.join("\n")}\n\n${advice}\n\n${calls.join("\n")}\nCtrl-C stops everything.\n`;
 }
 
 /** @param {NodeJS.Signals} signal */

@@ -38,7 +38,7 @@ export function findPrograms(binaries) {
   if (missing.length > 0) {
     const names = missing.map(({ program }) => program).join(", ");
     const packages = missing.map((tool) => tool.package).join(" ");
-    complaints.push(`not installed: ${names}\n  Debian, Ubuntu: sudo apt-get install ${packages}\n  macOS: brew install ${packages.replace("redis-server", "redis")}`);
+    complaints.push(`not installed: ${names}\n  sudo apt-get install ${packages}`);
   }
   const built = find(BINARIES, (name) => (executable(join(binaries, name)) ? join(binaries, name) : null));
   const unbuilt = Object.values(BINARIES).filter((_, index) => !Object.values(built)[index]);
