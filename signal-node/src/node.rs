@@ -1,11 +1,14 @@
 //! One running node: what it is made of, and how it ends.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -58,9 +61,8 @@ impl Node {
         let drain = Drain::new(&config, life, health.clone());
         let public = public(config, &address, metrics, drain.sessions.clone()).await?;
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
-        let visitors = public.visitors.clone();
-        life.tasks.spawn(serve(listener, router(public), drain.listener.clone()));
-        life.tasks.spawn(drain.run(visitors));
+        life.tasks.spawn(serve(listener, router(public.clone()), drain.listener.clone()));
+        life.tasks.spawn(drain.run(public));
         health.ready();
         Ok(Self { public: address, admin: admin_address })
     }
@@ -136,8 +138,8 @@ fn most_connections() -> usize {
 struct Drain {
     life: Lifecycle,
     health: Health,
-    delay: std::time::Duration,
-    deadline: std::time::Duration,
+    delay: Duration,
+    deadline: Duration,
     listener: CancellationToken,
     sessions: CancellationToken,
 }
@@ -155,25 +157,34 @@ impl Drain {
     }
 
     /// Waits to be asked, then leads the node to its end.
-    async fn run(self, visitors: Arc<Visitors>) {
+    async fn run(self, public: Arc<Public>) {
         self.life.soft.cancelled().await;
         self.health.not_ready("draining");
         info!("draining: not ready any more, still accepting for {:?}", self.delay);
-        let hurried = self.life.hard.cancelled();
-        tokio::select! {
-            () = tokio::time::sleep(self.delay) => {}
-            () = hurried => {}
-        }
-        visitors.drain();
+        self.unless_hurried(tokio::time::sleep(self.delay)).await;
+        public.visitors.drain();
         self.sessions.cancel();
-        tokio::select! {
-            () = visitors.gone() => info!("drained: every connection has ended"),
-            () = tokio::time::sleep(self.deadline.saturating_sub(self.delay)) => {
-                warn!("the drain deadline has passed; what is left is cut");
-            }
-            () = self.life.hard.cancelled() => {}
+        let rest = self.deadline.saturating_sub(self.delay);
+        if self
+            .unless_hurried(timeout(rest, emptied(&public)))
+            .await
+            .is_some_and(|in_time| in_time.is_err())
+        {
+            warn!("the drain deadline has passed; what is left is cut");
         }
         self.listener.cancel();
         self.life.hard.cancel();
     }
+
+    /// Waits, but not past a second signal.
+    async fn unless_hurried<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
+        self.life.hard.run_until_cancelled(waited).await
+    }
+}
+
+/// Waits until every connection has ended and the log knows it.
+async fn emptied(public: &Public) {
+    public.visitors.gone().await;
+    public.sessions.rooms.settled().await;
+    info!("drained: every connection has ended");
 }

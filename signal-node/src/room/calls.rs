@@ -9,6 +9,8 @@ use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
+use tokio::sync::oneshot;
+
 use super::Delivery;
 use super::outbox::{Mark, Outbox};
 use crate::log::{Join, LogError, Op, Outcome, Payload, RoomLog, SocketId, Volatile};
@@ -55,6 +57,8 @@ pub enum Command {
         /// Where the answer goes.
         reply: Reply,
     },
+    /// Asks to be told when the log has answered everything that came before.
+    Settle(oneshot::Sender<()>),
     /// The socket is gone.
     Detach {
         /// Who.

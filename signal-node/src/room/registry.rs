@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use signal_protocol::{NodeId, RoomId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::calls::Command;
 use super::worker::Worker;
@@ -86,6 +86,18 @@ impl Rooms {
         // Under the lock, so that a worker that is about to end sees the command first.
         sender.try_send(command).map_err(|_| Busy)?;
         Ok(RoomHandle(sender.clone()))
+    }
+
+    /// Waits until the log has answered everything that was asked of it so far.
+    pub async fn settled(&self) {
+        let workers: Vec<_> = self.workers().values().cloned().collect();
+        for worker in workers {
+            let (waiting, settled) = oneshot::channel();
+            if worker.send(Command::Settle(waiting)).await.is_ok() {
+                // A worker that has ended has nothing under way.
+                let _ = settled.await;
+            }
+        }
     }
 
     fn start(self: &Arc<Self>, room: &RoomId) -> mpsc::Sender<Command> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, Mid, PeerId, RoomId, Seq, ServerMessage, limits};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -40,6 +40,8 @@ pub(super) struct Worker {
     pub(super) arrivals: HashMap<Seq, Arrival>,
     log: Arc<dyn RoomLog>,
     commands: mpsc::Receiver<Command>,
+    /// Who waits until nothing is under way.
+    settling: Vec<oneshot::Sender<()>>,
     /// What the log has grown by since it was last trimmed.
     grown: (usize, usize),
 }
@@ -58,6 +60,7 @@ impl Worker {
             track: Track::new(log.clone(), room.clone()),
             timers: Timers::default(),
             arrivals: HashMap::new(),
+            settling: Vec::new(),
             grown: (0, 0),
             room,
             log,
@@ -95,6 +98,12 @@ impl Worker {
                 () = until(due) => if self.tick(rooms) { return },
             }
             self.advance();
+            if self.calls.is_idle() {
+                for waiting in self.settling.drain(..) {
+                    // Who does not wait any more need not be told.
+                    let _ = waiting.send(());
+                }
+            }
             self.timers.retire(self.is_idle());
         }
     }
@@ -215,6 +224,7 @@ impl Worker {
             Command::Kick { peer, ban, reply } => {
                 self.calls.push(Op::Kick { peer, ban }, Origin::Kick { reply });
             }
+            Command::Settle(waiting) => self.settling.push(waiting),
             Command::Detach { peer, socket } => {
                 if self.members.of_socket(&peer, socket).is_some()
                     && let Some(member) = self.members.remove(&peer)
@@ -365,6 +375,6 @@ fn refuse(room: &RoomId, command: Command, code: ErrorCode, message: &str) {
         Command::Join(join) => join.reply.refuse(error, Some(Mark::Refused(room.clone()))),
         Command::Leave { reply, .. } => reply.ok(Some(Mark::Left(room.clone()))),
         Command::Kick { reply, .. } => reply.refuse(error, None),
-        Command::Kept { .. } | Command::Tell(_) | Command::Detach { .. } => {}
+        Command::Kept { .. } | Command::Tell(_) | Command::Settle(_) | Command::Detach { .. } => {}
     }
 }

@@ -25,7 +25,11 @@ pub(crate) struct TestPeer {
 
 /// A request for the upgrade, to be changed by a test.
 pub(crate) fn request(node: &TestNode) -> Request<()> {
-    let mut request = format!("ws://{}/v1/ws", node.address()).into_client_request().unwrap();
+    request_to(node.address())
+}
+
+fn request_to(address: &str) -> Request<()> {
+    let mut request = format!("ws://{address}/v1/ws").into_client_request().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", "signal.v1".parse().unwrap());
     request
 }
@@ -66,7 +70,12 @@ impl TestPeer {
     }
 
     pub(crate) async fn with_token(node: &TestNode, token: &str) -> Self {
-        let mut request = request(node);
+        Self::at(node.address(), token).await
+    }
+
+    /// Connects to an address with a token and takes the welcome.
+    pub(crate) async fn at(address: &str, token: &str) -> Self {
+        let mut request = request_to(address);
         let offered = format!("signal.v1, bearer.{token}").parse().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", offered);
         let mut peer = knock(request).await.unwrap().0;
