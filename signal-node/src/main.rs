@@ -1,14 +1,13 @@
 //! The node as a program of its own.
 
-use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::clock;
 use service_kit::lifecycle::{Exit, Lifecycle};
-use service_kit::program::{check_config, print, serve};
-use service_kit::settings::{Environment, Faults, Resolved, Schema};
+use service_kit::program::{check_config, print, run, serve};
+use service_kit::settings::{Faults, Resolved};
 use service_kit::telemetry::announce;
 use service_kit::tokens::{Claims, Right, mint};
 use signal_node::config::{Config, SCHEMA};
@@ -16,22 +15,11 @@ use signal_node::node::{Node, StartError};
 use signal_protocol::Subject;
 
 fn main() -> ExitCode {
-    let matches = match Schema::parse(command(), env::args_os()) {
-        Ok(matches) => matches,
-        Err(exit) => return exit,
-    };
-    let resolved = SCHEMA.resolve(&matches, &Environment::from_process());
-    let ended = match matches.subcommand() {
-        Some(("check-config", _)) => check_config(&resolved, Config::read),
-        Some(("token", token)) => mint_token(&resolved, token),
-        _ => Config::read(&resolved).map(start),
-    };
-    ended
-        .unwrap_or_else(|faults| {
-            eprintln!("{}: {faults}", SCHEMA.program);
-            Exit::Unusable
-        })
-        .into()
+    run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
+        Some(("check-config", _)) => check_config(resolved, Config::read),
+        Some(("token", token)) => mint_token(resolved, token),
+        _ => Config::read(resolved).map(start),
+    })
 }
 
 fn command() -> Command {
@@ -116,10 +104,10 @@ fn read_right(word: &str) -> Right {
 /// Serves until asked to end.
 fn start(config: Config) -> Exit {
     let logging = config.logging.clone();
-    serve(SCHEMA.program, &logging, run(config))
+    serve(SCHEMA.program, &logging, work(config))
 }
 
-async fn run(config: Config) -> Result<(), StartError> {
+async fn work(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
     let node = Node::start(config, &life).await?;

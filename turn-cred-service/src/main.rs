@@ -1,14 +1,13 @@
 //! The credential service as a program of its own.
 
-use std::env;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use service_kit::clock;
 use service_kit::lifecycle::{Exit, Lifecycle};
-use service_kit::program::{check_config, print, serve};
-use service_kit::settings::{Environment, Faults, Resolved, Schema};
+use service_kit::program::{check_config, print, run, serve};
+use service_kit::settings::{Faults, Resolved};
 use service_kit::telemetry::announce;
 use turn_cred_service::config::{read_lifetimes, read_pool, read_secret};
 use turn_cred_service::credential::{Credential, Subject};
@@ -16,22 +15,11 @@ use turn_cred_service::pool::Pool;
 use turn_cred_service::{Config, SCHEMA, Service, StartError};
 
 fn main() -> ExitCode {
-    let matches = match Schema::parse(command(), env::args_os()) {
-        Ok(matches) => matches,
-        Err(exit) => return exit,
-    };
-    let resolved = SCHEMA.resolve(&matches, &Environment::from_process());
-    let ended = match matches.subcommand() {
-        Some(("check-config", _)) => check_config(&resolved, Config::read),
-        Some(("mint", asked)) => mint(&resolved, asked),
-        _ => Config::read(&resolved).map(start),
-    };
-    ended
-        .unwrap_or_else(|faults| {
-            eprintln!("{}: {faults}", SCHEMA.program);
-            Exit::Unusable
-        })
-        .into()
+    run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
+        Some(("check-config", _)) => check_config(resolved, Config::read),
+        Some(("mint", asked)) => mint(resolved, asked),
+        _ => Config::read(resolved).map(start),
+    })
 }
 
 fn command() -> Command {
@@ -99,10 +87,10 @@ fn mint(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
 /// Serves until asked to end.
 fn start(config: Config) -> Exit {
     let logging = config.logging.clone();
-    serve(SCHEMA.program, &logging, run(config))
+    serve(SCHEMA.program, &logging, work(config))
 }
 
-async fn run(config: Config) -> Result<(), StartError> {
+async fn work(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
     let running = Service::start(config, &life).await?;

@@ -1,19 +1,43 @@
 //! What `main` of every service does around its own work.
 
+use std::env;
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::{ArgMatches, Command};
 use tokio::runtime::Runtime;
 use tracing::error;
 
 use crate::lifecycle::Exit;
-use crate::settings::{Faults, Resolved};
+use crate::settings::{Environment, Faults, Resolved, Schema};
 use crate::telemetry::LogSettings;
 
 /// How long blocking work may hold up the end of the process.
 const SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Reads command line, environment and file, and does what was asked.
+///
+/// `act` gets the command line and the settings; what is wrong with them ends the process with 64.
+pub fn run(
+    schema: Schema,
+    command: Command,
+    act: impl FnOnce(&ArgMatches, &Resolved) -> Result<Exit, Faults>,
+) -> ExitCode {
+    let matches = match Schema::parse(command, env::args_os()) {
+        Ok(matches) => matches,
+        Err(exit) => return exit,
+    };
+    let resolved = schema.resolve(&matches, &Environment::from_process());
+    act(&matches, &resolved)
+        .unwrap_or_else(|faults| {
+            eprintln!("{}: {faults}", schema.program);
+            Exit::Unusable
+        })
+        .into()
+}
 
 /// Runs a service to its end, and tells how that was.
 pub fn serve<E: Display + From<io::Error>>(

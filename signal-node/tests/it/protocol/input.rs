@@ -67,11 +67,7 @@ async fn acks_come_at_least_every_32_messages() {
 #[tokio::test]
 async fn a_repeated_message_is_acknowledged_again_and_a_later_one_refused() {
     let node = TestNode::open().await;
-    let mut ana = TestPeer::anonymous(&node).await;
-    let mut bo = TestPeer::anonymous(&node).await;
-    ana.join("demo", "ana").await;
-    bo.join("demo", "bo").await;
-    ana.expect("peer_joined").await;
+    let [mut ana, mut bo] = TestPeer::two(&node).await;
     let say = |mid| json!({"type": "signal", "mid": mid, "room": "demo", "data": mid});
     for mid in [1, 1, 3] {
         ana.say(say(mid)).await;

@@ -59,11 +59,7 @@ async fn a_signal_reaches_whom_it_is_for_with_its_true_sender() {
 #[tokio::test]
 async fn a_volatile_signal_has_no_number_and_no_ack() {
     let node = TestNode::open().await;
-    let mut ana = TestPeer::anonymous(&node).await;
-    let mut bo = TestPeer::anonymous(&node).await;
-    ana.join("demo", "ana").await;
-    bo.join("demo", "bo").await;
-    ana.expect("peer_joined").await;
+    let [mut ana, mut bo] = TestPeer::two(&node).await;
     ana.say(json!({"type": "signal", "room": "demo", "volatile": true, "data": {"x": 1}})).await;
     let told = bo.expect("signal").await;
     assert_eq!(
@@ -107,11 +103,7 @@ async fn leaving_is_answered_and_told() {
 #[tokio::test]
 async fn a_lost_socket_is_away_and_comes_back_as_itself() {
     let node = TestNode::open().await;
-    let mut ana = TestPeer::anonymous(&node).await;
-    let mut bo = TestPeer::anonymous(&node).await;
-    ana.join("demo", "ana").await;
-    bo.join("demo", "bo").await;
-    ana.expect("peer_joined").await;
+    let [mut ana, bo] = TestPeer::two(&node).await;
     let id = bo.id.clone();
     drop(bo);
     let away = ana.expect("peer_updated").await;

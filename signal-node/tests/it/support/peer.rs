@@ -91,6 +91,16 @@ impl TestPeer {
         peer
     }
 
+    /// Two anonymous members of the room `demo`, who know of each other.
+    pub(crate) async fn two(node: &TestNode) -> [Self; 2] {
+        let mut ana = Self::anonymous(node).await;
+        let mut bo = Self::anonymous(node).await;
+        ana.join("demo", "ana").await;
+        bo.join("demo", "bo").await;
+        ana.expect("peer_joined").await;
+        [ana, bo]
+    }
+
     pub(crate) async fn say(&mut self, frame: Value) {
         self.say_text(&frame.to_string()).await;
     }
