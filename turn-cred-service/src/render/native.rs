@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use service_kit::clock;
+use signal_protocol::{Enforcement, IceServer, IceServers};
 
 use crate::issuer::Issued;
 
@@ -9,32 +10,10 @@ use crate::issuer::Issued;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
-    ice_servers: Vec<IceServer>,
-    /// Seconds until the credential ends.
-    ttl: u64,
+    #[serde(flatten)]
+    ice: IceServers,
     expires_at: String,
-    /// Seconds until the next one should be fetched.
-    refresh_after: u64,
-    enforcement: Enforcement,
     region: String,
-}
-
-/// One `RTCIceServer` of webrtc-pc.
-#[derive(Clone, Debug, Serialize)]
-struct IceServer {
-    urls: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credential: Option<String>,
-}
-
-/// When a relay looks at the end of a credential.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Enforcement {
-    /// On Allocate only: a live allocation outlasts its credential.
-    Allocate,
 }
 
 impl Answer {
@@ -50,14 +29,13 @@ impl Answer {
             credential: Some(credential.password.clone()),
         };
         let servers = [reflectors, relays].into_iter().filter(|server| !server.urls.is_empty());
-        Self {
+        let ice = IceServers {
             ice_servers: servers.collect(),
             ttl: expires_at.saturating_sub(now),
-            expires_at: clock::rfc3339(*expires_at),
             refresh_after: refresh_at.saturating_sub(now).max(1),
             enforcement: Enforcement::Allocate,
-            region: pool.region().to_owned(),
-        }
+        };
+        Self { ice, expires_at: clock::rfc3339(*expires_at), region: pool.region().to_owned() }
     }
 }
 
