@@ -24,6 +24,9 @@ use crate::metrics::Metrics;
 /// After this many repetitions of a call those who wait behind it are told that Redis is away.
 const PATIENCE: u32 = 3;
 
+/// Told to who waits while calls fail.
+const UNREACHABLE: &str = "the room log is not reachable";
+
 /// Milliseconds after which a member with a full window may go on.
 const WINDOW_PAUSE: u64 = 100;
 
@@ -116,12 +119,7 @@ impl Worker {
     fn give_up(&mut self, rooms: &Rooms) {
         loop {
             while let Ok(command) = self.commands.try_recv() {
-                refuse(
-                    &self.room,
-                    command,
-                    ErrorCode::Unavailable,
-                    "the room log is not reachable",
-                );
+                refuse(&self.room, command, ErrorCode::Unavailable, UNREACHABLE);
             }
             if self.commands.is_closed() || rooms.retire(&self.room, &mut self.commands) {
                 break;
@@ -170,7 +168,7 @@ impl Worker {
         let impatient =
             |origin: &Origin| matches!(origin, Origin::Join { .. } | Origin::Kept { .. });
         for origin in self.calls.withdraw(impatient) {
-            self.decline(origin, ErrorCode::Unavailable, "the room log is not reachable");
+            self.decline(origin, ErrorCode::Unavailable, UNREACHABLE);
         }
     }
 
@@ -239,7 +237,7 @@ impl Worker {
         let JoinCommand { join, ice, reply } = command;
         let origin = Origin::Join { peer: join.peer.clone(), socket: join.socket, ice, reply };
         if self.calls.is_failing() {
-            self.decline(origin, ErrorCode::Unavailable, "the room log is not reachable");
+            self.decline(origin, ErrorCode::Unavailable, UNREACHABLE);
         } else {
             self.calls.push(Op::Join(Box::new(join)), origin);
         }
@@ -250,7 +248,7 @@ impl Worker {
         let Some(member) = self.members.of_socket(&peer, socket) else { return };
         if failing || member.unacked() >= limits::UNACKED {
             let error = if failing {
-                ErrorFrame::new(ErrorCode::Unavailable, "the room log is not reachable")
+                ErrorFrame::new(ErrorCode::Unavailable, UNREACHABLE)
             } else {
                 let text = "too many messages wait for their ack";
                 ErrorFrame {
@@ -335,6 +333,8 @@ impl Worker {
             let error = ErrorFrame::new(ErrorCode::Unavailable, "the room's history was lost here");
             let frame = ServerMessage::Error(error).to_json();
             member.outbox.hand(Delivery::from(frame).marked(Mark::Lost(self.room.clone())));
+            // Its session will say that the socket is gone, but then it is no member here any more.
+            self.calls.push(Op::Detach { by: member.claim }, Origin::Housekeeping);
         }
     }
 

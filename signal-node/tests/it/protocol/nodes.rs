@@ -70,3 +70,21 @@ async fn the_demo_page_and_the_client_come_out_of_the_binary() {
     assert_eq!(node.get("/client/../Cargo.toml").await.status(), 404);
     assert_eq!(node.get("/nothing").await.status(), 404);
 }
+
+#[tokio::test]
+async fn a_member_whose_room_lost_its_history_is_closed_to_come_back_and_away_meanwhile() {
+    let redis = TestRedis::start().await;
+    let [one, two] = TestNode::two(&redis).await;
+    let mut ana = TestPeer::holder(&one, "ana").await;
+    ana.join("demo", "ana").await;
+    // An entry whose predecessor no log holds.
+    let future = "b 9000000000000000 9000000000000001 1\ns p_x * 1 2\n{}";
+    redis.publish("{demo}:c", future).await;
+    ana.expect_error("unavailable").await;
+    assert_eq!(ana.closed().await, 4003);
+    let mut bo = TestPeer::holder(&two, "bo").await;
+    let joined = bo.join("demo", "bo").await;
+    if joined["peers"][0]["away"] == false {
+        assert_eq!(bo.expect("peer_updated").await["peer"]["away"], true);
+    }
+}

@@ -118,8 +118,12 @@ impl TestPeer {
         message.expect("an open socket").expect("a whole frame")
     }
 
-    /// Takes the next text frame.
+    /// Takes the next text frame; pings do not prolong the wait.
     pub(crate) async fn next(&mut self) -> Value {
+        timeout(PATIENCE, self.next_text()).await.expect("a text frame in time")
+    }
+
+    async fn next_text(&mut self) -> Value {
         loop {
             match self.message().await {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),

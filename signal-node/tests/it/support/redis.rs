@@ -51,6 +51,19 @@ impl TestRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Publishes on a room's channel, as a node gone wrong would.
+    pub(crate) async fn publish(&self, channel: &str, text: &str) {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let heard: i64 = redis::cmd("SPUBLISH")
+            .arg(channel)
+            .arg(text)
+            .query_async(&mut connection)
+            .await
+            .expect("an answer");
+        assert!(heard > 0, "somebody listens");
+    }
+
     /// Cuts every subscriber's connection, as a failing network would.
     pub(crate) async fn cut_subscribers(&self) {
         let client = redis::Client::open(self.url()).expect("a URL");
