@@ -1,7 +1,8 @@
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { tmpdir } from "node:os";
+import { findOnPath } from "../../deploy/local/tools.js";
 
 /** Starts the system's Chromium the way WebRTC tests need it: fake devices, loopback candidates, fresh profile. */
 
@@ -24,20 +25,7 @@ const FLAGS = [
 
 /** Finds Chromium: `CHROMIUM`, else the first known name on the PATH; null if there is none. */
 function findChromium() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  const candidates = NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
-  return candidates.find(executable) ?? null;
-}
-
-/** @param {string} path */
-function executable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return process.env.CHROMIUM || (NAMES.map(findOnPath).find((path) => path !== null) ?? null);
 }
 
 /**

@@ -60,7 +60,7 @@ function find(wanted, search) {
 }
 
 /** Returns the path of a program, or null. @param {string} program */
-function findOnPath(program) {
+export function findOnPath(program) {
   const folders = [...(process.env.PATH ?? "").split(delimiter).filter(Boolean), ...DAEMON_FOLDERS];
   return folders.map((folder) => join(folder, program)).find(executable) ?? null;
 }
