@@ -1,0 +1,145 @@
+//! Many small rooms exchange signals while everything is broken that can be.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::rig::until;
+use super::{Options, Rig, ScenarioError, Wishes};
+use crate::client::{Conduct, Pace, Phase, Profile, Tally};
+use crate::cluster::Persistence;
+use crate::history::{History, What};
+use crate::nemesis::{ALL, execute, schedule};
+use crate::report::{Figure, count};
+
+/// How much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chaos {
+    /// Rooms of two to four members who stay.
+    pub rooms: usize,
+    /// Signals per second and client.
+    pub rate: f64,
+    /// Go on until so many were sent.
+    pub signals: u64,
+    /// So many faults.
+    pub faults: usize,
+    /// The faults are spread over this time.
+    pub window: Duration,
+}
+
+/// Members of a room. Every fifth room has more who want in.
+const CAPACITY: usize = 5;
+/// How many come and go in each crowded room.
+const CHURNING: usize = 4;
+/// Signals of one client come in bursts of so many, as ICE candidates do.
+const BURST: u32 = 5;
+/// All is quiet when nothing arrived for this long.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long the cluster may take to settle when all faults have healed.
+const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Short times, so that many faults outlast the lease and churning members become ghosts.
+fn wishes() -> Wishes {
+    let drain = [("DRAIN_DELAY", "200ms"), ("DRAIN_DEADLINE", "5s")];
+    Wishes {
+        persistence: Persistence::AppendOnly,
+        lease: Duration::from_secs(2),
+        grace: Duration::from_secs(15),
+        ping: Duration::from_secs(1),
+        capacity: CAPACITY,
+        extra: drain.map(|(name, value)| (name, value.to_owned())).to_vec(),
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When it does not come to its end; what happened until then is returned beside.
+pub async fn chaos(
+    options: &Options,
+    chaos: &Chaos,
+) -> (Option<History>, Result<(), ScenarioError>) {
+    let mut rig = match Rig::start("chaos", options, &wishes()).await {
+        Ok(rig) => rig,
+        Err(error) => return (None, Err(error)),
+    };
+    match run(&mut rig, options.seed, chaos).await {
+        Ok(()) => (Some(rig.finish().await), Ok(())),
+        Err(error) => (Some(rig.abandon()), Err(error)),
+    }
+}
+
+async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioError> {
+    let mut rng = Rng::with_seed(seed);
+    let (staying, churning) = profiles(chaos, &mut rng);
+    let stay = staying.len() as u64;
+    rig.gather(staying, Duration::from_secs(60)).await?;
+    rig.add(churning);
+    rig.phase(Phase::Load);
+    let faults = schedule(seed, ALL, chaos.faults, chaos.window);
+    let context = std::sync::Arc::clone(&rig.context);
+    let struck = execute(&mut rig.cluster, &faults, context.recorder.suite());
+    let enough = |tally: &Tally| Tally::read(&tally.sent) >= chaos.signals;
+    let most = chaos.window * 10 + SETTLE_WITHIN;
+    let (struck, sent) =
+        tokio::join!(struck, until(&context, "enough signals are sent", most, enough));
+    struck?;
+    sent?;
+    rig.until("all who stay are back", SETTLE_WITHIN, |tally| Tally::read(&tally.joined) >= stay)
+        .await?;
+    rig.settle(QUIET, SETTLE_WITHIN).await?;
+    ghosts_gone().await;
+    rig.phase(Phase::Report);
+    Ok(())
+}
+
+/// Waits until whoever vanished must have been removed everywhere.
+async fn ghosts_gone() {
+    let Wishes { lease, grace, .. } = wishes();
+    tokio::time::sleep(lease + grace + Duration::from_secs(6)).await;
+}
+
+fn profiles(chaos: &Chaos, rng: &mut Rng) -> (Vec<Profile>, Vec<Profile>) {
+    let every = Duration::from_secs_f64(f64::from(BURST) / chaos.rate);
+    let profile = |room: usize, conduct| Profile {
+        room: u32::try_from(room).unwrap_or(u32::MAX),
+        pace: Some(Pace { every, burst: BURST }),
+        conduct,
+        ballast: 0,
+        door: None,
+    };
+    let sizes = (0..chaos.rooms).map(|room| (room, rng.usize(2..=4)));
+    let staying = sizes.flat_map(|(room, size)| vec![profile(room, Conduct::Stays); size]);
+    let crowded = (0..chaos.rooms).step_by(5);
+    let churning = crowded.flat_map(|room| vec![profile(room, Conduct::Churns); CHURNING]);
+    (staying.collect(), churning.collect())
+}
+
+/// What a chaos run is measured by, beside the checks.
+#[must_use]
+pub fn figures(history: &History, wanted: &Chaos) -> Vec<Figure> {
+    let total = |wanted: fn(&What) -> bool| {
+        count(history.events.iter().filter(|event| wanted(&event.what)).count())
+    };
+    let signals = total(|what| matches!(what, What::Sent { .. }));
+    let faults = total(|what| matches!(what, What::Fault { .. }));
+    let resumed = |recovery| {
+        let joins = history.events.iter().filter(|event| match &event.what {
+            What::Joined(joined) => joined.recovery == recovery,
+            _ => false,
+        });
+        count(joins.count())
+    };
+    use crate::history::Recovery;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let least = wanted.signals as f64;
+    vec![
+        Figure::at_least("signals sent", signals, least, ""),
+        Figure::at_least("faults", faults, count(wanted.faults), ""),
+        Figure::told("deliveries", total(|what| matches!(what, What::Received { .. })), ""),
+        Figure::told("sockets lost", total(|what| matches!(what, What::Closed { .. })), ""),
+        Figure::told("resumes answered `replay`", resumed(Recovery::Replay), ""),
+        Figure::told("resumes answered `snapshot`", resumed(Recovery::Snapshot), ""),
+        Figure::told("`reset` told", total(|what| matches!(what, What::Reset { .. })), ""),
+    ]
+}
