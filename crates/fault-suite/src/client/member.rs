@@ -58,6 +58,11 @@ impl Member {
         self.draw_key();
         self.position = None;
         self.roster.clear();
+        self.abandon();
+    }
+
+    /// Gives up what is not settled, and sends nothing until the next `joined`.
+    pub(super) fn abandon(&mut self) {
         self.give_up();
         self.outgoing.suspend();
     }

@@ -390,6 +390,7 @@ impl Session {
             return self.member.renew();
         }
         self.unlink();
+        self.member.abandon();
         self.joining_on = None;
         self.request += 1;
         match self.links.take() {
