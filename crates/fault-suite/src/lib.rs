@@ -11,6 +11,7 @@ pub mod client;
 pub mod cluster;
 pub mod history;
 pub mod nemesis;
+pub mod page;
 pub mod proxy;
 pub mod report;
 pub mod scenario;

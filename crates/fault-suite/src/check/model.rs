@@ -27,8 +27,8 @@ pub(super) struct Membership {
     pub(super) n: u64,
     pub(super) joined_at: u64,
     pub(super) joined_seq: u64,
-    /// The roster of its `new` join.
-    pub(super) roster: Vec<Seen>,
+    /// The roster of its `new` join; nothing if the answer to that was lost with the socket.
+    pub(super) roster: Option<Vec<Seen>>,
     /// What of the log it was told without a gap.
     pub(super) spans: Vec<Span>,
     /// Whether it still held when the run ended.
@@ -169,33 +169,44 @@ impl Follower {
             | What::PeerAway { seq, .. }
             | What::PeerLeft { seq, .. } => self.moved(*seq),
             What::Ended { .. } | What::Leaving | What::Vanished => self.close(),
-            What::Closed { .. } | What::Opened { .. } | What::Full | What::Unavailable => {}
             What::Roster { .. } => self.stayed = true,
-            What::GoAway | What::Fault { .. } | What::Healed { .. } => {}
+            What::Closed { .. }
+            | What::Opened { .. }
+            | What::Full
+            | What::Unavailable
+            | What::GoAway
+            | What::Fault { .. }
+            | What::Healed { .. } => {}
         }
     }
 
     fn joined(&mut self, joined: &Joined, at: u64) {
+        let known = self.member.as_ref().is_some_and(|member| member.peer == joined.peer);
         match joined.recovery {
-            Recovery::New => {
-                self.close();
-                self.member = Some(Membership {
-                    peer: joined.peer,
-                    room: joined.room,
-                    n: joined.n,
-                    joined_at: at,
-                    joined_seq: joined.seq,
-                    roster: joined.roster.as_deref().unwrap_or_default().to_vec(),
-                    spans: vec![Span { after: joined.seq, to: joined.seq }],
-                    lasted: true,
-                    reset: false,
-                });
-            }
+            Recovery::New => self.begin(joined, at),
+            Recovery::Snapshot | Recovery::Replay if !known => self.begin(joined, at),
             Recovery::Snapshot => self.interrupt(joined.seq),
             Recovery::Replay => {}
         }
         self.position = joined.seq;
         self.moved(joined.seq);
+    }
+
+    fn begin(&mut self, joined: &Joined, at: u64) {
+        self.close();
+        let is_new = joined.recovery == Recovery::New;
+        let roster = joined.roster.as_deref().filter(|_| is_new).map(<[Seen]>::to_vec);
+        self.member = Some(Membership {
+            peer: joined.peer,
+            room: joined.room,
+            n: joined.n,
+            joined_at: at,
+            joined_seq: joined.seq,
+            roster,
+            spans: vec![Span { after: joined.seq, to: joined.seq }],
+            lasted: true,
+            reset: false,
+        });
     }
 
     fn reset(&mut self, seq: u64, sent: Option<&mut Vec<Sent>>) {

@@ -22,18 +22,21 @@ fn pair(older: &Membership, newer: &Membership, violations: &mut Vec<Violation>)
     if older.reset || newer.reset || older.peer == newer.peer {
         return;
     }
+    let (Some(earlier), Some(later)) = (&older.roster, &newer.roster) else { return };
     let mut fault = |what: String| violations.push(Violation::new(newer.joined_at, what));
     let (a, b) = (older.peer, newer.peer);
     // `older` certainly was a member still: it was told of something at or beyond that place.
     let together = older.last_seq() >= newer.joined_seq;
-    let offers = newer.roster.iter().find(|seen| seen.peer == a);
+    let offers = later.iter().find(|seen| seen.peer == a);
     if together && offers.is_none() {
         fault(format!(
             "{b} joined at seq {} and was not given {a}: nobody offers",
             newer.joined_seq
         ));
     }
-    if older.roster.iter().any(|seen| seen.peer == b) && !knew_earlier(older, newer) {
+    // An entry with a smaller `n` is an earlier membership under the same key.
+    let given = earlier.iter().any(|seen| seen.peer == b && seen.n >= older.n);
+    if given {
         fault(format!("{a} was given {b}, which joined later: both offer"));
     }
     if let Some(seen) = offers.filter(|_| together) {
@@ -44,11 +47,6 @@ fn pair(older: &Membership, newer: &Membership, violations: &mut Vec<Violation>)
             fault(format!("{b} came after {a} and is not the polite side"));
         }
     }
-}
-
-/// Whether the roster of `older` may name an earlier membership under the key of `newer`.
-fn knew_earlier(older: &Membership, newer: &Membership) -> bool {
-    older.roster.iter().any(|seen| seen.peer == newer.peer && seen.n < older.n)
 }
 
 #[cfg(test)]

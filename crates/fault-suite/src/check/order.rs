@@ -1,6 +1,7 @@
 //! All members of a room see its entries in the same order, and each sender's signals as sent.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::Violation;
 use super::model::Model;
@@ -37,17 +38,17 @@ impl Log {
     fn enter(&mut self, room: u32, seq: u64, entry: Entry, event: &Event) {
         let known = *self.at.entry((room, seq)).or_insert(entry);
         if known != entry {
-            self.fault(event, format!("room {room} has {known:?} and {entry:?} at seq {seq}"));
+            self.fault(event, format_args!("room {room} has {known:?} and {entry:?} at seq {seq}"));
         }
         if let Entry::Signal(from, number) = entry {
             let known = *self.signals.entry((from, number)).or_insert(seq);
             if known != seq {
-                self.fault(event, format!("{entry:?} lies at seq {known} and at seq {seq}"));
+                self.fault(event, format_args!("{entry:?} lies at seq {known} and at seq {seq}"));
             }
         }
     }
 
-    fn fault(&mut self, event: &Event, what: String) {
+    fn fault(&mut self, event: &Event, what: impl fmt::Display) {
         self.violations.push(Violation::new(event.at, format!("client {}: {what}", event.who)));
     }
 }
@@ -94,7 +95,7 @@ impl Reader {
 
     fn advance(&mut self, seq: u64, event: &Event, log: &mut Log) {
         if seq <= self.position {
-            log.fault(event, format!("was told of seq {seq} after seq {}", self.position));
+            log.fault(event, format_args!("was told of seq {seq} after seq {}", self.position));
         }
         self.position = self.position.max(seq);
     }
@@ -103,7 +104,10 @@ impl Reader {
         let last = self.numbers.insert(from, number).unwrap_or_default();
         // The same number again is a matter of `exactly_once`.
         if number < last {
-            log.fault(event, format!("was told signal {number} of {from} after signal {last}"));
+            log.fault(
+                event,
+                format_args!("was told signal {number} of {from} after signal {last}"),
+            );
         }
     }
 }

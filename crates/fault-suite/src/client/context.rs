@@ -35,6 +35,8 @@ pub struct Tally {
     pub unsettled: AtomicU64,
     /// Signals that arrived above the position.
     pub received: AtomicU64,
+    /// Clients that have noted their roster.
+    pub reported: AtomicU64,
     /// Frames at or below the position, which clients drop.
     pub repeated: AtomicU64,
 }

@@ -126,7 +126,7 @@ impl Member {
             Frame::Joined { seq, recovery, mid, me, peers, .. } => {
                 self.joined(seq, recovery, mid, me.n, peers);
             }
-            Frame::Reset { seq, mid, peers } => self.reset(seq, mid, peers),
+            Frame::Reset { seq, mid, peers } => self.reset(seq, mid, &peers),
             Frame::Ack { mid, seq } => self.acknowledged(mid, seq),
             Frame::PeerJoined { seq, peer } if self.moves(seq) => self.add(seq, &peer),
             Frame::PeerUpdated { seq, peer } if self.moves(seq) => self.update(seq, &peer),
@@ -176,9 +176,9 @@ impl Member {
         }
     }
 
-    fn reset(&mut self, seq: u64, mid: u64, peers: Vec<PeerView<'_>>) {
+    fn reset(&mut self, seq: u64, mid: u64, peers: &[PeerView<'_>]) {
         self.position = Some(seq);
-        let roster = self.replace(&peers);
+        let roster = self.replace(peers);
         self.log.note(What::Reset { seq, roster });
         let settled = self.tracked(|outgoing| outgoing.resume(mid));
         self.settled(settled);

@@ -159,7 +159,7 @@ impl Outgoing {
     fn drop_first(&mut self, count: usize) -> Option<u32> {
         self.settled += count as u64;
         self.sent = self.sent.saturating_sub(count);
-        self.held.drain(..count).last().map(|held| held.number)
+        self.held.drain(..count).next_back().map(|held| held.number)
     }
 
     fn go_back(&mut self, index: usize, now: Instant) {

@@ -134,6 +134,7 @@ impl Session {
         }
         if phase == Phase::Report && self.joined_on.is_some() {
             self.member.note_roster();
+            Tally::add(&self.context.tally.reported, 1);
         }
         self.over |= phase == Phase::End;
     }

@@ -286,11 +286,21 @@ impl FaultKind {
     pub fn strikes_redis(self) -> bool {
         use FaultKind as K;
         match self {
-            K::KillNode | K::RestartNode | K::RollingRestart => false,
-            K::CutClients | K::HalfCloseClients | K::StallClients => false,
+            K::KillNode
+            | K::RestartNode
+            | K::RollingRestart
+            | K::CutClients
+            | K::HalfCloseClients
+            | K::StallClients => false,
             // A stopped node hears nothing from Redis either.
-            K::StopNode | K::CutRedis | K::HalfCloseRedis | K::StallRedisLink => true,
-            K::Partition | K::StallRedis | K::KillRedis | K::WipeRedis => true,
+            K::StopNode
+            | K::CutRedis
+            | K::HalfCloseRedis
+            | K::StallRedisLink
+            | K::Partition
+            | K::StallRedis
+            | K::KillRedis
+            | K::WipeRedis => true,
         }
     }
 }

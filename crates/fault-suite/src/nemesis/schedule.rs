@@ -24,6 +24,18 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// One fault at a time, for scenarios that draw nothing.
+    #[must_use]
+    pub fn of(kind: FaultKind, at: Duration, lasts: Duration) -> Self {
+        Self { at, lasts, kind, node: None, direction: Direction::Back }
+    }
+
+    /// Strikes this node.
+    #[must_use]
+    pub fn on(self, node: usize) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
     fn ends(&self) -> Duration {
         self.at + self.lasts
     }
@@ -63,13 +75,13 @@ pub fn schedule(seed: u64, mix: Mix, count: usize, window: Duration) -> Vec<Plan
     let mut rng = Rng::with_seed(seed);
     let mut first: Vec<_> = mix.iter().collect();
     rng.shuffle(&mut first);
-    let gap = window.as_secs_f64() / count.max(1) as f64;
+    let gap = window.div_f64(crate::report::count(count.max(1)));
     let mut at = Duration::ZERO;
     let mut planned: Vec<Planned> = Vec::with_capacity(count);
     for index in 0..count {
         let drawn = first.get(index).copied().unwrap_or_else(|| weighted(mix, &mut rng));
         let fault = place(&planned, draw(drawn, at, &mut rng));
-        at = fault.at + Duration::from_secs_f64(gap * 2.0 * rng.f64());
+        at = fault.at + gap.mul_f64(2.0 * rng.f64());
         planned.push(fault);
     }
     planned

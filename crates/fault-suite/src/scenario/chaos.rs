@@ -1,14 +1,16 @@
 //! Many small rooms exchange signals while everything is broken that can be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::measure::tally;
 use super::rig::until;
-use super::{Options, Rig, ScenarioError, Wishes};
+use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
 use crate::client::{Conduct, Pace, Phase, Profile, Tally};
 use crate::cluster::Persistence;
-use crate::history::{History, What};
+use crate::history::{History, Recovery, What};
 use crate::nemesis::{ALL, execute, schedule};
 use crate::report::{Figure, count};
 
@@ -16,7 +18,7 @@ use crate::report::{Figure, count};
 #[derive(Clone, Copy, Debug)]
 pub struct Chaos {
     /// Rooms of two to four members who stay.
-    pub rooms: usize,
+    pub rooms: u32,
     /// Signals per second and client.
     pub rate: f64,
     /// Go on until so many were sent.
@@ -33,8 +35,6 @@ const CAPACITY: usize = 5;
 const CHURNING: usize = 4;
 /// Signals of one client come in bursts of so many, as ICE candidates do.
 const BURST: u32 = 5;
-/// All is quiet when nothing arrived for this long.
-const QUIET: Duration = Duration::from_secs(2);
 /// How long the cluster may take to settle when all faults have healed.
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -52,21 +52,10 @@ fn wishes() -> Wishes {
 }
 
 /// Runs it.
-///
-/// # Errors
-/// When it does not come to its end; what happened until then is returned beside.
-pub async fn chaos(
-    options: &Options,
-    chaos: &Chaos,
-) -> (Option<History>, Result<(), ScenarioError>) {
-    let mut rig = match Rig::start("chaos", options, &wishes()).await {
-        Ok(rig) => rig,
-        Err(error) => return (None, Err(error)),
-    };
-    match run(&mut rig, options.seed, chaos).await {
-        Ok(()) => (Some(rig.finish().await), Ok(())),
-        Err(error) => (Some(rig.abandon()), Err(error)),
-    }
+pub async fn chaos(options: &Options, chaos: &Chaos) -> Report {
+    let (history, ended) =
+        stage("chaos", options, &wishes(), async |rig| run(rig, options.seed, chaos).await).await;
+    Report::new("chaos", options, history, ended, |history, ()| figures(history, chaos))
 }
 
 async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioError> {
@@ -77,19 +66,16 @@ async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioErro
     rig.add(churning);
     rig.phase(Phase::Load);
     let faults = schedule(seed, ALL, chaos.faults, chaos.window);
-    let context = std::sync::Arc::clone(&rig.context);
-    let struck = execute(&mut rig.cluster, &faults, context.recorder.suite());
+    let context = Arc::clone(&rig.context);
+    let striking = execute(&mut rig.cluster, &faults, context.recorder.suite());
     let enough = |tally: &Tally| Tally::read(&tally.sent) >= chaos.signals;
     let most = chaos.window * 10 + SETTLE_WITHIN;
-    let (struck, sent) =
-        tokio::join!(struck, until(&context, "enough signals are sent", most, enough));
+    let sending = until(&context, "enough signals are sent", most, enough);
+    let (struck, sent) = tokio::join!(striking, sending);
     struck?;
     sent?;
-    rig.until("all who stay are back", SETTLE_WITHIN, |tally| Tally::read(&tally.joined) >= stay)
-        .await?;
-    rig.settle(QUIET, SETTLE_WITHIN).await?;
+    rig.close_with(stay, SETTLE_WITHIN).await?;
     ghosts_gone().await;
-    rig.phase(Phase::Report);
     Ok(())
 }
 
@@ -101,8 +87,8 @@ async fn ghosts_gone() {
 
 fn profiles(chaos: &Chaos, rng: &mut Rng) -> (Vec<Profile>, Vec<Profile>) {
     let every = Duration::from_secs_f64(f64::from(BURST) / chaos.rate);
-    let profile = |room: usize, conduct| Profile {
-        room: u32::try_from(room).unwrap_or(u32::MAX),
+    let profile = |room, conduct| Profile {
+        room,
         pace: Some(Pace { every, burst: BURST }),
         conduct,
         ballast: 0,
@@ -115,24 +101,14 @@ fn profiles(chaos: &Chaos, rng: &mut Rng) -> (Vec<Profile>, Vec<Profile>) {
     (staying.collect(), churning.collect())
 }
 
-/// What a chaos run is measured by, beside the checks.
-#[must_use]
-pub fn figures(history: &History, wanted: &Chaos) -> Vec<Figure> {
-    let total = |wanted: fn(&What) -> bool| {
-        count(history.events.iter().filter(|event| wanted(&event.what)).count())
+fn figures(history: &History, wanted: &Chaos) -> Vec<Figure> {
+    let total = |wanted: fn(&What) -> bool| tally(history, wanted);
+    let resumed = |recovery| {
+        tally(history, |what| matches!(what, What::Joined(joined) if joined.recovery == recovery))
     };
     let signals = total(|what| matches!(what, What::Sent { .. }));
     let faults = total(|what| matches!(what, What::Fault { .. }));
-    let resumed = |recovery| {
-        let joins = history.events.iter().filter(|event| match &event.what {
-            What::Joined(joined) => joined.recovery == recovery,
-            _ => false,
-        });
-        count(joins.count())
-    };
-    use crate::history::Recovery;
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let least = wanted.signals as f64;
+    let least = count(usize::try_from(wanted.signals).unwrap_or(usize::MAX));
     vec![
         Figure::at_least("signals sent", signals, least, ""),
         Figure::at_least("faults", faults, count(wanted.faults), ""),

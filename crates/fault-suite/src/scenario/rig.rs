@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep};
 
 use super::ScenarioError;
 use crate::client::{Client, Context, Phase, Profile, Tally};
@@ -13,6 +13,8 @@ use crate::history::{History, Terms};
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// All is quiet when nothing arrived for this long.
+const QUIET: Duration = Duration::from_secs(2);
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -173,6 +175,43 @@ impl Rig {
             }
         }
         Ok(())
+    }
+
+    /// Sends for a while.
+    pub async fn load_for(&self, duration: Duration) {
+        self.phase(Phase::Load);
+        sleep(duration).await;
+    }
+
+    /// Settles with every client in its room.
+    ///
+    /// # Errors
+    /// When that does not come about in time.
+    pub async fn close(&self, within: Duration) -> Result<(), ScenarioError> {
+        self.close_with(self.clients.len() as u64, within).await
+    }
+
+    /// Settles with at least so many clients in their rooms.
+    ///
+    /// # Errors
+    /// When that does not come about in time.
+    pub async fn close_with(&self, least: u64, within: Duration) -> Result<(), ScenarioError> {
+        let all_in = |tally: &Tally| Tally::read(&tally.joined) >= least;
+        self.until("all who stay are in their rooms", within, all_in).await?;
+        self.settle(QUIET, within).await
+    }
+
+    /// Has clients note their rosters.
+    ///
+    /// # Errors
+    /// When some do not answer.
+    pub async fn report(&self) -> Result<(), ScenarioError> {
+        let joined = Tally::read(&self.context.tally.joined);
+        self.phase(Phase::Report);
+        self.until("rosters are noted", Duration::from_secs(20), |tally| {
+            Tally::read(&tally.reported) >= joined
+        })
+        .await
     }
 
     /// Ends clients and cluster, and returns what happened.
