@@ -19,6 +19,14 @@ impl SocketId {
     }
 }
 
+#[cfg(test)]
+impl SocketId {
+    /// Names a socket of a test.
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl fmt::Display for SocketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -243,6 +251,8 @@ pub enum Outcome {
     Replaced(Seq),
     /// There is no such member (any more), as the log tells up to this entry.
     Gone(Seq),
+    /// The peer may be put back yet: history was lost a moment ago. Nothing is consumed.
+    Mending,
     /// The log ends here.
     Head(Seq),
 }
