@@ -104,7 +104,9 @@ impl Observer {
                 self.roster.entry(seen.peer).or_insert(at);
             }
             What::PeerLeft { peer, .. } => self.remove(at, *peer),
-            What::Leaving | What::Vanished | What::Ended { .. } => self.replace(at, &[]),
+            What::Leaving | What::Vanished | What::Ended { .. } | What::Stopped { .. } => {
+                self.replace(at, &[]);
+            }
             _ => {}
         }
     }

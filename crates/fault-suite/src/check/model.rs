@@ -168,7 +168,9 @@ impl Follower {
             | What::PeerJoined { seq, .. }
             | What::PeerAway { seq, .. }
             | What::PeerLeft { seq, .. } => self.moved(*seq),
-            What::Ended { .. } | What::Leaving | What::Vanished => self.close(),
+            What::Ended { .. } | What::Stopped { .. } | What::Leaving | What::Vanished => {
+                self.close();
+            }
             What::Roster { .. } => self.stayed = true,
             What::Closed { .. }
             | What::Opened { .. }

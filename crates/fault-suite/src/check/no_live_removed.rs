@@ -43,6 +43,10 @@ fn told(model: &Model<'_>, faults: &[Struck]) -> Vec<Violation> {
             event.at,
             format!("client {} was told left {reason:?} on its newest socket", event.who),
         )),
+        What::Stopped { code } => Some(Violation::new(
+            event.at,
+            format!("client {} was closed {code}, which ends it for good", event.who),
+        )),
         _ => None,
     });
     ended.collect()

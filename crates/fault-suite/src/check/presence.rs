@@ -36,7 +36,9 @@ impl Presence {
                 }
                 (What::Joined(joined), _) => State::Live { since: event.at, seq: joined.seq },
                 (What::Closed { .. }, _) => State::Lost { since: event.at },
-                (What::Leaving | What::Vanished | What::Ended { .. }, _) => State::GivenUp,
+                (What::Leaving | What::Vanished | What::Ended { .. } | What::Stopped { .. }, _) => {
+                    State::GivenUp
+                }
                 _ => continue,
             };
             states.push((event.at, state));

@@ -20,8 +20,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::frame::PING;
 use crate::cluster::SECRET;
 
-/// How long a socket may take until it is open.
-const OPEN_WITHIN: Duration = Duration::from_secs(8);
+/// How long a socket may take until it is welcomed.
+const WELCOME_WITHIN: Duration = Duration::from_secs(8);
 /// How long an answer to `ping` may take.
 const PONG_WITHIN: Duration = Duration::from_secs(4);
 /// Frames that wait to be written: a window of signals sent twice, and pings.
@@ -92,17 +92,17 @@ impl Link {
     }
 
     /// When silence needs attention next.
-    pub(super) fn watch_at(&self) -> Option<Instant> {
-        let ping = self.ping?;
-        Some(self.asked.map_or(self.heard + ping, |asked| asked + PONG_WITHIN))
+    pub(super) fn watch_at(&self) -> Instant {
+        let Some(ping) = self.ping else { return self.heard + WELCOME_WITHIN };
+        self.asked.map_or(self.heard + ping, |asked| asked + PONG_WITHIN)
     }
 
     /// Breaks the silence if it is time; false if the socket is to be given up.
     pub(super) fn watch(&mut self, now: Instant) -> bool {
-        if self.watch_at().is_none_or(|at| now < at) {
+        if now < self.watch_at() {
             return true;
         }
-        let silent = self.asked.is_some();
+        let silent = self.asked.is_some() || self.ping.is_none();
         self.asked = Some(now);
         !silent && self.send(PING.to_owned())
     }
@@ -144,15 +144,15 @@ async fn live(
     inbox: Inbox,
     frames: mpsc::Receiver<Message>,
 ) {
-    let code = match timeout(OPEN_WITHIN, dial(address, &token)).await {
-        Ok(Ok(socket)) => {
+    let code = match dial(address, &token).await {
+        Ok(socket) => {
             let (sink, stream) = socket.split();
             tokio::select! {
                 code = read(number, stream, &inbox) => code,
                 () = write(sink, frames) => ABNORMAL,
             }
         }
-        Ok(Err(_)) | Err(_) => ABNORMAL,
+        Err(_) => ABNORMAL,
     };
     // A client that has ended does not listen.
     let _ = inbox.send((number, Heard::Closed(code))).await;

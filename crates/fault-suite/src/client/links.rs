@@ -115,7 +115,7 @@ impl Links {
 
     /// When silence needs attention next.
     pub(super) fn watch_at(&self) -> Option<Instant> {
-        [&self.current, &self.next].into_iter().flatten().filter_map(Link::watch_at).min()
+        [&self.current, &self.next].into_iter().flatten().map(Link::watch_at).min()
     }
 
     /// Breaks silences that are due; returns a link that has been silent for too long.

@@ -369,6 +369,7 @@ impl Session {
             self.log.note(What::Vanished);
             self.over = true;
         } else if matches!(code, 1002 | 1003 | 1007 | 1009 | 4200..=4299) {
+            self.log.note(What::Stopped { code });
             self.out = true;
         } else if !self.out && !self.links.any() {
             self.alarms.connect = Some(now + self.backoff());

@@ -146,6 +146,11 @@ pub enum What {
         /// Why.
         reason: Ending,
     },
+    /// The client stops for good, as a close code told it to.
+    Stopped {
+        /// The code.
+        code: u16,
+    },
     /// The client asks to leave.
     Leaving,
     /// The client dropped its socket and does not come back.
