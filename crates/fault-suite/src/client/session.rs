@@ -368,10 +368,12 @@ impl Session {
         if self.profile.conduct == Conduct::Vanishes {
             self.log.note(What::Vanished);
             self.over = true;
+        } else if self.links.any() {
+            // The next link takes over, whatever became of this one: `replaced` by it, perhaps.
         } else if matches!(code, 1002 | 1003 | 1007 | 1009 | 4200..=4299) {
             self.log.note(What::Stopped { code });
             self.out = true;
-        } else if !self.out && !self.links.any() {
+        } else if !self.out {
             self.alarms.connect = Some(now + self.backoff());
         }
     }
