@@ -4,6 +4,7 @@
 //! `link` is one socket, `links` the one in use and its successor; `session` decides when sockets are
 //! opened and left; `load` says what is sent when.
 
+mod alarms;
 mod backoff;
 mod context;
 mod frame;

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::alarms::{Alarms, take_due};
 use super::backoff::{backoff, between};
 use super::context::{Context, Phase, Tally};
 use super::frame::{Failure, Frame};
@@ -25,19 +26,6 @@ const LEAVE_NODE_AFTER: (u64, u64) = (5_000, 15_000);
 const JOIN_AGAIN_AFTER: (u64, u64) = (1_000, 3_000);
 /// So many unsettled signals, and no new ones are made: an application would stop as well.
 const MOST_UNSETTLED: usize = 5_000;
-
-/// What is to be done at a time.
-#[derive(Default)]
-struct Alarms {
-    /// Open a socket, having none.
-    connect: Option<Instant>,
-    /// Open the socket that is to replace the current one.
-    handover: Option<Instant>,
-    /// Join again on the current socket.
-    rejoin: Option<Instant>,
-    /// Leave, drop the socket, or come back as somebody new.
-    change: Option<Instant>,
-}
 
 /// A client.
 pub(super) struct Session {
@@ -115,11 +103,9 @@ impl Session {
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
-        let Alarms { connect, handover, rejoin, change } = self.alarms;
         let rhythm = self.rhythm.as_ref().map(Rhythm::next);
-        let others = [rhythm, self.member.wake_at(now), self.links.watch_at()];
-        let alarms = [connect, handover, rejoin, change];
-        let next = alarms.into_iter().chain(others).flatten().min();
+        let waits = [rhythm, self.member.wake_at(now), self.links.watch_at(), self.alarms.next()];
+        let next = waits.into_iter().flatten().min();
         next.unwrap_or(now + Duration::from_secs(3600))
     }
 
@@ -405,13 +391,4 @@ impl Session {
             Some(_) | None => self.log.note(What::Vanished),
         }
     }
-}
-
-/// Whether an alarm is due; one that is, is taken.
-fn take_due(alarm: &mut Option<Instant>, now: Instant) -> bool {
-    let due = alarm.is_some_and(|at| now >= at);
-    if due {
-        *alarm = None;
-    }
-    due
 }
