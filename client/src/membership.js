@@ -6,6 +6,10 @@ import { between } from "./backoff.js";
  * has read in the room's log. It asks, is refused, is moved or ended; what that means for the peers
  * and for the member's own messages is the room's business.
  *
+ * During a handover two links are open. The old one carries the room until its membership ends at the
+ * very entry of the new join; what the new one repeats of that is dropped. If the new link fails after
+ * the member has moved, it joins once more on whatever link is open.
+ *
  * @typedef {import("./link.js").Link} Link
  * @typedef {import("./protocol.js").Joined} Joined
  * @typedef {import("./protocol.js").ServerFrame} ServerFrame
@@ -28,16 +32,23 @@ import { between } from "./backoff.js";
 /** Wait before a join is repeated that failed for a passing reason (ms), unless the server names one. */
 const JOIN_AGAIN_AFTER = /** @type {const} */ ([1000, 3000]);
 
+/** Said by a link that the member has moved away from, until the room's log has told it so. */
+const FREE_SOON = "already_joined";
+
 export class Membership {
   #context;
   #identity;
   #hooks;
   /** @type {Link | null} the link this member is joined on */
   #link = null;
-  /** @type {Link | null} the newest link a join was sent on */
-  #joiningOn = null;
+  /** @type {Link | null} the newest link a join was sent on, while it may have the member or get it */
+  #asked = null;
+  /** @type {WeakMap<Link, number>} the `try` of the newest join on each link */
+  #tries = new WeakMap();
   /** @type {number | undefined} the position in the room's log */
   #position;
+  /** The `seq` of the newest reset: both links of a handover may tell of it. @type {number | undefined} */
+  #resetAt;
   #cancelRejoin = () => {};
 
   /**
@@ -56,38 +67,51 @@ export class Membership {
     return this.#link;
   }
 
-  /** Joins, or comes back, on a link that was just welcomed. @param {Link} link */
+  /** Joins, or comes back, on a link that is open. @param {Link} link */
   join(link) {
     if (!this.#identity.key) return;
     this.#cancelRejoin();
-    this.#joiningOn = link;
+    this.#asked = link;
+    const attempt = this.#identity.nextTry();
+    this.#tries.set(link, attempt);
     const { name: room, connection } = this.#context;
-    const member = { room, key: this.#identity.key, try: this.#identity.nextTry(), seq: this.#position, meta: this.#hooks.meta() };
+    const member = { room, key: this.#identity.key, try: attempt, seq: this.#position, meta: this.#hooks.meta() };
     connection.requests.send(link, (id) => build.join({ id, ...member }), (reply) => {
       if (reply?.type === "error") this.#refused(new SignalError(reply), link);
     });
   }
 
-  /** The link is gone; the membership waits for the next one. @param {Link} link */
+  /** Joins on the connection's newest link, unless the member is on an open link or on its way to one. */
+  settle() {
+    const { successor, link } = this.#context.connection;
+    const newest = successor ?? link;
+    if (newest && !this.#link?.open && !this.#asked?.open) this.join(newest);
+  }
+
+  /** The link is gone; the membership goes on elsewhere, now or later. @param {Link} link */
   lost(link) {
+    if (link === this.#asked) this.#asked = null;
     if (link === this.#link) this.#unlink();
+    this.settle();
   }
 
   /** Asks for nothing any more. */
   stop() {
-    this.#link = this.#joiningOn = null;
+    this.#link = this.#asked = null;
     this.#cancelRejoin();
   }
 
   /**
-   * Takes `joined` and `left`; returns whether a frame of another kind is to be heeded, which it is
-   * only once however many links it comes by.
+   * Takes `joined` and `left`; returns whether a frame of another kind is to be heeded: none comes
+   * twice, and none comes from a link that the member has left.
    * @param {ServerFrame} frame
    * @param {Link} link
    */
   takes(frame, link) {
+    if (link !== this.#link && link !== this.#asked) return false;
     if (frame.type === "joined") this.#joined(frame, link);
     else if (frame.type === "left") this.#left(frame.reason, link);
+    else if (frame.type === "reset") return this.#rewind(frame.seq);
     else return this.#isNews(frame);
     return false;
   }
@@ -96,8 +120,15 @@ export class Membership {
   #isNews(frame) {
     if (!("seq" in frame) || typeof frame.seq !== "number") return true;
     const ahead = frame.seq > (this.#position ?? 0);
-    if (ahead || frame.type === "reset") this.#position = frame.seq;
-    return ahead || frame.type === "reset" || frame.type === "ack";
+    if (ahead) this.#position = frame.seq;
+    return ahead || frame.type === "ack";
+  }
+
+  /** A reset sets the position even backwards, so taking it twice would repeat what followed it. @param {number} seq */
+  #rewind(seq) {
+    if (seq === this.#resetAt) return false;
+    this.#position = this.#resetAt = seq;
+    return true;
   }
 
   /**
@@ -105,22 +136,25 @@ export class Membership {
    * @param {Link} link
    */
   #joined(frame, link) {
-    if (link !== this.#joiningOn) return;
+    if (link !== this.#asked) return;
     this.#link = link;
     this.#position = frame.seq;
     this.#hooks.joined(frame, link);
   }
 
   /**
-   * The server ended this socket's membership.
+   * The server ended this socket's membership. If this page has asked elsewhere since, that is why.
    * @param {string} reason
    * @param {Link} link
    */
   #left(reason, link) {
-    const byNewerLink = reason === "replaced" && link !== this.#joiningOn;
-    if (byNewerLink && link === this.#link) this.#unlink();
+    const moved = reason === "replaced" && (this.#tries.get(link) ?? 0) < this.#identity.tries;
     if (reason === "expired") this.#startOver();
-    else if (!byNewerLink) this.#hooks.ended(reason);
+    else if (!moved) this.#hooks.ended(reason);
+    else if (link === this.#link) {
+      this.#unlink();
+      this.settle();
+    }
   }
 
   /**
@@ -129,11 +163,11 @@ export class Membership {
    * @param {Link} link
    */
   #refused(error, link) {
-    if (link !== this.#joiningOn) return;
+    if (link !== this.#asked) return;
     if (this.#link?.open && this.#link !== link) return this.#stay(link);
     const foreign = error.code === "forbidden" && this.#identity.restored && this.#position === undefined;
     if (foreign) return void this.#startOver();
-    if (!error.retry) return this.#hooks.ended(error.code, error);
+    if (!error.retry && error.code !== FREE_SOON) return this.#hooks.ended(error.code, error);
     this.#hooks.delayed(error);
     const { clock, random } = this.#context;
     this.#cancelRejoin = clock.after(error.after ?? between(...JOIN_AGAIN_AFTER, random), () => link.open && this.join(link));
@@ -141,18 +175,17 @@ export class Membership {
 
   /** The link that should have taken over cannot; the one in use still works. @param {Link} link */
   #stay(link) {
-    this.#joiningOn = this.#link;
+    this.#asked = null;
     this.#context.connection.abandon(link);
   }
 
   /** Joins anew under another key: the member was removed, or the stored key belongs to somebody else. */
   async #startOver() {
-    this.#link = null;
+    this.stop();
     this.#position = undefined;
     this.#hooks.expired();
     await this.#identity.renew();
-    const { link } = this.#context.connection;
-    if (link) this.join(link);
+    this.settle();
   }
 
   #unlink() {

@@ -146,8 +146,9 @@ export class Room extends Emitter {
   async leave() {
     const { link } = this.#membership;
     const { requests } = this.#context.connection;
+    const told = link && new Promise((done) => requests.send(link, (id) => build.leave({ id, room: this.name }), done));
     this.#end("left");
-    if (link) await new Promise((done) => requests.send(link, (id) => build.leave({ id, room: this.name }), done));
+    await told;
   }
 
   /**
@@ -179,13 +180,18 @@ export class Room extends Emitter {
     this.peers.forEach((peer) => peer.reroute());
   }
 
-  /** Prepares the identity; to be called once before `attach`. */
+  /** Prepares the identity; to be called once before anything is joined. */
   async prepare() {
     await this.#identity.claim();
   }
 
-  /** Joins, or comes back, on a link that was just welcomed. @param {Link} link */
-  attach(link) {
+  /** Joins where the connection is now, if it is anywhere. */
+  attach() {
+    if (this.state !== "left") this.#membership.settle();
+  }
+
+  /** Moves, as the same member, to a link that was just welcomed. @param {Link} link */
+  moveTo(link) {
     if (this.state !== "left") this.#membership.join(link);
   }
 
