@@ -1,5 +1,6 @@
 import { DEFAULTS, SignalError, build } from "./protocol.js";
 import { Emitter } from "./events.js";
+import { explainError } from "./explain.js";
 import { Identity } from "./identity.js";
 import { Membership } from "./membership.js";
 import { Peer } from "./peer.js";
@@ -125,14 +126,15 @@ export class Room extends Emitter {
 
   /**
    * Sends `data` to one member or, without `to`, to everyone else; kept, ordered, delivered once.
-   * With `volatile` it is told once or lost (cursor, volume). Returns the message's `mid`, if kept.
+   * With `volatile` it is told once or lost (cursor, volume). Returns the message's `mid`, if kept;
+   * what cannot be taken is told by the event `error` (`too_large`, `limit_exceeded`).
    * @param {any} data
    * @param {{to?: string, volatile?: boolean}} [options]
    */
   signal(data, { to, volatile } = {}) {
-    const { name } = this;
-    if (!volatile) return this.#push(build.signal({ room: name, to, data }));
-    this.#membership.link?.send(build.signal({ room: name, to, volatile, data }));
+    const body = build.signal({ room: this.name, to, volatile: volatile || undefined, data });
+    if (!volatile) return this.#push(body);
+    if (this.#accepts(body)) this.#membership.link?.send(body);
     return undefined;
   }
 
@@ -296,7 +298,14 @@ export class Room extends Emitter {
 
   /** @param {Record<string, any>} body */
   #push(body) {
-    return this.state === "left" ? undefined : this.#sender.push(body);
+    return this.state !== "left" && this.#accepts(body) ? this.#sender.push(body) : undefined;
+  }
+
+  /** Whether a message can be taken; if not, the application is told. @param {Record<string, any>} body */
+  #accepts(body) {
+    const code = this.#sender.refusal(body);
+    if (code !== null) this.emit("error", { code, message: explainError(code).what, to: body.to });
+    return code === null;
   }
 
   /** @returns {import("./membership.js").MembershipHooks} */
