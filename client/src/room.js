@@ -237,7 +237,7 @@ export class Room extends Emitter {
     const dropped = frame.recovery === "new" ? this.#sender.restart(link) : 0;
     if (frame.recovery !== "new") this.#sender.resume(link, frame.mid);
     this.#show("joined");
-    if (frame.recovery === "new") this.#roster.begin(frame.peers ?? []);
+    if (frame.recovery === "new") this.#roster.begin(frame.peers ?? [], grace(link));
     if (frame.recovery === "snapshot") this.#roster.compare(frame.peers ?? []);
     this.emit("joined", { recovery: frame.recovery, dropped });
     this.#resolve(this);
@@ -255,7 +255,7 @@ export class Room extends Emitter {
   #reset({ mid, peers }) {
     const { link } = this.#membership;
     if (link) this.#sender.resume(link, mid);
-    this.#roster.reset(peers, (link?.welcome?.grace ?? DEFAULTS.grace) * 1000);
+    this.#roster.reset(peers, grace(link));
     this.emit("reset", undefined);
   }
 
@@ -325,7 +325,9 @@ export class Room extends Emitter {
     return {
       create: (member) => {
         const send = (/** @type {any} */ data) => void this.signal(data, { to: member.id });
-        return new Peer({ member, media: this.#media, clock: this.#context.clock, send });
+        const peer = new Peer({ member, media: this.#media, clock: this.#context.clock, send });
+        peer.on("state", (state) => state === "failed" && this.#context.ice.want());
+        return peer;
       },
       entered: (peer) => this.emit("peer", peer),
       updated: (peer) => this.emit("peerUpdated", peer),
@@ -339,4 +341,9 @@ export class Room extends Emitter {
     this.state = state;
     this.emit("state", state);
   }
+}
+
+/** How long an absent member may come back, in milliseconds. @param {Link | null} link */
+function grace(link) {
+  return (link?.welcome?.grace ?? DEFAULTS.grace) * 1000;
 }
