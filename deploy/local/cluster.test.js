@@ -80,6 +80,7 @@ test("a node and a relay that were killed start again where they were", LIMITS, 
     await part.restart();
     assert.notEqual(part.process, killed);
   }
+  await cluster.balancer.sends(node.name);
   assert.equal((await fetch(`${node.admin}/readyz`)).status, 200);
   assert.deepEqual(await Promise.all(ports.map(listens)), ports.map(() => true));
   await cluster.stop();
@@ -166,5 +167,5 @@ test("children and folder do not outlive a parent that ends by an error", LIMITS
 });
 
 test("a word of a configuration file that nobody fills in is an error", () => {
-  assert.throws(() => fillIn("haproxy/local.cfg", { port: 1 }), /haproxy\/local\.cfg asks for \{\{servers\}\}/);
+  assert.throws(() => fillIn("haproxy/local.cfg", { port: 1, socket: "" }), /haproxy\/local\.cfg asks for \{\{servers\}\}/);
 });
