@@ -43,6 +43,9 @@ import { Sender } from "./sender.js";
  * @property {(room: Room) => void} [ended] called once the membership is over
  */
 
+/** Before ICE is restarted, the servers to restart with are renewed. @type {ReadonlySet<import("./peer.js").PeerState>} */
+const BROKEN = new Set(["reconnecting", "failed"]);
+
 /** @extends {Emitter<RoomEvents>} */
 export class Room extends Emitter {
   #context;
@@ -326,7 +329,7 @@ export class Room extends Emitter {
       create: (member) => {
         const send = (/** @type {any} */ data) => void this.signal(data, { to: member.id });
         const peer = new Peer({ member, media: this.#media, clock: this.#context.clock, send });
-        peer.on("state", (state) => state === "failed" && this.#context.ice.want());
+        peer.on("state", (state) => BROKEN.has(state) && this.#context.ice.want());
         return peer;
       },
       entered: (peer) => this.emit("peer", peer),

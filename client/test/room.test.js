@@ -268,8 +268,10 @@ test("a peer whose path broke while it was away is offered to when it is back", 
   assert.equal(offered, 1);
 });
 
-test("a call that finds no path has fresh ICE servers asked for", async () => {
+test("a call whose path broke has fresh ICE servers asked for", async () => {
   const { server, room } = await joined({ peers: [BO] });
-  room.peers.get("p_bo").emit("state", "failed");
+  room.peers.get("p_bo").emit("state", "connected");
+  assert.equal(server.sent("ice").length, 0);
+  room.peers.get("p_bo").emit("state", "reconnecting");
   assert.equal(server.sent("ice").length, 1);
 });
