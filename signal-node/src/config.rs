@@ -56,7 +56,7 @@ const SETTINGS: &[Setting] = &[
     Setting::secret("redis_url", "rooms", "URL", "redis[s]://, redis-cluster:// or redis-sentinel://; further hosts as ?node=HOST:PORT"),
     Setting::plain("redis_publishing", "rooms", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
     Setting::plain("grace", "rooms", "DURATION", Some("30s"), "How long a lost socket may come back as the same member"),
-    Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent"),
+    Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent before its members count as away"),
     Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room; the cap of a token bounds its own join only"),
     Setting::plain("members_per_sub", "rooms", "COUNT", Some("4"), "Members of one subject in a room"),
     Setting::plain("log_age", "rooms", "DURATION", Some("120s"), "How old an entry of a room's log may become"),
@@ -111,6 +111,8 @@ pub struct Config {
     pub backend: Backend,
     /// What a room's log keeps.
     pub retention: Retention,
+    /// How long a node may be silent.
+    pub lease: Duration,
     /// Verifies tokens.
     pub verifier: Verifier,
     /// Who may come in without one.
@@ -146,7 +148,8 @@ impl Config {
         let mut reader = resolved.reader();
         let r = &mut reader;
         let sessions = read_sessions(r);
-        let retention = read_retention(r, &sessions);
+        let lease = read_lease(r);
+        let retention = read_retention(r, &sessions, lease);
         let backend = read_backend(r);
         let listen: ListenAddr = r.parse("listen");
         let verifier = TokenSettings::read(r).verifier(r);
@@ -168,6 +171,7 @@ impl Config {
             trusted_proxies,
             backend: backend.expect("its absence is a fault"),
             retention,
+            lease,
             verifier: verifier.expect("its absence is a fault"),
             anonymous,
             credentials,
@@ -213,8 +217,19 @@ fn new_node_id() -> NodeId {
     id.parse().expect("hexadecimal digits are of the alphabet")
 }
 
-fn read_retention(r: &mut Reader<'_>, sessions: &SessionSettings) -> Retention {
-    let (age, lease) = (r.duration("log_age"), r.duration("lease"));
+fn read_lease(r: &mut Reader<'_>) -> Duration {
+    let lease = r.duration("lease");
+    if lease < Duration::from_secs(1) {
+        r.fault(
+            "lease",
+            "is too short: a busy node would be taken for a dead one, write 1s or more",
+        );
+    }
+    lease.max(Duration::from_secs(1))
+}
+
+fn read_retention(r: &mut Reader<'_>, sessions: &SessionSettings, lease: Duration) -> Retention {
+    let age = r.duration("log_age");
     let longest_absence = sessions.ping * 5 / 2 + sessions.grace;
     if age <= longest_absence {
         let what = format!(

@@ -12,7 +12,9 @@
 
 pub mod config;
 pub mod credentials;
+mod drain;
 pub mod http;
+pub mod liveness;
 pub mod log;
 pub mod metrics;
 pub mod node;

@@ -28,14 +28,48 @@ pub struct Metrics {
     pub joins: IntCounterVec,
     /// Errors answered, by code.
     pub refusals: IntCounterVec,
-    /// Times a room had to compare with its log.
-    pub gaps: IntCounter,
+    /// Times a room had to compare with its log, by cause.
+    gaps: IntCounterVec,
+    /// Times this node put back what the log had lost.
+    pub resets: IntCounter,
+    /// Members taken back after a suspicion.
+    pub reclaimed: IntCounter,
+    /// Nodes that are silent.
+    pub silent: IntGauge,
+    /// Whether the log answers.
+    pub log_up: IntGauge,
+    /// Requests refused because too much was waiting in their room.
+    pub room_refusals: IntCounter,
+    /// Connections closed because they did not read, by the bound they passed.
+    slow: IntCounterVec,
+    /// Whether the node is about to stop.
+    pub draining: IntGauge,
     /// Calls to the log that were made again.
     pub log_repeats: IntCounter,
     /// Requests to the credential service, by result.
     pub ice_fetches: IntCounterVec,
     /// How long they took.
     pub ice_seconds: HistogramVec,
+}
+
+/// Why a room compares with its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapCause {
+    /// The connection was made again, or more arrived than may wait.
+    Feed,
+    /// What this node appended did not come back to it.
+    Deaf,
+}
+
+/// Which bound a slow reader passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowBound {
+    /// Unsent bytes.
+    Bytes,
+    /// Unsent frames.
+    Frames,
+    /// Time without a write.
+    Time,
 }
 
 /// Buckets for a request on the same host, with 500 ms as the bound.
@@ -91,7 +125,27 @@ impl Metrics {
             sent: counter(r, "signal_frames_sent_total", "Text frames written to sockets."),
             joins: counters(r, "signal_joins_total", "Joins that took effect.", "recovery"),
             refusals: counters(r, "signal_errors_total", "Errors answered.", "code"),
-            gaps: counter(r, "signal_log_gaps_total", "Times a room compared with its log."),
+            gaps: counters(
+                r,
+                "signal_log_gaps_total",
+                "Times a room compared with its log.",
+                "cause",
+            ),
+            resets: counter(r, "signal_log_resets_total", "Times lost history was put back."),
+            reclaimed: counter(
+                r,
+                "signal_members_reclaimed_total",
+                "Suspected members taken back.",
+            ),
+            silent: gauge(r, "signal_nodes_silent", "Other nodes whose heartbeat has stopped."),
+            log_up: gauge(r, "signal_log_up", "1 while the room log answers."),
+            room_refusals: counter(
+                r,
+                "signal_room_refusals_total",
+                "Requests refused because too much was waiting in their room.",
+            ),
+            slow: counters(r, "signal_slow_consumers_total", "Connections closed 4002.", "bound"),
+            draining: gauge(r, "signal_draining", "1 while the node hands its clients over."),
             log_repeats: counter(r, "signal_log_repeats_total", "Calls to the log made again."),
             ice_fetches: counters(
                 r,
@@ -111,12 +165,26 @@ impl Metrics {
 
     /// Counts a join that took effect.
     pub fn joined(&self, recovery: Recovery) {
-        let recovery = match recovery {
-            Recovery::New => "new",
-            Recovery::Replay => "replay",
-            Recovery::Snapshot => "snapshot",
+        self.joins.with_label_values(&[recovery.name()]).inc();
+    }
+
+    /// Counts a comparison of a room with its log.
+    pub fn gap(&self, cause: GapCause) {
+        let cause = match cause {
+            GapCause::Feed => "feed",
+            GapCause::Deaf => "deaf",
         };
-        self.joins.with_label_values(&[recovery]).inc();
+        self.gaps.with_label_values(&[cause]).inc();
+    }
+
+    /// Counts a connection that was closed because it did not read.
+    pub fn slow(&self, bound: SlowBound) {
+        let bound = match bound {
+            SlowBound::Bytes => "bytes",
+            SlowBound::Frames => "frames",
+            SlowBound::Time => "time",
+        };
+        self.slow.with_label_values(&[bound]).inc();
     }
 }
 

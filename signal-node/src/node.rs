@@ -1,26 +1,24 @@
 //! One running node: what it is made of, and how it ends.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::{Backend, Config};
 use crate::credentials::Credentials;
+use crate::drain::Drain;
 use crate::http::{Anonymous, Public, Visitors, router};
+use crate::liveness::{Heart, Liveness, Rhythm};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::RedisLog;
 use crate::log::{LogError, RoomLog};
 use crate::metrics::Metrics;
-use crate::room::{RoomSettings, Rooms};
-use crate::session::Context;
+use crate::room::{Ground, RoomSettings, Rooms};
+use crate::session::{Context, Notices};
 
 /// A node that serves.
 pub struct Node {
@@ -58,34 +56,41 @@ impl Node {
         life.tasks.spawn(serve(admin, routes, life.hard.clone()));
         let listener = Listener::bind(&config.listen).await?;
         let address = listener.address().clone();
-        let drain = Drain::new(&config, life, health.clone());
-        let public = public(config, &address, metrics, drain.sessions.clone()).await?;
+        let backend = Log::open(&config, &metrics).await?;
+        let drain = Drain::new(&config, life, health.clone(), backend.heart);
+        let notices = drain.notices(backend.liveness.cut_off());
+        let ground = Ground {
+            log: backend.rooms,
+            liveness: backend.liveness,
+            settings: RoomSettings {
+                node: config.sessions.node.clone(),
+                grace: config.sessions.grace,
+                retention: config.retention,
+            },
+            metrics,
+        };
+        let public = public(config, &address, ground, notices)?;
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
-        life.tasks.spawn(serve(listener, router(public.clone()), drain.listener.clone()));
+        life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
         life.tasks.spawn(drain.run(public));
         health.ready();
         Ok(Self { public: address, admin: admin_address })
     }
 }
 
-async fn public(
+fn public(
     config: Config,
     address: &ListenAddr,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
+    ground: Ground,
+    notices: Notices,
 ) -> Result<Arc<Public>, StartError> {
-    let log = log(&config).await?;
     if config.anonymous == Anonymous::Always {
         warn!("everybody may connect without a token (SIGNAL_NODE_ANONYMOUS=always)");
     }
     if config.anonymous == Anonymous::Never && !config.verifier.has_keys() {
         warn!("no key is configured to check tokens with: nobody can connect");
     }
-    let rooms = RoomSettings {
-        node: config.sessions.node.clone(),
-        grace: config.sessions.grace,
-        retention: config.retention,
-    };
+    let metrics = ground.metrics.clone();
     let credentials = config
         .credentials
         .map(|(url, token)| Credentials::new(&url, token, metrics.clone()))
@@ -96,11 +101,11 @@ async fn public(
     );
     let sessions = Context {
         settings: Arc::new(config.sessions),
-        rooms: Rooms::new(log, rooms, metrics.clone()),
+        rooms: Rooms::new(ground),
         verifier: Arc::new(config.verifier),
         credentials,
         metrics,
-        stop,
+        notices,
     };
     Ok(Arc::new(Public {
         sessions,
@@ -112,13 +117,32 @@ async fn public(
     }))
 }
 
-async fn log(config: &Config) -> Result<Arc<dyn RoomLog>, StartError> {
-    Ok(match &config.backend {
-        Backend::Memory => Arc::new(MemoryLog::new(config.retention)),
-        Backend::Redis { url, publishing } => {
-            Arc::new(RedisLog::connect(url.expose(), *publishing, config.retention).await?)
+/// The rooms' log, who else is alive, and our own heart.
+struct Log {
+    rooms: Arc<dyn RoomLog>,
+    liveness: Arc<Liveness>,
+    heart: Option<Heart>,
+}
+
+impl Log {
+    async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+        match &config.backend {
+            Backend::Memory => {
+                metrics.log_up.set(1);
+                let rooms = Arc::new(MemoryLog::new(config.retention));
+                Ok(Self { rooms, liveness: Liveness::alone(), heart: None })
+            }
+            Backend::Redis { url, publishing } => {
+                let log = RedisLog::connect(url.expose(), *publishing, config.retention).await?;
+                let log = Arc::new(log);
+                let (own, lease) = (config.sessions.node.clone(), config.lease);
+                let liveness = Liveness::among(own.clone(), lease);
+                let rhythm = Rhythm { own, lease, keep: config.retention.room * 2 };
+                let heart = Heart::start(&liveness, rhythm, log.clone(), metrics.clone());
+                Ok(Self { rooms: log, liveness, heart: Some(heart) })
+            }
         }
-    })
+    }
 }
 
 fn port(address: &ListenAddr) -> Option<u16> {
@@ -132,59 +156,4 @@ fn port(address: &ListenAddr) -> Option<u16> {
 fn most_connections() -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1_024);
     usize::try_from(limit / 10 * 9).unwrap_or(usize::MAX)
-}
-
-/// How a node ends: unready, then closed to newcomers, then without sessions.
-struct Drain {
-    life: Lifecycle,
-    health: Health,
-    delay: Duration,
-    deadline: Duration,
-    listener: CancellationToken,
-    sessions: CancellationToken,
-}
-
-impl Drain {
-    fn new(config: &Config, life: &Lifecycle, health: Health) -> Self {
-        Self {
-            life: life.clone(),
-            health,
-            delay: config.drain_delay,
-            deadline: config.drain_deadline,
-            listener: CancellationToken::new(),
-            sessions: CancellationToken::new(),
-        }
-    }
-
-    /// Waits to be asked, then leads the node to its end.
-    async fn run(self, public: Arc<Public>) {
-        self.life.soft.cancelled().await;
-        self.health.not_ready("draining");
-        info!("draining: not ready any more, still accepting for {:?}", self.delay);
-        self.unless_hurried(tokio::time::sleep(self.delay)).await;
-        public.visitors.drain();
-        self.sessions.cancel();
-        let rest = self.deadline.saturating_sub(self.delay);
-        if self
-            .unless_hurried(timeout(rest, emptied(&public)))
-            .await
-            .is_some_and(|in_time| in_time.is_err())
-        {
-            warn!("the drain deadline has passed; what is left is cut");
-        }
-        self.listener.cancel();
-        self.life.hard.cancel();
-    }
-
-    /// Waits, but not past a second signal.
-    async fn unless_hurried<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
-        self.life.hard.run_until_cancelled(waited).await
-    }
-}
-
-/// Waits until every connection has ended and the log knows it.
-async fn emptied(public: &Public) {
-    public.visitors.gone().await;
-    public.sessions.rooms.settled().await;
-    info!("drained: every connection has ended");
 }

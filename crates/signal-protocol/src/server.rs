@@ -35,6 +35,24 @@ pub enum Recovery {
     Snapshot,
 }
 
+impl Recovery {
+    /// Returns its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Replay => "replay",
+            Self::Snapshot => "snapshot",
+        }
+    }
+
+    /// Finds it by its name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::New, Self::Replay, Self::Snapshot].into_iter().find(|it| it.name() == name)
+    }
+}
+
 /// Why a member is gone (`peer_left.reason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -58,6 +58,12 @@ impl Visitors {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Returns how many are here.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.counts().all
+    }
+
     /// Waits until nobody is here.
     pub async fn gone(&self) {
         loop {

@@ -96,6 +96,20 @@ pub enum Op {
         /// How long one may be away.
         grace: Duration,
     },
+    /// Marks the members of silent nodes away and takes their claims from them.
+    Suspect {
+        /// The nodes.
+        silent: Vec<Silent>,
+    },
+    /// Takes a suspected member back: its socket lives after all.
+    Reclaim {
+        /// Whose, with the generation that the suspicion gave it.
+        by: Claim,
+    },
+    /// Puts a living member back into a room that has lost it, or has lost its newest claim.
+    Restore(Box<Restored>),
+    /// Tells every node that history was lost, with the roster as it is now.
+    Reset,
     /// Sets what the room takes; what is `None` stays as it is.
     Configure {
         /// How many members.
@@ -103,8 +117,71 @@ pub enum Op {
         /// Whether new members are refused.
         locked: Option<bool>,
     },
-    /// Trims what is kept and prolongs the life of the room.
+    /// Trims what is kept, prolongs the life of the room and tells where its log ends.
     Tend,
+}
+
+impl Op {
+    /// Returns about how many bytes it takes on its way to the log.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let payload = match self {
+            Self::Signal { data: payload, .. } | Self::Update { meta: payload, .. } => payload,
+            Self::Join(join) => &join.meta,
+            Self::Restore(restored) => &restored.join.meta,
+            _ => return 128,
+        };
+        payload.get().len() + 128
+    }
+
+    /// Tells whether it puts back what a log has lost.
+    #[must_use]
+    pub fn mends(&self) -> bool {
+        matches!(self, Self::Restore(_) | Self::Reset)
+    }
+
+    /// Returns the claim it is made with, if it takes one.
+    pub fn claim_mut(&mut self) -> Option<&mut Claim> {
+        match self {
+            Self::Signal { by, .. }
+            | Self::Update { by, .. }
+            | Self::Refuse { by, .. }
+            | Self::Leave { by }
+            | Self::Detach { by }
+            | Self::Reclaim { by } => Some(by),
+            _ => None,
+        }
+    }
+}
+
+/// A node whose heartbeat has stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// The node.
+    pub node: NodeId,
+    /// For how long that has been certain.
+    pub ago: Duration,
+}
+
+/// A member as the node that holds its socket knows it.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The claim.
+    pub by: Claim,
+    /// What it joined with.
+    pub join: Join,
+    /// The number of the entry of its last join.
+    pub joined: Seq,
+    /// The number of the entry with which it became a member.
+    pub origin: Seq,
+    /// The head of the log before its last join.
+    pub base: Seq,
+    /// Its number among the joins of the room.
+    pub n: u64,
+    /// What its last join was answered.
+    pub recovery: Recovery,
+    /// Its last settled message.
+    pub mid: Mid,
 }
 
 /// A wish to be in a room.
@@ -134,8 +211,12 @@ pub struct Join {
     pub per_subject: u32,
     /// The client's position, if it asks for a replay.
     pub position: Option<Seq>,
-    /// How long one may be away; who is longer is removed first.
+    /// How long one may be away.
     pub grace: Duration,
+    /// Whether who has been away for longer is removed first.
+    pub expires: bool,
+    /// Nodes whose members are marked away first.
+    pub silent: Vec<Silent>,
 }
 
 /// What became of one [`Op`].
@@ -156,10 +237,14 @@ pub enum Outcome {
         /// The `mid` that is.
         expected: Mid,
     },
-    /// A later join holds the member.
-    Replaced,
-    /// There is no such member (any more).
-    Gone,
+    /// Only a suspicion has raised the generation: it is this one now.
+    Suspected(Seq),
+    /// A later join holds the member, as the log tells up to this entry.
+    Replaced(Seq),
+    /// There is no such member (any more), as the log tells up to this entry.
+    Gone(Seq),
+    /// The log ends here.
+    Head(Seq),
 }
 
 /// A join that took effect.
@@ -171,6 +256,8 @@ pub struct Joined {
     pub base: Seq,
     /// The member's number among the joins of the room.
     pub n: u64,
+    /// The number of the entry with which it became a member.
+    pub origin: Seq,
     /// What the client is told.
     pub recovery: Recovery,
     /// The member's last settled message.
@@ -184,6 +271,8 @@ pub struct Joined {
 pub struct RosterMember {
     /// The member.
     pub peer: PeerId,
+    /// The node that holds its socket, or held it last.
+    pub node: NodeId,
     /// Its number among the joins of the room.
     pub n: u64,
     /// The subject of its token; `None` if anonymous.

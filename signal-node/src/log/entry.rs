@@ -1,9 +1,12 @@
 //! What a room's log holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
+
+use super::call::RosterMember;
 
 /// JSON that is carried unopened.
 pub type Payload = Arc<RawValue>;
@@ -33,9 +36,21 @@ impl Batch {
             Entry::Joined { meta: Some(payload), .. }
             | Entry::Signal { data: payload, .. }
             | Entry::Updated { meta: payload, .. } => payload.get().len(),
-            Entry::Joined { meta: None, .. } | Entry::Away { .. } | Entry::Left { .. } => 0,
+            Entry::Reset { roster } => {
+                roster.iter().map(|survivor| survivor.line.meta.get().len() + 128).sum()
+            }
+            Entry::Joined { meta: None, .. }
+            | Entry::Away { .. }
+            | Entry::Back { .. }
+            | Entry::Left { .. } => 0,
         };
         self.entries.iter().map(|entry| size(entry) + 64).sum()
+    }
+
+    /// Tells whether it begins by saying that history was lost, so that it may follow anything.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        matches!(self.entries.first(), Some(Entry::Reset { .. }))
     }
 
     /// Walks the entries with their numbers.
@@ -82,10 +97,22 @@ pub enum Entry {
         /// The new one.
         meta: Payload,
     },
-    /// A member lost its socket and may come back.
+    /// A member lost its socket, or its node fell silent; it may come back.
     Away {
         /// Who.
         peer: PeerId,
+        /// For how long that has been so already.
+        ago: Duration,
+    },
+    /// A suspected member was taken back by the node that holds its socket.
+    Back {
+        /// Who.
+        peer: PeerId,
+    },
+    /// History was lost. Who is not in this roster has to be restored, or is gone.
+    Reset {
+        /// The members as they are now.
+        roster: Vec<Survivor>,
     },
     /// A member is gone.
     Left {
@@ -94,6 +121,17 @@ pub enum Entry {
         /// Why.
         reason: LeaveReason,
     },
+}
+
+/// A member that is in the room after a reset.
+#[derive(Clone, Debug)]
+pub struct Survivor {
+    /// The member, as a roster tells it.
+    pub line: RosterMember,
+    /// The generation of its claim.
+    pub generation: Seq,
+    /// Its last settled message.
+    pub mid: Mid,
 }
 
 /// Something told once, outside the order.

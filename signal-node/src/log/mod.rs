@@ -14,10 +14,13 @@ pub mod redis;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use signal_protocol::{RoomId, Seq};
+use signal_protocol::{NodeId, RoomId, Seq};
+use tokio::sync::watch;
 
-pub use call::{Claim, Join, JoinRefusal, Joined, Op, Outcome, RosterMember, SocketId};
-pub use entry::{Batch, Entry, Payload, Volatile};
+pub use call::{
+    Claim, Join, JoinRefusal, Joined, Op, Outcome, Restored, RosterMember, Silent, SocketId,
+};
+pub use entry::{Batch, Entry, Payload, Survivor, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
 
 /// One ordered log per room, shared by all nodes of a cluster.
@@ -27,20 +30,24 @@ pub trait RoomLog: Send + Sync + 'static {
     fn open(&self, room: &RoomId) -> BoxFuture<'_, Result<Feed, LogError>>;
 
     /// Takes the steps in `ops`, all or none, in order, without anything in between. There is one
-    /// [`Outcome`] for each.
+    /// [`Outcome`] for each. `seen` is the highest number that the caller knows of in this room.
     ///
-    /// After an error the outcome is unknown; the same call may be made again and has no second effect.
+    /// After [`LogError::Unavailable`] the outcome is unknown; the same call may be made again and has no
+    /// second effect. After [`LogError::RolledBack`] nothing has happened: the log has lost what the caller
+    /// has seen. Only a call that begins with [`Op::Restore`] or [`Op::Reset`] is taken then.
     fn call<'a>(
         &'a self,
         room: &'a RoomId,
+        seen: Seq,
         ops: &'a [Op],
     ) -> BoxFuture<'a, Result<Vec<Outcome>, LogError>>;
 
-    /// Reads the kept batches that end after `after`, oldest first.
+    /// Reads the kept batches that end after `after`, oldest first, at most `limit` of them.
     fn read<'a>(
         &'a self,
         room: &'a RoomId,
         after: Seq,
+        limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>>;
 
     /// Tells something once to whoever listens now; nothing is kept.
@@ -49,6 +56,22 @@ pub trait RoomLog: Send + Sync + 'static {
         room: &'a RoomId,
         volatile: Volatile,
     ) -> BoxFuture<'a, Result<(), LogError>>;
+}
+
+/// The heartbeats of all nodes, kept beside the rooms.
+pub trait Pulse: Send + Sync + 'static {
+    /// Raises this node's counter if `beats`, and returns the counters of all nodes.
+    fn feel<'a>(
+        &'a self,
+        node: &'a NodeId,
+        beats: bool,
+    ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>>;
+
+    /// Takes nodes off the list: one that ends, or those that ended long ago.
+    fn forget<'a>(&'a self, nodes: &'a [NodeId]) -> BoxFuture<'a, Result<(), LogError>>;
+
+    /// Counts how often the connection had to be made again.
+    fn reconnects(&self) -> watch::Receiver<u64>;
 }
 
 /// How much of a room a log keeps, and for how long.
@@ -70,6 +93,12 @@ pub enum LogError {
     /// Redis is away, or too slow.
     #[error("the room log is not reachable: {0}")]
     Unavailable(String),
+    /// The log ends before what the caller has seen of it: writes were lost.
+    #[error("the room log has lost what came after {head}")]
+    RolledBack {
+        /// Where it ends.
+        head: Seq,
+    },
     /// Redis answered what our scripts never say.
     #[error("the room log answered out of turn: {0}")]
     Garbled(String),

@@ -1,131 +1,40 @@
-//! What members ask of their room, and the one call to the log that is in flight.
+//! The steps that wait for the log, and the one call to it that is in flight.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use signal_protocol::client::RequestId;
-use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
+use signal_protocol::{IceServers, Mid, PeerId, RoomId, Seq};
+use tokio::time::Instant;
 
-use tokio::sync::oneshot;
+use super::command::Reply;
+use crate::log::{Claim, LogError, Op, Outcome, RoomLog, SocketId};
 
-use super::Delivery;
-use super::outbox::{Mark, Outbox};
-use crate::log::{Join, LogError, Op, Outcome, Payload, RoomLog, SocketId, Volatile};
-
-/// Steps that go in one call, so that a busy room does not hold Redis for long.
+/// Steps that go in one call, and bytes, so that a busy room does not hold Redis for long.
 const STEPS_PER_CALL: usize = 128;
+const BYTES_PER_CALL: usize = 128 * 1024;
+
+/// What may wait for its call in one room; more is refused, and may be tried again.
+const WAITING_STEPS: usize = 4_096;
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
+
+/// A call that has been under way for this long, and failed once, is failing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Pause before an unanswered call is made again, and its bound.
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
 const REPEAT_AFTER_MAX: Duration = Duration::from_secs(1);
 
-/// What a session asks of a room.
-pub enum Command {
-    /// Enters it.
-    Join(Box<JoinCommand>),
-    /// Says something that is kept, or refuses it in its turn.
-    Kept {
-        /// Who.
-        peer: PeerId,
-        /// Over which socket.
-        socket: SocketId,
-        /// The member's count.
-        mid: Mid,
-        /// What.
-        what: Kept,
-    },
-    /// Tells something once.
-    Tell(Volatile),
-    /// Leaves it.
-    Leave {
-        /// Who.
-        peer: PeerId,
-        /// Over which socket.
-        socket: SocketId,
-        /// Where the answer goes.
-        reply: Reply,
-    },
-    /// Removes another member.
-    Kick {
-        /// Whom.
-        peer: PeerId,
-        /// How long its subject may not come back.
-        ban: Duration,
-        /// Where the answer goes.
-        reply: Reply,
-    },
-    /// Asks to be told when the log has answered everything that came before.
-    Settle(oneshot::Sender<()>),
-    /// The socket is gone.
-    Detach {
-        /// Who.
-        peer: PeerId,
-        /// Which socket.
-        socket: SocketId,
-    },
-}
-
-/// A message that counts.
-#[derive(Debug)]
-pub enum Kept {
-    /// To one member, or to all others.
-    Signal {
-        /// Whom it is for.
-        to: Option<PeerId>,
-        /// What is said.
-        data: Payload,
-    },
-    /// Replaces the member's `meta`.
-    Update(Payload),
-    /// Refused for good before it reached the room.
-    Refuse(ErrorCode, String),
-}
-
-/// A wish to enter, with what goes into the answer.
-pub struct JoinCommand {
-    /// What the log decides on.
-    pub join: Join,
-    /// The ICE servers for `joined`.
-    pub ice: Option<Arc<IceServers>>,
-    /// Where the answer goes.
-    pub reply: Reply,
-}
-
-/// Where the answer to a request goes.
-#[derive(Clone)]
-pub struct Reply {
-    /// The session's queue.
-    pub outbox: Arc<Outbox>,
-    /// The request.
-    pub id: Option<RequestId>,
-}
-
-impl Reply {
-    /// Says that the request took effect.
-    pub fn ok(&self, mark: Option<Mark>) {
-        let frame = ServerMessage::Ok { id: self.id }.to_json();
-        self.outbox.hand(Delivery { frame: frame.into(), mark });
-    }
-
-    /// Says that it was refused.
-    pub fn refuse(&self, error: ErrorFrame<'_>, mark: Option<Mark>) {
-        let frame = ServerMessage::Error(ErrorFrame { id: self.id, ..error }).to_json();
-        self.outbox.hand(Delivery { frame: frame.into(), mark });
-    }
-}
-
 /// To whom the outcome of a step matters.
 pub(super) enum Origin {
     /// A join.
-    Join { peer: PeerId, socket: SocketId, ice: Option<Arc<IceServers>>, reply: Reply },
+    Join { peer: PeerId, ice: Option<Arc<IceServers>>, reply: Reply },
     /// A kept message.
     Kept { peer: PeerId, socket: SocketId, mid: Mid, refusal: Option<String> },
     /// A leave.
     Leave { peer: PeerId, reply: Reply },
-    /// A kick.
+    /// A kick; whether its call had to be made again.
     Kick { reply: Reply },
     /// Nobody.
     Housekeeping,
@@ -137,12 +46,23 @@ pub(super) struct Step {
     pub(super) origin: Origin,
 }
 
+impl Step {
+    /// A step whose outcome matters to nobody.
+    pub(super) fn housekeeping(op: Op) -> Self {
+        Self { op, origin: Origin::Housekeeping }
+    }
+}
+
 type Answer = (Vec<Op>, Result<Vec<Outcome>, LogError>);
 
 /// The call that is under way.
 struct Flight {
     origins: Vec<Origin>,
+    seen: Seq,
+    began: Instant,
     repeated: u32,
+    /// Whether it puts back what the log has lost.
+    mends: bool,
     answer: BoxFuture<'static, Answer>,
 }
 
@@ -151,37 +71,59 @@ pub(super) struct Calls {
     log: Arc<dyn RoomLog>,
     room: RoomId,
     waiting: VecDeque<Step>,
+    waiting_bytes: usize,
     flight: Option<Flight>,
 }
 
 /// How a call ended for good.
 pub(super) enum Landed {
-    /// There is one outcome for each origin.
-    Answered(Vec<(Origin, Outcome)>),
+    /// There is one outcome for each step; and whether the call had to be made again.
+    Answered(Vec<(Step, Outcome)>, bool),
+    /// Nothing happened: the log has lost what was seen of it.
+    RolledBack(Vec<Step>),
     /// The log said something we do not understand.
     Failed(Vec<Origin>, LogError),
-    /// It is made again; this often so far.
-    Repeated(u32, LogError),
+    /// It is made again.
+    Repeated(LogError),
 }
 
 impl Calls {
     pub(super) fn new(log: Arc<dyn RoomLog>, room: RoomId) -> Self {
-        Self { log, room, waiting: VecDeque::new(), flight: None }
+        Self { log, room, waiting: VecDeque::new(), waiting_bytes: 0, flight: None }
     }
 
-    /// Queues a step, and starts a call unless one is under way.
+    /// Queues a step.
     pub(super) fn push(&mut self, op: Op, origin: Origin) {
+        self.waiting_bytes += op.bytes();
         self.waiting.push_back(Step { op, origin });
-        self.depart();
+    }
+
+    /// Queues steps before all others, in their order.
+    pub(super) fn push_front(&mut self, steps: Vec<Step>) {
+        for step in steps.into_iter().rev() {
+            self.waiting_bytes += step.op.bytes();
+            self.waiting.push_front(step);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.flight.is_none()
     }
 
-    /// Tells whether the call under way has been repeated.
+    /// Tells whether as much is waiting as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_STEPS || self.waiting_bytes >= WAITING_BYTES
+    }
+
+    /// Tells whether the call under way fails for longer than a hiccup.
     pub(super) fn is_failing(&self) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.repeated > 0)
+        self.flight.as_ref().is_some_and(|f| f.repeated > 0 && f.began.elapsed() >= PATIENCE)
+    }
+
+    /// Tells whether what the log has lost is being put back, or is the next thing to be.
+    pub(super) fn is_mending(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.mends)
+            || self.waiting.front().is_some_and(|step| step.op.mends())
     }
 
     /// Tells whether a join of `peer` is in the call under way: its entry may arrive before its outcome.
@@ -192,22 +134,44 @@ impl Calls {
             .any(|origin| matches!(origin, Origin::Join { peer: p, .. } if p == peer))
     }
 
+    /// Gives what waits of a member the generation that a suspicion has given its claim.
+    pub(super) fn renew(&mut self, old: &Claim, generation: Seq) {
+        for step in &mut self.waiting {
+            if let Some(by) = step.op.claim_mut().filter(|by| **by == *old) {
+                by.generation = generation;
+            }
+        }
+    }
+
     /// Gives back the waiting steps that `pick` names; their outcome is certain: nothing happened.
     pub(super) fn withdraw(&mut self, pick: impl Fn(&Origin) -> bool) -> Vec<Origin> {
         let (out, stay): (Vec<_>, Vec<_>) =
             self.waiting.drain(..).partition(|step| pick(&step.origin));
+        self.waiting_bytes = stay.iter().map(|step| step.op.bytes()).sum();
         self.waiting = stay.into();
         out.into_iter().map(|step| step.origin).collect()
     }
 
-    fn depart(&mut self) {
+    /// Makes a call of what waits, unless one is under way.
+    pub(super) fn depart(&mut self, seen: Seq) {
         if self.flight.is_some() || self.waiting.is_empty() {
             return;
         }
-        let count = self.waiting.len().min(STEPS_PER_CALL);
-        let (ops, origins) = self.waiting.drain(..count).map(|step| (step.op, step.origin)).unzip();
-        let answer = call(self.log.clone(), self.room.clone(), ops, Duration::ZERO);
-        self.flight = Some(Flight { origins, repeated: 0, answer });
+        let (mut count, mut bytes) = (0, 0);
+        for step in self.waiting.iter().take(STEPS_PER_CALL) {
+            bytes += step.op.bytes();
+            if count > 0 && bytes > BYTES_PER_CALL {
+                break;
+            }
+            count += 1;
+        }
+        let steps = self.waiting.drain(..count);
+        let (ops, origins): (Vec<_>, _) = steps.map(|step| (step.op, step.origin)).unzip();
+        self.waiting_bytes -= ops.iter().map(Op::bytes).sum::<usize>();
+        let mends = ops.first().is_some_and(Op::mends);
+        let answer = call(self.log.clone(), self.room.clone(), seen, ops, Duration::ZERO);
+        let began = Instant::now();
+        self.flight = Some(Flight { origins, seen, began, repeated: 0, mends, answer });
     }
 
     /// Waits for the call under way; for ever if there is none. Cancel-safe.
@@ -216,32 +180,37 @@ impl Calls {
         let (ops, answer) = (&mut flight.answer).await;
         match answer {
             Err(error @ LogError::Unavailable(_)) => self.repeat(ops, error),
-            answer => self.end(answer),
+            answer => self.end(ops, answer),
         }
     }
 
-    fn end(&mut self, answer: Result<Vec<Outcome>, LogError>) -> Landed {
-        let origins = self.flight.take().map(|flight| flight.origins).unwrap_or_default();
-        self.depart();
+    fn end(&mut self, ops: Vec<Op>, answer: Result<Vec<Outcome>, LogError>) -> Landed {
+        let Some(Flight { origins, repeated, .. }) = self.flight.take() else {
+            return Landed::RolledBack(Vec::new());
+        };
+        let steps = ops.into_iter().zip(origins).map(|(op, origin)| Step { op, origin });
         match answer {
-            Ok(outcomes) => Landed::Answered(origins.into_iter().zip(outcomes).collect()),
-            Err(error) => Landed::Failed(origins, error),
+            Ok(outcomes) => Landed::Answered(steps.zip(outcomes).collect(), repeated > 0),
+            Err(LogError::RolledBack { .. }) => Landed::RolledBack(steps.collect()),
+            Err(error) => Landed::Failed(steps.map(|step| step.origin).collect(), error),
         }
     }
 
     /// Makes the same call again: what became of the first one is unknown, and two are as good as one.
     fn repeat(&mut self, ops: Vec<Op>, error: LogError) -> Landed {
-        let Some(flight) = &mut self.flight else { return Landed::Failed(Vec::new(), error) };
-        flight.repeated += 1;
-        let pause = (REPEAT_AFTER * flight.repeated).min(REPEAT_AFTER_MAX);
-        flight.answer = call(self.log.clone(), self.room.clone(), ops, pause);
-        Landed::Repeated(flight.repeated, error)
+        if let Some(flight) = &mut self.flight {
+            flight.repeated += 1;
+            let pause = (REPEAT_AFTER * flight.repeated).min(REPEAT_AFTER_MAX);
+            flight.answer = call(self.log.clone(), self.room.clone(), flight.seen, ops, pause);
+        }
+        Landed::Repeated(error)
     }
 }
 
 fn call(
     log: Arc<dyn RoomLog>,
     room: RoomId,
+    seen: Seq,
     ops: Vec<Op>,
     after: Duration,
 ) -> BoxFuture<'static, Answer> {
@@ -249,7 +218,7 @@ fn call(
         if !after.is_zero() {
             tokio::time::sleep(after).await;
         }
-        let answer = log.call(&room, &ops).await;
+        let answer = log.call(&room, seen, &ops).await;
         (ops, answer)
     })
 }

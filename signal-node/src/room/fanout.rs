@@ -7,75 +7,124 @@ use signal_protocol::{
 
 use super::members::{Member, Members};
 use super::outbox::{Delivery, Mark};
-use crate::log::{Entry, Payload, RosterMember, Volatile};
+use crate::log::{Entry, Payload, RosterMember, Survivor, Volatile};
 
-/// Hands an entry to every member here that it is for.
+/// Hands an entry to every live member here that it is for.
 pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &Entry) {
+    let delivered = members.delivered();
+    let hand = |member: &mut Member, frame: Bytes| {
+        member.outbox.hand(frame);
+        member.told(seq, delivered);
+    };
     match entry {
-        Entry::Signal { from, to, data, .. } => {
-            signal(members, room, Some(seq), (from, to.as_ref(), data));
+        Entry::Reset { roster } => {
+            for member in members.live() {
+                if let Some(frame) = reset(member, room, seq, roster) {
+                    hand(member, frame.into());
+                }
+            }
         }
-        Entry::Joined { peer, n, resumed: false, user, meta, .. } => {
-            let view = newcomer(peer, *n, user.as_ref(), meta.as_ref());
-            spread(members, peer, seq, &ServerMessage::PeerJoined { room, seq, peer: view });
+        Entry::Signal { to: Some(to), .. } => {
+            let member = members.get_mut(to).filter(|member| member.is_live());
+            if let (Some(member), Some(frame)) = (member, message(room, seq, entry)) {
+                hand(member, frame.into());
+            }
         }
-        Entry::Joined { peer, resumed: true, meta, .. } => {
-            let view = PeerView { away: Some(false), meta: meta.as_deref(), ..unchanged(peer) };
-            spread(members, peer, seq, &ServerMessage::PeerUpdated { room, seq, peer: view });
+        _ => {
+            let mut told =
+                members.live().filter(|m| about(entry) != Some(&m.claim.peer)).peekable();
+            let Some(frame) = told.peek().and_then(|_| message(room, seq, entry)) else { return };
+            let frame = Bytes::from(frame);
+            told.for_each(|member| hand(member, frame.clone()));
         }
-        Entry::Updated { peer, meta, .. } => {
-            let view = PeerView { meta: Some(meta), ..unchanged(peer) };
-            spread(members, peer, seq, &ServerMessage::PeerUpdated { room, seq, peer: view });
-        }
-        Entry::Away { peer } => {
-            let view = PeerView { away: Some(true), ..unchanged(peer) };
-            spread(members, peer, seq, &ServerMessage::PeerUpdated { room, seq, peer: view });
-        }
-        Entry::Left { peer, reason } => {
-            let reason = *reason;
-            spread(members, peer, seq, &ServerMessage::PeerLeft { room, seq, peer, reason });
-        }
+    }
+}
+
+/// Returns the frame by which one member is told of an entry, if it is for that member.
+pub(super) fn told(member: &Member, room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
+    match entry {
+        Entry::Reset { roster } => reset(member, room, seq, roster),
+        Entry::Signal { to: Some(to), .. } if *to != member.claim.peer => None,
+        _ if about(entry) == Some(&member.claim.peer) => None,
+        _ => message(room, seq, entry),
     }
 }
 
 /// Hands on what has no place in the order.
 pub(super) fn tell(members: &mut Members, room: &RoomId, volatile: &Volatile) {
     let Volatile { from, to, data } = volatile;
-    signal(members, room, None, (from, to.as_ref(), data));
+    let frame: Bytes = signal(room, None, (from, to.as_ref(), data)).to_json().into();
+    match to {
+        None => {
+            for member in members.live().filter(|member| member.claim.peer != *from) {
+                member.outbox.hand(frame.clone());
+            }
+        }
+        Some(to) => {
+            if let Some(member) = members.get_mut(to).filter(|member| member.is_live()) {
+                member.outbox.hand(frame);
+            }
+        }
+    }
 }
 
-fn signal(
-    members: &mut Members,
-    room: &RoomId,
+/// Returns the member that an entry is about, and that is not told of it.
+fn about(entry: &Entry) -> Option<&PeerId> {
+    match entry {
+        Entry::Joined { peer, .. }
+        | Entry::Updated { peer, .. }
+        | Entry::Away { peer, .. }
+        | Entry::Back { peer }
+        | Entry::Left { peer, .. }
+        | Entry::Signal { from: peer, .. } => Some(peer),
+        Entry::Reset { .. } => None,
+    }
+}
+
+fn signal<'a>(
+    room: &'a RoomId,
     seq: Option<Seq>,
-    (from, to, data): (&PeerId, Option<&PeerId>, &Payload),
-) {
-    let volatile = seq.is_none();
-    let from_text = from.as_str();
-    let message = ServerMessage::Signal { room, seq, volatile, from: from_text, to, data };
-    let Some(to) = to else {
-        return spread(members, from, seq.unwrap_or_default(), &message);
-    };
-    let delivered = members.delivered();
-    if let Some(member) = members.get_mut(to) {
-        member.outbox.hand(message.to_json());
-        if let Some(seq) = seq {
-            member.told(seq, delivered);
-        }
-    }
+    (from, to, data): (&'a PeerId, Option<&'a PeerId>, &'a Payload),
+) -> ServerMessage<'a> {
+    ServerMessage::Signal { room, seq, volatile: seq.is_none(), from: from.as_str(), to, data }
 }
 
-/// Hands one frame to everyone but the member it is about.
-fn spread(members: &mut Members, about: &PeerId, seq: Seq, message: &ServerMessage<'_>) {
-    let delivered = members.delivered();
-    let mut frame: Option<Bytes> = None;
-    for member in members.others(about) {
-        let frame = frame.get_or_insert_with(|| message.to_json().into());
-        member.outbox.hand(frame.clone());
-        if seq > Seq::default() {
-            member.told(seq, delivered);
+/// Writes the frame that everyone gets to whom an entry is told; a reset is another one for each.
+fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
+    let updated = |peer| ServerMessage::PeerUpdated { room, seq, peer };
+    let message = match entry {
+        Entry::Signal { from, to, data, .. } => signal(room, Some(seq), (from, to.as_ref(), data)),
+        Entry::Joined { peer, n, resumed: false, user, meta, .. } => {
+            let peer = newcomer(peer, *n, user.as_ref(), meta.as_ref());
+            ServerMessage::PeerJoined { room, seq, peer }
         }
+        Entry::Joined { peer, resumed: true, meta, .. } => {
+            updated(PeerView { away: Some(false), meta: meta.as_deref(), ..unchanged(peer) })
+        }
+        Entry::Updated { peer, meta, .. } => {
+            updated(PeerView { meta: Some(meta), ..unchanged(peer) })
+        }
+        Entry::Away { peer, .. } => updated(PeerView { away: Some(true), ..unchanged(peer) }),
+        Entry::Back { peer } => updated(PeerView { away: Some(false), ..unchanged(peer) }),
+        Entry::Left { peer, reason } => {
+            ServerMessage::PeerLeft { room, seq, peer, reason: *reason }
+        }
+        Entry::Reset { .. } => return None,
+    };
+    Some(message.to_json())
+}
+
+/// Tells a member the roster after a loss; nothing, if its node has to put it back first.
+fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[Survivor]) -> Option<String> {
+    let me = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer)?;
+    if me.generation != member.claim.generation {
+        return None;
     }
+    // What was acknowledged stays so: its node puts that back as well.
+    let mid = me.mid.max(member.settled());
+    let others = roster.iter().map(|survivor| &survivor.line);
+    let peers = self::roster((member.n, &member.claim.peer), others);
+    Some(ServerMessage::Reset { room, seq, mid, peers }.to_json())
 }
 
 fn unchanged(peer: &PeerId) -> PeerView<'_> {
@@ -94,7 +143,10 @@ fn newcomer<'a>(
 }
 
 /// Writes a roster as one receiver sees it. Of two members the one with the greater (`n`, id) is polite.
-pub(super) fn roster<'a>(me: (u64, &PeerId), members: &'a [RosterMember]) -> Vec<PeerView<'a>> {
+pub(super) fn roster<'a>(
+    me: (u64, &PeerId),
+    members: impl Iterator<Item = &'a RosterMember>,
+) -> Vec<PeerView<'a>> {
     let line = |other: &'a RosterMember| PeerView {
         id: &other.peer,
         n: Some(other.n),
@@ -103,7 +155,7 @@ pub(super) fn roster<'a>(me: (u64, &PeerId), members: &'a [RosterMember]) -> Vec
         away: Some(other.away.is_some()),
         meta: Some(&other.meta),
     };
-    let mut lines: Vec<_> = members.iter().map(line).collect();
+    let mut lines: Vec<_> = members.filter(|other| other.peer != *me.1).map(line).collect();
     lines.sort_by_key(|line| line.n);
     lines
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use signal_protocol::{Mid, PeerId, RoomId, Seq, ServerMessage, limits};
 
 use super::outbox::Outbox;
-use crate::log::{Claim, SocketId};
+use crate::log::{Claim, Join, Joined, Payload, Restored, SocketId};
 
 /// A client to which nothing was addressed for this many entries is told its position.
 const TOLD_EVERY: u64 = 256;
@@ -16,6 +16,12 @@ pub(super) struct Member {
     pub(super) claim: Claim,
     pub(super) socket: SocketId,
     pub(super) outbox: Arc<Outbox>,
+    /// Its number among the joins of the room.
+    pub(super) n: u64,
+    /// What it takes to put the member back into a room that has lost it.
+    record: Box<Record>,
+    /// While it is told what it missed: how far it is. Until then nothing new is handed to it.
+    behind: Option<Seq>,
     /// Messages on their way to the log.
     pending: u64,
     /// The last message that is settled.
@@ -28,10 +34,29 @@ pub(super) struct Member {
     told_at: u64,
 }
 
+/// How a member came to be one.
+struct Record {
+    join: Join,
+    joined: Joined,
+}
+
 impl Member {
-    pub(super) fn new(claim: Claim, socket: SocketId, outbox: Arc<Outbox>, mid: Mid) -> Self {
-        let told = claim.generation;
-        Self { claim, socket, outbox, pending: 0, settled: mid, acked: mid, told, told_at: 0 }
+    pub(super) fn new(join: Join, mut joined: Joined, outbox: Arc<Outbox>) -> Self {
+        let (told, mid) = (joined.seq, joined.mid);
+        joined.roster = Vec::new();
+        Self {
+            claim: Claim { peer: join.peer.clone(), generation: joined.seq },
+            socket: join.socket,
+            outbox,
+            n: joined.n,
+            record: Box::new(Record { join, joined }),
+            behind: None,
+            pending: 0,
+            settled: mid,
+            acked: mid,
+            told,
+            told_at: 0,
+        }
     }
 
     /// Returns how many messages wait for their `ack`.
@@ -55,6 +80,11 @@ impl Member {
         self.settled.0 - self.acked.0 >= limits::ACK_EVERY
     }
 
+    /// Returns the last settled message.
+    pub(super) fn settled(&self) -> Mid {
+        self.settled
+    }
+
     /// Tells whether an `ack` is owed.
     pub(super) fn owes_ack(&self) -> bool {
         self.settled > self.acked
@@ -66,10 +96,46 @@ impl Member {
         self.told_at = delivered;
     }
 
+    /// Keeps what the member tells about itself, as the log has it.
+    pub(super) fn describe(&mut self, meta: &Payload) {
+        self.record.join.meta = meta.clone();
+    }
+
+    /// Tells whether new entries are handed to it.
+    pub(super) fn is_live(&self) -> bool {
+        self.behind.is_none()
+    }
+
+    /// Notes how far it has been told what it missed; `None`: all of it.
+    pub(super) fn catch_up(&mut self, behind: Option<Seq>) {
+        self.behind = behind;
+    }
+
+    /// Returns the entry of its join.
+    pub(super) fn joined_at(&self) -> Seq {
+        self.record.joined.seq
+    }
+
+    /// Returns what it takes to put the member back.
+    pub(super) fn restored(&self) -> Restored {
+        let Record { join, joined } = &*self.record;
+        Restored {
+            by: self.claim.clone(),
+            join: join.clone(),
+            joined: joined.seq,
+            origin: joined.origin,
+            base: joined.base,
+            n: joined.n,
+            recovery: joined.recovery,
+            mid: self.settled,
+        }
+    }
+
     fn ack(&mut self, room: &RoomId, position: Seq, delivered: u64) {
+        let seq = self.behind.unwrap_or(position);
         self.acked = self.settled;
-        self.told(position, delivered);
-        self.outbox.hand(ServerMessage::Ack { room, mid: self.settled, seq: position }.to_json());
+        self.told(seq, delivered);
+        self.outbox.hand(ServerMessage::Ack { room, mid: self.settled, seq }.to_json());
     }
 }
 
@@ -84,6 +150,10 @@ pub(super) struct Members {
 impl Members {
     pub(super) fn is_empty(&self) -> bool {
         self.map.is_empty()
+    }
+
+    pub(super) fn get(&self, peer: &PeerId) -> Option<&Member> {
+        self.map.get(peer)
     }
 
     pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Member> {
@@ -104,13 +174,13 @@ impl Members {
         self.map.remove(peer)
     }
 
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Member> {
-        self.map.drain().map(|(_, member)| member)
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.map.values()
     }
 
-    /// Walks all members but one.
-    pub(super) fn others(&mut self, but: &PeerId) -> impl Iterator<Item = &mut Member> {
-        self.map.values_mut().filter(move |member| member.claim.peer != *but)
+    /// Walks all members that are told new entries.
+    pub(super) fn live(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.map.values_mut().filter(|member| member.is_live())
     }
 
     /// Returns how many entries were delivered here so far.
@@ -124,7 +194,7 @@ impl Members {
         if self.delivered.is_multiple_of(TOLD_EVERY / 4) {
             let delivered = self.delivered;
             let quiet = |member: &&mut Member| delivered - member.told_at >= TOLD_EVERY;
-            self.map.values_mut().filter(quiet).for_each(|m| m.ack(room, position, delivered));
+            self.live().filter(quiet).for_each(|m| m.ack(room, position, delivered));
         }
     }
 
@@ -146,7 +216,7 @@ impl Members {
     /// Tells everyone its position who does not know it.
     pub(super) fn tell_position(&mut self, room: &RoomId, position: Seq) {
         let delivered = self.delivered;
-        let behind = self.map.values_mut().filter(|member| member.told < position);
+        let behind = self.live().filter(|member| member.told < position);
         behind.for_each(|member| member.ack(room, position, delivered));
     }
 }

@@ -5,15 +5,20 @@
 //! that reads too slowly loses its socket, not the room its pace.
 
 mod calls;
+mod command;
 mod fanout;
+mod joining;
 mod members;
+mod mending;
 mod outbox;
 mod outcome;
 mod registry;
+mod replay;
+mod requests;
 mod timers;
 mod track;
 mod worker;
 
-pub use calls::{Command, JoinCommand, Kept, Reply};
+pub use command::{Command, JoinCommand, Kept, Reply};
 pub use outbox::{Delivery, Handed, Mark, Outbox, Overflow};
-pub use registry::{Busy, RoomHandle, RoomSettings, Rooms};
+pub use registry::{Busy, Ground, RoomHandle, RoomSettings, Rooms};

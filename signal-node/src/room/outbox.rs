@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 /// Bytes that a queued frame takes beside its text.
 const OVERHEAD: usize = 64;
 
+/// Frames that may wait, however short they are.
+const FRAMES: usize = 8_192;
+
 /// One frame, and what it means for the session it goes to.
 #[derive(Debug)]
 pub struct Delivery {
@@ -65,14 +68,19 @@ pub enum Handed {
     Gone,
 }
 
-/// The queue went over its bound.
+/// The queue went over a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow;
+pub enum Overflow {
+    /// Too many bytes were waiting.
+    Bytes,
+    /// Too many frames were waiting.
+    Frames,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Open,
-    Overflowed,
+    Overflowed(Overflow),
     Closed,
 }
 
@@ -82,10 +90,33 @@ struct State {
     condition: Condition,
 }
 
+impl State {
+    fn empty(condition: Condition) -> Self {
+        Self { queue: VecDeque::new(), bytes: 0, condition }
+    }
+
+    fn queue(&mut self, delivery: Delivery, limit: usize) -> Handed {
+        let bytes = self.bytes + delivery.frame.len() + OVERHEAD;
+        let overflow = if bytes > limit { Overflow::Bytes } else { Overflow::Frames };
+        if bytes > limit || self.queue.len() >= FRAMES {
+            *self = Self::empty(Condition::Overflowed(overflow));
+            return Handed::Overflowing;
+        }
+        self.bytes = bytes;
+        self.queue.push_back(delivery);
+        Handed::Queued
+    }
+
+    fn is_light(&self, limit: usize) -> bool {
+        self.bytes <= limit / 4 && self.queue.len() <= FRAMES / 4
+    }
+}
+
 /// The queue between the rooms of a session and its socket.
 pub struct Outbox {
     state: Mutex<State>,
     filled: Notify,
+    emptied: Notify,
     limit: usize,
 }
 
@@ -93,8 +124,8 @@ impl Outbox {
     /// Makes one that holds at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        let state = State { queue: VecDeque::new(), bytes: 0, condition: Condition::Open };
-        Self { state: Mutex::new(state), filled: Notify::new(), limit }
+        let state = State::empty(Condition::Open);
+        Self { state: Mutex::new(state), filled: Notify::new(), emptied: Notify::new(), limit }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -107,20 +138,10 @@ impl Outbox {
         let mut state = self.state();
         match state.condition {
             Condition::Closed => return Handed::Gone,
-            Condition::Overflowed => return Handed::Overflowing,
+            Condition::Overflowed(_) => return Handed::Overflowing,
             Condition::Open => {}
         }
-        let size = delivery.frame.len() + OVERHEAD;
-        if state.bytes + size > self.limit {
-            *state = State { queue: VecDeque::new(), bytes: 0, condition: Condition::Overflowed };
-        } else {
-            state.bytes += size;
-            state.queue.push_back(delivery);
-        }
-        let handed = match state.condition {
-            Condition::Open => Handed::Queued,
-            Condition::Overflowed | Condition::Closed => Handed::Overflowing,
-        };
+        let handed = state.queue(delivery, self.limit);
         drop(state);
         self.filled.notify_one();
         handed
@@ -129,17 +150,37 @@ impl Outbox {
     /// Takes the next frame, if there is one now.
     ///
     /// # Errors
-    /// [`Overflow`] once the queue went over its bound.
+    /// [`Overflow`] once the queue went over a bound.
     pub fn take(&self) -> Result<Option<Delivery>, Overflow> {
         let mut state = self.state();
-        if state.condition == Condition::Overflowed {
-            return Err(Overflow);
+        if let Condition::Overflowed(overflow) = state.condition {
+            return Err(overflow);
         }
         let taken = state.queue.pop_front();
         if let Some(delivery) = &taken {
             state.bytes -= delivery.frame.len() + OVERHEAD;
         }
+        if state.is_light(self.limit) {
+            self.emptied.notify_waiters();
+        }
         Ok(taken)
+    }
+
+    /// Tells whether so little is queued that more of what was missed may follow.
+    #[must_use]
+    pub fn is_light(&self) -> bool {
+        self.state().is_light(self.limit)
+    }
+
+    /// Waits until it is light, or there is nobody to read it. Cancel-safe.
+    pub async fn emptied(&self) {
+        loop {
+            let waiting = self.emptied.notified();
+            if self.is_light() {
+                return;
+            }
+            waiting.await;
+        }
     }
 
     /// Waits until there is something to take, or an overflow to report. Cancel-safe.
@@ -158,7 +199,8 @@ impl Outbox {
 
     /// Ends the queue: whatever is handed from now on is gone.
     pub fn close(&self) {
-        *self.state() = State { queue: VecDeque::new(), bytes: 0, condition: Condition::Closed };
+        *self.state() = State::empty(Condition::Closed);
+        self.emptied.notify_waiters();
     }
 
     /// Tells whether the session is over.
@@ -188,8 +230,18 @@ mod tests {
         let outbox = Outbox::new(200);
         assert_eq!(outbox.hand("x".repeat(100)), Handed::Queued);
         assert_eq!(outbox.hand("x".repeat(100)), Handed::Overflowing);
-        assert_eq!(outbox.take().unwrap_err(), Overflow);
+        assert_eq!(outbox.take().unwrap_err(), Overflow::Bytes);
         assert_eq!(outbox.hand("x".to_owned()), Handed::Overflowing);
+    }
+
+    #[test]
+    fn frames_are_counted_too() {
+        let outbox = Outbox::new(usize::MAX);
+        for _ in 0..FRAMES {
+            assert_eq!(outbox.hand(String::new()), Handed::Queued);
+        }
+        assert_eq!(outbox.hand(String::new()), Handed::Overflowing);
+        assert_eq!(outbox.take().unwrap_err(), Overflow::Frames);
     }
 
     #[test]

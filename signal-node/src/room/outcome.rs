@@ -1,100 +1,79 @@
 //! What the answers of the log, and the entries they announced, mean for the members here.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use signal_protocol::server::{ErrorFrame, SelfView};
-use signal_protocol::{
-    ErrorCode, IceServers, LeftReason, Mid, PeerId, Recovery, Seq, ServerMessage,
-};
+use signal_protocol::server::ErrorFrame;
+use signal_protocol::{ErrorCode, LeftReason, Mid, PeerId, Seq};
 
-use super::calls::{Origin, Reply};
+use super::calls::{Origin, Step};
+use super::command::Reply;
 use super::fanout;
-use super::members::Member;
-use super::outbox::{Delivery, Mark};
+use super::outbox::Mark;
 use super::worker::Worker;
-use crate::log::{Claim, Entry, JoinRefusal, Joined, Op, Outcome, SocketId};
+use crate::log::{Entry, Op, Outcome, SocketId};
 
-/// A join that took effect, until the worker reaches its entry.
-pub(super) struct Arrival {
-    joined: Joined,
+/// A member that the log says is not ours any more. It hears everything up to the entry that says why.
+pub(super) struct Doomed {
+    peer: PeerId,
     socket: SocketId,
-    ice: Option<Arc<IceServers>>,
-    reply: Reply,
+    reason: LeftReason,
+    /// The entry by which the log must have said it.
+    by: Seq,
 }
 
 impl Worker {
-    pub(super) fn outcome(&mut self, origin: Origin, outcome: Outcome) {
-        match origin {
-            Origin::Join { socket, ice, reply, .. } => {
-                self.join_outcome(socket, ice, reply, outcome);
+    pub(super) fn answered_all(&mut self, answers: Vec<(Step, Outcome)>, repeated: bool) {
+        let mut again = Vec::new();
+        for (step, outcome) in answers {
+            match outcome {
+                Outcome::Suspected(generation) => again.extend(self.suspected(step, generation)),
+                outcome => self.outcome(step, outcome, repeated),
+            }
+        }
+        self.calls.push_front(again);
+    }
+
+    /// Only a suspicion stands between the step and its effect: it is taken again with the new generation.
+    fn suspected(&mut self, mut step: Step, generation: Seq) -> Vec<Step> {
+        let Some(by) = step.op.claim_mut() else { return Vec::new() };
+        let peer = by.peer.clone();
+        by.generation = generation;
+        // Who has no socket here any more is away, and that is what the log says of it.
+        let detaches = matches!(step.op, Op::Detach { .. });
+        let reclaim = self.take_back(&peer, generation);
+        reclaim.into_iter().chain((!detaches).then_some(step)).collect()
+    }
+
+    fn outcome(&mut self, step: Step, outcome: Outcome, repeated: bool) {
+        match step.origin {
+            Origin::Join { ice, reply, .. } => {
+                if let Op::Join(join) = step.op {
+                    self.join_outcome(*join, ice, reply, outcome);
+                }
             }
             Origin::Kept { peer, socket, mid, refusal } => {
                 self.answered(&peer, socket);
                 self.kept_outcome(&peer, socket, mid, &outcome, refusal.as_deref());
             }
             Origin::Leave { peer, reply } => self.left(&peer, &reply),
-            Origin::Kick { reply } => match outcome {
-                Outcome::Refused(code) => {
-                    self.metrics.refused(code);
-                    reply.refuse(ErrorFrame::new(code, refused_text(code)), None);
-                }
-                _ => reply.ok(None),
+            Origin::Kick { reply } => self.kicked(&reply, &outcome, repeated),
+            Origin::Housekeeping => match outcome {
+                Outcome::Appended(seq) if matches!(step.op, Op::Reset) => self.restored(seq),
+                Outcome::Head(seq) | Outcome::Appended(seq) => self.knows(seq),
+                _ => {}
             },
-            Origin::Housekeeping => {}
         }
     }
 
-    fn join_outcome(
-        &mut self,
-        socket: SocketId,
-        ice: Option<Arc<IceServers>>,
-        reply: Reply,
-        outcome: Outcome,
-    ) {
-        let joined = match outcome {
-            Outcome::Joined(joined) => *joined,
-            Outcome::JoinRefused(refusal) => return self.refuse_join(&reply, refusal),
-            _ => return self.refuse_join(&reply, JoinRefusal::Replaced),
-        };
-        let grace = self.settings.grace;
-        for (peer, away) in joined.roster.iter().filter_map(|m| Some((&m.peer, m.away?))) {
-            self.timers.away(peer, grace.saturating_sub(away));
+    /// A call that was made again may have removed the peer the first time.
+    fn kicked(&mut self, reply: &Reply, outcome: &Outcome, repeated: bool) {
+        match outcome {
+            Outcome::Refused(code) if !repeated => {
+                self.ground.metrics.refused(*code);
+                reply.refuse(ErrorFrame::new(*code, refused_text(*code)), None);
+            }
+            _ => reply.ok(None),
         }
-        self.track.begin(joined.base);
-        self.timers.tend(self.settings.retention.room / 3);
-        self.arrivals.insert(joined.seq, Arrival { joined, socket, ice, reply });
-    }
-
-    fn refuse_join(&self, reply: &Reply, refusal: JoinRefusal) {
-        let room = &self.room;
-        let (code, message, after) = match refusal {
-            JoinRefusal::Full { capacity, after } => {
-                let text = format!("room '{room}' takes {capacity} members and has as many");
-                (ErrorCode::RoomFull, text, after)
-            }
-            JoinRefusal::Locked => {
-                (ErrorCode::RoomLocked, format!("room '{room}' takes no new members"), None)
-            }
-            JoinRefusal::Forbidden => {
-                (ErrorCode::Forbidden, format!("room '{room}' does not admit you"), None)
-            }
-            JoinRefusal::TooManyOfSubject => {
-                let text = format!("too many members of this subject are in room '{room}'");
-                (ErrorCode::LimitExceeded, text, None)
-            }
-            JoinRefusal::Replaced => {
-                let reason = LeftReason::Replaced;
-                let frame = ServerMessage::Left { room, reason }.to_json();
-                let mark = Mark::Ended(room.clone(), reason);
-                reply.outbox.hand(Delivery::from(frame).marked(mark));
-                return;
-            }
-        };
-        self.metrics.refused(code);
-        let after = after.map(milliseconds);
-        let error = ErrorFrame { after, ..ErrorFrame::new(code, &message) };
-        reply.refuse(error, Some(Mark::Refused(room.clone())));
     }
 
     fn kept_outcome(
@@ -106,7 +85,10 @@ impl Worker {
         refusal: Option<&str>,
     ) {
         match outcome {
-            Outcome::Appended(_) | Outcome::Settled => self.settled(peer, socket, mid),
+            Outcome::Appended(seq) => {
+                self.knows(*seq);
+                self.settled(peer, socket, mid);
+            }
             Outcome::Refused(code) => {
                 let text = refusal.unwrap_or_else(|| refused_text(*code));
                 self.refuse_kept(peer, socket, mid, ErrorFrame::new(*code, text));
@@ -118,9 +100,10 @@ impl Worker {
                 let error = ErrorFrame { expected: Some(*expected), ..error };
                 self.refuse_kept(peer, socket, mid, error);
             }
-            Outcome::Replaced => self.end(peer, socket, LeftReason::Replaced),
-            Outcome::Gone => self.end(peer, socket, LeftReason::Expired),
-            Outcome::Joined(_) | Outcome::JoinRefused(_) => {}
+            Outcome::Replaced(by) => self.doom(peer, socket, LeftReason::Replaced, *by),
+            Outcome::Gone(by) => self.doom(peer, socket, LeftReason::Expired, *by),
+            Outcome::Settled => self.settled(peer, socket, mid),
+            _ => {}
         }
     }
 
@@ -133,12 +116,24 @@ impl Worker {
         }
     }
 
-    /// Ends a membership here that the log has ended already.
-    fn end(&mut self, peer: &PeerId, socket: SocketId, reason: LeftReason) {
-        if self.members.of_socket(peer, socket).is_some()
-            && let Some(member) = self.members.remove(peer)
-        {
-            fanout::end(&member, &self.room, reason);
+    /// The log holds the member no more for us: the entry that says so is on its way.
+    fn doom(&mut self, peer: &PeerId, socket: SocketId, reason: LeftReason, by: Seq) {
+        self.knows(by);
+        self.doomed.push(Doomed { peer: peer.clone(), socket, reason, by });
+    }
+
+    /// Ends those whose entry never came, although it was passed.
+    pub(super) fn end_doomed(&mut self) {
+        let position = self.track.position();
+        for doomed in std::mem::take(&mut self.doomed) {
+            if self.members.of_socket(&doomed.peer, doomed.socket).is_none() {
+                continue;
+            }
+            if doomed.by > position {
+                self.doomed.push(doomed);
+            } else if let Some(member) = self.members.remove(&doomed.peer) {
+                fanout::end(&member, &self.room, doomed.reason);
+            }
         }
     }
 
@@ -148,19 +143,21 @@ impl Worker {
         reply.ok(Some(Mark::Left(self.room.clone())));
     }
 
-    /// Does what an entry means here, before it is told to the others.
-    pub(super) fn meet(&mut self, seq: Seq, entry: &Entry) {
+    /// Does what an entry means here, before it is told to the others. `before` is the entry before it.
+    pub(super) fn meet(&mut self, before: Seq, seq: Seq, entry: &Entry) {
         match entry {
-            Entry::Joined { peer, .. } => {
+            Entry::Joined { peer, node, .. } => {
                 self.timers.back(peer);
+                self.ground.liveness.watch([node]);
                 if let Some(former) = self.members.remove(peer) {
                     fanout::end(&former, &self.room, LeftReason::Replaced);
                 }
                 if let Some(arrival) = self.arrivals.remove(&seq) {
-                    self.arrive(peer, arrival);
+                    self.arrive(Some(before), arrival);
                 }
             }
-            Entry::Away { peer } => self.timers.away(peer, self.settings.grace),
+            Entry::Away { peer, ago } => self.met_away(peer, seq, *ago),
+            Entry::Back { peer } => self.timers.back(peer),
             Entry::Left { peer, reason } => {
                 self.timers.back(peer);
                 if let Some(reason) = fanout::told_reason(*reason)
@@ -169,38 +166,26 @@ impl Worker {
                     fanout::end(&member, &self.room, reason);
                 }
             }
-            Entry::Signal { .. } | Entry::Updated { .. } => {}
+            Entry::Updated { peer, meta, .. } => {
+                if let Some(member) = self.members.get_mut(peer) {
+                    member.describe(meta);
+                }
+            }
+            Entry::Reset { roster } => self.reset(seq, roster),
+            Entry::Signal { .. } => {}
         }
     }
 
-    /// The join's entry is reached: from here on the member hears everything.
-    fn arrive(&mut self, peer: &PeerId, arrival: Arrival) {
-        let Arrival { joined, socket, ice, reply } = arrival;
-        let claim = Claim { peer: peer.clone(), generation: joined.seq };
-        if reply.outbox.is_closed() {
-            return self.calls.push(Op::Detach { by: claim }, Origin::Housekeeping);
+    fn met_away(&mut self, peer: &PeerId, seq: Seq, ago: Duration) {
+        self.timers.away(peer, self.ground.settings.grace.saturating_sub(ago));
+        if let Some(reclaim) = self.take_back(peer, seq) {
+            self.calls.push_front(vec![reclaim]);
         }
-        let me = SelfView { id: peer, n: joined.n };
-        let peers = fanout::roster((joined.n, peer), &joined.roster);
-        let told = joined.recovery != Recovery::Replay;
-        let frame = ServerMessage::Joined {
-            id: reply.id,
-            room: &self.room,
-            seq: joined.seq,
-            recovery: joined.recovery,
-            mid: joined.mid,
-            me,
-            peers: told.then_some(peers),
-            ice: ice.as_deref(),
-        };
-        let delivery = Delivery::from(frame.to_json()).marked(Mark::Joined(self.room.clone()));
-        reply.outbox.hand(delivery);
-        self.metrics.joined(joined.recovery);
-        self.members.insert(Member::new(claim, socket, reply.outbox, joined.mid));
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+/// Returns whole milliseconds.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

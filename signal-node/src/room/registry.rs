@@ -7,8 +7,9 @@ use std::time::Duration;
 use signal_protocol::{NodeId, RoomId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::calls::Command;
+use super::command::Command;
 use super::worker::Worker;
+use crate::liveness::Liveness;
 use crate::log::{Retention, RoomLog};
 use crate::metrics::Metrics;
 
@@ -26,11 +27,21 @@ pub struct RoomSettings {
     pub retention: Retention,
 }
 
+/// What every room of this node stands on.
+pub struct Ground {
+    /// Where entries are kept.
+    pub log: Arc<dyn RoomLog>,
+    /// Which nodes are alive.
+    pub liveness: Arc<Liveness>,
+    /// What holds for every room.
+    pub settings: RoomSettings,
+    /// What the node counts.
+    pub metrics: Arc<Metrics>,
+}
+
 /// The rooms of this node.
 pub struct Rooms {
-    log: Arc<dyn RoomLog>,
-    settings: Arc<RoomSettings>,
-    metrics: Arc<Metrics>,
+    ground: Arc<Ground>,
     workers: Mutex<HashMap<RoomId, mpsc::Sender<Command>>>,
 }
 
@@ -59,17 +70,10 @@ impl RoomHandle {
 }
 
 impl Rooms {
-    /// Makes an empty set of rooms over a log.
+    /// Makes an empty set of rooms.
     #[must_use]
-    pub fn new(log: Arc<dyn RoomLog>, settings: RoomSettings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let settings = Arc::new(settings);
-        Arc::new(Self { log, settings, metrics, workers: Mutex::default() })
-    }
-
-    /// Returns what holds for every room.
-    #[must_use]
-    pub fn settings(&self) -> &RoomSettings {
-        &self.settings
+    pub fn new(ground: Ground) -> Arc<Self> {
+        Arc::new(Self { ground: Arc::new(ground), workers: Mutex::default() })
     }
 
     fn workers(&self) -> MutexGuard<'_, HashMap<RoomId, mpsc::Sender<Command>>> {
@@ -102,14 +106,8 @@ impl Rooms {
 
     fn start(self: &Arc<Self>, room: &RoomId) -> mpsc::Sender<Command> {
         let (sender, receiver) = mpsc::channel(WAITING);
-        self.metrics.rooms.inc();
-        let worker = Worker::new(
-            room.clone(),
-            self.log.clone(),
-            self.settings.clone(),
-            self.metrics.clone(),
-            receiver,
-        );
+        self.ground.metrics.rooms.inc();
+        let worker = Worker::new(room.clone(), self.ground.clone(), receiver);
         tokio::spawn(worker.run(self.clone()));
         sender
     }
@@ -122,7 +120,7 @@ impl Rooms {
         }
         workers.remove(room);
         commands.close();
-        self.metrics.rooms.dec();
+        self.ground.metrics.rooms.dec();
         true
     }
 }

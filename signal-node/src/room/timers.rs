@@ -12,6 +12,9 @@ const TELL_POSITION_AFTER: Duration = Duration::from_secs(30);
 /// A room without members here is kept subscribed this long, so that a reload costs no new subscription.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// What this node appends comes back on its own subscription within this, or the subscription is deaf.
+const ECHO_WITHIN: Duration = Duration::from_secs(1);
+
 /// The log judges absence by its own clock; where it is behind ours we ask again after this.
 const EXPIRE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -21,6 +24,7 @@ pub(super) struct Timers {
     ack: Option<Instant>,
     position: Option<Instant>,
     tend: Option<Instant>,
+    echo: Option<Instant>,
     retire: Option<Instant>,
     away: HashMap<PeerId, Instant>,
 }
@@ -34,6 +38,8 @@ pub(super) enum Due {
     Position,
     /// Trimming and renewal.
     Tend,
+    /// What we appended ought to have come back.
+    Echo,
     /// Members that may have been away for too long.
     Expire,
     /// The end of a room without members.
@@ -61,6 +67,10 @@ impl Timers {
         set(&mut self.tend, after);
     }
 
+    pub(super) fn echo(&mut self) {
+        set(&mut self.echo, ECHO_WITHIN);
+    }
+
     pub(super) fn retire(&mut self, idle: bool) {
         if idle {
             set(&mut self.retire, LINGER);
@@ -77,9 +87,13 @@ impl Timers {
         self.away.remove(peer);
     }
 
+    pub(super) fn nobody_away(&mut self) {
+        self.away.clear();
+    }
+
     /// Returns the earliest appointment.
     pub(super) fn next(&self) -> Option<Instant> {
-        let single = [self.ack, self.position, self.tend, self.retire];
+        let single = [self.ack, self.position, self.tend, self.echo, self.retire];
         single.into_iter().flatten().chain(self.away.values().copied()).min()
     }
 
@@ -90,6 +104,7 @@ impl Timers {
             (&mut self.ack, Due::Ack),
             (&mut self.position, Due::Position),
             (&mut self.tend, Due::Tend),
+            (&mut self.echo, Due::Echo),
             (&mut self.retire, Due::Retire),
         ];
         for (timer, what) in single {

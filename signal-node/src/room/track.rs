@@ -1,5 +1,6 @@
 //! Where a room stands in its log, what has arrived beyond that, and how a hole is filled.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use crate::log::{Batch, LogError, RoomLog};
 
 /// Batches that may wait for a hole to be filled; more are read again from the log.
 const HELD: usize = 256;
+
+/// Batches that are read at once.
+const PAGE: usize = 64;
 
 /// Pause before a log that did not answer is read again.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -34,6 +38,9 @@ pub(super) enum Next {
     Nothing,
     /// What lies between is gone from the log; delivery goes on behind it.
     Lost,
+    /// The log does not continue what was delivered: it has lost writes. Delivery stands still until a
+    /// reset says so.
+    Broken,
 }
 
 impl Track {
@@ -78,6 +85,11 @@ impl Track {
         self.filled = false;
     }
 
+    /// Tells whether everything that has arrived was delivered.
+    pub(super) fn is_even(&self) -> bool {
+        self.held.is_empty() && self.filling.is_none() && !self.missed
+    }
+
     /// Takes out the batch that follows; starts to read where one is missing.
     pub(super) fn next(&mut self) -> Next {
         let Some(position) = self.position else { return Next::Nothing };
@@ -90,20 +102,26 @@ impl Track {
         while self.held.front().is_some_and(|batch| batch.last() <= position) {
             self.held.pop_front();
         }
-        match self.held.front() {
-            None => Next::Nothing,
-            Some(batch) if batch.prev <= position => {
-                self.held.pop_front().map_or(Next::Nothing, Next::Batch)
-            }
-            Some(batch) if self.filled => {
-                self.position = Some(batch.prev);
-                Next::Lost
-            }
-            Some(_) => {
+        let Some(batch) = self.held.front() else { return Next::Nothing };
+        match batch.prev.cmp(&position) {
+            Ordering::Equal => self.take(),
+            // A reset follows anything, and says what is wrong with all that came before it.
+            Ordering::Less if self.held.iter().any(|batch| batch.is_reset()) => self.take(),
+            Ordering::Less => Next::Broken,
+            Ordering::Greater if !self.filled => {
                 self.fill(position, Duration::ZERO);
                 Next::Nothing
             }
+            Ordering::Greater if batch.is_reset() => self.take(),
+            Ordering::Greater => {
+                self.position = Some(batch.prev);
+                Next::Lost
+            }
         }
+    }
+
+    fn take(&mut self) -> Next {
+        self.held.pop_front().map_or(Next::Nothing, Next::Batch)
     }
 
     fn fill(&mut self, after: Seq, pause: Duration) {
@@ -112,7 +130,7 @@ impl Track {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
-            log.read(&room, after).await
+            log.read(&room, after, PAGE).await
         }));
     }
 

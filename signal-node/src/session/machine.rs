@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::bucket::{Bucket, Verdict};
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
+use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
 use super::identity::{Identity, Refused};
@@ -77,6 +78,8 @@ pub struct Machine {
     phase: Phase,
     bucket: Bucket,
     heartbeat: Heartbeat,
+    /// When the connection ends, because its node does.
+    ends_at: Option<Instant>,
 }
 
 impl Machine {
@@ -91,6 +94,7 @@ impl Machine {
         let mut machine = Self {
             bucket: Bucket::new(settings.rate, now),
             heartbeat: Heartbeat::new(settings.ping, now),
+            ends_at: None,
             settings,
             socket: SocketId::random(),
             phase: Phase::Knocking { hello_by: now + HELLO_WITHIN, anonymous },
@@ -244,7 +248,7 @@ impl Machine {
     }
 
     fn too_fast(&mut self, after: Duration, message: Result<&ClientMessage<'_>, &FrameFault>) {
-        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1);
+        let after = milliseconds(after).max(1);
         let error = ErrorFrame::new(ErrorCode::RateLimited, "too many messages");
         let error = ErrorFrame { after: Some(after), ..error };
         self.refuse(match message {
@@ -302,6 +306,20 @@ impl Machine {
         }
     }
 
+    /// The log has not answered for a lease: the client may try another node, and keeps this socket.
+    pub fn cut_off(&mut self) {
+        let text = "this node cannot reach the room log; another one may";
+        self.refuse(ErrorFrame::new(ErrorCode::Unavailable, text));
+    }
+
+    /// The node ends: the client is to go on elsewhere, and this socket ends when it had the time.
+    pub fn hand_over(&mut self, invitation: &Invitation, now: Instant) {
+        let Invitation { after, within } = *invitation;
+        let (after_ms, within_ms) = (milliseconds(after), milliseconds(within));
+        self.send(&ServerMessage::Goaway { reason: "drain", after: after_ms, within: within_ms });
+        self.ends_at = Some(now + after + within);
+    }
+
     /// Returns when [`Machine::tick`] has something to do.
     #[must_use]
     pub fn next_tick(&self) -> Instant {
@@ -310,7 +328,10 @@ impl Machine {
             Phase::Open(identity) => identity.expires_at(),
         };
         let ice = self.ice.due().filter(|_| !self.seats.is_empty());
-        [deadline, ice].into_iter().flatten().fold(self.heartbeat.next(), Instant::min)
+        [deadline, ice, self.ends_at]
+            .into_iter()
+            .flatten()
+            .fold(self.heartbeat.next(), Instant::min)
     }
 
     /// Does what is due.
@@ -323,6 +344,9 @@ impl Machine {
                 self.effects.push(Effect::Close(CloseCode::TokenExpired));
             }
             Phase::Knocking { .. } | Phase::Open(_) => {}
+        }
+        if self.ends_at.is_some_and(|at| now >= at) {
+            self.effects.push(Effect::Close(CloseCode::Drain));
         }
         match self.heartbeat.beat(now) {
             Beat::Rest => {}
@@ -342,6 +366,10 @@ impl Machine {
         let frame = ServerMessage::Error(error).to_json();
         self.effects.push(Effect::Refuse(error.code, frame));
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn per_second(rate: Rate) -> u32 {

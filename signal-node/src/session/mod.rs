@@ -5,6 +5,7 @@
 
 mod bucket;
 mod effect;
+mod handover;
 mod heartbeat;
 mod ice;
 mod identity;
@@ -12,11 +13,15 @@ mod machine;
 mod requests;
 mod run;
 mod seats;
+mod socket;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
+pub use handover::{Handover, Invitation};
 pub use identity::{Identity, Refused, Rights};
 pub use machine::{Machine, SessionSettings};
-pub use run::{Context, Entrance, Incoming, Interrupted, Socket, run};
+pub use run::{Context, Entrance, Notices, run};
+pub use socket::{Incoming, Interrupted, Socket};

@@ -70,9 +70,11 @@ impl Machine {
             capacity: self.settings.room_capacity,
             token_capacity: identity.capacity(),
             per_subject: self.settings.members_per_sub,
-            // Without a position the answer is a snapshot, which is always right.
-            position: None,
+            position: join.seq,
             grace: self.settings.grace,
+            // Whether others are away for too long, and which nodes are silent, is the room's to know.
+            expires: false,
+            silent: Vec::new(),
         });
         self.seats.join(join.room.clone(), wish.peer.clone());
         self.effects.push(match self.ice.fresh(now) {

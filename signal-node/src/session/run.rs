@@ -1,12 +1,9 @@
 //! The task of one connection: the only owner of its socket.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -14,66 +11,21 @@ use service_kit::tokens::Verifier;
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
+use super::handover::Handover;
 use super::identity::{Identity, Refused};
 use super::machine::{Machine, SessionSettings};
+use super::socket::{Incoming, Interrupted, Socket};
+use super::write::Unwritten;
 use crate::credentials::Credentials;
 use crate::log::{Join, SocketId};
 use crate::metrics::Metrics;
-use crate::room::{
-    Busy, Command, Delivery, JoinCommand, Kept, Mark, Outbox, Overflow, Reply, RoomHandle, Rooms,
-};
-
-/// A socket that takes nothing for this long is a slow consumer's.
-const WRITE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the other side has to answer our close frame (RFC 6455 §7.1.1).
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Frames written before the socket is listened to again.
-const FRAMES_PER_TURN: usize = 64;
-
-/// What a socket brings.
-#[derive(Debug)]
-pub enum Incoming<T> {
-    /// A text frame.
-    Text(T),
-    /// A binary frame, which `signal.v1` does not have.
-    Binary,
-    /// A ping or pong.
-    Control,
-    /// The other side closes, with this code if it gave one.
-    Closed(Option<u16>),
-}
-
-/// Why a socket cannot be read or written any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupted {
-    /// It is gone.
-    Gone,
-    /// The other side broke RFC 6455; it is told by this close code (§7.4.1).
-    Broken(u16),
-}
-
-/// A WebSocket, whatever it is made of. `recv` is cancel-safe.
-pub trait Socket: Send {
-    /// The text of a frame.
-    type Text: AsRef<str> + Send;
-    /// Waits for the next frame.
-    fn recv(&mut self) -> impl Future<Output = Result<Incoming<Self::Text>, Interrupted>> + Send;
-    /// Queues a text frame; [`Socket::flush`] writes it.
-    fn feed(&mut self, frame: Bytes) -> impl Future<Output = Result<(), Interrupted>> + Send;
-    /// Queues a ping.
-    fn ping(&mut self) -> impl Future<Output = Result<(), Interrupted>> + Send;
-    /// Writes what is queued.
-    fn flush(&mut self) -> impl Future<Output = Result<(), Interrupted>> + Send;
-    /// Writes a close frame.
-    fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;
-}
+use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Outbox, Reply, RoomHandle, Rooms};
 
 /// What every session of a node shares.
 pub struct Context {
@@ -87,6 +39,17 @@ pub struct Context {
     pub credentials: Option<Credentials>,
     /// What the node counts.
     pub metrics: Arc<Metrics>,
+    /// What all sessions are told at once.
+    pub notices: Notices,
+}
+
+/// What all sessions are told at once. Each keeps a receiver of its own.
+#[derive(Clone)]
+pub struct Notices {
+    /// Whether the log has not answered for a lease.
+    pub cut_off: watch::Receiver<bool>,
+    /// Set when the node asks its clients to go on elsewhere.
+    pub handover: watch::Receiver<Option<Handover>>,
     /// Cancelled when the node stops.
     pub stop: CancellationToken,
 }
@@ -117,7 +80,7 @@ pub enum Entrance {
 }
 
 /// How a connection ended, for the log and the metrics.
-enum Ending {
+pub(super) enum Ending {
     /// We closed it.
     Closed(u16, &'static str),
     /// The other side closed it, or it broke.
@@ -126,12 +89,13 @@ enum Ending {
 
 type IceAnswer = (IcePurpose, Option<Arc<IceServers>>);
 
-struct Session<'a, S> {
-    context: &'a Context,
-    socket: S,
-    machine: Machine,
-    outbox: Arc<Outbox>,
-    handles: HashMap<RoomId, RoomHandle>,
+pub(super) struct Session<'a, S> {
+    pub(super) context: &'a Context,
+    pub(super) socket: S,
+    pub(super) machine: Machine,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) handles: HashMap<RoomId, RoomHandle>,
+    notices: Notices,
     ice: FuturesUnordered<BoxFuture<'a, IceAnswer>>,
 }
 
@@ -168,7 +132,8 @@ impl<'a, S: Socket> Session<'a, S> {
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
         let machine = Machine::new(settings, identity, anonymous, Instant::now());
         let (handles, ice) = (HashMap::new(), FuturesUnordered::new());
-        Self { context, socket, machine, outbox, handles, ice }
+        let notices = context.notices.clone();
+        Self { context, socket, machine, outbox, handles, notices, ice }
     }
 
     async fn serve(&mut self) -> Ending {
@@ -193,15 +158,33 @@ impl<'a, S: Socket> Session<'a, S> {
                 },
                 () = self.outbox.filled() => match self.write().await {
                     Ok(()) => {}
-                    Err(Unwritten::Slow) => return self.close(CloseCode::SlowConsumer).await,
+                    Err(Unwritten::Slow(bound)) => {
+                        self.context.metrics.slow(bound);
+                        return self.close(CloseCode::SlowConsumer).await;
+                    }
                     Err(Unwritten::Gone) => return Ending::Left(None),
                 },
                 Some((purpose, servers)) = self.ice.next() => {
                     self.machine.ice_answered(purpose, servers, Instant::now());
                 }
                 () = tokio::time::sleep_until(tick) => self.machine.tick(Instant::now()),
-                () = self.context.stop.cancelled() => return self.close(CloseCode::Drain).await,
+                Ok(()) = self.notices.cut_off.changed() => self.tell_cut_off(),
+                Ok(()) = self.notices.handover.changed() => self.hand_over(),
+                () = self.notices.stop.cancelled() => return self.close(CloseCode::Drain).await,
             }
+        }
+    }
+
+    fn tell_cut_off(&mut self) {
+        if *self.notices.cut_off.borrow_and_update() {
+            self.machine.cut_off();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let handover = self.notices.handover.borrow_and_update().clone();
+        if let Some(handover) = handover {
+            self.machine.hand_over(&handover.invitation(), Instant::now());
         }
     }
 
@@ -312,57 +295,6 @@ impl<'a, S: Socket> Session<'a, S> {
         }
     }
 
-    /// Writes some of what waits, then lets the socket be read again.
-    async fn write(&mut self) -> Result<(), Unwritten> {
-        let written = timeout(WRITE_PATIENCE, self.write_some()).await;
-        let marks = written.map_err(|_| Unwritten::Slow)??;
-        for mark in marks {
-            self.machine.marked(&mark);
-            if let Mark::Refused(room) | Mark::Left(room) | Mark::Ended(room, _) = mark {
-                self.handles.remove(&room);
-            }
-        }
-        Ok(())
-    }
-
-    async fn write_some(&mut self) -> Result<Vec<Mark>, Unwritten> {
-        let mut marks = Vec::new();
-        for _ in 0..FRAMES_PER_TURN {
-            let Some(Delivery { frame, mark }) = self.outbox.take()? else { break };
-            self.socket.feed(frame).await?;
-            self.context.metrics.sent.inc();
-            marks.extend(mark);
-        }
-        self.socket.flush().await?;
-        Ok(marks)
-    }
-
-    async fn close(&mut self, code: CloseCode) -> Ending {
-        if code != CloseCode::SlowConsumer {
-            // What was said before the end is part of it, as far as the client still listens.
-            while timeout(CLOSE_PATIENCE, self.write_some())
-                .await
-                .is_ok_and(|w| w.is_ok_and(|m| !m.is_empty()))
-            {}
-        }
-        self.close_raw(code.number(), code.name()).await
-    }
-
-    /// Closes, and waits a moment for the answer, so that the code is not lost to a reset.
-    async fn close_raw(&mut self, code: u16, reason: &'static str) -> Ending {
-        let goodbye = async {
-            self.socket.close(code, reason).await;
-            while let Ok(incoming) = self.socket.recv().await {
-                if matches!(incoming, Incoming::Closed(_)) {
-                    break;
-                }
-            }
-        };
-        // A peer that does not answer is gone; nothing more is owed to it.
-        let _ = timeout(CLOSE_PATIENCE, pin!(goodbye)).await;
-        Ending::Closed(code, reason)
-    }
-
     /// Tells the rooms that the socket is gone.
     async fn detach(&mut self) {
         self.outbox.close();
@@ -372,25 +304,5 @@ impl<'a, S: Socket> Session<'a, S> {
                 handle.insist(Command::Detach { peer: peer.clone(), socket }).await;
             }
         }
-    }
-}
-
-/// Why frames could not be written.
-enum Unwritten {
-    /// The client does not read.
-    Slow,
-    /// It is gone.
-    Gone,
-}
-
-impl From<Overflow> for Unwritten {
-    fn from(Overflow: Overflow) -> Self {
-        Self::Slow
-    }
-}
-
-impl From<Interrupted> for Unwritten {
-    fn from(_: Interrupted) -> Self {
-        Self::Gone
     }
 }

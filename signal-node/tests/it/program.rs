@@ -1,14 +1,11 @@
 //! The node as the program that operators start.
 
-use std::process::{Command, Output, Stdio};
-
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use std::process::{Command, Output};
 
 use crate::support::node::{SECRET, TestNode, token};
 use crate::support::peer::TestPeer;
+use crate::support::process::{NodeProcess, PROGRAM};
 use crate::support::redis::TestRedis;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_signal-node");
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(PROGRAM);
@@ -92,59 +89,31 @@ fn help_teaches_by_example() {
     }
 }
 
-/// Starts the program and returns it with what it says of where it listens.
-async fn start(variables: &[(&str, &str)]) -> (tokio::process::Child, serde_json::Value) {
-    let mut child = tokio::process::Command::new(PROGRAM)
-        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--drain-delay", "0s"])
-        .env_clear()
-        .envs(variables.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next_line().await.unwrap().unwrap();
-    (child, serde_json::from_str(&line).unwrap())
-}
-
-/// Sends SIGTERM and returns the exit code.
-async fn terminate(mut child: tokio::process::Child) -> Option<i32> {
-    let id = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    child.wait().await.unwrap().code()
-}
-
 #[tokio::test]
 async fn a_started_node_says_where_it_listens_and_ends_drained_on_sigterm() {
-    let (child, told) = start(&[]).await;
+    let node = NodeProcess::start(&[]).await;
+    let told = &node.told;
     assert_eq!((&told["event"], &told["service"]), (&"listening".into(), &"signal-node".into()));
-    let ready = format!("http://{}/readyz", told["admin"].as_str().unwrap());
+    let ready = format!("http://{}/readyz", node.admin());
     assert_eq!(reqwest::get(ready).await.unwrap().status(), 200);
-    assert_eq!(terminate(child).await, Some(0));
+    assert_eq!(node.terminate().await, Some(0));
 }
 
 #[tokio::test]
 async fn a_node_that_has_ended_leaves_its_members_away_and_not_as_ghosts() {
     let redis = TestRedis::start().await;
     let [here, _] = TestNode::two(&redis).await;
-    let url = redis.url();
-    let variables = [
-        ("SIGNAL_NODE_BACKEND", "redis"),
-        ("SIGNAL_NODE_REDIS_URL", url.as_str()),
-        ("SIGNAL_NODE_JWT_SECRET", SECRET),
-    ];
-    let (child, told) = start(&variables).await;
+    let node = NodeProcess::over(&redis, &[("SIGNAL_NODE_DRAIN_DEADLINE", "2s")]).await;
     let mut ana = TestPeer::holder(&here, "ana").await;
     ana.join("demo", "ana").await;
     let mut others = Vec::new();
     for who in ["b1", "b2", "b3", "b4", "b5", "b6"] {
-        let mut peer = TestPeer::at(told["public"].as_str().unwrap(), &token(who)).await;
+        let mut peer = TestPeer::at(node.address(), &token(who)).await;
         peer.join("demo", who).await;
         ana.expect("peer_joined").await;
         others.push(peer);
     }
-    assert_eq!(terminate(child).await, Some(0));
+    assert_eq!(node.terminate().await, Some(0));
     for _ in &others {
         assert_eq!(ana.expect("peer_updated").await["peer"]["away"], true);
     }

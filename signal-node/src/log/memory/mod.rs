@@ -1,16 +1,21 @@
 //! The log of one process: the same promises as Redis, without surviving its own end.
 
+mod member;
 mod room;
+mod stream;
+mod takeover;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use signal_protocol::{RoomId, Seq};
+use signal_protocol::{NodeId, RoomId, Seq};
+use tokio::sync::watch;
 
 use super::{
-    Batch, Feed, FeedEvent, FeedSender, LogError, Op, Outcome, Retention, RoomLog, Volatile, feed,
+    Batch, Feed, FeedEvent, FeedSender, LogError, Op, Outcome, Pulse, Retention, RoomLog, Volatile,
+    feed,
 };
 use room::RoomState;
 
@@ -76,15 +81,15 @@ impl MemoryLog {
         receiver
     }
 
-    fn apply(&self, room: &RoomId, ops: &[Op]) -> Vec<Outcome> {
+    fn apply(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let now = service_kit::clock::unix_now();
         let mut rooms = self.rooms();
         let room = rooms.room(room, now, self.retention.room);
-        let (outcomes, batch) = room.state.call(ops, now, &self.retention);
+        let (outcomes, batch) = room.state.call(seen, ops, now, &self.retention)?;
         if let Some(batch) = batch {
             room.publish(&FeedEvent::Batch(batch));
         }
-        outcomes
+        Ok(outcomes)
     }
 }
 
@@ -97,18 +102,21 @@ impl RoomLog for MemoryLog {
     fn call<'a>(
         &'a self,
         room: &'a RoomId,
+        seen: Seq,
         ops: &'a [Op],
     ) -> BoxFuture<'a, Result<Vec<Outcome>, LogError>> {
-        Box::pin(async { Ok(self.apply(room, ops)) })
+        Box::pin(async move { self.apply(room, seen, ops) })
     }
 
     fn read<'a>(
         &'a self,
         room: &'a RoomId,
         after: Seq,
+        limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>> {
-        let found =
-            self.rooms().map.get(room).map(|room| room.state.read(after)).unwrap_or_default();
+        let rooms = self.rooms();
+        let found = rooms.map.get(room).map(|room| room.state.read(after, limit));
+        let found = found.unwrap_or_default();
         Box::pin(async { Ok(found) })
     }
 
@@ -121,5 +129,24 @@ impl RoomLog for MemoryLog {
             room.publish(&FeedEvent::Volatile(Arc::new(volatile)));
         }
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// There is one node, and it needs no heartbeat to know that it lives.
+impl Pulse for MemoryLog {
+    fn feel<'a>(
+        &'a self,
+        _: &'a NodeId,
+        _: bool,
+    ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn forget<'a>(&'a self, _: &'a [NodeId]) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn reconnects(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use fred::types::Value;
 use serde_json::value::RawValue;
-use signal_protocol::{ErrorCode, LeaveReason, Mid, Recovery, Seq};
+use signal_protocol::{ErrorCode, LeaveReason, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
 use crate::log::{
     Batch, Entry, FeedEvent, JoinRefusal, Joined, LogError, Op, Outcome, Payload, RosterMember,
-    Volatile,
+    Survivor, Volatile,
 };
 
 fn garbled(what: impl std::fmt::Display) -> LogError {
@@ -20,10 +20,22 @@ fn garbled(what: impl std::fmt::Display) -> LogError {
 /// Reads one answer per step.
 pub(super) fn outcomes(reply: Value, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
     let answers = array(reply)?;
+    if answers.first().is_some_and(|first| !first.is_array()) {
+        return Err(rolled_back(answers));
+    }
     if answers.len() != ops.len() {
         return Err(garbled(format!("{} answers to {} steps", answers.len(), ops.len())));
     }
     answers.into_iter().map(|answer| outcome(&mut Fields(array(answer)?.into_iter()))).collect()
+}
+
+/// Reads `behind <head>`.
+fn rolled_back(answer: Vec<Value>) -> LogError {
+    let mut fields = Fields(answer.into_iter());
+    match (fields.text().as_deref(), fields.seq()) {
+        (Ok("behind"), Ok(head)) => LogError::RolledBack { head },
+        (first, _) => garbled(format!("{first:?} instead of answers")),
+    }
 }
 
 fn array(value: Value) -> Result<Vec<Value>, LogError> {
@@ -76,8 +88,10 @@ fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
             ErrorCode::from_name(&code).map(Outcome::Refused).ok_or_else(|| garbled(code))
         }
         "out_of_order" => Ok(Outcome::OutOfOrder { expected: fields.parse().map(Mid)? }),
-        "replaced" => Ok(Outcome::Replaced),
-        "gone" => Ok(Outcome::Gone),
+        "suspected" => fields.seq().map(Outcome::Suspected),
+        "replaced" => fields.seq().map(Outcome::Replaced),
+        "gone" => fields.seq().map(Outcome::Gone),
+        "head" => fields.seq().map(Outcome::Head),
         "joined" => joined(fields).map(|joined| Outcome::Joined(Box::new(joined))),
         "full" => refused(JoinRefusal::Full { capacity: fields.parse()?, after: fields.micros()? }),
         "locked" => refused(JoinRefusal::Locked),
@@ -93,12 +107,8 @@ fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
         seq: fields.seq()?,
         base: fields.seq()?,
         n: fields.parse()?,
-        recovery: match fields.text()?.as_str() {
-            "new" => Recovery::New,
-            "replay" => Recovery::Replay,
-            "snapshot" => Recovery::Snapshot,
-            other => return Err(garbled(format!("recovery {other:?}"))),
-        },
+        origin: fields.seq()?,
+        recovery: recovery(&fields.text()?)?,
         mid: fields.parse().map(Mid)?,
         roster: array(fields.value()?)?
             .into_iter()
@@ -107,9 +117,14 @@ fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
     })
 }
 
+fn recovery(word: &str) -> Result<Recovery, LogError> {
+    Recovery::from_name(word).ok_or_else(|| garbled(format!("recovery {word:?}")))
+}
+
 fn roster_member(fields: &mut Fields) -> Result<RosterMember, LogError> {
     Ok(RosterMember {
         peer: fields.parse()?,
+        node: fields.parse()?,
         n: fields.parse()?,
         user: fields.optional()?,
         away: fields.micros()?,
@@ -169,10 +184,16 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, LogError> {
         }
         "j" => joined_entry(head, reader),
         "a" => {
+            let (peer, ago) = (head.parse()?, Duration::from_micros(head.parse()?));
+            reader.bytes(&mut head)?;
+            Ok(Entry::Away { peer, ago })
+        }
+        "r" => {
             let peer = head.parse()?;
             reader.bytes(&mut head)?;
-            Ok(Entry::Away { peer })
+            Ok(Entry::Back { peer })
         }
+        "z" => Ok(Entry::Reset { roster: survivors(reader.bytes(&mut head)?)? }),
         "l" => {
             let (peer, reason) = (head.parse()?, leave_reason(head.word()?)?);
             reader.bytes(&mut head)?;
@@ -189,6 +210,36 @@ fn joined_entry(mut head: Words<'_>, reader: &mut Reader<'_>) -> Result<Entry, L
     let text = reader.bytes(&mut head)?;
     let meta = if text.is_empty() { None } else { Some(payload(text.to_owned())?) };
     Ok(Entry::Joined { peer, n, node, resumed, user, meta })
+}
+
+/// One line of the roster of a reset, as `takeover.lua` writes it.
+#[derive(serde::Deserialize)]
+struct SurvivorLine {
+    id: PeerId,
+    node: NodeId,
+    n: u64,
+    user: Option<Subject>,
+    away: Option<u64>,
+    generation: Seq,
+    mid: Mid,
+    meta: Box<RawValue>,
+}
+
+fn survivors(text: &str) -> Result<Vec<Survivor>, LogError> {
+    let lines: Vec<SurvivorLine> = serde_json::from_str(text).map_err(garbled)?;
+    let survivor = |line: SurvivorLine| Survivor {
+        line: RosterMember {
+            peer: line.id,
+            node: line.node,
+            n: line.n,
+            user: line.user,
+            away: line.away.map(Duration::from_micros),
+            meta: line.meta.into(),
+        },
+        generation: line.generation,
+        mid: line.mid,
+    };
+    Ok(lines.into_iter().map(survivor).collect())
 }
 
 fn leave_reason(word: &str) -> Result<LeaveReason, LogError> {
@@ -264,11 +315,11 @@ mod tests {
 
     #[test]
     fn a_batch_is_read_with_its_numbers() {
-        let text = b"b 7 1795366362000042 2\ns p_a * 3 2\n{}a p_b 0\n";
+        let text = b"b 7 1795366362000042 2\ns p_a * 3 2\n{}a p_b 0 0\n";
         let batch = batch(text).unwrap();
         assert_eq!((batch.prev, batch.last()), (Seq(7), Seq(1_795_366_362_000_043)));
         assert!(matches!(&batch.entries[0], Entry::Signal { to: None, mid: Mid(3), .. }));
-        assert!(matches!(&batch.entries[1], Entry::Away { peer } if peer.as_str() == "p_b"));
+        assert!(matches!(&batch.entries[1], Entry::Away { peer, .. } if peer.as_str() == "p_b"));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
+use signal_protocol::Seq;
 
 use super::Publishing;
-use crate::log::{Claim, Join, Op, Payload, Retention, Volatile};
+use crate::log::{Claim, Join, Op, Payload, Restored, Retention, Silent, Volatile};
 
 /// The arguments of one call, in the order that the scripts document.
 pub(super) struct Args<'a> {
@@ -15,12 +16,14 @@ pub(super) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    pub(super) fn new(publishing: Publishing, retention: &'a Retention) -> Self {
+    pub(super) fn new(publishing: Publishing, seen: Seq, retention: &'a Retention) -> Self {
         let publish = match publishing {
             Publishing::Sharded => "SPUBLISH",
             Publishing::Plain => "PUBLISH",
         };
-        Self { values: vec![Value::from_static_str(publish)], retention }
+        let mut args = Self { values: vec![Value::from_static_str(publish)], retention };
+        args.text(seen);
+        args
     }
 
     pub(super) fn into_values(self) -> Vec<Value> {
@@ -52,6 +55,16 @@ impl<'a> Args<'a> {
             Op::Expire { grace } => {
                 self.name("expire").micros(*grace);
             }
+            Op::Suspect { silent } => {
+                self.name("suspect").silent(silent);
+            }
+            Op::Reclaim { by } => {
+                self.claim("reclaim", by);
+            }
+            Op::Restore(restored) => self.restore(restored),
+            Op::Reset => {
+                self.name("reset");
+            }
             Op::Configure { capacity, locked } => {
                 self.name("configure").optional(*capacity).optional(locked.map(u8::from));
             }
@@ -68,8 +81,23 @@ impl<'a> Args<'a> {
             .text(join.socket);
         self.text(&join.node).optional(join.user.as_ref()).text(join.capacity);
         self.optional(join.token_capacity).text(join.per_subject).optional(join.position);
-        self.micros(join.grace);
+        self.micros(join.grace).text(u8::from(join.expires)).silent(&join.silent);
         self.payload(&join.meta).text(u8::from(join.keeps_meta)).text(life);
+    }
+
+    fn restore(&mut self, restored: &Restored) {
+        let Restored { by, join, joined, origin, base, n, recovery, mid } = restored;
+        self.claim("restore", by).text(mid).text(n).text(&join.node).text(join.socket);
+        self.text(join.attempt).optional(join.user.as_ref()).text(&join.key_hash);
+        self.text(joined).text(base).text(recovery.name()).text(origin);
+        let life = self.retention.room.as_millis();
+        self.payload(&join.meta).text(life);
+    }
+
+    /// Writes `<node>=<µs ago>,…`.
+    fn silent(&mut self, silent: &[Silent]) -> &mut Self {
+        let nodes = silent.iter().map(|s| format!("{}={}", s.node, s.ago.as_micros()));
+        self.text(nodes.collect::<Vec<_>>().join(","))
     }
 
     fn tend(&mut self) {

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
-use fred::types::{Message, Value};
+use fred::types::config::Server;
+use fred::types::{ClusterStateChange, Message, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use signal_protocol::RoomId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{Keys, Publishing, decode};
@@ -24,15 +26,21 @@ pub(super) struct Hub {
     subscriber: Client,
     publishing: Publishing,
     rooms: Mutex<HashMap<String, FeedSender>>,
+    reconnects: watch::Sender<u64>,
 }
 
 impl Hub {
     /// Starts to read; ends when the connection is given up.
-    pub(super) fn start(subscriber: Client, publishing: Publishing) -> Arc<Self> {
-        let (messages, reconnects) = (subscriber.message_rx(), subscriber.reconnect_rx());
-        let hub = Arc::new(Self { subscriber, publishing, rooms: Mutex::default() });
+    pub(super) fn start(
+        subscriber: Client,
+        publishing: Publishing,
+        reconnects: watch::Sender<u64>,
+    ) -> Arc<Self> {
+        let (messages, connected) = (subscriber.message_rx(), subscriber.reconnect_rx());
+        let moved = subscriber.cluster_change_rx();
+        let hub = Arc::new(Self { subscriber, publishing, rooms: Mutex::default(), reconnects });
         tokio::spawn(hub.clone().read(messages));
-        tokio::spawn(hub.clone().resubscribe(reconnects));
+        tokio::spawn(hub.clone().resubscribe(connected, moved));
         hub
     }
 
@@ -119,8 +127,22 @@ impl Hub {
         }
     }
 
-    async fn resubscribe(self: Arc<Self>, mut reconnects: Receiver<fred::types::config::Server>) {
-        while !matches!(reconnects.recv().await, Err(RecvError::Closed)) {
+    /// Subscribes all rooms again after a reconnect, and after slots of a cluster have moved: Redis ends the
+    /// subscriptions of a slot that leaves it.
+    async fn resubscribe(
+        self: Arc<Self>,
+        mut connected: Receiver<Server>,
+        mut moved: Receiver<Vec<ClusterStateChange>>,
+    ) {
+        loop {
+            let closed = tokio::select! {
+                server = connected.recv() => matches!(server, Err(RecvError::Closed)),
+                changes = moved.recv() => matches!(changes, Err(RecvError::Closed)),
+            };
+            if closed {
+                return;
+            }
+            self.reconnects.send_modify(|count| *count += 1);
             let channels: Vec<String> = self.rooms().keys().cloned().collect();
             info!(rooms = channels.len(), "connected to Redis; subscribing rooms again");
             let renewals: FuturesUnordered<_> =

@@ -1,9 +1,10 @@
 -- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
---      <grace µs> <meta> <1 if a living member keeps its own> <life of the room ms>
+--      <grace µs> <1 if who is away for longer goes first> <silent nodes> <meta> <1 if a living member keeps its own>
+--      <life of the room ms>
 
--- Tells whether everything after `position` can be replayed.
-local function recovery(position)
-  if position == '~' then return 'snapshot' end
+-- Tells whether everything after `position` can be replayed to a member that is one since `origin`.
+local function recovery(position, origin)
+  if position == '~' or tonumber(position) < tonumber(origin) then return 'snapshot' end
   if tonumber(position) == head then return 'replay' end
   local found = redis.call('XRANGE', L, position, '+', 'COUNT', 1)[1]
   if not found then return 'snapshot' end
@@ -19,10 +20,10 @@ local function joined(peer, me, all)
   for id, m in pairs(all) do
     if id ~= peer and (me.recovery ~= 'new' or m.n < me.n) then
       local away = m.away > 0 and int(now - m.away) or '~'
-      roster[#roster + 1] = { id, int(m.n), m.user, away, m.meta }
+      roster[#roster + 1] = { id, m.node, int(m.n), m.user, away, m.meta }
     end
   end
-  return { 'joined', me.generation, me.base, int(me.n), me.recovery, int(claim(peer).mid), roster }
+  return { 'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), roster }
 end
 
 local function refusal(all, user, cap, own_cap, per_subject, grace)
@@ -44,8 +45,9 @@ end
 local function enter(peer, m, resumed, mid, meta)
   local text = table.concat({ 'j', peer, int(m.n), m.node, resumed and 'resume' or 'new', m.user }, ' ')
   m.base, m.away = int(head), 0
-  m.generation = int(append(sized(text, meta)))
-  hold(peer, m.generation, mid)
+  m.joined = int(append(sized(text, meta)))
+  m.origin = m.origin or m.joined
+  hold(peer, m.joined, mid)
   write_member(peer, m)
 end
 
@@ -54,7 +56,7 @@ local function rejoin(peer, m, all, key, try, socket, node, user, position, meta
   try = tonumber(try)
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
   if try > m.try then
-    m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position)
+    m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position, m.origin)
     if keeps == '1' or meta == m.meta then meta = '' end
     if meta ~= '' then m.meta = meta end
     enter(peer, m, true, claim(peer).mid, meta)
@@ -62,9 +64,12 @@ local function rejoin(peer, m, all, key, try, socket, node, user, position, meta
   return joined(peer, m, all)
 end
 
-steps.join = { 14, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position, grace, meta, keeps, life)
+steps.join = { 16, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
+                           grace, expires, silent, meta, keeps, life)
   grace, renewed = tonumber(grace), life
-  local all = expire(grace)
+  local all = members()
+  suspect(all, silent)
+  if expires == '1' then expire(all, grace) end
   if all[peer] then
     return rejoin(peer, all[peer], all, key, try, socket, node, user, position, meta, keeps)
   end

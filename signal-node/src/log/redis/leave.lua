@@ -13,11 +13,5 @@ steps.detach = { 2, function(peer, generation)
   if m.away > 0 then return { 'settled' } end
   m.away = now
   write_member(peer, m)
-  return { 'appended', int(append('a ' .. peer .. ' 0\n')) }
-end }
-
--- expire <grace µs>
-steps.expire = { 1, function(grace)
-  expire(tonumber(grace))
-  return { 'settled' }
+  return { 'appended', int(append('a ' .. peer .. ' 0 0\n')) }
 end }

@@ -1,5 +1,7 @@
+if head < seen and ARGV[3] ~= 'restore' and ARGV[3] ~= 'reset' then return { 'behind', int(head) } end
+
 local answers = {}
-local at = 2
+local at = 3
 while at <= #ARGV do
   local step = steps[ARGV[at]]
   answers[#answers + 1] = step[2](unpack(ARGV, at + 1, at + step[1]))

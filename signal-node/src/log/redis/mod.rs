@@ -6,19 +6,22 @@
 mod decode;
 mod encode;
 mod hub;
+mod pulse;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, PubsubInterface, StreamsInterface};
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, StreamsInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, InfoKind, RespVersion, Value};
 use futures_util::future::BoxFuture;
 use signal_protocol::{RoomId, Seq};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
@@ -60,6 +63,7 @@ pub struct RedisLog {
     script: Script,
     publishing: Publishing,
     retention: Retention,
+    reconnects: watch::Sender<u64>,
 }
 
 impl RedisLog {
@@ -78,14 +82,16 @@ impl RedisLog {
         let (commands, subscriber) = (client(&config)?, client(&config)?);
         tokio::try_join!(commands.init(), subscriber.init())?;
         warn_of_eviction(&commands).await;
-        let hub = Hub::start(subscriber, publishing);
+        let reconnects = watch::Sender::new(0);
+        tokio::spawn(pulse::count(commands.reconnect_rx(), reconnects.clone()));
+        let hub = Hub::start(subscriber, publishing, reconnects.clone());
         let script = Script::from_lua(SCRIPT);
-        Ok(Self { commands, hub, script, publishing, retention })
+        Ok(Self { commands, hub, script, publishing, retention, reconnects })
     }
 
-    async fn run(&self, room: &RoomId, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
+    async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let keys = Keys::of(room);
-        let mut args = encode::Args::new(self.publishing, &self.retention);
+        let mut args = encode::Args::new(self.publishing, seen, &self.retention);
         for op in ops {
             args.push(op);
         }
@@ -95,11 +101,16 @@ impl RedisLog {
         decode::outcomes(reply, ops)
     }
 
-    async fn history(&self, room: &RoomId, after: Seq) -> Result<Vec<Batch>, LogError> {
-        let start = format!("{}-0", after.0 + 1);
-        let found: Vec<(String, std::collections::HashMap<String, Bytes>)> =
-            self.commands.xrange_values(Keys::of(room).stream, start, "+", None).await?;
-        let text = |(id, mut fields): (String, std::collections::HashMap<String, Bytes>)| {
+    async fn history(
+        &self,
+        room: &RoomId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Batch>, LogError> {
+        let (start, count) = (format!("{}-0", after.0 + 1), u64::try_from(limit).ok());
+        let found: Vec<(String, HashMap<String, Bytes>)> =
+            self.commands.xrange_values(Keys::of(room).stream, start, "+", count).await?;
+        let text = |(id, mut fields): (String, HashMap<String, Bytes>)| {
             fields
                 .remove("b")
                 .ok_or_else(|| LogError::Garbled(format!("entry {id} has no field b")))
@@ -124,6 +135,7 @@ const SCRIPT: &str = concat!(
     include_str!("signal.lua"),
     include_str!("update.lua"),
     include_str!("leave.lua"),
+    include_str!("takeover.lua"),
     include_str!("kick.lua"),
     include_str!("tend.lua"),
     include_str!("main.lua"),
@@ -188,9 +200,13 @@ impl Keys {
 }
 
 impl From<Error> for LogError {
+    /// Only what will not be better next time is garbled: a server that loads, moves a slot or has lost its
+    /// master says so with errors too.
     fn from(error: Error) -> Self {
+        let told = error.details();
         match error.kind() {
-            ErrorKind::InvalidArgument | ErrorKind::Parse | ErrorKind::Unknown => {
+            ErrorKind::InvalidArgument | ErrorKind::Parse => Self::Garbled(error.to_string()),
+            _ if told.starts_with("ERR") || told.starts_with("WRONGTYPE") => {
                 Self::Garbled(error.to_string())
             }
             _ => Self::Unavailable(error.to_string()),
@@ -207,17 +223,19 @@ impl RoomLog for RedisLog {
     fn call<'a>(
         &'a self,
         room: &'a RoomId,
+        seen: Seq,
         ops: &'a [Op],
     ) -> BoxFuture<'a, Result<Vec<Outcome>, LogError>> {
-        Box::pin(self.run(room, ops))
+        Box::pin(self.run(room, seen, ops))
     }
 
     fn read<'a>(
         &'a self,
         room: &'a RoomId,
         after: Seq,
+        limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>> {
-        Box::pin(self.history(room, after))
+        Box::pin(self.history(room, after, limit))
     }
 
     fn tell<'a>(

@@ -1,4 +1,5 @@
--- tend <life ms> <age µs> <length> <bytes>: trims the stream, off the way of signals.
+-- tend <life ms> <age µs> <length> <bytes>: trims the stream, off the way of signals,
+-- and tells where the log ends.
 steps.tend = { 4, function(life, age, length, bytes)
   redis.call('XTRIM', L, 'MINID', int(now - tonumber(age)))
   redis.call('XTRIM', L, 'MAXLEN', length)
@@ -7,5 +8,5 @@ steps.tend = { 4, function(life, age, length, bytes)
     redis.call('XTRIM', L, 'MAXLEN', math.floor(redis.call('XLEN', L) * tonumber(bytes) / size / 2))
   end
   prolong(life)
-  return { 'settled' }
+  return { 'head', int(last) }
 end }

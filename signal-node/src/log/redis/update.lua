@@ -10,5 +10,5 @@ end }
 
 -- refuse <peer> <generation> <mid> <code>: the node refused it for good; the mid is consumed in its turn.
 steps.refuse = { 4, function(peer, generation, mid, code)
-  return settle(peer, generation, tonumber(mid)) or { 'refused', code }
+  return settle(peer, generation, tonumber(mid)) or refuse(peer, tonumber(mid), code)
 end }

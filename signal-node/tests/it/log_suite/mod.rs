@@ -3,6 +3,7 @@
 mod members;
 mod messages;
 mod stage;
+mod takeover;
 
 use stage::{Publishing, Stage, next_batch, say};
 
@@ -44,6 +45,15 @@ suite! {
     messages::payloads_are_carried_byte_for_byte,
     messages::the_log_is_trimmed_to_its_length,
     messages::a_dropped_feed_ends_and_a_new_one_hears,
+    messages::the_past_is_read_in_pages,
+    takeover::a_suspicion_takes_the_claim_and_the_owner_takes_the_member_back,
+    takeover::only_living_members_of_silent_nodes_are_suspected,
+    takeover::a_resume_ends_the_claims_before_and_after_a_suspicion,
+    takeover::a_suspected_member_is_removed_when_the_grace_is_over_since_the_silence,
+    takeover::who_may_not_judge_removes_nobody,
+    takeover::a_caller_who_has_seen_more_is_told_and_nothing_happens,
+    takeover::a_lost_room_is_restored_and_everyone_is_told,
+    takeover::of_two_restorations_the_greater_claim_and_count_win,
 }
 
 #[tokio::test]

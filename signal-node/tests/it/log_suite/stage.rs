@@ -7,8 +7,8 @@ pub(super) use serde_json::value::RawValue;
 pub(super) use signal_node::log::memory::MemoryLog;
 pub(super) use signal_node::log::redis::{Publishing, RedisLog};
 pub(super) use signal_node::log::{
-    Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, Op, Outcome, Payload,
-    Retention, RoomLog, SocketId, Volatile,
+    Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, LogError, Op, Outcome,
+    Payload, Restored, Retention, RoomLog, Silent, SocketId, Volatile,
 };
 pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq};
 
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     pub(super) async fn call(&self, ops: &[Op]) -> Vec<Outcome> {
-        self.one.call(&self.room, ops).await.unwrap()
+        self.one.call(&self.room, Seq(0), ops).await.unwrap()
     }
 
     pub(super) async fn step(&self, op: Op) -> Outcome {
@@ -69,7 +69,7 @@ impl Stage {
     }
 
     pub(super) async fn all(&self) -> Vec<Batch> {
-        self.two.read(&self.room, Seq(0)).await.unwrap()
+        self.two.read(&self.room, Seq(0), 1_000).await.unwrap()
     }
 }
 
@@ -100,6 +100,8 @@ pub(super) fn wish(who: &str) -> Join {
         per_subject: 4,
         position: None,
         grace: HOUR,
+        expires: true,
+        silent: Vec::new(),
     }
 }
 

@@ -112,7 +112,7 @@ async fn a_lost_socket_is_away_and_comes_back_as_itself() {
     back.say(json!({"type": "join", "id": 1, "room": "demo", "key": key("bo"), "try": 2, "seq": away["seq"]})).await;
     let joined = back.expect("joined").await;
     assert_eq!((&joined["self"]["id"], &joined["self"]["n"]), (&json!(id), &json!(2)));
-    assert_eq!(joined["recovery"], "snapshot");
+    assert_eq!((&joined["recovery"], &joined["peers"]), (&json!("replay"), &json!(null)));
     assert_eq!(ana.expect("peer_updated").await["peer"], json!({"id": id, "away": false}));
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod node;
 pub(crate) mod peer;
+pub(crate) mod process;
 pub(crate) mod redis;

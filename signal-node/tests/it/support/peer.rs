@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{BoxStream, SplitSink};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use signal_protocol::PeerKey;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::Request;
@@ -19,7 +22,10 @@ use super::node::{TestNode, token};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestPeer {
-    socket: WebSocketStream<TcpStream>,
+    sink: SplitSink<WebSocketStream<TcpStream>, Message>,
+    stream: BoxStream<'static, Result<Message, Error>>,
+    /// Reads while the test looks elsewhere; ends with this value.
+    attendant: JoinSet<()>,
     pub(crate) id: String,
 }
 
@@ -39,7 +45,9 @@ pub(crate) async fn knock(request: Request<()>) -> Result<(TestPeer, Response), 
     let address = request.uri().authority().unwrap().to_string();
     let stream = TcpStream::connect(address).await.unwrap();
     let (socket, response) = client_async(request, stream).await?;
-    Ok((TestPeer { socket, id: String::new() }, response))
+    let (sink, stream) = socket.split();
+    let (stream, attendant) = (stream.boxed(), JoinSet::new());
+    Ok((TestPeer { sink, stream, attendant, id: String::new() }, response))
 }
 
 /// The HTTP status with which an upgrade was refused, and its problem code.
@@ -80,7 +88,23 @@ impl TestPeer {
         request.headers_mut().insert("sec-websocket-protocol", offered);
         let mut peer = knock(request).await.unwrap().0;
         peer.expect("welcome").await;
-        peer
+        peer.attended()
+    }
+
+    /// Answers pings from now on also while the test looks elsewhere.
+    pub(crate) fn attended(mut self) -> Self {
+        let (queue, heard) = mpsc::channel(100_000);
+        let mut stream = std::mem::replace(&mut self.stream, futures_util::stream::empty().boxed());
+        self.attendant.spawn(async move {
+            while let Some(message) = stream.next().await {
+                if queue.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let next = async |mut heard: mpsc::Receiver<_>| Some((heard.recv().await?, heard));
+        self.stream = futures_util::stream::unfold(heard, next).boxed();
+        self
     }
 
     /// Connects without a token and takes the welcome.
@@ -110,12 +134,17 @@ impl TestPeer {
     }
 
     pub(crate) async fn send(&mut self, message: Message) {
-        self.socket.send(message).await.unwrap();
+        self.sink.send(message).await.unwrap();
     }
 
     async fn message(&mut self) -> Message {
-        let message = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time");
+        let message = timeout(PATIENCE, self.stream.next()).await.expect("a frame in time");
         message.expect("an open socket").expect("a whole frame")
+    }
+
+    /// Takes the next text frame within a time of the test's own; `None` if there is none.
+    pub(crate) async fn within(&mut self, time: Duration) -> Option<Value> {
+        timeout(time, self.next_text()).await.ok()
     }
 
     /// Takes the next text frame; pings do not prolong the wait.
@@ -172,6 +201,34 @@ impl TestPeer {
         let join =
             json!({"type": "join", "id": 1, "room": room, "key": key(who), "try": 1, "meta": meta});
         self.say(join).await;
+    }
+
+    /// Comes back to a room over this socket, with a position if there is one, and takes nothing.
+    pub(crate) async fn resume(&mut self, room: &str, who: &str, attempt: u64, seq: Option<u64>) {
+        let mut join =
+            json!({"type": "join", "id": 1, "room": room, "key": key(who), "try": attempt});
+        if let Some(seq) = seq {
+            join["seq"] = seq.into();
+        }
+        self.say(join).await;
+        key(who).parse::<PeerKey>().unwrap().peer().as_str().clone_into(&mut self.id);
+    }
+
+    /// Says something to one peer.
+    pub(crate) async fn signal(&mut self, mid: u64, to: &str, data: impl Into<Value>) {
+        let data = data.into();
+        self.say(json!({"type": "signal", "mid": mid, "room": "demo", "to": to, "data": data}))
+            .await;
+    }
+
+    /// Takes frames until one of this type comes.
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame["type"] == kind {
+                return frame;
+            }
+        }
     }
 
     /// Proves that nothing else was sent: the next frame is the answer to a ping.

@@ -1,17 +1,20 @@
 //! A redis-server of its own for each test.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::process::send;
+
 /// A running redis-server; it ends with this value.
 pub(crate) struct TestRedis {
     port: u16,
-    _process: Child,
-    _folder: TempDir,
+    process: Child,
+    folder: TempDir,
 }
 
 impl TestRedis {
@@ -28,55 +31,97 @@ impl TestRedis {
     async fn try_start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        let mut process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .arg("--dir")
-            .arg(folder.path())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("redis-server is needed: apt-get install redis-server");
-        let stdout = process.stdout.take().expect("it is piped");
-        let mut lines = BufReader::new(stdout).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            if line.contains("Ready to accept connections") {
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Some(Self { port, _process: process, _folder: folder });
-            }
-        }
-        None
+        let process = serve(port, folder.path()).await?;
+        Some(Self { port, process, folder })
+    }
+
+    /// Kills it; nothing of what it held is kept.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await.expect("it ran");
+    }
+
+    /// Starts it again where it was, empty.
+    pub(crate) async fn restart(&mut self) {
+        let started = serve(self.port, self.folder.path()).await;
+        self.process = started.expect("the port is free again");
+    }
+
+    /// Stops it without closing a connection.
+    pub(crate) fn stall(&self) {
+        send(self.process.id().expect("it runs"), "STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn wake(&self) {
+        send(self.process.id().expect("it runs"), "CONT");
+    }
+
+    /// Runs one command and returns its answer.
+    pub(crate) async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let (name, arguments) = words.split_first().expect("a command");
+        redis::cmd(name).arg(arguments).query_async(&mut connection).await.expect("an answer")
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Publishes on a room's channel, as a node gone wrong would.
-    pub(crate) async fn publish(&self, channel: &str, text: &str) {
+    /// Returns what the room's keys hold, as a replica that lags behind would.
+    pub(crate) async fn dump(&self, room: &str) -> Vec<(String, Vec<u8>)> {
+        let mut kept = Vec::new();
+        for kind in ["h", "m", "l"] {
+            let key = format!("{{{room}}}:{kind}");
+            kept.push((key.clone(), self.run(&["DUMP", &key]).await));
+        }
+        kept
+    }
+
+    /// Sets the room back to what was kept, as a failover to that replica would.
+    pub(crate) async fn put_back(&self, kept: &[(String, Vec<u8>)]) {
         let client = redis::Client::open(self.url()).expect("a URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
-        let heard: i64 = redis::cmd("SPUBLISH")
-            .arg(channel)
-            .arg(text)
-            .query_async(&mut connection)
-            .await
-            .expect("an answer");
+        let mut all = redis::pipe();
+        all.atomic();
+        for (key, bytes) in kept {
+            all.cmd("RESTORE").arg(key).arg(120_000).arg(bytes.as_slice()).arg("REPLACE").ignore();
+        }
+        all.query_async::<()>(&mut connection).await.expect("an answer");
+    }
+
+    /// Publishes on a room's channel, as a node gone wrong would.
+    pub(crate) async fn publish(&self, channel: &str, text: &str) {
+        let heard: i64 = self.run(&["SPUBLISH", channel, text]).await;
         assert!(heard > 0, "somebody listens");
     }
 
     /// Cuts every subscriber's connection, as a failing network would.
     pub(crate) async fn cut_subscribers(&self) {
-        let client = redis::Client::open(self.url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
-        let cut: i64 = redis::cmd("CLIENT")
-            .arg("KILL")
-            .arg("TYPE")
-            .arg("pubsub")
-            .query_async(&mut connection)
-            .await
-            .expect("an answer");
+        let cut: i64 = self.run(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
         assert!(cut > 0, "there were subscribers");
     }
+}
+
+/// Starts a server and waits until it says that it accepts connections.
+async fn serve(port: u16, folder: &Path) -> Option<Child> {
+    let mut process = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .arg("--dir")
+        .arg(folder)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("redis-server is needed: apt-get install redis-server");
+    let stdout = process.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.contains("Ready to accept connections") {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some(process);
+        }
+    }
+    None
 }
 
 fn free_port() -> u16 {

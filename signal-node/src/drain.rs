@@ -1,0 +1,104 @@
+//! How a node ends: unready, then handing its clients over, then without any.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::http::Health;
+use service_kit::lifecycle::Lifecycle;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::http::Public;
+use crate::liveness::Heart;
+use crate::session::{Handover, Notices};
+
+/// The end of a node.
+pub(crate) struct Drain {
+    life: Lifecycle,
+    health: Health,
+    /// After the request to end: still accepting.
+    delay: Duration,
+    /// After the request to end: until the exit.
+    deadline: Duration,
+    /// Ends last, so that nobody takes us for dead while we still hold members. A node without one has no
+    /// others to hand its clients over to.
+    heart: Option<Heart>,
+    listener: CancellationToken,
+    sessions: CancellationToken,
+    handover: watch::Sender<Option<Handover>>,
+}
+
+impl Drain {
+    pub(crate) fn new(
+        config: &Config,
+        life: &Lifecycle,
+        health: Health,
+        heart: Option<Heart>,
+    ) -> Self {
+        Self {
+            life: life.clone(),
+            health,
+            delay: config.drain_delay,
+            deadline: config.drain_deadline,
+            heart,
+            listener: CancellationToken::new(),
+            sessions: CancellationToken::new(),
+            handover: watch::Sender::new(None),
+        }
+    }
+
+    /// Returns what every session listens to.
+    pub(crate) fn notices(&self, cut_off: watch::Receiver<bool>) -> Notices {
+        Notices { cut_off, handover: self.handover.subscribe(), stop: self.sessions.clone() }
+    }
+
+    /// Returns what closes the public listener.
+    pub(crate) fn closed(&self) -> CancellationToken {
+        self.listener.clone()
+    }
+
+    /// Waits to be asked, then leads the node to its end.
+    pub(crate) async fn run(mut self, public: Arc<Public>) {
+        self.life.soft.cancelled().await;
+        self.health.not_ready("draining");
+        public.sessions.metrics.draining.set(1);
+        info!("draining: not ready any more, still accepting for {:?}", self.delay);
+        self.unless_hurried(tokio::time::sleep(self.delay)).await;
+        public.visitors.drain();
+        let time = self.deadline.saturating_sub(self.delay);
+        let ended = timeout(time, self.unless_hurried(self.empty(&public, time))).await;
+        if ended.is_err() {
+            warn!("the drain deadline has passed; what is left is cut");
+        }
+        self.sessions.cancel();
+        if let Some(heart) = self.heart.take() {
+            self.unless_hurried(heart.stop()).await;
+        }
+        self.listener.cancel();
+        self.life.hard.cancel();
+    }
+
+    /// Leads every connection out, and waits until the log knows it.
+    async fn empty(&self, public: &Public, time: Duration) {
+        if self.heart.is_some() {
+            let clients = public.visitors.count();
+            info!("draining: asking {clients} clients to go on elsewhere");
+            self.handover.send_replace(Some(Handover::plan(clients, time)));
+            // Each session ends by itself when its client had the time that it was given.
+        } else {
+            self.sessions.cancel();
+        }
+        public.visitors.gone().await;
+        public.sessions.rooms.settled().await;
+        info!("drained: every connection has ended");
+    }
+
+    /// Waits, but not past a second signal.
+    async fn unless_hurried<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
+        self.life.hard.run_until_cancelled(waited).await
+    }
+}

@@ -1,0 +1,228 @@
+//! Which nodes of the cluster are alive, as this one can tell, and whether it can tell at all.
+
+mod observer;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use signal_protocol::NodeId;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::log::{Pulse, Silent};
+use crate::metrics::Metrics;
+use observer::Observer;
+
+/// The heartbeats are read this often in a lease.
+const READS_PER_LEASE: u32 = 6;
+
+/// Every this many reads our own heart beats: thrice in a lease.
+const READS_PER_BEAT: u32 = 2;
+
+/// How long the last word to the log may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What this node knows of the others.
+pub struct Liveness {
+    observer: Option<Mutex<Observer>>,
+    /// Counts how often the set of silent nodes has changed.
+    silence: watch::Sender<u64>,
+    /// Whether the log has not answered for a lease.
+    cut_off: watch::Sender<bool>,
+}
+
+impl Liveness {
+    /// There is no other node, and the log is this very process.
+    #[must_use]
+    pub fn alone() -> Arc<Self> {
+        Self::with(None)
+    }
+
+    /// Observes other nodes, once a [`Heart`] beats.
+    #[must_use]
+    pub fn among(own: NodeId, lease: Duration) -> Arc<Self> {
+        Self::with(Some(Mutex::new(Observer::new(own, lease))))
+    }
+
+    fn with(observer: Option<Mutex<Observer>>) -> Arc<Self> {
+        let (silence, cut_off) = (watch::Sender::new(0), watch::Sender::new(false));
+        Arc::new(Self { observer, silence, cut_off })
+    }
+
+    fn observer(&self) -> Option<MutexGuard<'_, Observer>> {
+        let observer = self.observer.as_ref()?;
+        Some(observer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes when nodes fall silent, or speak again.
+    #[must_use]
+    pub fn silence(&self) -> watch::Receiver<u64> {
+        self.silence.subscribe()
+    }
+
+    /// Changes when the log has not answered for a lease, and when it does again.
+    #[must_use]
+    pub fn cut_off(&self) -> watch::Receiver<bool> {
+        self.cut_off.subscribe()
+    }
+
+    /// Returns the nodes that are silent now.
+    #[must_use]
+    pub fn silent(&self) -> Vec<Silent> {
+        let now = Instant::now();
+        let silent = self.observer().map(|observer| observer.silent(now)).unwrap_or_default();
+        let told = silent.into_iter().map(|(node, at)| Silent { node, ago: now - at });
+        told.collect()
+    }
+
+    /// Observes nodes that were met in a roster.
+    pub fn watch<'a>(&self, nodes: impl IntoIterator<Item = &'a NodeId>) {
+        let Some(mut observer) = self.observer() else { return };
+        let now = Instant::now();
+        nodes.into_iter().for_each(|node| observer.watch(node, now));
+    }
+
+    /// Tells whether this node may say of others that they were away for `grace`: only one that was itself
+    /// in contact for as long knows that they had the chance to come back.
+    #[must_use]
+    pub fn may_expire(&self, grace: Duration) -> bool {
+        match self.observer() {
+            None => true,
+            Some(observer) => observer.contact().is_some_and(|began| began.elapsed() >= grace),
+        }
+    }
+}
+
+/// Whose heart it is, and how it beats.
+#[derive(Clone, Debug)]
+pub struct Rhythm {
+    /// This node.
+    pub own: NodeId,
+    /// How long a node may be silent.
+    pub lease: Duration,
+    /// How long a silent node is remembered: longer than any room remembers it.
+    pub keep: Duration,
+}
+
+/// Our own heartbeat, and the task that feels those of the others.
+pub struct Heart {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Heart {
+    /// Beats and observes from now on.
+    #[must_use]
+    pub fn start(
+        liveness: &Arc<Liveness>,
+        rhythm: Rhythm,
+        pulse: Arc<dyn Pulse>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let mut follower = Follower {
+            liveness: liveness.clone(),
+            rhythm,
+            pulse,
+            metrics,
+            last: Instant::now(),
+            told: Vec::new(),
+        };
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            if stopped.run_until_cancelled(follower.run()).await.is_none() {
+                follower.end().await;
+            }
+        });
+        Self { stop, task }
+    }
+
+    /// Stops to beat, and takes this node off the list.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // Without it the others find out by themselves.
+        let _ = timeout(FAREWELL, self.task).await;
+    }
+}
+
+/// The task behind a [`Liveness`].
+struct Follower {
+    liveness: Arc<Liveness>,
+    rhythm: Rhythm,
+    pulse: Arc<dyn Pulse>,
+    metrics: Arc<Metrics>,
+    /// When the log last answered.
+    last: Instant,
+    /// The silent nodes, as last told.
+    told: Vec<NodeId>,
+}
+
+impl Follower {
+    async fn run(&mut self) {
+        let mut reconnects = self.pulse.reconnects();
+        let mut clock = interval(self.rhythm.lease / READS_PER_LEASE);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for round in 0_u32.. {
+            clock.tick().await;
+            let beats = round.is_multiple_of(READS_PER_BEAT);
+            let felt = self.pulse.feel(&self.rhythm.own, beats).await;
+            let broke = reconnects.has_changed().unwrap_or(false);
+            reconnects.mark_unchanged();
+            let now = Instant::now();
+            if let Some(mut observer) = self.liveness.observer() {
+                if broke {
+                    observer.broke(now);
+                }
+                if let Ok(counters) = &felt {
+                    observer.felt(counters, now);
+                    self.last = now;
+                }
+            }
+            self.tell(now);
+            self.forget(now).await;
+        }
+    }
+
+    /// Tells whoever waits what has changed.
+    fn tell(&mut self, now: Instant) {
+        let Some(observer) = self.liveness.observer() else { return };
+        let cut_off = observer.is_cut_off(self.last, now);
+        let silent: Vec<NodeId> = observer.silent(now).into_iter().map(|(node, _)| node).collect();
+        drop(observer);
+        self.metrics.log_up.set(i64::from(!cut_off));
+        self.metrics.silent.set(i64::try_from(silent.len()).unwrap_or(i64::MAX));
+        let changed = self
+            .liveness
+            .cut_off
+            .send_if_modified(|was| std::mem::replace(was, cut_off) != cut_off);
+        match (changed, cut_off) {
+            (true, true) => {
+                warn!("Redis has not answered for a lease: clients are told to look elsewhere");
+            }
+            (true, false) => info!("Redis answers again"),
+            (false, _) => {}
+        }
+        if silent != self.told {
+            info!(nodes = ?silent, "silent nodes: {}", silent.len());
+            self.told = silent;
+            self.liveness.silence.send_modify(|count| *count += 1);
+        }
+    }
+
+    async fn forget(&mut self, now: Instant) {
+        let gone =
+            self.liveness.observer().map(|mut observer| observer.forget(self.rhythm.keep, now));
+        if let Some(gone) = gone.filter(|gone| !gone.is_empty()) {
+            // A node that is not forgotten now is the next time.
+            let _ = self.pulse.forget(&gone).await;
+        }
+    }
+
+    async fn end(&self) {
+        // Without it the others find out by themselves.
+        let _ = self.pulse.forget(std::slice::from_ref(&self.rhythm.own)).await;
+    }
+}

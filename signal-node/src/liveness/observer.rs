@@ -1,0 +1,196 @@
+//! Judges from counters alone which nodes are silent: no clock but an argument, no I/O.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use signal_protocol::NodeId;
+use tokio::time::Instant;
+
+/// What is known of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    counter: Option<u64>,
+    since: Instant,
+}
+
+/// Watches the counters of all other nodes over one connection.
+///
+/// A node is silent when its counter has not moved for a whole lease, by this node's monotonic clock, while
+/// this node's own contact was unbroken. Whatever breaks the contact begins every observation anew, so that
+/// an outage, a failover or a pause of this very process condemns nobody.
+#[derive(Debug)]
+pub(super) struct Observer {
+    own: NodeId,
+    lease: Duration,
+    nodes: HashMap<NodeId, Seen>,
+    /// When the contact that still holds began, and when it was last proved.
+    contact: Option<(Instant, Instant)>,
+}
+
+impl Observer {
+    pub(super) fn new(own: NodeId, lease: Duration) -> Self {
+        Self { own, lease, nodes: HashMap::new(), contact: None }
+    }
+
+    /// Takes in the counters that were read now.
+    pub(super) fn felt(&mut self, counters: &[(NodeId, u64)], now: Instant) {
+        let steady = self.contact.filter(|(_, proved)| now - *proved <= self.lease / 2);
+        if steady.is_none() {
+            self.broke(now);
+        }
+        self.contact = Some((steady.map_or(now, |(began, _)| began), now));
+        for (node, counter) in counters.iter().filter(|(node, _)| *node != self.own) {
+            let counter = Some(*counter);
+            let seen = self.nodes.entry(node.clone()).or_insert(Seen { counter, since: now });
+            if seen.counter != counter {
+                *seen = Seen { counter, since: now };
+            }
+        }
+    }
+
+    /// Begins every observation anew: the contact was broken.
+    pub(super) fn broke(&mut self, now: Instant) {
+        self.contact = None;
+        self.nodes.values_mut().for_each(|seen| seen.since = now);
+    }
+
+    /// Begins to observe a node that was met in a roster, in case it has no counter any more.
+    pub(super) fn watch(&mut self, node: &NodeId, now: Instant) {
+        if *node != self.own && !self.nodes.contains_key(node) {
+            self.nodes.insert(node.clone(), Seen { counter: None, since: now });
+        }
+    }
+
+    /// Returns since when the contact has been unbroken.
+    pub(super) fn contact(&self) -> Option<Instant> {
+        self.contact.map(|(began, _)| began)
+    }
+
+    /// Tells whether nothing has been heard of Redis for a lease.
+    pub(super) fn is_cut_off(&self, last: Instant, now: Instant) -> bool {
+        let proved = self.contact.map_or(last, |(_, proved)| proved.max(last));
+        now >= proved + self.lease
+    }
+
+    /// Returns the silent nodes, and when that became certain of each.
+    pub(super) fn silent(&self, now: Instant) -> Vec<(NodeId, Instant)> {
+        let Some((began, proved)) = self.contact else { return Vec::new() };
+        let certain = |seen: &Seen| seen.since.max(began) + self.lease;
+        let silent = self.nodes.iter().filter(|(_, seen)| certain(seen) <= proved.min(now));
+        let mut silent: Vec<_> = silent.map(|(node, seen)| (node.clone(), certain(seen))).collect();
+        silent.sort_by(|a, b| a.0.cmp(&b.0));
+        silent
+    }
+
+    /// Takes nodes out that have been silent for longer than `keep`; no room remembers them any more.
+    pub(super) fn forget(&mut self, keep: Duration, now: Instant) -> Vec<NodeId> {
+        let long = |at: &Instant| now >= *at + keep;
+        let silent = self.silent(now).into_iter().filter(|(_, at)| long(at));
+        let gone: Vec<NodeId> = silent.map(|(node, _)| node).collect();
+        for node in &gone {
+            self.nodes.remove(node);
+        }
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LEASE: Duration = Duration::from_secs(6);
+
+    fn node(name: &str) -> NodeId {
+        format!("n_{name}").parse().unwrap()
+    }
+
+    fn names(observer: &Observer, now: Instant) -> Vec<NodeId> {
+        observer.silent(now).into_iter().map(|(node, _)| node).collect()
+    }
+
+    #[test]
+    fn a_node_is_silent_when_its_counter_stands_still_for_a_lease_of_unbroken_contact() {
+        let start = Instant::now();
+        let mut observer = Observer::new(node("me"), LEASE);
+        for second in 0..=6 {
+            let now = start + Duration::from_secs(second);
+            assert!(names(&observer, now).is_empty());
+            observer.felt(&[(node("dead"), 7), (node("live"), second), (node("me"), 1)], now);
+        }
+        let now = start + LEASE;
+        assert_eq!(observer.silent(now), [(node("dead"), start + LEASE)]);
+        observer.felt(&[(node("dead"), 8)], now);
+        assert!(names(&observer, now).is_empty(), "it has moved");
+    }
+
+    #[test]
+    fn a_broken_contact_condemns_nobody() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut observer = Observer::new(node("me"), LEASE);
+        for second in [0, 1, 2, 62, 63, 64, 65, 66, 67] {
+            observer.felt(&[(node("other"), 7)], at(second));
+            assert!(names(&observer, at(second)).is_empty(), "after {second} s");
+        }
+        assert_eq!(observer.contact(), Some(at(62)));
+        observer.felt(&[(node("other"), 7)], at(68));
+        assert_eq!(names(&observer, at(68)), [node("other")]);
+        observer.broke(at(69));
+        observer.felt(&[(node("other"), 7)], at(69));
+        assert!(names(&observer, at(69)).is_empty());
+    }
+
+    #[test]
+    fn a_node_of_a_roster_without_a_counter_is_silent_after_a_lease_too() {
+        let start = Instant::now();
+        let mut observer = Observer::new(node("me"), LEASE);
+        observer.felt(&[], start);
+        observer.watch(&node("ghost"), start);
+        for second in 1..=6 {
+            observer.felt(&[], start + Duration::from_secs(second));
+        }
+        assert_eq!(names(&observer, start + LEASE), [node("ghost")]);
+        assert_eq!(observer.forget(Duration::ZERO, start + LEASE), [node("ghost")]);
+        assert!(names(&observer, start + LEASE).is_empty());
+    }
+
+    #[test]
+    fn a_lease_without_an_answer_is_being_cut_off() {
+        let start = Instant::now();
+        let mut observer = Observer::new(node("me"), LEASE);
+        observer.felt(&[], start);
+        assert!(!observer.is_cut_off(start, start + LEASE / 2));
+        assert!(observer.is_cut_off(start, start + LEASE));
+    }
+
+    proptest! {
+        /// Whatever the polls look like, a node whose counter moves at each of them is never silent, and no
+        /// node is unless a whole lease of polls without a long pause lies behind.
+        #[test]
+        fn only_a_whole_lease_of_steady_polls_condemns(
+            pauses in proptest::collection::vec((1_u64..9_000, any::<bool>()), 1..60),
+        ) {
+            let start = Instant::now();
+            let mut observer = Observer::new(node("me"), LEASE);
+            let (mut now, mut steady_since, mut count) = (start, start, 0);
+            for (pause, breaks) in pauses {
+                let before = now;
+                now += Duration::from_millis(pause);
+                if breaks && pause % 7 == 0 {
+                    observer.broke(now);
+                    steady_since = now;
+                } else if now - before > LEASE / 2 {
+                    steady_since = now;
+                }
+                count += 1;
+                observer.felt(&[(node("still"), 1), (node("moving"), count)], now);
+                let silent = names(&observer, now);
+                prop_assert!(!silent.contains(&node("moving")));
+                if now < steady_since + LEASE {
+                    prop_assert!(silent.is_empty());
+                }
+            }
+        }
+    }
+}

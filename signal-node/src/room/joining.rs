@@ -1,0 +1,148 @@
+//! From the outcome of a join to the member that it makes, at exactly its entry in the log.
+
+use std::sync::Arc;
+
+use signal_protocol::server::{ErrorFrame, SelfView};
+use signal_protocol::{ErrorCode, IceServers, LeftReason, PeerId, Recovery, Seq, ServerMessage};
+
+use super::calls::Origin;
+use super::command::Reply;
+use super::fanout;
+use super::members::Member;
+use super::outbox::{Delivery, Mark};
+use super::outcome::milliseconds;
+use super::worker::Worker;
+use crate::log::{Claim, Join, JoinRefusal, Joined, Op, Outcome, Restored};
+
+/// A join that took effect, until the worker reaches its entry.
+pub(super) struct Arrival {
+    join: Join,
+    joined: Joined,
+    ice: Option<Arc<IceServers>>,
+    reply: Reply,
+}
+
+impl Arrival {
+    /// Tells whose join it is.
+    pub(super) fn is_of(&self, peer: &PeerId) -> bool {
+        self.join.peer == *peer
+    }
+
+    /// Returns what it takes to put the member back into a room that has lost it.
+    pub(super) fn restored(&self) -> Restored {
+        let Self { join, joined, .. } = self;
+        Restored {
+            by: Claim { peer: join.peer.clone(), generation: joined.seq },
+            join: join.clone(),
+            joined: joined.seq,
+            origin: joined.origin,
+            base: joined.base,
+            n: joined.n,
+            recovery: joined.recovery,
+            mid: joined.mid,
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn join_outcome(
+        &mut self,
+        join: Join,
+        ice: Option<Arc<IceServers>>,
+        reply: Reply,
+        outcome: Outcome,
+    ) {
+        let joined = match outcome {
+            Outcome::Joined(joined) => *joined,
+            Outcome::JoinRefused(refusal) => return self.refuse_join(&reply, refusal),
+            _ => return self.refuse_join(&reply, JoinRefusal::Replaced),
+        };
+        let grace = self.ground.settings.grace;
+        for (peer, away) in joined.roster.iter().filter_map(|m| Some((&m.peer, m.away?))) {
+            self.timers.away(peer, grace.saturating_sub(away));
+        }
+        self.ground.liveness.watch(joined.roster.iter().map(|member| &member.node));
+        self.track.begin(joined.base);
+        self.knows(joined.seq);
+        self.timers.tend(self.ground.settings.retention.room / 3);
+        if joined.seq > self.track.position() {
+            self.arrivals.insert(joined.seq, Arrival { join, joined, ice, reply });
+        } else {
+            // Its entry was among those that could not be told here.
+            self.lose(Member::new(join, joined, reply.outbox));
+        }
+    }
+
+    fn refuse_join(&self, reply: &Reply, refusal: JoinRefusal) {
+        let room = &self.room;
+        let (code, message, after) = match refusal {
+            JoinRefusal::Full { capacity, after } => {
+                let text = format!("room '{room}' takes {capacity} members and has as many");
+                (ErrorCode::RoomFull, text, after)
+            }
+            JoinRefusal::Locked => {
+                (ErrorCode::RoomLocked, format!("room '{room}' takes no new members"), None)
+            }
+            JoinRefusal::Forbidden => {
+                (ErrorCode::Forbidden, format!("room '{room}' does not admit you"), None)
+            }
+            JoinRefusal::TooManyOfSubject => {
+                let text = format!("too many members of this subject are in room '{room}'");
+                (ErrorCode::LimitExceeded, text, None)
+            }
+            JoinRefusal::Replaced => {
+                let reason = LeftReason::Replaced;
+                let frame = ServerMessage::Left { room, reason }.to_json();
+                let mark = Mark::Ended(room.clone(), reason);
+                reply.outbox.hand(Delivery::from(frame).marked(mark));
+                return;
+            }
+        };
+        self.ground.metrics.refused(code);
+        let after = after.map(milliseconds);
+        let error = ErrorFrame { after, ..ErrorFrame::new(code, &message) };
+        reply.refuse(error, Some(Mark::Refused(room.clone())));
+    }
+
+    /// The join's entry is reached: from here on the member hears everything, as soon as it has been told
+    /// what it missed up to the entry `before`; nothing, if a reset has to speak for that.
+    pub(super) fn arrive(&mut self, before: Option<Seq>, arrival: Arrival) {
+        let Arrival { join, joined, ice, reply } = arrival;
+        let claim = Claim { peer: join.peer.clone(), generation: joined.seq };
+        if reply.outbox.is_closed() {
+            return self.calls.push(Op::Detach { by: claim }, Origin::Housekeeping);
+        }
+        self.ground.metrics.joined(joined.recovery);
+        let delivery = self.welcome(&join.peer, &joined, ice.as_deref(), &reply);
+        let position = join.position.filter(|_| joined.recovery == Recovery::Replay);
+        let mut member = Member::new(join, joined, reply.outbox.clone());
+        match position.filter(|position| before.is_some_and(|before| *position < before)) {
+            Some(position) => self.begin_replay(&mut member, position, delivery),
+            None => drop(reply.outbox.hand(delivery)),
+        }
+        self.members.insert(member);
+    }
+
+    /// Writes `joined`.
+    fn welcome(
+        &self,
+        peer: &PeerId,
+        joined: &Joined,
+        ice: Option<&IceServers>,
+        reply: &Reply,
+    ) -> Delivery {
+        let replayed = joined.recovery == Recovery::Replay;
+        let peers = (!replayed).then(|| fanout::roster((joined.n, peer), joined.roster.iter()));
+        let frame = ServerMessage::Joined {
+            id: reply.id,
+            room: &self.room,
+            seq: joined.seq,
+            recovery: joined.recovery,
+            mid: joined.mid,
+            me: SelfView { id: peer, n: joined.n },
+            peers,
+            ice,
+        };
+        Delivery::from(frame.to_json()).marked(Mark::Joined(self.room.clone()))
+    }
+}

@@ -1,0 +1,152 @@
+//! What a room does about silent nodes, lost history and members that were taken from it.
+
+use signal_protocol::server::ErrorFrame;
+use signal_protocol::{ErrorCode, PeerId, Seq, ServerMessage};
+use tracing::{info, warn};
+
+use super::calls::{Origin, Step};
+use super::joining::Arrival;
+use super::members::Member;
+use super::outbox::{Delivery, Mark};
+use super::worker::Worker;
+use crate::log::{Claim, Op, Survivor};
+
+impl Worker {
+    /// Some nodes fell silent, or spoke again.
+    pub(super) fn suspect(&mut self) {
+        let silent = self.ground.liveness.silent();
+        if !silent.is_empty() && !self.members.is_empty() {
+            self.calls.push(Op::Suspect { silent }, Origin::Housekeeping);
+        }
+    }
+
+    /// Removes who has been away for too long, unless this node cannot judge that yet.
+    pub(super) fn expire(&mut self) {
+        let grace = self.ground.settings.grace;
+        if self.ground.liveness.may_expire(grace) {
+            self.calls.push(Op::Expire { grace }, Origin::Housekeeping);
+        }
+    }
+
+    /// A member whose socket lives here was suspected: takes it back, once.
+    pub(super) fn take_back(&mut self, peer: &PeerId, generation: Seq) -> Option<Step> {
+        let member = self.members.get_mut(peer)?;
+        if member.claim.generation >= generation {
+            return None;
+        }
+        let old = member.claim.clone();
+        member.claim.generation = generation;
+        let by = member.claim.clone();
+        self.calls.renew(&old, generation);
+        self.ground.metrics.reclaimed.inc();
+        Some(Step::housekeeping(Op::Reclaim { by }))
+    }
+
+    /// Puts everything that is known here back into the log, before anything else is asked of it.
+    pub(super) fn restore(&mut self) {
+        if self.calls.is_mending() || self.reset_at > self.track.position() {
+            return;
+        }
+        self.restore_now();
+    }
+
+    fn restore_now(&mut self) {
+        warn!(room.id = %self.room, "the log of room {} has lost writes; restoring its members", self.room);
+        self.ground.metrics.resets.inc();
+        let members = self.members.iter().map(Member::restored);
+        let arrivals = self.arrivals.values().map(Arrival::restored);
+        let restored = members.chain(arrivals).map(|restored| Op::Restore(Box::new(restored)));
+        let steps = restored.chain([Op::Reset]).map(Step::housekeeping).collect();
+        self.calls.push_front(steps);
+    }
+
+    /// The log ends before what we have seen of it: nothing of the call has happened.
+    pub(super) fn rolled_back(&mut self, steps: Vec<Step>) {
+        self.calls.push_front(steps);
+        self.restore_now();
+    }
+
+    /// The log has taken everything back; what it says from `seq` on is whole again.
+    pub(super) fn restored(&mut self, seq: Seq) {
+        self.reset_at = seq;
+        self.knows(seq);
+    }
+
+    /// History was lost, and this is who is left.
+    pub(super) fn reset(&mut self, seq: Seq, roster: &[Survivor]) {
+        info!(room.id = %self.room, "room {} was reset with {} members", self.room, roster.len());
+        self.doomed.clear();
+        self.timers.nobody_away();
+        for survivor in roster {
+            if let Some(away) = survivor.line.away {
+                let grace = self.ground.settings.grace;
+                self.timers.away(&survivor.line.peer, grace.saturating_sub(away));
+            }
+        }
+        self.ground.liveness.watch(roster.iter().map(|survivor| &survivor.line.node));
+        self.arrive_late(seq, roster);
+        self.detach_ghosts(roster);
+        if self.members.iter().any(|member| is_lost(member, roster)) {
+            self.restore();
+        }
+    }
+
+    /// A join whose entry was lost with the history, and that was restored, takes effect here.
+    fn arrive_late(&mut self, seq: Seq, roster: &[Survivor]) {
+        let late: Vec<Seq> = self.arrivals.keys().copied().filter(|joined| *joined < seq).collect();
+        for joined in late {
+            let Some(arrival) = self.arrivals.remove(&joined) else { continue };
+            let is_in = |s: &Survivor| arrival.is_of(&s.line.peer) && s.generation == joined;
+            if roster.iter().any(is_in) {
+                self.arrive(None, arrival);
+            } else {
+                self.arrivals.insert(joined, arrival);
+            }
+        }
+    }
+
+    /// A member that left this node before the loss is in the roster again: nobody will miss it but us.
+    fn detach_ghosts(&mut self, roster: &[Survivor]) {
+        let ours =
+            |s: &&Survivor| s.line.node == self.ground.settings.node && s.line.away.is_none();
+        let ghosts = roster.iter().filter(ours).filter(|s| !self.holds(&s.line.peer));
+        let claim = |s: &Survivor| Claim { peer: s.line.peer.clone(), generation: s.generation };
+        let claims: Vec<Claim> = ghosts.map(claim).collect();
+        for by in claims {
+            self.calls.push(Op::Detach { by }, Origin::Housekeeping);
+        }
+    }
+
+    /// What was missed cannot be told: the members here have to come back for a snapshot.
+    pub(super) fn lose_members(&mut self) {
+        let peers: Vec<PeerId> = self.members.iter().map(|m| m.claim.peer.clone()).collect();
+        for peer in peers {
+            self.lose_member(&peer);
+        }
+    }
+
+    /// What one member missed cannot be told.
+    pub(super) fn lose_member(&mut self, peer: &PeerId) {
+        if let Some(member) = self.members.remove(peer) {
+            self.lose(member);
+        }
+    }
+
+    /// Ends the connection of a member, so that it comes back for a snapshot.
+    pub(super) fn lose(&mut self, member: Member) {
+        let error = ErrorFrame::new(ErrorCode::Unavailable, "the room's history was lost here");
+        let frame = ServerMessage::Error(error).to_json();
+        member.outbox.hand(Delivery::from(frame).marked(Mark::Lost(self.room.clone())));
+        // Its session will say that the socket is gone, but then it is no member here any more.
+        self.calls.push(Op::Detach { by: member.claim }, Origin::Housekeeping);
+    }
+}
+
+/// Tells whether the log knows less of a member than its node does.
+fn is_lost(member: &Member, roster: &[Survivor]) -> bool {
+    let known = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
+    known.is_none_or(|known| {
+        known.generation < member.claim.generation
+            || (known.generation == member.claim.generation && known.mid < member.settled())
+    })
+}

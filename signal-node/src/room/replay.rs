@@ -1,0 +1,142 @@
+//! Telling a member that came back what it missed: read from the log at the pace of its socket, then live.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use signal_protocol::{PeerId, RoomId, Seq};
+
+use super::fanout;
+use super::members::Member;
+use super::outbox::{Delivery, Outbox};
+use super::worker::Worker;
+use crate::log::{Batch, LogError};
+
+/// Batches that are read at once for one member.
+const PAGE: usize = 32;
+
+/// A page of what a member missed.
+pub(super) struct Page {
+    replay: Replay,
+    /// Whether it was read now; otherwise it is the rest of one that was.
+    read: Result<(), LogError>,
+}
+
+/// How far a replay is.
+struct Replay {
+    peer: PeerId,
+    /// The entry of its join.
+    at: Seq,
+    /// The last entry that the member was told of, or need not be.
+    cursor: Seq,
+    /// What it is told at the entry of its join, until it was.
+    joined: Option<Delivery>,
+    /// What was read and not told yet.
+    page: VecDeque<Batch>,
+}
+
+/// How a page ended.
+enum Told {
+    /// As far as the room is.
+    Even,
+    /// There is more to tell.
+    More,
+    /// The log does not reach back any more.
+    Lost,
+}
+
+/// All replays of a room.
+#[derive(Default)]
+pub(super) struct Replays(FuturesUnordered<BoxFuture<'static, Page>>);
+
+impl Replays {
+    /// Waits for the next page; `None` if nobody is being told anything. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Page> {
+        self.0.next().await
+    }
+}
+
+impl Worker {
+    /// Begins behind `position`; `joined` is told at the entry of the member's join.
+    pub(super) fn begin_replay(&mut self, member: &mut Member, position: Seq, joined: Delivery) {
+        member.catch_up(Some(position));
+        let (peer, at) = (member.claim.peer.clone(), member.joined_at());
+        let (joined, page) = (Some(joined), VecDeque::new());
+        let replay = Replay { peer, at, cursor: position, joined, page };
+        self.read_on(replay, member.outbox.clone());
+    }
+
+    fn read_on(&mut self, mut replay: Replay, outbox: Arc<Outbox>) {
+        let (log, room) = (self.ground.log.clone(), self.room.clone());
+        self.replays.0.push(Box::pin(async move {
+            outbox.emptied().await;
+            if !replay.page.is_empty() {
+                return Page { replay, read: Ok(()) };
+            }
+            let read = log.read(&room, replay.cursor, PAGE).await;
+            let read = read.map(|batches| replay.page = batches.into());
+            Page { replay, read }
+        }));
+    }
+
+    /// Tells the member what was read, as far as its socket keeps up and the room itself is.
+    pub(super) fn replay(&mut self, page: Page) {
+        let Page { mut replay, read } = page;
+        let position = self.track.position();
+        let member = self.members.get_mut(&replay.peer);
+        let Some(member) = member.filter(|member| member.joined_at() == replay.at) else { return };
+        let outbox = member.outbox.clone();
+        if read.is_err() {
+            return self.read_on(replay, outbox);
+        }
+        match replay.tell(member, &self.room, position) {
+            Told::Even => member.catch_up(None),
+            Told::More => {
+                member.catch_up(Some(replay.cursor));
+                self.read_on(replay, outbox);
+            }
+            Told::Lost => {
+                let peer = replay.peer;
+                self.lose_member(&peer);
+            }
+        }
+    }
+}
+
+impl Replay {
+    fn tell(&mut self, member: &Member, room: &RoomId, position: Seq) -> Told {
+        if self.page.is_empty() && self.cursor < position {
+            return Told::Lost;
+        }
+        while let Some(batch) = self.page.pop_front() {
+            if batch.prev > self.cursor && !batch.is_reset() {
+                return Told::Lost;
+            }
+            if !self.batch(member, room, &batch, position) {
+                self.page.push_front(batch);
+                return Told::More;
+            }
+        }
+        if self.cursor < position { Told::More } else { Told::Even }
+    }
+
+    /// Tells what is due of a batch; `false` if the socket has to be waited for first.
+    fn batch(&mut self, member: &Member, room: &RoomId, batch: &Batch, position: Seq) -> bool {
+        let from = self.cursor;
+        let due = batch.numbered().filter(|(seq, _)| *seq > from && *seq <= position);
+        for (seq, entry) in due {
+            if !member.outbox.is_light() {
+                return false;
+            }
+            self.cursor = seq;
+            if let Some(joined) = self.joined.take_if(|_| self.at == seq) {
+                member.outbox.hand(joined);
+            } else if let Some(frame) = fanout::told(member, room, seq, entry) {
+                member.outbox.hand(frame);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,178 @@
+//! What members ask of the room, up to the step that waits for the log.
+
+use signal_protocol::server::ErrorFrame;
+use signal_protocol::{ErrorCode, Mid, PeerId, RoomId, ServerMessage, limits};
+use tracing::debug;
+
+use super::calls::Origin;
+use super::command::{Command, JoinCommand, Kept, Reply};
+use super::outbox::Mark;
+use super::worker::Worker;
+use crate::log::{Op, SocketId, Volatile};
+
+/// Told to who waits while calls fail.
+const UNREACHABLE: &str = "the room log is not reachable";
+
+/// Told to who asks while as much is waiting as may.
+const CROWDED: &str = "too much is waiting for the room log";
+
+/// Milliseconds after which a member with a full window may go on.
+const WINDOW_PAUSE: u64 = 100;
+
+impl Worker {
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Join(join) => self.join(*join),
+            Command::Kept { peer, socket, mid, what } => self.kept(peer, socket, mid, what),
+            Command::Tell(volatile) => self.tell(volatile),
+            Command::Leave { peer, socket, reply } => self.leave(&peer, socket, reply),
+            Command::Kick { peer, ban, reply } => {
+                self.calls.push(Op::Kick { peer, ban }, Origin::Kick { reply });
+            }
+            Command::Settle(waiting) => self.settle(waiting),
+            Command::Detach { peer, socket } => {
+                if self.members.of_socket(&peer, socket).is_some()
+                    && let Some(member) = self.members.remove(&peer)
+                {
+                    self.calls.push(Op::Detach { by: member.claim }, Origin::Housekeeping);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, command: JoinCommand) {
+        let JoinCommand { mut join, ice, reply } = command;
+        let origin = Origin::Join { peer: join.peer.clone(), ice, reply };
+        if let Some(why) = self.refuses() {
+            return self.decline(origin, ErrorCode::Unavailable, why);
+        }
+        let liveness = &self.ground.liveness;
+        join.expires = liveness.may_expire(join.grace);
+        join.silent = liveness.silent();
+        self.calls.push(Op::Join(Box::new(join)), origin);
+    }
+
+    /// Says why nothing more can be taken in now.
+    fn refuses(&self) -> Option<&'static str> {
+        if self.calls.is_failing() {
+            Some(UNREACHABLE)
+        } else if self.calls.is_full() {
+            self.ground.metrics.room_refusals.inc();
+            Some(CROWDED)
+        } else {
+            None
+        }
+    }
+
+    fn kept(&mut self, peer: PeerId, socket: SocketId, mid: Mid, what: Kept) {
+        let refusal = self.refuses();
+        let Some(member) = self.members.of_socket(&peer, socket) else { return };
+        if let Some(why) = refusal {
+            let error = ErrorFrame::new(ErrorCode::Unavailable, why);
+            return self.refuse_kept(&peer, socket, mid, error);
+        }
+        if member.unacked() >= limits::UNACKED {
+            let text = "too many messages wait for their ack";
+            let error = ErrorFrame::new(ErrorCode::RateLimited, text);
+            let error = ErrorFrame { after: Some(WINDOW_PAUSE), ..error };
+            return self.refuse_kept(&peer, socket, mid, error);
+        }
+        member.take();
+        let by = member.claim.clone();
+        let (op, refusal) = match what {
+            Kept::Signal { to, data } => (Op::Signal { by, mid, to, data }, None),
+            Kept::Update(meta) => (Op::Update { by, mid, meta }, None),
+            Kept::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
+        };
+        self.calls.push(op, Origin::Kept { peer, socket, mid, refusal });
+    }
+
+    fn tell(&self, volatile: Volatile) {
+        let (log, room) = (self.ground.log.clone(), self.room.clone());
+        tokio::spawn(async move {
+            if let Err(error) = log.tell(&room, volatile).await {
+                debug!(room.id = %room, %error, "a volatile signal in room {room} was lost");
+            }
+        });
+    }
+
+    fn leave(&mut self, peer: &PeerId, socket: SocketId, reply: Reply) {
+        let Some(member) = self.members.of_socket(peer, socket) else {
+            return reply.ok(Some(Mark::Left(self.room.clone())));
+        };
+        let by = member.claim.clone();
+        self.calls.push(Op::Leave { by }, Origin::Leave { peer: peer.clone(), reply });
+    }
+
+    /// Tells those who wait behind a failing call that nothing happened.
+    pub(super) fn grow_impatient(&mut self) {
+        if !self.calls.is_failing() {
+            return;
+        }
+        let impatient =
+            |origin: &Origin| matches!(origin, Origin::Join { .. } | Origin::Kept { .. });
+        for origin in self.calls.withdraw(impatient) {
+            self.decline(origin, ErrorCode::Unavailable, UNREACHABLE);
+        }
+    }
+
+    /// Tells the one who waits that the log gave no usable answer.
+    pub(super) fn fail(&mut self, origin: Origin) {
+        self.decline(origin, ErrorCode::Internal, "the room log gave no usable answer");
+    }
+
+    /// Tells the one who waits that nothing happened.
+    fn decline(&mut self, origin: Origin, code: ErrorCode, message: &str) {
+        let error = ErrorFrame::new(code, message);
+        if !matches!(origin, Origin::Kept { .. } | Origin::Housekeeping) {
+            self.ground.metrics.refused(code);
+        }
+        match origin {
+            Origin::Join { reply, .. } => {
+                reply.refuse(error, Some(Mark::Refused(self.room.clone())));
+            }
+            Origin::Leave { reply, .. } => {
+                reply.refuse(error, Some(Mark::Joined(self.room.clone())));
+            }
+            Origin::Kick { reply } => reply.refuse(error, None),
+            Origin::Kept { peer, socket, mid, .. } => {
+                self.answered(&peer, socket);
+                self.refuse_kept(&peer, socket, mid, error);
+            }
+            Origin::Housekeeping => {}
+        }
+    }
+
+    /// Notes that a kept message is not on its way any more.
+    pub(super) fn answered(&mut self, peer: &PeerId, socket: SocketId) {
+        if let Some(member) = self.members.of_socket(peer, socket) {
+            member.answered();
+        }
+    }
+
+    /// Answers a kept message with an error.
+    pub(super) fn refuse_kept(
+        &mut self,
+        peer: &PeerId,
+        socket: SocketId,
+        mid: Mid,
+        error: ErrorFrame<'_>,
+    ) {
+        self.ground.metrics.refused(error.code);
+        if let Some(member) = self.members.of_socket(peer, socket) {
+            let error = ErrorFrame { mid: Some(mid), room: Some(&self.room), ..error };
+            member.outbox.hand(ServerMessage::Error(error).to_json());
+        }
+    }
+}
+
+/// Answers a command that nobody will carry out.
+pub(super) fn refuse(room: &RoomId, command: Command) {
+    let error = ErrorFrame::new(ErrorCode::Unavailable, UNREACHABLE);
+    match command {
+        Command::Join(join) => join.reply.refuse(error, Some(Mark::Refused(room.clone()))),
+        Command::Leave { reply, .. } => reply.ok(Some(Mark::Left(room.clone()))),
+        Command::Kick { reply, .. } => reply.refuse(error, None),
+        Command::Kept { .. } | Command::Tell(_) | Command::Settle(_) | Command::Detach { .. } => {}
+    }
+}

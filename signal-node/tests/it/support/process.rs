@@ -1,0 +1,81 @@
+//! A node as a process of its own, to be stopped, continued and killed.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+
+use super::node::SECRET;
+use super::redis::TestRedis;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_signal-node");
+
+/// A running node; it is killed with this value.
+pub(crate) struct NodeProcess {
+    child: Child,
+    /// What it said of where it listens.
+    pub(crate) told: Value,
+}
+
+impl NodeProcess {
+    /// Starts the program on free ports and waits until it says where it listens.
+    pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
+        let mut child = tokio::process::Command::new(PROGRAM)
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .env_clear()
+            .env("SIGNAL_NODE_DRAIN_DELAY", "0s")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap().unwrap();
+        Self { child, told: serde_json::from_str(&line).unwrap() }
+    }
+
+    /// Starts one over this Redis, with these settings besides.
+    pub(crate) async fn over(redis: &TestRedis, settings: &[(&str, &str)]) -> Self {
+        let url = redis.url();
+        let common = [
+            ("SIGNAL_NODE_BACKEND", "redis"),
+            ("SIGNAL_NODE_REDIS_URL", url.as_str()),
+            ("SIGNAL_NODE_JWT_SECRET", SECRET),
+        ];
+        let all: Vec<_> = common.iter().chain(settings).copied().collect();
+        Self::start(&all).await
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        self.told["public"].as_str().unwrap()
+    }
+
+    pub(crate) fn admin(&self) -> &str {
+        self.told["admin"].as_str().unwrap()
+    }
+
+    /// Sends a signal such as `STOP`, `CONT`, `KILL` or `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        send(self.child.id().unwrap(), name);
+    }
+
+    /// Waits for its end and returns the exit code; `None` if a signal ended it.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+
+    /// Sends SIGTERM and returns the exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.ended().await
+    }
+}
+
+/// Sends a signal to a process of ours.
+pub(crate) fn send(process: u32, name: &str) {
+    let (name, process) = (format!("-{name}"), process.to_string());
+    assert!(Command::new("kill").args([name, process]).status().unwrap().success());
+}
