@@ -39,6 +39,9 @@ import { systemClock } from "./clock.js";
  *   frame: {frame: import("./protocol.js").ServerFrame, link: Link}}} ConnectionEvents
  */
 
+/** Said to a link whose last member is on a newer one. */
+const REPLACED = 4202;
+
 /** How often in a row a token may be refused before the provider is considered unable to help. */
 const REFUSALS = 3;
 
@@ -251,19 +254,22 @@ export class Connection extends Emitter {
   #closed(link, closed) {
     this.requests.lost(link);
     if (link === this.#next) this.#nextFailed(closed);
-    else if (link === this.#current) this.#currentLost(closed);
+    else if (link === this.#current) this.#currentLost(link, closed);
     else return;
     this.emit("lost", link);
   }
 
-  /** @param {import("./link.js").Closed} closed */
-  #currentLost(closed) {
+  /**
+   * @param {Link} link
+   * @param {import("./link.js").Closed} closed
+   */
+  #currentLost(link, closed) {
     this.#current = null;
     this.#cancelHandover();
     this.#turn += 1;
     if (this.#clock.now() - this.#welcomedAt > STABLE_AFTER && closed.welcomed) this.#attempt = 0;
     if (this.#next) this.#inherit(this.#next);
-    else this.#followUp(closed);
+    else this.#followUp(closed, link.outrun && closed.code === REPLACED ? "resume" : closeAction(closed.code));
   }
 
   /** The link that should have taken over is gone; a draining node leaves time for another try. @param {import("./link.js").Closed} closed */
@@ -284,9 +290,11 @@ export class Connection extends Emitter {
     this.#show({ phase: "connecting", code: null, reason: "Moving to another server.", todo: "" });
   }
 
-  /** @param {import("./link.js").Closed} closed */
-  #followUp({ code }) {
-    const action = closeAction(code);
+  /**
+   * @param {import("./link.js").Closed} closed
+   * @param {import("./protocol.js").CloseAction} action
+   */
+  #followUp({ code }, action) {
     const { what: reason, todo } = explainClose(code);
     this.#moving = null;
     if (action === "token") this.#tokens.drop();

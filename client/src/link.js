@@ -29,6 +29,8 @@ export class Link extends Emitter {
   welcome = null;
   /** What the server said about leaving, once it did. @type {import("./protocol.js").GoAway | null} */
   goaway = null;
+  /** Whether a newer link of this page took its members: that the server closes it as replaced is no end then. */
+  outrun = false;
 
   /**
    * @param {object} options

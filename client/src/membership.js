@@ -88,6 +88,11 @@ export class Membership {
     if (newest && !this.#link?.open && !this.#asked?.open) this.join(newest);
   }
 
+  /** Whether the member is on its way to a link other than `link`. @param {Link} link */
+  movesFrom(link) {
+    return this.#asked !== link && this.#asked?.open === true;
+  }
+
   /** The link is gone; the membership goes on elsewhere, now or later. @param {Link} link */
   lost(link) {
     if (link === this.#asked) this.#asked = null;
@@ -149,6 +154,7 @@ export class Membership {
    */
   #left(reason, link) {
     const moved = reason === "replaced" && (this.#tries.get(link) ?? 0) < this.#identity.tries;
+    if (moved) link.outrun = true;
     if (reason === "expired") this.#startOver();
     else if (!moved) this.#hooks.ended(reason);
     else if (link === this.#link) {

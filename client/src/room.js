@@ -203,8 +203,9 @@ export class Room extends Emitter {
   /** The link is gone; the membership waits for the next one. @param {Link} link */
   detach(link) {
     if (this.state === "left") return;
+    const moving = this.#membership.movesFrom(link);
     this.#membership.lost(link);
-    if (this.self && !this.#membership.link) this.#show("away");
+    if (this.self && !this.#membership.link && !moving) this.#show("away");
   }
 
   /** The connection has stopped for good. @param {{code: number | string | null, reason: string}} why */

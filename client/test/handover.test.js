@@ -180,6 +180,26 @@ test("an old socket that closes before the room has arrived leaves it to the new
   assert.deepEqual(of("left"), []);
 });
 
+test("an old socket that the server closes because its member has moved on is neither an absence nor an end", async () => {
+  const { server, client, room, of, old, next } = await moving();
+  server.tell(old, REPLACED);
+  server.close(4202, old);
+  server.joined({ recovery: "replay", seq: 105, mid: 0 }, next);
+  assert.deepEqual([room.state, client.state.phase, of("state")], ["joined", "open", []]);
+});
+
+test("a socket closed as replaced by one of this page's own, which then died, is followed by another", async () => {
+  const { server, client, room, of, old, next } = await moving();
+  server.tell(old, REPLACED);
+  server.close(1006, next);
+  server.close(4202, old);
+  assert.deepEqual([room.state, client.state.phase], ["away", "waiting"]);
+  await server.clock.pass(client.state.retryIn);
+  await server.accept(3);
+  server.joined({ recovery: "replay", seq: 105, mid: 0 });
+  assert.deepEqual([room.state, of("left")], ["joined", []]);
+});
+
 test("a room joined during the handover is joined on the socket that stays", async () => {
   const { server, client, old, next } = await moving();
   const joining = client.join("late");
