@@ -4,7 +4,7 @@ import { BINARIES } from "./binaries.js";
 import { CALL_WITHIN, connectedPeers, moreFrames, openDemo, readSelf, until } from "./page.js";
 import { back, exchange, readSeen, watch } from "./watch.js";
 import { holdAnswer } from "./in-call.js";
-import { killNode, nodeCalled, reviveNode } from "./nodes.js";
+import { DRAIN, killNode, nodeCalled, restartNode, reviveNode } from "./nodes.js";
 import { openBrowser } from "./browser.js";
 import { startCluster } from "../../deploy/local/cluster.js";
 
@@ -18,13 +18,8 @@ const BACK_WITHIN = 3_000;
 /** The longest time without a new picture that is no interruption on a busy machine (ms). */
 const NO_INTERRUPTION = 2_000;
 
-/** A node told to stop may take this long (ms). */
-const DRAINED_WITHIN = 20_000;
-
 /** How long TURN credentials are good for: a relay can be away for longer within a test. */
 const TTL = "10s";
-
-const DRAIN = { SIGNAL_NODE_DRAIN_DELAY: "2s", SIGNAL_NODE_DRAIN_DEADLINE: "10s" };
 
 /** @type {import("../../deploy/local/cluster.js").Cluster} */
 let cluster;
@@ -120,15 +115,12 @@ for (const [index, role] of ["answers", "offers"].entries()) {
 
 test("a call does not notice that every node is restarted, one after the other", LIMITS, async (t) => {
   await withCall("rolling", {}, async (pages) => {
-    for (const node of cluster.nodes) {
-      const { process } = node;
-      await process.stop({ within: DRAINED_WITHIN });
-      assert.equal(await process.ended, "ended with code 0");
-      await reviveNode(cluster, node);
-    }
+    for (const node of cluster.nodes) await restartNode(cluster, node);
     await exchange(pages, "after the restarts");
     const seen = await assertUndisturbed(pages, t);
     t.diagnostic(`moves: ${seen.map(({ joined }) => joined.map(({ recovery }) => recovery).join(" ")).join(", ")}`);
+    assert.ok(seen.every(({ joined }) => joined.length > 0), "each side was moved");
+    assert.deepEqual(seen.map(({ states }) => states), [[], []], "each side was on the next node before it left the last one");
   });
 });
 

@@ -10,6 +10,12 @@ import { once } from "node:events";
  * @typedef {import("../../deploy/local/services.js").SignalNode} SignalNode
  */
 
+/** Settings for nodes that are told to stop in a test: time for the balancer to notice, and to hand people over. */
+export const DRAIN = { SIGNAL_NODE_DRAIN_DELAY: "2s", SIGNAL_NODE_DRAIN_DEADLINE: "10s" };
+
+/** A node told to stop may take this long before it is killed (ms). */
+const DRAINED_WITHIN = 20_000;
+
 /** Finds the node with an id. @param {Cluster} cluster @param {string} id @returns {Promise<SignalNode>} */
 export async function nodeCalled(cluster, id) {
   const running = cluster.nodes.filter(({ process }) => process.alive);
@@ -30,6 +36,14 @@ export async function reviveNode(cluster, node) {
   await node.process.ended;
   await node.restart();
   await cluster.balancer.sends(node.name);
+}
+
+/** Tells a node to stop, makes sure that it ended by itself, and starts it again. @param {Cluster} cluster @param {SignalNode} node */
+export async function restartNode(cluster, node) {
+  const { process } = node;
+  await process.stop({ within: DRAINED_WITHIN });
+  assert.equal(await process.ended, "ended with code 0");
+  await reviveNode(cluster, node);
 }
 
 /** @param {SignalNode} node @param {string} token */
