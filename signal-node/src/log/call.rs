@@ -243,6 +243,8 @@ pub enum Outcome {
     Replaced(Seq),
     /// There is no such member (any more), as the log tells up to this entry.
     Gone(Seq),
+    /// The peer may be put back yet: history was lost a moment ago. Nothing is consumed.
+    Mending,
     /// The log ends here.
     Head(Seq),
 }

@@ -12,6 +12,9 @@ use super::outbox::Mark;
 use super::worker::Worker;
 use crate::log::{Entry, Op, Outcome, SocketId};
 
+/// Milliseconds after which a peer may be back in a room that has lost it.
+const MENDING_PAUSE: u64 = 200;
+
 /// A member that the log says is not ours any more. It hears everything up to the entry that says why.
 pub(super) struct Doomed {
     peer: PeerId,
@@ -98,6 +101,11 @@ impl Worker {
                 let text = format!("the next message is expected to have mid {expected}");
                 let error = ErrorFrame::new(ErrorCode::OutOfOrder, &text);
                 let error = ErrorFrame { expected: Some(*expected), ..error };
+                self.refuse_kept(peer, socket, mid, error);
+            }
+            Outcome::Mending => {
+                let error = ErrorFrame::new(ErrorCode::Unavailable, "the room is being put back");
+                let error = ErrorFrame { after: Some(MENDING_PAUSE), ..error };
                 self.refuse_kept(peer, socket, mid, error);
             }
             Outcome::Replaced(by) => self.doom(peer, socket, LeftReason::Replaced, *by),

@@ -24,6 +24,8 @@ pub(super) struct RoomState {
     capacity: Option<u32>,
     locked: bool,
     pub(super) bans: HashMap<Subject, Duration>,
+    /// Until when members may be put back after a loss.
+    pub(super) mending_until: Duration,
     stream: Stream,
     touched: Duration,
 }
@@ -68,7 +70,9 @@ impl RoomState {
     fn step(&mut self, op: &Op, now: Duration, append: &mut Append) -> Outcome {
         let outcome = match op {
             Op::Join(join) => self.join(join, now, append),
-            Op::Signal { by, mid, to, data } => self.signal(by, *mid, to.as_ref(), data, append),
+            Op::Signal { by, mid, to, data } => {
+                self.signal(by, *mid, to.as_ref(), data, now, append)
+            }
             Op::Update { by, mid, meta } => self.update(by, *mid, meta, append),
             Op::Refuse { by, mid, code } => {
                 self.settle(by, *mid, append).map(|member| member.refuse(*code))
@@ -111,11 +115,18 @@ impl RoomState {
         mid: Mid,
         to: Option<&PeerId>,
         data: &Payload,
+        now: Duration,
         append: &mut Append,
     ) -> Result<Outcome, Outcome> {
-        let known = to.is_none_or(|to| self.members.contains_key(to));
+        let missing = to.is_some_and(|to| !self.members.contains_key(to));
+        let mending = now < self.mending_until;
         let member = self.settle(by, mid, append)?;
-        if !known {
+        if missing && mending {
+            // Its node may put it back yet.
+            member.mid = Mid(mid.0 - 1);
+            return Ok(Outcome::Mending);
+        }
+        if missing {
             return Ok(member.refuse(ErrorCode::PeerNotFound));
         }
         let (from, to, data) = (by.peer.clone(), to.cloned(), data.clone());

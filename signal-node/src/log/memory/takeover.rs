@@ -9,6 +9,9 @@ use super::room::RoomState;
 use super::stream::Append;
 use crate::log::{Claim, Entry, Outcome, Restored, Silent};
 
+/// How long the nodes have to put their members back after a loss.
+const MENDING: Duration = Duration::from_secs(5);
+
 impl RoomState {
     pub(super) fn leave(&mut self, by: &Claim, append: &mut Append) -> Result<Outcome, Outcome> {
         self.claimed(by, append)?;
@@ -113,6 +116,7 @@ impl RoomState {
     }
 
     pub(super) fn reset(&mut self, now: Duration, append: &mut Append) -> Outcome {
+        self.mending_until = now + MENDING;
         let survivors = self.members.iter().map(|(peer, member)| member.survivor(peer, now));
         Outcome::Appended(append.push(Entry::Reset { roster: survivors.collect() }))
     }

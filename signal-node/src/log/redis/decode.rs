@@ -91,6 +91,7 @@ fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
         "suspected" => fields.seq().map(Outcome::Suspected),
         "replaced" => fields.seq().map(Outcome::Replaced),
         "gone" => fields.seq().map(Outcome::Gone),
+        "mending" => Ok(Outcome::Mending),
         "head" => fields.seq().map(Outcome::Head),
         "joined" => joined(fields).map(|joined| Outcome::Joined(Box::new(joined))),
         "full" => refused(JoinRefusal::Full { capacity: fields.parse()?, after: fields.micros()? }),

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::interfaces::{ClientLike, ClusterInterface, EventInterface, PubsubInterface};
 use fred::types::config::Server;
 use fred::types::{ClusterStateChange, Message, Value};
 use futures_util::StreamExt as _;
@@ -20,6 +21,17 @@ use tracing::{info, warn};
 
 use super::{Keys, Publishing, decode};
 use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
+
+/// How often the map of slots is looked at.
+const SLOTS_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps of `CLUSTER SLOTS` who is the master of which slots: first, last, server.
+fn masters(slots: Value) -> Vec<Vec<Value>> {
+    let range = |range: Value| range.into_array().into_iter().take(3).collect();
+    let mut masters: Vec<Vec<Value>> = slots.into_array().into_iter().map(range).collect();
+    masters.sort_by_key(|range| range.first().and_then(Value::as_u64));
+    masters
+}
 
 /// Which room listens where.
 pub(super) struct Hub {
@@ -41,6 +53,9 @@ impl Hub {
         let hub = Arc::new(Self { subscriber, publishing, rooms: Mutex::default(), reconnects });
         tokio::spawn(hub.clone().read(messages));
         tokio::spawn(hub.clone().resubscribe(connected, moved));
+        if hub.subscriber.is_clustered() {
+            tokio::spawn(hub.clone().follow_slots());
+        }
         hub
     }
 
@@ -143,12 +158,35 @@ impl Hub {
                 return;
             }
             self.reconnects.send_modify(|count| *count += 1);
-            let channels: Vec<String> = self.rooms().keys().cloned().collect();
-            info!(rooms = channels.len(), "connected to Redis; subscribing rooms again");
-            let renewals: FuturesUnordered<_> =
-                channels.iter().map(|channel| self.renew(channel)).collect();
-            renewals.collect::<Vec<()>>().await;
+            self.renew_all().await;
         }
+    }
+
+    /// Redis ends the subscriptions of a slot that leaves a server. fred does not pass that on, so the map of
+    /// slots has to be looked at.
+    async fn follow_slots(self: Arc<Self>) {
+        let mut known = None;
+        loop {
+            tokio::time::sleep(SLOTS_EVERY).await;
+            // A cluster that does not answer now is asked the next time.
+            let Ok(slots) = self.subscriber.cluster_slots::<Value>().await else { continue };
+            let masters = masters(slots);
+            if known.replace(masters.clone()).is_some_and(|before| before != masters) {
+                info!("slots of the Redis Cluster have moved");
+                if let Err(error) = self.subscriber.sync_cluster().await {
+                    warn!(%error, "the new map of slots could not be read");
+                }
+                self.renew_all().await;
+            }
+        }
+    }
+
+    async fn renew_all(&self) {
+        let channels: Vec<String> = self.rooms().keys().cloned().collect();
+        info!(rooms = channels.len(), "subscribing {} rooms again", channels.len());
+        let renewals: FuturesUnordered<_> =
+            channels.iter().map(|channel| self.renew(channel)).collect();
+        renewals.collect::<Vec<()>>().await;
     }
 
     /// Subscribes a room again and lets it compare with its log. A failure means that the connection went

@@ -1,6 +1,6 @@
 -- One call: some steps for one room, all or none, appended and published as one batch.
 --
--- KEYS[1] {room}:h  hash    seq, n, cap, locked, "b:<sub>" = end of a ban in µs,
+-- KEYS[1] {room}:h  hash    seq, n, cap, locked, mend (until when members may be put back, µs), "b:<sub>" = end of a ban in µs,
 --                           "g:<peer>" = "<generation> <last mid>" (beside seq, so that a signal touches one hash),
 --                           "r:<peer>" = "<mid>:<code> …" the refusals among its last messages
 -- KEYS[2] {room}:m  hash    <peer> = "<n> <node> <socket> <try> <away since µs or 0> <user or ~> <key hash>

@@ -47,8 +47,12 @@ local function survivor(peer, m)
     .. ',"meta":' .. m.meta .. '}'
 end
 
+-- How long the nodes have to put their members back, in µs.
+local MENDING = 5000000
+
 -- reset: history was lost; every node is told the roster as it is now.
 steps.reset = { 0, function()
+  redis.call('HSET', H, 'mend', int(now + MENDING))
   local lines = {}
   for peer, m in pairs(members()) do lines[#lines + 1] = survivor(peer, m) end
   return { 'appended', int(append(sized('z', '[' .. table.concat(lines, ',') .. ']'))) }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::QUICK;
+use super::{QUICK, call};
 use crate::support::node::token;
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
@@ -15,16 +15,6 @@ const GRACE: Duration = Duration::from_secs(11);
 
 async fn two(redis: &TestRedis) -> [NodeProcess; 2] {
     [NodeProcess::over(redis, &QUICK).await, NodeProcess::over(redis, &QUICK).await]
-}
-
-/// Ana on the first node and Bo on the second, who know of each other.
-async fn call(nodes: &[NodeProcess; 2]) -> [TestPeer; 2] {
-    let mut ana = TestPeer::at(nodes[0].address(), &token("ana")).await;
-    let mut bo = TestPeer::at(nodes[1].address(), &token("bo")).await;
-    ana.join("demo", "ana").await;
-    bo.join("demo", "bo").await;
-    ana.expect("peer_joined").await;
-    [ana, bo]
 }
 
 /// Answers pings until a frame of this type comes.
@@ -43,7 +33,7 @@ async fn watch(peer: &mut TestPeer, kind: &str, time: Duration) -> serde_json::V
 async fn ghosts_of_a_killed_node_are_away_after_the_lease_and_gone_after_the_grace() {
     let redis = TestRedis::start().await;
     let nodes = two(&redis).await;
-    let [mut ana, bo] = call(&nodes).await;
+    let [mut ana, bo] = call(&nodes, "demo").await;
     nodes[1].signal("KILL");
     let began = Instant::now();
     let away = watch(&mut ana, "peer_updated", LEASE + Duration::from_secs(3)).await;
@@ -57,7 +47,7 @@ async fn ghosts_of_a_killed_node_are_away_after_the_lease_and_gone_after_the_gra
 async fn a_member_of_a_killed_node_comes_back_elsewhere_and_misses_nothing() {
     let redis = TestRedis::start().await;
     let nodes = two(&redis).await;
-    let [mut ana, mut bo] = call(&nodes).await;
+    let [mut ana, mut bo] = call(&nodes, "demo").await;
     ana.signal(1, &bo.id, 1).await;
     let position = bo.expect("signal").await["seq"].as_u64();
     nodes[1].signal("KILL");
@@ -79,7 +69,7 @@ async fn a_member_of_a_killed_node_comes_back_elsewhere_and_misses_nothing() {
 async fn a_stopped_node_takes_its_living_member_back_when_it_goes_on() {
     let redis = TestRedis::start().await;
     let nodes = two(&redis).await;
-    let [mut ana, mut bo] = call(&nodes).await;
+    let [mut ana, mut bo] = call(&nodes, "demo").await;
     nodes[1].signal("STOP");
     let away = watch(&mut ana, "peer_updated", LEASE + Duration::from_secs(3)).await;
     assert_eq!(away["peer"]["away"], true);
@@ -95,7 +85,7 @@ async fn a_stopped_node_takes_its_living_member_back_when_it_goes_on() {
 async fn a_zombie_delivers_nothing_after_the_entry_that_replaced_its_member() {
     let redis = TestRedis::start().await;
     let nodes = two(&redis).await;
-    let [mut ana, mut bo] = call(&nodes).await;
+    let [mut ana, mut bo] = call(&nodes, "demo").await;
     ana.signal(1, &bo.id, 1).await;
     let position = bo.expect("signal").await["seq"].as_u64();
     nodes[1].signal("STOP");

@@ -1,10 +1,44 @@
 //! What the promises of docs/PROTOCOL.md are worth when something breaks.
 
+mod clock;
 mod drain;
 mod liveness;
 mod redis;
 mod resume;
+mod topologies;
+
+use serde_json::json;
+
+use crate::support::node::token;
+use crate::support::peer::TestPeer;
+use crate::support::process::NodeProcess;
 
 /// Settings under which silence is noticed, and absence ends, as soon as the rules allow.
 const QUICK: [(&str, &str); 3] =
     [("SIGNAL_NODE_LEASE", "1s"), ("SIGNAL_NODE_PING", "1s"), ("SIGNAL_NODE_GRACE", "11s")];
+
+/// Ana on the first node and Bo on the second, who know of each other.
+async fn call(nodes: &[NodeProcess; 2], room: &str) -> [TestPeer; 2] {
+    let mut ana = TestPeer::at(nodes[0].address(), &token("ana")).await;
+    let mut bo = TestPeer::at(nodes[1].address(), &token("bo")).await;
+    ana.join(room, "ana").await;
+    bo.join(room, "bo").await;
+    ana.expect("peer_joined").await;
+    [ana, bo]
+}
+
+/// Says `data` until it is taken: what is refused for now is said again, as every client does.
+async fn insist(from: &mut TestPeer, room: &str, to: &str, mid: u64, data: &str) {
+    let signal = json!({"type": "signal", "mid": mid, "room": room, "to": to, "data": data});
+    from.say(signal.clone()).await;
+    loop {
+        let frame = from.next().await;
+        if frame["type"] == "ack" && frame["room"] == room && frame["mid"].as_u64() >= Some(mid) {
+            return;
+        }
+        if frame["type"] == "error" && frame["mid"] == mid {
+            assert_eq!(frame["retry"], true, "{frame}");
+            from.say(signal.clone()).await;
+        }
+    }
+}

@@ -4,43 +4,23 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::QUICK;
+use super::{QUICK, call, insist};
 use crate::support::node::token;
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
 use crate::support::redis::TestRedis;
 
-/// Ana and Bo on nodes of their own, who know of each other.
-async fn call(redis: &TestRedis) -> ([NodeProcess; 2], [TestPeer; 2]) {
+async fn quick(redis: &TestRedis) -> ([NodeProcess; 2], [TestPeer; 2]) {
     let nodes = [NodeProcess::over(redis, &QUICK).await, NodeProcess::over(redis, &QUICK).await];
-    let mut ana = TestPeer::at(nodes[0].address(), &token("ana")).await;
-    let mut bo = TestPeer::at(nodes[1].address(), &token("bo")).await;
-    ana.join("demo", "ana").await;
-    bo.join("demo", "bo").await;
-    ana.expect("peer_joined").await;
-    (nodes, [ana, bo])
-}
-
-/// Says `data` until it is taken: what is refused for now is said again, as every client does.
-async fn insist(from: &mut TestPeer, to: &str, mid: u64, data: &str) {
-    from.signal(mid, to, data).await;
-    loop {
-        let frame = from.next().await;
-        if frame["type"] == "ack" && frame["mid"].as_u64() >= Some(mid) {
-            return;
-        }
-        if frame["type"] == "error" && frame["mid"] == mid {
-            assert_eq!(frame["retry"], true, "{frame}");
-            from.signal(mid, to, data).await;
-        }
-    }
+    let peers = call(&nodes, "demo").await;
+    (nodes, peers)
 }
 
 #[tokio::test]
 async fn a_redis_that_lost_everything_gets_its_rooms_back_and_no_call_ends() {
     let mut redis = TestRedis::start().await;
-    let (nodes, [mut ana, mut bo]) = call(&redis).await;
-    insist(&mut ana, &bo.id, 1, "before").await;
+    let (nodes, [mut ana, mut bo]) = quick(&redis).await;
+    insist(&mut ana, "demo", &bo.id, 1, "before").await;
     bo.until("signal").await;
     redis.kill().await;
     redis.restart().await;
@@ -55,7 +35,7 @@ async fn a_redis_that_lost_everything_gets_its_rooms_back_and_no_call_ends() {
         assert_eq!(reset["peers"][0]["id"], other);
         assert_eq!(reset["peers"][0]["away"], false);
     }
-    insist(&mut ana, &bo.id, 2, "after").await;
+    insist(&mut ana, "demo", &bo.id, 2, "after").await;
     let frame = bo.next().await;
     assert_eq!((&frame["type"], &frame["data"]), (&json!("signal"), &json!("after")), "no leave");
     for node in &nodes {
@@ -71,7 +51,7 @@ async fn a_redis_that_lost_everything_gets_its_rooms_back_and_no_call_ends() {
 #[tokio::test]
 async fn a_stalled_redis_removes_nobody_and_loses_nothing() {
     let redis = TestRedis::start().await;
-    let (nodes, [mut ana, mut bo]) = call(&redis).await;
+    let (nodes, [mut ana, mut bo]) = quick(&redis).await;
     redis.stall();
     ana.signal(1, &bo.id, "in flight").await;
     let told = ana.expect_error("unavailable").await;
@@ -91,7 +71,7 @@ async fn a_stalled_redis_removes_nobody_and_loses_nothing() {
     }
     redis.wake();
     assert_eq!(bo.expect("signal").await["data"], "in flight");
-    insist(&mut ana, &bo.id, 2, "again").await;
+    insist(&mut ana, "demo", &bo.id, 2, "again").await;
     assert_eq!(bo.expect("signal").await["data"], "again");
     assert!(bo.within(Duration::from_secs(3)).await.is_none_or(|frame| frame["type"] == "ack"));
 }
@@ -99,17 +79,17 @@ async fn a_stalled_redis_removes_nobody_and_loses_nothing() {
 #[tokio::test]
 async fn writes_lost_in_a_failover_are_noticed_and_told() {
     let redis = TestRedis::start().await;
-    let (_nodes, [mut ana, mut bo]) = call(&redis).await;
-    insist(&mut ana, &bo.id, 1, "kept").await;
+    let (_nodes, [mut ana, mut bo]) = quick(&redis).await;
+    insist(&mut ana, "demo", &bo.id, 1, "kept").await;
     bo.until("signal").await;
     let kept = redis.dump("demo").await;
-    insist(&mut ana, &bo.id, 2, "lost by Redis, heard by Bo").await;
+    insist(&mut ana, "demo", &bo.id, 2, "lost by Redis, heard by Bo").await;
     bo.until("signal").await;
     redis.put_back(&kept).await;
-    insist(&mut bo, &ana.id, 1, "after").await;
+    insist(&mut bo, "demo", &ana.id, 1, "after").await;
     let reset = ana.until("reset").await;
     assert_eq!(reset["mid"], 2, "what was acknowledged stays so");
     assert_eq!(ana.until("signal").await["data"], "after");
-    insist(&mut ana, &bo.id, 3, "goes on").await;
+    insist(&mut ana, "demo", &bo.id, 3, "goes on").await;
     assert_eq!(bo.until("signal").await["data"], "goes on");
 }

@@ -136,6 +136,9 @@ pub(super) async fn a_lost_room_is_restored_and_everyone_is_told(stage: Stage) {
     assert_eq!(ana.line.meta.get(), r#"{"name":"ana"}"#);
     assert_eq!(ana.line.user.as_ref().unwrap().as_str(), "ana");
     let by = Claim { peer: id("ana"), generation: Seq(500) };
+    let early = stage.call(&[say(&by, 4, Some("bo")), say(&by, 5, None)]).await;
+    assert!(matches!(early[0], Outcome::Mending), "bo may be put back yet: {early:?}");
+    assert!(matches!(early[1], Outcome::OutOfOrder { expected: Mid(4) }), "nothing was consumed");
     assert!(matches!(stage.step(say(&by, 4, None)).await, Outcome::Appended(_)));
     assert_eq!(stage.join("bo").await.n, 8, "the room counts on");
     let again = Join { attempt: 2, ..wish("ana") };

@@ -4,3 +4,4 @@ pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod topologies;

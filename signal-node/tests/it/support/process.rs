@@ -39,10 +39,14 @@ impl NodeProcess {
 
     /// Starts one over this Redis, with these settings besides.
     pub(crate) async fn over(redis: &TestRedis, settings: &[(&str, &str)]) -> Self {
-        let url = redis.url();
+        Self::at(&redis.url(), settings).await
+    }
+
+    /// Starts one over the Redis at this URL, with these settings besides.
+    pub(crate) async fn at(redis: &str, settings: &[(&str, &str)]) -> Self {
         let common = [
             ("SIGNAL_NODE_BACKEND", "redis"),
-            ("SIGNAL_NODE_REDIS_URL", url.as_str()),
+            ("SIGNAL_NODE_REDIS_URL", redis),
             ("SIGNAL_NODE_JWT_SECRET", SECRET),
         ];
         let all: Vec<_> = common.iter().chain(settings).copied().collect();

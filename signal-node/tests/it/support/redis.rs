@@ -31,8 +31,31 @@ impl TestRedis {
     async fn try_start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        let process = serve(port, folder.path()).await?;
+        let process = serve(port, folder.path(), &[]).await?;
         Some(Self { port, process, folder })
+    }
+
+    /// Starts one whose wall clock [`TestRedis::step_clock`] sets.
+    pub(crate) async fn with_a_clock_to_step() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let shim = folder.path().join("clock_step.so");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&shim)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/clock_step.c"))
+            .status();
+        assert!(built.await.expect("a C compiler is needed").success());
+        let port = free_port();
+        let mut command = command(port, folder.path());
+        command.env("LD_PRELOAD", shim).env("CLOCK_STEP", folder.path().join("clock_step"));
+        let process = ready(command).await.expect("the port is free");
+        Self { port, process, folder }
+    }
+
+    /// Sets the wall clock off by so many seconds.
+    pub(crate) fn step_clock(&self, seconds: i64) {
+        let file = self.folder.path().join("clock_step");
+        std::fs::write(file, seconds.to_string()).expect("a file");
     }
 
     /// Kills it; nothing of what it held is kept.
@@ -42,7 +65,7 @@ impl TestRedis {
 
     /// Starts it again where it was, empty.
     pub(crate) async fn restart(&mut self) {
-        let started = serve(self.port, self.folder.path()).await;
+        let started = serve(self.port, self.folder.path(), &[]).await;
         self.process = started.expect("the port is free again");
     }
 
@@ -58,10 +81,7 @@ impl TestRedis {
 
     /// Runs one command and returns its answer.
     pub(crate) async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = redis::Client::open(self.url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
-        let (name, arguments) = words.split_first().expect("a command");
-        redis::cmd(name).arg(arguments).query_async(&mut connection).await.expect("an answer")
+        ask(self.port, words).await.expect("an answer")
     }
 
     pub(crate) fn url(&self) -> String {
@@ -103,16 +123,38 @@ impl TestRedis {
     }
 }
 
+/// Asks a server one thing.
+pub(super) async fn ask<T: redis::FromRedisValue>(
+    port: u16,
+    words: &[&str],
+) -> redis::RedisResult<T> {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let (name, arguments) = words.split_first().expect("a command");
+    redis::cmd(name).arg(arguments).query_async(&mut connection).await
+}
+
 /// Starts a server and waits until it says that it accepts connections.
-async fn serve(port: u16, folder: &Path) -> Option<Child> {
-    let mut process = Command::new("redis-server")
+pub(super) async fn serve(port: u16, folder: &Path, arguments: &[&str]) -> Option<Child> {
+    let mut command = command(port, folder);
+    command.args(arguments);
+    ready(command).await
+}
+
+fn command(port: u16, folder: &Path) -> Command {
+    let mut command = Command::new("redis-server");
+    command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")
         .arg(folder)
         .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("redis-server is needed: apt-get install redis-server");
+        .kill_on_drop(true);
+    command
+}
+
+async fn ready(mut command: Command) -> Option<Child> {
+    let mut process =
+        command.spawn().expect("redis-server is needed: apt-get install redis-server");
     let stdout = process.stdout.take().expect("it is piped");
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -124,7 +166,7 @@ async fn serve(port: u16, folder: &Path) -> Option<Child> {
     None
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }
