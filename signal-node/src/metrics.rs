@@ -57,6 +57,8 @@ pub struct Metrics {
 pub enum GapCause {
     /// The connection was made again, or more arrived than may wait.
     Feed,
+    /// More arrived behind a hole than may wait for it to be filled.
+    Held,
     /// What this node appended did not come back to it.
     Deaf,
 }
@@ -172,6 +174,7 @@ impl Metrics {
     pub fn gap(&self, cause: GapCause) {
         let cause = match cause {
             GapCause::Feed => "feed",
+            GapCause::Held => "held",
             GapCause::Deaf => "deaf",
         };
         self.gaps.with_label_values(&[cause]).inc();

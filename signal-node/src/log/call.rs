@@ -19,6 +19,14 @@ impl SocketId {
     }
 }
 
+#[cfg(test)]
+impl SocketId {
+    /// Names a socket of a test.
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl fmt::Display for SocketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

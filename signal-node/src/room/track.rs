@@ -59,14 +59,16 @@ impl Track {
         self.position.get_or_insert(base);
     }
 
-    /// Takes a batch in, from wherever it comes.
-    pub(super) fn arrived(&mut self, batch: Arc<Batch>) {
-        if self.held.len() < HELD {
+    /// Takes a batch in; `false` if too many wait already and have to be read again.
+    pub(super) fn arrived(&mut self, batch: Arc<Batch>) -> bool {
+        let fits = self.held.len() < HELD;
+        if fits {
             self.held.push_back(batch);
         } else {
             self.held.clear();
             self.missed = true;
         }
+        fits
     }
 
     /// Notes that something may have been missed.

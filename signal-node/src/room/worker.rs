@@ -143,7 +143,11 @@ impl Worker {
 
     fn hear(&mut self, event: FeedEvent) {
         match event {
-            FeedEvent::Batch(batch) => self.track.arrived(batch),
+            FeedEvent::Batch(batch) => {
+                if !self.track.arrived(batch) {
+                    self.ground.metrics.gap(GapCause::Held);
+                }
+            }
             FeedEvent::Volatile(volatile) => {
                 fanout::tell(&mut self.members, &self.room, &volatile);
             }

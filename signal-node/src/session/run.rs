@@ -274,16 +274,21 @@ impl<'a, S: Socket> Session<'a, S> {
         if let Ok(handle) = self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
             self.handles.insert(room, handle);
         } else {
-            let error = ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy");
-            self.reply(id).refuse(error, Some(Mark::Refused(room)));
+            self.reply(id).refuse(self.too_busy(), Some(Mark::Refused(room)));
         }
+    }
+
+    /// More is waiting for a room's worker than may.
+    fn too_busy(&self) -> ErrorFrame<'static> {
+        self.context.metrics.room_refusals.inc();
+        self.context.metrics.refused(ErrorCode::Unavailable);
+        ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy")
     }
 
     fn keep(&self, room: &RoomId, peer: PeerId, mid: Mid, what: Kept) {
         let socket: SocketId = self.machine.socket();
         if self.ask(room, Command::Kept { peer, socket, mid, what }).is_err() {
-            let error = ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy");
-            let error = ErrorFrame { mid: Some(mid), room: Some(room), ..error };
+            let error = ErrorFrame { mid: Some(mid), room: Some(room), ..self.too_busy() };
             self.outbox.hand(ServerMessage::Error(error).to_json());
         }
     }
@@ -291,7 +296,7 @@ impl<'a, S: Socket> Session<'a, S> {
     fn kick(&self, room: &RoomId, peer: PeerId, ban: Duration, id: Option<RequestId>) {
         let reply = self.reply(id);
         if self.ask(room, Command::Kick { peer, ban, reply: reply.clone() }).is_err() {
-            reply.refuse(ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy"), None);
+            reply.refuse(self.too_busy(), None);
         }
     }
 

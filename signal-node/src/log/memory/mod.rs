@@ -4,6 +4,8 @@ mod member;
 mod room;
 mod stream;
 mod takeover;
+#[cfg(test)]
+mod takeover_model;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
