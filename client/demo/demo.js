@@ -1,7 +1,7 @@
 import { SignalClient, explainClose, explainError } from "/client/index.js";
 import { CallView, nameOf } from "./call.js";
 import { closeMedia, openMedia } from "./media.js";
-import { readParams, remember } from "./params.js";
+import { forgetCall, keepCall, readParams, remember } from "./params.js";
 import { byId } from "./dom.js";
 
 /**
@@ -12,6 +12,7 @@ import { byId } from "./dom.js";
  *   peers()    per peer: id, name, connectionState, away, and the newest facts (framesDecoded, local, remote, …)
  *   iceErrors  [{code, text, url}] of this call
  *   state      the connection's state: {phase, code, reason, todo}
+ *   node       the id of the node connected to, or null
  */
 
 const params = readParams();
@@ -42,6 +43,7 @@ function busy(label) {
 /** @param {{what: string, todo: string} | null} problem why the call is over, if something went wrong */
 function showLobby(problem) {
   view.close();
+  forgetCall();
   client?.close();
   client = room = null;
   document.title = "Signal Cluster";
@@ -76,6 +78,7 @@ async function join() {
     room.on("left", ({ reason }) => reason !== "left" && showLobby(ending(reason)));
     byId("lobby").hidden = true;
     complain(null);
+    keepCall({ room: roomName, name, relay: relayOnly, pattern: field("pattern").checked, token: params.token });
     history.replaceState(null, "", `/?${new URLSearchParams({ room: roomName, name })}`);
     view.open({ client, room, media, name, relayOnly });
   } catch (error) {
@@ -138,6 +141,9 @@ Object.defineProperty(window, "demo", {
     },
     get state() {
       return client?.state ?? null;
+    },
+    get node() {
+      return client?.node ?? null;
     },
     peers: () =>
       view.participants.map(({ peer, facts }) => ({

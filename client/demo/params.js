@@ -6,6 +6,9 @@
 
 const NAME_KEY = "signal-cluster-demo:name";
 
+/** In sessionStorage, so it is this tab's alone: the call that a reload goes on with. */
+const CALL_KEY = "signal-cluster-demo:call";
+
 /**
  * Reads `?room=&name=&auto=1&relay=1&pattern=1#token=…` and removes the token from the address bar,
  * so that it is not copied, bookmarked or seen over a shoulder.
@@ -16,6 +19,8 @@ export function readParams() {
   const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined;
   if (location.hash) history.replaceState(null, "", location.pathname + location.search);
   const flag = (/** @type {string} */ name) => query.get(name) === "1";
+  const call = runningCall();
+  if (token === undefined && call !== null && call.room === query.get("room")) return { ...call, auto: true };
   return {
     room: query.get("room") ?? "demo",
     name: query.get("name") ?? remembered(),
@@ -26,6 +31,21 @@ export function readParams() {
   };
 }
 
+/** Keeps the call this tab is in, so that a reload goes on with it. @param {Omit<Params, "auto">} call */
+export function keepCall(call) {
+  store(() => sessionStorage.setItem(CALL_KEY, JSON.stringify(call)));
+}
+
+/** The call is over: a reload shows the lobby. */
+export function forgetCall() {
+  store(() => sessionStorage.removeItem(CALL_KEY));
+}
+
+/** @returns {Omit<Params, "auto"> | null} */
+function runningCall() {
+  return store(() => JSON.parse(sessionStorage.getItem(CALL_KEY) ?? "null")) ?? null;
+}
+
 /** Returns the address that brings somebody else into the room: no name, no token. @param {string} room */
 export function inviteLink(room) {
   return `${location.origin}/?room=${encodeURIComponent(room)}`;
@@ -33,17 +53,22 @@ export function inviteLink(room) {
 
 /** Keeps the name for the next visit, where the browser lets us. @param {string} name */
 export function remember(name) {
-  try {
-    localStorage.setItem(NAME_KEY, name);
-  } catch {
-    // Storage is a convenience here; without it the field starts empty.
-  }
+  store(() => localStorage.setItem(NAME_KEY, name));
 }
 
 function remembered() {
+  return store(() => localStorage.getItem(NAME_KEY)) ?? "";
+}
+
+/**
+ * Storage is a convenience here: where the browser does not allow it, nothing is kept.
+ * @template T
+ * @param {() => T} use
+ */
+function store(use) {
   try {
-    return localStorage.getItem(NAME_KEY) ?? "";
+    return use();
   } catch {
-    return "";
+    return undefined;
   }
 }

@@ -54,3 +54,22 @@ export async function gather(server) {
   pc.close();
   return { candidates: [...types], errors };
 }
+
+/**
+ * Holds back what this page would signal from now on, to begin with before anybody else is there.
+ * `window.held.answers` counts the answers among it; `window.held.release()` sends it, in order.
+ */
+export function holdAnswer() {
+  const { room } = window.demo;
+  const send = room.signal;
+  const queue = [];
+  const release = () => {
+    room.signal = send;
+    for (const message of queue) room.signal(...message);
+  };
+  window.held = { release, answers: 0 };
+  room.signal = (...message) => {
+    if (message[0].description?.type === "answer") window.held.answers += 1;
+    queue.push(message);
+  };
+}

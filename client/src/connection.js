@@ -1,3 +1,5 @@
+import { Addresses } from "./addresses.js";
+import { NetworkWatch, browserEvents } from "./network.js";
 import { backoff, between } from "./backoff.js";
 import { CLIENT_NAME, build, closeAction } from "./protocol.js";
 import { explainClose, explainError } from "./explain.js";
@@ -12,7 +14,8 @@ import { systemClock } from "./clock.js";
  *
  * A lost socket is replaced after full jitter, as far as its close code allows. A node that says
  * `goaway` is left without a gap: the next link is opened beside the current one, rooms join there,
- * and `promote` closes the old one.
+ * and `promote` closes the old one. A next link that cannot be opened, or on which the rooms do not
+ * arrive in time, is given up, and the current one stays in use.
  *
  * @typedef {"idle" | "connecting" | "open" | "waiting" | "stopped"} Phase
  * @typedef {object} ConnectionState
@@ -23,7 +26,8 @@ import { systemClock } from "./clock.js";
  * @property {number} [retryIn] milliseconds until the next attempt, while waiting
  *
  * @typedef {object} ConnectionOptions
- * @property {string} url `ws(s)://` or `http(s)://`; without a path, `/v1/ws` is meant
+ * @property {string | readonly string[]} url `ws(s)://` or `http(s)://`; without a path, `/v1/ws` is meant; of several,
+ *   each attempt takes the next
  * @property {import("./token.js").TokenSource} [token]
  * @property {string} [client] what to call ourselves in `hello`
  * @property {typeof WebSocket} [WebSocket] the constructor, where the host has none (Node below 22)
@@ -35,6 +39,9 @@ import { systemClock } from "./clock.js";
  *   frame: {frame: import("./protocol.js").ServerFrame, link: Link}}} ConnectionEvents
  */
 
+/** Said to a link whose last member is on a newer one. */
+const REPLACED = 4202;
+
 /** How often in a row a token may be refused before the provider is considered unable to help. */
 const REFUSALS = 3;
 
@@ -43,6 +50,12 @@ const STABLE_AFTER = 5000;
 
 /** Told that a node lost its memory, a client tries another after 5–15 s, so that an outage causes no storm (ms). */
 const LEAVE_NODE_AFTER = /** @type {const} */ ([5000, 15000]);
+
+/** How long the next link may take until every room has arrived on it (ms); the current one is good meanwhile. */
+const HANDOVER_WITHIN = 10_000;
+
+/** How long a token provider may take (ms). A request on a dead network may hang for minutes. */
+const TOKEN_WITHIN = 10_000;
 
 /** @extends {Emitter<ConnectionEvents>} */
 export class Connection extends Emitter {
@@ -54,13 +67,14 @@ export class Connection extends Emitter {
   #current = null;
   /** @type {Link | null} the link that is to replace `#current` */
   #next = null;
-  #draining = false;
+  /** Why `#current` is to be replaced, if it is. @type {null | "drain" | "outage"} */
+  #moving = null;
   #attempt = 0;
   #refusals = 0;
   #welcomedAt = 0;
   /** Makes attempts obsolete that were overtaken while they waited for a token. */
   #turn = 0;
-  /** @type {EventTarget | null} */
+  #addresses;
   #network;
   #cancelAttempt = () => {};
   #cancelHandover = () => {};
@@ -73,11 +87,12 @@ export class Connection extends Emitter {
   /** @param {ConnectionOptions} options */
   constructor(options) {
     super();
-    this.#options = { client: CLIENT_NAME, WebSocket: globalThis.WebSocket, ...options, url: endpoint(options.url) };
+    this.#options = { client: CLIENT_NAME, WebSocket: globalThis.WebSocket, ...options };
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#tokens = new Tokens(options.token);
-    this.#network = options.network === undefined ? browserEvents() : options.network;
+    this.#addresses = new Addresses(options.url, this.#random);
+    this.#network = new NetworkWatch(options.network === undefined ? browserEvents() : options.network, (change) => this.#nudge(change));
   }
 
   /** The link frames are sent on, while one is open. */
@@ -85,11 +100,16 @@ export class Connection extends Emitter {
     return this.#current?.open ? this.#current : null;
   }
 
+  /** The link that is to take over from `link`, while it is open. */
+  get successor() {
+    return this.#next?.open ? this.#next : null;
+  }
+
   /** Connects, if it has not been done or was stopped. */
   start() {
     if (this.state.phase !== "idle" && this.state.phase !== "stopped") return;
     this.#attempt = this.#refusals = 0;
-    for (const name of NETWORK_EVENTS) this.#network?.addEventListener(name, this.#nudge);
+    this.#network.start();
     this.#connect();
   }
 
@@ -112,11 +132,11 @@ export class Connection extends Emitter {
     if (link === this.#next) link.close();
   }
 
-  /** The network changed or the page came back into view: find out now rather than later. */
-  #nudge = () => {
-    if (this.state.phase === "waiting") this.#connect();
-    else this.#current?.probe();
-  };
+  /** Finds out now rather than later. @param {"may be back" | "may be gone"} change of the network */
+  #nudge(change) {
+    if (this.state.phase !== "waiting") this.#current?.probe();
+    else if (change === "may be back") this.#connect();
+  }
 
   async #connect() {
     this.#cancelAttempt();
@@ -128,15 +148,30 @@ export class Connection extends Emitter {
   /** Fetches a token and opens a link; returns null if that failed or was overtaken. */
   async #open() {
     const turn = ++this.#turn;
-    const token = await this.#tokens.get(this.#clock.date()).catch(() => null);
+    const token = await this.#inTime(this.#tokens.get(this.#clock.date()));
     if (turn !== this.#turn) return null;
     if (token === null) return this.#lostBeforeOpening();
     try {
-      return this.#watch(new Link({ ...this.#options, token, clock: this.#clock }));
+      return this.#watch(new Link({ ...this.#options, url: this.#addresses.next(), token, clock: this.#clock }));
     } catch (error) {
       this.#halt({ code: "bad_request", reason: String(error), todo: "Check the address and the token." });
       return null;
     }
+  }
+
+  /**
+   * Returns what `token` resolves to, or null if it fails or takes too long.
+   * @param {Promise<string | undefined>} token
+   * @returns {Promise<string | undefined | null>}
+   */
+  #inTime(token) {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(TOKEN_WITHIN, () => resolve(null));
+      token.catch(() => null).then((answer) => {
+        cancel();
+        resolve(answer);
+      });
+    });
   }
 
   /** No token could be fetched. @returns {null} */
@@ -168,10 +203,11 @@ export class Connection extends Emitter {
   #take(link) {
     this.#current = link;
     this.#next = null;
-    this.#draining = false;
+    this.#moving = null;
     this.#cancelHandover();
     this.#welcomedAt = this.#clock.now();
     this.#show({ phase: "open", code: null, reason: "Connected.", todo: "" });
+    if (link.goaway) this.#goAway(link.goaway); // said before its turn had come
   }
 
   /**
@@ -180,15 +216,23 @@ export class Connection extends Emitter {
    */
   #frame(frame, link) {
     if (link === this.#current && frame.type === "goaway") this.#goAway(frame);
-    if (link === this.#current && isOutage(frame)) this.#handover(between(...LEAVE_NODE_AFTER, this.#random));
+    if (link === this.#current && isOutage(frame)) this.#leaveNode();
     this.emit("frame", { frame, link });
     this.requests.settle(frame, link);
   }
 
   /** @param {import("./protocol.js").GoAway} goaway */
   #goAway({ after }) {
-    this.#draining = true;
+    this.#moving = "drain";
+    this.#attempt = 0;
     this.#handover(after);
+  }
+
+  /** The node has lost its memory. However often it says so, the wait is the first one. */
+  #leaveNode() {
+    if (this.#moving) return;
+    this.#moving = "outage";
+    this.#handover(between(...LEAVE_NODE_AFTER, this.#random));
   }
 
   /** Opens the next link in `ms` milliseconds, beside the current one. @param {number} ms */
@@ -197,7 +241,9 @@ export class Connection extends Emitter {
     this.#cancelHandover();
     this.#cancelHandover = this.#clock.after(ms, async () => {
       const link = await this.#open();
-      if (link) this.#next = link;
+      if (!link) return;
+      this.#next = link;
+      this.#cancelHandover = this.#clock.after(HANDOVER_WITHIN, () => this.abandon(link));
     });
   }
 
@@ -207,21 +253,33 @@ export class Connection extends Emitter {
    */
   #closed(link, closed) {
     this.requests.lost(link);
-    if (link === this.#next) return this.#nextFailed();
-    if (link !== this.#current) return;
+    if (link === this.#next) this.#nextFailed(closed);
+    else if (link === this.#current) this.#currentLost(link, closed);
+    else return;
+    this.emit("lost", link);
+  }
+
+  /**
+   * @param {Link} link
+   * @param {import("./link.js").Closed} closed
+   */
+  #currentLost(link, closed) {
     this.#current = null;
     this.#cancelHandover();
     this.#turn += 1;
     if (this.#clock.now() - this.#welcomedAt > STABLE_AFTER && closed.welcomed) this.#attempt = 0;
     if (this.#next) this.#inherit(this.#next);
-    else this.#followUp(closed);
-    this.emit("lost", link);
+    else this.#followUp(closed, link.outrun && closed.code === REPLACED ? "resume" : closeAction(closed.code));
   }
 
-  /** The link that should have taken over is gone; a draining node leaves time for another try. */
-  #nextFailed() {
+  /** The link that should have taken over is gone; a draining node leaves time for another try. @param {import("./link.js").Closed} closed */
+  #nextFailed({ code }) {
     this.#next = null;
-    if (this.#draining) this.#handover(backoff(this.#attempt++, this.#random));
+    this.#cancelHandover();
+    const action = closeAction(code);
+    if (action === "token") this.#tokens.drop();
+    if (this.#moving === "drain" && action !== "stop") this.#handover(backoff(this.#attempt++, this.#random));
+    else this.#moving = null;
   }
 
   /** The old link went before the new one was promoted. @param {Link} next */
@@ -232,11 +290,13 @@ export class Connection extends Emitter {
     this.#show({ phase: "connecting", code: null, reason: "Moving to another server.", todo: "" });
   }
 
-  /** @param {import("./link.js").Closed} closed */
-  #followUp({ code }) {
-    const action = closeAction(code);
+  /**
+   * @param {import("./link.js").Closed} closed
+   * @param {import("./protocol.js").CloseAction} action
+   */
+  #followUp({ code }, action) {
     const { what: reason, todo } = explainClose(code);
-    this.#draining = false;
+    this.#moving = null;
     if (action === "token") this.#tokens.drop();
     const hopeless = action === "token" && (!this.#tokens.renewable || ++this.#refusals > REFUSALS);
     if (action === "stop" || hopeless) this.#halt({ code, reason, todo });
@@ -254,7 +314,7 @@ export class Connection extends Emitter {
   #halt(why) {
     this.#turn += 1;
     for (const cancel of [this.#cancelAttempt, this.#cancelHandover, this.#cancelRenewal]) cancel();
-    for (const name of NETWORK_EVENTS) this.#network?.removeEventListener(name, this.#nudge);
+    this.#network.stop();
     const links = [this.#current, this.#next];
     this.#current = this.#next = null;
     this.#show({ phase: "stopped", ...why });
@@ -270,8 +330,7 @@ export class Connection extends Emitter {
   }
 
   async #renew() {
-    this.#tokens.drop();
-    const token = await this.#tokens.get(this.#clock.date()).catch(() => undefined);
+    const token = await this.#inTime(this.#tokens.renew());
     if (token && this.link) this.requests.send(this.link, (id) => build.auth({ id, token }), () => {});
     this.#renewLater();
   }
@@ -283,33 +342,7 @@ export class Connection extends Emitter {
   }
 }
 
-const NETWORK_EVENTS = Object.freeze(["online", "offline", "visibilitychange"]);
-
 /** Whether the node says, outside of any request, that it cannot reach its memory. @param {any} frame */
 function isOutage(frame) {
   return frame.type === "error" && frame.code === "unavailable" && frame.id === undefined && frame.mid === undefined;
-}
-
-/**
- * Returns the WebSocket address that is meant by `url`.
- * @param {string} url
- */
-export function endpoint(url) {
-  const address = new URL(url);
-  address.protocol = address.protocol.replace("http", "ws");
-  if (address.pathname === "/") address.pathname = "/v1/ws";
-  return address.href;
-}
-
-/** Merges what `window` and `document` tell about network and visibility. @returns {EventTarget | null} */
-function browserEvents() {
-  if (typeof window === "undefined" || typeof document === "undefined") return null;
-  const merged = new EventTarget();
-  const pass = (/** @type {Event} */ { type }) => {
-    if (!document.hidden || type !== "visibilitychange") merged.dispatchEvent(new Event(type));
-  };
-  window.addEventListener("online", pass);
-  window.addEventListener("offline", pass);
-  document.addEventListener("visibilitychange", pass);
-  return merged;
 }

@@ -39,6 +39,7 @@ export class IceServers extends Emitter {
   #clock;
   #ask;
   #cancel = () => {};
+  #wantedAt = -Infinity;
   /** @type {IceConfig | null} */
   #newest = null;
   /** What a person should know about the relays, if anything. @type {IceWarning | null} */
@@ -70,6 +71,14 @@ export class IceServers extends Emitter {
     this.#warn(ice ? null : NO_RELAY);
     this.#askIn(ice ? askIn(ice) : ASK_AGAIN_AFTER);
     if (ice) this.emit("servers", { strict: ice.enforcement === "strict" });
+  }
+
+  /** A call has no path: fresh servers may know one. However many calls ask, the server is asked now and then. */
+  want() {
+    const now = this.#clock.now();
+    if (now - this.#wantedAt < ASK_AGAIN_AFTER) return;
+    this.#wantedAt = now;
+    this.#ask();
   }
 
   /** Stops asking. */

@@ -43,7 +43,7 @@ export class SignalClient extends Emitter {
     this.#ice = new IceServers({ clock: this.#clock, ask: () => this.#askForIce() });
     this.#identityOptions = options.identity;
     this.#ice.on("warning", (warning) => this.emit("warning", warning));
-    this.#connection.on("link", ({ link, handover }) => this.#attach(link, handover));
+    this.#connection.on("link", ({ link }) => this.#moveTo(link));
     this.#connection.on("frame", ({ frame, link }) => this.#dispatch(frame, link));
     this.#connection.on("lost", (link) => this.#eachRoom((room) => room.detach(link)));
     this.#connection.on("state", (state) => this.#follow(state));
@@ -77,7 +77,7 @@ export class SignalClient extends Emitter {
     const room = this.#create(name, options);
     await room.prepare();
     this.#connection.start();
-    if (this.#connection.link) room.attach(this.#connection.link);
+    room.attach();
     return room.ready;
   }
 
@@ -93,23 +93,27 @@ export class SignalClient extends Emitter {
   #create(name, options) {
     const identity = new Identity(name, this.#identityOptions);
     const context = { name, connection: this.#connection, ice: this.#ice, clock: this.#clock, random: this.#random };
-    const room = new Room({ ...context, identity, ended: () => this.#rooms.delete(name) }, options);
+    const room = new Room({ ...context, identity, ended: () => this.#forget(name) }, options);
     this.#rooms.set(name, room);
     return room;
   }
 
-  /**
-   * @param {import("./link.js").Link} link
-   * @param {boolean} handover
-   */
-  #attach(link, handover) {
-    this.#eachRoom((room) => room.attach(link));
-    if (handover) this.#promoteWhenReady(link);
+  /** @param {import("./link.js").Link} link */
+  #moveTo(link) {
+    this.#eachRoom((room) => room.moveTo(link));
+    this.#promoteWhenReady();
   }
 
-  /** The old link goes once every room has arrived on the new one. @param {import("./link.js").Link} link */
-  #promoteWhenReady(link) {
-    if ([...this.#rooms.values()].every((room) => room.settledOn(link))) this.#connection.promote(link);
+  /** @param {string} name */
+  #forget(name) {
+    this.#rooms.delete(name);
+    this.#promoteWhenReady();
+  }
+
+  /** The old link goes once every room has arrived on the new one. */
+  #promoteWhenReady() {
+    const { successor } = this.#connection;
+    if (successor && [...this.#rooms.values()].every((room) => room.settledOn(successor))) this.#connection.promote(successor);
   }
 
   /**
@@ -120,8 +124,18 @@ export class SignalClient extends Emitter {
     if (frame.type === "ice") return this.#ice.accept(frame.ice);
     const room = this.#addressee(frame);
     room?.handle(frame, link);
-    if (frame.type === "joined") this.#promoteWhenReady(link);
+    if (frame.type === "joined") this.#arrived(frame.room, link);
     return undefined;
+  }
+
+  /**
+   * Somebody may have left the room while it was being joined: then the server is told.
+   * @param {string} name
+   * @param {import("./link.js").Link} link
+   */
+  #arrived(name, link) {
+    if (this.#rooms.has(name)) this.#promoteWhenReady();
+    else this.#connection.requests.send(link, (id) => build.leave({ id, room: name }), () => {});
   }
 
   /** An error about a message may leave out the room where there is only one. @param {any} frame */

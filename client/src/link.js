@@ -27,6 +27,10 @@ export class Link extends Emitter {
   #closed = false;
   /** The server's greeting, once it came. @type {import("./protocol.js").Welcome | null} */
   welcome = null;
+  /** What the server said about leaving, once it did. @type {import("./protocol.js").GoAway | null} */
+  goaway = null;
+  /** Whether a newer link of this page took its members: that the server closes it as replaced is no end then. */
+  outrun = false;
 
   /**
    * @param {object} options
@@ -62,9 +66,9 @@ export class Link extends Emitter {
     return true;
   }
 
-  /** Asks the server for a sign of life now, for instance after the network changed. */
+  /** Asks the server for a sign of life now, for instance after the network changed; asking again gains it no time. */
   probe() {
-    if (!this.open) return;
+    if (!this.open || !this.#answered) return;
     this.#answered = false;
     this.send(build.ping({}));
     this.#timer(PONG_WITHIN, () => (this.#answered ? this.#watch() : this.#giveUp("ping timeout")));
@@ -83,6 +87,7 @@ export class Link extends Emitter {
     this.#answered = true;
     const frame = typeof data === "string" ? parse(data) : null;
     if (!frame) return;
+    if (frame.type === "goaway") this.goaway = frame;
     if (frame.type === "welcome") this.#greet(frame);
     else this.emit("frame", frame);
   }

@@ -13,8 +13,11 @@
 /** After going back once, further `out_of_order` is ignored for this long unless an `ack` moves (ms). */
 export const GO_BACK_ONCE = 1000;
 
-/** Pause before a retry when the server asked for one without saying how long (ms). */
-export const DEFAULT_PAUSE = 200;
+/** Pause before a retry when the server asked for one without saying how long (ms); it doubles until something is settled. */
+export const FIRST_PAUSE = 200;
+
+/** The longest of these pauses (ms): what waits is small, what a thousand clients repeat during an outage is not. */
+export const LONGEST_PAUSE = 5000;
 
 export class Outgoing {
   /** @type {Entry[]} what is not settled, in order of `mid` */
@@ -29,6 +32,8 @@ export class Outgoing {
   #pausedUntil = -Infinity;
   /** When the stream last went back without an `ack` having moved since. */
   #wentBackAt = -Infinity;
+  /** How often in a row the stream was refused without anything having been settled. */
+  #failures = 0;
   /** When to go back on account of an `out_of_order` that was ignored. */
   #doubtAt = Infinity;
   /** @type {number} */
@@ -103,6 +108,7 @@ export class Outgoing {
     this.#drop(moved);
     this.#wentBackAt = -Infinity;
     this.#doubtAt = Infinity;
+    this.#failures = 0;
   }
 
   /**
@@ -115,7 +121,7 @@ export class Outgoing {
   fail({ mid, retry, expected, after }, now) {
     if (!retry) return this.#refuse(mid);
     const index = Math.max(0, (expected ?? mid) - this.#settled - 1);
-    if (expected === undefined) this.#pause(index, now, after ?? DEFAULT_PAUSE);
+    if (expected === undefined) this.#pause(index, now, after);
     else if (now - this.#wentBackAt >= GO_BACK_ONCE) this.#goBack(index, now);
     else this.#doubtAt = this.#wentBackAt + GO_BACK_ONCE;
     return null;
@@ -151,6 +157,7 @@ export class Outgoing {
     this.#open = true;
     this.#pausedUntil = this.#wentBackAt = -Infinity;
     this.#doubtAt = Infinity;
+    this.#failures = 0;
   }
 
   /** @param {number} count */
@@ -177,14 +184,19 @@ export class Outgoing {
   }
 
   /**
-   * What lies at or beyond `#sent` was not sent since the last going back: its error is old news.
+   * What lies at or beyond `#sent` was not sent since the last going back: its error is old news,
+   * except for a wait that it names.
    * @param {number} index
    * @param {number} now
-   * @param {number} after
+   * @param {number} [after]
    */
   #pause(index, now, after) {
-    this.#pausedUntil = Math.max(this.#pausedUntil, now + after);
-    if (index < this.#sent) this.#goBack(index, now);
+    const wait = after ?? Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#failures);
+    if (after !== undefined || index < this.#sent) this.#pausedUntil = Math.max(this.#pausedUntil, now + wait);
+    if (index < this.#sent) {
+      this.#failures = Math.min(this.#failures + 1, 16);
+      this.#goBack(index, now);
+    }
     this.#wentBackAt = Math.max(this.#wentBackAt, this.#pausedUntil);
   }
 

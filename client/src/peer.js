@@ -25,6 +25,9 @@ import { readFacts } from "./facts.js";
 /** A path that is interrupted often recovers by itself; after this long ICE is restarted (ms). */
 export const RESTART_AFTER = 3000;
 
+/** A connection that has not come about after this long is helped along in the same way (ms). */
+const CONNECT_WITHIN = 15_000;
+
 /** The wait after an ICE restart that failed grows with each up to this (ms). */
 const LONGEST_RESTART_WAIT = 15_000;
 
@@ -138,10 +141,11 @@ export class Peer extends Emitter {
     return true;
   }
 
-  /** Takes over fresh ICE servers; restarts ICE only where that is needed. @param {{strict: boolean}} options */
+  /** Takes over fresh ICE servers; restarts ICE only where that is needed, and not before its time. @param {{strict: boolean}} options */
   refresh({ strict }) {
     if (!this.#configure()) return;
-    if (strict || (this.#negotiation?.begun && !this.connected)) this.#negotiation?.again();
+    const mayRecover = this.state === "reconnecting" && this.#restarts === 0;
+    if (strict || (this.#negotiation?.begun && !this.connected && !mayRecover)) this.#negotiation?.again();
   }
 
   /**
@@ -192,6 +196,7 @@ export class Peer extends Emitter {
     this.#listenTo(pc.createDataChannel("app", { negotiated: true, id: 0 }));
     this.#addTracks();
     this.#show("connecting");
+    this.#restartIn(CONNECT_WITHIN);
   }
 
   /** @param {RTCPeerConnection} pc */
@@ -224,19 +229,29 @@ export class Peer extends Emitter {
       this.#restartIn(RESTART_AFTER);
     } else if (state === "failed") {
       this.#show("failed");
-      this.#restartIn(Math.min(LONGEST_RESTART_WAIT, 1000 * this.#restarts ** 2));
+      this.#restartIn(this.#restartWait());
     } else if (state === "connecting" && this.state === "failed") {
       this.#show("reconnecting");
     }
   }
 
-  /** A member that is away cannot answer; it is offered to when it is back. @param {number} ms */
+  /**
+   * Restarts ICE after `ms`, and again while that does not help: a browser whose restart finds no
+   * candidate at all stays `failed` without another word. A member that is away cannot answer and is
+   * offered to when it is back; one that never spoke may have no WebRTC.
+   * @param {number} ms
+   */
   #restartIn(ms) {
     this.#cancelRestart();
     this.#cancelRestart = this.#clock.after(ms, () => {
       this.#restarts += 1;
-      if (!this.away) this.renegotiate();
+      if (!this.away && this.#negotiation?.begun) this.renegotiate();
+      this.#restartIn(Math.max(RESTART_AFTER, this.#restartWait()));
     });
+  }
+
+  #restartWait() {
+    return Math.min(LONGEST_RESTART_WAIT, 1000 * this.#restarts ** 2);
   }
 
   /** Makes the connection use the room's ICE servers and policy from the next gathering on. */

@@ -1,14 +1,15 @@
 import { DEFAULTS, SignalError, build } from "./protocol.js";
 import { Emitter } from "./events.js";
+import { explainError } from "./explain.js";
 import { Identity } from "./identity.js";
+import { Membership } from "./membership.js";
 import { Peer } from "./peer.js";
 import { Roster } from "./roster.js";
 import { Sender } from "./sender.js";
-import { between } from "./backoff.js";
 
 /**
- * Membership in one room: joins, comes back after a lost socket as the same member, follows the
- * room's log without gaps or repeats, and sends this member's own messages in order.
+ * One room as a member sees it: the peers in it, what they say, what this member says to them.
+ * `membership.js` keeps it joined, `sender.js` keeps its messages in order, `roster.js` its peers.
  *
  * @typedef {import("./link.js").Link} Link
  * @typedef {import("./protocol.js").Joined} Joined
@@ -42,8 +43,8 @@ import { between } from "./backoff.js";
  * @property {(room: Room) => void} [ended] called once the membership is over
  */
 
-/** Wait before a join is repeated that failed for a passing reason (ms), unless the server names one. */
-const JOIN_AGAIN_AFTER = /** @type {const} */ ([1000, 3000]);
+/** Before ICE is restarted, the servers to restart with are renewed. @type {ReadonlySet<import("./peer.js").PeerState>} */
+const BROKEN = new Set(["reconnecting", "failed"]);
 
 /** @extends {Emitter<RoomEvents>} */
 export class Room extends Emitter {
@@ -54,14 +55,8 @@ export class Room extends Emitter {
   /** @type {import("./peer.js").Media} */
   #media;
   #meta;
-  /** @type {Link | null} the link this member is joined on */
-  #link = null;
-  /** @type {Link | null} the newest link a join was sent on */
-  #joiningOn = null;
-  /** @type {number | undefined} the position in the room's log */
-  #position;
+  #membership;
   #forgetServers;
-  #cancelRejoin = () => {};
   /** @type {(value: Room) => void} */
   #resolve = () => {};
   /** @type {(reason: Error) => void} */
@@ -90,7 +85,8 @@ export class Room extends Emitter {
       stream,
     };
     this.#sender = new Sender(context.clock);
-    this.#roster = new Roster(this.#hooks(), context.clock);
+    this.#roster = new Roster(this.#rosterHooks(), context.clock);
+    this.#membership = new Membership(context, this.#identity, this.#membershipHooks());
     this.ready = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -128,19 +124,20 @@ export class Room extends Emitter {
 
   /** Whether the membership waits for nothing on `link`. @param {Link} link */
   settledOn(link) {
-    return this.#link === link || this.state === "left";
+    return this.#membership.link === link || this.state === "left";
   }
 
   /**
    * Sends `data` to one member or, without `to`, to everyone else; kept, ordered, delivered once.
-   * With `volatile` it is told once or lost (cursor, volume). Returns the message's `mid`, if kept.
+   * With `volatile` it is told once or lost (cursor, volume). Returns the message's `mid`, if kept;
+   * what cannot be taken is told by the event `error` (`too_large`, `limit_exceeded`).
    * @param {any} data
    * @param {{to?: string, volatile?: boolean}} [options]
    */
   signal(data, { to, volatile } = {}) {
-    const { name } = this;
-    if (!volatile) return this.#push(build.signal({ room: name, to, data }));
-    this.#link?.send(build.signal({ room: name, to, volatile, data }));
+    const body = build.signal({ room: this.name, to, volatile: volatile || undefined, data });
+    if (!volatile) return this.#push(body);
+    if (this.#accepts(body)) this.#membership.link?.send(body);
     return undefined;
   }
 
@@ -152,10 +149,11 @@ export class Room extends Emitter {
 
   /** Leaves for good; the key is forgotten, so that a later join is a new member. */
   async leave() {
-    const link = this.#link;
+    const { link } = this.#membership;
     const { requests } = this.#context.connection;
+    const told = link && new Promise((done) => requests.send(link, (id) => build.leave({ id, room: this.name }), done));
     this.#end("left");
-    if (link) await new Promise((done) => requests.send(link, (id) => build.leave({ id, room: this.name }), done));
+    await told;
   }
 
   /**
@@ -165,7 +163,7 @@ export class Room extends Emitter {
    * @returns {Promise<void>}
    */
   kick(peer, { ban } = {}) {
-    const link = this.#link;
+    const { link } = this.#membership;
     if (!link) return Promise.reject(new SignalError({ code: "unavailable", message: "not connected", retry: true }));
     return new Promise((resolve, reject) => {
       this.#context.connection.requests.send(link, (id) => build.kick({ id, room: this.name, peer, ban }), (reply) => {
@@ -187,28 +185,27 @@ export class Room extends Emitter {
     this.peers.forEach((peer) => peer.reroute());
   }
 
-  /** Prepares the identity; to be called once before `attach`. */
+  /** Prepares the identity; to be called once before anything is joined. */
   async prepare() {
     await this.#identity.claim();
   }
 
-  /** Joins, or comes back, on a link that was just welcomed. @param {Link} link */
-  attach(link) {
-    if (this.state === "left" || !this.#identity.key) return;
-    this.#cancelRejoin();
-    this.#joiningOn = link;
-    const { key } = this.#identity;
-    const member = { room: this.name, key, try: this.#identity.nextTry(), seq: this.#position, meta: this.#meta };
-    this.#context.connection.requests.send(link, (id) => build.join({ id, ...member }), (reply) => {
-      if (reply?.type === "error") this.#refused(new SignalError(reply), link);
-    });
+  /** Joins where the connection is now, if it is anywhere. */
+  attach() {
+    if (this.state !== "left") this.#membership.settle();
+  }
+
+  /** Moves, as the same member, to a link that was just welcomed. @param {Link} link */
+  moveTo(link) {
+    if (this.state !== "left") this.#membership.join(link);
   }
 
   /** The link is gone; the membership waits for the next one. @param {Link} link */
   detach(link) {
     if (this.state === "left") return;
-    if (link === this.#link) this.#unlink();
-    if (this.self && !this.#link) this.#show("away");
+    const moving = this.#membership.movesFrom(link);
+    this.#membership.lost(link);
+    if (this.self && !this.#membership.link && !moving) this.#show("away");
   }
 
   /** The connection has stopped for good. @param {{code: number | string | null, reason: string}} why */
@@ -222,14 +219,15 @@ export class Room extends Emitter {
    * @param {Link} link
    */
   handle(frame, link) {
-    if (this.state === "left") return;
+    if (this.state === "left" || !this.#membership.takes(frame, link)) return;
     switch (frame.type) {
-      case "joined": return link === this.#joiningOn ? this.#joined(frame, link) : undefined;
-      case "left": return this.#ended(frame.reason, link);
       case "reset": return this.#reset(frame);
-      case "ack": return this.#acknowledged(frame);
+      case "ack": return this.#sender.ack(frame.mid);
       case "error": return this.#failed(frame, link);
-      default: return this.#entry(frame);
+      case "signal": return this.#signalled(frame);
+      case "peer_joined": return this.#roster.add(frame.peer);
+      case "peer_updated": return this.#roster.update(frame.peer);
+      case "peer_left": return this.#roster.remove(frame.peer, frame.reason);
     }
   }
 
@@ -238,32 +236,15 @@ export class Room extends Emitter {
    * @param {Link} link
    */
   #joined(frame, link) {
-    this.#link = link;
     this.self = frame.self;
-    this.#position = frame.seq;
     if (frame.ice !== undefined) this.#context.ice.accept(frame.ice);
     const dropped = frame.recovery === "new" ? this.#sender.restart(link) : 0;
     if (frame.recovery !== "new") this.#sender.resume(link, frame.mid);
     this.#show("joined");
-    if (frame.recovery === "new") this.#roster.begin(frame.peers ?? []);
+    if (frame.recovery === "new") this.#roster.begin(frame.peers ?? [], grace(link));
     if (frame.recovery === "snapshot") this.#roster.compare(frame.peers ?? []);
     this.emit("joined", { recovery: frame.recovery, dropped });
     this.#resolve(this);
-  }
-
-  /**
-   * One entry of the log, or something volatile beside it.
-   * @param {import("./protocol.js").ServerFrame} frame
-   */
-  #entry(frame) {
-    if ("seq" in frame && typeof frame.seq === "number") {
-      if (frame.seq <= (this.#position ?? 0)) return;
-      this.#position = frame.seq;
-    }
-    if (frame.type === "peer_joined") this.#roster.add(frame.peer);
-    else if (frame.type === "peer_updated") this.#roster.update(frame.peer);
-    else if (frame.type === "peer_left") this.#roster.remove(frame.peer, frame.reason);
-    else if (frame.type === "signal") this.#signalled(frame);
   }
 
   /** @param {import("./protocol.js").Signal} frame */
@@ -274,17 +255,11 @@ export class Room extends Emitter {
     else this.emit("signal", { from, to, data, volatile });
   }
 
-  /** @param {import("./protocol.js").Ack} ack */
-  #acknowledged({ mid, seq }) {
-    this.#position = Math.max(this.#position ?? 0, seq);
-    this.#sender.ack(mid);
-  }
-
   /** @param {import("./protocol.js").Reset} frame */
-  #reset({ seq, mid, peers }) {
-    this.#position = seq;
-    if (this.#link) this.#sender.resume(this.#link, mid);
-    this.#roster.reset(peers, (this.#link?.welcome?.grace ?? DEFAULTS.grace) * 1000);
+  #reset({ mid, peers }) {
+    const { link } = this.#membership;
+    if (link) this.#sender.resume(link, mid);
+    this.#roster.reset(peers, grace(link));
     this.emit("reset", undefined);
   }
 
@@ -294,60 +269,17 @@ export class Room extends Emitter {
    * @param {Link} link
    */
   #failed({ code, message, mid, ...rest }, link) {
-    const handedOver = code === "not_joined" || (rest.retry && link !== this.#link);
+    const handedOver = code === "not_joined" || (rest.retry && link !== this.#membership.link);
     if (mid === undefined || handedOver) return; // it is sent again on the newer link
     const body = this.#sender.fail({ mid, ...rest });
     if (body) this.emit("error", { code, message, mid, to: body.to });
   }
 
-  /**
-   * A join was refused: later again, elsewhere, or never.
-   * @param {SignalError} error
-   * @param {Link} link
-   */
-  #refused(error, link) {
-    if (link !== this.#joiningOn || this.state === "left") return;
-    if (this.#link?.open && this.#link !== link) return this.#stay(link);
-    if (error.code === "forbidden" && this.#identity.restored && !this.self) return void this.#startOver();
-    if (!error.retry) return this.#end(error.code, error);
-    this.emit("error", { code: error.code, message: error.message });
-    const wait = error.after ?? between(...JOIN_AGAIN_AFTER, this.#context.random);
-    this.#cancelRejoin = this.#context.clock.after(wait, () => link.open && this.attach(link));
-  }
-
-  /** The link that should have taken over cannot; the one in use still works. @param {Link} link */
-  #stay(link) {
-    this.#joiningOn = this.#link;
-    this.#context.connection.abandon(link);
-  }
-
-  /**
-   * The server ended this socket's membership.
-   * @param {string} reason
-   * @param {Link} link
-   */
-  #ended(reason, link) {
-    const byNewerLink = reason === "replaced" && link !== this.#joiningOn;
-    if (byNewerLink && link === this.#link) this.#unlink();
-    if (reason === "expired") this.#startOver();
-    else if (!byNewerLink) this.#end(reason);
-  }
-
-  /** Joins anew under another key: the member was removed, or the stored key belongs to somebody else. */
-  async #startOver() {
+  /** This member was removed and joins anew: nothing of the old one goes on. */
+  #expired() {
     this.#roster.clear("expired");
-    this.#link = null;
     this.#sender.restart(null);
-    this.#position = undefined;
     if (this.self) this.#show("away");
-    await this.#identity.renew();
-    const { link } = this.#context.connection;
-    if (link) this.attach(link);
-  }
-
-  #unlink() {
-    this.#link = null;
-    this.#sender.suspend();
   }
 
   /**
@@ -356,9 +288,8 @@ export class Room extends Emitter {
    */
   #end(reason, error) {
     if (this.state === "left") return;
-    this.#unlink();
-    this.#joiningOn = null;
-    this.#cancelRejoin();
+    this.#membership.stop();
+    this.#sender.suspend();
     this.#forgetServers();
     this.#roster.clear("left");
     if (reason === "stopped") this.#identity.release();
@@ -371,15 +302,36 @@ export class Room extends Emitter {
 
   /** @param {Record<string, any>} body */
   #push(body) {
-    return this.state === "left" ? undefined : this.#sender.push(body);
+    return this.state !== "left" && this.#accepts(body) ? this.#sender.push(body) : undefined;
+  }
+
+  /** Whether a message can be taken; if not, the application is told. @param {Record<string, any>} body */
+  #accepts(body) {
+    const code = this.#sender.refusal(body);
+    if (code !== null) this.emit("error", { code, message: explainError(code).what, to: body.to });
+    return code === null;
+  }
+
+  /** @returns {import("./membership.js").MembershipHooks} */
+  #membershipHooks() {
+    return {
+      meta: () => this.#meta,
+      joined: (frame, link) => this.#joined(frame, link),
+      unlinked: () => this.#sender.suspend(),
+      expired: () => this.#expired(),
+      delayed: ({ code, message }) => this.emit("error", { code, message }),
+      ended: (reason, error) => this.#end(reason, error),
+    };
   }
 
   /** @returns {import("./roster.js").RosterHooks} */
-  #hooks() {
+  #rosterHooks() {
     return {
       create: (member) => {
         const send = (/** @type {any} */ data) => void this.signal(data, { to: member.id });
-        return new Peer({ member, media: this.#media, clock: this.#context.clock, send });
+        const peer = new Peer({ member, media: this.#media, clock: this.#context.clock, send });
+        peer.on("state", (state) => BROKEN.has(state) && this.#context.ice.want());
+        return peer;
       },
       entered: (peer) => this.emit("peer", peer),
       updated: (peer) => this.emit("peerUpdated", peer),
@@ -393,4 +345,9 @@ export class Room extends Emitter {
     this.state = state;
     this.emit("state", state);
   }
+}
+
+/** How long an absent member may come back, in milliseconds. @param {Link | null} link */
+function grace(link) {
+  return (link?.welcome?.grace ?? DEFAULTS.grace) * 1000;
 }

@@ -27,9 +27,18 @@ export class Roster {
     this.#clock = clock;
   }
 
-  /** A `new` join: this side offers to everyone it is not connected to. @param {Member[]} members */
-  begin(members) {
-    this.#keepOnly(members);
+  /**
+   * A `new` join: this side offers to everyone it is not connected to. Somebody who is missing and yet
+   * connected did not leave, or the connection would be closed: the server has lost the room, and that
+   * member has not come back to it yet.
+   * @param {Member[]} members
+   * @param {number} grace milliseconds
+   */
+  begin(members, grace) {
+    for (const peer of this.#absent(members)) {
+      if (peer.connected) this.#miss(peer, grace);
+      else this.remove(peer.id, "gone");
+    }
     for (const member of members) {
       const known = this.peers.get(member.id);
       const peer = this.#put(member);
@@ -41,7 +50,7 @@ export class Roster {
 
   /** A `snapshot`: messages may have been lost, so negotiation starts again where nothing flows. @param {Member[]} members */
   compare(members) {
-    this.#keepOnly(members);
+    for (const peer of this.#absent(members)) if (!this.#missing.has(peer.id)) this.remove(peer.id, "gone");
     for (const member of members) this.#put(member).renegotiate();
   }
 
@@ -52,8 +61,7 @@ export class Roster {
    * @param {number} grace milliseconds
    */
   reset(members, grace) {
-    const named = new Set(members.map(({ id }) => id));
-    for (const peer of this.peers.values()) if (!named.has(peer.id)) this.#miss(peer, grace);
+    for (const peer of this.#absent(members)) this.#miss(peer, grace);
     for (const member of members) {
       const peer = this.#put(member);
       if (peer.polite) peer.renegotiate();
@@ -76,7 +84,7 @@ export class Roster {
     const back = peer.away && change.away === false;
     this.#found(peer.id);
     peer.describe(change);
-    if (back && peer.state === "failed") peer.renegotiate();
+    if (back && (peer.state === "failed" || peer.state === "reconnecting")) peer.renegotiate();
     this.#hooks.updated(peer);
   }
 
@@ -99,10 +107,10 @@ export class Roster {
     for (const id of [...this.peers.keys()]) this.remove(id, reason);
   }
 
-  /** @param {Member[]} members */
-  #keepOnly(members) {
+  /** Returns the peers that a roster does not name. @param {Member[]} members */
+  #absent(members) {
     const named = new Set(members.map(({ id }) => id));
-    for (const id of [...this.peers.keys()]) if (!named.has(id)) this.remove(id, "gone");
+    return [...this.peers.values()].filter(({ id }) => !named.has(id));
   }
 
   /** Adds or updates a member and says so. @param {Member} member */

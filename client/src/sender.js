@@ -1,3 +1,4 @@
+import { DEFAULTS } from "./protocol.js";
 import { Outgoing } from "./outgoing.js";
 
 /**
@@ -6,11 +7,22 @@ import { Outgoing } from "./outgoing.js";
  *
  * @typedef {import("./link.js").Link} Link
  */
+
+/** How many messages may wait to be settled: many times what a call needs, far below what a page would feel. */
+export const MOST_HELD = 4096;
+
+/** Bytes of `"mid":…,` in a frame, at most. */
+const ROOM_FOR_MID = 24;
+
+const ENCODER = new TextEncoder();
+
 export class Sender {
   #outgoing = new Outgoing();
   #clock;
   /** @type {Link | null} */
   #link = null;
+  /** How many bytes a frame may have. @type {number} */
+  #largest = DEFAULTS.limits.message;
   #cancelWake = () => {};
 
   /** @param {import("./clock.js").Clock} clock */
@@ -21,6 +33,18 @@ export class Sender {
   /** How many messages are not settled. */
   get length() {
     return this.#outgoing.length;
+  }
+
+  /**
+   * Returns why a message cannot be taken, or null: the server would close the connection for good
+   * because of one that is too large, and what waits for a lost connection must end somewhere.
+   * @param {import("./outgoing.js").Body} body
+   * @returns {"too_large" | "limit_exceeded" | null}
+   */
+  refusal(body) {
+    if (this.length >= MOST_HELD) return "limit_exceeded";
+    const bytes = ENCODER.encode(JSON.stringify(body)).length + ROOM_FOR_MID;
+    return bytes > this.#largest ? "too_large" : null;
   }
 
   /** Queues a message, sends it if possible, and returns its `mid`. @param {import("./outgoing.js").Body} body */
@@ -72,7 +96,9 @@ export class Sender {
   /** @param {Link} link */
   #use(link) {
     this.#link = link;
-    if (link.welcome) this.#outgoing.limit(link.welcome.limits);
+    if (!link.welcome) return;
+    this.#outgoing.limit(link.welcome.limits);
+    this.#largest = link.welcome.limits.message ?? this.#largest;
   }
 
   #flush() {

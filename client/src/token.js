@@ -71,7 +71,13 @@ export class Tokens {
     return this.#newest;
   }
 
-  /** Forgets the newest token: the server refused it, or it is about to expire. */
+  /** Fetches a fresh token and returns it; the newest one stays if that fails. */
+  async renew() {
+    const fresh = typeof this.#source === "function" ? await this.#source() : this.#source;
+    return (this.#newest = fresh);
+  }
+
+  /** Forgets the newest token: the server refused it. */
   drop() {
     this.#newest = undefined;
   }

@@ -97,7 +97,7 @@ test("a provider that fails is asked again later", async () => {
   assert.equal(connection.state.phase, "open");
 });
 
-for (const code of [1002, 1009, 4200, 4202, 4203]) {
+for (const code of [1002, 1003, 1007, 1009, 4200, 4202, 4203]) {
   test(`close code ${code} stops the client for good`, async () => {
     const { server, connection } = connecting();
     await server.accept(1);
@@ -192,18 +192,122 @@ test("a node without its memory is left after five to fifteen seconds", async ()
   assert.equal(connection.state.phase, "open");
 });
 
-test("a token is renewed on the open socket before it expires", async () => {
+test("of several addresses each attempt takes the next, so that a lost node is not asked first", async () => {
+  const { server } = connecting({ url: ["http://a.test", "http://b.test", "http://c.test"] });
+  await server.accept(1);
+  server.close(1006);
+  await server.clock.pass(400);
+  await server.accept(2);
+  server.say({ type: "goaway", reason: "drain", after: 0, within: 5000 });
+  await server.clock.pass(0);
+  const hosts = server.sockets.map(({ url }) => new URL(url).host);
+  assert.deepEqual(hosts, ["b.test", "c.test", "a.test"]);
+});
+
+test("an empty list of addresses is refused at once", () => {
+  assert.throws(() => new Connection(new FakeServer().options({ url: [] })), /no address/);
+});
+
+test("after users have been well for a while, leaving a draining node starts from the shortest wait", async () => {
+  const { server, connection } = connecting();
+  for (let lost = 0; lost < 4; lost += 1) {
+    await settle();
+    server.close(1006);
+    await server.clock.pass(connection.state.retryIn);
+  }
+  await server.accept(5);
+  server.say({ type: "goaway", reason: "drain", after: 0, within: 5000 });
+  await server.clock.pass(0);
+  server.close(1006);
+  await server.clock.pass(400);
+  assert.equal(server.sockets.length, 7);
+});
+
+test("a node that says again and again that it has no memory does not put off the move", async () => {
+  const { server } = connecting();
+  await server.accept(1);
+  for (let second = 0; second < 10; second += 2) {
+    server.say({ type: "error", code: "unavailable", retry: true, message: "no Redis" });
+    await server.clock.pass(2_000);
+  }
+  assert.equal(server.sockets.length, 2);
+});
+
+test("when the token is refused on the next socket, a draining node is left with a fresh one", async () => {
+  let fetched = 0;
+  const { server, connection } = connecting({ token: () => `t${(fetched += 1)}` });
+  await server.accept(1);
+  server.say({ type: "goaway", reason: "drain", after: 0, within: 5000 });
+  await server.clock.pass(0);
+  server.close(4101);
+  await server.clock.pass(400);
+  assert.deepEqual(server.sockets.map(({ protocols }) => protocols[1]), ["bearer.t1", "bearer.t1", "bearer.t2"]);
+  assert.equal(connection.state.phase, "open");
+});
+
+test("a network that goes away is no reason for an attempt, one that comes back is", async () => {
+  const network = new EventTarget();
+  const { server } = connecting({ network });
+  await server.accept(1);
+  server.close(1006);
+  network.dispatchEvent(new Event("offline"));
+  await settle();
+  assert.equal(server.sockets.length, 1);
+  network.dispatchEvent(new Event("visibilitychange"));
+  await settle();
+  assert.equal(server.sockets.length, 2);
+});
+
+test("a dead socket gains no time from being asked again and again", async () => {
+  const network = new EventTarget();
+  const { server, connection } = connecting({ network });
+  await server.accept(1);
+  for (let second = 0; second < 4; second += 1) {
+    network.dispatchEvent(new Event("visibilitychange"));
+    await server.clock.pass(1_000);
+  }
+  assert.equal(server.sent("ping", server.sockets[0]).length, 1);
+  assert.equal(connection.state.code, 4001);
+});
+
+test("a provider that never answers counts as failed after ten seconds", async () => {
+  const { server, connection } = connecting({ token: () => new Promise(() => {}) });
+  await server.clock.pass(10_000);
+  assert.deepEqual([connection.state.phase, connection.state.code], ["waiting", "no_token"]);
+});
+
+/** Opens a socket with tokens that are good for ten minutes and lets nine of them pass. */
+async function almostExpired(provide) {
   const server = new FakeServer();
-  const expiring = (seconds) => {
-    const payload = Buffer.from(JSON.stringify({ exp: Math.floor(server.clock.date() / 1000) + seconds }));
+  const expiring = () => {
+    const payload = Buffer.from(JSON.stringify({ exp: Math.floor(server.clock.date() / 1000) + 600 }));
     return `h.${payload.toString("base64url")}.s`;
   };
-  new Connection(server.options({ token: () => expiring(600) })).start();
+  new Connection(server.options({ token: () => provide(expiring) })).start();
   await server.accept(1);
   for (let second = 0; second < 545; second += 5) {
     await server.clock.pass(5_000);
     server.say({ type: "pong" });
   }
+  return server;
+}
+
+test("a renewal that fails is tried again while the old token is still good", async () => {
+  let asked = 0;
+  const server = await almostExpired((expiring) => {
+    if ((asked += 1) === 2) throw new Error("offline");
+    return expiring();
+  });
+  assert.equal(server.sent("auth").length, 0);
+  for (let second = 0; second < 35; second += 5) {
+    await server.clock.pass(5_000);
+    server.say({ type: "pong" });
+  }
+  assert.equal(server.sent("auth").length, 1);
+});
+
+test("a token is renewed on the open socket before it expires", async () => {
+  const server = await almostExpired((expiring) => expiring());
   assert.equal(server.sent("auth").length, 1);
   assert.equal(server.sockets.length, 1);
 });

@@ -64,3 +64,12 @@ test("peers learn whether the relay cuts allocations whose credential is over", 
   ice.accept({ ...FRESH, enforcement: "strict" });
   assert.deepEqual(servers, [{ strict: false }, { strict: true }]);
 });
+
+test("calls without a path have fresh servers asked for, however many there are, once in a while", async () => {
+  const { clock, ice, asked } = holding();
+  ice.accept(FRESH);
+  for (let calls = 0; calls < 3; calls += 1) ice.want();
+  await clock.pass(ASK_AGAIN_AFTER);
+  ice.want();
+  assert.deepEqual(asked, [0, ASK_AGAIN_AFTER]);
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GO_BACK_ONCE, Outgoing } from "../src/outgoing.js";
+import { GO_BACK_ONCE, LONGEST_PAUSE, Outgoing } from "../src/outgoing.js";
 
 /** An open stream that has sent `count` messages of which none is settled. */
 function sending(count, limits) {
@@ -82,6 +82,21 @@ test("a rate limit pauses the stream as long as it says and then resends from th
   assert.deepEqual(outgoing.due(499), []);
   assert.equal(outgoing.wakeAt(499), 500);
   assert.deepEqual(mids(outgoing.due(500)), [2, 3]);
+});
+
+test("a server that cannot take anything is asked less and less often, until something is settled", () => {
+  const outgoing = sending(3);
+  const waits = [];
+  for (let at = 0, round = 0; round < 7; round += 1) {
+    for (const mid of [1, 2, 3]) outgoing.fail({ mid, retry: true }, at);
+    waits.push(outgoing.wakeAt(at) - at);
+    at = outgoing.wakeAt(at);
+    assert.deepEqual(mids(outgoing.due(at)), [1, 2, 3]);
+  }
+  assert.deepEqual(waits, [200, 400, 800, 1600, 3200, LONGEST_PAUSE, LONGEST_PAUSE]);
+  outgoing.ack(1);
+  outgoing.fail({ mid: 2, retry: true }, 100_000);
+  assert.equal(outgoing.wakeAt(100_000), 100_200);
 });
 
 test("a final refusal consumes its number and is reported once", () => {

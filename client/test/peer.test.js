@@ -145,6 +145,49 @@ test("a broken path is given three seconds before ICE is restarted", async () =>
   assert.equal(a.peer.pc.restarts, 1);
 });
 
+test("a path that stays broken is tried again and again, with growing waits", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  a.peer.pc.becomes("connected");
+  a.peer.pc.becomes("failed");
+  const times = [];
+  for (let second = 0, seen = 0; second < 60; second += 1) {
+    await a.clock.pass(1_000);
+    await talk(a, b);
+    if (a.peer.pc.restarts > seen) times.push(a.clock.now() / 1000);
+    seen = a.peer.pc.restarts;
+  }
+  assert.deepEqual(times, [1, 3, 7, 16, 31, 46]);
+  a.peer.pc.becomes("connected");
+  await a.clock.pass(60_000);
+  assert.equal(a.peer.pc.restarts, times.length);
+});
+
+test("a connection that does not come about is helped along, unless the other side never spoke", async () => {
+  const [a, b, mute] = [peer({ polite: true }), peer(), peer()];
+  for (const side of [a, mute]) side.peer.start({ offers: true });
+  await talk(a, b);
+  for (const side of [a, mute]) await side.clock.pass(15_000);
+  assert.equal(a.peer.pc.restarts, 1);
+  assert.deepEqual(mute.sent.map(({ description }) => description.type), ["offer"]);
+});
+
+test("fresh servers that arrive while a path may recover by itself are used when ICE is restarted", async () => {
+  const iceServers = [];
+  const [a, b] = [peer({ polite: true, iceServers }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  a.peer.pc.becomes("connected");
+  a.peer.pc.becomes("disconnected");
+  iceServers.push({ urls: "turn:new" });
+  a.peer.refresh({ strict: false });
+  assert.equal(a.peer.pc.restarts, 0);
+  assert.deepEqual(a.peer.pc.configuration.iceServers, [{ urls: "turn:new" }]);
+  await a.clock.pass(3_000);
+  assert.equal(a.peer.pc.restarts, 1);
+});
+
 test("a peer that is away is not offered to until it is back", async () => {
   const [a, b] = [peer({ polite: true }), peer()];
   a.peer.start({ offers: true });

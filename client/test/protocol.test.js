@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { closeAction, parse } from "../src/protocol.js";
 import { LONGEST_WAIT, backoff } from "../src/backoff.js";
-import { endpoint } from "../src/connection.js";
+import { endpoint } from "../src/addresses.js";
 
 test("a close code nobody has heard of yet is understood by its range", () => {
   assert.equal(closeAction(4057), "resume");

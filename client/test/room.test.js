@@ -1,41 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SignalClient } from "../src/index.js";
-import { FakeLocks, FakeServer, FakeStorage } from "./support/server.js";
+import { MOST_HELD } from "../src/sender.js";
+import { FakeStorage } from "./support/server.js";
+import { BO, CY, joined, knocking, reconnect } from "./support/room.js";
 import { settle } from "./support/clock.js";
-
-const BO = { id: "p_bo", n: 3, user: "bo", polite: true, away: false, meta: { name: "Bo" } };
-const CY = { id: "p_cy", n: 8, user: "cy", polite: false, away: false, meta: {} };
-
-/** A client that has asked to join `demo`, before the server answered. */
-async function knocking({ storage = new FakeStorage(), ...options } = {}) {
-  const server = new FakeServer();
-  const identity = { storage, locks: new FakeLocks() };
-  const client = new SignalClient(server.options({ identity, ...options }));
-  const joining = client.join("demo", { meta: { name: "Ana" } });
-  joining.catch(() => {});
-  await server.accept(1);
-  return { server, client, joining, storage };
-}
-
-/** A client that is in the room, with what its room emits from now on. */
-async function joined(fields, options) {
-  const context = await knocking(options);
-  context.server.joined(fields);
-  const room = await context.joining;
-  const events = [];
-  for (const name of ["joined", "peer", "peerLeft", "peerUpdated", "signal", "left", "reset", "error", "state"]) {
-    room.on(name, (detail) => events.push([name, detail]));
-  }
-  events.length = 0;
-  return { ...context, room, events, of: (name) => events.filter(([kind]) => kind === name).map(([, detail]) => detail) };
-}
-
-async function reconnect(server) {
-  server.close(1006);
-  await server.clock.pass(400);
-  await server.accept();
-}
 
 test("a join carries the key and its first try, and no position", async () => {
   const { server } = await knocking();
@@ -123,6 +91,40 @@ test("a member that came back too late is new, and says how many messages were g
   assert.equal(room.signal("b"), 1);
 });
 
+test("a member whose room the server has lost keeps the calls that are still connected", async () => {
+  const { server, room, of } = await joined({ peers: [BO, CY] });
+  Object.defineProperty(room.peers.get("p_bo"), "connected", { value: true });
+  await reconnect(server);
+  server.joined({ recovery: "new", seq: 300, self: { id: "p_me", n: 1 } });
+  assert.deepEqual([...room.peers.keys()], ["p_bo"]);
+  assert.equal(room.peers.get("p_bo").away, true);
+  server.say({ type: "peer_joined", room: "demo", seq: 301, peer: { ...BO, n: 2 } });
+  for (let at = 0; at < 40; at += 5) {
+    await server.clock.pass(5_000);
+    server.say({ type: "pong" });
+  }
+  assert.equal(room.peers.get("p_bo").away, false);
+  assert.deepEqual(of("peerLeft").map(({ peer }) => peer.id), ["p_cy"]);
+});
+
+test("a message that would cost the connection is refused here", async () => {
+  const { server, room, of } = await joined();
+  assert.equal(room.signal("ä".repeat(33_000)), undefined);
+  assert.equal(room.signal("x".repeat(66_000), { volatile: true }), undefined);
+  assert.deepEqual(of("error").map(({ code }) => code), ["too_large", "too_large"]);
+  assert.equal(room.signal("small"), 1);
+  assert.equal(server.sent("signal").length, 1);
+});
+
+test("what waits for a lost connection has an end", async () => {
+  const { server, room, of } = await joined();
+  server.close(1006);
+  for (let sent = 0; sent < MOST_HELD; sent += 1) room.signal(sent);
+  assert.deepEqual(of("error"), []);
+  assert.equal(room.signal("one too many"), undefined);
+  assert.equal(of("error")[0].code, "limit_exceeded");
+});
+
 test("a refused message is reported and the stream goes on", async () => {
   const { server, room, of } = await joined();
   room.signal("a", { to: "p_gone" });
@@ -153,6 +155,19 @@ test("after a reset a missing member counts as away, and as gone after grace", a
     server.say({ type: "pong" });
   }
   assert.deepEqual([...room.peers.keys()], ["p_cy"]);
+});
+
+test("a snapshot does not cut short the time that a reset has left a member", async () => {
+  const { server, room } = await joined({ peers: [BO] });
+  server.say({ type: "reset", room: "demo", seq: 50, mid: 0, peers: [] });
+  await reconnect(server);
+  server.joined({ recovery: "snapshot", seq: 60, mid: 0, peers: [] });
+  assert.deepEqual([...room.peers.keys()], ["p_bo"]);
+  for (let at = 0; at < 30; at += 5) {
+    await server.clock.pass(5_000);
+    server.say({ type: "pong" });
+  }
+  assert.deepEqual([...room.peers.keys()], []);
 });
 
 test("after a reset a member that appears again is not removed", async () => {
@@ -236,44 +251,27 @@ test("a kick is answered or refused", async () => {
   await assert.rejects(kick, { code: "forbidden" });
 });
 
-test("a drained node is left without a gap: joined on the next socket, then the old one is closed", async () => {
-  const { server, room, of } = await joined({ peers: [BO] });
-  const old = server.socket;
-  server.say({ type: "goaway", reason: "drain", after: 0, within: 5000 });
-  await server.clock.pass(0);
-  await server.accept(2);
-  room.signal("during");
-  assert.equal(server.sent("signal", old).length, 1);
-  server.tell(old, { type: "signal", room: "demo", seq: 101, from: "p_bo", data: "x" });
-  server.say({ type: "signal", room: "demo", seq: 101, from: "p_bo", data: "x" });
-  server.tell(old, { type: "left", room: "demo", reason: "replaced" });
-  room.signal("between");
-  server.tell(old, { type: "error", room: "demo", mid: 1, code: "not_joined", retry: false, message: "" });
-  server.joined({ recovery: "replay", seq: 103, mid: 0 });
-  assert.deepEqual(server.sent("signal").map(({ mid, data }) => [mid, data]), [[1, "during"], [2, "between"]]);
-  assert.equal(old.closedWith, 1000);
-  assert.deepEqual(of("signal").map(({ data }) => data), ["x"]);
-  assert.deepEqual([...of("state"), ...of("left"), ...of("error")], []);
-});
-
-test("a next node that cannot help either is left alone and the room stays where it is", async () => {
-  const { server, room } = await joined();
-  const old = server.socket;
-  server.say({ type: "error", code: "unavailable", retry: true, message: "no Redis" });
-  await server.clock.pass(10_000);
-  old.onmessage({ data: '{"type":"pong"}' });
-  await server.accept(2);
-  const [{ id }] = server.sent("join");
-  server.say({ type: "error", id, code: "unavailable", retry: true, message: "no Redis" });
-  assert.equal(server.socket.closedWith, 1000);
-  assert.equal(old.closedWith, undefined);
-  room.signal("still here");
-  assert.equal(server.sent("signal", old).length, 1);
-});
-
 test("a connection that stops for good ends the room and says why", async () => {
   const { server, of, client } = await joined();
   server.close(4203);
   assert.deepEqual(of("left"), [{ reason: "kicked" }]);
   assert.match(client.state.reason, /moderator/);
+});
+
+test("a peer whose path broke while it was away is offered to when it is back", async () => {
+  const { server, room } = await joined({ peers: [BO] });
+  const bo = room.peers.get("p_bo");
+  let offered = 0;
+  Object.assign(bo, { state: "reconnecting", renegotiate: () => (offered += 1) });
+  server.say({ type: "peer_updated", room: "demo", seq: 101, peer: { id: "p_bo", away: true } });
+  server.say({ type: "peer_updated", room: "demo", seq: 102, peer: { id: "p_bo", away: false } });
+  assert.equal(offered, 1);
+});
+
+test("a call whose path broke has fresh ICE servers asked for", async () => {
+  const { server, room } = await joined({ peers: [BO] });
+  room.peers.get("p_bo").emit("state", "connected");
+  assert.equal(server.sent("ice").length, 0);
+  room.peers.get("p_bo").emit("state", "reconnecting");
+  assert.equal(server.sent("ice").length, 1);
 });

@@ -69,6 +69,25 @@ test("a stopped cluster leaves no port open and no folder", LIMITS, async () => 
   assert.deepEqual([...new Set(ends)], ["ended with code 0"], "nobody had to be killed");
 });
 
+test("a node and a relay that were killed start again where they were", LIMITS, async () => {
+  const cluster = await startCluster({ binaries: BINARIES, nodes: 1 });
+  const [node] = cluster.nodes;
+  const ports = portsOf(cluster);
+  for (const part of [node, cluster.turn]) {
+    const killed = part.process;
+    killed.kill();
+    assert.equal(await killed.ended, "was ended by SIGKILL");
+    await part.restart();
+    assert.notEqual(part.process, killed);
+  }
+  await cluster.balancer.sends(node.name);
+  assert.equal((await fetch(`${node.admin}/readyz`)).status, 200);
+  assert.deepEqual(await Promise.all(ports.map(listens)), ports.map(() => true));
+  await cluster.stop();
+  assert.deepEqual(await Promise.all(ports.map(listens)), ports.map(() => false));
+  assert.deepEqual([await node.process.ended, cluster.turn.process.alive], ["ended with code 0", false]);
+});
+
 test("main.js shows where everything is and ends with code 0 on Ctrl-C", LIMITS, async () => {
   const { child, ended, lines, value } = await runMain("--nodes", "1");
   const origin = value("Balancer");
@@ -148,5 +167,5 @@ test("children and folder do not outlive a parent that ends by an error", LIMITS
 });
 
 test("a word of a configuration file that nobody fills in is an error", () => {
-  assert.throws(() => fillIn("haproxy/local.cfg", { port: 1 }), /haproxy\/local\.cfg asks for \{\{servers\}\}/);
+  assert.throws(() => fillIn("haproxy/local.cfg", { port: 1, socket: "" }), /haproxy\/local\.cfg asks for \{\{servers\}\}/);
 });

@@ -9,7 +9,8 @@ import { fillIn } from "./templates.js";
  * @typedef {object} Turn
  * @property {number} port
  * @property {string} url for an RTCIceServer
- * @property {import("./processes.js").Child} process
+ * @property {import("./processes.js").Child} process the newest one
+ * @property {() => Promise<void>} restart starts the relay on the same port, once its process has ended
  * @property {(subject: string, options: {ttl: number, secret?: string}) => {username: string, credential: string}} credential
  *   makes what the credential service makes; `ttl` in seconds and below zero for one that has expired
  */
@@ -34,9 +35,13 @@ const MAGIC_COOKIE = 0x2112a442;
 export function startCoturn(group, program, secret) {
   return onFreePort(async (port) => {
     const config = group.write("coturn.conf", fillIn("coturn/local.conf", { port, secret, realm: REALM, dir: group.dir }));
-    const { child } = await group.start({ name: "coturn", program, args: ["-c", config] }, (starting) => starting.ready(() => bind(port)));
+    const begin = () => group.start({ name: "coturn", program, args: ["-c", config] }, (starting) => starting.ready(() => bind(port)));
+    const { child } = await begin();
+    const restart = async () => void (turn.process = (await begin()).child);
     const url = `turn:${LOOPBACK}:${port}?transport=udp`;
-    return { port, url, process: child, credential: (subject, options) => credential(subject, { secret, ...options }) };
+    /** @type {Turn} */
+    const turn = { port, url, process: child, restart, credential: (subject, options) => credential(subject, { secret, ...options }) };
+    return turn;
   });
 }
 

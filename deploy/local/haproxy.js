@@ -1,11 +1,20 @@
+import { connect } from "node:net";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { LOOPBACK, onFreePort } from "./ports.js";
 import { fillIn } from "./templates.js";
 
 /**
  * haproxy, the balancer in front of the nodes.
  *
- * @typedef {{origin: string, process: import("./processes.js").Child}} Balancer
+ * @typedef {object} Balancer
+ * @property {string} origin
+ * @property {import("./processes.js").Child} process
+ * @property {(name: string) => Promise<void>} sends returns once new connections may go to that node
  */
+
+/** HAProxy's manual, "show servers state": the columns of a server's name and state, and the state of one that is up. */
+const [NAME, STATE, UP] = [3, 5, "2"];
 
 /** How long one request is waited for (ms). */
 const ANSWER_WITHIN = 1_000;
@@ -19,12 +28,13 @@ const ANSWER_WITHIN = 1_000;
  */
 export function startHaproxy(group, program, nodes) {
   const servers = nodes.map(({ name, origin, admin }) => `    server ${name} ${new URL(origin).host} port ${new URL(admin).port}`).join("\n");
+  const socket = join(group.dir, "haproxy.sock");
   return onFreePort(async (port) => {
-    const config = group.write("haproxy.cfg", fillIn("haproxy/local.cfg", { port, servers }));
+    const config = group.write("haproxy.cfg", fillIn("haproxy/local.cfg", { port, servers, socket }));
     const origin = `http://${LOOPBACK}:${port}`;
     // -db: stay in the foreground.
     const { child } = await group.start({ name: "haproxy", program, args: ["-db", "-f", config] }, (starting) => starting.ready(() => answers(origin)));
-    return { origin, process: child };
+    return { origin, process: child, sends: (name) => child.ready(() => isUp(socket, name)) };
   });
 }
 
@@ -36,4 +46,12 @@ async function answers(origin) {
   } catch {
     return false;
   }
+}
+
+/** @param {string} socket @param {string} name */
+async function isUp(socket, name) {
+  const question = connect(socket);
+  question.write("show servers state nodes\n");
+  const servers = (await text(question).catch(() => "")).split("\n").map((line) => line.split(" "));
+  return servers.some((server) => server[NAME] === name && server[STATE] === UP);
 }

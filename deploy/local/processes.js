@@ -101,12 +101,12 @@ export class Child {
     throw this.failure(this.alive ? "does not answer" : await this.ended);
   }
 
-  /** Ends it: asks, then insists. */
-  async stop() {
+  /** Ends it: asks, then insists. @param {{within?: number}} [options] how long it may take when asked (ms) */
+  async stop({ within = END_WITHIN } = {}) {
     this.#stopping = true;
     if (!this.alive) return;
     this.process.kill("SIGTERM");
-    const late = await Promise.race([this.ended.then(() => false), wait(END_WITHIN, true, { ref: false })]);
+    const late = await Promise.race([this.ended.then(() => false), wait(within, true, { ref: false })]);
     if (late) this.kill();
     await this.ended;
   }

@@ -13,7 +13,8 @@ import { LOOPBACK } from "./ports.js";
  * @property {string} name `node-1` and so on
  * @property {string} origin of the demo page and the WebSocket
  * @property {string} admin of `/metrics`, `/readyz` and the like
- * @property {Child} process
+ * @property {Child} process the newest one
+ * @property {() => Promise<void>} restart starts the node on the same addresses, once its process has ended
  * @property {CredentialService} credentials
  *
  * @typedef {{origin: string, admin: string, socket: string, process: Child}} CredentialService
@@ -50,8 +51,14 @@ export async function startNode(group, programs, shared, { number, nodeEnv, cred
     SIGNAL_NODE_DRAIN_DEADLINE: "2s",
     ...nodeEnv,
   };
-  const { child, ready } = await startService(group, { name, program: programs.node, env });
-  return { name, origin: `http://${ready.public}`, admin: `http://${ready.admin}`, process: child, credentials };
+  const begin = (/** @type {Env} */ addresses) => startService(group, { name, program: programs.node, env: { ...env, ...addresses } });
+  const { child, ready } = await begin({});
+  const restart = async () => {
+    const again = await begin({ SIGNAL_NODE_LISTEN: ready.public, SIGNAL_NODE_ADMIN_LISTEN: ready.admin });
+    node.process = again.child;
+  };
+  const node = { name, origin: `http://${ready.public}`, admin: `http://${ready.admin}`, process: child, restart, credentials };
+  return node;
 }
 
 /**

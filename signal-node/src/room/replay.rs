@@ -110,7 +110,10 @@ impl Replay {
         if self.page.is_empty() && self.cursor < position {
             return Told::Lost;
         }
-        while let Some(batch) = self.page.pop_front() {
+        // The log may be ahead of the room; what lies beyond comes live.
+        while self.page.front().is_some_and(|batch| batch.first <= position)
+            && let Some(batch) = self.page.pop_front()
+        {
             if batch.prev > self.cursor && !batch.is_reset() {
                 return Told::Lost;
             }
@@ -138,5 +141,68 @@ impl Replay {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_protocol::{Mid, PeerKey, Recovery};
+
+    use super::*;
+    use crate::log::{Join, Joined, Payload, SocketId};
+
+    fn json() -> Payload {
+        serde_json::value::RawValue::from_string("1".to_owned()).unwrap().into()
+    }
+
+    fn member() -> Member {
+        let key: PeerKey = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
+        let join = Join {
+            peer: key.peer().clone(),
+            key_hash: key.hash().to_owned(),
+            attempt: 2,
+            socket: SocketId::numbered(1),
+            node: "n_one".parse().unwrap(),
+            user: None,
+            meta: json(),
+            keeps_meta: true,
+            capacity: 8,
+            token_capacity: None,
+            per_subject: 8,
+            position: Some(Seq(1)),
+            grace: std::time::Duration::ZERO,
+            expires: false,
+            silent: Vec::new(),
+        };
+        let (seq, recovery, mid) = (Seq(4), Recovery::Replay, Mid(0));
+        let joined =
+            Joined { seq, base: Seq(3), n: 1, origin: Seq(1), recovery, mid, roster: Vec::new() };
+        Member::new(join, joined, Arc::new(Outbox::new(1_000_000)))
+    }
+
+    fn said(number: u64) -> Batch {
+        let from = "p_someone_else".parse().unwrap();
+        let entry = crate::log::Entry::Signal { from, to: None, mid: Mid(number), data: json() };
+        Batch { prev: Seq(number - 1), first: Seq(number), entries: vec![entry] }
+    }
+
+    fn replay(page: impl IntoIterator<Item = Batch>) -> Replay {
+        let (joined, page) = (None, page.into_iter().collect());
+        Replay { peer: member().claim.peer, at: Seq(4), cursor: Seq(1), joined, page }
+    }
+
+    #[test]
+    fn a_log_that_is_ahead_of_the_room_is_told_as_far_as_the_room_is() {
+        let (member, room) = (member(), "demo".parse().unwrap());
+        let mut replay = replay((2..=9).map(said));
+        assert!(matches!(replay.tell(&member, &room, Seq(5)), Told::Even));
+        assert_eq!(replay.cursor, Seq(5));
+    }
+
+    #[test]
+    fn a_log_that_does_not_reach_back_is_a_loss() {
+        let (member, room) = (member(), "demo".parse().unwrap());
+        assert!(matches!(replay((3..=9).map(said)).tell(&member, &room, Seq(9)), Told::Lost));
+        assert!(matches!(replay([]).tell(&member, &room, Seq(9)), Told::Lost));
     }
 }

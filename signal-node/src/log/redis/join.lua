@@ -17,7 +17,7 @@ end
 -- Answers from what is stored, so that a repeated call is answered as the first one was.
 local function joined(peer, me, all)
   local roster = {}
-  for id, m in pairs(all) do
+  for id, m in each(all) do
     if id ~= peer and (me.recovery ~= 'new' or m.n < me.n) then
       local away = m.away > 0 and int(now - m.away) or '~'
       roster[#roster + 1] = { id, m.node, int(m.n), m.user, away, m.meta }

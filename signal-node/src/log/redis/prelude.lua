@@ -140,9 +140,20 @@ local function remove(peer, reason)
   return append('l ' .. peer .. ' ' .. reason .. ' 0\n')
 end
 
+-- Walks members in the order of their ids, so that the same call writes the same entries.
+local function each(all)
+  local ids, at = {}, 0
+  for id in pairs(all) do ids[#ids + 1] = id end
+  table.sort(ids)
+  return function()
+    at = at + 1
+    return ids[at], all[ids[at]]
+  end
+end
+
 -- Removes those of `all` that have been away for `grace` µs.
 local function expire(all, grace)
-  for peer, m in pairs(all) do
+  for peer, m in each(all) do
     if m.away > now then
       -- The clock was set back.
       m.away = now
@@ -160,7 +171,7 @@ end
 local function suspect(all, silent)
   local since = {}
   for node, ago in string.gmatch(silent, '([^=,]+)=(%d+)') do since[node] = tonumber(ago) end
-  for peer, m in pairs(all) do
+  for peer, m in each(all) do
     local ago = since[m.node]
     if ago and m.away == 0 then
       m.away = now - ago

@@ -54,6 +54,6 @@ local MENDING = 5000000
 steps.reset = { 0, function()
   redis.call('HSET', H, 'mend', int(now + MENDING))
   local lines = {}
-  for peer, m in pairs(members()) do lines[#lines + 1] = survivor(peer, m) end
+  for peer, m in each(members()) do lines[#lines + 1] = survivor(peer, m) end
   return { 'appended', int(append(sized('z', '[' .. table.concat(lines, ',') .. ']'))) }
 end }

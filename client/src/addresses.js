@@ -1,0 +1,37 @@
+/**
+ * Where the nodes are: one address, such as a balancer's, or several to go through in turn, so that
+ * the attempt after a lost socket never begins with the node that was lost.
+ */
+export class Addresses {
+  #urls;
+  #next;
+
+  /**
+   * @param {string | readonly string[]} urls
+   * @param {() => number} random uniform in [0, 1); the first address is drawn, or all clients would begin with the same
+   * @throws {TypeError} for what is no address, or an empty list
+   */
+  constructor(urls, random) {
+    this.#urls = [urls].flat().map(endpoint);
+    if (this.#urls.length === 0) throw new TypeError("no address of a node was given");
+    this.#next = Math.floor(random() * this.#urls.length);
+  }
+
+  /** Returns the address for the next attempt. */
+  next() {
+    const url = this.#urls[this.#next];
+    this.#next = (this.#next + 1) % this.#urls.length;
+    return url;
+  }
+}
+
+/**
+ * Returns the WebSocket address that is meant by `url`.
+ * @param {string} url
+ */
+export function endpoint(url) {
+  const address = new URL(url);
+  address.protocol = address.protocol.replace("http", "ws");
+  if (address.pathname === "/") address.pathname = "/v1/ws";
+  return address.href;
+}

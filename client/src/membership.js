@@ -1,0 +1,201 @@
+import { SignalError, build } from "./protocol.js";
+import { between } from "./backoff.js";
+
+/**
+ * Where one member stands: the link it is joined on, the link it has asked to join on, and how far it
+ * has read in the room's log. It asks, is refused, is moved or ended; what that means for the peers
+ * and for the member's own messages is the room's business.
+ *
+ * During a handover two links are open. The old one carries the room until its membership ends at the
+ * very entry of the new join; what the new one repeats of that is dropped. If the new link fails after
+ * the member has moved, it joins once more on whatever link is open.
+ *
+ * @typedef {import("./link.js").Link} Link
+ * @typedef {import("./protocol.js").Joined} Joined
+ * @typedef {import("./protocol.js").ServerFrame} ServerFrame
+ *
+ * @typedef {object} MembershipHooks
+ * @property {() => any} meta what a join says about this member
+ * @property {(frame: Joined, link: Link) => void} joined the member is in, or back
+ * @property {() => void} unlinked no link carries the member's messages for now
+ * @property {() => void} expired the member was removed while its link lived; a new one follows
+ * @property {(error: SignalError) => void} delayed a join failed for a passing reason
+ * @property {(reason: string, error?: SignalError) => void} ended the membership does not come back by itself
+ *
+ * @typedef {object} MembershipContext
+ * @property {string} name of the room
+ * @property {import("./connection.js").Connection} connection
+ * @property {import("./clock.js").Clock} clock
+ * @property {() => number} random uniform in [0, 1)
+ */
+
+/** Wait before a join is repeated that failed for a passing reason (ms), unless the server names one. */
+const JOIN_AGAIN_AFTER = /** @type {const} */ ([1000, 3000]);
+
+/** Said by a link that the member has moved away from, until the room's log has told it so. */
+const FREE_SOON = "already_joined";
+
+export class Membership {
+  #context;
+  #identity;
+  #hooks;
+  /** @type {Link | null} the link this member is joined on */
+  #link = null;
+  /** @type {Link | null} the newest link a join was sent on, while it may have the member or get it */
+  #asked = null;
+  /** @type {WeakMap<Link, number>} the `try` of the newest join on each link */
+  #tries = new WeakMap();
+  /** @type {number | undefined} the position in the room's log */
+  #position;
+  /** The `seq` of the newest reset: both links of a handover may tell of it. @type {number | undefined} */
+  #resetAt;
+  #cancelRejoin = () => {};
+
+  /**
+   * @param {MembershipContext} context
+   * @param {import("./identity.js").Identity} identity
+   * @param {MembershipHooks} hooks
+   */
+  constructor(context, identity, hooks) {
+    this.#context = context;
+    this.#identity = identity;
+    this.#hooks = hooks;
+  }
+
+  /** The link this member is joined on, if any. */
+  get link() {
+    return this.#link;
+  }
+
+  /** Joins, or comes back, on a link that is open. @param {Link} link */
+  join(link) {
+    if (!this.#identity.key) return;
+    this.#cancelRejoin();
+    this.#asked = link;
+    const attempt = this.#identity.nextTry();
+    this.#tries.set(link, attempt);
+    const { name: room, connection } = this.#context;
+    const member = { room, key: this.#identity.key, try: attempt, seq: this.#position, meta: this.#hooks.meta() };
+    connection.requests.send(link, (id) => build.join({ id, ...member }), (reply) => {
+      if (reply?.type === "error") this.#refused(new SignalError(reply), link);
+    });
+  }
+
+  /** Joins on the connection's newest link, unless the member is on an open link or on its way to one. */
+  settle() {
+    const { successor, link } = this.#context.connection;
+    const newest = successor ?? link;
+    if (newest && !this.#link?.open && !this.#asked?.open) this.join(newest);
+  }
+
+  /** Whether the member is on its way to a link other than `link`. @param {Link} link */
+  movesFrom(link) {
+    return this.#asked !== link && this.#asked?.open === true;
+  }
+
+  /** The link is gone; the membership goes on elsewhere, now or later. @param {Link} link */
+  lost(link) {
+    if (link === this.#asked) this.#asked = null;
+    if (link === this.#link) this.#unlink();
+    this.settle();
+  }
+
+  /** Asks for nothing any more. */
+  stop() {
+    this.#link = this.#asked = null;
+    this.#cancelRejoin();
+  }
+
+  /**
+   * Takes `joined` and `left`; returns whether a frame of another kind is to be heeded: none comes
+   * twice, and none comes from a link that the member has left.
+   * @param {ServerFrame} frame
+   * @param {Link} link
+   */
+  takes(frame, link) {
+    if (link !== this.#link && link !== this.#asked) return false;
+    if (frame.type === "joined") this.#joined(frame, link);
+    else if (frame.type === "left") this.#left(frame.reason, link);
+    else if (frame.type === "reset") return this.#rewind(frame.seq);
+    else return this.#isNews(frame);
+    return false;
+  }
+
+  /** @param {ServerFrame} frame */
+  #isNews(frame) {
+    if (!("seq" in frame) || typeof frame.seq !== "number") return true;
+    const ahead = frame.seq > (this.#position ?? 0);
+    if (ahead) this.#position = frame.seq;
+    return ahead || frame.type === "ack";
+  }
+
+  /** A reset sets the position even backwards, so taking it twice would repeat what followed it. @param {number} seq */
+  #rewind(seq) {
+    if (seq === this.#resetAt) return false;
+    this.#position = this.#resetAt = seq;
+    return true;
+  }
+
+  /**
+   * @param {Joined} frame
+   * @param {Link} link
+   */
+  #joined(frame, link) {
+    if (link !== this.#asked) return;
+    this.#link = link;
+    this.#position = frame.seq;
+    this.#hooks.joined(frame, link);
+  }
+
+  /**
+   * The server ended this socket's membership. If this page has asked elsewhere since, that is why.
+   * @param {string} reason
+   * @param {Link} link
+   */
+  #left(reason, link) {
+    const moved = reason === "replaced" && (this.#tries.get(link) ?? 0) < this.#identity.tries;
+    if (moved) link.outrun = true;
+    if (reason === "expired") this.#startOver();
+    else if (!moved) this.#hooks.ended(reason);
+    else if (link === this.#link) {
+      this.#unlink();
+      this.settle();
+    }
+  }
+
+  /**
+   * A join was refused: later again, elsewhere, or never.
+   * @param {SignalError} error
+   * @param {Link} link
+   */
+  #refused(error, link) {
+    if (link !== this.#asked) return;
+    if (this.#link?.open && this.#link !== link) return this.#stay(link);
+    const foreign = error.code === "forbidden" && this.#identity.restored && this.#position === undefined;
+    if (foreign) return void this.#startOver();
+    if (!error.retry && error.code !== FREE_SOON) return this.#hooks.ended(error.code, error);
+    this.#hooks.delayed(error);
+    const { clock, random } = this.#context;
+    this.#cancelRejoin = clock.after(error.after ?? between(...JOIN_AGAIN_AFTER, random), () => link.open && this.join(link));
+  }
+
+  /** The link that should have taken over cannot; the one in use still works. @param {Link} link */
+  #stay(link) {
+    this.#asked = null;
+    this.#context.connection.abandon(link);
+  }
+
+  /** Joins anew under another key: the member was removed, or the stored key belongs to somebody else. */
+  async #startOver() {
+    this.stop();
+    this.#position = undefined;
+    this.#hooks.expired();
+    await this.#identity.renew();
+    this.settle();
+  }
+
+  #unlink() {
+    this.#link = null;
+    this.#hooks.unlinked();
+  }
+}
