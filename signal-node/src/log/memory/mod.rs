@@ -21,10 +21,14 @@ use super::{
 };
 use room::RoomState;
 
+/// Tells the time since 1970-01-01T00:00:00Z.
+type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
+
 /// Rooms in this process's memory.
 pub struct MemoryLog {
     rooms: Mutex<Rooms>,
     retention: Retention,
+    clock: Clock,
 }
 
 /// All rooms, and how many there may be before forgotten ones are looked for.
@@ -69,7 +73,16 @@ impl MemoryLog {
     /// Makes an empty log.
     #[must_use]
     pub fn new(retention: Retention) -> Self {
-        Self { rooms: Mutex::default(), retention }
+        Self::with_clock(retention, service_kit::clock::unix_now)
+    }
+
+    /// Makes an empty log that lives by another clock than the system's.
+    #[must_use]
+    pub fn with_clock(
+        retention: Retention,
+        clock: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
+        Self { rooms: Mutex::default(), retention, clock: Box::new(clock) }
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
@@ -78,13 +91,13 @@ impl MemoryLog {
 
     fn subscribe(&self, room: &RoomId) -> Feed {
         let (sender, receiver) = feed();
-        let now = service_kit::clock::unix_now();
+        let now = (self.clock)();
         self.rooms().room(room, now, self.retention.room).feeds.push(sender);
         receiver
     }
 
     fn apply(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
-        let now = service_kit::clock::unix_now();
+        let now = (self.clock)();
         let mut rooms = self.rooms();
         let room = rooms.room(room, now, self.retention.room);
         let (outcomes, batch) = room.state.call(seen, ops, now, &self.retention)?;
