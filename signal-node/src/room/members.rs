@@ -1,6 +1,6 @@
 //! The members of a room whose sockets are on this node, and what they are owed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use signal_protocol::{Mid, PeerId, RoomId, Seq, ServerMessage, limits};
@@ -142,7 +142,8 @@ impl Member {
 /// All of them.
 #[derive(Default)]
 pub(super) struct Members {
-    map: HashMap<PeerId, Member>,
+    /// In the order of their ids, so that a simulation takes the same course each time.
+    map: BTreeMap<PeerId, Member>,
     /// How many entries the room has delivered here.
     delivered: u64,
 }

@@ -1,6 +1,6 @@
 //! The one task that knows the order of a room on this node.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -32,7 +32,7 @@ pub(super) struct Worker {
     pub(super) track: Track,
     pub(super) timers: Timers,
     /// Joins whose outcome is known and whose entry has not been reached.
-    pub(super) arrivals: HashMap<Seq, Arrival>,
+    pub(super) arrivals: BTreeMap<Seq, Arrival>,
     /// Members that are still being told what they missed.
     pub(super) replays: Replays,
     /// Members that the log says are not ours any more, until it tells us why.
@@ -61,7 +61,7 @@ impl Worker {
             calls: Calls::new(ground.log.clone(), room.clone()),
             track: Track::new(ground.log.clone(), room.clone()),
             timers: Timers::default(),
-            arrivals: HashMap::new(),
+            arrivals: BTreeMap::new(),
             replays: Replays::default(),
             doomed: Vec::new(),
             known: Seq::default(),
