@@ -109,6 +109,8 @@ impl Worker {
                 self.refuse_kept(peer, socket, mid, error);
             }
             Outcome::Replaced(by) => self.doom(peer, socket, LeftReason::Replaced, *by),
+            // The log had lost the member, and it is about to be put back: its client repeats what it said.
+            Outcome::Gone(_) if self.calls.is_mending() => {}
             Outcome::Gone(by) => self.doom(peer, socket, LeftReason::Expired, *by),
             Outcome::Settled => self.settled(peer, socket, mid),
             _ => {}
