@@ -114,14 +114,17 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
     Some(message.to_json())
 }
 
-/// Tells a member the roster after a loss; nothing, if its node has to put it back first.
+/// Tells a member the roster after a loss; nothing, if another claim to it was put back.
+///
+/// A member that its node has yet to put back is told too: what follows is handed to it, and may not
+/// look as if nothing were missing before it.
 fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[Survivor]) -> Option<String> {
-    let me = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer)?;
-    if me.generation != member.claim.generation {
+    let me = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
+    if me.is_some_and(|me| me.generation != member.claim.generation) {
         return None;
     }
     // What was acknowledged stays so: its node puts that back as well.
-    let mid = me.mid.max(member.settled());
+    let mid = me.map_or(member.settled(), |me| me.mid.max(member.settled()));
     let others = roster.iter().map(|survivor| &survivor.line);
     let peers = self::roster((member.n, &member.claim.peer), others);
     Some(ServerMessage::Reset { room, seq, mid, peers }.to_json())
