@@ -1,12 +1,12 @@
 //! What all clients of a run share.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use super::dial::Doors;
 use crate::history::{Peer, Recorder};
 
 /// What clients are to do now.
@@ -75,8 +75,8 @@ impl Directory {
 
 /// What all clients of a run share.
 pub struct Context {
-    /// Where to connect, one address per node.
-    pub doors: Vec<SocketAddr>,
+    /// Where to connect.
+    pub doors: Arc<dyn Doors>,
     /// Takes down what happens.
     pub recorder: Recorder,
     /// Who is who.
@@ -92,9 +92,9 @@ pub struct Context {
 impl Context {
     /// Begins a run.
     #[must_use]
-    pub fn new(doors: Vec<SocketAddr>, seed: u64) -> Self {
+    pub fn new(doors: impl Doors, seed: u64) -> Self {
         Self {
-            doors,
+            doors: Arc::new(doors),
             recorder: Recorder::default(),
             directory: Directory::default(),
             phase: watch::Sender::new(Phase::Gather),

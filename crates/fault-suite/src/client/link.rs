@@ -1,22 +1,19 @@
 //! One WebSocket: a task that owns it, a queue to it, and what it hears in the client's inbox.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use service_kit::clock;
 use service_kit::tokens::{Claims, mint};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, client_async};
 
+use super::dial::Socket;
 use super::frame::PING;
 use crate::cluster::SECRET;
 
@@ -27,10 +24,7 @@ const PONG_WITHIN: Duration = Duration::from_secs(4);
 /// Frames that wait to be written: a window of signals sent twice, and pings.
 const OUTBOX: usize = 1024;
 /// A lost socket without a closing handshake.
-const ABNORMAL: u16 = 1006;
-
-/// A WebSocket to a node.
-type Socket = WebSocketStream<TcpStream>;
+pub(super) const ABNORMAL: u16 = 1006;
 
 /// What a link heard.
 pub(super) enum Heard {
@@ -55,12 +49,12 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn open(
         number: u64,
-        (door, address): (usize, SocketAddr),
-        token: String,
+        door: usize,
+        dialing: BoxFuture<'static, Result<Socket, Error>>,
         inbox: Inbox,
     ) -> Self {
         let (outbox, frames) = mpsc::channel(OUTBOX);
-        let task = Some(tokio::spawn(live(number, address, token, inbox, frames)));
+        let task = Some(tokio::spawn(live(number, dialing, inbox, frames)));
         Self { number, door, outbox, task, ping: None, heard: Instant::now(), asked: None }
     }
 
@@ -124,27 +118,13 @@ pub fn token(subject: &str) -> String {
     mint(&claims, SECRET.as_bytes())
 }
 
-/// Opens a WebSocket to a node.
-///
-/// # Errors
-/// When the node or something on the way refuses.
-pub async fn dial(address: SocketAddr, token: &str) -> Result<WebSocketStream<TcpStream>, Error> {
-    let mut request = format!("ws://{address}/v1/ws").into_client_request()?;
-    let offered = HeaderValue::from_str(&format!("signal.v1, bearer.{token}"))?;
-    request.headers_mut().insert("sec-websocket-protocol", offered);
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(client_async(request, stream).await?.0)
-}
-
 async fn live(
     number: u64,
-    address: SocketAddr,
-    token: String,
+    dialing: BoxFuture<'static, Result<Socket, Error>>,
     inbox: Inbox,
     frames: mpsc::Receiver<Message>,
 ) {
-    let code = match dial(address, &token).await {
+    let code = match dialing.await {
         Ok(socket) => {
             let (sink, stream) = socket.split();
             tokio::select! {

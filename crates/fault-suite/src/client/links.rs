@@ -1,11 +1,12 @@
 //! The socket in use, and the one that is to replace it.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use fastrand::Rng;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::dial::Doors;
 use super::link::{Heard, Inbox, Link, token};
 
 /// Which of the two a link is.
@@ -21,7 +22,7 @@ pub(super) struct Links {
     next: Option<Link>,
     inbox: Inbox,
     token: String,
-    doors: Vec<SocketAddr>,
+    doors: Arc<dyn Doors>,
     first_door: Option<usize>,
     last_door: Option<usize>,
     opened: u64,
@@ -30,7 +31,7 @@ pub(super) struct Links {
 impl Links {
     pub(super) fn new(
         client: u32,
-        doors: Vec<SocketAddr>,
+        doors: Arc<dyn Doors>,
         first_door: Option<usize>,
     ) -> (Self, mpsc::Receiver<(u64, Heard)>) {
         let (inbox, heard) = mpsc::channel(256);
@@ -41,7 +42,7 @@ impl Links {
 
     /// Opens a link to another node than the last one, as a balancer that knows of the loss would.
     fn open(&mut self, rng: &mut Rng) -> Link {
-        let count = self.doors.len();
+        let count = self.doors.count();
         let door = match (self.first_door.take(), self.last_door) {
             (Some(door), _) => door,
             (None, Some(last)) if count > 1 => (last + rng.usize(1..count)) % count,
@@ -49,8 +50,8 @@ impl Links {
         };
         self.last_door = Some(door);
         self.opened += 1;
-        let target = (door, self.doors[door]);
-        Link::open(self.opened, target, self.token.clone(), self.inbox.clone())
+        let dialing = self.doors.dial(door, self.token.clone());
+        Link::open(self.opened, door, dialing, self.inbox.clone())
     }
 
     /// Opens a first link, if there is none.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use signal_protocol::PeerKey;
+use signal_protocol::limits::KEY_CHARS;
 use tokio::time::Instant;
 
 use super::context::{Context, Tally};
@@ -46,7 +47,10 @@ impl Member {
     }
 
     fn draw_key(&mut self) {
-        self.key = service_kit::random::token();
+        // Drawn from the seed too: the order of members in a roster follows from their keys.
+        let who = (u64::from(self.peer.client) << 32) | u64::from(self.peer.life);
+        let mut rng = Rng::with_seed(!(self.context.seed ^ who));
+        self.key = std::iter::repeat_with(|| rng.alphanumeric()).take(KEY_CHARS).collect();
         let key: PeerKey = self.key.parse().expect("a drawn token has the form of a key");
         self.context.directory.insert(key.peer().as_str().to_owned(), self.peer);
         self.tries = 0;

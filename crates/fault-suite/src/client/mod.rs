@@ -7,6 +7,7 @@
 mod alarms;
 mod backoff;
 mod context;
+mod dial;
 mod frame;
 mod link;
 mod links;
@@ -16,7 +17,8 @@ mod outgoing;
 mod session;
 
 pub use context::{Context, Directory, Phase, Tally};
-pub use link::{dial, token};
+pub use dial::{Doors, Socket, Wire, dial};
+pub use link::token;
 pub use load::{Conduct, Pace, Profile};
 
 use std::sync::Arc;

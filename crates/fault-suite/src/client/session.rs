@@ -11,7 +11,7 @@ use super::alarms::{Alarms, take_due};
 use super::backoff::{backoff, between};
 use super::context::{Context, Phase, Tally};
 use super::frame::{Failure, Frame};
-use super::link::Heard;
+use super::link::{ABNORMAL, Heard};
 use super::links::{Links, Place};
 use super::load::{Conduct, KNOCKS_AFTER, Profile, Rhythm, STAYS_FOR};
 use super::member::Member;
@@ -43,6 +43,8 @@ pub(super) struct Session {
     joined_at: Instant,
     /// The newest link on which a join was sent.
     joining_on: Option<u64>,
+    /// The link that lost the membership to a newer one of our own.
+    superseded: Option<u64>,
     /// The id of the newest request.
     request: u64,
     draining: bool,
@@ -75,6 +77,7 @@ impl Session {
             joined_on: None,
             joined_at: now,
             joining_on: None,
+            superseded: None,
             request: 0,
             draining: false,
             alarms: Alarms { connect: Some(now), change, ..Alarms::default() },
@@ -306,7 +309,8 @@ impl Session {
     /// The cluster ended this socket's membership.
     fn ended(&mut self, number: u64, reason: Ending) {
         if reason == Ending::Replaced && self.joining_on != Some(number) {
-            // By our own newer link.
+            // By our own newer link, which may be lost again.
+            self.superseded = Some(number);
             if self.joined_on == Some(number) {
                 self.unlink();
             }
@@ -336,6 +340,7 @@ impl Session {
             self.unlink();
             self.log.note(What::Closed { code });
         }
+        let code = if self.superseded == Some(number) { ABNORMAL } else { code };
         let Some(place) = self.links.place(number) else { return };
         self.links.remove(place);
         match place {

@@ -1,0 +1,53 @@
+//! How a client gets to a node: over TCP, or over whatever a simulation puts in its place.
+
+use std::net::SocketAddr;
+
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// A stream of bytes in both directions.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// A WebSocket to a node.
+pub type Socket = WebSocketStream<Box<dyn Wire>>;
+
+/// The ways into a cluster, one per node.
+pub trait Doors: Send + Sync + 'static {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Opens a WebSocket to the node behind a door.
+    fn dial(&self, door: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>>;
+}
+
+impl Doors for Vec<SocketAddr> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn dial(&self, door: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>> {
+        let address = self[door];
+        Box::pin(async move { dial(address, &token).await })
+    }
+}
+
+/// Opens a WebSocket to a node over TCP.
+///
+/// # Errors
+/// When the node or something on the way refuses.
+pub async fn dial(address: SocketAddr, token: &str) -> Result<Socket, Error> {
+    let mut request = format!("ws://{address}/v1/ws").into_client_request()?;
+    let offered = HeaderValue::from_str(&format!("signal.v1, bearer.{token}"))?;
+    request.headers_mut().insert("sec-websocket-protocol", offered);
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let wire: Box<dyn Wire> = Box::new(stream);
+    Ok(client_async(request, wire).await?.0)
+}
