@@ -1,6 +1,6 @@
 # Commands of a working copy. Everything they do is a cargo, npm or node command that can be run by hand.
 .DEFAULT_GOAL := help
-.PHONY: help run test check cluster e2e faults install-tools fmt
+.PHONY: help run test check cluster e2e faults simulate install-tools fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,13 @@ e2e: ## Builds, then drives real browsers
 faults: ## Breaks a cluster of three nodes for half an hour and checks the promises; SEED=n draws the same faults
 	cargo build --release -p signal-node -p fault-suite
 	target/release/fault-suite all $(if $(SEED),--seed $(SEED)) --write docs/RELIABILITY.md
+
+SEEDS ?= 2000
+FROM ?= 1
+# In a folder of its own, since the flag by which the seed decides tokio's choices too rebuilds everything.
+simulate: ## SEEDS interleavings of a simulated cluster, from seed FROM on; the same seed is the same history
+	RUSTFLAGS='--cfg tokio_unstable' cargo run --release -p fault-suite --target-dir target/simulation -- \
+		simulate --seeds $(SEEDS) --from $(FROM)
 
 install-tools: ## Installs what the tests need (Debian and Ubuntu)
 	@deploy/install-test-tools.sh

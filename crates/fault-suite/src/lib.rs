@@ -15,3 +15,4 @@ pub mod page;
 pub mod proxy;
 pub mod report;
 pub mod scenario;
+pub mod simulation;

@@ -11,6 +11,7 @@ use fault_suite::history::History;
 use fault_suite::page;
 use fault_suite::report::Outcome;
 use fault_suite::scenario::{self, Chaos, Options, Report};
+use fault_suite::simulation;
 use tokio::runtime::Runtime;
 
 /// The scenarios, in the order of `all`.
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     if let Some(("check", check)) = matches.subcommand() {
         return recheck(check);
+    }
+    if let Some(("simulate", simulate)) = matches.subcommand() {
+        return simulated(simulate);
     }
     match Runtime::new() {
         Ok(runtime) => runtime.block_on(run(&matches)),
@@ -53,7 +57,7 @@ fn command() -> Command {
         .about("Breaks a cluster on purpose and checks what its clients were promised")
         .subcommand_required(true)
         .subcommands(scenarios)
-        .subcommands([all, check])
+        .subcommands([all, check, simulate_command()])
         .arg(
             number("seed", "Draws the same faults again [default: a new one, printed]")
                 .global(true),
@@ -76,6 +80,13 @@ fn command() -> Command {
                 .help("What nodes log")
                 .global(true),
         )
+}
+
+fn simulate_command() -> Command {
+    Command::new("simulate")
+        .about("Three nodes in this process and in virtual time; each seed is one interleaving")
+        .arg(number("seeds", "How many").default_value("2000"))
+        .arg(number("from", "The first of them").default_value("1"))
 }
 
 fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -203,6 +214,16 @@ fn tell(name: &str, report: &Report, options: &Options) {
     if !report.outcome.held {
         println!("To draw the same faults again: fault-suite {name} --seed {}", options.seed);
     }
+}
+
+fn simulated(matches: &ArgMatches) -> ExitCode {
+    let folder: &PathBuf = matches.get_one("folder").expect("it has a default");
+    if let Err(error) = std::fs::create_dir_all(folder) {
+        return fail(&error);
+    }
+    let (seeds, from) = (get(matches, "seeds"), get(matches, "from"));
+    let sum = simulation::many(u64::from(from), u64::from(seeds), folder);
+    if sum.broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn recheck(matches: &ArgMatches) -> ExitCode {

@@ -1,0 +1,68 @@
+//! What stands in Redis's place: one log in memory, by the clock of the simulation, and the
+//! counters of all hearts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use signal_node::log::Retention;
+use signal_node::log::memory::MemoryLog;
+use signal_protocol::NodeId;
+use tokio::time::Instant;
+
+/// When every simulation begins: 2026-01-01.
+const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+
+/// What all nodes share.
+pub(super) struct Store {
+    retention: Retention,
+    began: Instant,
+    /// The last is the log as it is now; those before it are lost, but not yet to who subscribed to them.
+    logs: Mutex<Vec<Arc<MemoryLog>>>,
+    counters: Mutex<BTreeMap<NodeId, u64>>,
+}
+
+impl Store {
+    pub(super) fn new(retention: Retention) -> Arc<Self> {
+        let began = Instant::now();
+        let logs = Mutex::new(vec![empty(retention, began)]);
+        Arc::new(Self { retention, began, logs, counters: Mutex::default() })
+    }
+
+    /// The log as it is now.
+    pub(super) fn log(&self) -> Arc<MemoryLog> {
+        self.logs().last().cloned().expect("there is always a log")
+    }
+
+    /// Loses everything.
+    pub(super) fn wipe(&self) {
+        self.logs().push(empty(self.retention, self.began));
+        self.counters().clear();
+    }
+
+    /// Raises the counter of a node if its heart beats, and returns all of them.
+    pub(super) fn feel(&self, node: &NodeId, beats: bool) -> Vec<(NodeId, u64)> {
+        let mut counters = self.counters();
+        if beats {
+            *counters.entry(node.clone()).or_default() += 1;
+        }
+        counters.iter().map(|(node, count)| (node.clone(), *count)).collect()
+    }
+
+    /// Takes nodes off the list.
+    pub(super) fn forget(&self, nodes: &[NodeId]) {
+        self.counters().retain(|node, _| !nodes.contains(node));
+    }
+
+    fn logs(&self) -> MutexGuard<'_, Vec<Arc<MemoryLog>>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counters(&self) -> MutexGuard<'_, BTreeMap<NodeId, u64>> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn empty(retention: Retention, began: Instant) -> Arc<MemoryLog> {
+    Arc::new(MemoryLog::with_clock(retention, move || EPOCH + began.elapsed()))
+}

@@ -1,0 +1,202 @@
+//! Three doors with a node behind each, the network before them, and what is done to all that.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::BoxFuture;
+use signal_protocol::NodeId;
+use tokio::io::duplex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::dice::Dice;
+use super::link::{Link, Way};
+use super::node::Node;
+use super::settings::Settings;
+use super::store::Store;
+use super::unsteady::View;
+use super::wire::{Network, carry, index};
+use crate::client::{Doors, Socket, Wire};
+use crate::cluster::NODES;
+use crate::history::FaultKind;
+use crate::nemesis::Planned;
+
+/// Bytes that one end of a connection may have waiting.
+const BUFFER: usize = 64 * 1024;
+
+/// One door.
+struct Door {
+    /// The node behind it, unless there is none now.
+    node: Mutex<Option<Arc<Node>>>,
+    network: watch::Sender<Network>,
+}
+
+impl Door {
+    fn node(&self) -> MutexGuard<'_, Option<Arc<Node>>> {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The whole cluster.
+pub(super) struct World {
+    settings: Settings,
+    store: Arc<Store>,
+    doors: [Door; NODES],
+    dice: Dice,
+    /// How many nodes were started so far.
+    started: Mutex<u32>,
+    /// Nodes that are about to end.
+    ending: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl World {
+    /// Starts three nodes.
+    pub(super) fn start(settings: Settings) -> Arc<Self> {
+        let dice = Dice::new(settings.terms.seed);
+        let store = Store::new(settings.retention);
+        let doors = std::array::from_fn(|_| Door {
+            node: Mutex::default(),
+            network: watch::Sender::new(Network::default()),
+        });
+        let (started, ending) = (Mutex::new(0), Mutex::default());
+        let world = Arc::new(Self { settings, store, doors, dice, started, ending });
+        (0..NODES).for_each(|door| world.open(door));
+        world
+    }
+
+    /// How it is set up.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Puts a new node behind a door.
+    fn open(&self, door: usize) {
+        let id = self.next_id();
+        let view = View::new(self.store.clone(), self.dice.fork());
+        *self.doors[door].node() = Some(Node::start(&id, &self.settings, view));
+    }
+
+    fn next_id(&self) -> NodeId {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        *started += 1;
+        format!("n_{:012x}", *started).parse().expect("hexadecimal digits are of the alphabet")
+    }
+
+    /// Brings a fault about.
+    pub(super) fn strike(&self, fault: &Planned) {
+        let door = &self.doors[fault.node.unwrap_or_default()];
+        let side = index(fault.direction);
+        match fault.kind {
+            FaultKind::KillNode => {
+                if let Some(node) = door.node().take() {
+                    node.kill();
+                }
+            }
+            FaultKind::RestartNode | FaultKind::RollingRestart => self.drain(door),
+            FaultKind::StopNode => {
+                door.network.send_modify(|network| network.stalled = true);
+                on_link(door, |link| link.set(Way::Stalled));
+            }
+            FaultKind::CutClients => door.network.send_modify(|network| network.cuts += 1),
+            FaultKind::HalfCloseClients => {
+                door.network.send_modify(|network| network.closed[side] += 1);
+            }
+            FaultKind::StallClients => {
+                door.network.send_modify(|network| network.stalled = true);
+            }
+            FaultKind::CutRedis => on_link(door, Link::reconnect),
+            FaultKind::HalfCloseRedis => on_link(door, Link::deafen),
+            FaultKind::StallRedisLink => on_link(door, |link| link.set(Way::Stalled)),
+            FaultKind::Partition => on_link(door, |link| link.set(Way::Cut)),
+            FaultKind::StallRedis => self.on_links(|link| link.set(Way::Stalled)),
+            FaultKind::KillRedis => self.on_links(|link| link.set(Way::Cut)),
+            FaultKind::WipeRedis => {
+                self.on_links(|link| link.set(Way::Cut));
+                self.store.wipe();
+            }
+        }
+    }
+
+    /// Mends what a fault has broken.
+    pub(super) async fn heal(&self, fault: &Planned) {
+        let number = fault.node.unwrap_or_default();
+        let door = &self.doors[number];
+        match fault.kind {
+            FaultKind::KillNode => self.open(number),
+            FaultKind::RestartNode | FaultKind::RollingRestart => {
+                self.ended().await;
+                self.open(number);
+            }
+            FaultKind::StopNode => {
+                door.network.send_modify(|network| network.stalled = false);
+                on_link(door, |link| link.set(Way::Open));
+            }
+            FaultKind::StallClients => {
+                door.network.send_modify(|network| network.stalled = false);
+            }
+            FaultKind::StallRedisLink => on_link(door, |link| link.set(Way::Open)),
+            FaultKind::HalfCloseRedis | FaultKind::Partition => on_link(door, Link::reconnect),
+            FaultKind::StallRedis => self.on_links(|link| link.set(Way::Open)),
+            FaultKind::KillRedis | FaultKind::WipeRedis => self.on_links(Link::reconnect),
+            FaultKind::CutClients | FaultKind::HalfCloseClients | FaultKind::CutRedis => {}
+        }
+    }
+
+    fn on_links(&self, act: impl Fn(&Link)) {
+        self.doors.iter().for_each(|door| on_link(door, &act));
+    }
+
+    /// Closes a door, and has the node behind it lead its clients out.
+    fn drain(&self, door: &Door) {
+        if let Some(node) = door.node().take() {
+            self.ending().push(tokio::spawn(async move { node.end().await }));
+        }
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ended(&self) {
+        let ending = std::mem::take(&mut *self.ending());
+        for node in ending {
+            node.await.expect("a node that ends does not panic");
+        }
+    }
+}
+
+fn on_link(door: &Door, act: impl FnOnce(&Link)) {
+    if let Some(node) = door.node().as_ref() {
+        act(&node.view.link);
+    }
+}
+
+/// What clients know of the cluster.
+pub(super) struct Entrances(pub(super) Arc<World>);
+
+impl Doors for Entrances {
+    fn count(&self) -> usize {
+        NODES
+    }
+
+    fn dial(&self, door: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>> {
+        let world = self.0.clone();
+        let dice = world.dice.fork();
+        Box::pin(async move {
+            sleep(dice.delay()).await;
+            let door = &world.doors[door];
+            let (client, near) = duplex(BUFFER);
+            let (far, node) = duplex(BUFFER);
+            match door.node().as_ref() {
+                Some(behind) => behind.serve(node, token),
+                None => return Err(Error::ConnectionClosed),
+            }
+            tokio::spawn(carry(near, far, door.network.subscribe(), dice));
+            let wire: Box<dyn Wire> = Box::new(client);
+            Ok(WebSocketStream::from_raw_socket(wire, Role::Client, None).await)
+        })
+    }
+}
