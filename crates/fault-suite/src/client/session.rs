@@ -287,6 +287,7 @@ impl Session {
 
     /// The join was refused: again later, or not on this link.
     fn refused(&mut self, number: u64, failure: &Failure<'_>, now: Instant) {
+        self.log.note(What::Turned { code: failure.code.as_ref().into() });
         if self.links.place(number) == Some(Place::Next) {
             // The link in use still works.
             self.links.remove(Place::Next);
@@ -294,9 +295,6 @@ impl Session {
             return;
         }
         let full = failure.code == "room_full";
-        if full {
-            self.log.note(What::Full);
-        }
         let (least, most) = if full { KNOCKS_AFTER } else { JOIN_AGAIN_AFTER };
         let drawn = between(least, most, &mut self.rng);
         let wait = failure.after.filter(|_| !full).map_or(drawn, Duration::from_millis);
@@ -352,6 +350,7 @@ impl Session {
         self.alarms.handover = None;
         self.draining = false;
         if self.profile.conduct == Conduct::Vanishes {
+            self.member.abandon();
             self.log.note(What::Vanished);
             self.over = true;
         } else if self.links.any() {
