@@ -289,10 +289,12 @@ impl Session {
     fn refused(&mut self, number: u64, failure: &Failure<'_>, now: Instant) {
         self.log.note(What::Turned { code: failure.code.as_ref().into() });
         if self.links.place(number) == Some(Place::Next) {
-            // The link in use still works.
             self.links.remove(Place::Next);
             self.joining_on = self.joined_on;
-            return;
+            if self.joined_on.is_some() {
+                // The link in use still works.
+                return;
+            }
         }
         let full = failure.code == "room_full";
         let (least, most) = if full { KNOCKS_AFTER } else { JOIN_AGAIN_AFTER };
