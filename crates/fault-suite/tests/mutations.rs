@@ -8,7 +8,7 @@ use fault_suite::history::{Departure, Event, History, Peer, Recovery, Seen, What
 
 fn good() -> History {
     let text = include_str!("good.jsonl");
-    History::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap()
+    History::parse(text.lines().map(|line| Ok(line.to_owned()))).expect("the file is a history")
 }
 
 /// The places of the events that are so.
