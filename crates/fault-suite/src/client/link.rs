@@ -30,7 +30,7 @@ const OUTBOX: usize = 1024;
 const ABNORMAL: u16 = 1006;
 
 /// A WebSocket to a node.
-type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
 /// What a link heard.
 pub(super) enum Heard {
@@ -128,7 +128,7 @@ pub fn token(subject: &str) -> String {
 ///
 /// # Errors
 /// When the node or something on the way refuses.
-pub async fn dial(address: SocketAddr, token: &str) -> Result<WebSocketStream<TcpStream>, Error> {
+pub async fn dial(address: SocketAddr, token: &str) -> Result<Socket, Error> {
     let mut request = format!("ws://{address}/v1/ws").into_client_request()?;
     let offered = HeaderValue::from_str(&format!("signal.v1, bearer.{token}"))?;
     request.headers_mut().insert("sec-websocket-protocol", offered);

@@ -16,7 +16,7 @@ mod outgoing;
 mod session;
 
 pub use context::{Context, Directory, Phase, Tally};
-pub use link::{dial, token};
+pub use link::{Socket, dial, token};
 pub use load::{Conduct, Pace, Profile};
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
+use signal_protocol::PeerKey;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, timeout};
@@ -12,13 +13,16 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::measure::latencies;
 use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
-use crate::client::{Conduct, Pace, Phase, Profile, dial, token};
+use crate::client::{Conduct, Pace, Phase, Profile, Socket, dial, token};
+use crate::history::Peer;
 use crate::report::{Figure, count};
 
 /// Members of the room who read what they are sent.
 const READERS: u32 = 8;
 /// Members who stop.
 const SLOW: usize = 20;
+/// The numbers of those who stop, beyond those of all clients that note what they see.
+const FIRST_SLOW: u32 = 1_000_000;
 /// Bytes of ballast in each signal, so that the buffers of the kernel fill soon.
 const BALLAST: usize = 8 * 1024;
 /// The quiet stretch that the other is compared with.
@@ -69,8 +73,8 @@ async fn stuck(rig: &mut Rig) -> Result<Measured, ScenarioError> {
     };
     rig.gather((0..READERS).map(reader), Duration::from_secs(30)).await?;
     let reading = watch::Sender::new(true);
-    let node = rig.cluster.nodes[0].address();
-    let slow: Vec<_> = (0..SLOW).map(|n| slow_client(node, n, reading.subscribe())).collect();
+    let slow = (0..SLOW).map(|number| Slow::new(rig, number).live(reading.subscribe()));
+    let slow: Vec<_> = slow.map(tokio::spawn).collect();
     rig.phase(Phase::Load);
     rig.load_for(QUIET).await;
     let before = resident(rig);
@@ -110,22 +114,58 @@ async fn closed_slow(slow: Vec<JoinHandle<Option<u16>>>) -> usize {
     closed
 }
 
-/// Joins and reads, but not while told not to; returns the code it was closed with.
-fn slow_client(
+/// A client that reads only while it is told to.
+struct Slow {
     node: SocketAddr,
-    number: usize,
-    mut reading: watch::Receiver<bool>,
-) -> JoinHandle<Option<u16>> {
-    tokio::spawn(async move {
-        let mut socket = dial(node, &token(&format!("slow{number}"))).await.ok()?;
+    token: String,
+    key: String,
+}
+
+impl Slow {
+    /// Makes one whom the others know.
+    fn new(rig: &Rig, number: usize) -> Self {
         let key = service_kit::random::token();
-        let join = json!({"type": "join", "id": 1, "room": "r0", "key": key, "try": 1});
+        let parsed: PeerKey = key.parse().expect("a drawn token has the form of a key");
+        let client = FIRST_SLOW + u32::try_from(number).unwrap_or_default();
+        let id = parsed.peer().as_str().to_owned();
+        rig.context.directory.insert(id, Peer { client, life: 0 });
+        let token = token(&format!("slow{number}"));
+        Self { node: rig.cluster.nodes[0].address(), token, key }
+    }
+
+    async fn enter(&self, attempt: u64) -> Option<Socket> {
+        let mut socket = dial(self.node, &self.token).await.ok()?;
+        let join = json!({"type": "join", "id": 1, "room": "r0", "key": self.key, "try": attempt});
         socket.send(Message::text(join.to_string())).await.ok()?;
-        loop {
+        Some(socket)
+    }
+
+    /// Stays until it is closed, then comes back to leave; returns the code it was closed with.
+    async fn live(self, mut reading: watch::Receiver<bool>) -> Option<u16> {
+        let mut socket = self.enter(1).await?;
+        let code = loop {
             reading.wait_for(|reading| *reading).await.ok()?;
             if let Message::Close(frame) = socket.next().await?.ok()? {
-                return frame.map(|frame| frame.code.into());
+                break frame.map(|frame| frame.code.into());
             }
+        };
+        let mut socket = self.enter(2).await?;
+        heard(&mut socket, "\"joined\"").await?;
+        let leave = json!({"type": "leave", "id": 2, "room": "r0"});
+        socket.send(Message::text(leave.to_string())).await.ok()?;
+        heard(&mut socket, "\"ok\"").await?;
+        code
+    }
+}
+
+/// Reads until a frame of this type.
+async fn heard(socket: &mut Socket, kind: &str) -> Option<()> {
+    let beginning = format!("{{\"type\":{kind}");
+    loop {
+        if let Message::Text(text) = socket.next().await?.ok()?
+            && text.starts_with(&beginning)
+        {
+            return Some(());
         }
-    })
+    }
 }
