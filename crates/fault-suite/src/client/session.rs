@@ -232,7 +232,9 @@ impl Session {
     }
 
     fn rejoin(&mut self) {
-        if let Some(number) = self.links.welcome() {
+        // On the newest link: a join on an older one may still be on its way.
+        let newest = self.joining_on.filter(|number| self.links.place(*number).is_some());
+        if let Some(number) = newest.or_else(|| self.links.welcome()) {
             self.join_on(number);
         }
     }
@@ -288,13 +290,11 @@ impl Session {
     /// The join was refused: again later, or not on this link.
     fn refused(&mut self, number: u64, failure: &Failure<'_>, now: Instant) {
         self.log.note(What::Turned { code: failure.code.as_ref().into() });
-        if self.links.place(number) == Some(Place::Next) {
+        if self.joined_on.is_some() && self.links.place(number) == Some(Place::Next) {
+            // The link in use still works.
             self.links.remove(Place::Next);
             self.joining_on = self.joined_on;
-            if self.joined_on.is_some() {
-                // The link in use still works.
-                return;
-            }
+            return;
         }
         let full = failure.code == "room_full";
         let (least, most) = if full { KNOCKS_AFTER } else { JOIN_AGAIN_AFTER };
