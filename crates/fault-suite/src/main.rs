@@ -106,6 +106,7 @@ fn with_chaos(command: Command) -> Command {
     command
         .arg(number("signals", "Sends at least so many").default_value("1000000"))
         .arg(number("faults", "Brings about so many").default_value("300"))
+        .arg(number("grace", "Seconds in which a lost socket may come back").default_value("15"))
         .arg(number("seconds", "Spreads them over this time").default_value("420"))
         .arg(
             number("rooms", "Rooms of two to four, every fifth with more who want in")
@@ -124,6 +125,7 @@ fn chaos(matches: &ArgMatches) -> Chaos {
         rate: f64::from(get(matches, "rate")),
         signals: u64::from(get(matches, "signals")),
         faults: get(matches, "faults") as usize,
+        grace: Duration::from_secs(u64::from(get(matches, "grace"))),
         window: Duration::from_secs(u64::from(get(matches, "seconds"))),
     }
 }
