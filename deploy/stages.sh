@@ -22,7 +22,7 @@ commands() {
     house)      echo 'deploy/check-house.sh' ;;
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
-    faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 13 --seconds 13' ;;
+    faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 13 --seconds 6 --grace 11' ;;
     browser)    echo 'cd client && npm run e2e' ;;
     *)          return 1 ;;
   esac

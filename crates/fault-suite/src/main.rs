@@ -29,11 +29,11 @@ fn main() -> ExitCode {
     let matches = command().get_matches();
     // Each client costs three descriptors here: its own, and two of the proxy.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    if let Some(("check", check)) = matches.subcommand() {
-        return recheck(check);
-    }
-    if let Some(("simulate", simulate)) = matches.subcommand() {
-        return simulated(simulate);
+    match matches.subcommand() {
+        Some(("check", check)) => return recheck(check),
+        Some(("table", table)) => return tabulate(table),
+        Some(("simulate", simulate)) => return simulated(simulate),
+        _ => {}
     }
     match Runtime::new() {
         Ok(runtime) => runtime.block_on(run(&matches)),
@@ -53,11 +53,16 @@ fn command() -> Command {
     let file =
         Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf));
     let check = Command::new("check").about("Checks a history again").arg(file);
+    let results = Arg::new("results").value_name("FILE").required(true).num_args(1..);
+    let table = Command::new("table")
+        .about("Puts the results that scenarios have printed into a page")
+        .arg(results.value_parser(value_parser!(PathBuf)))
+        .arg(path("write", "FILE", "The page, with its two markers").required(true));
     Command::new("fault-suite")
         .about("Breaks a cluster on purpose and checks what its clients were promised")
         .subcommand_required(true)
         .subcommands(scenarios)
-        .subcommands([all, check, simulate_command()])
+        .subcommands([all, check, table, simulate_command()])
         .arg(
             number("seed", "Draws the same faults again [default: a new one, printed]")
                 .global(true),
@@ -110,6 +115,7 @@ fn with_chaos(command: Command) -> Command {
     command
         .arg(number("signals", "Sends at least so many").default_value("1000000"))
         .arg(number("faults", "Brings about so many").default_value("300"))
+        .arg(number("grace", "Seconds in which a lost socket may come back").default_value("15"))
         .arg(number("seconds", "Spreads them over this time").default_value("420"))
         .arg(
             number("rooms", "Rooms of two to four, every fifth with more who want in")
@@ -128,6 +134,7 @@ fn chaos(matches: &ArgMatches) -> Chaos {
         rate: f64::from(get(matches, "rate")),
         signals: u64::from(get(matches, "signals")),
         faults: get(matches, "faults") as usize,
+        grace: Duration::from_secs(u64::from(get(matches, "grace"))),
         window: Duration::from_secs(u64::from(get(matches, "seconds"))),
     }
 }
@@ -237,4 +244,20 @@ fn recheck(matches: &ArgMatches) -> ExitCode {
     let outcome = Outcome::new(&terms.scenario, terms.seed, None, Vec::new(), &verdicts);
     println!("{}", outcome.summary());
     if outcome.held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Collects the result lines of several runs in one table.
+fn tabulate(matches: &ArgMatches) -> ExitCode {
+    let mut outcomes = Vec::new();
+    for file in matches.get_many::<PathBuf>("results").into_iter().flatten() {
+        match std::fs::read_to_string(file) {
+            Ok(text) => outcomes.extend(text.lines().filter_map(|l| serde_json::from_str(l).ok())),
+            Err(error) => return fail(&error),
+        }
+    }
+    let page = matches.get_one::<PathBuf>("write").expect("it is required");
+    match page::write(page, &outcomes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
 }

@@ -2,25 +2,25 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::check::Verdict;
 
 /// One figure.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
     /// What was measured.
     pub name: String,
     /// How much it was.
     pub value: f64,
     /// In what.
-    pub unit: &'static str,
+    pub unit: String,
     /// What it must be; nothing if it is only told.
     pub target: Option<Target>,
 }
 
 /// What a figure must be.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// No more than this.
@@ -32,19 +32,19 @@ pub enum Target {
 impl Figure {
     /// A figure that is only told.
     #[must_use]
-    pub fn told(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, target: None }
+    pub fn told(name: impl Into<String>, value: f64, unit: &str) -> Self {
+        Self { name: name.into(), value, unit: unit.to_owned(), target: None }
     }
 
     /// A figure that must not be greater.
     #[must_use]
-    pub fn at_most(name: impl Into<String>, value: f64, most: f64, unit: &'static str) -> Self {
+    pub fn at_most(name: impl Into<String>, value: f64, most: f64, unit: &str) -> Self {
         Self { target: Some(Target::AtMost(most)), ..Self::told(name, value, unit) }
     }
 
     /// A figure that must not be smaller.
     #[must_use]
-    pub fn at_least(name: impl Into<String>, value: f64, least: f64, unit: &'static str) -> Self {
+    pub fn at_least(name: impl Into<String>, value: f64, least: f64, unit: &str) -> Self {
         Self { target: Some(Target::AtLeast(least)), ..Self::told(name, value, unit) }
     }
 
@@ -79,7 +79,7 @@ fn number(value: f64) -> String {
 }
 
 /// What came of a scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// Which one.
     pub scenario: String,
@@ -98,10 +98,10 @@ pub struct Outcome {
 }
 
 /// How much a check found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Count {
     /// The promise.
-    pub check: &'static str,
+    pub check: String,
     /// How often it was broken.
     pub violations: usize,
 }
@@ -132,7 +132,10 @@ impl Outcome {
             violations: words.collect(),
             verdicts: verdicts
                 .iter()
-                .map(|verdict| Count { check: verdict.check, violations: verdict.violations.len() })
+                .map(|verdict| Count {
+                    check: verdict.check.to_owned(),
+                    violations: verdict.violations.len(),
+                })
                 .collect(),
             figures,
         }

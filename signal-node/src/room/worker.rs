@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use signal_protocol::{PeerId, RoomId, Seq};
@@ -22,6 +23,9 @@ use super::timers::{Due, Timers};
 use super::track::{Next, Track};
 use crate::log::{Batch, Entry, Feed, FeedEvent, LogError, Op};
 use crate::metrics::GapCause;
+
+/// Pause before a room is subscribed again that could not be.
+const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
 /// One room on this node.
 pub(super) struct Worker {
@@ -198,15 +202,26 @@ impl Worker {
         if self.track.is_even() && self.reopening.is_none() {
             self.ground.metrics.gap(GapCause::Deaf);
             warn!(room.id = %self.room, "the subscription of room {} is deaf; subscribing again", self.room);
-            let (log, room) = (self.ground.log.clone(), self.room.clone());
-            self.reopening = Some(Box::pin(async move { log.open(&room).await }));
+            self.reopen(Duration::ZERO);
         }
         self.track.missed();
         self.timers.echo();
     }
 
+    fn reopen(&mut self, after: Duration) {
+        let (log, room) = (self.ground.log.clone(), self.room.clone());
+        self.reopening = Some(Box::pin(async move {
+            tokio::time::sleep(after).await;
+            log.open(&room).await
+        }));
+    }
+
     fn reopened(&mut self, opened: Result<Feed, LogError>) -> Option<Feed> {
         self.reopening = None;
+        if opened.is_err() {
+            // The old subscription is given up already.
+            self.reopen(REOPEN_AFTER);
+        }
         self.track.missed();
         opened.ok()
     }

@@ -174,7 +174,7 @@ impl Follower {
             What::Roster { .. } => self.stayed = true,
             What::Closed { .. }
             | What::Opened { .. }
-            | What::Full
+            | What::Turned { .. }
             | What::Unavailable
             | What::GoAway
             | What::Fault { .. }

@@ -62,7 +62,8 @@ impl Tally {
 pub struct Directory(RwLock<HashMap<String, Peer>>);
 
 impl Directory {
-    pub(super) fn insert(&self, id: String, peer: Peer) {
+    /// Says whose an id is.
+    pub fn insert(&self, id: String, peer: Peer) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, peer);
     }
 

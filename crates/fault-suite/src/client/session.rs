@@ -235,7 +235,9 @@ impl Session {
     }
 
     fn rejoin(&mut self) {
-        if let Some(number) = self.links.welcome() {
+        // On the newest link: a join on an older one may still be on its way.
+        let newest = self.joining_on.filter(|number| self.links.place(*number).is_some());
+        if let Some(number) = newest.or_else(|| self.links.welcome()) {
             self.join_on(number);
         }
     }
@@ -290,16 +292,14 @@ impl Session {
 
     /// The join was refused: again later, or not on this link.
     fn refused(&mut self, number: u64, failure: &Failure<'_>, now: Instant) {
-        if self.links.place(number) == Some(Place::Next) {
+        self.log.note(What::Turned { code: failure.code.as_ref().into() });
+        if self.joined_on.is_some() && self.links.place(number) == Some(Place::Next) {
             // The link in use still works.
             self.links.remove(Place::Next);
             self.joining_on = self.joined_on;
             return;
         }
         let full = failure.code == "room_full";
-        if full {
-            self.log.note(What::Full);
-        }
         let (least, most) = if full { KNOCKS_AFTER } else { JOIN_AGAIN_AFTER };
         let drawn = between(least, most, &mut self.rng);
         let wait = failure.after.filter(|_| !full).map_or(drawn, Duration::from_millis);
@@ -357,6 +357,7 @@ impl Session {
         self.alarms.handover = None;
         self.draining = false;
         if self.profile.conduct == Conduct::Vanishes {
+            self.member.abandon();
             self.log.note(What::Vanished);
             self.over = true;
         } else if self.links.any() {

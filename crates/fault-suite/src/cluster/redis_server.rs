@@ -47,6 +47,10 @@ impl RedisServer {
     /// When it does not start.
     pub async fn start(folder: &Path, persistence: Persistence) -> Result<Self, ProcessError> {
         let folder = folder.join("redis");
+        // What an earlier run has left there would come back as rooms of this one.
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
         std::fs::create_dir_all(&folder)?;
         let mut attempt = 0;
         loop {

@@ -155,8 +155,11 @@ pub enum What {
     Leaving,
     /// The client dropped its socket and does not come back.
     Vanished,
-    /// The room was full.
-    Full,
+    /// A join was refused; it is repeated later.
+    Turned {
+        /// Why.
+        code: Box<str>,
+    },
     /// The node said that it cannot serve.
     Unavailable,
     /// The node asked to be left.

@@ -130,8 +130,11 @@ fn excludes(one: &Planned, other: &Planned) -> bool {
     if !is_local(one.kind) || !is_local(other.kind) {
         return true;
     }
-    // A node that is to end by itself is not held up, or the schedule would wait for it in vain.
-    let restarts = [one, other].iter().any(|fault| fault.kind == FaultKind::RestartNode);
+    // A node that is to end by itself, or to start, is not held up meanwhile: without Redis it does
+    // neither, and the schedule would wait for it in vain.
+    let restarts = [one, other]
+        .iter()
+        .any(|fault| matches!(fault.kind, FaultKind::RestartNode | FaultKind::KillNode));
     let same = one.kind == other.kind || (is_process(one.kind) && is_process(other.kind));
     one.node == other.node && (restarts || same)
 }

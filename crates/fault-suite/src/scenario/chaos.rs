@@ -25,6 +25,8 @@ pub struct Chaos {
     pub signals: u64,
     /// So many faults.
     pub faults: usize,
+    /// How long a lost socket may come back; above ping and 9 s.
+    pub grace: Duration,
     /// The faults are spread over this time.
     pub window: Duration,
 }
@@ -39,12 +41,12 @@ const BURST: u32 = 5;
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Short times, so that many faults outlast the lease and churning members become ghosts.
-fn wishes() -> Wishes {
-    let drain = [("DRAIN_DELAY", "200ms"), ("DRAIN_DEADLINE", "5s")];
+fn wishes(chaos: &Chaos) -> Wishes {
+    let drain = [("DRAIN_DELAY", "200ms"), ("DRAIN_DEADLINE", "3s")];
     Wishes {
         persistence: Persistence::AppendOnly,
         lease: Duration::from_secs(2),
-        grace: Duration::from_secs(15),
+        grace: chaos.grace,
         ping: Duration::from_secs(1),
         capacity: CAPACITY,
         extra: drain.map(|(name, value)| (name, value.to_owned())).to_vec(),
@@ -54,7 +56,8 @@ fn wishes() -> Wishes {
 /// Runs it.
 pub async fn chaos(options: &Options, chaos: &Chaos) -> Report {
     let (history, ended) =
-        stage("chaos", options, &wishes(), async |rig| run(rig, options.seed, chaos).await).await;
+        stage("chaos", options, &wishes(chaos), async |rig| run(rig, options.seed, chaos).await)
+            .await;
     Report::new("chaos", options, history, ended, |history, ()| figures(history, chaos))
 }
 
@@ -75,13 +78,13 @@ async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioErro
     struck?;
     sent?;
     rig.close_with(stay, SETTLE_WITHIN).await?;
-    ghosts_gone().await;
+    ghosts_gone(chaos).await;
     Ok(())
 }
 
 /// Waits until whoever vanished must have been removed everywhere.
-async fn ghosts_gone() {
-    let Wishes { lease, grace, .. } = wishes();
+async fn ghosts_gone(chaos: &Chaos) {
+    let Wishes { lease, grace, .. } = wishes(chaos);
     tokio::time::sleep(lease + grace + Duration::from_secs(6)).await;
 }
 

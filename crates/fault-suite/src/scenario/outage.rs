@@ -50,6 +50,11 @@ async fn struck(rig: &mut Rig, kind: FaultKind) -> Result<(), ScenarioError> {
     let outage = Planned::of(kind, Duration::from_secs(5), LASTS);
     execute(&mut rig.cluster, &[outage], rig.context.recorder.suite()).await?;
     rig.load_for(Duration::from_secs(10)).await;
+    if kind == FaultKind::WipeRedis {
+        // Who came back as somebody new has left a ghost behind.
+        let Wishes { lease, grace, .. } = Wishes::default();
+        rig.load_for(lease + grace).await;
+    }
     rig.close(Duration::from_secs(90)).await
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
+use signal_protocol::PeerKey;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval, timeout};
@@ -12,13 +13,16 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::measure::latencies;
 use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
-use crate::client::{Conduct, Pace, Phase, Profile, dial, token};
+use crate::client::{Conduct, Pace, Phase, Profile, Socket, dial, token};
+use crate::history::Peer;
 use crate::report::{Figure, count};
 
 /// Members of the room who read what they are sent.
 const READERS: u32 = 8;
 /// Members who stop.
 const SLOW: usize = 20;
+/// The numbers of those who stop, beyond those of all clients that note what they see.
+const FIRST_SLOW: u32 = 1_000_000;
 /// Bytes of ballast in each signal, so that the buffers of the kernel fill soon.
 const BALLAST: usize = 8 * 1024;
 /// The quiet stretch that the other is compared with.
@@ -31,7 +35,8 @@ const OUTBOX: f64 = 1024.0 * 1024.0;
 /// What was measured besides the history.
 struct Measured {
     stopped_at: u64,
-    closed: usize,
+    closed: f64,
+    returned: usize,
     growth: f64,
 }
 
@@ -45,9 +50,10 @@ pub async fn slow_reader(options: &Options) -> Report {
         let others = latencies(history, measured.stopped_at, u64::MAX).ms(99);
         let most = count(SLOW) * OUTBOX / 1e6;
         vec![
+            Figure::at_least("readers that stopped, closed 4002", measured.closed, count(SLOW), ""),
             Figure::at_least(
-                "readers that stopped and were closed 4002",
-                count(measured.closed),
+                "of these back in the room",
+                count(measured.returned),
                 count(SLOW),
                 "",
             ),
@@ -69,8 +75,8 @@ async fn stuck(rig: &mut Rig) -> Result<Measured, ScenarioError> {
     };
     rig.gather((0..READERS).map(reader), Duration::from_secs(30)).await?;
     let reading = watch::Sender::new(true);
-    let node = rig.cluster.nodes[0].address();
-    let slow: Vec<_> = (0..SLOW).map(|n| slow_client(node, n, reading.subscribe())).collect();
+    let slow = (0..SLOW).map(|number| Slow::new(rig, number).live(reading.subscribe()));
+    let slow: Vec<_> = slow.map(tokio::spawn).collect();
     rig.phase(Phase::Load);
     rig.load_for(QUIET).await;
     let before = resident(rig);
@@ -78,9 +84,11 @@ async fn stuck(rig: &mut Rig) -> Result<Measured, ScenarioError> {
     reading.send_replace(false);
     let growth = watch_memory(rig, before).await;
     reading.send_replace(true);
-    let closed = closed_slow(slow).await;
+    let returned = returned(slow).await;
+    let counted = rig.cluster.nodes[0].metrics().await?;
+    let closed = counted.sum("signal_connections_closed_total{code=\"4002\"}");
     rig.close(Duration::from_secs(60)).await?;
-    Ok(Measured { stopped_at, closed, growth })
+    Ok(Measured { stopped_at, closed, returned, growth })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "memory is far below 2^52 bytes")]
@@ -100,32 +108,67 @@ async fn watch_memory(rig: &Rig, before: f64) -> f64 {
     most
 }
 
-async fn closed_slow(slow: Vec<JoinHandle<Option<u16>>>) -> usize {
-    let mut closed = 0;
+/// How many came back after they were closed.
+async fn returned(slow: Vec<JoinHandle<Option<()>>>) -> usize {
+    let mut returned = 0;
     for client in slow {
         // One that never ends was not closed at all.
         let ended = timeout(Duration::from_secs(20), client).await;
-        closed += usize::from(matches!(ended, Ok(Ok(Some(4002)))));
+        returned += usize::from(matches!(ended, Ok(Ok(Some(())))));
     }
-    closed
+    returned
 }
 
-/// Joins and reads, but not while told not to; returns the code it was closed with.
-fn slow_client(
+/// A client that reads only while it is told to.
+struct Slow {
     node: SocketAddr,
-    number: usize,
-    mut reading: watch::Receiver<bool>,
-) -> JoinHandle<Option<u16>> {
-    tokio::spawn(async move {
-        let mut socket = dial(node, &token(&format!("slow{number}"))).await.ok()?;
+    token: String,
+    key: String,
+}
+
+impl Slow {
+    /// Makes one whom the others know.
+    fn new(rig: &Rig, number: usize) -> Self {
         let key = service_kit::random::token();
-        let join = json!({"type": "join", "id": 1, "room": "r0", "key": key, "try": 1});
+        let parsed: PeerKey = key.parse().expect("a drawn token has the form of a key");
+        let client = FIRST_SLOW + u32::try_from(number).unwrap_or_default();
+        let id = parsed.peer().as_str().to_owned();
+        rig.context.directory.insert(id, Peer { client, life: 0 });
+        let token = token(&format!("slow{number}"));
+        Self { node: rig.cluster.nodes[0].address(), token, key }
+    }
+
+    async fn enter(&self, attempt: u64) -> Option<Socket> {
+        let mut socket = dial(self.node, &self.token).await.ok()?;
+        let join = json!({"type": "join", "id": 1, "room": "r0", "key": self.key, "try": attempt});
         socket.send(Message::text(join.to_string())).await.ok()?;
+        Some(socket)
+    }
+
+    /// Stays until it is closed, then comes back to leave.
+    async fn live(self, mut reading: watch::Receiver<bool>) -> Option<()> {
+        let mut socket = self.enter(1).await?;
         loop {
             reading.wait_for(|reading| *reading).await.ok()?;
-            if let Message::Close(frame) = socket.next().await?.ok()? {
-                return frame.map(|frame| frame.code.into());
-            }
+            // Into full buffers no closing handshake can be written: mostly it just ends.
+            let Some(Ok(Message::Text(_) | Message::Ping(_))) = socket.next().await else { break };
         }
-    })
+        let mut socket = self.enter(2).await?;
+        heard(&mut socket, "\"joined\"").await?;
+        let leave = json!({"type": "leave", "id": 2, "room": "r0"});
+        socket.send(Message::text(leave.to_string())).await.ok()?;
+        heard(&mut socket, "\"ok\"").await
+    }
+}
+
+/// Reads until a frame of this type.
+async fn heard(socket: &mut Socket, kind: &str) -> Option<()> {
+    let beginning = format!("{{\"type\":{kind}");
+    loop {
+        if let Message::Text(text) = socket.next().await?.ok()?
+            && text.starts_with(&beginning)
+        {
+            return Some(());
+        }
+    }
 }

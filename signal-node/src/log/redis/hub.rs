@@ -22,6 +22,12 @@ use tracing::{info, warn};
 use super::{Keys, Publishing, decode};
 use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
 
+/// How often a room is subscribed again before the connection counts as gone.
+const RENEWALS: usize = 3;
+
+/// How often the connection is asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(2);
+
 /// How often the map of slots is looked at.
 const SLOTS_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,6 +59,7 @@ impl Hub {
         let hub = Arc::new(Self { subscriber, publishing, rooms: Mutex::default(), reconnects });
         tokio::spawn(hub.clone().read(messages));
         tokio::spawn(hub.clone().resubscribe(connected, moved));
+        tokio::spawn(hub.clone().stay_in_touch());
         if hub.subscriber.is_clustered() {
             tokio::spawn(hub.clone().follow_slots());
         }
@@ -189,12 +196,26 @@ impl Hub {
         renewals.collect::<Vec<()>>().await;
     }
 
-    /// Subscribes a room again and lets it compare with its log. A failure means that the connection went
-    /// again, and so that this will be called again.
+    /// Subscribes a room again and lets it compare with its log. After several failures the connection is
+    /// gone again, and so this will be called again.
     async fn renew(&self, channel: &str) {
-        let subscribed = self.subscribe(channel).await;
-        if let (Ok(()), Some(room)) = (subscribed, self.rooms().get(channel)) {
-            room.miss();
+        for _ in 0..RENEWALS {
+            let subscribed = self.subscribe(channel).await;
+            let rooms = self.rooms();
+            let Some(room) = rooms.get(channel) else { return };
+            if subscribed.is_ok() {
+                return room.miss();
+            }
+        }
+    }
+
+    /// Asks for a sign of life, since nothing else is asked on this connection for long: fred makes a
+    /// connection again whose commands stay without an answer.
+    async fn stay_in_touch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PING_EVERY).await;
+            // What comes of it is fred's to see.
+            let _ = self.subscriber.ping::<()>(None).await;
         }
     }
 }
