@@ -200,6 +200,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_is_told_also_to_a_member_that_is_yet_to_be_put_back() {
+        let (member, room) = (member(), "demo".parse().unwrap());
+        let told =
+            |roster| fanout::told(&member, &room, Seq(9), &crate::log::Entry::Reset { roster });
+        assert!(told(Vec::new()).is_some_and(|frame| frame.contains(r#""type":"reset""#)));
+        let line = crate::log::RosterMember {
+            peer: member.claim.peer.clone(),
+            node: "n_two".parse().unwrap(),
+            n: 1,
+            user: None,
+            away: None,
+            meta: json(),
+        };
+        let other = crate::log::Survivor { line, generation: Seq(8), mid: Mid(0) };
+        assert_eq!(told(vec![other]), None);
+    }
+
+    #[test]
     fn a_log_that_does_not_reach_back_is_a_loss() {
         let (member, room) = (member(), "demo".parse().unwrap());
         assert!(matches!(replay((3..=9).map(said)).tell(&member, &room, Seq(9)), Told::Lost));
