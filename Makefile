@@ -21,12 +21,13 @@ cluster: ## Two nodes, Redis, HAProxy and coturn as plain processes; ends with C
 e2e: ## Builds, then drives real browsers
 	@deploy/stages.sh build browser
 
-faults: ## Breaks a cluster of three nodes for half an hour and checks the promises; SEED=n draws the same faults
-	cargo build --release -p signal-node -p fault-suite
-	target/release/fault-suite all $(if $(SEED),--seed $(SEED)) --write docs/RELIABILITY.md
-
 SEEDS ?= 2000
 FROM ?= 1
+faults: ## Breaks a cluster of three nodes for half an hour and checks the promises; SEED=n draws the same faults
+	cargo build --release -p signal-node -p fault-suite
+	target/release/fault-suite simulate --seeds $(SEEDS)
+	target/release/fault-suite all $(if $(SEED),--seed $(SEED)) --write docs/RELIABILITY.md
+
 # In a folder of its own, since the flag by which the seed decides tokio's choices too rebuilds everything.
 simulate: ## SEEDS interleavings of a simulated cluster, from seed FROM on; the same seed is the same history
 	RUSTFLAGS='--cfg tokio_unstable' cargo run --release -p fault-suite --target-dir target/simulation -- \
