@@ -4,7 +4,7 @@
 //! four seconds for which a `pong` is waited for, and a second for good measure.
 
 use super::Violation;
-use super::faults::faults;
+use super::faults::{Struck, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
 use crate::history::{Departure, FaultKind, Peer};
@@ -49,13 +49,15 @@ fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec
         .map(|member| member.joined_at)
         .skip(1)
         .collect();
-    // Who had no socket when the log lost everything is not known to anybody.
+    // Who had no socket when the log lost everything, or lost it before its node had put it back, is
+    // not known to anybody.
     let wipes = faults(model).into_iter().filter(|fault| fault.kind == FaultKind::WipeRedis);
     let wipes: Vec<_> = wipes.collect();
     let states = presence.changes(peer);
     let back = states.windows(2).filter_map(|pair| match (pair[0], pair[1]) {
         ((lost, State::Lost { .. }), (at, State::Live { .. })) => {
-            let forgotten = wipes.iter().any(|wipe| wipe.from <= at && lost <= wipe.to);
+            let mended = |wipe: &Struck| wipe.to.saturating_add(model.terms.lease);
+            let forgotten = wipes.iter().any(|wipe| wipe.from <= at && lost <= mended(wipe));
             let soon = joins.contains(&at) && at - lost < certain && !forgotten;
             let what = format!("{peer} was back after {} ms, as a new member", (at - lost) / 1000);
             soon.then(|| Violation::new(at, what))
