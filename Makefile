@@ -1,6 +1,6 @@
 # Commands of a working copy. Everything they do is a cargo, npm or node command that can be run by hand.
 .DEFAULT_GOAL := help
-.PHONY: help run test check cluster e2e install-tools fmt
+.PHONY: help run test check cluster e2e faults install-tools fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ cluster: ## Two nodes, Redis, HAProxy and coturn as plain processes; ends with C
 
 e2e: ## Builds, then drives real browsers
 	@deploy/stages.sh build browser
+
+faults: ## Breaks a cluster of three nodes for half an hour and checks the promises; SEED=n draws the same faults
+	cargo build --release -p signal-node -p fault-suite
+	target/release/fault-suite all $(if $(SEED),--seed $(SEED)) --write docs/RELIABILITY.md
 
 install-tools: ## Installs what the tests need (Debian and Ubuntu)
 	@deploy/install-test-tools.sh

@@ -34,7 +34,7 @@ local function refusal(all, user, cap, own_cap, per_subject, grace)
   for _, m in pairs(all) do
     count = count + 1
     if user ~= '~' and m.user == user then same = same + 1 end
-    if m.away > 0 then next_seat = math.min(next_seat or math.huge, m.away + grace - now) end
+    if m.away > 0 then next_seat = math.min(next_seat or math.huge, math.max(0, m.away + grace - now)) end
   end
   cap = tonumber(redis.call('HGET', H, 'cap') or cap)
   if own_cap ~= '~' then cap = math.min(cap, tonumber(own_cap)) end

@@ -1,0 +1,108 @@
+//! A room never holds more members than its cap.
+//!
+//! Rosters are exact at their place in the log; between them joins and leaves are counted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Violation;
+use super::model::Model;
+use crate::history::{Event, Peer, Recovery, SUITE, Seen, What};
+
+/// What a place in the log says about who is in the room.
+#[derive(Debug)]
+enum Fact {
+    Roster(BTreeSet<Peer>),
+    In(Peer),
+    Out(Peer),
+}
+
+pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
+    let mut rooms: BTreeMap<u32, BTreeMap<u64, (u64, Fact)>> = BTreeMap::new();
+    let mut who: HashMap<u32, (u32, Peer)> = HashMap::new();
+    for event in model.events.iter().filter(|event| event.who != SUITE) {
+        if let What::Joined(joined) = &event.what {
+            who.insert(event.who, (joined.room, joined.peer));
+        }
+        let Some((room, me)) = who.get(&event.who) else { continue };
+        if let Some((seq, fact)) = fact(event, *me) {
+            note(rooms.entry(*room).or_default(), seq, event.at, fact);
+        }
+    }
+    rooms.iter().flat_map(|(room, facts)| walk(*room, facts, model.terms.capacity)).collect()
+}
+
+/// A roster says more than the one entry at the same place.
+fn note(facts: &mut BTreeMap<u64, (u64, Fact)>, seq: u64, at: u64, fact: Fact) {
+    if matches!(fact, Fact::Roster(_)) || !facts.contains_key(&seq) {
+        facts.insert(seq, (at, fact));
+    }
+}
+
+fn fact(event: &Event, me: Peer) -> Option<(u64, Fact)> {
+    match &event.what {
+        What::Joined(joined) if joined.recovery != Recovery::Replay => {
+            Some((joined.seq, roster(joined.roster.as_deref()?, me)))
+        }
+        What::Reset { seq, roster: seen } => Some((*seq, roster(seen, me))),
+        What::PeerJoined { seq, seen } => Some((*seq, Fact::In(seen.peer))),
+        What::PeerLeft { seq, peer, .. } => Some((*seq, Fact::Out(*peer))),
+        _ => None,
+    }
+}
+
+fn roster(seen: &[Seen], me: Peer) -> Fact {
+    Fact::Roster(seen.iter().map(|seen| seen.peer).chain([me]).collect())
+}
+
+fn walk(room: u32, facts: &BTreeMap<u64, (u64, Fact)>, capacity: usize) -> Vec<Violation> {
+    let mut present = BTreeSet::new();
+    let mut violations = Vec::new();
+    for (seq, (at, fact)) in facts {
+        let before = present.len();
+        match fact {
+            Fact::Roster(roster) => present.clone_from(roster),
+            Fact::In(peer) => drop(present.insert(*peer)),
+            Fact::Out(peer) => drop(present.remove(peer)),
+        }
+        if present.len() > capacity && present.len() > before {
+            let names: Vec<_> = present.iter().map(ToString::to_string).collect();
+            let what = format!(
+                "room {room} holds {} of {capacity} at seq {seq}: {}",
+                names.len(),
+                names.join(" ")
+            );
+            violations.push(Violation::new(*at, what));
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{ANA, BO, CY, DI, Story, seen};
+
+    fn found(story: Story) -> usize {
+        let history = story.end();
+        check(&Model::new(&history)).len()
+    }
+
+    #[test]
+    fn a_full_room_is_fine() {
+        assert_eq!(found(Story::three()), 0);
+    }
+
+    #[test]
+    fn twin_one_more_than_the_cap_is_found() {
+        let story = Story::three();
+        let others = [seen(ANA, 1, true), seen(BO, 2, true), seen(CY, 3, true)];
+        assert_eq!(found(story.join(DI, 9, 4, &others)), 1);
+    }
+
+    #[test]
+    fn a_seat_that_became_free_may_be_taken() {
+        let story = Story::three().leave(CY).left(BO, CY, 8);
+        let others = [seen(ANA, 1, true), seen(BO, 2, true)];
+        assert_eq!(found(story.join(DI, 9, 4, &others)), 0);
+    }
+}

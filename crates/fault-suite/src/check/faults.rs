@@ -1,0 +1,35 @@
+//! When which fault was under way.
+
+use std::collections::HashMap;
+
+use super::model::Model;
+use crate::history::{FaultKind, What};
+
+/// A fault, from its beginning to its healing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Struck {
+    pub(super) kind: FaultKind,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+/// All faults of a run; one that never healed lasts for ever.
+pub(super) fn faults(model: &Model<'_>) -> Vec<Struck> {
+    let mut found: HashMap<u32, Struck> = HashMap::new();
+    for event in model.events {
+        match event.what {
+            What::Fault { fault, kind, .. } => {
+                found.insert(fault, Struck { kind, from: event.at, to: u64::MAX });
+            }
+            What::Healed { fault } => {
+                if let Some(struck) = found.get_mut(&fault) {
+                    struck.to = event.at;
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found: Vec<_> = found.into_values().collect();
+    found.sort_by_key(|struck| struck.from);
+    found
+}

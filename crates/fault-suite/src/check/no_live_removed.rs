@@ -1,0 +1,95 @@
+//! No member with a live socket is removed, unless its node was without Redis for lease + grace.
+//!
+//! A client gives a dead socket up within the ping interval and four seconds, which is less than
+//! the grace. So a member that was removed although its socket was open all the time since it last
+//! joined had a live one.
+
+use super::Violation;
+use super::faults::{Struck, faults};
+use super::model::Model;
+use super::presence::{Presence, Removal, State, removals};
+use crate::history::{Departure, Ending, What};
+
+pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
+    let presence = Presence::new(model);
+    let faults = faults(model);
+    let mut violations = told(model, &faults);
+    for removal in removals(model).iter().filter(|removal| removal.reason == Departure::Timeout) {
+        if was_live(&presence, removal) && !excused(model, &faults, removal.at) {
+            let what = format!(
+                "client {} saw {} removed at seq {}, whose socket was open",
+                removal.by, removal.peer, removal.seq
+            );
+            violations.push(Violation::new(removal.at, what));
+        }
+    }
+    violations
+}
+
+fn was_live(presence: &Presence, removal: &Removal) -> bool {
+    match presence.at(removal.peer, removal.at) {
+        Some(State::Live { seq, .. }) => seq < removal.seq,
+        Some(State::Lost { .. } | State::GivenUp) | None => false,
+    }
+}
+
+/// Who was told that its membership is over, on a socket that it had not replaced itself.
+fn told(model: &Model<'_>, faults: &[Struck]) -> Vec<Violation> {
+    let ended = model.events.iter().filter_map(|event| match event.what {
+        What::Ended { reason: Ending::Expired } => (!excused(model, faults, event.at)).then(|| {
+            Violation::new(event.at, format!("client {} was told left expired", event.who))
+        }),
+        What::Ended { reason } => Some(Violation::new(
+            event.at,
+            format!("client {} was told left {reason:?} on its newest socket", event.who),
+        )),
+        What::Stopped { code } => Some(Violation::new(
+            event.at,
+            format!("client {} was closed {code}, which ends it for good", event.who),
+        )),
+        _ => None,
+    });
+    ended.collect()
+}
+
+/// Whether, shortly before a time, Redis was out of reach for as long as lease and grace.
+fn excused(model: &Model<'_>, faults: &[Struck], at: u64) -> bool {
+    let long = model.terms.lease + model.terms.grace;
+    faults.iter().any(|fault| {
+        let lasted = fault.to.min(at).saturating_sub(fault.from);
+        fault.kind.strikes_redis() && lasted >= long && at < fault.to.saturating_add(2 * long)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{ANA, BO, Story};
+    use crate::history::FaultKind;
+
+    fn found(story: Story) -> usize {
+        let history = story.end();
+        check(&Model::new(&history)).len()
+    }
+
+    #[test]
+    fn who_is_away_for_too_long_may_be_removed() {
+        assert_eq!(found(Story::three().closed(BO).wait(40).timeout(ANA, BO, 8)), 0);
+    }
+
+    #[test]
+    fn twin_a_member_removed_while_its_socket_is_open_is_found() {
+        assert_eq!(found(Story::three().wait(40).timeout(ANA, BO, 8)), 1);
+    }
+
+    #[test]
+    fn twin_a_member_told_that_it_expired_although_redis_was_there_is_found() {
+        assert_eq!(found(Story::three().ended(BO, Ending::Expired)), 1);
+    }
+
+    #[test]
+    fn a_node_without_redis_for_too_long_may_lose_its_members() {
+        let story = Story::three().fault(FaultKind::Partition).wait(50).healed();
+        assert_eq!(found(story.timeout(ANA, BO, 8).ended(BO, Ending::Expired)), 0);
+    }
+}

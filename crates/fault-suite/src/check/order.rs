@@ -1,0 +1,150 @@
+//! All members of a room see its entries in the same order, and each sender's signals as sent.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::Violation;
+use super::model::Model;
+use crate::history::{Event, Peer, SUITE, What};
+
+/// What stands at a place in a room's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Entry {
+    Signal(Peer, u32),
+    Joined(Peer),
+    Away(Peer, bool),
+    Left(Peer),
+}
+
+pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
+    let mut readers: HashMap<u32, Reader> = HashMap::new();
+    let mut log = Log::default();
+    for event in model.events.iter().filter(|event| event.who != SUITE) {
+        readers.entry(event.who).or_default().read(event, &mut log);
+    }
+    log.violations
+}
+
+/// The logs of all rooms as pieced together.
+#[derive(Default)]
+struct Log {
+    at: HashMap<(u32, u64), Entry>,
+    signals: HashMap<(Peer, u32), u64>,
+    violations: Vec<Violation>,
+}
+
+impl Log {
+    /// Enters what somebody was told of a place, which must be what the others were told.
+    fn enter(&mut self, room: u32, seq: u64, entry: Entry, event: &Event) {
+        let known = *self.at.entry((room, seq)).or_insert(entry);
+        if known != entry {
+            self.fault(event, format_args!("room {room} has {known:?} and {entry:?} at seq {seq}"));
+        }
+        if let Entry::Signal(from, number) = entry {
+            let known = *self.signals.entry((from, number)).or_insert(seq);
+            if known != seq {
+                self.fault(event, format_args!("{entry:?} lies at seq {known} and at seq {seq}"));
+            }
+        }
+    }
+
+    fn fault(&mut self, event: &Event, what: impl fmt::Display) {
+        self.violations.push(Violation::new(event.at, format!("client {}: {what}", event.who)));
+    }
+}
+
+/// Follows what one client was told.
+#[derive(Default)]
+struct Reader {
+    room: u32,
+    position: u64,
+    numbers: HashMap<Peer, u32>,
+}
+
+impl Reader {
+    fn read(&mut self, event: &Event, log: &mut Log) {
+        match &event.what {
+            What::Joined(joined) => {
+                self.room = joined.room;
+                self.position = joined.seq;
+            }
+            What::Reset { seq, .. } => {
+                self.position = *seq;
+                self.numbers.clear();
+            }
+            What::Received { from, number, seq, .. } => {
+                self.advance(*seq, event, log);
+                log.enter(self.room, *seq, Entry::Signal(*from, *number), event);
+                self.follows(*from, *number, event, log);
+            }
+            What::PeerJoined { seq, seen } => {
+                self.advance(*seq, event, log);
+                log.enter(self.room, *seq, Entry::Joined(seen.peer), event);
+            }
+            What::PeerAway { seq, peer, away } => {
+                self.advance(*seq, event, log);
+                log.enter(self.room, *seq, Entry::Away(*peer, *away), event);
+            }
+            What::PeerLeft { seq, peer, .. } => {
+                self.advance(*seq, event, log);
+                log.enter(self.room, *seq, Entry::Left(*peer), event);
+            }
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, seq: u64, event: &Event, log: &mut Log) {
+        if seq <= self.position {
+            log.fault(event, format_args!("was told of seq {seq} after seq {}", self.position));
+        }
+        self.position = self.position.max(seq);
+    }
+
+    fn follows(&mut self, from: Peer, number: u32, event: &Event, log: &mut Log) {
+        let last = self.numbers.insert(from, number).unwrap_or_default();
+        // The same number again is a matter of `exactly_once`.
+        if number < last {
+            log.fault(
+                event,
+                format_args!("was told signal {number} of {from} after signal {last}"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{ANA, BO, CY, Story};
+
+    fn found(story: Story) -> usize {
+        let history = story.end();
+        check(&Model::new(&history)).len()
+    }
+
+    #[test]
+    fn two_members_who_are_told_the_same_are_fine() {
+        let story = Story::three().say(ANA, None, 10, &[BO, CY]).say(BO, None, 11, &[ANA, CY]);
+        assert_eq!(found(story), 0);
+    }
+
+    #[test]
+    fn twin_two_members_who_see_two_signals_in_different_order_are_found() {
+        let said = Story::three().whisper(ANA, None).whisper(BO, None);
+        let story =
+            said.hear(BO, ANA, 1, 10).hear(CY, ANA, 1, 11).hear(ANA, BO, 1, 11).hear(CY, BO, 1, 12);
+        assert!(found(story) > 0);
+    }
+
+    #[test]
+    fn twin_a_sender_whose_signals_arrive_reversed_is_found() {
+        let said = Story::three().whisper(ANA, None).whisper(ANA, None);
+        assert_eq!(found(said.hear(BO, ANA, 2, 10).hear(BO, ANA, 1, 11)), 1);
+    }
+
+    #[test]
+    fn twin_a_member_who_is_taken_back_in_the_log_is_found() {
+        let said = Story::three().whisper(ANA, None).whisper(CY, None);
+        assert_eq!(found(said.hear(BO, ANA, 1, 11).hear(BO, CY, 1, 10)), 1);
+    }
+}

@@ -1,0 +1,167 @@
+//! Small histories, told event by event. A second passes where nothing else is said.
+
+use crate::history::{
+    Departure, Ending, Event, FaultKind, History, Joined, Peer, Recovery, SUITE, Seen, Terms, What,
+};
+
+pub(crate) const ANA: Peer = Peer { client: 0, life: 0 };
+pub(crate) const BO: Peer = Peer { client: 1, life: 0 };
+pub(crate) const CY: Peer = Peer { client: 2, life: 0 };
+pub(crate) const DI: Peer = Peer { client: 3, life: 0 };
+
+pub(crate) fn seen(peer: Peer, n: u64, polite: bool) -> Seen {
+    Seen { peer, n, polite, away: false }
+}
+
+/// A history in the making.
+pub(crate) struct Story {
+    now: u64,
+    numbers: [u32; 4],
+    events: Vec<Event>,
+}
+
+impl Story {
+    pub(crate) fn empty() -> Self {
+        Self { now: 0, numbers: [0; 4], events: Vec::new() }
+    }
+
+    /// Ana, Bo and Cy in a room for three, joined at seq 1, 2 and 3.
+    pub(crate) fn three() -> Self {
+        Self::empty()
+            .join(ANA, 1, 1, &[])
+            .join(BO, 2, 2, &[seen(ANA, 1, true)])
+            .event(ANA.client, What::PeerJoined { seq: 2, seen: seen(BO, 2, false) })
+            .join(CY, 3, 3, &[seen(ANA, 1, true), seen(BO, 2, true)])
+            .event(ANA.client, What::PeerJoined { seq: 3, seen: seen(CY, 3, false) })
+            .event(BO.client, What::PeerJoined { seq: 3, seen: seen(CY, 3, false) })
+    }
+
+    fn event(mut self, who: u32, what: What) -> Self {
+        self.now += 1_000_000;
+        self.events.push(Event { at: self.now, who, what });
+        self
+    }
+
+    pub(crate) fn wait(mut self, seconds: u64) -> Self {
+        self.now += seconds * 1_000_000;
+        self
+    }
+
+    fn joined(
+        self,
+        peer: Peer,
+        seq: u64,
+        n: u64,
+        recovery: Recovery,
+        roster: Option<&[Seen]>,
+    ) -> Self {
+        let roster = roster.map(Into::into);
+        let joined = Joined { peer, room: 1, seq, recovery, n, roster };
+        self.event(peer.client, What::Joined(Box::new(joined)))
+    }
+
+    pub(crate) fn join(self, peer: Peer, seq: u64, n: u64, roster: &[Seen]) -> Self {
+        self.joined(peer, seq, n, Recovery::New, Some(roster))
+    }
+
+    pub(crate) fn replay(self, peer: Peer, seq: u64) -> Self {
+        self.joined(peer, seq, u64::from(peer.client) + 1, Recovery::Replay, None)
+    }
+
+    pub(crate) fn snapshot(self, peer: Peer, seq: u64) -> Self {
+        self.joined(peer, seq, u64::from(peer.client) + 1, Recovery::Snapshot, None)
+    }
+
+    pub(crate) fn reset(self, peer: Peer, seq: u64) -> Self {
+        self.event(peer.client, What::Reset { seq, roster: Box::new([]) })
+    }
+
+    /// Sends a signal that is not acknowledged.
+    pub(crate) fn whisper(mut self, from: Peer, to: Option<Peer>) -> Self {
+        let number = &mut self.numbers[from.client as usize];
+        *number += 1;
+        let number = *number;
+        self.event(from.client, What::Sent { number, to })
+    }
+
+    pub(crate) fn hear(self, by: Peer, from: Peer, number: u32, seq: u64) -> Self {
+        self.event(by.client, What::Received { from, number, seq, to_me: false })
+    }
+
+    /// Sends a signal that these get at this place, and that is acknowledged.
+    pub(crate) fn say(self, from: Peer, to: Option<Peer>, seq: u64, heard: &[Peer]) -> Self {
+        let mut story = self.whisper(from, to);
+        let number = story.numbers[from.client as usize];
+        for by in heard {
+            story = story.hear(*by, from, number, seq);
+        }
+        story.event(from.client, What::Settled { number })
+    }
+
+    pub(crate) fn leave(self, peer: Peer) -> Self {
+        self.event(peer.client, What::Leaving)
+    }
+
+    pub(crate) fn vanish(self, peer: Peer) -> Self {
+        self.event(peer.client, What::Vanished)
+    }
+
+    pub(crate) fn closed(self, peer: Peer) -> Self {
+        self.event(peer.client, What::Closed { code: 1006 })
+    }
+
+    pub(crate) fn ended(self, peer: Peer, reason: Ending) -> Self {
+        self.event(peer.client, What::Ended { reason })
+    }
+
+    pub(crate) fn left(self, by: Peer, peer: Peer, seq: u64) -> Self {
+        self.event(by.client, What::PeerLeft { seq, peer, reason: Departure::Left })
+    }
+
+    pub(crate) fn timeout(self, by: Peer, peer: Peer, seq: u64) -> Self {
+        self.event(by.client, What::PeerLeft { seq, peer, reason: Departure::Timeout })
+    }
+
+    pub(crate) fn fault(self, kind: FaultKind) -> Self {
+        self.event(SUITE, What::Fault { fault: 0, kind, node: None })
+    }
+
+    pub(crate) fn healed(self) -> Self {
+        self.event(SUITE, What::Healed { fault: 0 })
+    }
+
+    pub(crate) fn report(self, peer: Peer, peers: &[(Peer, bool)]) -> Self {
+        self.event(peer.client, What::Roster { peers: peers.into() })
+    }
+
+    /// Ends the run with the rosters that were reported.
+    pub(crate) fn unreported(self) -> History {
+        let terms = Terms {
+            scenario: "test".to_owned(),
+            seed: 0,
+            capacity: 3,
+            lease: 6_000_000,
+            grace: 30_000_000,
+            ping: 10_000_000,
+        };
+        History { terms, events: self.events }
+    }
+
+    /// Ends the run with everyone still there who did not go.
+    pub(crate) fn end(self) -> History {
+        let gone = |who: u32| {
+            self.events.iter().filter(|event| event.who == who).fold(
+                true,
+                |gone, event| match event.what {
+                    What::Joined(_) => false,
+                    What::Leaving | What::Vanished | What::Closed { .. } | What::Ended { .. } => {
+                        true
+                    }
+                    _ => gone,
+                },
+            )
+        };
+        let stay: Vec<_> = [ANA, BO, CY, DI].into_iter().filter(|p| !gone(p.client)).collect();
+        stay.into_iter().fold(self, |story, peer| story.report(peer, &[])).unreported()
+    }
+}

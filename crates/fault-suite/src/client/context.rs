@@ -1,0 +1,106 @@
+//! What all clients of a run share.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use crate::history::{Peer, Recorder};
+
+/// What clients are to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Join, stay, send nothing.
+    Gather,
+    /// Send.
+    Load,
+    /// Send nothing new and stay: what is under way arrives.
+    Settle,
+    /// Note the roster, and stay.
+    Report,
+    /// End.
+    End,
+}
+
+/// Counts of the run so far, for waiting and for progress.
+#[derive(Default)]
+pub struct Tally {
+    /// Clients whose membership holds on a socket.
+    pub joined: AtomicU64,
+    /// Signals handed over for sending.
+    pub sent: AtomicU64,
+    /// Signals that are not settled.
+    pub unsettled: AtomicU64,
+    /// Signals that arrived above the position.
+    pub received: AtomicU64,
+    /// Clients that have noted their roster.
+    pub reported: AtomicU64,
+    /// Frames at or below the position, which clients drop.
+    pub repeated: AtomicU64,
+}
+
+impl Tally {
+    /// Reads one of the counts.
+    #[must_use]
+    pub fn read(count: &AtomicU64) -> u64 {
+        count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(count: &AtomicU64, more: u64) {
+        count.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn subtract(count: &AtomicU64, less: u64) {
+        count.fetch_sub(less, Ordering::Relaxed);
+    }
+}
+
+/// Which member an id on the wire belongs to.
+#[derive(Default)]
+pub struct Directory(RwLock<HashMap<String, Peer>>);
+
+impl Directory {
+    /// Says whose an id is.
+    pub fn insert(&self, id: String, peer: Peer) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, peer);
+    }
+
+    /// Looks an id up.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Peer> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+}
+
+/// What all clients of a run share.
+pub struct Context {
+    /// Where to connect, one address per node.
+    pub doors: Vec<SocketAddr>,
+    /// Takes down what happens.
+    pub recorder: Recorder,
+    /// Who is who.
+    pub directory: Directory,
+    /// What to do now.
+    pub phase: watch::Sender<Phase>,
+    /// Counts of the run so far.
+    pub tally: Tally,
+    /// Of all that clients draw.
+    pub seed: u64,
+}
+
+impl Context {
+    /// Begins a run.
+    #[must_use]
+    pub fn new(doors: Vec<SocketAddr>, seed: u64) -> Self {
+        Self {
+            doors,
+            recorder: Recorder::default(),
+            directory: Directory::default(),
+            phase: watch::Sender::new(Phase::Gather),
+            tally: Tally::default(),
+            seed,
+        }
+    }
+}

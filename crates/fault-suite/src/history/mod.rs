@@ -1,0 +1,314 @@
+//! What every client saw and every fault did, as one list in the order of time.
+//!
+//! A history is all that the checks look at: it can be written to a file, read back, and checked
+//! again without the cluster that it came from.
+
+mod file;
+mod peer;
+mod recorder;
+
+pub use file::HistoryError;
+pub use peer::{ParsePeerError, Peer};
+pub use recorder::{Log, Recorder};
+
+use serde::{Deserialize, Serialize};
+
+/// What held for the whole run; times are in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The scenario.
+    pub scenario: String,
+    /// The seed of everything that was drawn.
+    pub seed: u64,
+    /// How many members a room may hold.
+    pub capacity: usize,
+    /// A node silent for this long is suspected.
+    pub lease: u64,
+    /// How long a lost socket may come back as the same member.
+    pub grace: u64,
+    /// How often a silent socket is pinged.
+    pub ping: u64,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// What held for the whole run.
+    pub terms: Terms,
+    /// What happened, in the order of time.
+    pub events: Vec<Event>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Microseconds since the run began, by the one monotonic clock of the suite.
+    pub at: u64,
+    /// The client it happened to.
+    pub who: u32,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// In [`Event::who`]: the suite itself.
+pub const SUITE: u32 = u32::MAX;
+
+/// What happened.
+///
+/// `number` counts a client's own signals over all its lives, from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum What {
+    /// A socket was welcomed.
+    Opened {
+        /// The node behind it.
+        node: u8,
+    },
+    /// The socket that held the membership is gone.
+    Closed {
+        /// The close code; 1006 without a closing handshake.
+        code: u16,
+    },
+    /// The membership holds on a socket.
+    Joined(Box<Joined>),
+    /// A signal was handed over for sending.
+    Sent {
+        /// Its number.
+        number: u32,
+        /// Whom it is for; everyone else in the room if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Peer>,
+    },
+    /// All own signals up to this one are acknowledged or were refused.
+    Settled {
+        /// The last of them.
+        number: u32,
+    },
+    /// A signal was refused for good.
+    Refused {
+        /// Its number.
+        number: u32,
+    },
+    /// All own signals that were not settled are given up: this is a new member.
+    Dropped,
+    /// A signal arrived, above the position.
+    Received {
+        /// Who sent it, by the stamp of the node.
+        from: Peer,
+        /// The number its sender gave it.
+        number: u32,
+        /// Its place in the room's log.
+        seq: u64,
+        /// Whether it was addressed.
+        to_me: bool,
+    },
+    /// An `ack` moved the position.
+    Position {
+        /// To here.
+        seq: u64,
+    },
+    /// Another member came in.
+    PeerJoined {
+        /// Its place in the room's log.
+        seq: u64,
+        /// Who.
+        #[serde(flatten)]
+        seen: Seen,
+    },
+    /// Another member went away or came back.
+    PeerAway {
+        /// Its place in the room's log.
+        seq: u64,
+        /// Who.
+        peer: Peer,
+        /// Which of the two.
+        away: bool,
+    },
+    /// Another member is gone.
+    PeerLeft {
+        /// Its place in the room's log.
+        seq: u64,
+        /// Who.
+        peer: Peer,
+        /// Why.
+        reason: Departure,
+    },
+    /// History was lost, and this is the roster now.
+    Reset {
+        /// Where the log goes on.
+        seq: u64,
+        /// The roster.
+        roster: Box<[Seen]>,
+    },
+    /// The membership was ended by the cluster.
+    Ended {
+        /// Why.
+        reason: Ending,
+    },
+    /// The client stops for good, as a close code told it to.
+    Stopped {
+        /// The code.
+        code: u16,
+    },
+    /// The client asks to leave.
+    Leaving,
+    /// The client dropped its socket and does not come back.
+    Vanished,
+    /// A join was refused; it is repeated later.
+    Turned {
+        /// Why.
+        code: Box<str>,
+    },
+    /// The node said that it cannot serve.
+    Unavailable,
+    /// The node asked to be left.
+    GoAway,
+    /// What the client holds for the roster, when all is quiet.
+    Roster {
+        /// The others, and whether they are away.
+        peers: Box<[(Peer, bool)]>,
+    },
+    /// A fault begins.
+    Fault {
+        /// Its number in the schedule.
+        fault: u32,
+        /// Its kind.
+        kind: FaultKind,
+        /// The node it strikes, if one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<u8>,
+    },
+    /// A fault is over.
+    Healed {
+        /// Its number in the schedule.
+        fault: u32,
+    },
+}
+
+/// A `joined`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// As whom.
+    pub peer: Peer,
+    /// Where.
+    pub room: u32,
+    /// The place in the room's log from which on everything is told.
+    pub seq: u64,
+    /// How it went.
+    pub recovery: Recovery,
+    /// Which join of the room it was.
+    pub n: u64,
+    /// The others, unless everything missed was told before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roster: Option<Box<[Seen]>>,
+}
+
+/// Another member as told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Who.
+    pub peer: Peer,
+    /// Which join of the room it was.
+    pub n: u64,
+    /// Whether the one who is told this is the polite side towards it.
+    pub polite: bool,
+    /// Whether its socket is lost.
+    #[serde(default)]
+    pub away: bool,
+}
+
+/// How a join went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// As a new member.
+    New,
+    /// As the same member, with everything that was missed.
+    Replay,
+    /// As the same member, with the roster instead.
+    Snapshot,
+}
+
+/// Why another member is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Departure {
+    /// It left.
+    Left,
+    /// It was away for too long.
+    Timeout,
+    /// A moderator removed it.
+    Kicked,
+}
+
+/// Why the cluster ended a membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// By a newer socket.
+    Replaced,
+    /// By a moderator.
+    Kicked,
+    /// The others saw it away for too long.
+    Expired,
+}
+
+/// What can be done to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// `kill -9` of a node, and a new start on the same address.
+    KillNode,
+    /// SIGSTOP of a node, then SIGCONT.
+    StopNode,
+    /// SIGTERM of a node, and a new start on the same address once it has ended.
+    RestartNode,
+    /// All nodes restarted so, one after the other.
+    RollingRestart,
+    /// All sockets between clients and a node are reset.
+    CutClients,
+    /// One direction of all sockets between clients and a node is closed.
+    HalfCloseClients,
+    /// Nothing is forwarded between clients and a node; the sockets stay open.
+    StallClients,
+    /// All connections between a node and Redis are reset.
+    CutRedis,
+    /// One direction of all connections between a node and Redis is closed.
+    HalfCloseRedis,
+    /// Nothing is forwarded between a node and Redis.
+    StallRedisLink,
+    /// A node has no connection to Redis and gets none.
+    Partition,
+    /// SIGSTOP of Redis, then SIGCONT.
+    StallRedis,
+    /// `kill -9` of Redis, and a new start with what it had written.
+    KillRedis,
+    /// `kill -9` of Redis, and a new start with nothing.
+    WipeRedis,
+}
+
+impl FaultKind {
+    /// Tells whether it may keep nodes from Redis.
+    #[must_use]
+    pub fn strikes_redis(self) -> bool {
+        use FaultKind as K;
+        match self {
+            K::KillNode
+            | K::RestartNode
+            | K::RollingRestart
+            | K::CutClients
+            | K::HalfCloseClients
+            | K::StallClients => false,
+            // A stopped node hears nothing from Redis either.
+            K::StopNode
+            | K::CutRedis
+            | K::HalfCloseRedis
+            | K::StallRedisLink
+            | K::Partition
+            | K::StallRedis
+            | K::KillRedis
+            | K::WipeRedis => true,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Carries a schedule out.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Planned;
+use crate::cluster::{Cluster, NODES, ProcessError};
+use crate::history::{FaultKind, Log, What};
+
+/// Longer than any node may take to drain.
+const END_WITHIN: Duration = Duration::from_secs(40);
+
+/// Why a schedule could not be carried out: the suite failed, or a node did what none may.
+#[derive(Debug, thiserror::Error)]
+#[error("fault {fault} ({kind:?}) could not be carried out: {source}")]
+pub struct NemesisError {
+    fault: usize,
+    kind: FaultKind,
+    source: ProcessError,
+}
+
+/// Carries out a schedule, and returns when every fault of it has healed.
+///
+/// # Errors
+/// When a process does not start, or a node does not end as it should.
+pub async fn execute(
+    cluster: &mut Cluster,
+    schedule: &[Planned],
+    log: &Log,
+) -> Result<(), NemesisError> {
+    // The time of the schedule stands still while a process is waited for, so that what was placed
+    // one after the other stays so.
+    let mut begun = Instant::now();
+    let begins =
+        schedule.iter().enumerate().map(|(index, fault)| Reverse((fault.at, index, false)));
+    let mut steps: BinaryHeap<_> = begins.collect();
+    while let Some(Reverse((at, index, heals))) = steps.pop() {
+        sleep_until(begun + at).await;
+        let fault = &schedule[index];
+        let failed = |source| NemesisError { fault: index, kind: fault.kind, source };
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let acted = Instant::now();
+        if heals {
+            heal(cluster, fault).await.map_err(failed)?;
+            log.note(What::Healed { fault: number });
+        } else {
+            let node = fault.node.and_then(|node| u8::try_from(node).ok());
+            log.note(What::Fault { fault: number, kind: fault.kind, node });
+            strike(cluster, fault).await.map_err(failed)?;
+            steps.push(Reverse((at + fault.lasts, index, true)));
+        }
+        begun += acted.elapsed();
+    }
+    Ok(())
+}
+
+async fn strike(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError> {
+    let node = fault.node.unwrap_or_default();
+    match fault.kind {
+        FaultKind::KillNode => cluster.nodes[node].kill().await?,
+        FaultKind::StopNode => cluster.nodes[node].stall(true)?,
+        FaultKind::RestartNode => cluster.nodes[node].end(END_WITHIN).await?,
+        FaultKind::RollingRestart => rolling_restart(cluster).await?,
+        FaultKind::CutClients => cluster.client_links[node].cut(),
+        FaultKind::HalfCloseClients => cluster.client_links[node].half_close(fault.direction),
+        FaultKind::StallClients => cluster.client_links[node].stall(true),
+        FaultKind::CutRedis => cluster.redis_links[node].cut(),
+        FaultKind::HalfCloseRedis => cluster.redis_links[node].half_close(fault.direction),
+        FaultKind::StallRedisLink => cluster.redis_links[node].stall(true),
+        FaultKind::Partition => {
+            cluster.redis_links[node].refuse(true);
+            cluster.redis_links[node].cut();
+        }
+        FaultKind::StallRedis => cluster.redis.stall(true)?,
+        FaultKind::KillRedis | FaultKind::WipeRedis => cluster.redis.kill().await?,
+    }
+    Ok(())
+}
+
+async fn heal(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError> {
+    let node = fault.node.unwrap_or_default();
+    match fault.kind {
+        FaultKind::KillNode | FaultKind::RestartNode => cluster.nodes[node].restart().await?,
+        FaultKind::StopNode => cluster.nodes[node].stall(false)?,
+        FaultKind::StallClients => cluster.client_links[node].stall(false),
+        FaultKind::StallRedisLink => cluster.redis_links[node].stall(false),
+        FaultKind::Partition => cluster.redis_links[node].refuse(false),
+        FaultKind::StallRedis => cluster.redis.stall(false)?,
+        FaultKind::KillRedis | FaultKind::WipeRedis => cluster.redis.restart().await?,
+        FaultKind::RollingRestart
+        | FaultKind::CutClients
+        | FaultKind::HalfCloseClients
+        | FaultKind::CutRedis
+        | FaultKind::HalfCloseRedis => {}
+    }
+    Ok(())
+}
+
+async fn rolling_restart(cluster: &mut Cluster) -> Result<(), ProcessError> {
+    for node in 0..NODES {
+        cluster.nodes[node].end(END_WITHIN).await?;
+        cluster.nodes[node].restart().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! From a seed to a schedule: which fault, where, when, for how long. The same seed, the same faults.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::cluster::NODES;
+use crate::history::FaultKind;
+use crate::proxy::Direction;
+
+/// One fault to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When, from the beginning of the schedule.
+    pub at: Duration,
+    /// For how long; zero for what happens in an instant.
+    pub lasts: Duration,
+    /// What.
+    pub kind: FaultKind,
+    /// The node it strikes, if one.
+    pub node: Option<usize>,
+    /// Which direction, where only one is closed.
+    pub direction: Direction,
+}
+
+impl Planned {
+    /// One fault at a time, for scenarios that draw nothing.
+    #[must_use]
+    pub fn of(kind: FaultKind, at: Duration, lasts: Duration) -> Self {
+        Self { at, lasts, kind, node: None, direction: Direction::Back }
+    }
+
+    /// Strikes this node.
+    #[must_use]
+    pub fn on(self, node: usize) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
+    fn ends(&self) -> Duration {
+        self.at + self.lasts
+    }
+}
+
+/// Which faults a schedule draws from: kind, weight, shortest and longest duration in milliseconds.
+pub type Mix = &'static [(FaultKind, u32, u64, u64)];
+
+/// Everything that may happen to a cluster whose Redis keeps its data.
+///
+/// No fault lasts as long as lease and grace together, so that a client can always come back in
+/// time. Those of a node are often longer than the lease of the chaos scenario, two seconds.
+pub const ALL: Mix = &[
+    (FaultKind::KillNode, 5, 300, 3_000),
+    (FaultKind::StopNode, 4, 500, 6_000),
+    (FaultKind::RestartNode, 2, 0, 1_000),
+    (FaultKind::RollingRestart, 1, 0, 0),
+    (FaultKind::CutClients, 4, 0, 0),
+    (FaultKind::HalfCloseClients, 3, 0, 0),
+    (FaultKind::StallClients, 3, 500, 5_000),
+    (FaultKind::CutRedis, 5, 0, 0),
+    (FaultKind::HalfCloseRedis, 4, 0, 0),
+    (FaultKind::StallRedisLink, 3, 300, 5_000),
+    (FaultKind::Partition, 3, 300, 6_000),
+    (FaultKind::StallRedis, 3, 300, 3_000),
+    (FaultKind::KillRedis, 2, 200, 2_000),
+];
+
+/// How many faults may be under way at once: two clients of one room then suffer differently.
+const AT_ONCE: usize = 2;
+
+/// Draws `count` faults of a mix, spread over `window` as well as they fit.
+///
+/// The first ones are one of each kind, so that even a short run has seen all of them.
+#[must_use]
+pub fn schedule(seed: u64, mix: Mix, count: usize, window: Duration) -> Vec<Planned> {
+    let mut rng = Rng::with_seed(seed);
+    let mut first: Vec<_> = mix.iter().collect();
+    rng.shuffle(&mut first);
+    let gap = window.div_f64(crate::report::count(count.max(1)));
+    let mut at = Duration::ZERO;
+    let mut planned: Vec<Planned> = Vec::with_capacity(count);
+    for index in 0..count {
+        let drawn = first.get(index).copied().unwrap_or_else(|| weighted(mix, &mut rng));
+        let fault = place(&planned, draw(drawn, at, &mut rng));
+        at = fault.at + gap.mul_f64(2.0 * rng.f64());
+        planned.push(fault);
+    }
+    planned
+}
+
+fn weighted<'a>(
+    mix: &'a [(FaultKind, u32, u64, u64)],
+    rng: &mut Rng,
+) -> &'a (FaultKind, u32, u64, u64) {
+    let total: u32 = mix.iter().map(|(_, weight, ..)| weight).sum();
+    let mut ticket = rng.u32(0..total);
+    let drawn = mix.iter().find(|(_, weight, ..)| {
+        let found = ticket < *weight;
+        ticket = ticket.saturating_sub(*weight);
+        found
+    });
+    drawn.expect("the ticket is below the sum of the weights")
+}
+
+fn draw(
+    &(kind, _, shortest, longest): &(FaultKind, u32, u64, u64),
+    at: Duration,
+    rng: &mut Rng,
+) -> Planned {
+    let lasts = Duration::from_millis(rng.u64(shortest..=longest));
+    let node = is_local(kind).then(|| rng.usize(0..NODES));
+    let direction = if rng.bool() { Direction::Forward } else { Direction::Back };
+    Planned { at, lasts, kind, node, direction }
+}
+
+/// Moves a fault to the earliest time at which it may be under way together with the others.
+fn place(planned: &[Planned], mut fault: Planned) -> Planned {
+    let recent = &planned[planned.len().saturating_sub(8)..];
+    loop {
+        let under_way = || recent.iter().filter(|other| other.ends() > fault.at);
+        let crowded = under_way().count() >= AT_ONCE;
+        if !crowded && !under_way().any(|other| excludes(other, &fault)) {
+            return fault;
+        }
+        fault.at = under_way().map(Planned::ends).min().unwrap_or(fault.at);
+    }
+}
+
+/// Redis is struck alone, one node of three is always in good order, and no fault undoes another.
+fn excludes(one: &Planned, other: &Planned) -> bool {
+    if !is_local(one.kind) || !is_local(other.kind) {
+        return true;
+    }
+    // A node that is to end by itself, or to start, is not held up meanwhile: without Redis it does
+    // neither, and the schedule would wait for it in vain.
+    let restarts = [one, other]
+        .iter()
+        .any(|fault| matches!(fault.kind, FaultKind::RestartNode | FaultKind::KillNode));
+    let same = one.kind == other.kind || (is_process(one.kind) && is_process(other.kind));
+    one.node == other.node && (restarts || same)
+}
+
+fn is_process(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::KillNode | FaultKind::StopNode | FaultKind::RestartNode)
+}
+
+fn is_local(kind: FaultKind) -> bool {
+    use FaultKind as K;
+    !matches!(kind, K::RollingRestart | K::StallRedis | K::KillRedis | K::WipeRedis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_same_seed_draws_the_same_schedule_and_another_does_not() {
+        assert_eq!(schedule(7, ALL, 40, MINUTE), schedule(7, ALL, 40, MINUTE));
+        assert_ne!(schedule(7, ALL, 40, MINUTE), schedule(8, ALL, 40, MINUTE));
+    }
+
+    #[test]
+    fn the_first_faults_are_one_of_each_kind() {
+        let drawn = schedule(3, ALL, ALL.len(), MINUTE);
+        for (kind, ..) in ALL {
+            assert!(drawn.iter().any(|fault| fault.kind == *kind), "{kind:?} is missing");
+        }
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_never_under_way_at_once() {
+        let drawn = schedule(11, ALL, 300, MINUTE);
+        for (index, one) in drawn.iter().enumerate() {
+            for other in &drawn[index + 1..] {
+                let together = other.at < one.ends() && one.at < other.ends();
+                assert!(!together || !excludes(one, other), "{one:?} with {other:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Many small rooms exchange signals while everything is broken that can be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::measure::tally;
+use super::rig::until;
+use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
+use crate::client::{Conduct, Pace, Phase, Profile, Tally};
+use crate::cluster::Persistence;
+use crate::history::{History, Recovery, What};
+use crate::nemesis::{ALL, execute, schedule};
+use crate::report::{Figure, count};
+
+/// How much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chaos {
+    /// Rooms of two to four members who stay.
+    pub rooms: u32,
+    /// Signals per second and client.
+    pub rate: f64,
+    /// Go on until so many were sent.
+    pub signals: u64,
+    /// So many faults.
+    pub faults: usize,
+    /// How long a lost socket may come back; above ping and 9 s.
+    pub grace: Duration,
+    /// The faults are spread over this time.
+    pub window: Duration,
+}
+
+/// Members of a room. Every fifth room has more who want in.
+const CAPACITY: usize = 5;
+/// How many come and go in each crowded room.
+const CHURNING: usize = 4;
+/// Signals of one client come in bursts of so many, as ICE candidates do.
+const BURST: u32 = 5;
+/// How long the cluster may take to settle when all faults have healed.
+const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Short times, so that many faults outlast the lease and churning members become ghosts.
+fn wishes(chaos: &Chaos) -> Wishes {
+    let drain = [("DRAIN_DELAY", "200ms"), ("DRAIN_DEADLINE", "3s")];
+    Wishes {
+        persistence: Persistence::AppendOnly,
+        lease: Duration::from_secs(2),
+        grace: chaos.grace,
+        ping: Duration::from_secs(1),
+        capacity: CAPACITY,
+        extra: drain.map(|(name, value)| (name, value.to_owned())).to_vec(),
+    }
+}
+
+/// Runs it.
+pub async fn chaos(options: &Options, chaos: &Chaos) -> Report {
+    let (history, ended) =
+        stage("chaos", options, &wishes(chaos), async |rig| run(rig, options.seed, chaos).await)
+            .await;
+    Report::new("chaos", options, history, ended, |history, ()| figures(history, chaos))
+}
+
+async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioError> {
+    let mut rng = Rng::with_seed(seed);
+    let (staying, churning) = profiles(chaos, &mut rng);
+    let stay = staying.len() as u64;
+    rig.gather(staying, Duration::from_secs(60)).await?;
+    rig.add(churning);
+    rig.phase(Phase::Load);
+    let faults = schedule(seed, ALL, chaos.faults, chaos.window);
+    let context = Arc::clone(&rig.context);
+    let striking = execute(&mut rig.cluster, &faults, context.recorder.suite());
+    let enough = |tally: &Tally| Tally::read(&tally.sent) >= chaos.signals;
+    let most = chaos.window * 10 + SETTLE_WITHIN;
+    let sending = until(&context, "enough signals are sent", most, enough);
+    let (struck, sent) = tokio::join!(striking, sending);
+    struck?;
+    sent?;
+    rig.close_with(stay, SETTLE_WITHIN).await?;
+    ghosts_gone(chaos).await;
+    Ok(())
+}
+
+/// Waits until whoever vanished must have been removed everywhere.
+async fn ghosts_gone(chaos: &Chaos) {
+    let Wishes { lease, grace, .. } = wishes(chaos);
+    tokio::time::sleep(lease + grace + Duration::from_secs(6)).await;
+}
+
+fn profiles(chaos: &Chaos, rng: &mut Rng) -> (Vec<Profile>, Vec<Profile>) {
+    let every = Duration::from_secs_f64(f64::from(BURST) / chaos.rate);
+    let profile = |room, conduct| Profile {
+        room,
+        pace: Some(Pace { every, burst: BURST }),
+        conduct,
+        ballast: 0,
+        door: None,
+    };
+    let sizes = (0..chaos.rooms).map(|room| (room, rng.usize(2..=4)));
+    let staying = sizes.flat_map(|(room, size)| vec![profile(room, Conduct::Stays); size]);
+    let crowded = (0..chaos.rooms).step_by(5);
+    let churning = crowded.flat_map(|room| vec![profile(room, Conduct::Churns); CHURNING]);
+    (staying.collect(), churning.collect())
+}
+
+fn figures(history: &History, wanted: &Chaos) -> Vec<Figure> {
+    let total = |wanted: fn(&What) -> bool| tally(history, wanted);
+    let resumed = |recovery| {
+        tally(history, |what| matches!(what, What::Joined(joined) if joined.recovery == recovery))
+    };
+    let signals = total(|what| matches!(what, What::Sent { .. }));
+    let faults = total(|what| matches!(what, What::Fault { .. }));
+    let least = count(usize::try_from(wanted.signals).unwrap_or(usize::MAX));
+    vec![
+        Figure::at_least("signals sent", signals, least, ""),
+        Figure::at_least("faults", faults, count(wanted.faults), ""),
+        Figure::told("deliveries", total(|what| matches!(what, What::Received { .. })), ""),
+        Figure::told("sockets lost", total(|what| matches!(what, What::Closed { .. })), ""),
+        Figure::told("resumes answered `replay`", resumed(Recovery::Replay), ""),
+        Figure::told("resumes answered `snapshot`", resumed(Recovery::Snapshot), ""),
+        Figure::told("`reset` told", total(|what| matches!(what, What::Reset { .. })), ""),
+    ]
+}

@@ -1,0 +1,90 @@
+//! What is done to a cluster, and what is expected of it: one file per scenario.
+
+mod chaos;
+mod kill;
+mod measure;
+mod outage;
+mod rig;
+mod rolling;
+mod slow_reader;
+
+pub use chaos::{Chaos, chaos};
+pub use kill::{ghosts, kill};
+pub use outage::{stall, wipe};
+pub use rig::{Options, Rig, Wishes};
+pub use rolling::rolling;
+pub use slow_reader::slow_reader;
+
+use std::io;
+use std::time::Duration;
+
+use crate::check;
+use crate::cluster::ProcessError;
+use crate::history::History;
+use crate::nemesis::NemesisError;
+use crate::report::{Figure, Outcome};
+
+/// Why a scenario did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// A process could not be had.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A fault could not be brought about.
+    #[error(transparent)]
+    Nemesis(#[from] NemesisError),
+    /// The cluster did not do its part in time.
+    #[error("not within {1:?}: {0}")]
+    Late(&'static str, Duration),
+    /// There is no place for logs.
+    #[error("the folder for logs cannot be made: {0}")]
+    Folder(io::Error),
+}
+
+/// What a scenario leaves behind.
+pub struct Report {
+    /// What it found.
+    pub outcome: Outcome,
+    /// What happened, if the cluster ever ran.
+    pub history: Option<History>,
+}
+
+impl Report {
+    /// Judges a run: all checks, and what the scenario measures if it came to its end.
+    fn new<T>(
+        name: &str,
+        options: &Options,
+        history: Option<History>,
+        ended: Result<T, ScenarioError>,
+        figures: impl FnOnce(&History, T) -> Vec<Figure>,
+    ) -> Self {
+        let verdicts = history.as_ref().map(check::all).unwrap_or_default();
+        let (figures, failure) = match (&history, ended) {
+            (Some(history), Ok(measured)) => (figures(history, measured), None),
+            (_, Err(failure)) => (Vec::new(), Some(failure.to_string())),
+            (None, Ok(_)) => (Vec::new(), Some("there is no history".to_owned())),
+        };
+        let outcome = Outcome::new(name, options.seed, failure, figures, &verdicts);
+        Self { outcome, history }
+    }
+}
+
+/// Starts a cluster, has something done to it, and ends it.
+async fn stage<T>(
+    name: &str,
+    options: &Options,
+    wishes: &Wishes,
+    act: impl AsyncFnOnce(&mut Rig) -> Result<T, ScenarioError>,
+) -> (Option<History>, Result<T, ScenarioError>) {
+    eprintln!("{name}: seed {}", options.seed);
+    let mut rig = match Rig::start(name, options, wishes).await {
+        Ok(rig) => rig,
+        Err(error) => return (None, Err(error)),
+    };
+    let acted = act(&mut rig).await;
+    let reported = rig.report().await;
+    match acted {
+        Ok(measured) => (Some(rig.finish().await), reported.map(|()| measured)),
+        Err(error) => (Some(rig.abandon()), Err(error)),
+    }
+}
