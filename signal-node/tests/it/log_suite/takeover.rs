@@ -90,6 +90,10 @@ pub(super) async fn who_may_not_judge_removes_nobody(stage: Stage) {
     let bo = Join { grace: Duration::ZERO, expires: false, ..wish("bo") };
     let bo = joined(stage.step(Op::Join(Box::new(bo))).await);
     assert!(bo.roster[0].away.is_some());
+    let cy = Join { capacity: 2, grace: Duration::ZERO, expires: false, ..wish("cy") };
+    let refusal = stage.try_join(cy).await;
+    let full = JoinRefusal::Full { capacity: 2, after: Some(Duration::ZERO) };
+    assert_eq!(refusal, full, "the seat is due, and not in the past");
 }
 
 pub(super) async fn a_caller_who_has_seen_more_is_told_and_nothing_happens(stage: Stage) {
