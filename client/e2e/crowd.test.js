@@ -22,6 +22,9 @@ const SAY_EVERY = 200;
 /** How often members are looked at (ms). */
 const LOOK_EVERY = 10;
 
+/** Who is told that its node is cut off has tried another one by then (ms). */
+const LOOKS_ELSEWHERE = 16_000;
+
 /** How soon all but one in a hundred are back in their rooms after their node was killed (ms). */
 const BACK_WITHIN = 3_000;
 
@@ -127,3 +130,30 @@ test("a crowd does not notice that every node is restarted, and everything it sa
   assert.deepEqual([lost, members.flatMap(({ left }) => left)], [[], []]);
   for (const { client } of members) client.close();
 });
+
+test("a crowd stays through an outage of Redis that ends with all rooms lost, and talks on", LIMITS, async (t) => {
+  const rooms = await gather();
+  const members = rooms.flat();
+  const told = await nodeCalled(cluster, members[0].client.node);
+  cluster.redis.process.kill();
+  await cluster.redis.process.ended;
+  say(members, "during");
+  // Long enough for everybody to be told, and to have looked for another node.
+  await cutOff(told);
+  await wait(LOOKS_ELSEWHERE);
+  await cluster.redis.restart();
+  const back = Date.now();
+  say(members, "after");
+  await all(members, ({ room }) => room.state === "joined" && room.unsettled === 0);
+  t.diagnostic(`all ${members.length} members talk again ${Date.now() - back} ms after Redis was back`);
+  await all(members, ({ room }) => room.peers.size === MEMBERS - 1 && [...room.peers.values()].every(({ away }) => !away));
+  assert.deepEqual(members.flatMap(({ left }) => left), []);
+  say(members, "at last");
+  await all(members, ({ heard }) => heard.filter((text) => text.endsWith(" at last")).length === MEMBERS - 1);
+  for (const { client } of members) client.close();
+});
+
+/** Waits until a node says that it is without Redis. @param {import("../../deploy/local/services.js").SignalNode} node */
+async function cutOff({ admin }) {
+  while (!(await (await fetch(`${admin}/metrics`)).text()).includes("signal_log_up 0")) await wait(LOOK_EVERY);
+}

@@ -19,6 +19,9 @@ export const FIRST_PAUSE = 200;
 /** The longest of these pauses (ms): what waits is small, what a thousand clients repeat during an outage is not. */
 export const LONGEST_PAUSE = 5000;
 
+/** Messages that are tried again at once while nothing is settled: repeating all of them would pass the rate limit. */
+export const PROBE = 16;
+
 export class Outgoing {
   /** @type {Entry[]} what is not settled, in order of `mid` */
   #held = [];
@@ -77,8 +80,9 @@ export class Outgoing {
   due(now) {
     if (now >= this.#doubtAt) this.#goBack(0, now);
     if (!this.#open || now < this.#pausedUntil) return [];
-    const frames = this.#held.slice(this.#sent, this.#window);
-    this.#sent = Math.max(this.#sent, Math.min(this.#held.length, this.#window));
+    const window = this.#failures > 0 ? Math.min(PROBE, this.#window) : this.#window;
+    const frames = this.#held.slice(this.#sent, window);
+    this.#sent = Math.max(this.#sent, Math.min(this.#held.length, window));
     return frames.map(({ mid, body }) => ({ ...body, mid }));
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GO_BACK_ONCE, LONGEST_PAUSE, Outgoing } from "../src/outgoing.js";
+import { GO_BACK_ONCE, LONGEST_PAUSE, Outgoing, PROBE } from "../src/outgoing.js";
 
 /** An open stream that has sent `count` messages of which none is settled. */
 function sending(count, limits) {
@@ -97,6 +97,14 @@ test("a server that cannot take anything is asked less and less often, until som
   outgoing.ack(1);
   outgoing.fail({ mid: 2, retry: true }, 100_000);
   assert.equal(outgoing.wakeAt(100_000), 100_200);
+});
+
+test("only some of many messages are tried again until one of them is settled", () => {
+  const outgoing = sending(PROBE + 4);
+  outgoing.fail({ mid: 1, retry: true, after: 500 }, 0);
+  assert.equal(outgoing.due(500).length, PROBE);
+  outgoing.ack(PROBE);
+  assert.deepEqual(mids(outgoing.due(501)), [1, 2, 3, 4].map((more) => PROBE + more));
 });
 
 test("a final refusal consumes its number and is reported once", () => {

@@ -9,7 +9,8 @@ import { fillIn } from "./templates.js";
  * @typedef {object} Redis
  * @property {number} port
  * @property {string} url holds the password: to be handed on in a file
- * @property {import("./processes.js").Child} process
+ * @property {import("./processes.js").Child} process the newest one
+ * @property {() => Promise<void>} restart starts it empty on the same port, once its process has ended
  */
 
 /** How long one PING is waited for (ms). */
@@ -25,8 +26,13 @@ export function startRedis(group, program) {
   const password = randomBytes(24).toString("hex");
   return onFreePort(async (port) => {
     const config = group.write("redis.conf", fillIn("redis/local.conf", { port, password, dir: group.dir }));
-    const { child } = await group.start({ name: "redis", program, args: [config] }, (starting) => starting.ready(() => ping(port, password)));
-    return { port, url: `redis://:${password}@${LOOPBACK}:${port}`, process: child };
+    const begin = () => group.start({ name: "redis", program, args: [config] }, (starting) => starting.ready(() => ping(port, password)));
+    const { child } = await begin();
+    const restart = async () => {
+      redis.process = (await begin()).child;
+    };
+    const redis = { port, url: `redis://:${password}@${LOOPBACK}:${port}`, process: child, restart };
+    return redis;
   });
 }
 

@@ -85,13 +85,13 @@ impl Liveness {
         nodes.into_iter().for_each(|node| observer.watch(node, now));
     }
 
-    /// Tells whether this node may say of others that they were away for `grace`: only one that was itself
-    /// in contact for as long knows that they had the chance to come back.
+    /// Tells whether this node has been in contact with the log for as long as that. Only who was for the
+    /// whole grace may say of others that they were away for it, and had the chance to come back.
     #[must_use]
-    pub fn may_expire(&self, grace: Duration) -> bool {
+    pub fn in_contact_for(&self, time: Duration) -> bool {
         match self.observer() {
             None => true,
-            Some(observer) => observer.contact().is_some_and(|began| began.elapsed() >= grace),
+            Some(observer) => observer.contact().is_some_and(|began| began.elapsed() >= time),
         }
     }
 }

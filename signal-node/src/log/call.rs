@@ -225,6 +225,8 @@ pub struct Join {
     pub expires: bool,
     /// Nodes whose members are marked away first.
     pub silent: Vec<Silent>,
+    /// Whether history may have been lost a moment ago: who has a position waits until members are put back.
+    pub waits: bool,
 }
 
 /// What became of one [`Op`].
@@ -251,7 +253,8 @@ pub enum Outcome {
     Replaced(Seq),
     /// There is no such member (any more), as the log tells up to this entry.
     Gone(Seq),
-    /// The peer may be put back yet: history was lost a moment ago. Nothing is consumed.
+    /// Who joins, or the peer that is meant, may be put back yet: history was lost a moment ago. Nothing has
+    /// happened.
     Mending,
     /// The log ends here.
     Head(Seq),

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Pause before an unanswered call is made again, and its bound.
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
-const REPEAT_AFTER_MAX: Duration = Duration::from_secs(1);
+const REPEAT_AFTER_MAX: Duration = Duration::from_millis(500);
 
 /// To whom the outcome of a step matters.
 pub(super) enum Origin {

@@ -55,6 +55,7 @@ impl Worker {
         let joined = match outcome {
             Outcome::Joined(joined) => *joined,
             Outcome::JoinRefused(refusal) => return self.refuse_join(&reply, refusal),
+            Outcome::Mending => return self.join_again(join, ice, reply),
             _ => return self.refuse_join(&reply, JoinRefusal::Replaced),
         };
         let grace = self.ground.settings.grace;

@@ -23,7 +23,7 @@ impl Worker {
     /// Removes who has been away for too long, unless this node cannot judge that yet.
     pub(super) fn expire(&mut self) {
         let grace = self.ground.settings.grace;
-        if self.ground.liveness.may_expire(grace) {
+        if self.ground.liveness.in_contact_for(grace) {
             self.calls.push(Op::Expire { grace }, Origin::Housekeeping);
         }
     }

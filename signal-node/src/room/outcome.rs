@@ -9,11 +9,9 @@ use super::calls::{Origin, Step};
 use super::command::Reply;
 use super::fanout;
 use super::outbox::Mark;
+use super::requests::unavailable;
 use super::worker::Worker;
 use crate::log::{Entry, Op, Outcome, SocketId};
-
-/// Milliseconds after which a peer may be back in a room that has lost it.
-const MENDING_PAUSE: u64 = 200;
 
 /// A member that the log says is not ours any more. It hears everything up to the entry that says why.
 pub(super) struct Doomed {
@@ -104,13 +102,9 @@ impl Worker {
                 self.refuse_kept(peer, socket, mid, error);
             }
             Outcome::Mending => {
-                let error = ErrorFrame::new(ErrorCode::Unavailable, "the room is being put back");
-                let error = ErrorFrame { after: Some(MENDING_PAUSE), ..error };
-                self.refuse_kept(peer, socket, mid, error);
+                self.refuse_kept(peer, socket, mid, unavailable("the room is being put back"));
             }
             Outcome::Replaced(by) => self.doom(peer, socket, LeftReason::Replaced, *by),
-            // The log had lost the member, and it is about to be put back: its client repeats what it said.
-            Outcome::Gone(_) if self.calls.is_mending() => {}
             Outcome::Gone(by) => self.doom(peer, socket, LeftReason::Expired, *by),
             Outcome::Settled => self.settled(peer, socket, mid),
             _ => {}
@@ -132,18 +126,25 @@ impl Worker {
         self.doomed.push(Doomed { peer: peer.clone(), socket, reason, by });
     }
 
-    /// Ends those whose entry never came, although it was passed.
-    pub(super) fn end_doomed(&mut self) {
+    /// Looks after those whose entry never came, although it was passed: the log has lost it, or the member.
+    pub(super) fn settle_doomed(&mut self) {
         let position = self.track.position();
         for doomed in std::mem::take(&mut self.doomed) {
             if self.members.of_socket(&doomed.peer, doomed.socket).is_none() {
                 continue;
             }
-            if doomed.by > position {
-                self.doomed.push(doomed);
-            } else if let Some(member) = self.members.remove(&doomed.peer) {
-                fanout::end(&member, &self.room, doomed.reason);
+            match doomed.reason {
+                _ if doomed.by > position => self.doomed.push(doomed),
+                LeftReason::Replaced => self.end(&doomed.peer, LeftReason::Replaced),
+                // Nobody has removed it, so it is put back.
+                LeftReason::Expired | LeftReason::Kicked => self.restore(),
             }
+        }
+    }
+
+    fn end(&mut self, peer: &PeerId, reason: LeftReason) {
+        if let Some(member) = self.members.remove(peer) {
+            fanout::end(&member, &self.room, reason);
         }
     }
 
@@ -159,9 +160,7 @@ impl Worker {
             Entry::Joined { peer, node, .. } => {
                 self.timers.back(peer);
                 self.ground.liveness.watch([node]);
-                if let Some(former) = self.members.remove(peer) {
-                    fanout::end(&former, &self.room, LeftReason::Replaced);
-                }
+                self.end(peer, LeftReason::Replaced);
                 if let Some(arrival) = self.arrivals.remove(&seq) {
                     self.arrive(Some(before), arrival);
                 }
@@ -170,10 +169,8 @@ impl Worker {
             Entry::Back { peer } => self.timers.back(peer),
             Entry::Left { peer, reason } => {
                 self.timers.back(peer);
-                if let Some(reason) = fanout::told_reason(*reason)
-                    && let Some(member) = self.members.remove(peer)
-                {
-                    fanout::end(&member, &self.room, reason);
+                if let Some(reason) = fanout::told_reason(*reason) {
+                    self.end(peer, reason);
                 }
             }
             Entry::Updated { peer, meta, .. } => {

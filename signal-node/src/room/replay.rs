@@ -173,6 +173,7 @@ mod tests {
             grace: std::time::Duration::ZERO,
             expires: false,
             silent: Vec::new(),
+            waits: false,
         };
         let (seq, recovery, mid) = (Seq(4), Recovery::Replay, Mid(0));
         let joined =

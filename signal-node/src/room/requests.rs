@@ -1,20 +1,32 @@
 //! What members ask of the room, up to the step that waits for the log.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ErrorCode, Mid, PeerId, RoomId, ServerMessage, limits};
+use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage, limits};
 use tracing::debug;
 
 use super::calls::Origin;
 use super::command::{Command, JoinCommand, Kept, Reply};
 use super::outbox::Mark;
 use super::worker::Worker;
-use crate::log::{Op, SocketId, Volatile};
+use crate::log::{Join, Op, SocketId, Volatile};
 
 /// Told to who waits while calls fail.
 const UNREACHABLE: &str = "the room log is not reachable";
 
 /// Told to who asks while as much is waiting as may.
 const CROWDED: &str = "too much is waiting for the room log";
+
+/// A contact younger than this may have followed a loss.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// Pause before a join is made again whose member may be put back yet.
+const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// Milliseconds after which a log that was not reachable, or a peer that was lost, may be there again.
+const UNAVAILABLE_PAUSE: u64 = 500;
 
 /// Milliseconds after which a member with a full window may go on.
 const WINDOW_PAUSE: u64 = 100;
@@ -44,12 +56,21 @@ impl Worker {
         let JoinCommand { mut join, ice, reply } = command;
         let origin = Origin::Join { peer: join.peer.clone(), ice, reply };
         if let Some(why) = self.refuses() {
-            return self.decline(origin, ErrorCode::Unavailable, why);
+            return self.decline(origin, unavailable(why));
         }
         let liveness = &self.ground.liveness;
-        join.expires = liveness.may_expire(join.grace);
+        join.expires = liveness.in_contact_for(join.grace);
         join.silent = liveness.silent();
+        join.waits = !liveness.in_contact_for(FRESH);
         self.calls.push(Op::Join(Box::new(join)), origin);
+    }
+
+    /// Asks again for a member that may be put back yet; in the end without regard to what it has seen.
+    pub(super) fn join_again(&mut self, join: Join, ice: Option<Arc<IceServers>>, reply: Reply) {
+        self.later.push(Box::pin(async move {
+            tokio::time::sleep(JOIN_AGAIN_AFTER).await;
+            Command::Join(Box::new(JoinCommand { join, ice, reply }))
+        }));
     }
 
     /// Says why nothing more can be taken in now.
@@ -68,8 +89,7 @@ impl Worker {
         let refusal = self.refuses();
         let Some(member) = self.members.of_socket(&peer, socket) else { return };
         if let Some(why) = refusal {
-            let error = ErrorFrame::new(ErrorCode::Unavailable, why);
-            return self.refuse_kept(&peer, socket, mid, error);
+            return self.refuse_kept(&peer, socket, mid, unavailable(why));
         }
         if member.unacked() >= limits::UNACKED {
             let text = "too many messages wait for their ack";
@@ -112,20 +132,20 @@ impl Worker {
         let impatient =
             |origin: &Origin| matches!(origin, Origin::Join { .. } | Origin::Kept { .. });
         for origin in self.calls.withdraw(impatient) {
-            self.decline(origin, ErrorCode::Unavailable, UNREACHABLE);
+            self.decline(origin, unavailable(UNREACHABLE));
         }
     }
 
     /// Tells the one who waits that the log gave no usable answer.
     pub(super) fn fail(&mut self, origin: Origin) {
-        self.decline(origin, ErrorCode::Internal, "the room log gave no usable answer");
+        let text = "the room log gave no usable answer";
+        self.decline(origin, ErrorFrame::new(ErrorCode::Internal, text));
     }
 
     /// Tells the one who waits that nothing happened.
-    fn decline(&mut self, origin: Origin, code: ErrorCode, message: &str) {
-        let error = ErrorFrame::new(code, message);
+    fn decline(&mut self, origin: Origin, error: ErrorFrame<'_>) {
         if !matches!(origin, Origin::Kept { .. } | Origin::Housekeeping) {
-            self.ground.metrics.refused(code);
+            self.ground.metrics.refused(error.code);
         }
         match origin {
             Origin::Join { reply, .. } => {
@@ -164,6 +184,12 @@ impl Worker {
             member.outbox.hand(ServerMessage::Error(error).to_json());
         }
     }
+}
+
+/// Answers what may be possible in a moment.
+pub(super) fn unavailable(why: &str) -> ErrorFrame<'_> {
+    let error = ErrorFrame::new(ErrorCode::Unavailable, why);
+    ErrorFrame { after: Some(UNAVAILABLE_PAUSE), ..error }
 }
 
 /// Answers a command that nobody will carry out.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use signal_protocol::{PeerId, RoomId, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -37,6 +39,8 @@ pub(super) struct Worker {
     pub(super) timers: Timers,
     /// Joins whose outcome is known and whose entry has not been reached.
     pub(super) arrivals: BTreeMap<Seq, Arrival>,
+    /// Joins that are made again in a moment.
+    pub(super) later: FuturesUnordered<BoxFuture<'static, Command>>,
     /// Members that are still being told what they missed.
     pub(super) replays: Replays,
     /// Members that the log says are not ours any more, until it tells us why.
@@ -66,6 +70,7 @@ impl Worker {
             track: Track::new(ground.log.clone(), room.clone()),
             timers: Timers::default(),
             arrivals: BTreeMap::new(),
+            later: FuturesUnordered::new(),
             replays: Replays::default(),
             doomed: Vec::new(),
             known: Seq::default(),
@@ -102,6 +107,7 @@ impl Worker {
                 landed = self.calls.landed() => self.landed(landed),
                 () = self.track.read() => {}
                 Some(page) = self.replays.next() => self.replay(page),
+                Some(command) = self.later.next() => self.obey(command),
                 Ok(()) = silence.changed() => self.suspect(),
                 opened = reopened(&mut self.reopening) => feed = self.reopened(opened).unwrap_or(feed),
                 command = self.commands.recv() => match command {
@@ -123,7 +129,8 @@ impl Worker {
     }
 
     fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.arrivals.is_empty() && self.calls.is_idle()
+        let nobody = self.members.is_empty() && self.arrivals.is_empty();
+        nobody && self.calls.is_idle() && self.later.is_empty()
     }
 
     /// Answers whoever is still waiting, and lets go of the room.
@@ -243,7 +250,7 @@ impl Worker {
                 Next::Nothing => break,
             }
         }
-        self.end_doomed();
+        self.settle_doomed();
     }
 
     /// Tells whether the batch holds a join of ours whose outcome is not known yet; it brings the roster.

@@ -72,9 +72,10 @@ impl Machine {
             per_subject: self.settings.members_per_sub,
             position: join.seq,
             grace: self.settings.grace,
-            // Whether others are away for too long, and which nodes are silent, is the room's to know.
+            // How the others are, and the log, is the room's to know.
             expires: false,
             silent: Vec::new(),
+            waits: false,
         });
         self.seats.join(join.room.clone(), wish.peer.clone());
         self.effects.push(match self.ice.fresh(now) {

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 /// After going back once, further `out_of_order` is ignored for this long unless an `ack` moves.
 const GO_BACK_ONCE: Duration = Duration::from_secs(1);
+/// Messages that are tried again at once while nothing is settled, as the SDK does.
+const PROBE: usize = 16;
 /// The pause before a retry where the node named none.
 const DEFAULT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -28,6 +30,8 @@ pub(super) struct Outgoing {
     /// Whether `joined` came on this socket.
     open: bool,
     paused_until: Option<Instant>,
+    /// Whether the last answer was that it is to be tried again.
+    refused: bool,
     went_back: Option<Instant>,
     /// When to go back on account of an `out_of_order` that was ignored.
     doubt: Option<Instant>,
@@ -51,6 +55,7 @@ impl Outgoing {
             settled: 0,
             open: false,
             paused_until: None,
+            refused: false,
             went_back: None,
             doubt: None,
             window: 256,
@@ -79,7 +84,8 @@ impl Outgoing {
         if !self.open || self.paused_until.is_some_and(|until| now < until) {
             return Vec::new();
         }
-        let end = self.held.len().min(self.window);
+        let window = if self.refused { self.window.min(PROBE) } else { self.window };
+        let end = self.held.len().min(window);
         let range = self.sent.min(end)..end;
         self.sent = self.sent.max(end);
         let first = self.settled + 1 + range.start as u64;
@@ -104,6 +110,7 @@ impl Outgoing {
         let moved = usize::try_from(mid.saturating_sub(self.settled)).unwrap_or(usize::MAX);
         let last = self.drop_first(moved.min(self.held.len()));
         if last.is_some() {
+            self.refused = false;
             self.went_back = None;
             self.doubt = None;
         }
@@ -154,6 +161,7 @@ impl Outgoing {
         self.sent = 0;
         self.open = true;
         (self.paused_until, self.went_back, self.doubt) = (None, None, None);
+        self.refused = false;
     }
 
     fn drop_first(&mut self, count: usize) -> Option<u32> {
@@ -171,6 +179,7 @@ impl Outgoing {
     fn pause(&mut self, index: usize, now: Instant, after: Duration) {
         let until = self.paused_until.map_or(now + after, |until| until.max(now + after));
         self.paused_until = Some(until);
+        self.refused = true;
         if index < self.sent {
             self.go_back(index, now);
         }

@@ -151,6 +151,9 @@ impl RoomState {
         now: Duration,
         append: &mut Append,
     ) -> Result<Outcome, Outcome> {
+        if self.is_mending(join, now) {
+            return Err(Outcome::Mending);
+        }
         self.suspect(&join.silent, now, append);
         if join.expires {
             self.expire(join.grace, now, append);
@@ -163,6 +166,14 @@ impl RoomState {
         let member = Member::enter(join, self.joins, append);
         self.members.insert(join.peer.clone(), member);
         Ok(self.joined(&join.peer, now))
+    }
+
+    /// Tells whether the member may be put back yet: it has seen more than there is, or others are being put
+    /// back.
+    fn is_mending(&self, join: &Join, now: Duration) -> bool {
+        let Some(position) = join.position.filter(|_| join.waits) else { return false };
+        let unknown = !self.members.contains_key(&join.peer);
+        (unknown && position > self.head) || now < self.mending_until
     }
 
     fn check_entry(&self, join: &Join, now: Duration) -> Result<(), JoinRefusal> {

@@ -82,6 +82,7 @@ impl<'a> Args<'a> {
         self.text(&join.node).optional(join.user.as_ref()).text(join.capacity);
         self.optional(join.token_capacity).text(join.per_subject).optional(join.position);
         self.micros(join.grace).text(u8::from(join.expires)).silent(&join.silent);
+        self.text(u8::from(join.waits));
         self.payload(&join.meta).text(u8::from(join.keeps_meta)).text(life);
     }
 

@@ -1,5 +1,5 @@
 -- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
---      <grace µs> <1 if who is away for longer goes first> <silent nodes> <meta> <1 if a living member keeps its own>
+--      <grace µs> <1 if who is away for longer goes first> <silent nodes> <1 if a loss is fresh> <meta> <1 if a living member keeps its own>
 --      <life of the room ms>
 
 -- Tells whether everything after `position` can be replayed to a member that is one since `origin`.
@@ -64,10 +64,17 @@ local function rejoin(peer, m, all, key, try, socket, node, user, position, meta
   return joined(peer, m, all)
 end
 
-steps.join = { 16, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
-                           grace, expires, silent, meta, keeps, life)
+-- Tells whether the member may be put back yet: it has seen more than there is, or others are being put back.
+local function mending(known, position, waits)
+  if waits ~= '1' or position == '~' then return false end
+  return (not known and tonumber(position) > head) or now < tonumber(redis.call('HGET', H, 'mend') or '0')
+end
+
+steps.join = { 17, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
+                           grace, expires, silent, waits, meta, keeps, life)
   grace, renewed = tonumber(grace), life
   local all = members()
+  if mending(all[peer], position, waits) then return { 'mending' } end
   suspect(all, silent)
   if expires == '1' then expire(all, grace) end
   if all[peer] then

@@ -180,7 +180,7 @@ fn client(config: &Config) -> Result<Client, LogError> {
                 interval: Duration::from_secs(1),
             };
         })
-        .set_policy(ReconnectPolicy::new_exponential(0, 100, 2_000, 2));
+        .set_policy(ReconnectPolicy::new_exponential(0, 50, 500, 2));
     Ok(builder.build()?)
 }
 

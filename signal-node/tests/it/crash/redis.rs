@@ -93,3 +93,33 @@ async fn writes_lost_in_a_failover_are_noticed_and_told() {
     insist(&mut ana, "demo", &bo.id, 3, "goes on").await;
     assert_eq!(bo.until("signal").await["data"], "goes on");
 }
+
+#[tokio::test]
+async fn who_comes_during_an_outage_is_told_or_taken_when_it_is_over() {
+    let mut redis = TestRedis::start().await;
+    let (nodes, [mut ana, mut bo]) = quick(&redis).await;
+    redis.kill().await;
+    ana.until("error").await;
+    bo.until("error").await;
+    let mut peers = Vec::new();
+    for (index, who) in ["c1", "c2", "c3", "c4"].into_iter().enumerate() {
+        let mut peer = TestPeer::at(nodes[index % 2].address(), &token(who)).await;
+        peer.try_join(if index < 2 { "demo" } else { "new" }, who).await;
+        peers.push((peer, who));
+    }
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    redis.restart().await;
+    for (index, (peer, who)) in peers.iter_mut().enumerate() {
+        loop {
+            let frame = peer.next().await;
+            println!("{who} {frame}");
+            if frame["type"] == "joined" {
+                break;
+            }
+            if frame["type"] == "error" && frame["id"] == 1 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                peer.try_join(if index < 2 { "demo" } else { "new" }, who).await;
+            }
+        }
+    }
+}

@@ -54,6 +54,7 @@ suite! {
     takeover::who_may_not_judge_removes_nobody,
     takeover::a_caller_who_has_seen_more_is_told_and_nothing_happens,
     takeover::a_lost_room_is_restored_and_everyone_is_told,
+    takeover::who_has_seen_more_than_there_is_waits_to_be_put_back,
     takeover::of_two_restorations_the_greater_claim_and_count_win,
 }
 

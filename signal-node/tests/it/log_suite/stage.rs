@@ -102,6 +102,7 @@ pub(super) fn wish(who: &str) -> Join {
         grace: HOUR,
         expires: true,
         silent: Vec::new(),
+        waits: false,
     }
 }
 

@@ -90,6 +90,10 @@ pub(super) async fn who_may_not_judge_removes_nobody(stage: Stage) {
     let bo = Join { grace: Duration::ZERO, expires: false, ..wish("bo") };
     let bo = joined(stage.step(Op::Join(Box::new(bo))).await);
     assert!(bo.roster[0].away.is_some());
+    let cy = Join { capacity: 2, grace: Duration::ZERO, expires: false, ..wish("cy") };
+    let refusal = stage.try_join(cy).await;
+    let full = JoinRefusal::Full { capacity: 2, after: Some(Duration::ZERO) };
+    assert_eq!(refusal, full, "the seat is due, and not in the past");
 }
 
 pub(super) async fn a_caller_who_has_seen_more_is_told_and_nothing_happens(stage: Stage) {
@@ -135,6 +139,9 @@ pub(super) async fn a_lost_room_is_restored_and_everyone_is_told(stage: Stage) {
     assert_eq!((ana.generation, ana.mid), (Seq(500), Mid(3)));
     assert_eq!(ana.line.meta.get(), r#"{"name":"ana"}"#);
     assert_eq!(ana.line.user.as_ref().unwrap().as_str(), "ana");
+    let back = Join { attempt: 2, position: Some(seen), waits: true, ..wish("ana") };
+    let outcome = stage.step(Op::Join(Box::new(back.clone()))).await;
+    assert!(matches!(outcome, Outcome::Mending), "others may be put back yet: {outcome:?}");
     let by = Claim { peer: id("ana"), generation: Seq(500) };
     let early = stage.call(&[say(&by, 4, Some("bo")), say(&by, 5, None)]).await;
     assert!(matches!(early[0], Outcome::Mending), "bo may be put back yet: {early:?}");
@@ -144,6 +151,14 @@ pub(super) async fn a_lost_room_is_restored_and_everyone_is_told(stage: Stage) {
     let again = Join { attempt: 2, ..wish("ana") };
     let back = joined(stage.step(Op::Join(Box::new(again))).await);
     assert_eq!((back.n, back.mid), (7, Mid(4)), "she is the same member");
+}
+
+pub(super) async fn who_has_seen_more_than_there_is_waits_to_be_put_back(stage: Stage) {
+    let back = Join { attempt: 2, position: Some(Seq(500)), waits: true, ..wish("ana") };
+    let outcome = stage.step(Op::Join(Box::new(back.clone()))).await;
+    assert!(matches!(outcome, Outcome::Mending), "{outcome:?}");
+    let patient = Join { waits: false, ..back };
+    assert_eq!(joined(stage.step(Op::Join(Box::new(patient))).await).recovery, Recovery::New);
 }
 
 pub(super) async fn of_two_restorations_the_greater_claim_and_count_win(stage: Stage) {

@@ -121,6 +121,7 @@ pub(super) fn join(node: usize, attempt: u64) -> Op {
         grace: Duration::ZERO,
         expires: false,
         silent: Vec::new(),
+        waits: false,
     }))
 }
 
