@@ -26,7 +26,8 @@ pub(super) struct Track {
     position: Option<Seq>,
     held: VecDeque<Arc<Batch>>,
     filling: Option<BoxFuture<'static, Result<Vec<Batch>, LogError>>>,
-    filled: bool,
+    /// The batch in front of which the log was last read for what is missing.
+    looked_before: Option<Seq>,
     missed: bool,
 }
 
@@ -46,7 +47,7 @@ pub(super) enum Next {
 impl Track {
     pub(super) fn new(log: Arc<dyn RoomLog>, room: RoomId) -> Self {
         let (position, held, filling) = (None, VecDeque::new(), None);
-        Self { log, room, position, held, filling, filled: false, missed: false }
+        Self { log, room, position, held, filling, looked_before: None, missed: false }
     }
 
     /// Returns the number of the last delivered entry; 0 before the first join.
@@ -84,7 +85,7 @@ impl Track {
     /// Notes that everything up to `seq` was delivered.
     pub(super) fn delivered(&mut self, seq: Seq) {
         self.position = Some(seq);
-        self.filled = false;
+        self.looked_before = None;
     }
 
     /// Tells whether everything that has arrived was delivered.
@@ -110,7 +111,8 @@ impl Track {
             // A reset follows anything, and says what is wrong with all that came before it.
             Ordering::Less if self.held.iter().any(|batch| batch.is_reset()) => self.take(),
             Ordering::Less => Next::Broken,
-            Ordering::Greater if !self.filled => {
+            Ordering::Greater if self.looked_before != Some(batch.first) => {
+                self.looked_before = Some(batch.first);
                 self.fill(position, Duration::ZERO);
                 Next::Nothing
             }
@@ -143,7 +145,6 @@ impl Track {
         self.filling = None;
         match found {
             Ok(batches) => {
-                self.filled = true;
                 let read = batches.into_iter().map(Arc::new);
                 let known = read.clone().next_back().map_or(Seq(0), |batch| batch.last());
                 let later = std::mem::take(&mut self.held);
@@ -152,5 +153,108 @@ impl Track {
             }
             Err(_) => self.fill(self.position(), READ_AGAIN_AFTER),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_protocol::PeerKey;
+
+    use super::*;
+    use crate::log::memory::MemoryLog;
+    use crate::log::{Join, Op, Retention, SocketId};
+
+    const KEEP: Retention = Retention {
+        age: Duration::from_secs(60),
+        length: 1_000,
+        bytes: 1 << 20,
+        room: Duration::from_secs(60),
+    };
+
+    fn join(number: u64) -> Op {
+        let key: PeerKey = format!("{number:A<22}").parse().unwrap();
+        Op::Join(Box::new(Join {
+            peer: key.peer().clone(),
+            key_hash: key.hash().to_owned(),
+            attempt: 1,
+            socket: SocketId::numbered(number),
+            node: "n_one".parse().unwrap(),
+            user: None,
+            meta: serde_json::value::RawValue::from_string("{}".to_owned()).unwrap().into(),
+            keeps_meta: false,
+            capacity: 1_000,
+            token_capacity: None,
+            per_subject: 8,
+            position: None,
+            grace: Duration::ZERO,
+            expires: false,
+            silent: Vec::new(),
+            waits: false,
+        }))
+    }
+
+    /// A log of so many batches, and a track behind the first of them.
+    async fn stage(batches: u64) -> (Arc<MemoryLog>, Track, Vec<Arc<Batch>>) {
+        let (log, room) = (Arc::new(MemoryLog::new(KEEP)), "demo".parse().unwrap());
+        grow(&log, &room, 0..batches).await;
+        let mut track = Track::new(log.clone(), room);
+        let kept = kept(&log, &track.room).await;
+        track.begin(kept[0].last());
+        (log, track, kept)
+    }
+
+    async fn grow(log: &MemoryLog, room: &RoomId, numbers: std::ops::Range<u64>) {
+        for number in numbers {
+            log.call(room, Seq(0), &[join(number)]).await.unwrap();
+        }
+    }
+
+    async fn kept(log: &MemoryLog, room: &RoomId) -> Vec<Arc<Batch>> {
+        log.read(room, Seq(0), 1_000).await.unwrap().into_iter().map(Arc::new).collect()
+    }
+
+    /// Delivers what there is, reading where it has to; `None` once something is lost.
+    async fn delivers(track: &mut Track, upto: Seq) -> Option<usize> {
+        let mut count = 0;
+        while track.position() < upto {
+            match track.next() {
+                Next::Batch(batch) => {
+                    track.delivered(batch.last());
+                    count += 1;
+                }
+                Next::Nothing => track.read().await,
+                Next::Lost | Next::Broken => return None,
+            }
+        }
+        Some(count)
+    }
+
+    #[tokio::test]
+    async fn a_hole_of_more_than_a_page_is_filled() {
+        let (_log, mut track, kept) = stage(200).await;
+        let last = kept.last().unwrap();
+        track.arrived(last.clone());
+        assert_eq!(delivers(&mut track, last.last()).await, Some(199));
+    }
+
+    #[tokio::test]
+    async fn a_hole_is_looked_into_although_an_earlier_look_found_nothing() {
+        let (log, mut track, _) = stage(1).await;
+        track.missed();
+        assert!(matches!(track.next(), Next::Nothing));
+        track.read().await;
+        grow(&log, &"demo".parse().unwrap(), 1..4).await;
+        let kept = kept(&log, &"demo".parse().unwrap()).await;
+        track.arrived(kept[3].clone());
+        assert_eq!(delivers(&mut track, kept[3].last()).await, Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_hole_that_the_log_cannot_fill_is_a_loss() {
+        let (_log, mut track, kept) = stage(2).await;
+        let beyond = Seq(kept[1].last().0 + 1_000);
+        let batch = Batch { prev: beyond, first: Seq(beyond.0 + 1), ..Batch::clone(&kept[1]) };
+        track.arrived(Arc::new(batch));
+        assert_eq!(delivers(&mut track, Seq(beyond.0 + 1)).await, None);
     }
 }
