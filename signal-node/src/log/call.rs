@@ -19,14 +19,6 @@ impl SocketId {
     }
 }
 
-#[cfg(test)]
-impl SocketId {
-    /// Names a socket of a test.
-    pub(crate) fn numbered(number: u64) -> Self {
-        Self(number)
-    }
-}
-
 impl fmt::Display for SocketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -192,6 +184,23 @@ pub struct Restored {
     pub mid: Mid,
 }
 
+impl Restored {
+    /// Tells what a join has made of a member, with the generation and count that it has come to since.
+    #[must_use]
+    pub fn new(join: &Join, joined: &Joined, generation: Seq, mid: Mid) -> Self {
+        Self {
+            by: Claim { peer: join.peer.clone(), generation },
+            join: join.clone(),
+            joined: joined.seq,
+            origin: joined.origin,
+            base: joined.base,
+            n: joined.n,
+            recovery: joined.recovery,
+            mid,
+        }
+    }
+}
+
 /// A wish to be in a room.
 #[derive(Clone, Debug)]
 pub struct Join {
@@ -227,6 +236,31 @@ pub struct Join {
     pub silent: Vec<Silent>,
     /// Whether history may have been lost a moment ago: who has a position waits until members are put back.
     pub waits: bool,
+}
+
+#[cfg(test)]
+impl Join {
+    /// A wish as simple as it gets, for tests.
+    pub(crate) fn simple(key: &signal_protocol::PeerKey, attempt: u64, node: NodeId) -> Self {
+        Self {
+            peer: key.peer().clone(),
+            key_hash: key.hash().to_owned(),
+            attempt,
+            socket: SocketId(attempt),
+            node,
+            user: None,
+            meta: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON").into(),
+            keeps_meta: true,
+            capacity: 1_000,
+            token_capacity: None,
+            per_subject: 8,
+            position: None,
+            grace: Duration::ZERO,
+            expires: false,
+            silent: Vec::new(),
+            waits: false,
+        }
+    }
 }
 
 /// What became of one [`Op`].

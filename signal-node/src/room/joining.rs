@@ -30,17 +30,7 @@ impl Arrival {
 
     /// Returns what it takes to put the member back into a room that has lost it.
     pub(super) fn restored(&self) -> Restored {
-        let Self { join, joined, .. } = self;
-        Restored {
-            by: Claim { peer: join.peer.clone(), generation: joined.seq },
-            join: join.clone(),
-            joined: joined.seq,
-            origin: joined.origin,
-            base: joined.base,
-            n: joined.n,
-            recovery: joined.recovery,
-            mid: joined.mid,
-        }
+        Restored::new(&self.join, &self.joined, self.joined.seq, self.joined.mid)
     }
 }
 

@@ -119,16 +119,7 @@ impl Member {
     /// Returns what it takes to put the member back.
     pub(super) fn restored(&self) -> Restored {
         let Record { join, joined } = &*self.record;
-        Restored {
-            by: self.claim.clone(),
-            join: join.clone(),
-            joined: joined.seq,
-            origin: joined.origin,
-            base: joined.base,
-            n: joined.n,
-            recovery: joined.recovery,
-            mid: self.settled,
-        }
+        Restored::new(join, joined, self.claim.generation, self.settled)
     }
 
     fn ack(&mut self, room: &RoomId, position: Seq, delivered: u64) {

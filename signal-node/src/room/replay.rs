@@ -149,7 +149,7 @@ mod tests {
     use signal_protocol::{Mid, PeerKey, Recovery};
 
     use super::*;
-    use crate::log::{Join, Joined, Payload, SocketId};
+    use crate::log::{Join, Joined, Payload};
 
     fn json() -> Payload {
         serde_json::value::RawValue::from_string("1".to_owned()).unwrap().into()
@@ -157,24 +157,8 @@ mod tests {
 
     fn member() -> Member {
         let key: PeerKey = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
-        let join = Join {
-            peer: key.peer().clone(),
-            key_hash: key.hash().to_owned(),
-            attempt: 2,
-            socket: SocketId::numbered(1),
-            node: "n_one".parse().unwrap(),
-            user: None,
-            meta: json(),
-            keeps_meta: true,
-            capacity: 8,
-            token_capacity: None,
-            per_subject: 8,
-            position: Some(Seq(1)),
-            grace: std::time::Duration::ZERO,
-            expires: false,
-            silent: Vec::new(),
-            waits: false,
-        };
+        let join =
+            Join { position: Some(Seq(1)), ..Join::simple(&key, 2, "n_one".parse().unwrap()) };
         let (seq, recovery, mid) = (Seq(4), Recovery::Replay, Mid(0));
         let joined =
             Joined { seq, base: Seq(3), n: 1, origin: Seq(1), recovery, mid, roster: Vec::new() };

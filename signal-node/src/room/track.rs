@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
     use crate::log::memory::MemoryLog;
-    use crate::log::{Join, Op, Retention, SocketId};
+    use crate::log::{Join, Op, Retention};
 
     const KEEP: Retention = Retention {
         age: Duration::from_secs(60),
@@ -173,24 +173,7 @@ mod tests {
 
     fn join(number: u64) -> Op {
         let key: PeerKey = format!("{number:A<22}").parse().unwrap();
-        Op::Join(Box::new(Join {
-            peer: key.peer().clone(),
-            key_hash: key.hash().to_owned(),
-            attempt: 1,
-            socket: SocketId::numbered(number),
-            node: "n_one".parse().unwrap(),
-            user: None,
-            meta: serde_json::value::RawValue::from_string("{}".to_owned()).unwrap().into(),
-            keeps_meta: false,
-            capacity: 1_000,
-            token_capacity: None,
-            per_subject: 8,
-            position: None,
-            grace: Duration::ZERO,
-            expires: false,
-            silent: Vec::new(),
-            waits: false,
-        }))
+        Op::Join(Box::new(Join::simple(&key, 1, "n_one".parse().unwrap())))
     }
 
     /// A log of so many batches, and a track behind the first of them.

@@ -10,7 +10,7 @@ use signal_protocol::{NodeId, PeerId, PeerKey, Seq};
 
 use super::super::room::RoomState;
 use super::Action;
-use crate::log::{Claim, Entry, Join, Op, Outcome, Payload, Retention, Silent, SocketId};
+use crate::log::{Claim, Entry, Join, Op, Outcome, Payload, Retention, Silent};
 
 const KEEP: Retention = Retention {
     age: Duration::from_secs(60),
@@ -105,24 +105,7 @@ pub(super) fn json() -> Payload {
 }
 
 pub(super) fn join(node: usize, attempt: u64) -> Op {
-    Op::Join(Box::new(Join {
-        peer: peer(),
-        key_hash: key().hash().to_owned(),
-        attempt,
-        socket: SocketId::numbered(attempt),
-        node: name(node),
-        user: None,
-        meta: json(),
-        keeps_meta: true,
-        capacity: 8,
-        token_capacity: None,
-        per_subject: 8,
-        position: None,
-        grace: Duration::ZERO,
-        expires: false,
-        silent: Vec::new(),
-        waits: false,
-    }))
+    Op::Join(Box::new(Join::simple(&key(), attempt, name(node))))
 }
 
 impl State {
