@@ -27,7 +27,7 @@ pub struct Invitation {
 }
 
 impl Handover {
-    /// Spreads `clients` over `time`, but asks no fewer than [`PER_SECOND`] to move in a second.
+    /// Spreads `clients` over `time`, but asks no fewer than 500 to move in a second.
     #[must_use]
     pub fn plan(clients: usize, time: Duration) -> Self {
         let clients = u32::try_from(clients).unwrap_or(u32::MAX);
