@@ -31,6 +31,8 @@ const BACK_WITHIN = 3_000;
 /** @type {import("../../deploy/local/cluster.js").Cluster} */
 let cluster;
 
+let crowds = 0;
+
 before(async () => {
   cluster = await startCluster({ binaries: BINARIES, nodeEnv: () => DRAIN });
 }, LIMITS);
@@ -50,9 +52,10 @@ async function join(room, number) {
   return member;
 }
 
-/** Everybody, room by room. */
+/** Everybody, room by room. The rooms are new ones: a crowd that went before may still be away in its own. */
 async function gather() {
-  const rooms = Array.from({ length: ROOMS }, (_, index) => `crowd-${index}`);
+  crowds += 1;
+  const rooms = Array.from({ length: ROOMS }, (_, index) => `crowd-${crowds}-${index}`);
   const members = await Promise.all(rooms.flatMap((room) => Array.from({ length: MEMBERS }, (_, number) => join(room, number))));
   return rooms.map((_, index) => members.slice(index * MEMBERS, (index + 1) * MEMBERS));
 }
