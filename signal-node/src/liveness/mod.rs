@@ -91,7 +91,10 @@ impl Liveness {
     pub fn in_contact_for(&self, time: Duration) -> bool {
         match self.observer() {
             None => true,
-            Some(observer) => observer.contact().is_some_and(|began| began.elapsed() >= time),
+            Some(observer) => {
+                let now = Instant::now();
+                observer.contact(now).is_some_and(|began| now - began >= time)
+            }
         }
     }
 }

@@ -61,9 +61,11 @@ impl Observer {
         }
     }
 
-    /// Returns since when the contact has been unbroken.
-    pub(super) fn contact(&self) -> Option<Instant> {
-        self.contact.map(|(began, _)| began)
+    /// Returns since when the contact has been unbroken, if it was proved just now: a process that has slept
+    /// must not take the time for contact.
+    pub(super) fn contact(&self, now: Instant) -> Option<Instant> {
+        let fresh = self.contact.filter(|(_, proved)| now - *proved <= self.lease / 2);
+        fresh.map(|(began, _)| began)
     }
 
     /// Tells whether nothing has been heard of Redis for a lease.
@@ -133,7 +135,8 @@ mod tests {
             observer.felt(&[(node("other"), 7)], at(second));
             assert!(names(&observer, at(second)).is_empty(), "after {second} s");
         }
-        assert_eq!(observer.contact(), Some(at(62)));
+        assert_eq!(observer.contact(at(67)), Some(at(62)));
+        assert_eq!(observer.contact(at(71)), None, "it may have slept since");
         observer.felt(&[(node("other"), 7)], at(68));
         assert_eq!(names(&observer, at(68)), [node("other")]);
         observer.broke(at(69));
