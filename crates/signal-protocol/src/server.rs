@@ -1,5 +1,7 @@
 //! What a node says. Each value becomes one text frame with [`ServerMessage::to_json`].
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -7,6 +9,12 @@ use crate::client::RequestId;
 use crate::codes::ErrorCode;
 use crate::ice::IceServers;
 use crate::ids::{Mid, NodeId, PeerId, RoomId, Seq, Subject};
+
+/// Returns whole milliseconds, as frames tell a time (`after`, `within`).
+#[must_use]
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// What the node grants, told in `welcome.limits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ impl Liveness {
     /// Observes other nodes, once a [`Heart`] beats.
     #[must_use]
     pub fn among(own: NodeId, lease: Duration) -> Arc<Self> {
-        Self::with(Some(Mutex::new(Observer::new(own, lease))))
+        Self::with(Some(Mutex::new(Observer::new(own, lease, Instant::now()))))
     }
 
     fn with(observer: Option<Mutex<Observer>>) -> Arc<Self> {
@@ -126,14 +126,8 @@ impl Heart {
         metrics: Arc<Metrics>,
     ) -> Self {
         let stop = CancellationToken::new();
-        let mut follower = Follower {
-            liveness: liveness.clone(),
-            rhythm,
-            pulse,
-            metrics,
-            last: Instant::now(),
-            told: Vec::new(),
-        };
+        let mut follower =
+            Follower { liveness: liveness.clone(), rhythm, pulse, metrics, told: Vec::new() };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             if stopped.run_until_cancelled(follower.run()).await.is_none() {
@@ -157,8 +151,6 @@ struct Follower {
     rhythm: Rhythm,
     pulse: Arc<dyn Pulse>,
     metrics: Arc<Metrics>,
-    /// When the log last answered.
-    last: Instant,
     /// The silent nodes, as last told.
     told: Vec<NodeId>,
 }
@@ -181,7 +173,6 @@ impl Follower {
                 }
                 if let Ok(counters) = &felt {
                     observer.felt(counters, now);
-                    self.last = now;
                 }
             }
             self.tell(now);
@@ -192,7 +183,7 @@ impl Follower {
     /// Tells whoever waits what has changed.
     fn tell(&mut self, now: Instant) {
         let Some(observer) = self.liveness.observer() else { return };
-        let cut_off = observer.is_cut_off(self.last, now);
+        let cut_off = observer.is_cut_off(now);
         let silent: Vec<NodeId> = observer.silent(now).into_iter().map(|(node, _)| node).collect();
         drop(observer);
         self.metrics.log_up.set(i64::from(!cut_off));

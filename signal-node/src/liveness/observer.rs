@@ -23,22 +23,24 @@ pub(super) struct Observer {
     own: NodeId,
     lease: Duration,
     nodes: HashMap<NodeId, Seen>,
-    /// When the contact that still holds began, and when it was last proved.
-    contact: Option<(Instant, Instant)>,
+    /// When the log last answered.
+    heard: Instant,
+    /// Since when it has done so without a break.
+    began: Option<Instant>,
 }
 
 impl Observer {
-    pub(super) fn new(own: NodeId, lease: Duration) -> Self {
-        Self { own, lease, nodes: HashMap::new(), contact: None }
+    pub(super) fn new(own: NodeId, lease: Duration, now: Instant) -> Self {
+        Self { own, lease, nodes: HashMap::new(), heard: now, began: None }
     }
 
     /// Takes in the counters that were read now.
     pub(super) fn felt(&mut self, counters: &[(NodeId, u64)], now: Instant) {
-        let steady = self.contact.filter(|(_, proved)| now - *proved <= self.lease / 2);
-        if steady.is_none() {
+        if self.contact(now).is_none() {
             self.broke(now);
         }
-        self.contact = Some((steady.map_or(now, |(began, _)| began), now));
+        self.began.get_or_insert(now);
+        self.heard = now;
         for (node, counter) in counters.iter().filter(|(node, _)| *node != self.own) {
             let counter = Some(*counter);
             let seen = self.nodes.entry(node.clone()).or_insert(Seen { counter, since: now });
@@ -50,7 +52,7 @@ impl Observer {
 
     /// Begins every observation anew: the contact was broken.
     pub(super) fn broke(&mut self, now: Instant) {
-        self.contact = None;
+        self.began = None;
         self.nodes.values_mut().for_each(|seen| seen.since = now);
     }
 
@@ -64,21 +66,19 @@ impl Observer {
     /// Returns since when the contact has been unbroken, if it was proved just now: a process that has slept
     /// must not take the time for contact.
     pub(super) fn contact(&self, now: Instant) -> Option<Instant> {
-        let fresh = self.contact.filter(|(_, proved)| now - *proved <= self.lease / 2);
-        fresh.map(|(began, _)| began)
+        self.began.filter(|_| now - self.heard <= self.lease / 2)
     }
 
-    /// Tells whether nothing has been heard of Redis for a lease.
-    pub(super) fn is_cut_off(&self, last: Instant, now: Instant) -> bool {
-        let proved = self.contact.map_or(last, |(_, proved)| proved.max(last));
-        now >= proved + self.lease
+    /// Tells whether nothing has been heard of the log for a lease.
+    pub(super) fn is_cut_off(&self, now: Instant) -> bool {
+        now >= self.heard + self.lease
     }
 
     /// Returns the silent nodes, and when that became certain of each.
     pub(super) fn silent(&self, now: Instant) -> Vec<(NodeId, Instant)> {
-        let Some((began, proved)) = self.contact else { return Vec::new() };
+        let Some(began) = self.contact(now) else { return Vec::new() };
         let certain = |seen: &Seen| seen.since.max(began) + self.lease;
-        let silent = self.nodes.iter().filter(|(_, seen)| certain(seen) <= proved.min(now));
+        let silent = self.nodes.iter().filter(|(_, seen)| certain(seen) <= self.heard);
         let mut silent: Vec<_> = silent.map(|(node, seen)| (node.clone(), certain(seen))).collect();
         silent.sort_by(|a, b| a.0.cmp(&b.0));
         silent
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_node_is_silent_when_its_counter_stands_still_for_a_lease_of_unbroken_contact() {
         let start = Instant::now();
-        let mut observer = Observer::new(node("me"), LEASE);
+        let mut observer = Observer::new(node("me"), LEASE, start);
         for second in 0..=6 {
             let now = start + Duration::from_secs(second);
             assert!(names(&observer, now).is_empty());
@@ -130,7 +130,7 @@ mod tests {
     fn a_broken_contact_condemns_nobody() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut observer = Observer::new(node("me"), LEASE);
+        let mut observer = Observer::new(node("me"), LEASE, start);
         for second in [0, 1, 2, 62, 63, 64, 65, 66, 67] {
             observer.felt(&[(node("other"), 7)], at(second));
             assert!(names(&observer, at(second)).is_empty(), "after {second} s");
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_node_of_a_roster_without_a_counter_is_silent_after_a_lease_too() {
         let start = Instant::now();
-        let mut observer = Observer::new(node("me"), LEASE);
+        let mut observer = Observer::new(node("me"), LEASE, start);
         observer.felt(&[], start);
         observer.watch(&node("ghost"), start);
         for second in 1..=6 {
@@ -161,10 +161,10 @@ mod tests {
     #[test]
     fn a_lease_without_an_answer_is_being_cut_off() {
         let start = Instant::now();
-        let mut observer = Observer::new(node("me"), LEASE);
+        let mut observer = Observer::new(node("me"), LEASE, start);
         observer.felt(&[], start);
-        assert!(!observer.is_cut_off(start, start + LEASE / 2));
-        assert!(observer.is_cut_off(start, start + LEASE));
+        assert!(!observer.is_cut_off(start + LEASE / 2));
+        assert!(observer.is_cut_off(start + LEASE));
     }
 
     proptest! {
@@ -175,7 +175,7 @@ mod tests {
             pauses in proptest::collection::vec((1_u64..9_000, any::<bool>()), 1..60),
         ) {
             let start = Instant::now();
-            let mut observer = Observer::new(node("me"), LEASE);
+            let mut observer = Observer::new(node("me"), LEASE, start);
             let (mut now, mut steady_since, mut count) = (start, start, 0);
             for (pause, breaks) in pauses {
                 let before = now;

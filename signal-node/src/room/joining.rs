@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signal_protocol::server::{ErrorFrame, SelfView};
+use signal_protocol::server::{ErrorFrame, SelfView, milliseconds};
 use signal_protocol::{ErrorCode, IceServers, LeftReason, PeerId, Recovery, Seq, ServerMessage};
 
 use super::calls::Origin;
@@ -10,7 +10,6 @@ use super::command::Reply;
 use super::fanout;
 use super::members::Member;
 use super::outbox::{Delivery, Mark};
-use super::outcome::milliseconds;
 use super::worker::Worker;
 use crate::log::{Claim, Join, JoinRefusal, Joined, Op, Outcome, Restored};
 

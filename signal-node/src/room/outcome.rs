@@ -17,7 +17,8 @@ use crate::log::{Entry, Op, Outcome, SocketId};
 pub(super) struct Doomed {
     peer: PeerId,
     socket: SocketId,
-    reason: LeftReason,
+    /// Whether another socket holds it; otherwise nobody knows it.
+    replaced: bool,
     /// The entry by which the log must have said it.
     by: Seq,
 }
@@ -104,8 +105,8 @@ impl Worker {
             Outcome::Mending => {
                 self.refuse_kept(peer, socket, mid, unavailable("the room is being put back"));
             }
-            Outcome::Replaced(by) => self.doom(peer, socket, LeftReason::Replaced, *by),
-            Outcome::Gone(by) => self.doom(peer, socket, LeftReason::Expired, *by),
+            Outcome::Replaced(by) => self.doom(peer, socket, true, *by),
+            Outcome::Gone(by) => self.doom(peer, socket, false, *by),
             Outcome::Settled => self.settled(peer, socket, mid),
             _ => {}
         }
@@ -121,9 +122,9 @@ impl Worker {
     }
 
     /// The log holds the member no more for us: the entry that says so is on its way.
-    fn doom(&mut self, peer: &PeerId, socket: SocketId, reason: LeftReason, by: Seq) {
+    fn doom(&mut self, peer: &PeerId, socket: SocketId, replaced: bool, by: Seq) {
         self.knows(by);
-        self.doomed.push(Doomed { peer: peer.clone(), socket, reason, by });
+        self.doomed.push(Doomed { peer: peer.clone(), socket, replaced, by });
     }
 
     /// Looks after those whose entry never came, although it was passed: the log has lost it, or the member.
@@ -133,11 +134,13 @@ impl Worker {
             if self.members.of_socket(&doomed.peer, doomed.socket).is_none() {
                 continue;
             }
-            match doomed.reason {
-                _ if doomed.by > position => self.doomed.push(doomed),
-                LeftReason::Replaced => self.end(&doomed.peer, LeftReason::Replaced),
+            if doomed.by > position {
+                self.doomed.push(doomed);
+            } else if doomed.replaced {
+                self.end(&doomed.peer, LeftReason::Replaced);
+            } else {
                 // Nobody has removed it, so it is put back.
-                LeftReason::Expired | LeftReason::Kicked => self.restore(),
+                self.restore();
             }
         }
     }
@@ -189,11 +192,6 @@ impl Worker {
             self.calls.push_front(vec![reclaim]);
         }
     }
-}
-
-/// Returns whole milliseconds.
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn refused_text(code: ErrorCode) -> &'static str {

@@ -170,9 +170,9 @@ impl Worker {
     }
 
     /// Reads what may have been missed, and asks whether the log still reaches as far as we do.
-    pub(super) fn compare(&mut self) {
+    fn compare(&mut self) {
         self.track.missed();
-        self.calls.push(Op::Tend, Origin::Housekeeping);
+        self.tend();
     }
 
     fn landed(&mut self, landed: Landed) {
@@ -277,6 +277,7 @@ impl Worker {
         self.timers.position();
     }
 
+    /// Trims the log, and asks where it ends.
     fn tend(&mut self) {
         self.grown = (0, 0);
         self.calls.push(Op::Tend, Origin::Housekeeping);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use service_kit::settings::Rate;
 use signal_protocol::client::{RequestId, Token};
-use signal_protocol::server::{ErrorFrame, Limits};
+use signal_protocol::server::{ErrorFrame, Limits, milliseconds};
 use signal_protocol::{
     ClientMessage, CloseCode, ErrorCode, FrameFault, IceReason, IceServers, LeftReason, NodeId,
     PeerId, RoomId, ServerMessage, limits, parse,
@@ -366,10 +366,6 @@ impl Machine {
         let frame = ServerMessage::Error(error).to_json();
         self.effects.push(Effect::Refuse(error.code, frame));
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn per_second(rate: Rate) -> u32 {
