@@ -4,7 +4,7 @@
 //! `tests/good.jsonl` is what `fault-suite chaos --history` wrote of a run with faults of every kind.
 
 use fault_suite::check::broken;
-use fault_suite::history::{Departure, Event, History, Peer, Recovery, Seen, What};
+use fault_suite::history::{Event, History, LeaveReason, Peer, Recovery, Seen, What};
 
 fn good() -> History {
     let text = include_str!("good.jsonl");
@@ -183,7 +183,7 @@ fn a_ghost_in_a_roster_at_the_end_is_found() {
 fn a_member_who_is_never_told_that_another_is_gone_keeps_a_ghost() {
     let mut history = good();
     let gone =
-        |event: &Event| matches!(event.what, What::PeerLeft { reason: Departure::Timeout, .. });
+        |event: &Event| matches!(event.what, What::PeerLeft { reason: LeaveReason::Timeout, .. });
     // Only an observer that kept its socket is never told in another way.
     let found = places(&history, gone).into_iter().find(|place| {
         let mut without = history.clone();
@@ -207,7 +207,7 @@ fn a_member_that_is_removed_with_its_socket_open_is_found() {
         _ => None,
     });
     let seq = told.max().unwrap() + 1;
-    let removed = What::PeerLeft { seq, peer, reason: Departure::Timeout };
+    let removed = What::PeerLeft { seq, peer, reason: LeaveReason::Timeout };
     let report =
         places(&history, |event| event.who == who && matches!(event.what, What::Roster { .. }));
     let place = report.first().copied().unwrap_or(last + 1);
@@ -223,7 +223,7 @@ fn a_lost_socket_that_is_told_as_a_leave_is_a_flap() {
     let found = places(&history, away).into_iter().any(|place| {
         let What::PeerAway { seq, peer, .. } = history.events[place].what else { return false };
         let kept = history.events[place].what.clone();
-        history.events[place].what = What::PeerLeft { seq, peer, reason: Departure::Left };
+        history.events[place].what = What::PeerLeft { seq, peer, reason: LeaveReason::Left };
         let broken = broken(&history);
         history.events[place].what = kept;
         broken.contains(&"no_flap")

@@ -144,35 +144,30 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, CY, Story};
-
-    fn found(story: Story) -> usize {
-        let history = story.end();
-        check(&Model::new(&history)).len()
-    }
+    use crate::check::testing::{ANA, BO, CY, Story, found};
 
     #[test]
     fn a_ghost_that_goes_in_time_is_fine() {
         let story = Story::three().vanish(CY).wait(30).timeout(ANA, CY, 8).timeout(BO, CY, 8);
-        assert_eq!(found(story.wait(60)), 0);
+        assert_eq!(found(check, story.wait(60)), 0);
     }
 
     #[test]
     fn twin_a_ghost_that_stays_with_one_of_two_is_found() {
         let story = Story::three().vanish(CY).wait(30).timeout(ANA, CY, 8);
-        assert_eq!(found(story.wait(60)), 1);
+        assert_eq!(found(check, story.wait(60)), 1);
     }
 
     #[test]
     fn who_is_not_connected_cannot_be_told() {
         let story = Story::three().vanish(CY).closed(BO).wait(30).timeout(ANA, CY, 8);
-        assert_eq!(found(story.wait(60)), 0);
+        assert_eq!(found(check, story.wait(60)), 0);
     }
 
     #[test]
     fn a_fault_of_redis_grants_more_time() {
         let story = Story::three().vanish(CY).fault(FaultKind::StallRedis).wait(50).healed();
         let story = story.wait(10).timeout(ANA, CY, 8).timeout(BO, CY, 8);
-        assert_eq!(found(story.wait(60)), 0);
+        assert_eq!(found(check, story.wait(60)), 0);
     }
 }

@@ -7,7 +7,7 @@ use super::Violation;
 use super::faults::{Struck, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
-use crate::history::{Departure, FaultKind, Peer};
+use crate::history::{FaultKind, LeaveReason, Peer};
 
 /// How long a client waits for a `pong`, and a second, in microseconds.
 const PATIENCE: u64 = 5_000_000;
@@ -25,14 +25,14 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
 fn early(presence: &Presence, removal: &Removal, certain: u64) -> Option<Violation> {
     let (peer, seq) = (removal.peer, removal.seq);
     let what = match (removal.reason, presence.at(peer, removal.at)?) {
-        (Departure::Timeout, State::Lost { since }) if removal.at - since < certain => {
+        (LeaveReason::Timeout, State::Lost { since }) if removal.at - since < certain => {
             let away = (removal.at - since) / 1000;
             format!("{peer} was removed at seq {seq} after {away} ms without a socket")
         }
-        (Departure::Left, State::Live { seq: joined, .. }) if joined < seq => {
+        (LeaveReason::Left, State::Live { seq: joined, .. }) if joined < seq => {
             format!("{peer} was said to have left at seq {seq}, and had not")
         }
-        (Departure::Left, State::Lost { .. }) => {
+        (LeaveReason::Left, State::Lost { .. }) => {
             format!("{peer} was said to have left at seq {seq}, and only lost its socket")
         }
         _ => return None,
@@ -70,31 +70,26 @@ fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, Story, seen};
-
-    fn found(story: Story) -> usize {
-        let history = story.end();
-        check(&Model::new(&history)).len()
-    }
+    use crate::check::testing::{ANA, BO, Story, found, seen};
 
     #[test]
     fn a_member_that_is_back_in_time_as_itself_is_fine() {
-        assert_eq!(found(Story::three().closed(BO).wait(5).replay(BO, 9)), 0);
+        assert_eq!(found(check, Story::three().closed(BO).wait(5).replay(BO, 9)), 0);
     }
 
     #[test]
     fn twin_a_member_removed_before_the_grace_is_over_is_found() {
-        assert_eq!(found(Story::three().closed(BO).wait(5).timeout(ANA, BO, 9)), 1);
+        assert_eq!(found(check, Story::three().closed(BO).wait(5).timeout(ANA, BO, 9)), 1);
     }
 
     #[test]
     fn twin_a_lost_socket_that_is_told_as_a_leave_is_found() {
-        assert_eq!(found(Story::three().closed(BO).left(ANA, BO, 9)), 1);
+        assert_eq!(found(check, Story::three().closed(BO).left(ANA, BO, 9)), 1);
     }
 
     #[test]
     fn twin_a_return_in_time_as_a_new_member_is_found() {
         let others = [seen(ANA, 1, true)];
-        assert_eq!(found(Story::three().closed(BO).wait(5).join(BO, 9, 4, &others)), 1);
+        assert_eq!(found(check, Story::three().closed(BO).wait(5).join(BO, 9, 4, &others)), 1);
     }
 }

@@ -8,13 +8,13 @@ use super::Violation;
 use super::faults::{Struck, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
-use crate::history::{Departure, Ending, What};
+use crate::history::{LeaveReason, LeftReason, What};
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let presence = Presence::new(model);
     let faults = faults(model);
     let mut violations = told(model, &faults);
-    for removal in removals(model).iter().filter(|removal| removal.reason == Departure::Timeout) {
+    for removal in removals(model).iter().filter(|removal| removal.reason == LeaveReason::Timeout) {
         if was_live(&presence, removal) && !excused(model, &faults, removal.at) {
             let what = format!(
                 "client {} saw {} removed at seq {}, whose socket was open",
@@ -36,9 +36,11 @@ fn was_live(presence: &Presence, removal: &Removal) -> bool {
 /// Who was told that its membership is over, on a socket that it had not replaced itself.
 fn told(model: &Model<'_>, faults: &[Struck]) -> Vec<Violation> {
     let ended = model.events.iter().filter_map(|event| match event.what {
-        What::Ended { reason: Ending::Expired } => (!excused(model, faults, event.at)).then(|| {
-            Violation::new(event.at, format!("client {} was told left expired", event.who))
-        }),
+        What::Ended { reason: LeftReason::Expired } => {
+            (!excused(model, faults, event.at)).then(|| {
+                Violation::new(event.at, format!("client {} was told left expired", event.who))
+            })
+        }
         What::Ended { reason } => Some(Violation::new(
             event.at,
             format!("client {} was told left {reason:?} on its newest socket", event.who),
@@ -64,32 +66,27 @@ fn excused(model: &Model<'_>, faults: &[Struck], at: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, Story};
+    use crate::check::testing::{ANA, BO, Story, found};
     use crate::history::FaultKind;
-
-    fn found(story: Story) -> usize {
-        let history = story.end();
-        check(&Model::new(&history)).len()
-    }
 
     #[test]
     fn who_is_away_for_too_long_may_be_removed() {
-        assert_eq!(found(Story::three().closed(BO).wait(40).timeout(ANA, BO, 8)), 0);
+        assert_eq!(found(check, Story::three().closed(BO).wait(40).timeout(ANA, BO, 8)), 0);
     }
 
     #[test]
     fn twin_a_member_removed_while_its_socket_is_open_is_found() {
-        assert_eq!(found(Story::three().wait(40).timeout(ANA, BO, 8)), 1);
+        assert_eq!(found(check, Story::three().wait(40).timeout(ANA, BO, 8)), 1);
     }
 
     #[test]
     fn twin_a_member_told_that_it_expired_although_redis_was_there_is_found() {
-        assert_eq!(found(Story::three().ended(BO, Ending::Expired)), 1);
+        assert_eq!(found(check, Story::three().ended(BO, LeftReason::Expired)), 1);
     }
 
     #[test]
     fn a_node_without_redis_for_too_long_may_lose_its_members() {
         let story = Story::three().fault(FaultKind::Partition).wait(50).healed();
-        assert_eq!(found(story.timeout(ANA, BO, 8).ended(BO, Ending::Expired)), 0);
+        assert_eq!(found(check, story.timeout(ANA, BO, 8).ended(BO, LeftReason::Expired)), 0);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::model::Model;
-use crate::history::{Departure, Peer, SUITE, What};
+use crate::history::{LeaveReason, Peer, SUITE, What};
 
 /// What a member's socket does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) struct Removal {
     pub(super) at: u64,
     pub(super) seq: u64,
     pub(super) peer: Peer,
-    pub(super) reason: Departure,
+    pub(super) reason: LeaveReason,
     pub(super) by: u32,
 }
 

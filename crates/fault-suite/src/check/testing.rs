@@ -1,7 +1,10 @@
 //! Small histories, told event by event. A second passes where nothing else is said.
 
+use super::Violation;
+use super::model::Model;
 use crate::history::{
-    Departure, Ending, Event, FaultKind, History, Joined, Peer, Recovery, SUITE, Seen, Terms, What,
+    Event, FaultKind, History, Joined, LeaveReason, LeftReason, Peer, Recovery, SUITE, Seen, Terms,
+    What,
 };
 
 pub(crate) const ANA: Peer = Peer { client: 0, life: 0 };
@@ -11,6 +14,12 @@ pub(crate) const DI: Peer = Peer { client: 3, life: 0 };
 
 pub(crate) fn seen(peer: Peer, n: u64, polite: bool) -> Seen {
     Seen { peer, n, polite, away: false }
+}
+
+/// Counts what a check finds in a story.
+pub(crate) fn found(check: fn(&Model<'_>) -> Vec<Violation>, story: Story) -> usize {
+    let history = story.end();
+    check(&Model::new(&history)).len()
 }
 
 /// A history in the making.
@@ -110,16 +119,16 @@ impl Story {
         self.event(peer.client, What::Closed { code: 1006 })
     }
 
-    pub(crate) fn ended(self, peer: Peer, reason: Ending) -> Self {
+    pub(crate) fn ended(self, peer: Peer, reason: LeftReason) -> Self {
         self.event(peer.client, What::Ended { reason })
     }
 
     pub(crate) fn left(self, by: Peer, peer: Peer, seq: u64) -> Self {
-        self.event(by.client, What::PeerLeft { seq, peer, reason: Departure::Left })
+        self.event(by.client, What::PeerLeft { seq, peer, reason: LeaveReason::Left })
     }
 
     pub(crate) fn timeout(self, by: Peer, peer: Peer, seq: u64) -> Self {
-        self.event(by.client, What::PeerLeft { seq, peer, reason: Departure::Timeout })
+        self.event(by.client, What::PeerLeft { seq, peer, reason: LeaveReason::Timeout })
     }
 
     pub(crate) fn fault(self, kind: FaultKind) -> Self {

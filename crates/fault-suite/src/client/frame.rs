@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::history::{Departure, Ending, Recovery};
+use crate::history::{LeaveReason, LeftReason, Recovery};
 
 /// A member as it stands in rosters and in `peer_…`.
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ pub(super) enum Frame<'a> {
         seq: u64,
         #[serde(borrow)]
         peer: Cow<'a, str>,
-        reason: Departure,
+        reason: LeaveReason,
     },
     Signal {
         seq: Option<u64>,
@@ -81,7 +81,7 @@ pub(super) enum Frame<'a> {
         seq: u64,
     },
     Left {
-        reason: Ending,
+        reason: LeftReason,
     },
     Reset {
         seq: u64,

@@ -16,7 +16,7 @@ use super::links::{Links, Place};
 use super::load::{Conduct, KNOCKS_AFTER, Profile, Rhythm, STAYS_FOR};
 use super::member::Member;
 use super::outgoing::Refusal;
-use crate::history::{Ending, Log, What};
+use crate::history::{LeftReason, Log, What};
 
 /// A membership that held this long proves that all is well: the next wait is the shortest again.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
@@ -307,8 +307,8 @@ impl Session {
     }
 
     /// The cluster ended this socket's membership.
-    fn ended(&mut self, number: u64, reason: Ending) {
-        if reason == Ending::Replaced && self.joining_on != Some(number) {
+    fn ended(&mut self, number: u64, reason: LeftReason) {
+        if reason == LeftReason::Replaced && self.joining_on != Some(number) {
             // By our own newer link, which may be lost again.
             self.superseded = Some(number);
             if self.joined_on == Some(number) {
@@ -318,7 +318,7 @@ impl Session {
         }
         self.log.note(What::Ended { reason });
         self.unlink();
-        if reason == Ending::Expired {
+        if reason == LeftReason::Expired {
             self.member.renew();
             self.rejoin();
         } else {

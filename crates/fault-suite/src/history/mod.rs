@@ -11,7 +11,16 @@ pub use file::HistoryError;
 pub use peer::{ParsePeerError, Peer};
 pub use recorder::{Log, Recorder};
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+pub use signal_protocol::{LeaveReason, LeftReason, Recovery};
+
+/// Returns whole microseconds, as a history tells every time.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// What held for the whole run; times are in microseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +141,7 @@ pub enum What {
         /// Who.
         peer: Peer,
         /// Why.
-        reason: Departure,
+        reason: LeaveReason,
     },
     /// History was lost, and this is the roster now.
     Reset {
@@ -144,7 +153,7 @@ pub enum What {
     /// The membership was ended by the cluster.
     Ended {
         /// Why.
-        reason: Ending,
+        reason: LeftReason,
     },
     /// The client stops for good, as a close code told it to.
     Stopped {
@@ -216,42 +225,6 @@ pub struct Seen {
     /// Whether its socket is lost.
     #[serde(default)]
     pub away: bool,
-}
-
-/// How a join went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recovery {
-    /// As a new member.
-    New,
-    /// As the same member, with everything that was missed.
-    Replay,
-    /// As the same member, with the roster instead.
-    Snapshot,
-}
-
-/// Why another member is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Departure {
-    /// It left.
-    Left,
-    /// It was away for too long.
-    Timeout,
-    /// A moderator removed it.
-    Kicked,
-}
-
-/// Why the cluster ended a membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// By a newer socket.
-    Replaced,
-    /// By a moderator.
-    Kicked,
-    /// The others saw it away for too long.
-    Expired,
 }
 
 /// What can be done to a cluster.

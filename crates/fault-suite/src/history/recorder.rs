@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{Event, History, SUITE, Terms, What};
+use super::{Event, History, SUITE, Terms, What, micros};
 
 /// Hands out one log per client, and puts them together at the end.
 pub struct Recorder {
@@ -29,7 +29,7 @@ impl Log {
 
     /// Notes that something happens now.
     pub fn note(&self, what: What) {
-        let at = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let at = micros(self.began.elapsed());
         self.lock().push(Event { at, who: self.who, what });
     }
 
@@ -64,7 +64,7 @@ impl Recorder {
     /// Microseconds since the run began.
     #[must_use]
     pub fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+        micros(self.began.elapsed())
     }
 
     /// Takes out everything that happened so far.

@@ -8,7 +8,7 @@ use super::measure::{NEVER, Times, faults, returns, tally};
 use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
 use crate::client::{Conduct, Pace, Phase, Profile, Tally};
 use crate::cluster::NODES;
-use crate::history::{Departure, FaultKind, History, What};
+use crate::history::{FaultKind, History, LeaveReason, What};
 use crate::nemesis::{Planned, execute};
 use crate::report::{Figure, count};
 
@@ -106,7 +106,7 @@ fn departures(history: &History) -> (Times, Times) {
             What::PeerAway { peer, away: true, .. } => {
                 away.entry((event.who, peer)).or_insert(event.at - killed);
             }
-            What::PeerLeft { peer, reason: Departure::Timeout, .. } => {
+            What::PeerLeft { peer, reason: LeaveReason::Timeout, .. } => {
                 gone.entry((event.who, peer)).or_insert(event.at - killed);
             }
             _ => {}

@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval, sleep};
 use super::ScenarioError;
 use crate::client::{Client, Context, Phase, Profile, Tally};
 use crate::cluster::{Cluster, ClusterSettings, Persistence};
-use crate::history::{History, Terms};
+use crate::history::{History, Terms, micros};
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -267,7 +267,6 @@ fn tell(context: &Context, what: &str, waited: Duration) {
 }
 
 fn terms(scenario: &str, seed: u64, wishes: &Wishes) -> Terms {
-    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     Terms {
         scenario: scenario.to_owned(),
         seed,

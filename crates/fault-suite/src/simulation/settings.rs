@@ -12,7 +12,7 @@ use signal_node::session::SessionSettings;
 
 use crate::client::{Conduct, Pace, Profile};
 use crate::cluster::SECRET;
-use crate::history::{FaultKind, Terms};
+use crate::history::{FaultKind, Terms, micros};
 use crate::nemesis::Mix;
 
 /// Nothing that the nodes allow is shorter, so that faults outlast the lease.
@@ -119,7 +119,6 @@ fn config(capacity: usize, forgets: bool) -> Config {
 }
 
 fn terms(seed: u64, capacity: usize) -> Terms {
-    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     Terms {
         scenario: "simulate".to_owned(),
         seed,
