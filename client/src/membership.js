@@ -116,7 +116,7 @@ export class Membership {
     if (link !== this.#link && link !== this.#asked) return false;
     if (frame.type === "joined") this.#joined(frame, link);
     else if (frame.type === "left") this.#left(frame.reason, link);
-    else if (frame.type === "reset") return this.#rewind(frame.seq);
+    else if (frame.type === "reset") return this.#rewind(frame.seq, link);
     else return this.#isNews(frame);
     return false;
   }
@@ -129,9 +129,15 @@ export class Membership {
     return ahead || frame.type === "ack";
   }
 
-  /** A reset sets the position even backwards, so taking it twice would repeat what followed it. @param {number} seq */
-  #rewind(seq) {
-    if (seq === this.#resetAt) return false;
+  /**
+   * A reset sets the position even backwards, so taking it twice would repeat what followed it. One that is
+   * replayed, before `joined`, may be older than what another link has told meanwhile.
+   * @param {number} seq
+   * @param {Link} link
+   */
+  #rewind(seq, link) {
+    const replayed = link !== this.#link && seq <= (this.#position ?? 0);
+    if (replayed || seq === this.#resetAt) return false;
     this.#position = this.#resetAt = seq;
     return true;
   }

@@ -94,6 +94,19 @@ test("a reset that both sockets tell of is taken once, so that nothing after it 
   assert.deepEqual(told(of), ["after"]);
 });
 
+test("a reset that is replayed and older than what the current socket has told takes nobody back", async () => {
+  const { server, of, old, next } = await moving();
+  server.tell(old, heard(120, "now"));
+  server.tell(next, { type: "reset", room: "demo", seq: 110, mid: 0, peers: [BO] });
+  server.tell(next, heard(120, "now"));
+  server.joined({ recovery: "replay", seq: 121, mid: 0 }, next);
+  assert.equal(of("reset").length, 0);
+  assert.deepEqual(told(of), ["now"]);
+  server.tell(next, { type: "reset", room: "demo", seq: 50, mid: 0, peers: [BO] });
+  server.tell(next, heard(51, "after"));
+  assert.deepEqual(told(of), ["now", "after"], "once joined, a reset counts even backwards");
+});
+
 test("once the member has moved, the old socket is not listened to", async () => {
   const { server, room, of, old, next } = await moving({ peers: [BO], mid: 0 });
   server.joined({ recovery: "new", seq: 200, mid: 0 }, next);

@@ -124,7 +124,7 @@ fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[Survivor]) -> Optio
         return None;
     }
     // What was acknowledged stays so: its node puts that back as well.
-    let mid = me.map_or(member.settled(), |me| me.mid.max(member.settled()));
+    let mid = me.map_or(member.taken(), |me| me.mid.max(member.taken()));
     let others = roster.iter().map(|survivor| &survivor.line);
     let peers = self::roster((member.n, &member.claim.peer), others);
     Some(ServerMessage::Reset { room, seq, mid, peers }.to_json())

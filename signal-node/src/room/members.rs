@@ -26,6 +26,8 @@ pub(super) struct Member {
     pending: u64,
     /// The last message that is settled.
     settled: Mid,
+    /// The last message that was met in the log; its answer may still be on its way, or lost.
+    met: Mid,
     /// The last message that was acknowledged.
     acked: Mid,
     /// The position the client knows of.
@@ -53,6 +55,7 @@ impl Member {
             behind: None,
             pending: 0,
             settled: mid,
+            met: mid,
             acked: mid,
             told,
             told_at: 0,
@@ -80,9 +83,14 @@ impl Member {
         self.settled.0 - self.acked.0 >= limits::ACK_EVERY
     }
 
-    /// Returns the last settled message.
-    pub(super) fn settled(&self) -> Mid {
-        self.settled
+    /// Notes that a message was met in the log.
+    pub(super) fn met(&mut self, mid: Mid) {
+        self.met = self.met.max(mid);
+    }
+
+    /// Returns the last message that the log is known to have taken.
+    pub(super) fn taken(&self) -> Mid {
+        self.settled.max(self.met)
     }
 
     /// Tells whether an `ack` is owed.
@@ -119,7 +127,7 @@ impl Member {
     /// Returns what it takes to put the member back.
     pub(super) fn restored(&self) -> Restored {
         let Record { join, joined } = &*self.record;
-        Restored::new(join, joined, self.claim.generation, self.settled)
+        Restored::new(join, joined, self.claim.generation, self.taken())
     }
 
     fn ack(&mut self, room: &RoomId, position: Seq, delivered: u64) {

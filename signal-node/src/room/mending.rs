@@ -147,6 +147,6 @@ fn is_lost(member: &Member, roster: &[Survivor]) -> bool {
     let known = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
     known.is_none_or(|known| {
         known.generation < member.claim.generation
-            || (known.generation == member.claim.generation && known.mid < member.settled())
+            || (known.generation == member.claim.generation && known.mid < member.taken())
     })
 }

@@ -176,13 +176,18 @@ impl Worker {
                     self.end(peer, reason);
                 }
             }
-            Entry::Updated { peer, meta, .. } => {
+            Entry::Updated { peer, mid, meta } => {
                 if let Some(member) = self.members.get_mut(peer) {
+                    member.met(*mid);
                     member.describe(meta);
                 }
             }
             Entry::Reset { roster } => self.reset(seq, roster),
-            Entry::Signal { .. } => {}
+            Entry::Signal { from, mid, .. } => {
+                if let Some(member) = self.members.get_mut(from) {
+                    member.met(*mid);
+                }
+            }
         }
     }
 

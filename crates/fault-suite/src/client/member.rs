@@ -106,6 +106,11 @@ impl Member {
         self.position.is_some()
     }
 
+    /// Whether the position is at least that.
+    pub(super) fn has_seen(&self, seq: u64) -> bool {
+        self.position.is_some_and(|position| seq <= position)
+    }
+
     /// How many signals are not settled.
     pub(super) fn unsettled(&self) -> usize {
         self.outgoing.len()

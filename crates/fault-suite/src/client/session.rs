@@ -210,9 +210,15 @@ impl Session {
     /// Something about the room; what a link says that holds no membership is over.
     fn entry(&mut self, number: u64, frame: Frame<'_>) {
         let ours = self.joined_on == Some(number) || self.joining_on == Some(number);
-        if ours && !self.out {
+        if ours && !self.out && !self.is_stale(number, &frame) {
             self.member.hear(frame);
         }
+    }
+
+    /// Whether a reset is replayed, before `joined`, that the link in use has told already.
+    fn is_stale(&self, number: u64, frame: &Frame<'_>) -> bool {
+        let replayed = self.joined_on != Some(number);
+        matches!(frame, Frame::Reset { seq, .. } if replayed && self.member.has_seen(*seq))
     }
 
     fn welcomed(&mut self, number: u64, ping: Duration) {
