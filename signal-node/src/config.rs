@@ -44,6 +44,7 @@ Durations read 20s or 500ms, sizes 64KiB, rates 100/s,burst=2000. Flags win over
 variables over the TOML file. A secret file holds one key per line: the first signs, all verify,
 and the file is read again when it changes.",
     settings: SETTINGS,
+    tables: &[],
 };
 
 #[rustfmt::skip]

@@ -27,6 +27,7 @@ Examples:
 The parts read their own variables too: SIGNAL_NODE_… and TURN_CRED_…; see signal-node --help and
 turn-cred-service --help. Rooms are kept in memory, the TURN secret is a fresh one at every start.",
     settings: &[TURN_LISTEN, Setting { default: Some("warn"), ..LOG }, LOG_FORMAT],
+    tables: &[],
 };
 
 /// What was set for this program.

@@ -14,6 +14,7 @@ use super::{Kind, Schema};
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
     values: BTreeMap<String, String>,
+    tables: BTreeMap<String, Vec<Table>>,
     pub(super) faults: Vec<String>,
 }
 
@@ -36,6 +37,11 @@ impl ConfigFile {
         self.values.get(key).map(String::as_str)
     }
 
+    /// Takes out the lists of tables, by name.
+    pub(super) fn take_tables(&mut self) -> BTreeMap<String, Vec<Table>> {
+        std::mem::take(&mut self.tables)
+    }
+
     fn fault(&mut self, what: &str) {
         self.faults.push(format!("{}: {what}", self.path.display()));
     }
@@ -43,9 +49,19 @@ impl ConfigFile {
     fn take(&mut self, schema: &Schema, table: Table) {
         for (key, value) in table {
             match value {
+                value if schema.tables.contains(&key.as_str()) => self.take_list(&key, value),
                 Value::Table(inner) => self.take_group(schema, &key, inner),
                 value => self.take_value(&Known::all(schema), &key, &value),
             }
+        }
+    }
+
+    fn take_list(&mut self, key: &str, value: Value) {
+        match value.try_into::<Vec<Table>>() {
+            Ok(tables) => {
+                self.tables.insert(key.to_owned(), tables);
+            }
+            Err(_) => self.fault(&format!("{key} is a list of tables: write [[{key}]]")),
         }
     }
 
@@ -85,7 +101,9 @@ struct Known {
 
 impl Known {
     fn all(schema: &Schema) -> Self {
-        Self { keys: keys(schema, |_| true), place: String::new() }
+        let mut keys = keys(schema, |_| true);
+        keys.extend(schema.tables.iter().map(ToString::to_string));
+        Self { keys, place: String::new() }
     }
 
     fn of_group(schema: &Schema, group: &str) -> Self {

@@ -45,6 +45,8 @@ pub struct Schema {
     pub examples: &'static str,
     /// Every setting; each name once.
     pub settings: &'static [Setting],
+    /// Lists of things with several settings each, such as `[[pools]]`: only the file has them.
+    pub tables: &'static [&'static str],
 }
 
 /// One setting.

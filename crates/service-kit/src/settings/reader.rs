@@ -5,6 +5,8 @@ use std::fs;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::resolved::{Faults, Given, Resolved, Value};
 use super::values::{self, Rate};
 use crate::secrets::{SecretSource, SecretText, Secrets};
@@ -106,6 +108,25 @@ impl<'a> Reader<'a> {
             None => Err("is empty".to_owned()),
         });
         self.note(value, line)
+    }
+
+    /// Reads the tables `[[name]]` of the file, leaving out those that cannot be used.
+    pub fn tables<T: DeserializeOwned>(&mut self, name: &str) -> Vec<T> {
+        let mut read = Vec::new();
+        for (place, table) in self.resolved.tables(name) {
+            match table.clone().try_into::<T>() {
+                Ok(value) => read.push(value),
+                // The message alone: the rest may quote the table.
+                Err(error) => self.faults.push(format!("{place}: {}", error.message())),
+            }
+        }
+        read
+    }
+
+    /// Reports a fault of the tables `[[name]]`, found by comparing them.
+    pub fn table_fault(&mut self, name: &str, number: usize, what: impl Display) {
+        let place = self.resolved.tables(name).nth(number).map(|(place, _)| place);
+        self.faults.push(format!("{}: {what}", place.unwrap_or_else(|| format!("[[{name}]]"))));
     }
 
     /// Tells whether anybody set this, rather than leaving it to its default.

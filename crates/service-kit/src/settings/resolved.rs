@@ -1,5 +1,6 @@
 //! The layers laid over each other: which value counts, and where it came from.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,8 @@ use super::{Environment, Kind, Reader, Schema, Setting};
 pub struct Resolved {
     schema: Schema,
     values: Vec<Option<Value>>,
+    file: PathBuf,
+    tables: BTreeMap<String, Vec<toml::Table>>,
     faults: Vec<String>,
 }
 
@@ -79,12 +82,13 @@ impl Resolved {
     pub(super) fn layer(schema: Schema, flags: &ArgMatches, environment: &Environment) -> Self {
         let mut faults = environment.faults(&schema);
         let config = flag(flags, "config").or_else(|| variable(environment, &schema, "config"));
-        let file =
+        let mut file =
             config.map(|path| ConfigFile::load(&schema, Path::new(path))).unwrap_or_default();
         faults.extend(file.faults.iter().cloned());
+        let (path, tables) = (file.path.clone(), file.take_tables());
         let mut layers = Layers { schema, flags, environment, file, faults };
         let values = schema.settings.iter().map(|setting| layers.value(setting)).collect();
-        Self { schema, values, faults: layers.faults }
+        Self { schema, values, file: path, tables, faults: layers.faults }
     }
 
     /// Starts reading the values as what they mean.
@@ -95,7 +99,11 @@ impl Resolved {
     /// Prints the effective configuration: one setting per line with its origin, secrets masked.
     #[must_use]
     pub fn describe(&self) -> String {
-        let rows: Vec<_> = self.schema.settings.iter().zip(&self.values).map(row).collect();
+        let settings = self.schema.settings.iter().zip(&self.values).map(row);
+        let tables = self.tables.iter().map(|(name, tables)| {
+            [name.clone(), format!("{} tables", tables.len()), format!("({})", self.file.display())]
+        });
+        let rows: Vec<_> = settings.chain(tables).collect();
         let width = |column: fn(&[String; 3]) -> &String| {
             rows.iter().map(|row| column(row).chars().count()).max().unwrap_or_default()
         };
@@ -108,6 +116,14 @@ impl Resolved {
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.values[self.position(name)].as_ref()
+    }
+
+    /// The tables `[[name]]` of the file, each with what a fault of it begins with.
+    pub(super) fn tables(&self, name: &str) -> impl Iterator<Item = (String, &toml::Table)> {
+        assert!(self.schema.tables.contains(&name), "{name} is not declared in the schema");
+        let tables = self.tables.get(name).into_iter().flatten().enumerate();
+        let place = move |at| format!("{}: [[{name}]] {}", self.file.display(), at + 1);
+        tables.map(move |(at, table)| (place(at), table))
     }
 
     pub(super) fn default(&self, name: &str) -> Option<&'static str> {

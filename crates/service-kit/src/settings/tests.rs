@@ -19,6 +19,7 @@ const SCHEMA: Schema = Schema {
         Setting { kind: Kind::Secret, ..plain("jwt_secret", "tokens", None) },
         Setting { kind: Kind::Secret, ..plain("redis_url", "redis", None) },
     ],
+    tables: &["pools"],
 };
 
 const fn plain(name: &'static str, group: &'static str, default: Option<&'static str>) -> Setting {
@@ -244,4 +245,48 @@ fn a_cross_check_says_where_the_value_came_from() {
 #[test]
 fn an_empty_variable_counts_as_not_set() {
     assert_eq!(grace(&resolve(&[], [("TOY_GRACE", "")])), Duration::from_secs(30));
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestPool {
+    region: String,
+    #[serde(default)]
+    weight: u32,
+}
+
+fn with_file(text: &str) -> (tempfile::TempDir, Resolved) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("toy.toml");
+    fs::write(&path, text).unwrap();
+    let resolved = resolve(&["--config", path.to_str().unwrap()], []);
+    (dir, resolved)
+}
+
+#[test]
+fn tables_are_read_in_the_order_of_the_file() {
+    let (_dir, resolved) = with_file(
+        "grace = \"5s\"\n[[pools]]\nregion = \"eu\"\nweight = 2\n[[pools]]\nregion = \"us\"\n",
+    );
+    let mut reader = resolved.reader();
+    let pool = |region: &str, weight| TestPool { region: region.to_owned(), weight };
+    assert_eq!(reader.tables::<TestPool>("pools"), [pool("eu", 2), pool("us", 0)]);
+    reader.finish().unwrap();
+    assert!(resolved.describe().contains("2 tables"), "{}", resolved.describe());
+}
+
+#[test]
+fn what_is_wrong_with_a_table_names_it() {
+    let (_dir, resolved) =
+        with_file("[[pools]]\nregion = \"eu\"\n[[pools]]\nregion = \"us\"\nwieght = 2\n");
+    let mut reader = resolved.reader();
+    assert_eq!(reader.tables::<TestPool>("pools").len(), 1);
+    let faults = reader.finish().unwrap_err().to_string();
+    assert!(faults.contains("[[pools]] 2: unknown field `wieght`, expected"), "{faults}");
+    let (_dir, resolved) = with_file("pools = \"eu\"\n");
+    let faults = resolved.reader().finish().unwrap_err().to_string();
+    assert!(faults.contains("pools is a list of tables: write [[pools]]"), "{faults}");
+    let (_dir, resolved) = with_file("[[polls]]\nregion = \"eu\"\n");
+    let faults = resolved.reader().finish().unwrap_err().to_string();
+    assert!(faults.contains("did you mean pools?"), "{faults}");
 }
