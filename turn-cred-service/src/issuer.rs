@@ -1,12 +1,14 @@
 //! Decides what a caller gets: for whom, on which relays, until when.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use service_kit::secrets::{SecretSource, Secrets};
 
+use crate::changes::Changes;
 use crate::credential::{Credential, Subject};
-use crate::pool::Pool;
+use crate::pool::{Offer, Pools, Region, Standings};
 
 /// The shortest TTL a caller may ask for, where the operator's own is not shorter.
 ///
@@ -32,89 +34,172 @@ impl Lifetimes {
     }
 }
 
+/// The keys of an issuer.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Shared with the relays; the first one signs.
+    pub signing: SecretSource,
+    /// Hides subjects. Without one the signing key does, and a rotation gives everybody a new name
+    /// at the relays.
+    pub pseudonyms: Option<SecretSource>,
+}
+
+impl Keys {
+    /// Hides a subject behind its pseudonym.
+    #[must_use]
+    pub fn hide(&self, subject: &Subject) -> Subject {
+        let source = self.pseudonyms.as_ref().unwrap_or(&self.signing);
+        subject.pseudonym(source.current().signing())
+    }
+}
+
+/// What a caller asks for, settled; equal ones may be answered alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ask {
+    /// For whom.
+    pub subject: Subject,
+    /// The room, where both ends of a call should meet on one relay.
+    pub room: Option<String>,
+    /// Where.
+    pub region: Region,
+    /// For how long.
+    pub ttl: Duration,
+}
+
 /// What was issued: a credential, where it is good, and its two deadlines in Unix seconds.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// Username and password.
     pub credential: Credential,
     /// The relays it is good for.
-    pub pool: Arc<Pool>,
+    pub offer: Arc<Offer>,
     /// When new allocations with it end.
     pub expires_at: u64,
     /// When to fetch the next one: at half of its life.
     pub refresh_at: u64,
 }
 
-/// No pool has the name a caller chose.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such region; the regions are: {known}")]
-pub struct UnknownRegion {
-    known: String,
+/// The keys may be retired before a credential signed with them would end: Redis, which says so, has
+/// been away for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the keys of the relays could not be confirmed for too long")]
+pub struct KeysUnconfirmed;
+
+/// Issues credentials. Clones share their state.
+#[derive(Clone, Debug)]
+pub struct Issuer(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    keys: Keys,
+    pools: Pools,
+    lifetimes: Lifetimes,
+    standings: RwLock<Arc<Standings>>,
+    /// Until when the signing key is sure to be accepted, in Unix seconds.
+    horizon: AtomicU64,
+    changes: Changes,
 }
 
-/// Issues credentials for one pool of relays.
+/// What answers depend on beside the question; an answer is good for as long as it is the same.
 #[derive(Clone, Debug)]
-pub struct Issuer {
-    secrets: SecretSource,
-    pool: Arc<Pool>,
-    lifetimes: Lifetimes,
+pub struct Ground {
+    keys: Arc<Secrets>,
+    standings: Arc<Standings>,
+}
+
+impl PartialEq for Ground {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.keys, &other.keys) && Arc::ptr_eq(&self.standings, &other.standings)
+    }
 }
 
 impl Issuer {
-    /// Makes an issuer; the secret is shared with the relays of the pool.
+    /// Makes an issuer that believes in all relays.
     #[must_use]
-    pub fn new(secrets: SecretSource, pool: Pool, lifetimes: Lifetimes) -> Self {
-        Self { secrets, pool: Arc::new(pool), lifetimes }
+    pub fn new(keys: Keys, pools: Pools, lifetimes: Lifetimes) -> Self {
+        let standings = RwLock::new(Arc::new(Standings::healthy(&pools)));
+        let (horizon, changes) = (AtomicU64::new(u64::MAX), Changes::new());
+        Self(Arc::new(Parts { keys, pools, lifetimes, standings, horizon, changes }))
     }
 
-    /// Finds the pool a caller chose, or the first one.
-    ///
-    /// # Errors
-    /// When `region` names no pool.
-    pub fn pool(&self, region: Option<&str>) -> Result<&Arc<Pool>, UnknownRegion> {
-        match region {
-            Some(region) if region != self.pool.region() => {
-                Err(UnknownRegion { known: self.pool.region().to_owned() })
-            }
-            _ => Ok(&self.pool),
-        }
+    /// The relays.
+    #[must_use]
+    pub fn pools(&self) -> &Pools {
+        &self.0.pools
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Where changes are announced.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.0.changes
     }
 
     /// Settles how long a credential lives for a caller who asked for `asked`.
     #[must_use]
     pub fn settle(&self, asked: Option<Duration>) -> Duration {
-        self.lifetimes.settle(asked)
+        self.0.lifetimes.settle(asked)
     }
 
-    /// Issues a credential to `subject` at `now` (since 1970), with a TTL that was settled.
+    /// Returns what the answers given now depend on.
     #[must_use]
-    pub fn issue(
-        &self,
-        subject: &Subject,
-        pool: &Arc<Pool>,
-        ttl: Duration,
-        now: Duration,
-    ) -> Issued {
-        let (ttl, now) = (ttl.as_secs(), now.as_secs());
-        let secrets = self.secrets.current();
-        let pseudonym = subject.pseudonym(secrets.signing());
-        Issued {
+    pub fn ground(&self) -> Ground {
+        Ground { keys: self.0.keys.signing.current(), standings: self.standings() }
+    }
+
+    /// Returns how the relays do, as last told.
+    #[must_use]
+    pub fn standings(&self) -> Arc<Standings> {
+        Arc::clone(&self.0.standings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes in how the relays do.
+    pub fn set_standings(&self, standings: Standings) {
+        *self.0.standings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standings);
+    }
+
+    /// Takes in until when the signing key is sure to be accepted, in Unix seconds.
+    pub fn set_horizon(&self, horizon: u64) {
+        self.0.horizon.store(horizon, Ordering::Relaxed);
+    }
+
+    /// Issues what is asked for at `now` (since 1970). It lives shorter where the keys do.
+    ///
+    /// # Errors
+    /// When nothing signed now is sure to be accepted.
+    pub fn issue(&self, ask: &Ask, now: Duration) -> Result<Issued, KeysUnconfirmed> {
+        let now = now.as_secs();
+        let sure = self.0.horizon.load(Ordering::Relaxed).saturating_sub(now);
+        let ttl = ask.ttl.as_secs().min(sure);
+        if ttl == 0 {
+            return Err(KeysUnconfirmed);
+        }
+        let pseudonym = self.0.keys.hide(&ask.subject);
+        let secrets = self.0.keys.signing.current();
+        Ok(Issued {
             credential: Credential::issue(secrets.signing(), &pseudonym, now + ttl),
-            pool: Arc::clone(pool),
+            offer: Arc::new(self.offer(ask)),
             expires_at: now + ttl,
             refresh_at: now + (ttl / 2).max(1),
-        }
+        })
     }
 
-    /// The keys in force; a cache of what was issued is good for as long as they are the same.
-    pub(crate) fn keys(&self) -> Arc<Secrets> {
-        self.secrets.current()
+    fn offer(&self, ask: &Ask) -> Offer {
+        let subject = ask.subject.to_string();
+        let key = ask.room.as_ref().unwrap_or(&subject);
+        self.0.pools.choose(ask.region, key, &self.standings())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Pool;
 
     const KEY: &str = "north-star-secret-of-thirty-two-bytes";
     const NOW: Duration = Duration::from_secs(1_700_000_000);
@@ -143,21 +228,45 @@ mod tests {
         assert_eq!(seconds((1, 1), Some(600)), 1);
     }
 
-    #[test]
-    fn a_credential_ends_after_its_ttl_and_is_renewed_at_half_of_it() {
-        let secrets = SecretSource::fixed(Secrets::parse(KEY).unwrap());
-        let pool = Pool::parse("default", "turn:a").unwrap();
+    fn issuer(pseudonyms: Option<&str>) -> Issuer {
+        let source = |text| SecretSource::fixed(Secrets::parse(text).unwrap());
+        let keys = Keys { signing: source(KEY), pseudonyms: pseudonyms.map(source) };
+        let pool = Pool::parse(&"default".parse().unwrap(), "turn:a").unwrap();
         let lifetimes =
             Lifetimes { default: Duration::from_secs(600), max: Duration::from_secs(600) };
-        let desk = Issuer::new(secrets, pool, lifetimes);
-        let ana: Subject = "ana".parse().unwrap();
+        Issuer::new(keys, Pools::new(vec![pool]), lifetimes)
+    }
 
-        let pool = desk.pool(Some("default")).unwrap();
-        let issued = desk.issue(&ana, pool, desk.settle(None), NOW);
-        assert_eq!((issued.expires_at, issued.refresh_at), (1_700_000_600, 1_700_000_300));
-        let hidden = ana.pseudonym(KEY.as_bytes());
-        assert_eq!(issued.credential.username, format!("1700000600:{hidden}"));
-        let nowhere = desk.pool(Some("mars")).unwrap_err();
-        assert!(nowhere.to_string().contains("the regions are: default"), "{nowhere}");
+    fn ask(issuer: &Issuer) -> Ask {
+        let region = issuer.pools().region(None, None).unwrap();
+        let ttl = issuer.settle(None);
+        Ask { subject: "ana".parse().unwrap(), room: None, region, ttl }
+    }
+
+    #[test]
+    fn a_credential_ends_after_its_ttl_and_is_renewed_at_half_of_it() {
+        let issuer = issuer(None);
+        let answer = issuer.issue(&ask(&issuer), NOW).unwrap();
+        assert_eq!((answer.expires_at, answer.refresh_at), (1_700_000_600, 1_700_000_300));
+        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes());
+        assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
+    }
+
+    #[test]
+    fn a_key_of_its_own_hides_subjects_where_there_is_one() {
+        const OTHER: &str = "another-key-of-thirty-two-bytes-at-least";
+        let issuer = issuer(Some(OTHER));
+        let answer = issuer.issue(&ask(&issuer), NOW).unwrap();
+        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(OTHER.as_bytes());
+        assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
+    }
+
+    #[test]
+    fn a_credential_ends_before_its_key_may_and_is_refused_after_that() {
+        let issuer = issuer(None);
+        issuer.set_horizon(1_700_000_020);
+        assert_eq!(issuer.issue(&ask(&issuer), NOW).unwrap().expires_at, 1_700_000_020);
+        let later = NOW + Duration::from_secs(20);
+        assert_eq!(issuer.issue(&ask(&issuer), later).unwrap_err(), KeysUnconfirmed);
     }
 }

@@ -6,6 +6,7 @@
 //! one is decided by a token on the public listener, and by the node beside us on the internal
 //! one (`http`). [`Service::start`] runs it all in any process: the binary, a test, a laptop.
 
+pub mod changes;
 pub mod config;
 pub mod credential;
 mod http;

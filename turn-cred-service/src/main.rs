@@ -9,9 +9,9 @@ use service_kit::lifecycle::{Exit, Lifecycle};
 use service_kit::program::{check_config, print, run, serve};
 use service_kit::settings::{Faults, Resolved};
 use service_kit::telemetry::announce;
-use turn_cred_service::config::{read_lifetimes, read_pool, read_secret};
+use turn_cred_service::config::{read_keys, read_lifetimes, read_pools};
 use turn_cred_service::credential::{Credential, Subject};
-use turn_cred_service::pool::Pool;
+use turn_cred_service::pool::Pools;
 use turn_cred_service::{Config, SCHEMA, Service, StartError};
 
 fn main() -> ExitCode {
@@ -64,17 +64,18 @@ struct Minted {
 fn mint(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
     let mut reader = resolved.reader();
     let lifetimes = read_lifetimes(&mut reader);
-    let secret = read_secret(&mut reader);
-    let pool = read_pool(&mut reader);
+    let keys = read_keys(&mut reader);
+    let pools = read_pools(&mut reader);
     reader.finish()?;
-    let secrets = secret.expect("its absence is a fault").current();
+    let keys = keys.expect("its absence is a fault");
     let subject = asked.get_one::<Subject>("sub").expect("it is a required argument");
     let expiry = clock::unix_seconds() + lifetimes.default.as_secs();
-    let pseudonym = subject.pseudonym(secrets.signing());
+    let secrets = keys.signing.current();
     let Credential { username, password } =
-        Credential::issue(secrets.signing(), &pseudonym, expiry);
+        Credential::issue(secrets.signing(), &keys.hide(subject), expiry);
+    let relays = pools.iter().flat_map(Pools::relays);
     let minted = Minted {
-        urls: pool.iter().flat_map(Pool::relays).map(ToString::to_string).collect(),
+        urls: relays.flat_map(|relay| &relay.uris).map(ToString::to_string).collect(),
         username,
         credential: password,
         ttl: lifetimes.default.as_secs(),

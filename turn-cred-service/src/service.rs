@@ -133,6 +133,7 @@ fn public(config: Config, metrics: Metrics, life: &Lifecycle) -> Router {
         by_subject: Limiter::new(config.rate_per_subject),
         by_address: Limiter::new(config.rate_per_ip),
         trusted_proxies: config.trusted_proxies,
+        region_header: config.region_header,
         metrics,
     };
     public_router(desk, &config.allowed_origins)

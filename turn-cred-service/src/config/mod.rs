@@ -1,138 +1,23 @@
-//! The settings of the service, declared and read.
+//! The settings of the service, read.
 
-use std::str::FromStr;
+mod origin;
+mod pools;
+mod schema;
+
 use std::time::Duration;
 
 use ipnet::IpNet;
 use service_kit::http::ListenAddr;
 use service_kit::secrets::SecretSource;
-use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
-use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
-use service_kit::tokens::{
-    JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, Verifier,
-};
+use service_kit::settings::{Faults, Rate, Reader, Resolved};
+use service_kit::telemetry::LogSettings;
+use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
-use crate::issuer::{Issuer, Lifetimes};
-use crate::pool::{Pool, PoolError};
+use crate::issuer::{Issuer, Keys, Lifetimes};
 
-/// The name of the pool that `TURN_CRED_URIS` makes.
-pub const DEFAULT_REGION: &str = "default";
-
-/// Every setting of the service.
-pub const SCHEMA: Schema = Schema {
-    program: "turn-cred-service",
-    about: "Issues short-lived TURN credentials over REST, for relays that share a secret with it.",
-    prefix: "TURN_CRED",
-    examples: "\
-Examples:
-  # Serve credentials for one relay to holders of a token:
-  export TURN_CRED_SECRET_FILE=/run/secrets/turn TURN_CRED_JWT_SECRET_FILE=/run/secrets/jwt
-  turn-cred-service --uris 'turn:relay.example.org:3478?transport=udp'
-
-  # And to the signaling node beside it, over a socket file:
-  turn-cred-service --internal-listen unix:/run/turn-cred.sock
-
-  # See what is in force, and everything that is wrong with it:
-  turn-cred-service check-config
-
-  # Try the relay by hand:
-  turn-cred-service mint --sub ana --ttl 60s
-
-Durations read 20s or 500ms, rates 30/m or 100/s,burst=2000. Flags win over variables, variables
-over the TOML file. A secret file holds one key per line: the first signs, all verify, and the
-file is read again when it changes.",
-    settings: &[
-        Setting::plain(
-            "listen",
-            "network",
-            "ADDRESS",
-            Some("127.0.0.1:8090"),
-            "Public REST, token required",
-        ),
-        Setting::plain(
-            "internal_listen",
-            "network",
-            "ADDRESS",
-            None,
-            "REST for the node beside it, off by default: unix:PATH, or ADDRESS:PORT with a token",
-        ),
-        Setting::secret(
-            "internal_token",
-            "network",
-            "TOKENS",
-            "What callers of the internal listener present as bearer token; needed over TCP",
-        ),
-        Setting::plain(
-            "admin_listen",
-            "network",
-            "ADDRESS",
-            Some("127.0.0.1:9091"),
-            "/livez, /readyz and /metrics",
-        ),
-        Setting::plain(
-            "allowed_origins",
-            "network",
-            "ORIGINS",
-            None,
-            "Origins that may call from a browser, exact, separated by commas; * for any",
-        ),
-        Setting::plain(
-            "trusted_proxies",
-            "network",
-            "NETWORKS",
-            None,
-            "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8",
-        ),
-        Setting::plain(
-            "uris",
-            "credentials",
-            "URLS",
-            None,
-            "The relays: up to four stun:, turn: and turns: URLs separated by commas",
-        ),
-        Setting::secret(
-            "secret",
-            "credentials",
-            "KEYS",
-            "Shared with the relays (static-auth-secret of coturn), 32 bytes or more",
-        ),
-        Setting::plain(
-            "ttl",
-            "credentials",
-            "DURATION",
-            Some("600s"),
-            "How long a credential admits to a relay",
-        ),
-        Setting::plain(
-            "max_ttl",
-            "credentials",
-            "DURATION",
-            Some("24h"),
-            "The most a caller may ask for",
-        ),
-        JWT_SECRET,
-        JWKS_URL,
-        JWKS_FILE,
-        JWT_ISSUER,
-        JWT_AUDIENCE,
-        Setting::plain(
-            "rate_per_subject",
-            "limits",
-            "RATE",
-            Some("30/m"),
-            "Requests of one token's subject",
-        ),
-        Setting::plain(
-            "rate_per_ip",
-            "limits",
-            "RATE",
-            Some("60/m"),
-            "Requests of one address, IPv6 by /64",
-        ),
-        LOG,
-        LOG_FORMAT,
-    ],
-};
+pub use origin::Origin;
+pub use pools::read_pools;
+pub use schema::SCHEMA;
 
 /// The settings, read and checked against each other.
 #[derive(Debug)]
@@ -151,6 +36,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Issues what is asked for.
     pub issuer: Issuer,
+    /// The header in which a proxy says where a caller is.
+    pub region_header: Option<String>,
+    /// How often every relay is tried; zero: never.
+    pub probe_every: Duration,
     /// Verifies the tokens of the public listener.
     pub verifier: Verifier,
     /// Requests of one subject.
@@ -181,6 +70,8 @@ impl Config {
             (reader.rate("rate_per_subject"), reader.rate("rate_per_ip"));
         let logging = LogSettings::read(&mut reader);
         let issuer = read_issuer(&mut reader);
+        let region_header = reader.optional_text("region_header");
+        let probe_every = reader.duration("probe_every");
         let verifier = TokenSettings::read(&mut reader).verifier(&mut reader);
         let is_tcp = matches!(internal_listen, Some(ListenAddr::Tcp(_)));
         if is_tcp && !reader.is_set("internal_token") {
@@ -202,6 +93,8 @@ impl Config {
             allowed_origins,
             trusted_proxies,
             issuer: issuer.expect("its absence is a fault"),
+            region_header,
+            probe_every,
             verifier: verifier.expect("its absence is a fault"),
             rate_per_subject,
             rate_per_ip,
@@ -210,40 +103,26 @@ impl Config {
     }
 }
 
+/// Reads keys, relays and lifetimes.
 fn read_issuer(reader: &mut Reader<'_>) -> Option<Issuer> {
     let lifetimes = read_lifetimes(reader);
-    let secret = read_secret(reader);
-    if !reader.is_set("uris") {
+    let keys = read_keys(reader);
+    let pools = read_pools(reader);
+    if pools.is_none() && !reader.is_set("uris") {
         reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
     }
-    let pool = read_pool(reader);
-    Some(Issuer::new(secret?, pool?, lifetimes))
+    Some(Issuer::new(keys?, pools?, lifetimes))
 }
 
-/// Reads the pool, if it is set.
-pub fn read_pool(reader: &mut Reader<'_>) -> Option<Pool> {
-    reader.optional_parse::<DefaultPool>("uris").map(|DefaultPool(pool)| pool)
-}
-
-/// The pool on one line.
-struct DefaultPool(Pool);
-
-impl FromStr for DefaultPool {
-    type Err = PoolError;
-
-    fn from_str(text: &str) -> Result<Self, PoolError> {
-        Pool::parse(DEFAULT_REGION, text).map(Self)
-    }
-}
-
-/// Reads the secret shared with the relays and reports its absence.
+/// Reads the keys shared with the relays and reports their absence.
 ///
 /// Returns nothing when there was a fault.
-pub fn read_secret(reader: &mut Reader<'_>) -> Option<SecretSource> {
+pub fn read_keys(reader: &mut Reader<'_>) -> Option<Keys> {
     if !reader.is_set("secret") {
         reader.fault("secret", "is needed: the secret shared with the relays, or its …_FILE");
     }
-    reader.secrets("secret")
+    let (signing, pseudonyms) = (reader.secrets("secret"), reader.secrets("pseudonym_key"));
+    signing.map(|signing| Keys { signing, pseudonyms })
 }
 
 /// Reads and compares `ttl` and `max_ttl`.
@@ -257,39 +136,6 @@ pub fn read_lifetimes(reader: &mut Reader<'_>) -> Lifetimes {
         reader.fault("max_ttl", "is less than ttl");
     }
     Lifetimes { default, max: max.max(default) }
-}
-
-/// An origin as browsers send it (RFC 6454 §6.2), or `*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(String);
-
-impl Origin {
-    /// The origin as a browser writes it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Tells whether it stands for all origins.
-    #[must_use]
-    pub fn is_any(&self) -> bool {
-        self.0 == "*"
-    }
-}
-
-impl FromStr for Origin {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const HOW: &str =
-            "write SCHEME://HOST or SCHEME://HOST:PORT in lower case, nothing after it";
-        let host = text.split_once("://").map(|(_, host)| host);
-        let allowed =
-            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.:[]/".contains(&b);
-        let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
-            && text.bytes().all(allowed);
-        if text == "*" || is_origin { Ok(Self(text.to_owned())) } else { Err(HOW) }
-    }
 }
 
 #[cfg(test)]
@@ -361,18 +207,6 @@ mod tests {
             "\"10.0.0.0/99\"",
         ] {
             assert!(faults.contains(part), "{part} in {faults}");
-        }
-    }
-
-    #[test]
-    fn an_origin_has_no_path_and_no_upper_case() {
-        for text in ["https://a.example", "http://127.0.0.1:8080", "http://[::1]:80", "*"] {
-            assert!(text.parse::<Origin>().is_ok(), "{text}");
-        }
-        for text in
-            ["", "a.example", "https://", "https://a.example/x", "https://A.example", "null"]
-        {
-            assert!(text.parse::<Origin>().is_err(), "{text}");
         }
     }
 }

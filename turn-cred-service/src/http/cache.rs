@@ -4,57 +4,53 @@
 //! for half a TTL a storm of reconnects costs one lookup each.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
-use service_kit::secrets::Secrets;
-
-use crate::credential::Subject;
-use crate::issuer::Issued;
+use crate::issuer::{Ask, Ground, Issued};
 
 /// The most answers remembered: about 10 MB.
 const MAX_ENTRIES: usize = 20_000;
 
-/// What tells two answers apart.
-type Key = (Subject, Duration);
-
-/// A bounded memory of answers, forgotten as a whole when the keys change.
+/// A bounded memory of answers, forgotten as a whole when keys or relays change.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    keys: Option<Arc<Secrets>>,
-    entries: HashMap<Key, Issued>,
+    ground: Option<Ground>,
+    entries: HashMap<Ask, Issued>,
 }
 
 impl Cache {
-    /// Gives what is remembered for a subject, or issues and remembers it.
-    pub(super) fn get_or_issue(
+    /// Gives what is remembered for the same question, or issues and remembers it.
+    ///
+    /// # Errors
+    /// What `issue` returns; it is not remembered.
+    pub(super) fn get_or_issue<E>(
         &self,
-        key: Key,
-        keys: &Arc<Secrets>,
+        ask: Ask,
+        ground: Ground,
         now: u64,
-        issue: impl FnOnce(&Subject) -> Issued,
-    ) -> Issued {
+        issue: impl FnOnce(&Ask) -> Result<Issued, E>,
+    ) -> Result<Issued, E> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.follow(keys);
-        if let Some(known) = state.entries.get(&key).filter(|known| now < known.refresh_at) {
-            return known.clone();
+        state.follow(ground);
+        if let Some(known) = state.entries.get(&ask).filter(|known| now < known.refresh_at) {
+            return Ok(known.clone());
         }
-        let issued = issue(&key.0);
+        let issued = issue(&ask)?;
         state.make_room(now);
-        state.entries.insert(key, issued.clone());
-        issued
+        state.entries.insert(ask, issued.clone());
+        Ok(issued)
     }
 }
 
 impl State {
-    /// Forgets everything signed with keys that are no longer in force.
-    fn follow(&mut self, keys: &Arc<Secrets>) {
-        if !self.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, keys)) {
+    /// Forgets everything that stands on something else than what is in force.
+    fn follow(&mut self, ground: Ground) {
+        if self.ground.as_ref() != Some(&ground) {
             self.entries.clear();
-            self.keys = Some(Arc::clone(keys));
+            self.ground = Some(ground);
         }
     }
 
@@ -71,49 +67,59 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::credential::Credential;
-    use crate::pool::Pool;
+    use std::convert::Infallible;
+    use std::time::Duration;
 
-    fn keys(text: &str) -> Arc<Secrets> {
-        Arc::new(Secrets::parse(text).unwrap())
+    use service_kit::secrets::{SecretSource, Secrets};
+
+    use super::*;
+    use crate::issuer::{Issuer, Keys, Lifetimes};
+    use crate::pool::{Pool, Pools, Standing};
+
+    fn issuer() -> Issuer {
+        let secrets = Secrets::parse("north-star-secret-of-thirty-two-bytes").unwrap();
+        let keys = Keys { signing: SecretSource::fixed(secrets), pseudonyms: None };
+        let pool = Pool::parse(&"default".parse().unwrap(), "turn:a").unwrap();
+        let ttl = Duration::from_secs(600);
+        Issuer::new(keys, Pools::new(vec![pool]), Lifetimes { default: ttl, max: ttl })
     }
 
     /// Asks for `subject` at `now` and returns when the answer was issued.
-    fn ask(cache: &Cache, subject: &str, keys: &Arc<Secrets>, now: u64) -> u64 {
-        let issue = |subject: &Subject| Issued {
-            credential: Credential::issue(b"key", subject, now + 600),
-            pool: Arc::new(Pool::parse("default", "turn:a").unwrap()),
-            expires_at: now + 600,
-            refresh_at: now + 300,
-        };
-        let key = (subject.parse().unwrap(), Duration::from_secs(600));
-        cache.get_or_issue(key, keys, now, issue).expires_at - 600
+    fn ask(cache: &Cache, subject: &str, issuer: &Issuer, now: u64) -> u64 {
+        let region = issuer.pools().region(None, None).unwrap();
+        let subject = subject.parse().unwrap();
+        let ask = Ask { subject, room: None, region, ttl: issuer.settle(None) };
+        let issue =
+            |ask: &Ask| Ok::<_, Infallible>(issuer.issue(ask, Duration::from_secs(now)).unwrap());
+        cache.get_or_issue(ask, issuer.ground(), now, issue).unwrap().expires_at - 600
     }
 
     #[test]
     fn an_answer_is_given_again_until_it_is_due_for_renewal() {
-        let (cache, keys) = (Cache::default(), keys("north-star-secret-of-thirty-two-bytes"));
-        assert_eq!(ask(&cache, "ana", &keys, 1000), 1000);
-        assert_eq!(ask(&cache, "ana", &keys, 1299), 1000);
-        assert_eq!(ask(&cache, "bob", &keys, 1299), 1299);
-        assert_eq!(ask(&cache, "ana", &keys, 1300), 1300);
+        let (cache, issuer) = (Cache::default(), issuer());
+        assert_eq!(ask(&cache, "ana", &issuer, 1000), 1000);
+        assert_eq!(ask(&cache, "ana", &issuer, 1299), 1000);
+        assert_eq!(ask(&cache, "bob", &issuer, 1299), 1299);
+        assert_eq!(ask(&cache, "ana", &issuer, 1300), 1300);
     }
 
     #[test]
-    fn new_keys_forget_what_the_old_ones_signed() {
-        let cache = Cache::default();
-        let old = keys("north-star-secret-of-thirty-two-bytes");
-        assert_eq!(ask(&cache, "ana", &old, 1000), 1000);
-        let new = keys("south-star-secret-of-thirty-two-bytes");
-        assert_eq!(ask(&cache, "ana", &new, 1001), 1001);
+    fn new_keys_and_other_relays_forget_what_stood_on_the_old_ones() {
+        let (cache, first) = (Cache::default(), issuer());
+        assert_eq!(ask(&cache, "ana", &first, 1000), 1000);
+        let second = issuer();
+        assert_eq!(ask(&cache, "ana", &second, 1001), 1001);
+        let mut standings = (*second.standings()).clone();
+        standings.set(0, 0, Standing::Down);
+        second.set_standings(standings);
+        assert_eq!(ask(&cache, "ana", &second, 1002), 1002);
     }
 
     #[test]
     fn memory_is_bounded_by_any_number_of_subjects() {
-        let (cache, keys) = (Cache::default(), keys("north-star-secret-of-thirty-two-bytes"));
+        let (cache, issuer) = (Cache::default(), issuer());
         for n in 0..=MAX_ENTRIES {
-            ask(&cache, &format!("user-{n}"), &keys, 1000);
+            ask(&cache, &format!("user-{n}"), &issuer, 1000);
         }
         assert!(cache.0.lock().unwrap().entries.len() <= MAX_ENTRIES);
     }

@@ -8,23 +8,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{HOST, ORIGIN};
-use axum::response::Response;
-use axum::routing::post;
-use serde::Deserialize;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
 use service_kit::clock;
 use service_kit::http::ListenAddr;
 use service_kit::secrets::SecretSource;
+use signal_protocol::IceReason;
 use subtle::ConstantTimeEq as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::cache::Cache;
 use super::refusal::Refusal;
-use super::{bearer, bounded, conclude, read_body, uncached};
-use crate::credential::Subject;
-use crate::issuer::Issuer;
+use super::{bearer, bounded, conclude, read_body, refuse, uncached};
+use crate::changes::Change;
+use crate::issuer::{Ask, Issuer};
 use crate::metrics::{Metrics, Side};
 use crate::render::native::Answer;
 
@@ -38,18 +39,41 @@ pub(crate) struct InternalDesk {
     metrics: Metrics,
 }
 
-/// The body of a request; fields not listed, the room among them, are ignored.
+/// The body of a request; fields not listed are ignored.
 #[derive(Deserialize)]
-struct Ask {
+struct Body {
     subject: String,
+    /// The room, so that both ends of a call meet on one relay.
+    room: Option<String>,
     /// Seconds.
     ttl: Option<u64>,
     region: Option<String>,
+    /// The region or country that a proxy told the node.
+    hint: Option<String>,
 }
 
-/// Routes `POST /internal/v1/ice-servers`.
+/// The query of a request for changes.
+#[derive(Deserialize)]
+struct After {
+    /// The number of the last change known; absent at the beginning.
+    after: Option<u64>,
+}
+
+/// The answer to a request for changes.
+#[derive(Serialize)]
+struct Changed {
+    number: u64,
+    reason: IceReason,
+}
+
+/// How long a request for changes waits for one: shorter than what proxies call idle.
+const CHANGES_WITHIN: Duration = Duration::from_secs(25);
+
+/// Routes `POST /internal/v1/ice-servers` and `GET /internal/v1/changes`.
 pub(crate) fn internal_router(desk: InternalDesk) -> Router {
-    let router = Router::new().route("/internal/v1/ice-servers", post(ice_servers));
+    let router = Router::new()
+        .route("/internal/v1/ice-servers", post(ice_servers))
+        .route("/internal/v1/changes", get(changes));
     uncached(bounded(router.with_state(Arc::new(desk))), "Authorization")
 }
 
@@ -57,6 +81,24 @@ async fn ice_servers(State(desk): State<Arc<InternalDesk>>, request: Request) ->
     let began = Instant::now();
     let outcome = desk.answer(request).await;
     conclude(&desk.metrics, Side::Internal, began, outcome)
+}
+
+/// Answers with the newest change, at once if it is another than the caller knows, else when
+/// there is one or after [`CHANGES_WITHIN`].
+async fn changes(
+    State(desk): State<Arc<InternalDesk>>,
+    Query(After { after }): Query<After>,
+    request: Request,
+) -> Response {
+    if let Err(refusal) = desk.check_caller(&request) {
+        return refuse(&desk.metrics, refusal);
+    }
+    let mut changes = desk.issuer.changes().subscribe();
+    let is_news = |change: &Change| after != Some(change.number);
+    // Neither the end of the time nor the end of the service is news.
+    let _ = timeout(CHANGES_WITHIN, changes.wait_for(is_news)).await;
+    let Change { number, reason } = *changes.borrow();
+    Json(Changed { number, reason }).into_response()
 }
 
 impl InternalDesk {
@@ -72,13 +114,16 @@ impl InternalDesk {
 
     async fn answer(&self, request: Request) -> Result<Answer, Refusal> {
         self.check_caller(&request)?;
-        let Ask { subject, ttl, region } = read_body(request).await?;
-        let (subject, now) = (subject.parse::<Subject>()?, clock::unix_now());
-        let pool = self.issuer.pool(region.as_deref())?;
-        let ttl = self.issuer.settle(ttl.map(Duration::from_secs));
-        let issue = |subject: &Subject| self.issuer.issue(subject, pool, ttl, now);
-        let keys = self.issuer.keys();
-        let issued = self.cache.get_or_issue((subject, ttl), &keys, now.as_secs(), issue);
+        let Body { subject, room, ttl, region, hint } = read_body(request).await?;
+        let ask = Ask {
+            subject: subject.parse()?,
+            room,
+            region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
+            ttl: self.issuer.settle(ttl.map(Duration::from_secs)),
+        };
+        let now = clock::unix_now();
+        let issue = |ask: &Ask| self.issuer.issue(ask, now);
+        let issued = self.cache.get_or_issue(ask, self.issuer.ground(), now.as_secs(), issue)?;
         Ok(Answer::new(&issued, now.as_secs()))
     }
 

@@ -43,12 +43,15 @@ fn conclude(
             metrics.count_issued(side, began.elapsed());
             Json(answer).into_response()
         }
-        Err(refusal) => {
-            metrics.count_refused(refusal.reason());
-            debug!(reason = refusal.reason(), "refused a request: {refusal}");
-            Problem::from(refusal).into_response()
-        }
+        Err(refusal) => refuse(metrics, refusal),
     }
+}
+
+/// Counts a refusal and writes its answer.
+fn refuse(metrics: &Metrics, refusal: Refusal) -> Response {
+    metrics.count_refused(refusal.reason());
+    debug!(reason = refusal.reason(), "refused a request: {refusal}");
+    Problem::from(refusal).into_response()
 }
 
 /// Reads a JSON body; an empty one reads as `{}`.

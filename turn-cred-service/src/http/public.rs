@@ -22,8 +22,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::refusal::Refusal;
 use super::{bearer, bounded, conclude, read_body, uncached};
 use crate::config::Origin;
-use crate::credential::Subject;
-use crate::issuer::Issuer;
+use crate::issuer::{Ask, Issuer};
 use crate::metrics::{Metrics, Side};
 use crate::render::native::Answer;
 
@@ -39,12 +38,13 @@ pub(crate) struct PublicDesk {
     pub(crate) by_subject: Limiter<String>,
     pub(crate) by_address: Limiter<IpAddr>,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) region_header: Option<String>,
     pub(crate) metrics: Metrics,
 }
 
 /// The body of a request; fields not listed are ignored.
 #[derive(Deserialize)]
-struct Ask {
+struct Body {
     /// Seconds.
     ttl: Option<u64>,
     region: Option<String>,
@@ -71,12 +71,27 @@ impl PublicDesk {
         let now = clock::unix_now();
         let claims = self.verifier.verify_fresh(token, now).await?;
         self.by_subject.check(&claims.sub).map_err(|wait| Refusal::SubjectTooOften { wait })?;
-        let ask: Ask = read_body(request).await?;
-        let subject: Subject = claims.sub.parse()?;
-        let pool = self.issuer.pool(ask.region.as_deref())?;
-        let ttl = self.issuer.settle(ask.ttl.map(Duration::from_secs));
-        let issued = self.issuer.issue(&subject, pool, ttl, now);
-        Ok(Answer::new(&issued, now.as_secs()))
+        let hint = self.hint(&request);
+        let body: Body = read_body(request).await?;
+        let ask = Ask {
+            subject: claims.sub.parse()?,
+            room: None,
+            region: self.issuer.pools().region(body.region.as_deref(), hint.as_deref())?,
+            ttl: self.issuer.settle(body.ttl.map(Duration::from_secs)),
+        };
+        Ok(Answer::new(&self.issuer.issue(&ask, now)?, now.as_secs()))
+    }
+
+    /// Reads where a trusted proxy says the caller is.
+    fn hint(&self, request: &Request) -> Option<String> {
+        let header = self.region_header.as_ref()?;
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        // Over a socket file it is the proxy on this machine.
+        let is_trusted = peer.is_none_or(|ConnectInfo(peer)| {
+            self.trusted_proxies.iter().any(|network| network.contains(&peer.ip()))
+        });
+        let value = request.headers().get(header).filter(|_| is_trusted)?;
+        value.to_str().ok().map(str::to_owned)
     }
 
     /// Finds whom a request counts for; over a socket file it is the proxy on this machine.

@@ -7,7 +7,8 @@ use service_kit::http::Problem;
 use service_kit::tokens::TokenError;
 
 use crate::credential::NotASubject;
-use crate::issuer::UnknownRegion;
+use crate::issuer::KeysUnconfirmed;
+use crate::pool::UnknownRegion;
 
 /// Every way to be refused.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,8 @@ pub(super) enum Refusal {
     Region(#[from] UnknownRegion),
     #[error(transparent)]
     Subject(#[from] NotASubject),
+    #[error(transparent)]
+    Keys(#[from] KeysUnconfirmed),
     #[error("a browser sent this, and this listener is not for browsers")]
     FromBrowser,
     #[error("the Host header names none of our own names")]
@@ -50,6 +53,7 @@ impl Refusal {
             Self::Body(_) | Self::LargeBody | Self::SlowBody => "body",
             Self::Region(_) => "region",
             Self::Subject(_) => "subject",
+            Self::Keys(_) => "keys",
             Self::FromBrowser => "origin",
             Self::ForeignHost => "host",
         }
@@ -69,6 +73,7 @@ impl Refusal {
             }
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Keys(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::FromBrowser | Self::ForeignHost => (StatusCode::FORBIDDEN, "forbidden"),
         }
     }

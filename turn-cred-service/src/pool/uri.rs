@@ -1,15 +1,12 @@
-//! The relays a credential is good for, as URLs a browser accepts.
+//! One ICE server URL, checked as browsers check it.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// The most URLs handed out: every further one only makes gathering slower.
-pub const MAX_URIS: usize = 4;
-
 /// One ICE server URL that every browser accepts (RFC 7064 §3.1, RFC 7065 §3.1, and "validate an
 /// ICE server URL" of webrtc-pc).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IceUri {
     text: String,
     relays: bool,
@@ -43,6 +40,16 @@ impl IceUri {
     #[must_use]
     pub fn relays(&self) -> bool {
         self.relays
+    }
+
+    /// In which order clients should try it: UDP is fastest, TCP passes more firewalls, TLS nearly all.
+    #[must_use]
+    pub(super) fn rank(&self) -> u8 {
+        match (self.text.starts_with("turns:"), self.text.ends_with("?transport=tcp")) {
+            (false, false) => 0,
+            (false, true) => 1,
+            (true, _) => 2,
+        }
     }
 
     /// The URL as it was written.
@@ -122,69 +129,6 @@ fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label)
 }
 
-/// A set of relays that share one secret.
-#[derive(Clone, Debug)]
-pub struct Pool {
-    region: String,
-    uris: Vec<IceUri>,
-}
-
-/// Why URLs do not make a pool.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PoolError {
-    /// Some of them are not to be handed out.
-    #[error("{}", .0.join("; "))]
-    Uris(Vec<String>),
-    /// There is no relay among them.
-    #[error("it names no relay: write turn:HOST:3478?transport=udp")]
-    NoRelay,
-    /// There are too many of them.
-    #[error("it has more than {MAX_URIS} URLs, and more only slow gathering")]
-    TooMany,
-}
-
-impl Pool {
-    /// Reads URLs separated by commas: at most [`MAX_URIS`], a relay among them.
-    ///
-    /// # Errors
-    /// Everything that is wrong with single URLs, else what is wrong with their number.
-    pub fn parse(region: impl Into<String>, text: &str) -> Result<Self, PoolError> {
-        let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
-        let (mut uris, mut faults) = (Vec::new(), Vec::new());
-        for text in texts {
-            match text.parse::<IceUri>() {
-                Ok(uri) => uris.push(uri),
-                Err(error) => faults.push(format!("{text:?} {error}")),
-            }
-        }
-        if !faults.is_empty() {
-            Err(PoolError::Uris(faults))
-        } else if uris.len() > MAX_URIS {
-            Err(PoolError::TooMany)
-        } else if !uris.iter().any(IceUri::relays) {
-            Err(PoolError::NoRelay)
-        } else {
-            Ok(Self { region: region.into(), uris })
-        }
-    }
-
-    /// What clients call it when they choose.
-    #[must_use]
-    pub fn region(&self) -> &str {
-        &self.region
-    }
-
-    /// The URLs that need a credential, in the operator's order.
-    pub fn relays(&self) -> impl Iterator<Item = &IceUri> {
-        self.uris.iter().filter(|uri| uri.relays())
-    }
-
-    /// The URLs that need none, in the operator's order.
-    pub fn reflectors(&self) -> impl Iterator<Item = &IceUri> {
-        self.uris.iter().filter(|uri| !uri.relays())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,23 +179,5 @@ mod tests {
         ] {
             assert_eq!(text.parse::<IceUri>(), Err(error), "{text}");
         }
-    }
-
-    #[test]
-    fn a_pool_has_a_relay_and_at_most_four_urls() {
-        let parse = |text| Pool::parse("default", text);
-        assert_eq!(parse("turn:a,turn:b,turn:c,turn:d,turn:e").unwrap_err(), PoolError::TooMany);
-        assert_eq!(parse("stun:a").unwrap_err(), PoolError::NoRelay);
-        assert_eq!(parse("").unwrap_err(), PoolError::NoRelay);
-        let pool = parse("turn:a, stun:b,turns:c").unwrap();
-        assert_eq!(pool.relays().map(IceUri::as_str).collect::<Vec<_>>(), ["turn:a", "turns:c"]);
-        assert_eq!(pool.reflectors().map(IceUri::as_str).collect::<Vec<_>>(), ["stun:b"]);
-    }
-
-    #[test]
-    fn every_url_that_is_wrong_is_named() {
-        let error = Pool::parse("default", "turn:a,http://b,turn:c/").unwrap_err().to_string();
-        assert!(error.contains("\"http://b\" begins with"), "{error}");
-        assert!(error.contains("\"turn:c/\" may not have"), "{error}");
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use service_kit::clock;
-use signal_protocol::{Enforcement, IceServer, IceServers};
+use signal_protocol::{IceServer, IceServers};
 
 use crate::issuer::Issued;
+use crate::pool::IceUri;
 
 /// The answer of `POST /v1/ice-servers`.
 #[derive(Clone, Debug, Serialize)]
@@ -14,29 +15,40 @@ pub struct Answer {
     ice: IceServers,
     expires_at: String,
     region: String,
+    /// Present where no relay is known to work.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
 }
 
 impl Answer {
     /// Writes what was issued as it is seen at `now`, in Unix seconds.
     #[must_use]
     pub fn new(issued: &Issued, now: u64) -> Self {
-        let Issued { credential, pool, expires_at, refresh_at } = issued;
-        let reflectors: Vec<_> = pool.reflectors().map(ToString::to_string).collect();
-        let reflectors = IceServer { urls: reflectors, username: None, credential: None };
-        let relays = IceServer {
-            urls: pool.relays().map(ToString::to_string).collect(),
-            username: Some(credential.username.clone()),
-            credential: Some(credential.password.clone()),
-        };
-        let servers = [reflectors, relays].into_iter().filter(|server| !server.urls.is_empty());
+        let Issued { offer, expires_at, refresh_at, .. } = issued;
         let ice = IceServers {
-            ice_servers: servers.collect(),
+            ice_servers: ice_servers(issued),
             ttl: expires_at.saturating_sub(now),
             refresh_after: refresh_at.saturating_sub(now).max(1),
-            enforcement: Enforcement::Allocate,
+            enforcement: offer.enforcement,
         };
-        Self { ice, expires_at: clock::rfc3339(*expires_at), region: pool.region().to_owned() }
+        let (expires_at, region) = (clock::rfc3339(*expires_at), offer.region.to_string());
+        Self { ice, expires_at, region, degraded: offer.degraded }
     }
+}
+
+/// Writes the URLs as `RTCConfiguration.iceServers`: one entry without and one with a credential for
+/// each relay.
+pub(crate) fn ice_servers(issued: &Issued) -> Vec<IceServer> {
+    let Issued { credential, offer, .. } = issued;
+    let texts = |uris: &[IceUri]| uris.iter().map(ToString::to_string).collect();
+    let open = IceServer { urls: texts(&offer.stun), username: None, credential: None };
+    let relays = offer.relays.iter().map(|(_, uris)| IceServer {
+        urls: texts(uris),
+        username: Some(credential.username.clone()),
+        credential: Some(credential.password.clone()),
+    });
+    let open = (!offer.stun.is_empty()).then_some(open);
+    open.into_iter().chain(relays).collect()
 }
 
 #[cfg(test)]
@@ -47,12 +59,14 @@ mod tests {
 
     use super::*;
     use crate::credential::Credential;
-    use crate::pool::Pool;
+    use crate::pool::{Pool, Pools, Standings};
 
     fn issued(uris: &str) -> Issued {
+        let pools = Pools::new(vec![Pool::parse(&"default".parse().unwrap(), uris).unwrap()]);
+        let region = pools.region(None, None).unwrap();
         Issued {
             credential: Credential::issue(b"foobar", &"ana".parse().unwrap(), 1_599_491_771),
-            pool: Arc::new(Pool::parse("default", uris).unwrap()),
+            offer: Arc::new(pools.choose(region, "ana", &Standings::healthy(&pools))),
             expires_at: 1_599_491_771,
             refresh_at: 1_599_491_471,
         }

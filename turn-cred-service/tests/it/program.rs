@@ -88,7 +88,7 @@ async fn mint_needs_the_secret_only_and_prints_a_credential() {
 async fn the_help_teaches_and_shows_no_flag_for_a_secret() {
     let (output, stdout, _) = run(&["--help"], &[]).await;
     assert_eq!(output.status.code(), Some(0));
-    for part in ["Examples:", "TURN_CRED_URIS", "--secret-file", "default: 24h", "check-config"] {
+    for part in ["Examples:", "TURN_CRED_URIS", "--secret-file", "default: 600s", "check-config"] {
         assert!(stdout.contains(part), "{part} in {stdout}");
     }
     assert!(!stdout.contains("--secret "), "{stdout}");

@@ -1,0 +1,312 @@
+//! Which relays one caller is offered.
+//!
+//! Rendezvous hashing (Thaler and Ravishankar, 1998, with weights): every relay gets a score from the
+//! caller's key and its own name, and the best one wins. So a caller comes back to the same relay, and
+//! a relay that is gone moves only its own callers.
+
+use sha2::{Digest as _, Sha256};
+use signal_protocol::Enforcement;
+
+use super::{IceUri, MAX_URIS, Name, Pools, Region, Relay};
+
+/// How well a URL works, as far as is known; better ones are less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// It did what it should when last tried, or was never tried.
+    Healthy,
+    /// It failed just now: others are preferred.
+    Suspect,
+    /// It is being emptied, and takes nobody new.
+    Draining,
+    /// It failed repeatedly.
+    Down,
+}
+
+impl Standing {
+    /// Tells whether clients may be sent there.
+    #[must_use]
+    pub fn is_offered(self) -> bool {
+        self <= Self::Suspect
+    }
+}
+
+/// The standing of every URL of every relay, as [`Pools::relays`] numbers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standings(Vec<Vec<Standing>>);
+
+impl Standings {
+    /// Believes in all relays.
+    #[must_use]
+    pub fn healthy(pools: &Pools) -> Self {
+        Self(pools.relays().map(|relay| vec![Standing::Healthy; relay.uris.len()]).collect())
+    }
+
+    /// Notes how a URL does.
+    ///
+    /// # Panics
+    /// When there is no such relay or URL.
+    pub fn set(&mut self, relay: usize, uri: usize, standing: Standing) {
+        self.0[relay][uri] = standing;
+    }
+
+    /// Returns how a relay does: as its best URL.
+    ///
+    /// # Panics
+    /// When there is no such relay.
+    #[must_use]
+    pub fn of(&self, relay: usize) -> Standing {
+        self.0[relay].iter().copied().min().unwrap_or(Standing::Down)
+    }
+
+    fn of_uri(&self, relay: usize, uri: usize) -> Standing {
+        self.0[relay][uri]
+    }
+}
+
+/// What one caller is offered: [`MAX_URIS`] URLs at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The region asked for.
+    pub region: Name,
+    /// URLs that need no credential.
+    pub stun: Vec<IceUri>,
+    /// URLs that need one, by relay: the caller's own one, and perhaps another in case it fails.
+    pub relays: Vec<(Name, Vec<IceUri>)>,
+    /// The strictest of the relays.
+    pub enforcement: Enforcement,
+    /// Whether no relay is known to work, and this is the least bad.
+    pub degraded: bool,
+}
+
+/// A relay as a candidate.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    relay: &'a Relay,
+    number: usize,
+    standing: Standing,
+}
+
+impl Pools {
+    /// Chooses for a caller of `region`; the same `key` gets the same relays while they work.
+    #[must_use]
+    pub fn choose(&self, region: Region, key: &str, standings: &Standings) -> Offer {
+        let own = self.ranked(region.0, key, standings);
+        let others: Vec<Candidate<'_>> =
+            self.fallbacks(region.0).flat_map(|pool| self.ranked(pool, key, standings)).collect();
+        let works = |candidate: &&Candidate<'_>| candidate.standing.is_offered();
+        let working = own.iter().chain(&others).find(works);
+        let first = working.or(own.first()).expect("every pool has a relay");
+        let is_other = |candidate: &&Candidate<'_>| candidate.number != first.number;
+        let second = others.iter().chain(&own).filter(works).find(is_other);
+        let mut offer = self.write(region.0, *first, second.copied(), standings);
+        offer.degraded = working.is_none();
+        offer
+    }
+
+    fn write(
+        &self,
+        region: usize,
+        first: Candidate<'_>,
+        second: Option<Candidate<'_>>,
+        standings: &Standings,
+    ) -> Offer {
+        let pool = &self.pools[region];
+        let room = MAX_URIS - usize::from(second.is_some());
+        let mut relays = vec![(first.relay.name.clone(), first.uris(standings, room))];
+        relays.extend(second.map(|second| (second.relay.name.clone(), second.uris(standings, 1))));
+        let used: usize = relays.iter().map(|(_, uris)| uris.len()).sum();
+        let is_strict = [Some(first), second]
+            .into_iter()
+            .flatten()
+            .any(|candidate| candidate.relay.enforcement == Enforcement::Strict);
+        Offer {
+            region: pool.region.clone(),
+            stun: pool.stun.iter().take(MAX_URIS - used).cloned().collect(),
+            relays,
+            enforcement: if is_strict { Enforcement::Strict } else { Enforcement::Allocate },
+            degraded: false,
+        }
+    }
+
+    /// The other regions, in the order in which they take over.
+    fn fallbacks(&self, region: usize) -> impl Iterator<Item = usize> {
+        let named = self.pools[region].fallback.as_ref();
+        let named = named.and_then(|name| self.named(name.as_str())).map(|Region(at)| at);
+        let rest = (0..self.pools.len()).filter(move |at| Some(*at) != named);
+        named.into_iter().chain(rest).filter(move |at| *at != region)
+    }
+
+    /// The relays of a region, the best for `key` first.
+    fn ranked(&self, region: usize, key: &str, standings: &Standings) -> Vec<Candidate<'_>> {
+        let before: usize = self.pools[..region].iter().map(|pool| pool.relays.len()).sum();
+        let mut ranked: Vec<_> = self.pools[region]
+            .relays
+            .iter()
+            .zip(before..)
+            .map(|(relay, number)| Candidate { relay, number, standing: standings.of(number) })
+            .collect();
+        ranked.sort_by(|a, b| {
+            let scores = a.relay.score(key).total_cmp(&b.relay.score(key));
+            a.standing.cmp(&b.standing).then(scores)
+        });
+        ranked
+    }
+}
+
+impl Relay {
+    /// An exponentially distributed score whose rate is the weight: the least one wins, and wins in
+    /// proportion to the weight.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits of the hash are what a float holds")]
+    fn score(&self, key: &str) -> f64 {
+        let hash =
+            Sha256::new().chain_update(key).chain_update([0]).chain_update(self.name.as_str());
+        let bytes: [u8; 8] = hash.finalize()[..8].try_into().expect("a hash has 32 bytes");
+        let uniform = ((u64::from_be_bytes(bytes) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        -uniform.ln() / f64::from(self.weight.get())
+    }
+}
+
+impl Candidate<'_> {
+    /// The URLs that work, or all where none does; `room` of them at most.
+    fn uris(&self, standings: &Standings, room: usize) -> Vec<IceUri> {
+        let works = |(at, _): &(usize, &IceUri)| {
+            !self.standing.is_offered() || standings.of_uri(self.number, *at).is_offered()
+        };
+        let working = self.relay.uris.iter().enumerate().filter(works);
+        working.take(room).map(|(_, uri)| uri.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::Pool;
+    use super::*;
+
+    const URLS: &str = "turn:H,turn:H?transport=tcp,turns:H:443?transport=tcp,stun:H";
+
+    fn relay(name: &str, weight: u32) -> Relay {
+        let uris = super::super::parse_uris(URLS.replace('H', name).split(',')).unwrap();
+        let relay = Relay::new(name.parse().unwrap(), uris).unwrap();
+        Relay { weight: weight.try_into().unwrap(), ..relay }
+    }
+
+    fn pool(region: &str, relays: &[(&str, u32)]) -> Pool {
+        Pool {
+            relays: relays.iter().map(|(name, weight)| relay(name, *weight)).collect(),
+            ..Pool::parse(&region.parse().unwrap(), "turn:a,stun:s").unwrap()
+        }
+    }
+
+    fn two_regions() -> Pools {
+        Pools::new(vec![pool("eu", &[("eu-1", 1), ("eu-2", 1)]), pool("us", &[("us-1", 1)])])
+    }
+
+    fn names(offer: &Offer) -> Vec<&str> {
+        offer.relays.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn texts(offer: &Offer) -> Vec<String> {
+        offer.relays.iter().flat_map(|(_, uris)| uris).map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_caller_gets_its_own_relay_and_one_of_the_next_region_and_four_urls_at_most() {
+        let pools = two_regions();
+        let offer = pools.choose(Region(1), "ana", &Standings::healthy(&pools));
+        assert_eq!(offer.region.as_str(), "us");
+        assert_eq!(names(&offer)[0], "us-1");
+        assert!(names(&offer)[1].starts_with("eu-"));
+        assert_eq!(
+            texts(&offer)[..3],
+            ["turn:us-1", "turn:us-1?transport=tcp", "turns:us-1:443?transport=tcp"]
+        );
+        assert_eq!((texts(&offer).len(), offer.stun.len()), (4, 0));
+        assert!(!offer.degraded);
+    }
+
+    #[test]
+    fn a_single_relay_leaves_place_for_stun() {
+        let pools = Pools::new(vec![pool("eu", &[("eu-1", 1)])]);
+        let offer = pools.choose(Region(0), "ana", &Standings::healthy(&pools));
+        assert_eq!((texts(&offer).len(), offer.stun.len()), (3, 1));
+    }
+
+    #[test]
+    fn callers_spread_by_weight_and_only_those_of_a_lost_relay_move() {
+        let pools = Pools::new(vec![pool("eu", &[("a", 1), ("b", 2), ("c", 1)])]);
+        let (healthy, mut without_a) = (Standings::healthy(&pools), Standings::healthy(&pools));
+        (0..3).for_each(|uri| without_a.set(0, uri, Standing::Down));
+        let mut counts: HashMap<String, u32> = HashMap::new();
+        for caller in 0..4000 {
+            let key = format!("caller-{caller}");
+            let before = pools.choose(Region(0), &key, &healthy);
+            let after = pools.choose(Region(0), &key, &without_a);
+            *counts.entry(names(&before)[0].to_owned()).or_default() += 1;
+            if names(&before)[0] == "a" {
+                assert_ne!(names(&after)[0], "a");
+            } else {
+                assert_eq!(names(&before)[0], names(&after)[0]);
+            }
+        }
+        assert!((1850..2150).contains(&counts["b"]), "{counts:?}");
+        assert!((850..1150).contains(&counts["a"]), "{counts:?}");
+    }
+
+    #[test]
+    fn a_suspect_relay_is_taken_only_where_no_other_of_its_region_is_better() {
+        let pools = two_regions();
+        let mut standings = Standings::healthy(&pools);
+        (0..3).for_each(|uri| standings.set(0, uri, Standing::Suspect));
+        for caller in 0..50 {
+            let offer = pools.choose(Region(0), &format!("caller-{caller}"), &standings);
+            assert_eq!(names(&offer), ["eu-2", "us-1"]);
+        }
+        (0..3).for_each(|uri| standings.set(1, uri, Standing::Draining));
+        assert_eq!(names(&pools.choose(Region(0), "ana", &standings)), ["eu-1", "us-1"]);
+        (0..3).for_each(|uri| standings.set(0, uri, Standing::Down));
+        assert_eq!(names(&pools.choose(Region(0), "ana", &standings)), ["us-1"]);
+    }
+
+    #[test]
+    fn a_url_that_is_down_is_left_out_while_another_of_its_relay_works() {
+        let pools = Pools::new(vec![pool("eu", &[("eu-1", 1)])]);
+        let mut standings = Standings::healthy(&pools);
+        standings.set(0, 0, Standing::Down);
+        let offer = pools.choose(Region(0), "ana", &standings);
+        assert_eq!(texts(&offer), ["turn:eu-1?transport=tcp", "turns:eu-1:443?transport=tcp"]);
+    }
+
+    #[test]
+    fn where_nothing_works_the_least_bad_is_offered_and_said_to_be_so() {
+        let pools = two_regions();
+        let mut standings = Standings::healthy(&pools);
+        for relay in 0..3 {
+            (0..3).for_each(|uri| standings.set(relay, uri, Standing::Down));
+        }
+        standings.set(1, 2, Standing::Draining);
+        let offer = pools.choose(Region(0), "ana", &standings);
+        assert!(offer.degraded);
+        assert_eq!(names(&offer), ["eu-2"]);
+        assert_eq!(texts(&offer).len(), 3);
+    }
+
+    #[test]
+    fn a_named_fallback_goes_before_the_order_of_the_regions() {
+        let mut eu = pool("eu", &[("eu-1", 1)]);
+        eu.fallback = Some("ap".parse().unwrap());
+        let pools = Pools::new(vec![eu, pool("us", &[("us-1", 1)]), pool("ap", &[("ap-1", 1)])]);
+        let offer = pools.choose(Region(0), "ana", &Standings::healthy(&pools));
+        assert_eq!(names(&offer), ["eu-1", "ap-1"]);
+    }
+
+    #[test]
+    fn one_strict_relay_makes_the_offer_strict() {
+        let mut eu = pool("eu", &[("eu-1", 1)]);
+        eu.relays[0].enforcement = Enforcement::Strict;
+        let pools = Pools::new(vec![pool("us", &[("us-1", 1)]), eu]);
+        let offer = pools.choose(Region(0), "ana", &Standings::healthy(&pools));
+        assert_eq!(offer.enforcement, Enforcement::Strict);
+    }
+}
