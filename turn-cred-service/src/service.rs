@@ -109,6 +109,8 @@ impl Service {
         }
         spawn(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
         spawn(life, bound.public, public(config, metrics, life));
+        let (issuer, end) = (running.issuer.clone(), life.soft.clone());
+        life.tasks.spawn(async move { end.run_until_cancelled(issuer.follow_keys()).await });
         life.tasks.spawn(follow_end(life.clone(), running.health.clone()));
         running.health.ready();
         Ok(running)
