@@ -13,6 +13,7 @@ mod http;
 pub mod issuer;
 mod metrics;
 pub mod pool;
+pub mod relay;
 pub mod render;
 mod service;
 
