@@ -157,6 +157,8 @@ struct Follower {
     ended: Vec<Membership>,
     position: u64,
     settled: u32,
+    /// Whether history was lost, and nothing was heard since.
+    torn: bool,
     /// Whether it was in its room when the run ended.
     stayed: bool,
 }
@@ -231,13 +233,15 @@ impl Follower {
     }
 
     fn reset(&mut self, seq: u64, sent: Option<&mut Vec<Sent>>) {
+        self.lost(sent);
+        self.torn = false;
         self.interrupt(seq);
         self.position = seq;
-        self.lost(sent);
     }
 
     /// History was lost, whether the client was told so or not.
     fn lost(&mut self, sent: Option<&mut Vec<Sent>>) {
+        self.torn = true;
         if let Some(member) = &mut self.member {
             member.reset = true;
         }
@@ -254,6 +258,9 @@ impl Follower {
     }
 
     fn moved(&mut self, seq: u64) {
+        if std::mem::take(&mut self.torn) {
+            self.interrupt(seq);
+        }
         self.position = self.position.max(seq);
         if let Some(span) = self.member.as_mut().and_then(|member| member.spans.last_mut()) {
             span.to = span.to.max(seq);
