@@ -9,6 +9,7 @@
 pub mod changes;
 pub mod config;
 pub mod credential;
+pub mod doctor;
 mod http;
 pub mod issuer;
 mod metrics;

@@ -12,12 +12,13 @@ use service_kit::telemetry::announce;
 use turn_cred_service::config::{read_keys, read_lifetimes, read_pools};
 use turn_cred_service::credential::{Credential, Subject};
 use turn_cred_service::pool::Pools;
-use turn_cred_service::{Config, SCHEMA, Service, StartError};
+use turn_cred_service::{Config, SCHEMA, Service, StartError, doctor};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
         Some(("mint", asked)) => mint(resolved, asked),
+        Some(("doctor", asked)) => doctor::examine(resolved, asked),
         _ => Config::read(resolved).map(start),
     })
 }
@@ -46,6 +47,7 @@ fn command() -> Command {
                 )
                 .arg(subject),
         )
+        .subcommand(doctor::command())
 }
 
 /// A credential as `RTCIceServer` has it, with its end.
