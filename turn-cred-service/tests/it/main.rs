@@ -7,4 +7,6 @@ mod internal;
 mod program;
 mod public;
 mod relay;
+mod relays;
+mod rotation;
 mod support;

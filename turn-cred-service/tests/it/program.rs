@@ -18,7 +18,10 @@ fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     command
 }
 
-async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String, String) {
+pub(crate) async fn run(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Output, String, String) {
     let output = program(arguments, variables).output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
