@@ -1,5 +1,6 @@
 //! Decides what a caller gets: for whom, on which relays, until when.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tracing::info;
 use crate::changes::Changes;
 use crate::credential::{Credential, Subject};
 use crate::pool::{Offer, Pools, Region, Standings};
+use crate::relay_db::Decisions;
 
 /// The shortest TTL a caller may ask for, where the operator's own is not shorter.
 ///
@@ -84,11 +86,25 @@ pub struct Issued {
     pub refresh_at: u64,
 }
 
-/// The keys may be retired before a credential signed with them would end: Redis, which says so, has
-/// been away for too long.
+/// Why somebody gets no credential now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the keys of the relays could not be confirmed for too long")]
-pub struct KeysUnconfirmed;
+pub enum NotIssued {
+    /// Nothing signed now is sure to be accepted: Redis, which says so, has been away for too long.
+    #[error("the keys of the relays could not be confirmed for too long")]
+    KeysUnconfirmed,
+    /// An operator has decided so.
+    #[error("this subject is denied credentials")]
+    Denied {
+        /// Until when, in Unix seconds.
+        until: u64,
+    },
+    /// The relays have relayed enough for it.
+    #[error("this subject has relayed more than its budget")]
+    OverBudget {
+        /// Until when, in Unix seconds.
+        until: u64,
+    },
+}
 
 /// Issues credentials. Clones share their state.
 #[derive(Clone, Debug)]
@@ -99,22 +115,32 @@ struct Parts {
     keys: Keys,
     pools: Pools,
     lifetimes: Lifetimes,
-    standings: RwLock<Arc<Standings>>,
+    state: RwLock<Arc<State>>,
     /// Until when the signing key is sure to be accepted, in Unix seconds.
     horizon: AtomicU64,
     changes: Changes,
+}
+
+/// What is known of relays and callers.
+#[derive(Clone, Debug)]
+struct State {
+    /// How the relays do.
+    health: Standings,
+    decisions: Decisions,
+    /// What both make of the relays.
+    standings: Standings,
 }
 
 /// What answers depend on beside the question; an answer is good for as long as it is the same.
 #[derive(Clone, Debug)]
 pub struct Ground {
     keys: Arc<Secrets>,
-    standings: Arc<Standings>,
+    state: Arc<State>,
 }
 
 impl PartialEq for Ground {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.keys, &other.keys) && Arc::ptr_eq(&self.standings, &other.standings)
+        Arc::ptr_eq(&self.keys, &other.keys) && Arc::ptr_eq(&self.state, &other.state)
     }
 }
 
@@ -122,9 +148,11 @@ impl Issuer {
     /// Makes an issuer that believes in all relays.
     #[must_use]
     pub fn new(keys: Keys, pools: Pools, lifetimes: Lifetimes) -> Self {
-        let standings = RwLock::new(Arc::new(Standings::healthy(&pools)));
+        let health = Standings::healthy(&pools);
+        let state = State { standings: health.clone(), health, decisions: Decisions::default() };
         let (horizon, changes) = (AtomicU64::new(u64::MAX), Changes::new());
-        Self(Arc::new(Parts { keys, pools, lifetimes, standings, horizon, changes }))
+        let state = RwLock::new(Arc::new(state));
+        Self(Arc::new(Parts { keys, pools, lifetimes, state, horizon, changes }))
     }
 
     /// The relays.
@@ -154,7 +182,7 @@ impl Issuer {
     /// Returns what the answers given now depend on.
     #[must_use]
     pub fn ground(&self) -> Ground {
-        Ground { keys: self.0.keys.signing.current(), standings: self.standings() }
+        Ground { keys: self.0.keys.signing.current(), state: self.state() }
     }
 
     /// Announces other keys, however they came, until dropped.
@@ -171,15 +199,43 @@ impl Issuer {
         }
     }
 
-    /// Returns how the relays do, as last told.
+    /// Returns how the relays stand, as far as callers are sent there.
     #[must_use]
-    pub fn standings(&self) -> Arc<Standings> {
-        Arc::clone(&self.0.standings.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn standings(&self) -> Standings {
+        self.state().standings.clone()
     }
 
     /// Takes in how the relays do.
-    pub fn set_standings(&self, standings: Standings) {
-        *self.0.standings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standings);
+    pub fn set_health(&self, health: Standings) {
+        self.update(|state| state.health = health);
+    }
+
+    /// Takes in what operators have decided.
+    pub fn set_decisions(&self, decisions: Decisions) {
+        self.update(|state| state.decisions = decisions);
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what is known, and tells everybody if something that was handed out is not any more.
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut place = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = (**place).clone();
+        change(&mut next);
+        next.standings = next.health.clone();
+        for (number, relay) in self.0.pools.relays().enumerate() {
+            if next.decisions.draining.contains(relay.name.as_str()) {
+                next.standings.drain(number);
+            }
+        }
+        let withdrawn = next.standings.withdraws(&place.standings);
+        *place = Arc::new(next);
+        drop(place);
+        if withdrawn {
+            self.0.changes.announce(IceReason::Drain);
+        }
     }
 
     /// Takes in until when the signing key is sure to be accepted, in Unix seconds.
@@ -190,28 +246,35 @@ impl Issuer {
     /// Issues what is asked for at `now` (since 1970). It lives shorter where the keys do.
     ///
     /// # Errors
-    /// When nothing signed now is sure to be accepted.
-    pub fn issue(&self, ask: &Ask, now: Duration) -> Result<Issued, KeysUnconfirmed> {
-        let now = now.as_secs();
+    /// [`NotIssued`] says why not.
+    pub fn issue(&self, ask: &Ask, now: Duration) -> Result<Issued, NotIssued> {
+        let (now, state) = (now.as_secs(), self.state());
+        let pseudonym = self.0.keys.hide(&ask.subject);
+        state.decisions.admit(pseudonym.as_str(), now)?;
         let sure = self.0.horizon.load(Ordering::Relaxed).saturating_sub(now);
         let ttl = ask.ttl.as_secs().min(sure);
         if ttl == 0 {
-            return Err(KeysUnconfirmed);
+            return Err(NotIssued::KeysUnconfirmed);
         }
-        let pseudonym = self.0.keys.hide(&ask.subject);
+        let key = ask.room.as_deref().unwrap_or(ask.subject.as_str());
         let secrets = self.0.keys.signing.current();
         Ok(Issued {
             credential: Credential::issue(secrets.signing(), &pseudonym, now + ttl),
-            offer: Arc::new(self.offer(ask)),
+            offer: Arc::new(self.0.pools.choose(ask.region, key, &state.standings)),
             expires_at: now + ttl,
             refresh_at: now + (ttl / 2).max(1),
         })
     }
+}
 
-    fn offer(&self, ask: &Ask) -> Offer {
-        let subject = ask.subject.to_string();
-        let key = ask.room.as_ref().unwrap_or(&subject);
-        self.0.pools.choose(ask.region, key, &self.standings())
+impl Decisions {
+    fn admit(&self, pseudonym: &str, now: u64) -> Result<(), NotIssued> {
+        let bars =
+            |list: &HashMap<String, u64>| list.get(pseudonym).copied().filter(|end| *end > now);
+        if let Some(until) = bars(&self.denied) {
+            return Err(NotIssued::Denied { until });
+        }
+        bars(&self.overdrawn).map_or(Ok(()), |until| Err(NotIssued::OverBudget { until }))
     }
 }
 
@@ -286,6 +349,37 @@ mod tests {
         issuer.set_horizon(1_700_000_020);
         assert_eq!(issuer.issue(&ask(&issuer), NOW).unwrap().expires_at, 1_700_000_020);
         let later = NOW + Duration::from_secs(20);
-        assert_eq!(issuer.issue(&ask(&issuer), later).unwrap_err(), KeysUnconfirmed);
+        assert_eq!(issuer.issue(&ask(&issuer), later).unwrap_err(), NotIssued::KeysUnconfirmed);
+    }
+
+    #[test]
+    fn who_is_denied_or_over_budget_is_told_until_when() {
+        let issuer = issuer(None);
+        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes()).to_string();
+        let until = NOW.as_secs() + 10;
+        let overdrawn = HashMap::from([(hidden.clone(), until)]);
+        issuer.set_decisions(Decisions { overdrawn: overdrawn.clone(), ..Decisions::default() });
+        let refused = |later| issuer.issue(&ask(&issuer), NOW + Duration::from_secs(later)).err();
+        assert_eq!(refused(9), Some(NotIssued::OverBudget { until }));
+        assert_eq!(refused(10), None);
+        let denied = HashMap::from([(hidden, until)]);
+        issuer.set_decisions(Decisions { denied, overdrawn, ..Decisions::default() });
+        assert_eq!(refused(9), Some(NotIssued::Denied { until }));
+    }
+
+    #[test]
+    fn a_relay_that_is_emptied_is_left_out_and_everybody_is_told_once() {
+        let issuer = issuer(None);
+        let changes = issuer.changes().subscribe();
+        let draining = ["default".to_owned()].into();
+        let decisions = Decisions { draining, ..Decisions::default() };
+        issuer.set_decisions(decisions.clone());
+        let told = changes.borrow().number;
+        assert!(issuer.issue(&ask(&issuer), NOW).unwrap().offer.degraded, "it is the only one");
+        assert_eq!(changes.borrow().reason, IceReason::Drain);
+        issuer.set_decisions(decisions);
+        assert_eq!(changes.borrow().number, told);
+        issuer.set_decisions(Decisions::default());
+        assert!(!issuer.issue(&ask(&issuer), NOW).unwrap().offer.degraded);
     }
 }

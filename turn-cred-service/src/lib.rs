@@ -20,8 +20,10 @@ pub mod pool;
 pub mod relay;
 pub mod relay_db;
 pub mod render;
+pub mod revocation;
 pub mod rotation;
 mod service;
+pub mod usage;
 
 pub use config::{Config, SCHEMA};
 pub use service::{Addresses, Running, Service, StartError};

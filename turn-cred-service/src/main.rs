@@ -2,65 +2,88 @@
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::lifecycle::{Exit, Lifecycle};
 use service_kit::program::{block_on, check_config, print, run, serve};
-use service_kit::settings::{Faults, Resolved};
+use service_kit::settings::{Faults, Resolved, parse_duration};
 use service_kit::telemetry::announce;
 use turn_cred_service::commands::{self, CommandError};
 use turn_cred_service::config::Ground;
 use turn_cred_service::credential::Subject;
+use turn_cred_service::pool::Name;
 use turn_cred_service::rotation::Request;
 use turn_cred_service::{Config, SCHEMA, Service, StartError, doctor};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
-        Some(("mint", asked)) => ground(resolved).map(|ground| mint(ground, asked)),
         Some(("rotate", asked)) => ground(resolved).map(|ground| rotate(ground, asked)),
         Some(("doctor", asked)) => doctor::examine(resolved, asked),
+        Some((name @ ("mint" | "deny" | "allow" | "usage" | "drain" | "undrain"), asked)) => {
+            ground(resolved).map(|ground| decide(name, ground, asked))
+        }
         _ => Config::read(resolved).map(start),
     })
 }
 
 fn command() -> Command {
-    let subject = Arg::new("sub")
-        .long("sub")
-        .value_name("SUBJECT")
-        .required(true)
-        .value_parser(|text: &str| text.parse::<Subject>())
-        .help("Whom the credential is for; the relay sees a pseudonym of it");
+    let named = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let for_time = Arg::new("for")
+        .long("for")
+        .value_name("DURATION")
+        .default_value("24h")
+        .value_parser(parse_duration)
+        .help("For how long");
     let emergency = Arg::new("emergency")
         .long("emergency")
         .action(ArgAction::SetTrue)
         .help("The secret is in wrong hands: the old one ends as soon as the new one signs");
     SCHEMA
         .command()
+        .subcommand(named("serve", "Serves credentials; what happens without a command"))
+        .subcommand(named(
+            "check-config",
+            "Prints the effective settings, secrets masked; exit code 64 with all faults",
+        ))
         .subcommand(
-            Command::new("serve").about("Serves credentials; what happens without a command"),
+            named("mint", "Prints a credential as JSON, for trying a relay; --ttl sets its life")
+                .arg(subject()),
         )
         .subcommand(
-            Command::new("check-config").about(
-                "Prints the effective settings, secrets masked; exit code 64 with all faults",
-            ),
-        )
-        .subcommand(
-            Command::new("mint")
-                .about(
-                    "Prints a credential as JSON, for trying a relay by hand; --ttl sets its life",
-                )
-                .arg(subject),
-        )
-        .subcommand(
-            Command::new("rotate")
-                .about(
-                    "Lets another secret sign that every relay has accepted; for secrets in the \
-                     relays' Redis",
-                )
-                .arg(emergency),
+            named(
+                "rotate",
+                "Lets another secret sign that every relay accepts; for those in Redis",
+            )
+            .arg(emergency),
         )
         .subcommand(doctor::command())
+        .subcommand(
+            named("deny", "Issues nothing to a subject, and ends its allocations where it can")
+                .args([subject(), for_time]),
+        )
+        .subcommand(named("allow", "Lifts what deny did").arg(subject()))
+        .subcommand(named("usage", "Tells what a subject has relayed").arg(subject()))
+        .subcommand(named("drain", "Sends nobody new to a relay; calls there go on").arg(relay()))
+        .subcommand(named("undrain", "Uses a relay again").arg(relay()))
+}
+
+fn subject() -> Arg {
+    Arg::new("sub")
+        .long("sub")
+        .value_name("SUBJECT")
+        .required(true)
+        .value_parser(|text: &str| text.parse::<Subject>())
+        .help("Who; relays see a pseudonym")
+}
+
+fn relay() -> Arg {
+    Arg::new("relay")
+        .value_name("RELAY")
+        .required(true)
+        .value_parser(|text: &str| text.parse::<Name>())
+        .help("Its name in [[pools.relays]]")
 }
 
 /// Reads what commands need, and nothing else of the settings.
@@ -71,10 +94,23 @@ fn ground(resolved: &Resolved) -> Result<Ground, Faults> {
     Ok(ground.expect("its absence is a fault"))
 }
 
-fn mint(ground: Ground, asked: &ArgMatches) -> Exit {
-    let subject = asked.get_one::<Subject>("sub").expect("it is a required argument").clone();
-    finish(async move {
-        print(&commands::mint(ground, &subject).await?);
+/// Does what operators decide, or look up, about a subject or a relay.
+fn decide(name: &str, ground: Ground, asked: &ArgMatches) -> Exit {
+    let subject = || asked.get_one::<Subject>("sub").expect("it is a required argument");
+    let relay = || asked.get_one::<Name>("relay").expect("it is a required argument");
+    finish(async {
+        let told = match name {
+            "mint" => commands::mint(ground, subject()).await?,
+            "deny" => {
+                let time = asked.get_one::<Duration>("for").expect("it has a default");
+                commands::deny(ground, subject(), *time).await?
+            }
+            "allow" => commands::allow(ground, subject()).await?,
+            "usage" => commands::usage(ground, subject()).await?,
+            "drain" => commands::drain(ground, relay(), true).await?,
+            _ => commands::drain(ground, relay(), false).await?,
+        };
+        print(&told);
         Ok(())
     })
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// Times to answer from memory, in seconds.
 const ISSUE_BUCKETS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
@@ -43,6 +45,12 @@ pub(crate) struct Metrics {
     pub(crate) probe_seconds: Histogram,
     /// Whether no relay at all works.
     pub(crate) degraded: IntGauge,
+    /// Bytes that the relays said they relayed, while this service counted.
+    pub(crate) relayed: IntCounter,
+    /// Allocations that the relays said were opened and closed.
+    pub(crate) allocations: IntCounterVec,
+    /// Subjects that went over their budget.
+    pub(crate) overdrawn: IntCounter,
     /// How far the clock of a relay is ahead of ours, in seconds.
     pub(crate) clock_skew: IntGaugeVec,
     /// Since when the secret signs that does, in Unix seconds.
@@ -60,6 +68,10 @@ impl Maker<'_> {
         let made = made?;
         self.0.register(Box::new(made.clone()))?;
         Ok(made)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.keep(IntCounter::new(name, help))
     }
 
     fn counters(
@@ -127,6 +139,19 @@ impl Metrics {
             )?,
             degraded: make
                 .gauge("turncred_degraded", "1 while no relay works: the least bad is handed out.")?,
+            relayed: make.counter(
+                "turncred_relayed_bytes_total",
+                "Bytes to and from clients that the relays reported, while this service counted.",
+            )?,
+            allocations: make.counters(
+                "turncred_allocations_total",
+                "Allocations that the relays reported, while this service counted.",
+                &["event"],
+            )?,
+            overdrawn: make.counter(
+                "turncred_overdrawn_total",
+                "Subjects that went over their budget.",
+            )?,
             clock_skew: make.gauges(
                 "turncred_relay_clock_skew_seconds",
                 "How far the clock of a relay is ahead of ours, from what it admits.",

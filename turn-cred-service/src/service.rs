@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use service_kit::clock;
 use service_kit::http::Router;
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::config::{Config, PROBE_WITHIN};
 use crate::health::Watch;
@@ -16,9 +18,13 @@ use crate::http::{InternalDesk, PublicDesk, internal_router, public_router};
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::opened::Opened;
-use crate::relay_db::DbError;
+use crate::relay_db::{DbError, RelayDb};
 use crate::rotation::Keeper;
 use crate::rotation::keeper::Hands;
+use crate::usage::Accountant;
+
+/// How often decisions are looked for.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts the service in this process.
 #[derive(Debug)]
@@ -105,7 +111,7 @@ impl Service {
     /// When an address cannot be bound; nothing is left running then.
     pub async fn start(config: Config, life: &Lifecycle) -> Result<Running, StartError> {
         let metrics = Metrics::new()?;
-        let Opened { keys, keeper, db: _ } = Opened::open(&config.ground).await?;
+        let Opened { keys, keeper, db } = Opened::open(&config.ground).await?;
         let pools = config.ground.pools.clone().expect("its absence is a fault");
         let issuer = Issuer::new(keys, pools, config.ground.lifetimes);
         let bound = Bound::bind(&config).await?;
@@ -114,6 +120,9 @@ impl Service {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let desk = InternalDesk::new(issuer, token, listener.address(), metrics.clone());
             spawn(life, listener, internal_router(desk));
+        }
+        if let Some(db) = db {
+            heed(&running.issuer, db, &config, &metrics, life);
         }
         look_after(&running.issuer, keeper, &config, &metrics, life);
         spawn(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
@@ -148,6 +157,30 @@ fn look_after(
     }
     let issuer = issuer.clone();
     spawn_until_end(life, async move { issuer.follow_keys().await });
+}
+
+/// Starts what goes on with the relays' Redis: following decisions, and counting what is relayed.
+fn heed(issuer: &Issuer, db: RelayDb, config: &Config, metrics: &Metrics, life: &Lifecycle) {
+    spawn_until_end(life, follow_decisions(db.clone(), issuer.clone()));
+    let (budget, metrics) = (config.ground.budget, metrics.clone());
+    spawn_until_end(life, Accountant { db, budget, metrics }.run());
+}
+
+/// Follows what operators decide, until dropped.
+async fn follow_decisions(db: RelayDb, issuer: Issuer) {
+    let mut edition = String::new();
+    loop {
+        match db.decisions(&edition, clock::unix_seconds()).await {
+            Ok(Some(decisions)) => {
+                edition.clone_from(&decisions.edition);
+                issuer.set_decisions(decisions);
+            }
+            Ok(None) => {}
+            // What was decided stays so; that Redis is away is told where its secrets are followed.
+            Err(error) => debug!(%error, "decisions cannot be followed"),
+        }
+        tokio::time::sleep(FOLLOW_EVERY).await;
+    }
 }
 
 fn spawn_until_end(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'static) {

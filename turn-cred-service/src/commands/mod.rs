@@ -1,12 +1,15 @@
 //! What the program does beside serving.
 
+mod decide;
 mod mint;
 mod rotate;
 
 use std::io;
 
+use crate::pool::Name;
 use crate::relay_db::DbError;
 
+pub use decide::{allow, deny, drain, usage};
 pub use mint::mint;
 pub use rotate::rotate;
 
@@ -16,6 +19,15 @@ pub enum CommandError {
     /// The relays' Redis is not there.
     #[error("{0} (TURN_CRED_REDIS_URL)")]
     Db(#[from] DbError),
+    /// Decisions have to be kept where every credential service sees them.
+    #[error("this needs TURN_CRED_REDIS_URL, where every credential service sees it")]
+    NoDb,
+    /// No relay is known.
+    #[error("this needs the relays: TURN_CRED_URIS, or [[pools]] in the file")]
+    NoRelays,
+    /// No relay has that name.
+    #[error("there is no relay {0}; names stand in [[pools.relays]], or are REGION-1, REGION-2, …")]
+    UnknownRelay(Name),
     /// There is no runtime.
     #[error(transparent)]
     Runtime(#[from] io::Error),

@@ -10,6 +10,7 @@ use crate::issuer::{Keys, Lifetimes};
 use crate::pool::Pools;
 use crate::relay::{Dialing, Trust};
 use crate::rotation::Policy;
+use crate::usage::Budget;
 
 /// Where the keys shared with the relays come from.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Ground {
     pub policy: Policy,
     /// The relays.
     pub pools: Option<Pools>,
+    /// How much one subject may relay.
+    pub budget: Option<Budget>,
     /// Which certificates of relays are believed.
     pub trust: Trust,
     /// How long credentials live.
@@ -60,8 +63,11 @@ impl Ground {
         let policy = Policy { every, max_ttl: lifetimes.max, skew: reader.duration("clock_skew") };
         let keys = read_keys(reader);
         let pools = read_pools(reader);
-        let trust = Trust::read(reader);
-        Some(Self { keys: keys?, db, policy, pools, trust, lifetimes })
+        let (budget, trust) = (reader.optional_parse("budget_per_subject"), Trust::read(reader));
+        if budget.is_some() && db.is_none() {
+            reader.fault("budget_per_subject", "needs TURN_CRED_REDIS_URL, where coturn reports");
+        }
+        Some(Self { keys: keys?, db, policy, pools, budget, trust, lifetimes })
     }
 
     /// How relays are approached by who waits so long for each step.

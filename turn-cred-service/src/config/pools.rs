@@ -1,13 +1,16 @@
 //! The relays: one on a line, or `[[pools]]` in the file.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use service_kit::settings::Reader;
 use signal_protocol::Enforcement;
 
 use crate::pool::{Name, Pool, PoolError, Pools, Relay, parse_uris};
+use crate::relay::ConsoleSettings;
 
 /// The region that `TURN_CRED_URIS` makes.
 const DEFAULT_REGION: &str = "default";
@@ -34,6 +37,8 @@ struct RelayTable {
     uris: Vec<String>,
     weight: Option<NonZeroU32>,
     enforcement: Option<Enforcement>,
+    console: Option<SocketAddr>,
+    console_password_file: Option<PathBuf>,
 }
 
 /// Reads the relays, wherever they stand; nothing if there are none, or after a fault.
@@ -124,6 +129,17 @@ impl RelayTable {
         Ok(Relay {
             weight: self.weight.unwrap_or(relay.weight),
             enforcement: self.enforcement.unwrap_or(relay.enforcement),
+            console: match (self.console, self.console_password_file) {
+                (Some(address), Some(password_file)) => {
+                    Some(ConsoleSettings { address, password_file })
+                }
+                (None, None) => None,
+                _ => {
+                    return Err(format!(
+                        "relay {name}: console and console_password_file go together"
+                    ));
+                }
+            },
             ..relay
         })
     }

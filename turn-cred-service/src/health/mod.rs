@@ -11,7 +11,6 @@ mod probe;
 use std::time::{Duration, Instant};
 
 use service_kit::clock;
-use signal_protocol::IceReason;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -73,7 +72,7 @@ impl Watch {
             tries.spawn(self.clone().keep_trying(watched, found.clone()));
         }
         drop(found);
-        let mut standings = (*self.issuer.standings()).clone();
+        let mut standings = self.issuer.standings();
         while let Some(finding) = findings.recv().await {
             self.note(&mut standings, &finding);
         }
@@ -174,7 +173,7 @@ impl Watch {
         }
     }
 
-    /// Takes a finding in, and tells the nodes if something that was offered is not any more.
+    /// Takes a finding in.
     fn note(&self, standings: &mut Standings, finding: &Found) {
         let Found { watched: Watched { relay, uri, name, text }, standing } = finding;
         let up = i64::from(standing.is_offered());
@@ -184,14 +183,11 @@ impl Watch {
             return;
         }
         standings.set(*relay, *uri, *standing);
-        self.issuer.set_standings(standings.clone());
+        self.issuer.set_health(standings.clone());
         let works =
             self.issuer.pools().relays().enumerate().any(|(at, _)| standings.of(at).is_offered());
         self.metrics.degraded.set(i64::from(!works));
         info!(relay = %name, uri = %text, standing = ?standing, "relay {name} is {standing:?} at {text}");
-        if before.is_offered() && !standing.is_offered() {
-            self.issuer.changes().announce(IceReason::Drain);
-        }
     }
 }
 

@@ -109,9 +109,9 @@ mod tests {
         assert_eq!(ask(&cache, "ana", &first, 1000), 1000);
         let second = issuer();
         assert_eq!(ask(&cache, "ana", &second, 1001), 1001);
-        let mut standings = (*second.standings()).clone();
+        let mut standings = second.standings();
         standings.set(0, 0, Standing::Down);
-        second.set_standings(standings);
+        second.set_health(standings);
         assert_eq!(ask(&cache, "ana", &second, 1002), 1002);
     }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use service_kit::clock;
 use service_kit::http::Problem;
 use service_kit::tokens::TokenError;
 
 use crate::credential::NotASubject;
-use crate::issuer::KeysUnconfirmed;
+use crate::issuer::NotIssued;
 use crate::pool::UnknownRegion;
 
 /// Every way to be refused.
@@ -34,7 +35,7 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Subject(#[from] NotASubject),
     #[error(transparent)]
-    Keys(#[from] KeysUnconfirmed),
+    NotIssued(#[from] NotIssued),
     #[error("a browser sent this, and this listener is not for browsers")]
     FromBrowser,
     #[error("the Host header names none of our own names")]
@@ -53,7 +54,9 @@ impl Refusal {
             Self::Body(_) | Self::LargeBody | Self::SlowBody => "body",
             Self::Region(_) => "region",
             Self::Subject(_) => "subject",
-            Self::Keys(_) => "keys",
+            Self::NotIssued(NotIssued::KeysUnconfirmed) => "keys",
+            Self::NotIssued(NotIssued::Denied { .. }) => "denied",
+            Self::NotIssued(NotIssued::OverBudget { .. }) => "budget",
             Self::FromBrowser => "origin",
             Self::ForeignHost => "host",
         }
@@ -73,7 +76,13 @@ impl Refusal {
             }
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "timeout"),
-            Self::Keys(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::NotIssued(NotIssued::KeysUnconfirmed) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            Self::NotIssued(NotIssued::Denied { .. }) => (StatusCode::FORBIDDEN, "denied"),
+            Self::NotIssued(NotIssued::OverBudget { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "over_budget")
+            }
             Self::FromBrowser | Self::ForeignHost => (StatusCode::FORBIDDEN, "forbidden"),
         }
     }
@@ -86,6 +95,9 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::SubjectTooOften { wait } | Refusal::AddressTooOften { wait } => {
                 problem.retry_after(wait)
+            }
+            Refusal::NotIssued(NotIssued::OverBudget { until }) => {
+                problem.retry_after(Duration::from_secs(until).saturating_sub(clock::unix_now()))
             }
             _ => problem,
         }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use signal_protocol::Enforcement;
 
+use crate::relay::ConsoleSettings;
+
 pub use select::{Offer, Standing, Standings};
 pub use uri::{IceUri, UriError};
 
@@ -62,6 +64,8 @@ pub struct Relay {
     pub weight: NonZeroU32,
     /// When it looks at the expiry of a credential.
     pub enforcement: Enforcement,
+    /// Where its allocations can be ended, if anywhere.
+    pub console: Option<ConsoleSettings>,
 }
 
 /// Why URLs do not make a relay or a pool.
@@ -90,7 +94,8 @@ impl Relay {
             0 => Err(PoolError::NoRelay),
             1..=MAX_URIS => {
                 let enforcement = Enforcement::Allocate;
-                Ok(Self { name, uris, weight: NonZeroU32::MIN, enforcement })
+                let (weight, console) = (NonZeroU32::MIN, None);
+                Ok(Self { name, uris, weight, enforcement, console })
             }
             _ => Err(PoolError::TooMany),
         }

@@ -49,6 +49,17 @@ impl Standings {
         self.0[relay][uri] = standing;
     }
 
+    /// Notes that a relay is being emptied.
+    pub(crate) fn drain(&mut self, relay: usize) {
+        self.0[relay].iter_mut().for_each(|standing| *standing = Standing::Draining.max(*standing));
+    }
+
+    /// Tells whether something is not offered that was before.
+    pub(crate) fn withdraws(&self, before: &Self) -> bool {
+        let pairs = self.0.iter().flatten().zip(before.0.iter().flatten());
+        pairs.into_iter().any(|(now, before)| before.is_offered() && !now.is_offered())
+    }
+
     /// Returns how a relay does: as its best URL.
     ///
     /// # Panics

@@ -7,6 +7,7 @@
 //! for up to ten minutes, unless `refresh(Duration::ZERO)` gave it back.
 
 mod client;
+mod console;
 mod endpoint;
 mod skew;
 mod stun;
@@ -20,6 +21,7 @@ use tokio::time::error::Elapsed;
 use tokio_rustls::rustls;
 
 pub use client::{Family, TurnClient};
+pub use console::{ConsoleError, ConsoleSettings, end_allocations};
 pub use endpoint::{Endpoint, Protocol};
 pub use skew::{Skew, SkewSearch, SkewStep};
 pub use trust::{Trust, TrustError};

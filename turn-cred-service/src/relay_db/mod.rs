@@ -4,6 +4,9 @@
 //! session, and accepts what any member of it signed. Everything of ours begins with
 //! `turncred/realm/<realm>/`.
 
+mod control;
+mod usage;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +15,9 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use service_kit::secrets::SecretText;
 
 use crate::rotation::Ledger;
+
+pub use control::Decisions;
+pub use usage::{Bytes, Window};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +58,7 @@ impl fmt::Debug for Snapshot {
 /// The way there, which is made again when it breaks.
 #[derive(Clone)]
 pub struct RelayDb {
+    client: redis::Client,
     connection: ConnectionManager,
     realm: String,
 }
@@ -74,7 +81,7 @@ impl RelayDb {
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
         let connection = client.get_connection_manager_with_config(config).await?;
-        Ok(Self { connection, realm: realm.to_owned() })
+        Ok(Self { client, connection, realm: realm.to_owned() })
     }
 
     fn secrets_key(&self) -> String {
@@ -119,13 +126,13 @@ impl RelayDb {
         Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }
 
-    /// Takes the lead, or keeps it, for a while; false if another has it.
+    /// Takes the lead in something, or keeps it, for a while; false if another has it.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn lead(&self, who: &str, lease: Duration) -> Result<bool, DbError> {
+    pub async fn lead(&self, what: &str, who: &str, lease: Duration) -> Result<bool, DbError> {
         let script = Script::new(include_str!("lead.lua"));
-        let mut call = script.key(self.own_key("leader"));
+        let mut call = script.key(self.own_key(&format!("leader/{what}")));
         call.arg(who).arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }

@@ -126,7 +126,7 @@ impl Keeper {
         }
         let Some(ledger) = snapshot.ledger.clone() else { return Ok(READ_EVERY) };
         self.follow(&ledger);
-        if !self.db.lead(&hands.who, LEASE).await? {
+        if !self.db.lead("rotation", &hands.who, LEASE).await? {
             return Ok(READ_EVERY);
         }
         self.step(&ledger, snapshot.now, hands).await

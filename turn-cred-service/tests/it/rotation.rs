@@ -103,7 +103,7 @@ async fn a_rotation_goes_on_in_whatever_process_comes_after_a_crash() {
         // Each process takes one step and is gone, and so is its lead.
         let before = ledger(&redis).await.version;
         keeper(&redis).await.turn(&hands(&[&coturn])).await.unwrap();
-        let _: i64 = redis.run(&["DEL", "turncred/realm/turn.test/leader"]).await;
+        let _: i64 = redis.run(&["DEL", "turncred/realm/turn.test/leader/rotation"]).await;
         steps.push(ledger(&redis).await.version - before);
     }
     assert_eq!(steps, [1, 1], "staged, then proved and flipped");

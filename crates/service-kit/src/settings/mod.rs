@@ -30,7 +30,7 @@ use crate::lifecycle::Exit;
 pub use environment::Environment;
 pub use reader::Reader;
 pub use resolved::{Faults, Origin, Resolved};
-pub use values::{Rate, parse_duration};
+pub use values::{Rate, parse_duration, parse_size};
 
 /// The settings of one service.
 #[derive(Clone, Copy, Debug)]

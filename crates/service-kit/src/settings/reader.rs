@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a size in bytes: `64KiB`, `16MiB`.
     pub fn size(&mut self, name: &str) -> usize {
-        self.required(name, values::size)
+        self.required(name, values::parse_size)
     }
 
     /// Reads a rate: `30/m`, `100/s,burst=2000`.

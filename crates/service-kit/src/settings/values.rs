@@ -34,7 +34,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads `65536`, `512B`, `64KiB`, `16MiB` or `2GiB` as bytes.
-pub(super) fn size(text: &str) -> Result<usize, String> {
+///
+/// # Errors
+/// The rest of a sentence that begins with the text, as [`parse_duration`] has it.
+pub fn parse_size(text: &str) -> Result<usize, String> {
     let bytes = split_unit(text).and_then(|(number, unit)| {
         let bytes: u64 = match unit {
             "" | "B" => 1,
@@ -119,10 +122,10 @@ mod tests {
     #[test]
     fn sizes_count_in_powers_of_1024() {
         for (text, bytes) in [("64KiB", 65_536), ("16MiB", 16 << 20), ("10", 10), ("1B", 1)] {
-            assert_eq!(size(text).unwrap(), bytes, "{text}");
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
         for text in ["", "KiB", "64kb", "-1", "99999999999GiB"] {
-            assert!(size(text).is_err(), "{text}");
+            assert!(parse_size(text).is_err(), "{text}");
         }
     }
 

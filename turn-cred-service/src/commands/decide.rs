@@ -1,0 +1,81 @@
+//! `deny`, `allow`, `drain`, `undrain`, `usage`: what operators decide, and look up first.
+
+use std::time::Duration;
+
+use service_kit::clock;
+
+use super::CommandError;
+use crate::config::Ground;
+use crate::credential::Subject;
+use crate::opened::Opened;
+use crate::pool::{Name, Pools};
+use crate::relay_db::RelayDb;
+use crate::revocation::revoke;
+use crate::usage::window;
+
+/// The relays' Redis, which decisions are kept in, and how to hide a subject there.
+async fn open(ground: &Ground) -> Result<(RelayDb, Opened), CommandError> {
+    let opened = Opened::open(ground).await?;
+    let db = opened.db.clone().ok_or(CommandError::NoDb)?;
+    Ok((db, opened))
+}
+
+/// Denies a subject credentials for a while, and ends its allocations where a relay has a console.
+///
+/// # Errors
+/// When there is no Redis to keep that in.
+pub async fn deny(
+    ground: Ground,
+    subject: &Subject,
+    time: Duration,
+) -> Result<String, CommandError> {
+    let (db, opened) = open(&ground).await?;
+    let pools = ground.pools.clone().ok_or(CommandError::NoRelays)?;
+    let revoked = revoke(&db, &pools, &opened.keys.hide(subject), time.as_secs()).await?;
+    let mut told = format!("denied until {}\n", clock::rfc3339(revoked.until));
+    for (relay, ended) in revoked.relays {
+        told += &match ended {
+            Ok(count) => format!("relay {relay}: ended {count} allocations\n"),
+            Err(error) => format!("relay {relay}: {error}\n"),
+        };
+    }
+    Ok(told)
+}
+
+/// Lifts a denial.
+///
+/// # Errors
+/// As [`deny`].
+pub async fn allow(ground: Ground, subject: &Subject) -> Result<String, CommandError> {
+    let (db, opened) = open(&ground).await?;
+    db.allow(&opened.keys.hide(subject)).await?;
+    Ok("allowed\n".to_owned())
+}
+
+/// Sends nobody new to a relay, or does again.
+///
+/// # Errors
+/// As [`deny`], and when there is no such relay.
+pub async fn drain(ground: Ground, relay: &Name, drains: bool) -> Result<String, CommandError> {
+    let (db, _) = open(&ground).await?;
+    let mut relays = ground.pools.iter().flat_map(Pools::relays);
+    if !relays.any(|known| known.name == *relay) {
+        return Err(CommandError::UnknownRelay(relay.clone()));
+    }
+    db.drain(relay.as_str(), drains).await?;
+    let what = if drains { "gets nobody new; calls there go on" } else { "is used again" };
+    Ok(format!("relay {relay} {what}\n"))
+}
+
+/// Tells what a subject has relayed.
+///
+/// # Errors
+/// As [`deny`].
+pub async fn usage(ground: Ground, subject: &Subject) -> Result<String, CommandError> {
+    let (db, opened) = open(&ground).await?;
+    let window = window(ground.budget, clock::unix_seconds());
+    let bytes = db.usage(window, opened.keys.hide(subject).as_str()).await?;
+    let end = clock::rfc3339(window.end);
+    let of = ground.budget.map(|budget| format!(" of {}", budget.bytes)).unwrap_or_default();
+    Ok(format!("{bytes}{of} bytes in the {} s that end at {end}\n", window.length))
+}

@@ -1,0 +1,133 @@
+//! The admin console of coturn (`cli-port`), for ending allocations: text over TCP, a prompt after each answer.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest answer that is read, in bytes: some thousand sessions.
+const MOST: usize = 4 << 20;
+
+/// Where the console of a relay is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleSettings {
+    /// `cli-ip` and `cli-port`; keep it off every network but the admins'.
+    pub address: SocketAddr,
+    /// A file with `cli-password`.
+    pub password_file: PathBuf,
+}
+
+/// Why the console did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// The password cannot be read.
+    #[error("{}: {source}", path.display())]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Nobody answers, or the connection broke.
+    #[error("the console does not answer: {0}")]
+    Lost(#[from] std::io::Error),
+    /// The password is wrong, or it is no console of coturn.
+    #[error("the console does not let us in: look at cli-password")]
+    Refused,
+}
+
+/// An open console.
+struct Console {
+    stream: TcpStream,
+}
+
+impl Console {
+    async fn open(settings: &ConsoleSettings) -> Result<Self, ConsoleError> {
+        let password = read_password(&settings.password_file)?;
+        let stream = within(TcpStream::connect(settings.address)).await?;
+        let mut console = Self { stream };
+        console.read_until("password: ").await?;
+        console.write(&password).await?;
+        console.read_until("> ").await.map_err(|_| ConsoleError::Refused)?;
+        Ok(console)
+    }
+
+    async fn ask(&mut self, command: &str) -> Result<String, ConsoleError> {
+        self.write(command).await?;
+        // One prompt after the echo of an empty line, another after the answer.
+        self.read_until("> ").await
+    }
+
+    async fn write(&mut self, line: &str) -> Result<(), ConsoleError> {
+        Ok(within(self.stream.write_all(format!("{line}\r\n").as_bytes())).await?)
+    }
+
+    async fn read_until(&mut self, end: &str) -> Result<String, ConsoleError> {
+        let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+        while !text.ends_with(end.as_bytes()) {
+            let read = within(self.stream.read(&mut buffer)).await?;
+            if read == 0 || text.len() > MOST {
+                return Err(ConsoleError::Refused);
+            }
+            text.extend(&buffer[..read]);
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// Ends every allocation whose username ends with `:<pseudonym>`; returns how many there were.
+///
+/// # Errors
+/// [`ConsoleError`]; some may have been ended then.
+pub async fn end_allocations(
+    settings: &ConsoleSettings,
+    pseudonym: &str,
+) -> Result<usize, ConsoleError> {
+    let mut console = Console::open(settings).await?;
+    let listed = console.ask("ps").await?;
+    let sessions = sessions(&listed, pseudonym);
+    for session in &sessions {
+        console.ask(&format!("cs {session}")).await?;
+    }
+    Ok(sessions.len())
+}
+
+/// Finds sessions in what `ps` prints: `1) id=001000000000000007, user <1700000600:ana>:`.
+fn sessions(listed: &str, pseudonym: &str) -> Vec<String> {
+    let of = format!(":{pseudonym}>");
+    let session = |line: &str| {
+        let (_, rest) = line.split_once("id=")?;
+        let (id, user) = rest.split_once(',')?;
+        (user.contains(&of) && id.bytes().all(|b| b.is_ascii_digit())).then(|| id.to_owned())
+    };
+    listed.lines().filter_map(session).collect()
+}
+
+fn read_password(path: &Path) -> Result<String, ConsoleError> {
+    let told = |source| ConsoleError::Password { path: path.to_owned(), source };
+    Ok(std::fs::read_to_string(path).map_err(told)?.trim().to_owned())
+}
+
+async fn within<T>(answer: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    timeout(PATIENCE, answer).await.map_err(|_| std::io::ErrorKind::TimedOut)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_of_one_subject_are_found_and_of_no_other() {
+        let listed = "\n    1) id=001000000000000007, user <1700000600:ana>:\n      realm: r\n    \
+                      2) id=001000000000000008, user <1700000600:banana>:\n    \
+                      3) id=000000000000000009, user <1700000700:ana>:\n  Total sessions: 3\n";
+        assert_eq!(sessions(listed, "ana"), ["001000000000000007", "000000000000000009"]);
+        assert_eq!(sessions(listed, "nobody"), [""; 0]);
+    }
+}

@@ -1,0 +1,149 @@
+//! What the relays say that they relay, and what is noted of it.
+
+use std::collections::HashMap;
+
+use futures_util::{Stream, StreamExt as _};
+use redis::pipe;
+
+use super::{DbError, RelayDb};
+
+/// What was relayed since it was last noted, in bytes.
+pub type Bytes = HashMap<String, u64>;
+
+/// A span of time in which bytes are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Counts the windows since 1970.
+    pub number: u64,
+    /// Its end, in seconds since 1970.
+    pub end: u64,
+    /// Its length in seconds.
+    pub length: u64,
+}
+
+impl Window {
+    /// Finds the window of a length that `now` lies in; both in seconds.
+    #[must_use]
+    pub fn at(now: u64, length: u64) -> Self {
+        let number = now / length;
+        Self { number, end: (number + 1) * length, length }
+    }
+}
+
+impl RelayDb {
+    /// Hears what coturn tells of the allocations of the realm: topic and message.
+    ///
+    /// # Errors
+    /// When Redis is away; the stream ends with the connection.
+    pub async fn reports(&self) -> Result<impl Stream<Item = (String, String)> + use<>, DbError> {
+        let mut subscription = self.client.get_async_pubsub().await?;
+        let topics = format!("turn/realm/{}/user/*/allocation/*", self.realm);
+        subscription.psubscribe(topics).await?;
+        let messages = subscription.into_on_message();
+        Ok(messages.filter_map(async |message| {
+            Some((message.get_channel_name().to_owned(), message.get_payload().ok()?))
+        }))
+    }
+
+    /// Notes in which room each pseudonym was last seen.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn note_rooms(
+        &self,
+        window: Window,
+        rooms: &[(String, String)],
+    ) -> Result<(), DbError> {
+        let key = self.window_key("rooms", window);
+        let mut calls = pipe();
+        calls.hset_multiple(&key, rooms).ignore().expire(&key, expiry(window)).ignore();
+        Ok(calls.query_async(&mut self.connection.clone()).await?)
+    }
+
+    /// Finds the rooms of pseudonyms, where they are known.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn rooms(
+        &self,
+        window: Window,
+        pseudonyms: &[&String],
+    ) -> Result<Vec<Option<String>>, DbError> {
+        let mut call = redis::cmd("HMGET");
+        call.arg(self.window_key("rooms", window)).arg(pseudonyms);
+        Ok(call.query_async(&mut self.connection.clone()).await?)
+    }
+
+    /// Adds to what pseudonyms and rooms have relayed; returns what each pseudonym has by now.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn add_usage(
+        &self,
+        window: Window,
+        subjects: &Bytes,
+        rooms: &Bytes,
+    ) -> Result<HashMap<String, u64>, DbError> {
+        let (by_subject, by_room) =
+            (self.window_key("usage", window), self.window_key("room-usage", window));
+        let mut calls = pipe();
+        calls.atomic();
+        for (subject, bytes) in subjects {
+            calls.hincr(&by_subject, subject, *bytes);
+        }
+        for (room, bytes) in rooms {
+            calls.hincr(&by_room, room, *bytes).ignore();
+        }
+        for key in [&by_subject, &by_room] {
+            calls.expire(key, expiry(window)).ignore();
+        }
+        let totals: Vec<u64> = calls.query_async(&mut self.connection.clone()).await?;
+        Ok(subjects.keys().cloned().zip(totals).collect())
+    }
+
+    /// Returns what a pseudonym has relayed in a window, in bytes.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn usage(&self, window: Window, pseudonym: &str) -> Result<u64, DbError> {
+        self.count("usage", window, pseudonym).await
+    }
+
+    /// Returns what the members of a room have relayed in a window, in bytes.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn room_usage(&self, window: Window, room: &str) -> Result<u64, DbError> {
+        self.count("room-usage", window, room).await
+    }
+
+    async fn count(&self, what: &str, window: Window, of: &str) -> Result<u64, DbError> {
+        let mut call = redis::cmd("HGET");
+        call.arg(self.window_key(what, window)).arg(of);
+        let found: Option<u64> = call.query_async(&mut self.connection.clone()).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Notes who has relayed more than the budget, until the end of the window.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn overdraw(&self, window: Window, pseudonyms: &[String]) -> Result<(), DbError> {
+        let key = self.own_key("overdrawn");
+        let members: Vec<_> = pseudonyms.iter().map(|who| (window.end, who)).collect();
+        let mut calls = pipe();
+        calls.atomic().zadd_multiple(&key, &members).ignore();
+        calls.zrembyscore(&key, 0, window.end - window.length).ignore();
+        self.decide(&mut calls).await
+    }
+
+    fn window_key(&self, what: &str, window: Window) -> String {
+        // The length is part of the name, so that another budget does not read what was counted for this one.
+        self.own_key(&format!("{what}/{}/{}", window.length, window.number))
+    }
+}
+
+/// How long a window is remembered: until the end of the next one.
+fn expiry(window: Window) -> i64 {
+    i64::try_from(2 * window.length).unwrap_or(i64::MAX)
+}
