@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One entry of `RTCConfiguration.iceServers`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IceServer {
     /// `stun:`, `turn:` or `turns:` URLs (RFC 7064, RFC 7065) that share one credential.
     pub urls: Vec<String>,
@@ -25,6 +26,7 @@ impl fmt::Debug for IceServer {
 
 /// When a relay looks at the expiry of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcement {
     /// Only when an allocation is made (coturn): a call outlives its credential.
@@ -35,6 +37,7 @@ pub enum Enforcement {
 
 /// ICE servers with the time they are good for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct IceServers {
     /// What goes into `RTCConfiguration.iceServers` as it is.
