@@ -17,4 +17,5 @@ pub mod render;
 mod service;
 
 pub use config::{Config, SCHEMA};
+pub use http::openapi;
 pub use service::{Addresses, Running, Service, StartError};

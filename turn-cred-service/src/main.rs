@@ -12,12 +12,16 @@ use service_kit::telemetry::announce;
 use turn_cred_service::config::{read_keys, read_lifetimes, read_pools};
 use turn_cred_service::credential::{Credential, Subject};
 use turn_cred_service::pool::Pools;
-use turn_cred_service::{Config, SCHEMA, Service, StartError};
+use turn_cred_service::{Config, SCHEMA, Service, StartError, openapi};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
         Some(("mint", asked)) => mint(resolved, asked),
+        Some(("openapi", _)) => {
+            print(&openapi());
+            Ok(Exit::Drained)
+        }
         _ => Config::read(resolved).map(start),
     })
 }
@@ -45,6 +49,10 @@ fn command() -> Command {
                     "Prints a credential as JSON, for trying a relay by hand; --ttl sets its life",
                 )
                 .arg(subject),
+        )
+        .subcommand(
+            Command::new("openapi")
+                .about("Prints the description of the public listener, as it serves it"),
         )
 }
 

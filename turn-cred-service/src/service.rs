@@ -122,14 +122,15 @@ fn spawn(life: &Lifecycle, listener: Listener, router: Router) {
 /// Puts together the public listener and keeps its token keys fresh.
 fn public(config: Config, metrics: Metrics, life: &Lifecycle) -> Router {
     if !config.verifier.has_keys() {
-        // Not a fault: `Config` has seen to it that the internal listener is on.
-        info!("no token keys are set: the public listener refuses everybody");
+        // Not a fault: `Config` has seen to it that somebody can call.
+        info!("no token keys are set: the public listener refuses every token");
     }
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));
     let desk = PublicDesk {
         issuer: config.issuer,
         verifier,
+        api_keys: config.api_keys,
         by_subject: Limiter::new(config.rate_per_subject),
         by_address: Limiter::new(config.rate_per_ip),
         trusted_proxies: config.trusted_proxies,

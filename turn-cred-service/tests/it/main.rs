@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
 mod internal;
+mod openapi;
 mod program;
 mod public;
 mod relay;
+mod shapes;
 mod support;
