@@ -53,6 +53,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz and /metrics"),
     Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect: exact origins separated by commas, or *; by default those from this very host and port"),
     Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
+    Setting::plain("region_header", "network", "HEADER", None, "A header that says a region or a country, such as CF-IPCountry; believed of trusted_proxies only"),
     Setting::plain("backend", "rooms", "BACKEND", Some("memory"), "memory: rooms of this process; redis: rooms of all nodes"),
     Setting::secret("redis_url", "rooms", "URL", "redis[s]://, redis-cluster:// or redis-sentinel://; further hosts as ?node=HOST:PORT"),
     Setting::plain("redis_publishing", "rooms", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
@@ -108,6 +109,8 @@ pub struct Config {
     pub origins: AllowedOrigins,
     /// The networks whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say where a client is.
+    pub region_header: Option<String>,
     /// Where rooms are kept.
     pub backend: Backend,
     /// What a room's log keeps.
@@ -159,6 +162,7 @@ impl Config {
         let admin_listen = r.parse("admin_listen");
         let origins = read_origins(r);
         let trusted_proxies = r.parse_list("trusted_proxies");
+        let region_header = r.optional_text("region_header");
         let credentials = read_credentials(r);
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
@@ -170,6 +174,7 @@ impl Config {
             admin_listen,
             origins,
             trusted_proxies,
+            region_header,
             backend: backend.expect("its absence is a fault"),
             retention,
             lease,

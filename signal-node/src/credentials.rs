@@ -6,16 +6,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, HOST};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use service_kit::secrets::SecretSource;
-use signal_protocol::IceServers;
-use tracing::warn;
+use signal_protocol::{IceReason, IceServers, RoomId};
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
+use crate::session::IceOwner;
+
+/// What stands for the host where there is none but a socket.
+const LOCAL: &str = "http://localhost";
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long news is waited for: the service answers sooner, also that there is none.
+const NEWS_WITHIN: Duration = Duration::from_secs(40);
+
+/// Pause before a service that did not answer is asked for news again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the credential service listens for its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +56,26 @@ impl std::str::FromStr for CredentialsUrl {
 /// The way to the credential service.
 pub struct Credentials {
     client: reqwest::Client,
-    url: String,
+    base: String,
     token: Option<SecretSource>,
     metrics: Arc<Metrics>,
+    news: watch::Sender<IceReason>,
 }
 
 #[derive(Serialize)]
 struct Request<'a> {
     subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+/// A change of what the service hands out.
+#[derive(Clone, Copy, Deserialize)]
+struct Change {
+    number: u64,
+    reason: IceReason,
 }
 
 /// Why there are no ICE servers.
@@ -72,21 +97,26 @@ impl Credentials {
         token: Option<SecretSource>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
-        let builder = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
+        let builder = reqwest::Client::builder().no_proxy();
         let (builder, base) = match url {
-            CredentialsUrl::Unix(path) => {
-                (builder.unix_socket(path.as_path()), "http://localhost".to_owned())
-            }
+            CredentialsUrl::Unix(path) => (builder.unix_socket(path.as_path()), LOCAL.to_owned()),
             CredentialsUrl::Http(url) => (builder, url.as_str().trim_end_matches('/').to_owned()),
         };
-        let url = format!("{base}/internal/v1/ice-servers");
-        Ok(Self { client: builder.build()?, url, token, metrics })
+        let news = watch::Sender::new(IceReason::Refresh);
+        Ok(Self { client: builder.build()?, base, token, metrics, news })
     }
 
-    /// Asks for ICE servers for a subject; `None` if there are none to be had now.
-    pub async fn fetch(&self, subject: &str) -> Option<Arc<IceServers>> {
+    /// Changes when other ICE servers are to be had.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<IceReason> {
+        self.news.subscribe()
+    }
+
+    /// Asks for ICE servers; `None` if there are none to be had now. `region` is where a proxy says the
+    /// client is.
+    pub async fn fetch(&self, owner: &IceOwner, region: Option<&str>) -> Option<Arc<IceServers>> {
         let timer = self.metrics.ice_seconds.with_label_values::<&str>(&[]).start_timer();
-        let found = self.ask(subject).await;
+        let found = self.ask(owner, region).await;
         timer.observe_duration();
         let result = if found.is_ok() { "ok" } else { "unavailable" };
         self.metrics.ice_fetches.with_label_values(&[result]).inc();
@@ -96,9 +126,43 @@ impl Credentials {
             .map(Arc::new)
     }
 
-    async fn ask(&self, subject: &str) -> Result<IceServers, FetchError> {
-        let mut request = self.client.post(&self.url).json(&Request { subject });
-        if self.url.starts_with("http://localhost/") {
+    /// Tells the sessions whenever what the service hands out has changed; ends with the node.
+    pub async fn follow(&self) {
+        let mut known = None;
+        loop {
+            match self.next_change(known).await {
+                Ok(change) => {
+                    let is_news = known.is_some_and(|known| known != change.number);
+                    known = Some(change.number);
+                    if is_news {
+                        info!(reason = ?change.reason, "other ICE servers are to be had");
+                        self.news.send_replace(change.reason);
+                    }
+                }
+                Err(error) => {
+                    debug!(%error, "the credential service tells no news");
+                    tokio::time::sleep(ASK_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    async fn next_change(&self, known: Option<u64>) -> Result<Change, FetchError> {
+        let after = known.map(|number| format!("?after={number}")).unwrap_or_default();
+        let url = format!("{}/internal/v1/changes{after}", self.base);
+        self.send(self.client.get(url).timeout(NEWS_WITHIN)).await
+    }
+
+    async fn ask(&self, owner: &IceOwner, hint: Option<&str>) -> Result<IceServers, FetchError> {
+        let url = format!("{}/internal/v1/ice-servers", self.base);
+        let room = owner.room.as_ref().map(RoomId::as_str);
+        let body = Request { subject: &owner.subject, room, hint };
+        self.send(self.client.post(url).json(&body).timeout(PATIENCE)).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, FetchError> {
+        let mut request = request;
+        if self.base == LOCAL {
             request = request.header(HOST, "localhost");
         }
         if let Some(token) = &self.token {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::{Backend, Config};
@@ -71,6 +72,7 @@ impl Node {
         };
         let public = public(config, &address, ground, notices)?;
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
+        tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
         life.tasks.spawn(drain.run(public));
         health.ready();
@@ -112,9 +114,17 @@ fn public(
         anonymous: config.anonymous,
         origins: config.origins,
         trusted_proxies: config.trusted_proxies,
+        region_header: config.region_header,
         visitors,
         port: port(address),
     }))
+}
+
+/// Hears of changes at the credential service until the node ends.
+async fn follow_credentials(public: Arc<Public>, end: CancellationToken) {
+    if let Some(credentials) = &public.sessions.credentials {
+        end.run_until_cancelled(credentials.follow()).await;
+    }
 }
 
 /// The rooms' log, who else is alive, and our own heart.

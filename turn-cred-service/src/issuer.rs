@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use service_kit::secrets::{SecretSource, Secrets};
+use signal_protocol::IceReason;
+use tracing::info;
 
 use crate::changes::Changes;
 use crate::credential::{Credential, Subject};
@@ -14,6 +16,9 @@ use crate::pool::{Offer, Pools, Region, Standings};
 ///
 /// A credential must outlive the gathering of candidates and some skew between clocks.
 pub const MIN_ASKED_TTL: Duration = Duration::from_secs(60);
+
+/// How often keys are compared with those before.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How long credentials live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +155,20 @@ impl Issuer {
     #[must_use]
     pub fn ground(&self) -> Ground {
         Ground { keys: self.0.keys.signing.current(), standings: self.standings() }
+    }
+
+    /// Announces other keys, however they came, until dropped.
+    pub async fn follow_keys(&self) {
+        let mut known = self.0.keys.signing.current();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let current = self.0.keys.signing.current();
+            if !Arc::ptr_eq(&known, &current) {
+                info!("the keys of the relays have changed");
+                self.0.changes.announce(IceReason::Rotate);
+                known = current;
+            }
+        }
     }
 
     /// Returns how the relays do, as last told.

@@ -7,13 +7,19 @@
 //! one (`http`). [`Service::start`] runs it all in any process: the binary, a test, a laptop.
 
 pub mod changes;
+pub mod commands;
 pub mod config;
 pub mod credential;
+mod health;
 mod http;
 pub mod issuer;
 mod metrics;
+pub mod opened;
 pub mod pool;
+pub mod relay;
+pub mod relay_db;
 pub mod render;
+pub mod rotation;
 mod service;
 
 pub use config::{Config, SCHEMA};

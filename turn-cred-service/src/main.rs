@@ -1,23 +1,24 @@
 //! The credential service as a program of its own.
 
+use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
-use serde::Serialize;
-use service_kit::clock;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::lifecycle::{Exit, Lifecycle};
-use service_kit::program::{check_config, print, run, serve};
+use service_kit::program::{block_on, check_config, print, run, serve};
 use service_kit::settings::{Faults, Resolved};
 use service_kit::telemetry::announce;
-use turn_cred_service::config::{read_keys, read_lifetimes, read_pools};
-use turn_cred_service::credential::{Credential, Subject};
-use turn_cred_service::pool::Pools;
+use turn_cred_service::commands::{self, CommandError};
+use turn_cred_service::config::{self, Ground};
+use turn_cred_service::credential::Subject;
+use turn_cred_service::rotation::Request;
 use turn_cred_service::{Config, SCHEMA, Service, StartError, openapi};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
-        Some(("mint", asked)) => mint(resolved, asked),
+        Some(("mint", asked)) => ground(resolved).map(|ground| mint(ground, asked)),
+        Some(("rotate", asked)) => ground(resolved).map(|ground| rotate(ground, asked)),
         Some(("openapi", _)) => {
             print(&openapi());
             Ok(Exit::Drained)
@@ -33,6 +34,10 @@ fn command() -> Command {
         .required(true)
         .value_parser(|text: &str| text.parse::<Subject>())
         .help("Whom the credential is for; the relay sees a pseudonym of it");
+    let emergency = Arg::new("emergency")
+        .long("emergency")
+        .action(ArgAction::SetTrue)
+        .help("The secret is in wrong hands: the old one ends as soon as the new one signs");
     SCHEMA
         .command()
         .subcommand(
@@ -51,46 +56,50 @@ fn command() -> Command {
                 .arg(subject),
         )
         .subcommand(
+            Command::new("rotate")
+                .about(
+                    "Lets another secret sign that every relay has accepted; for secrets in the \
+                     relays' Redis",
+                )
+                .arg(emergency),
+        )
+        .subcommand(
             Command::new("openapi")
                 .about("Prints the description of the public listener, as it serves it"),
         )
 }
 
-/// A credential as `RTCIceServer` has it, with its end.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Minted {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    urls: Vec<String>,
-    username: String,
-    credential: String,
-    ttl: u64,
-    expires_at: String,
+/// Reads what commands need, and nothing else of the settings.
+fn ground(resolved: &Resolved) -> Result<Ground, Faults> {
+    let mut reader = resolved.reader();
+    let ground = Ground::read(&mut reader);
+    reader.finish()?;
+    Ok(ground.expect("its absence is a fault"))
 }
 
-/// Prints a credential; needs the secret, and nothing else of the settings.
-fn mint(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
-    let mut reader = resolved.reader();
-    let lifetimes = read_lifetimes(&mut reader);
-    let keys = read_keys(&mut reader);
-    let pools = read_pools(&mut reader);
-    reader.finish()?;
-    let keys = keys.expect("its absence is a fault");
-    let subject = asked.get_one::<Subject>("sub").expect("it is a required argument");
-    let expiry = clock::unix_seconds() + lifetimes.default.as_secs();
-    let secrets = keys.signing.current();
-    let Credential { username, password } =
-        Credential::issue(secrets.signing(), &keys.hide(subject), expiry);
-    let relays = pools.iter().flat_map(Pools::relays);
-    let minted = Minted {
-        urls: relays.flat_map(|relay| &relay.uris).map(ToString::to_string).collect(),
-        username,
-        credential: password,
-        ttl: lifetimes.default.as_secs(),
-        expires_at: clock::rfc3339(expiry),
-    };
-    print(&(serde_json::to_string(&minted).expect("strings serialize") + "\n"));
-    Ok(Exit::Drained)
+fn mint(ground: Ground, asked: &ArgMatches) -> Exit {
+    let subject = asked.get_one::<Subject>("sub").expect("it is a required argument").clone();
+    finish(async move {
+        print(&commands::mint(ground, &subject).await?);
+        Ok(())
+    })
+}
+
+fn rotate(ground: Ground, asked: &ArgMatches) -> Exit {
+    let emergency = asked.get_flag("emergency");
+    let request = if emergency { Request::Emergency } else { Request::Rotation };
+    finish(commands::rotate(ground, config::dialing(), request, |line| print(&(line + "\n"))))
+}
+
+/// Runs a command to its end and says why it failed.
+fn finish(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
+    match block_on(command) {
+        Ok(()) => Exit::Drained,
+        Err(failed) => {
+            eprintln!("{}: {failed}", SCHEMA.program);
+            Exit::Failed
+        }
+    }
 }
 
 /// Serves until asked to end.

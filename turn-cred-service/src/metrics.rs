@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// Times to answer from memory, in seconds.
+const ISSUE_BUCKETS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
+
+/// Times to try a relay, in seconds.
+const PROBE_BUCKETS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
 
 /// The listener an answer was given on.
 #[derive(Clone, Copy, Debug)]
@@ -21,43 +28,109 @@ impl Side {
     }
 }
 
-/// The counters of one service. Labels come from closed sets, never from callers.
+/// The counters of one service. Labels come from closed sets or the settings, never from callers.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     issued: IntCounterVec,
     refused: IntCounterVec,
     seconds: Histogram,
+    /// Whether a URL of a relay is handed out.
+    pub(crate) relay_up: IntGaugeVec,
+    /// Tries of relays, by result.
+    pub(crate) probes: IntCounterVec,
+    /// How long a try of a relay took.
+    pub(crate) probe_seconds: Histogram,
+    /// Whether no relay at all works.
+    pub(crate) degraded: IntGauge,
+    /// Since when the secret signs that does, in Unix seconds.
+    pub(crate) secret_since: IntGauge,
+}
+
+/// Registers what counts something.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn keep<C: Collector + Clone + 'static>(
+        &self,
+        made: prometheus::Result<C>,
+    ) -> prometheus::Result<C> {
+        let made = made?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn seconds(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.keep(Histogram::with_opts(options))
+    }
 }
 
 impl Metrics {
     /// Makes and registers them.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let issued = IntCounterVec::new(
-            Opts::new("turncred_issued_total", "Credentials handed out."),
-            &["listener"],
-        )?;
-        let refused = IntCounterVec::new(
-            Opts::new("turncred_refused_total", "Requests refused, by reason."),
-            &["reason"],
-        )?;
-        let buckets = vec![0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
-        let seconds = Histogram::with_opts(
-            HistogramOpts::new("turncred_issue_seconds", "Time to answer with a credential.")
-                .buckets(buckets),
-        )?;
-        let build = IntGaugeVec::new(
-            Opts::new("turncred_build_info", "Always 1; the version is a label."),
-            &["version"],
-        )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        registry.register(Box::new(issued.clone()))?;
-        registry.register(Box::new(refused.clone()))?;
-        registry.register(Box::new(seconds.clone()))?;
-        registry.register(Box::new(build))?;
+        let make = Maker(&registry);
+        make.gauges("turncred_build_info", "Always 1; the version is a label.", &["version"])?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        Ok(Self { registry, issued, refused, seconds })
+        Ok(Self {
+            issued: make.counters(
+                "turncred_issued_total",
+                "Credentials handed out.",
+                &["listener"],
+            )?,
+            refused: make.counters(
+                "turncred_refused_total",
+                "Requests refused, by reason.",
+                &["reason"],
+            )?,
+            seconds: make.seconds(
+                "turncred_issue_seconds",
+                "Time to answer with a credential.",
+                &ISSUE_BUCKETS,
+            )?,
+            relay_up: make.gauges(
+                "turncred_relay_up",
+                "1 while a URL of a relay works and is handed out.",
+                &["relay", "uri"],
+            )?,
+            probes: make.counters(
+                "turncred_probes_total",
+                "Tries of relays, by result.",
+                &["relay", "result"],
+            )?,
+            probe_seconds: make.seconds(
+                "turncred_probe_seconds",
+                "How long a try of a relay took.",
+                &PROBE_BUCKETS,
+            )?,
+            degraded: make
+                .gauge("turncred_degraded", "1 while no relay works: the least bad is handed out.")?,
+            secret_since: make.gauge(
+                "turncred_secret_since_seconds",
+                "Since when the current secret signs, in seconds since 1970; 0 where a file has it.",
+            )?,
+            registry,
+        })
     }
 
     pub(crate) fn registry(&self) -> Registry {

@@ -1,5 +1,6 @@
 //! The running service: three listeners that begin and end together.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
@@ -10,9 +11,14 @@ use service_kit::rate::Limiter;
 use tracing::info;
 
 use crate::config::Config;
+use crate::health::Watch;
 use crate::http::{InternalDesk, PublicDesk, internal_router, public_router};
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
+use crate::opened::Opened;
+use crate::relay_db::DbError;
+use crate::rotation::Keeper;
+use crate::rotation::keeper::Hands;
 
 /// Starts the service in this process.
 #[derive(Debug)]
@@ -54,6 +60,9 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] io::Error),
+    /// The relays' Redis, which has the keys, is not there.
+    #[error("{0} (TURN_CRED_REDIS_URL)")]
+    Db(#[from] DbError),
     /// The metrics contradict each other.
     #[error("cannot register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -96,19 +105,19 @@ impl Service {
     /// When an address cannot be bound; nothing is left running then.
     pub async fn start(config: Config, life: &Lifecycle) -> Result<Running, StartError> {
         let metrics = Metrics::new()?;
+        let Opened { keys, keeper, db: _ } = Opened::open(&config.ground).await?;
+        let pools = config.ground.pools.clone().expect("its absence is a fault");
+        let issuer = Issuer::new(keys, pools, config.ground.lifetimes);
         let bound = Bound::bind(&config).await?;
-        let running = Running {
-            addresses: bound.addresses(),
-            health: Health::new(),
-            issuer: config.issuer.clone(),
-        };
+        let running = Running { addresses: bound.addresses(), health: Health::new(), issuer };
         if let Some(listener) = bound.internal {
-            let (issuer, token) = (config.issuer.clone(), config.internal_token.clone());
+            let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let desk = InternalDesk::new(issuer, token, listener.address(), metrics.clone());
             spawn(life, listener, internal_router(desk));
         }
+        look_after(&running.issuer, keeper, &config, &metrics, life);
         spawn(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
-        spawn(life, bound.public, public(config, metrics, life));
+        spawn(life, bound.public, public(config, running.issuer.clone(), metrics, life));
         life.tasks.spawn(follow_end(life.clone(), running.health.clone()));
         running.health.ready();
         Ok(running)
@@ -119,8 +128,35 @@ fn spawn(life: &Lifecycle, listener: Listener, router: Router) {
     life.tasks.spawn(serve(listener, router, life.soft.clone()));
 }
 
+/// Starts what goes on beside requests: following the keys and trying the relays.
+fn look_after(
+    issuer: &Issuer,
+    keeper: Option<Keeper>,
+    config: &Config,
+    metrics: &Metrics,
+    life: &Lifecycle,
+) {
+    let dialing = config.dialing.clone();
+    if let Some(keeper) = keeper {
+        let (who, pools) = (service_kit::random::token(), issuer.pools().clone());
+        let hands = Hands { who, pools, dialing: dialing.clone() };
+        spawn_until_end(life, keeper.run(issuer.clone(), hands, metrics.clone()));
+    }
+    if !config.probe_every.is_zero() {
+        let (issuer, every, metrics) = (issuer.clone(), config.probe_every, metrics.clone());
+        spawn_until_end(life, Watch { issuer, dialing, every, metrics }.run());
+    }
+    let issuer = issuer.clone();
+    spawn_until_end(life, async move { issuer.follow_keys().await });
+}
+
+fn spawn_until_end(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'static) {
+    let end = life.soft.clone();
+    life.tasks.spawn(async move { end.run_until_cancelled(work).await });
+}
+
 /// Puts together the public listener and keeps its token keys fresh.
-fn public(config: Config, metrics: Metrics, life: &Lifecycle) -> Router {
+fn public(config: Config, issuer: Issuer, metrics: Metrics, life: &Lifecycle) -> Router {
     if !config.verifier.has_keys() {
         // Not a fault: `Config` has seen to it that somebody can call.
         info!("no token keys are set: the public listener refuses every token");
@@ -128,7 +164,7 @@ fn public(config: Config, metrics: Metrics, life: &Lifecycle) -> Router {
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));
     let desk = PublicDesk {
-        issuer: config.issuer,
+        issuer,
         verifier,
         api_keys: config.api_keys,
         by_subject: Limiter::new(config.rate_per_subject),

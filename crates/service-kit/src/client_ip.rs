@@ -37,6 +37,13 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
+/// Tells whether what `peer` says of its clients in other headers is believed, too. Over a socket file
+/// (no address) it is the proxy on this machine.
+#[must_use]
+pub fn is_trusted(peer: Option<IpAddr>, trusted: &[IpNet]) -> bool {
+    peer.is_none_or(|peer| trusted.iter().any(|network| network.contains(&peer.to_canonical())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

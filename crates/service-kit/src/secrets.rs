@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::watched::Watched;
 
@@ -73,6 +73,18 @@ pub struct SecretSource(Source);
 enum Source {
     Fixed(Arc<Secrets>),
     File(Arc<Watched<Secrets>>),
+    Handed(Arc<RwLock<Arc<Secrets>>>),
+}
+
+/// Hands other keys to the holders of a [`SecretSource`].
+#[derive(Debug)]
+pub struct SecretHand(Arc<RwLock<Arc<Secrets>>>);
+
+impl SecretHand {
+    /// Puts these keys in force.
+    pub fn set(&self, secrets: Secrets) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
+    }
 }
 
 impl SecretSource {
@@ -91,6 +103,13 @@ impl SecretSource {
         Watched::open(path, parse).map(|file| Self(Source::File(Arc::new(file))))
     }
 
+    /// Begins with keys that somebody will replace.
+    #[must_use]
+    pub fn handed(secrets: Secrets) -> (SecretHand, Self) {
+        let place = Arc::new(RwLock::new(Arc::new(secrets)));
+        (SecretHand(Arc::clone(&place)), Self(Source::Handed(place)))
+    }
+
     /// Hands out the keys as they are now.
     ///
     /// A file is looked at once a second at most, and bad new content keeps the old keys.
@@ -99,6 +118,9 @@ impl SecretSource {
         match &self.0 {
             Source::Fixed(secrets) => Arc::clone(secrets),
             Source::File(file) => file.current(),
+            Source::Handed(place) => {
+                Arc::clone(&place.read().unwrap_or_else(PoisonError::into_inner))
+            }
         }
     }
 }
@@ -160,6 +182,14 @@ mod tests {
         let source = SecretSource::fixed(secrets);
         assert!(!format!("{source:?}").contains("first-key"));
         assert!(!format!("{:?}", SecretText::new("redis://:hunter2@h")).contains("hunter2"));
+    }
+
+    #[test]
+    fn keys_that_are_handed_over_are_in_force_at_once() {
+        let (hand, source) = SecretSource::handed(Secrets::parse(FIRST).unwrap());
+        assert_eq!(source.current().signing(), FIRST.as_bytes());
+        hand.set(Secrets::parse(SECOND).unwrap());
+        assert_eq!(source.clone().current().signing(), SECOND.as_bytes());
     }
 
     #[test]

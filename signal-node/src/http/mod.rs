@@ -38,6 +38,8 @@ pub struct Public {
     pub origins: AllowedOrigins,
     /// The networks whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they say where a client is.
+    pub region_header: Option<String>,
     /// How many are here, and from where.
     pub visitors: Arc<Visitors>,
     /// The port it is bound to, if it is one.

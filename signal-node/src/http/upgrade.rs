@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use service_kit::client_ip::client_ip;
+use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::http::Problem;
 use signal_protocol::SUBPROTOCOL;
 
@@ -23,6 +23,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Names of query parameters that would carry a token into access logs and histories.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "authorization"];
+
+/// The longest name of a region or country that is handed on, in bytes.
+const MAX_REGION: usize = 32;
 
 /// A refusal before the upgrade, and how it is counted.
 struct Rejection {
@@ -77,11 +80,12 @@ async fn admit(
     knock.check_origin(public)?;
     let place = public.visitors.enter(knock.address(public)).map_err(crowded)?;
     let entrance = knock.entrance(public, &offered).await?;
+    let region = knock.region(public);
     let settings = &public.sessions.settings;
     let socket = websocket::bounded(socket, settings.max_message, settings.outbox_bytes);
     let public = public.clone();
     Ok(socket.protocols([SUBPROTOCOL]).on_upgrade(async move |socket| {
-        run(socket, entrance, &public.sessions).await;
+        run(socket, entrance, region, &public.sessions).await;
         drop(place);
     }))
 }
@@ -138,6 +142,14 @@ impl<'a> Knock<'a> {
         let forwarded = self.headers.get_all("x-forwarded-for").iter();
         let forwarded = forwarded.filter_map(|value| value.to_str().ok());
         client_ip(peer, forwarded, &public.trusted_proxies)
+    }
+
+    /// Reads where a trusted proxy says the client is.
+    fn region(&self, public: &Public) -> Option<String> {
+        let name = public.region_header.as_deref()?;
+        let trusted = is_trusted(self.peer.map(|peer| peer.ip()), &public.trusted_proxies);
+        let value = self.header(name).filter(|value| trusted && value.len() <= MAX_REGION);
+        value.map(str::to_owned)
     }
 
     async fn entrance(&self, public: &Public, offered: &[&str]) -> Result<Entrance, Rejection> {

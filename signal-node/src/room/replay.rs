@@ -134,9 +134,11 @@ impl Replay {
                 return false;
             }
             self.cursor = seq;
-            if let Some(joined) = self.joined.take_if(|_| self.at == seq) {
+            // At the entry of the join, which the member is not told; behind it, if the log has lost that.
+            if let Some(joined) = self.joined.take_if(|_| self.at <= seq) {
                 member.outbox.hand(joined);
-            } else if let Some(frame) = fanout::told(member, room, seq, entry) {
+            }
+            if let Some(frame) = fanout::told(member, room, seq, entry) {
                 member.outbox.hand(frame);
             }
         }
@@ -200,6 +202,18 @@ mod tests {
         };
         let other = crate::log::Survivor { line, generation: Seq(8), mid: Mid(0) };
         assert_eq!(told(vec![other]), None);
+    }
+
+    #[test]
+    fn a_join_whose_entry_is_lost_meanwhile_is_answered_before_the_reset_that_says_so() {
+        let (member, room) = (member(), "demo".parse().unwrap());
+        let entries = vec![crate::log::Entry::Reset { roster: Vec::new() }];
+        let mut replay = replay([Batch { prev: Seq(0), first: Seq(9), entries }]);
+        replay.joined = Some(Delivery::from("joined".to_owned()));
+        assert!(matches!(replay.tell(&member, &room, Seq(9)), Told::Even));
+        let told = || member.outbox.take().unwrap().map(|delivery| delivery.frame);
+        assert_eq!(told().unwrap(), "joined");
+        assert!(told().unwrap().starts_with(br#"{"type":"reset""#));
     }
 
     #[test]

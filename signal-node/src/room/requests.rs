@@ -54,6 +54,10 @@ impl Worker {
 
     fn join(&mut self, command: JoinCommand) {
         let JoinCommand { mut join, ice, reply } = command;
+        if reply.outbox.is_closed() {
+            // It waited for longer than its socket lived, and would enter a member that is nobody.
+            return;
+        }
         let origin = Origin::Join { peer: join.peer.clone(), ice, reply };
         if let Some(why) = self.refuses() {
             return self.decline(origin, unavailable(why));

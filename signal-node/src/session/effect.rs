@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signal_protocol::client::RequestId;
-use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId};
+use signal_protocol::{CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, RoomId};
 
 use crate::log::{Join, Volatile};
 use crate::room::Kept;
@@ -52,6 +52,6 @@ pub enum IcePurpose {
     Join(RoomId, Box<Join>, Option<RequestId>),
     /// The client asked.
     Request(Option<RequestId>),
-    /// The former ones are halfway to their end, or never came.
-    Refresh,
+    /// The former ones are halfway to their end, never came, or are not the best any more.
+    Push(IceReason),
 }

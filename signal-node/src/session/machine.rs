@@ -7,13 +7,13 @@ use service_kit::settings::Rate;
 use signal_protocol::client::{RequestId, Token};
 use signal_protocol::server::{ErrorFrame, Limits, milliseconds};
 use signal_protocol::{
-    ClientMessage, CloseCode, ErrorCode, FrameFault, IceReason, IceServers, LeftReason, NodeId,
-    PeerId, RoomId, ServerMessage, limits, parse,
+    ClientMessage, CloseCode, ErrorCode, FrameFault, LeftReason, NodeId, PeerId, RoomId,
+    ServerMessage, limits, parse,
 };
 use tokio::time::Instant;
 
 use super::bucket::{Bucket, Verdict};
-use super::effect::{Effect, IcePurpose, VerifyPurpose};
+use super::effect::{Effect, VerifyPurpose};
 use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
@@ -125,14 +125,12 @@ impl Machine {
         self.seats.iter()
     }
 
-    /// Names whom ICE servers are for: the subject, or this very connection.
-    #[must_use]
-    pub fn ice_subject(&self) -> String {
-        let subject = match &self.phase {
-            Phase::Open(identity) => identity.subject(),
+    /// Returns whose connection it is, once that is known.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        match &self.phase {
+            Phase::Open(identity) => Some(identity),
             Phase::Knocking { .. } => None,
-        };
-        subject.map_or_else(|| self.socket.to_string(), ToString::to_string)
+        }
     }
 
     fn open(&mut self, identity: Identity) {
@@ -257,30 +255,6 @@ impl Machine {
         });
     }
 
-    /// Takes in ICE servers; `None`: the credential service is away.
-    pub fn ice_answered(
-        &mut self,
-        purpose: IcePurpose,
-        servers: Option<Arc<IceServers>>,
-        now: Instant,
-    ) {
-        self.ice.answered(servers.clone(), now);
-        let ice = servers.as_deref();
-        match purpose {
-            IcePurpose::Join(room, join, id) => {
-                self.effects.push(Effect::Join(room, join, id, servers));
-            }
-            IcePurpose::Request(id) => {
-                self.send(&ServerMessage::Ice { id, ice, reason: IceReason::Request });
-            }
-            IcePurpose::Refresh if ice.is_some() => {
-                self.send(&ServerMessage::Ice { id: None, ice, reason: IceReason::Refresh });
-            }
-            // What the client has may still be good; it is told when there is something better.
-            IcePurpose::Refresh => {}
-        }
-    }
-
     /// Takes in a change of membership, in its place among the frames.
     pub fn marked(&mut self, mark: &Mark) {
         match mark {
@@ -353,9 +327,7 @@ impl Machine {
             Beat::Ping => self.effects.push(Effect::Ping),
             Beat::Dead => self.effects.push(Effect::Close(CloseCode::PingTimeout)),
         }
-        if !self.seats.is_empty() && self.ice.take_due(now) {
-            self.effects.push(Effect::FetchIce(IcePurpose::Refresh));
-        }
+        self.tick_ice(now);
     }
 
     pub(super) fn send(&mut self, message: &ServerMessage<'_>) {

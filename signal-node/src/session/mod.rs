@@ -21,6 +21,7 @@ mod tests;
 
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
+pub use ice::IceOwner;
 pub use identity::{Identity, Refused, Rights};
 pub use machine::{Machine, SessionSettings};
 pub use run::{Context, Entrance, Notices, run};

@@ -10,7 +10,9 @@ use futures_util::stream::FuturesUnordered;
 use service_kit::tokens::Verifier;
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
+use signal_protocol::{
+    CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, RoomId, ServerMessage,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,10 @@ use crate::credentials::Credentials;
 use crate::log::{Join, SocketId};
 use crate::metrics::Metrics;
 use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Outbox, Reply, RoomHandle, Rooms};
+
+/// When what the credential service hands out changes, the sessions of a node ask within this, not all at
+/// once.
+const ASK_WITHIN: Duration = Duration::from_secs(1);
 
 /// What every session of a node shares.
 pub struct Context {
@@ -96,16 +102,25 @@ pub(super) struct Session<'a, S> {
     pub(super) outbox: Arc<Outbox>,
     pub(super) handles: HashMap<RoomId, RoomHandle>,
     notices: Notices,
+    /// Where the client is, as a proxy says.
+    region: Option<String>,
+    /// What is new about ICE servers, where there is a credential service.
+    ice_news: Option<watch::Receiver<IceReason>>,
     ice: FuturesUnordered<BoxFuture<'a, IceAnswer>>,
 }
 
-/// Serves one connection until it ends.
-pub async fn run<S: Socket>(socket: S, entrance: Entrance, context: &Context) {
+/// Serves one connection until it ends. `region` is the region or country that a proxy says it comes from.
+pub async fn run<S: Socket>(
+    socket: S,
+    entrance: Entrance,
+    region: Option<String>,
+    context: &Context,
+) {
     let metrics = &context.metrics;
     metrics.opened.inc();
     metrics.connections.inc();
     let began = Instant::now();
-    let mut session = Session::new(socket, &entrance, context);
+    let mut session = Session::new(socket, &entrance, region, context);
     if let Entrance::TurnedAway(refused) = &entrance {
         session.machine.turn_away(refused);
     }
@@ -122,7 +137,7 @@ pub async fn run<S: Socket>(socket: S, entrance: Entrance, context: &Context) {
 }
 
 impl<'a, S: Socket> Session<'a, S> {
-    fn new(socket: S, entrance: &Entrance, context: &'a Context) -> Self {
+    fn new(socket: S, entrance: &Entrance, region: Option<String>, context: &'a Context) -> Self {
         let (identity, anonymous) = match entrance {
             Entrance::Known(identity) => (Some(identity.clone()), false),
             Entrance::Stranger { anonymous } => (None, *anonymous),
@@ -133,7 +148,8 @@ impl<'a, S: Socket> Session<'a, S> {
         let machine = Machine::new(settings, identity, anonymous, Instant::now());
         let (handles, ice) = (HashMap::new(), FuturesUnordered::new());
         let notices = context.notices.clone();
-        Self { context, socket, machine, outbox, handles, notices, ice }
+        let ice_news = context.credentials.as_ref().map(Credentials::news);
+        Self { context, socket, machine, outbox, handles, notices, region, ice_news, ice }
     }
 
     async fn serve(&mut self) -> Ending {
@@ -170,6 +186,7 @@ impl<'a, S: Socket> Session<'a, S> {
                 () = tokio::time::sleep_until(tick) => self.machine.tick(Instant::now()),
                 Ok(()) = self.notices.cut_off.changed() => self.tell_cut_off(),
                 Ok(()) = self.notices.handover.changed() => self.hand_over(),
+                reason = news(&mut self.ice_news) => self.ice_changed(reason),
                 () = self.notices.stop.cancelled() => return self.close(CloseCode::Drain).await,
             }
         }
@@ -179,6 +196,13 @@ impl<'a, S: Socket> Session<'a, S> {
         if *self.notices.cut_off.borrow_and_update() {
             self.machine.cut_off();
         }
+    }
+
+    /// Asks for other ICE servers in a moment, each session in its own.
+    fn ice_changed(&mut self, reason: IceReason) {
+        let [moment] = service_kit::random::bytes();
+        let at = Instant::now() + ASK_WITHIN * u32::from(moment) / 256;
+        self.machine.ice_changed(reason, at);
     }
 
     fn hand_over(&mut self) {
@@ -253,10 +277,11 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
-        let (context, subject) = (self.context, self.machine.ice_subject());
+        let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
+        let region = self.region.clone();
         self.ice.push(Box::pin(async move {
             let servers = match &context.credentials {
-                Some(credentials) => credentials.fetch(&subject).await,
+                Some(credentials) => credentials.fetch(&owner, region.as_deref()).await,
                 None => None,
             };
             (purpose, servers)
@@ -310,4 +335,14 @@ impl<'a, S: Socket> Session<'a, S> {
             }
         }
     }
+}
+
+/// Waits for news about ICE servers; for ever where there is no credential service.
+async fn news(news: &mut Option<watch::Receiver<IceReason>>) -> IceReason {
+    if let Some(news) = news
+        && news.changed().await.is_ok()
+    {
+        return *news.borrow_and_update();
+    }
+    std::future::pending().await
 }

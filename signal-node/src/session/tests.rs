@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use service_kit::tokens::{Claims, Right};
-use signal_protocol::{CloseCode, LeftReason, RoomId};
+use signal_protocol::{CloseCode, IceReason, IceServers, LeftReason, RoomId};
 use tokio::time::Instant;
 
 use super::*;
@@ -92,9 +92,39 @@ fn a_join_asks_for_ice_servers_first_and_a_second_one_within_their_time_does_not
     machine.tick(now + Duration::from_secs(300));
     let effects = machine.effects();
     assert!(
-        effects.iter().any(|e| matches!(e, Effect::FetchIce(IcePurpose::Refresh))),
+        effects.iter().any(|e| matches!(e, Effect::FetchIce(IcePurpose::Push(IceReason::Refresh)))),
         "{effects:?}"
     );
+}
+
+/// ICE servers of one relay, as the credential service writes them.
+fn servers(url: &str) -> Option<Arc<IceServers>> {
+    let server = json!({"urls": [url], "username": "1:ana", "credential": "c"});
+    serde_json::from_value(
+        json!({"iceServers": [server], "ttl": 600, "refreshAfter": 300, "enforcement": "allocate"}),
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_change_brings_the_next_question_forward_and_is_told_only_if_it_brings_other_servers() {
+    let (mut machine, now) = open();
+    let mut effects = say(&mut machine, &join('a'), now);
+    let Some(Effect::FetchIce(purpose)) = effects.pop() else { panic!("{effects:?}") };
+    assert_eq!(machine.ice_owner(&purpose).room, Some(room()));
+    machine.ice_answered(purpose, servers("turn:a"), now);
+    for (url, told) in [("turn:a", 0), ("turn:b", 1), ("turn:b", 0)] {
+        let at = now + Duration::from_millis(700);
+        machine.ice_changed(IceReason::Drain, at);
+        drop(machine.effects());
+        machine.tick(at);
+        let Some(Effect::FetchIce(purpose)) = machine.effects().pop() else { panic!("{url}") };
+        assert_eq!(machine.ice_owner(&purpose).room, Some(room()));
+        machine.ice_answered(purpose, servers(url), now);
+        let frames = sent(&machine.effects());
+        assert_eq!(frames.len(), told, "{url}: {frames:?}");
+        assert!(frames.iter().all(|frame| frame["reason"] == "drain"), "{frames:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! ICE servers on their way from a real credential service through the node to its members.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -29,14 +31,22 @@ impl Sidecar {
         format!("unix:{}", self.folder.path().join("ice.sock").display())
     }
 
+    fn secret(&self) -> PathBuf {
+        self.folder.path().join("secret")
+    }
+
     async fn serve(&self, ttl: &str) {
-        let url = self.url();
+        let (url, secret) = (self.url(), self.secret());
+        if !secret.exists() {
+            fs::write(&secret, "relay-secret-relay-secret-relay-secret").unwrap();
+        }
         let environment: Environment = [
             ("TURN_CRED_LISTEN", "127.0.0.1:0"),
             ("TURN_CRED_ADMIN_LISTEN", "127.0.0.1:0"),
             ("TURN_CRED_INTERNAL_LISTEN", &url),
             ("TURN_CRED_URIS", "turn:relay.example.org:3478?transport=udp"),
-            ("TURN_CRED_SECRET", "relay-secret-relay-secret-relay-secret"),
+            ("TURN_CRED_SECRET_FILE", secret.to_str().unwrap()),
+            ("TURN_CRED_PROBE_EVERY", "0s"),
             ("TURN_CRED_TTL", ttl),
         ]
         .into_iter()
@@ -87,6 +97,24 @@ async fn fresh_ice_servers_are_pushed_before_the_former_ones_end() {
     let pushed = ana.expect("ice").await;
     assert_eq!((&pushed["reason"], pushed.get("id")), (&json!("refresh"), None));
     assert_ne!(username(&pushed["ice"]), username(&first));
+}
+
+#[tokio::test]
+async fn another_secret_is_pushed_at_once_and_once() {
+    let sidecar = Sidecar::start("600s").await;
+    let node = TestNode::start(&[("CREDENTIALS_URL", &sidecar.url())]).await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    let first = ana.join("demo", "ana").await["ice"].clone();
+    let two = "other-secret-other-secret-other-secret\nrelay-secret-relay-secret-relay-secret";
+    fs::write(sidecar.secret(), two).unwrap();
+    let pushed = ana.expect("ice").await;
+    assert_eq!(pushed["reason"], "rotate");
+    assert_ne!(pushed["ice"]["iceServers"], first["iceServers"]);
+    // What was pushed is what there is: asked now, the service says the same.
+    ana.say(json!({"type": "ice", "id": 6})).await;
+    let answer = ana.next().await;
+    assert_eq!((&answer["type"], &answer["reason"]), (&json!("ice"), &json!("request")));
+    assert_eq!(answer["ice"]["iceServers"], pushed["ice"]["iceServers"]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The settings of the service, read.
 
+mod ground;
 mod origin;
 mod pools;
 mod schema;
@@ -13,11 +14,14 @@ use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
-use crate::issuer::{Issuer, Keys, Lifetimes};
+use crate::relay::{Dialing, Trust};
 
+pub use ground::{DbSettings, Ground, KeySettings};
 pub use origin::Origin;
-pub use pools::read_pools;
 pub use schema::SCHEMA;
+
+/// How long each step of trying a relay may take.
+const PROBE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The settings, read and checked against each other.
 #[derive(Debug)]
@@ -34,10 +38,12 @@ pub struct Config {
     pub allowed_origins: Vec<Origin>,
     /// The networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Issues what is asked for.
-    pub issuer: Issuer,
+    /// What credentials are made of.
+    pub ground: Ground,
     /// The header in which a proxy says where a caller is.
     pub region_header: Option<String>,
+    /// How relays are approached.
+    pub dialing: Dialing,
     /// How often every relay is tried; zero: never.
     pub probe_every: Duration,
     /// Verifies the tokens of the public listener.
@@ -71,7 +77,10 @@ impl Config {
         let (rate_per_subject, rate_per_ip) =
             (reader.rate("rate_per_subject"), reader.rate("rate_per_ip"));
         let logging = LogSettings::read(&mut reader);
-        let issuer = read_issuer(&mut reader);
+        let ground = Ground::read(&mut reader);
+        if !reader.is_set("uris") && !reader.has_tables("pools") {
+            reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
+        }
         let region_header = reader.optional_text("region_header");
         let probe_every = reader.duration("probe_every");
         let verifier = TokenSettings::read(&mut reader).verifier(&mut reader);
@@ -90,8 +99,9 @@ impl Config {
             admin_listen,
             allowed_origins,
             trusted_proxies,
-            issuer: issuer.expect("its absence is a fault"),
+            ground: ground.expect("its absence is a fault"),
             region_header,
+            dialing: dialing(),
             probe_every,
             verifier: verifier.expect("its absence is a fault"),
             api_keys,
@@ -112,39 +122,10 @@ fn check_callers(reader: &mut Reader<'_>) {
     }
 }
 
-/// Reads keys, relays and lifetimes.
-fn read_issuer(reader: &mut Reader<'_>) -> Option<Issuer> {
-    let lifetimes = read_lifetimes(reader);
-    let keys = read_keys(reader);
-    let pools = read_pools(reader);
-    if pools.is_none() && !reader.is_set("uris") {
-        reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
-    }
-    Some(Issuer::new(keys?, pools?, lifetimes))
-}
-
-/// Reads the keys shared with the relays and reports their absence.
-///
-/// Returns nothing when there was a fault.
-pub fn read_keys(reader: &mut Reader<'_>) -> Option<Keys> {
-    if !reader.is_set("secret") {
-        reader.fault("secret", "is needed: the secret shared with the relays, or its …_FILE");
-    }
-    let (signing, pseudonyms) = (reader.secrets("secret"), reader.secrets("pseudonym_key"));
-    signing.map(|signing| Keys { signing, pseudonyms })
-}
-
-/// Reads and compares `ttl` and `max_ttl`.
-pub fn read_lifetimes(reader: &mut Reader<'_>) -> Lifetimes {
-    let default = reader.duration("ttl");
-    let max = reader.duration("max_ttl");
-    if default < Duration::from_secs(1) {
-        reader.fault("ttl", "is less than 1s");
-    }
-    if max < default {
-        reader.fault("max_ttl", "is less than ttl");
-    }
-    Lifetimes { default, max: max.max(default) }
+/// How relays are approached.
+#[must_use]
+pub fn dialing() -> Dialing {
+    Dialing { patience: PROBE_WITHIN, trust: Trust::system() }
 }
 
 #[cfg(test)]

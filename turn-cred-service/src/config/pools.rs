@@ -37,7 +37,7 @@ struct RelayTable {
 }
 
 /// Reads the relays, wherever they stand; nothing if there are none, or after a fault.
-pub fn read_pools(reader: &mut Reader<'_>) -> Option<Pools> {
+pub(super) fn read_pools(reader: &mut Reader<'_>) -> Option<Pools> {
     let line = reader.optional_parse::<Line>("uris");
     let tables: Vec<PoolTable> = reader.tables("pools");
     if line.is_some() && !tables.is_empty() {

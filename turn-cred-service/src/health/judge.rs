@@ -49,8 +49,7 @@ impl Judge {
             (Standing::Suspect, Outcome::Failed) if streak >= FAILURES => to(Standing::Down, 0),
             (Standing::Suspect, Outcome::Failed) => to(Standing::Suspect, streak),
             (Standing::Suspect, Outcome::Well) => to(Standing::Healthy, 0),
-            (Standing::Draining, Outcome::Failed) => to(Standing::Down, 0),
-            (Standing::Down, Outcome::Failed) => to(Standing::Down, 0),
+            (Standing::Draining | Standing::Down, Outcome::Failed) => to(Standing::Down, 0),
             (Standing::Draining | Standing::Down, Outcome::Well) if streak >= SUCCESSES => {
                 to(Standing::Healthy, 0)
             }

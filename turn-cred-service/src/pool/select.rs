@@ -58,7 +58,8 @@ impl Standings {
         self.0[relay].iter().copied().min().unwrap_or(Standing::Down)
     }
 
-    fn of_uri(&self, relay: usize, uri: usize) -> Standing {
+    /// Returns how one URL does.
+    pub(crate) fn of_uri(&self, relay: usize, uri: usize) -> Standing {
         self.0[relay][uri]
     }
 }

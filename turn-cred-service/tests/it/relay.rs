@@ -1,17 +1,38 @@
 //! What we issue, at a real relay: coturn.
 
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
 
 use service_kit::clock;
+use tokio::time::interval;
 use turn_cred_service::credential::Credential;
+use turn_cred_service::pool::IceUri;
+use turn_cred_service::relay::{Dialing, Family, RelayError, Trust, TurnClient};
 
-use crate::support::coturn::Coturn;
-use crate::support::turn::TurnClient;
+use crate::support::coturn::{Coturn, dialing};
 use crate::support::{Answer, TURN_SECRET, TestService};
 
-async fn allocate(coturn: &Coturn, username: &str, password: &str) -> Result<(), Option<u16>> {
-    let mut client = TurnClient::open(coturn.address).await.unwrap();
-    client.allocate(username, password).await.map(drop).map_err(|error| error.code())
+/// What a client waits that is not answered.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Issues a credential that ends at `expiry`.
+fn issue(secret: &str, expiry: u64) -> Credential {
+    Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
+}
+
+/// Issues a credential that is good for a minute.
+fn good() -> Credential {
+    issue(TURN_SECRET, clock::unix_seconds() + 60)
+}
+
+async fn connect(coturn: &Coturn, uri: &IceUri) -> TurnClient {
+    TurnClient::connect(uri, &coturn.dialing()).await.unwrap()
+}
+
+async fn allocate(coturn: &Coturn, credential: &Credential) -> Result<(), Option<u16>> {
+    let mut client = connect(coturn, &coturn.udp()).await;
+    client.allocate(credential).await.map(drop).map_err(|error| error.code())
 }
 
 #[tokio::test]
@@ -22,15 +43,15 @@ async fn an_issued_credential_gets_an_allocation_and_data_through() {
 
     let mut clients = Vec::new();
     for answer in [&ana, &bob] {
+        let mut client = connect(&coturn, &coturn.udp()).await;
         let (username, password) = answer.credential();
-        let mut client = TurnClient::open(coturn.address).await.unwrap();
-        let relayed = client.allocate(username, password).await.unwrap();
+        let credential = Credential { username: username.into(), password: password.into() };
+        let relayed = client.allocate(&credential).await.unwrap();
         clients.push((client, relayed));
     }
     let [(ana, from), (bob, to)] = &mut clients[..] else { unreachable!("two clients") };
-    ana.refresh(Duration::from_secs(600)).await.unwrap();
-    ana.permit(*to).await.unwrap();
-    bob.permit(*from).await.unwrap();
+    ana.permit(to.ip()).await.unwrap();
+    bob.permit(from.ip()).await.unwrap();
     ana.send(*to, b"hello").await.unwrap();
     assert_eq!(bob.receive().await.unwrap(), (*from, b"hello".to_vec()));
 }
@@ -39,16 +60,139 @@ async fn an_issued_credential_gets_an_allocation_and_data_through() {
 async fn a_wrong_or_expired_credential_gets_401() {
     let coturn = Coturn::start(TURN_SECRET).await;
     let now = clock::unix_seconds();
-    let issue = |secret: &str, expiry| {
-        Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
-    };
     let good = issue(TURN_SECRET, now + 60);
-    assert_eq!(allocate(&coturn, &good.username, &good.password).await, Ok(()));
+    assert_eq!(allocate(&coturn, &good).await, Ok(()));
 
     let wrong = issue("another secret", now + 60);
-    assert_eq!(allocate(&coturn, &wrong.username, &wrong.password).await, Err(Some(401)));
+    assert_eq!(allocate(&coturn, &wrong).await, Err(Some(401)));
     let expired = issue(TURN_SECRET, now - 1);
-    assert_eq!(allocate(&coturn, &expired.username, &expired.password).await, Err(Some(401)));
-    let prolonged = format!("{}:ana", now + 3600);
-    assert_eq!(allocate(&coturn, &prolonged, &good.password).await, Err(Some(401)));
+    assert_eq!(allocate(&coturn, &expired).await, Err(Some(401)));
+    let prolonged = Credential { username: format!("{}:ana", now + 3600), ..good };
+    assert_eq!(allocate(&coturn, &prolonged).await, Err(Some(401)));
+}
+
+#[tokio::test]
+async fn an_allocation_lives_and_ends_the_same_over_udp_tcp_and_tls() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let mut clients = Vec::new();
+    for uri in [coturn.udp(), coturn.tcp(), coturn.tls()] {
+        let mut client = connect(&coturn, &uri).await;
+        let seen = client.bind().await.unwrap();
+        assert!(seen.ip().is_loopback(), "{uri}: {seen}");
+        let relayed = client.allocate(&good()).await.unwrap();
+        assert!(relayed.ip().is_loopback(), "{uri}: {relayed}");
+        client.permit(relayed.ip()).await.unwrap();
+        client.refresh(Duration::from_secs(600)).await.unwrap();
+        client.refresh(Duration::ZERO).await.unwrap();
+        clients.push(client); // closing a connection would end its allocation too
+    }
+    coturn.logs(": delete: realm=", clients.len()).await;
+}
+
+#[tokio::test]
+async fn data_comes_out_of_a_stream_in_the_pieces_it_went_in() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let mut client = connect(&coturn, &coturn.tls()).await;
+    let relayed = client.allocate(&good()).await.unwrap();
+    client.permit(relayed.ip()).await.unwrap();
+    let pieces = [vec![1; 1], vec![2; 1000], vec![3; 3], vec![4; 1200]];
+    for piece in &pieces {
+        client.send(relayed, piece).await.unwrap();
+    }
+    for piece in pieces {
+        assert_eq!(client.receive().await.unwrap(), (relayed, piece));
+    }
+}
+
+#[tokio::test]
+async fn a_relay_on_ipv6_passes_data_between_ipv6_addresses() {
+    let coturn = Coturn::with(Ipv6Addr::LOCALHOST, TURN_SECRET, "allow-loopback-peers\n").await;
+    let mut client = connect(&coturn, &coturn.udp()).await;
+    let relayed = client.allocate_in(Family::V6, &good()).await.unwrap();
+    assert_eq!(relayed.ip(), Ipv6Addr::LOCALHOST);
+    client.permit(relayed.ip()).await.unwrap();
+    client.send(relayed, b"hello").await.unwrap();
+    assert_eq!(client.receive().await.unwrap(), (relayed, b"hello".to_vec()));
+}
+
+#[tokio::test]
+async fn a_family_that_the_relay_lacks_is_refused() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let mut client = connect(&coturn, &coturn.udp()).await;
+    let error = client.allocate_in(Family::V6, &good()).await.unwrap_err();
+    assert_eq!(error.code(), Some(440), "{error}");
+}
+
+#[tokio::test]
+async fn a_nonce_that_has_become_stale_is_replaced() {
+    let coturn = Coturn::with([127, 0, 0, 1], TURN_SECRET, "stale-nonce=1\n").await;
+    let mut client = connect(&coturn, &coturn.udp()).await;
+    client.allocate(&good()).await.unwrap();
+    let refreshing = async {
+        let mut pace = interval(Duration::from_millis(50));
+        loop {
+            pace.tick().await;
+            client.refresh(Duration::from_secs(600)).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = coturn.logs("error 438", 1) => {}
+        () = refreshing => {}
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_does_not_prove_its_name_is_refused() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let by_address = TurnClient::connect(&coturn.tls_by_address(), &coturn.dialing()).await;
+    let Err(RelayError::Tls(error)) = by_address else { panic!("it was believed") };
+    assert!(error.to_string().contains("only valid for"), "{error}");
+    let unknown = TurnClient::connect(&coturn.tls(), &dialing(Trust::system())).await;
+    let Err(RelayError::Tls(error)) = unknown else { panic!("it was believed") };
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_relay_is_given_up_when_patience_ends() {
+    let dialing = Dialing { patience: SHORT, trust: Trust::system() };
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    for url in [
+        format!("turn:{}?transport=udp", udp.local_addr().unwrap()),
+        format!("turn:{}?transport=tcp", tcp.local_addr().unwrap()),
+    ] {
+        let began = Instant::now();
+        let mut client = TurnClient::connect(&url.parse().unwrap(), &dialing).await.unwrap();
+        assert!(matches!(client.allocate(&good()).await, Err(RelayError::Silent)), "{url}");
+        assert!(began.elapsed() >= SHORT, "{url}");
+    }
+    let url = format!("turns:{}", tcp.local_addr().unwrap());
+    let tls = TurnClient::connect(&url.parse().unwrap(), &dialing).await;
+    assert!(matches!(tls, Err(RelayError::Silent)));
+}
+
+#[tokio::test]
+async fn a_closed_port_is_noticed_without_waiting() {
+    let patient = Dialing { patience: Duration::from_secs(3600), trust: Trust::system() };
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for url in [format!("turn:{closed}"), format!("turn:{closed}?transport=tcp")] {
+        let found = match TurnClient::connect(&url.parse().unwrap(), &patient).await {
+            Ok(mut client) => client.allocate(&good()).await.map(drop),
+            Err(error) => Err(error),
+        };
+        let Err(RelayError::Socket(error)) = found else { panic!("{url}: {found:?}") };
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_way_that_does_not_exist_is_told_from_a_relay_that_is_down() {
+    let connect = async |url: &str| {
+        TurnClient::connect(&url.parse().unwrap(), &dialing(Trust::system())).await.map(drop)
+    };
+    let datagrams = connect("turns:127.0.0.1:5349?transport=udp").await;
+    assert!(matches!(datagrams, Err(RelayError::Unsupported)), "{datagrams:?}");
+    // RFC 6761 §6.4: this name never resolves.
+    let nowhere = connect("turn:relay.invalid").await;
+    assert!(matches!(nowhere, Err(RelayError::Unresolved(_))), "{nowhere:?}");
 }

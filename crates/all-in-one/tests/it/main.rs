@@ -3,5 +3,3 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
 mod relay;
-#[path = "../../../../turn-cred-service/tests/it/support/turn/mod.rs"]
-mod turn;

@@ -8,8 +8,7 @@ use service_kit::clock;
 use service_kit::secrets::{SecretSource, Secrets};
 use tokio::net::UdpSocket;
 use turn_cred_service::credential::Credential;
-
-use crate::turn::TurnClient;
+use turn_cred_service::relay::{Dialing, Trust, TurnClient};
 
 const SECRET: &str = "embedded-relay-secret-of-thirty-two-bytes";
 const OLD_SECRET: &str = "embedded-relay-old-secret-of-thirty-two-bytes";
@@ -23,9 +22,15 @@ fn credential(secret: &str, expiry: u64) -> Credential {
     Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
 }
 
+async fn connect(relay: &Relay) -> TurnClient {
+    let uri = format!("turn:{}", relay.address()).parse().unwrap();
+    let dialing = Dialing { patience: Duration::from_secs(5), trust: Trust::system() };
+    TurnClient::connect(&uri, &dialing).await.unwrap()
+}
+
 async fn allocate(relay: &Relay, credential: &Credential) -> Result<Allocated, Option<u16>> {
-    let mut client = TurnClient::open(relay.address()).await.unwrap();
-    let allocated = client.allocate(&credential.username, &credential.password).await;
+    let mut client = connect(relay).await;
+    let allocated = client.allocate(credential).await;
     allocated.map(|address| (client, address)).map_err(|error| error.code())
 }
 
@@ -41,8 +46,8 @@ async fn two_clients(relay: &Relay) -> (Allocated, Allocated) {
 async fn data_passes_between_two_relayed_addresses() {
     let relay = start().await;
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
-    ana.permit(at_bob).await.unwrap();
-    bob.permit(at_ana).await.unwrap();
+    ana.permit(at_bob.ip()).await.unwrap();
+    bob.permit(at_ana.ip()).await.unwrap();
     ana.send(at_bob, b"offer").await.unwrap();
     assert_eq!(bob.receive().await.unwrap(), (at_ana, b"offer".to_vec()));
     bob.send(at_ana, b"answer").await.unwrap();
@@ -55,8 +60,8 @@ async fn nothing_outside_the_relay_is_reached_or_heard() {
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
     let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at_outside = outside.local_addr().unwrap();
-    ana.permit(at_outside).await.unwrap(); // permissions are per address, not per port
-    bob.permit(at_ana).await.unwrap();
+    ana.permit(at_outside.ip()).await.unwrap(); // permissions are per address, not per port
+    bob.permit(at_ana.ip()).await.unwrap();
 
     // What is sent second arrives, so the first would have arrived before it.
     ana.send(at_outside, b"escape").await.unwrap();
@@ -76,8 +81,8 @@ async fn an_address_given_back_is_a_peer_no_longer() {
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
     let good = credential(SECRET, clock::unix_seconds() + 60);
     let (mut eve, at_eve) = allocate(&relay, &good).await.unwrap();
-    ana.permit(at_bob).await.unwrap();
-    eve.permit(at_ana).await.unwrap();
+    ana.permit(at_bob.ip()).await.unwrap();
+    eve.permit(at_ana.ip()).await.unwrap();
     bob.refresh(Duration::ZERO).await.unwrap();
 
     // Somebody else on this machine takes the port that was given back.
@@ -130,7 +135,7 @@ async fn a_live_allocation_outlasts_its_credential() {
         client.refresh(Duration::from_secs(600)).await.unwrap(); // the relay's clock is the event
     }
     client.refresh(Duration::from_secs(600)).await.unwrap();
-    client.permit(relayed).await.unwrap();
+    client.permit(relayed.ip()).await.unwrap();
     assert_eq!(
         allocate(&relay, &brief).await.err().unwrap(),
         Some(401),
@@ -147,7 +152,7 @@ async fn nonsense_is_survived() {
     for bytes in [&b""[..], b"x", &[0; 20], &[0x40, 0, 255, 255], &[255; 1500], &lying] {
         socket.send_to(bytes, relay.address()).await.unwrap();
     }
-    let mut client = TurnClient::open(relay.address()).await.unwrap();
+    let mut client = connect(&relay).await;
     assert!(client.bind().await.is_ok());
 }
 

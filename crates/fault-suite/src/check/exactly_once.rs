@@ -50,6 +50,9 @@ fn lost(
         (1..).zip(sent).zip(places(sent)).map(|((a, b), c)| (a, b, c))
     {
         let Fate::Settled(acknowledged) = sent.fate else { continue };
+        if sent.reset {
+            continue;
+        }
         let asked = members.iter().filter(|member| {
             let addressed = sent.to.map_or(member.peer != sent.from, |to| to == member.peer);
             addressed && member.room == sent.room && member.covers(first, last)

@@ -1,9 +1,9 @@
 //! A history, put in order for the checks: who was where from when to when, and what became of
 //! each signal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::history::{Event, History, Joined, Peer, Recovery, SUITE, Seen, Terms, What};
+use crate::history::{Event, FaultKind, History, Joined, Peer, Recovery, SUITE, Seen, Terms, What};
 
 /// A stretch of a room's log of which a member must have been told everything that concerns it:
 /// above `after`, up to and including `to`.
@@ -31,6 +31,8 @@ pub(super) struct Membership {
     pub(super) roster: Option<Vec<Seen>>,
     /// What of the log it was told without a gap.
     pub(super) spans: Vec<Span>,
+    /// When it ended, if it did.
+    pub(super) left_at: Option<u64>,
     /// Whether it still held when the run ended.
     pub(super) lasted: bool,
     /// Whether history was lost during it.
@@ -72,7 +74,7 @@ pub(super) struct Sent {
     pub(super) after: u64,
     /// Its place in the log, if anybody was told.
     pub(super) seq: Option<u64>,
-    /// It was not settled when its sender was told that history is lost: it may be sent twice.
+    /// It was not settled when history was lost, or its sender was told so: it may be sent twice.
     pub(super) reset: bool,
 }
 
@@ -107,8 +109,15 @@ impl<'a> Model<'a> {
             received: Vec::new(),
         };
         let mut followers: HashMap<u32, Follower> = HashMap::new();
-        for event in history.events.iter().filter(|event| event.who != SUITE) {
-            followers.entry(event.who).or_default().follow(event, &mut model);
+        let mut wipes = HashSet::new();
+        for event in &history.events {
+            if event.who != SUITE {
+                followers.entry(event.who).or_default().follow(event, &mut model);
+            } else if is_loss(&event.what, &mut wipes) {
+                for (who, follower) in &mut followers {
+                    follower.lost(model.sent.get_mut(who));
+                }
+            }
         }
         for follower in followers.into_values() {
             model.memberships.extend(follower.end());
@@ -132,6 +141,15 @@ impl<'a> Model<'a> {
     }
 }
 
+/// Whether all data is lost here, which takes from the beginning of the fault to its end.
+fn is_loss(what: &What, wipes: &mut HashSet<u32>) -> bool {
+    match what {
+        What::Fault { fault, kind: FaultKind::WipeRedis, .. } => wipes.insert(*fault),
+        What::Healed { fault } => wipes.contains(fault),
+        _ => false,
+    }
+}
+
 /// Follows one client through the history.
 #[derive(Default)]
 struct Follower {
@@ -139,6 +157,8 @@ struct Follower {
     ended: Vec<Membership>,
     position: u64,
     settled: u32,
+    /// Whether history was lost, and nothing was heard since.
+    torn: bool,
     /// Whether it was in its room when the run ended.
     stayed: bool,
 }
@@ -169,7 +189,7 @@ impl Follower {
             | What::PeerAway { seq, .. }
             | What::PeerLeft { seq, .. } => self.moved(*seq),
             What::Ended { .. } | What::Stopped { .. } | What::Leaving | What::Vanished => {
-                self.close();
+                self.close(event.at);
             }
             What::Roster { .. } => self.stayed = true,
             What::Closed { .. }
@@ -195,7 +215,7 @@ impl Follower {
     }
 
     fn begin(&mut self, joined: &Joined, at: u64) {
-        self.close();
+        self.close(at);
         let is_new = joined.recovery == Recovery::New;
         let roster = joined.roster.as_deref().filter(|_| is_new).map(<[Seen]>::to_vec);
         self.member = Some(Membership {
@@ -206,17 +226,25 @@ impl Follower {
             joined_seq: joined.seq,
             roster,
             spans: vec![Span { after: joined.seq, to: joined.seq }],
+            left_at: None,
             lasted: true,
             reset: false,
         });
     }
 
     fn reset(&mut self, seq: u64, sent: Option<&mut Vec<Sent>>) {
+        self.lost(sent);
+        self.torn = false;
         self.interrupt(seq);
+        self.position = seq;
+    }
+
+    /// History was lost, whether the client was told so or not.
+    fn lost(&mut self, sent: Option<&mut Vec<Sent>>) {
+        self.torn = true;
         if let Some(member) = &mut self.member {
             member.reset = true;
         }
-        self.position = seq;
         for sent in sent.into_iter().flatten().skip(self.settled as usize) {
             sent.reset = true;
         }
@@ -230,6 +258,9 @@ impl Follower {
     }
 
     fn moved(&mut self, seq: u64) {
+        if std::mem::take(&mut self.torn) {
+            self.interrupt(seq);
+        }
         self.position = self.position.max(seq);
         if let Some(span) = self.member.as_mut().and_then(|member| member.spans.last_mut()) {
             span.to = span.to.max(seq);
@@ -265,9 +296,10 @@ impl Follower {
         }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, at: u64) {
         if let Some(mut member) = self.member.take() {
             member.lasted = false;
+            member.left_at = Some(at);
             self.ended.push(member);
         }
     }

@@ -25,8 +25,10 @@ fn pair(older: &Membership, newer: &Membership, violations: &mut Vec<Violation>)
     let (Some(earlier), Some(later)) = (&older.roster, &newer.roster) else { return };
     let mut fault = |what: String| violations.push(Violation::new(newer.joined_at, what));
     let (a, b) = (older.peer, newer.peer);
-    // `older` certainly was a member still: it was told of something at or beyond that place.
-    let together = older.last_seq() >= newer.joined_seq;
+    // `older` certainly was a member still: it was told of something at or beyond that place. An answer
+    // that was repeated gives those who are there when it is repeated.
+    let left = older.left_at.is_some_and(|at| at <= newer.joined_at);
+    let together = older.last_seq() >= newer.joined_seq && !left;
     let offers = later.iter().find(|seen| seen.peer == a);
     if together && offers.is_none() {
         fault(format!(

@@ -78,7 +78,7 @@ impl Node {
         sessions.spawn(async move {
             let socket = NodeSocket::new(stream).await;
             let entrance = entrance(context.verify(&token).await);
-            session(socket, entrance, &context).await;
+            session(socket, entrance, None, &context).await;
         });
     }
 

@@ -36,6 +36,11 @@ impl<'a> Reader<'a> {
         self.required(name, values::parse_duration)
     }
 
+    /// Reads a duration that may be absent.
+    pub fn optional_duration(&mut self, name: &str) -> Option<Duration> {
+        self.optional(name, values::parse_duration)
+    }
+
     /// Reads a size in bytes: `64KiB`, `16MiB`.
     pub fn size(&mut self, name: &str) -> usize {
         self.required(name, values::size)
@@ -121,6 +126,12 @@ impl<'a> Reader<'a> {
             }
         }
         read
+    }
+
+    /// Tells whether the file has tables `[[name]]`, usable or not.
+    #[must_use]
+    pub fn has_tables(&self, name: &str) -> bool {
+        self.resolved.tables(name).next().is_some()
     }
 
     /// Reports a fault of the tables `[[name]]`, found by comparing them.

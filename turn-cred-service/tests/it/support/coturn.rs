@@ -1,61 +1,145 @@
 //! A real coturn on loopback, for as long as a test needs it.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
+use rcgen::CertifiedKey;
 use tempfile::TempDir;
-
-use super::turn::TurnClient;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+use turn_cred_service::pool::IceUri;
+use turn_cred_service::relay::{Dialing, Trust};
 
 /// How many free ports are tried: one may be taken between finding it and using it.
 const ATTEMPTS: usize = 3;
+/// What coturn logs when all its listeners are open.
+const READY: &str = "IO method (admin thread)";
+/// The only name that its certificate is for.
+const NAME: &str = "localhost";
 
-/// A running coturn; it ends with the test.
+/// A running coturn that speaks UDP, TCP and TLS; it ends with the test.
 pub(crate) struct Coturn {
+    /// Where it listens for UDP and TCP.
     pub(crate) address: SocketAddr,
-    process: Child,
-    _files: TempDir,
+    tls: SocketAddr,
+    log: watch::Receiver<String>,
+    _process: Child,
+    files: TempDir,
 }
 
 impl Coturn {
-    /// Starts coturn with a shared secret and waits until it answers.
+    /// Starts coturn with a shared secret and peers on loopback.
     pub(crate) async fn start(secret: &str) -> Self {
+        Self::with(Ipv4Addr::LOCALHOST, secret, "allow-loopback-peers\n").await
+    }
+
+    /// Starts coturn with `lines` of turnserver.conf, which must not name addresses, ports,
+    /// secret and certificate, and waits until it listens.
+    pub(crate) async fn with(ip: impl Into<IpAddr>, secret: &str, lines: &str) -> Self {
+        let ip = ip.into();
         for _ in 0..ATTEMPTS {
-            let coturn = Self::spawn(secret);
-            let mut client = TurnClient::open(coturn.address).await.unwrap();
-            if client.bind().await.is_ok() {
+            let mut coturn = Self::spawn(ip, secret, lines);
+            if coturn.log.wait_for(|log| log.contains(READY)).await.is_ok() {
                 return coturn;
             }
         }
-        panic!("coturn did not answer a STUN Binding request");
+        panic!("coturn did not start");
     }
 
-    fn spawn(secret: &str) -> Self {
+    fn spawn(ip: IpAddr, secret: &str, lines: &str) -> Self {
         let files = TempDir::new().unwrap();
-        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (address, tls) = (free_port(ip), free_port(ip));
+        let path = |name: &str| files.path().join(name);
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        std::fs::write(path("cert.pem"), cert.pem()).unwrap();
+        std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
         // The secret goes into a file: a command line shows in process lists.
-        let config = files.path().join("turnserver.conf");
-        std::fs::write(&config, format!("use-auth-secret\nstatic-auth-secret={secret}\n")).unwrap();
-        let process = Command::new("turnserver")
-            .args(["-c", config.to_str().unwrap()])
-            .args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "-m", "1"])
-            .arg(format!("--listening-port={}", address.port()))
-            .args(["--realm=turn.test", "--allow-loopback-peers", "--no-cli"])
-            .args(["--no-tls", "--no-dtls", "--no-tcp", "--log-file=stdout"])
-            .arg(format!("--pidfile={}", files.path().join("pid").display()))
-            .arg(format!("--userdb={}", files.path().join("db").display()))
-            .stdout(Stdio::null())
+        let mut config = format!("{lines}\nuse-auth-secret\nstatic-auth-secret={secret}\n");
+        writeln!(config, "listening-ip={ip}\nrelay-ip={ip}").unwrap();
+        writeln!(config, "listening-port={}", address.port()).unwrap();
+        writeln!(config, "tls-listening-port={}", tls.port()).unwrap();
+        for (key, name) in [("cert", "cert.pem"), ("pkey", "key.pem"), ("pidfile", "pid")] {
+            writeln!(config, "{key}={}", path(name).display()).unwrap();
+        }
+        writeln!(config, "userdb={}", path("db").display()).unwrap();
+        config += "realm=turn.test\nrelay-threads=1\nno-cli\nverbose\nlog-file=stdout\n";
+        std::fs::write(path("turnserver.conf"), config).unwrap();
+        let mut process = Command::new("turnserver")
+            .args(["-c", path("turnserver.conf").to_str().unwrap()])
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .kill_on_drop(true)
             .spawn()
             .expect("turnserver cannot be started: install coturn (apt-get install coturn)");
-        Self { address, process, _files: files }
+        let log = follow(process.stdout.take().unwrap());
+        Self { address, tls, log, _process: process, files }
+    }
+
+    /// Waits until it has logged a text that many times.
+    pub(crate) async fn logs(&self, text: &str, times: usize) {
+        let mut log = self.log.clone();
+        log.wait_for(|log| log.matches(text).count() >= times).await.unwrap();
+    }
+
+    /// Its URL for UDP.
+    pub(crate) fn udp(&self) -> IceUri {
+        format!("turn:{}?transport=udp", self.address).parse().unwrap()
+    }
+
+    /// Its URL for TCP.
+    pub(crate) fn tcp(&self) -> IceUri {
+        format!("turn:{}?transport=tcp", self.address).parse().unwrap()
+    }
+
+    /// Its URL for TLS, by the name in its certificate.
+    pub(crate) fn tls(&self) -> IceUri {
+        format!("turns:{NAME}:{}?transport=tcp", self.tls.port()).parse().unwrap()
+    }
+
+    /// Its URL for TLS, by its address, which is not in its certificate.
+    pub(crate) fn tls_by_address(&self) -> IceUri {
+        format!("turns:{}", self.tls).parse().unwrap()
+    }
+
+    /// The file of its certificate.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.files.path().join("cert.pem")
+    }
+
+    /// A way to approach it that believes its certificate.
+    pub(crate) fn dialing(&self) -> Dialing {
+        dialing(Trust::and_pem_file(&self.certificate()).unwrap())
     }
 }
 
-impl Drop for Coturn {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// Approaches a relay with patience enough for a busy machine.
+pub(crate) fn dialing(trust: Trust) -> Dialing {
+    Dialing { patience: Duration::from_secs(5), trust }
+}
+
+/// Finds a port that is free for UDP and TCP.
+fn free_port(ip: IpAddr) -> SocketAddr {
+    loop {
+        let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+        if UdpSocket::bind(address).is_ok() {
+            return address;
+        }
     }
+}
+
+/// Collects what a process writes, so that it never waits for a reader.
+fn follow(output: ChildStdout) -> watch::Receiver<String> {
+    let (sender, receiver) = watch::channel(String::new());
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            sender.send_modify(|log| log.extend([&line, "\n"]));
+        }
+    });
+    receiver
 }

@@ -1,7 +1,6 @@
 //! What the tests stand on: a service in this process, tokens for it, and a real relay.
 
 pub(crate) mod coturn;
-pub(crate) mod turn;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,9 @@
 //! STUN messages, written and read (RFC 8489 §5, §14).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
@@ -8,27 +11,31 @@ use sha1::Sha1;
 
 /// What bytes 4–7 of every STUN message are (RFC 8489 §5).
 const MAGIC_COOKIE: u32 = 0x2112_A442;
-const HEADER_BYTES: usize = 20;
+/// What a port is hidden with: the upper half of the cookie (RFC 8489 §14.2).
+const PORT_MASK: u16 = 0x2112;
+/// What stands before the attributes of every message.
+pub(super) const HEADER_BYTES: usize = 20;
 /// MESSAGE-INTEGRITY with its own header: the HMAC-SHA1 of all before it (RFC 8489 §14.5).
 const INTEGRITY_BYTES: usize = 24;
 
 /// Attribute types (RFC 8489 §18.3.1, RFC 8656 §18).
 pub(super) mod attribute {
-    pub(crate) const USERNAME: u16 = 0x0006;
-    pub(crate) const MESSAGE_INTEGRITY: u16 = 0x0008;
-    pub(crate) const ERROR_CODE: u16 = 0x0009;
-    pub(crate) const LIFETIME: u16 = 0x000D;
-    pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
-    pub(crate) const DATA: u16 = 0x0013;
-    pub(crate) const REALM: u16 = 0x0014;
-    pub(crate) const NONCE: u16 = 0x0015;
-    pub(crate) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
-    pub(crate) const REQUESTED_TRANSPORT: u16 = 0x0019;
-    pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+    pub(in crate::relay) const USERNAME: u16 = 0x0006;
+    pub(in crate::relay) const MESSAGE_INTEGRITY: u16 = 0x0008;
+    pub(in crate::relay) const ERROR_CODE: u16 = 0x0009;
+    pub(in crate::relay) const LIFETIME: u16 = 0x000D;
+    pub(in crate::relay) const XOR_PEER_ADDRESS: u16 = 0x0012;
+    pub(in crate::relay) const DATA: u16 = 0x0013;
+    pub(in crate::relay) const REALM: u16 = 0x0014;
+    pub(in crate::relay) const NONCE: u16 = 0x0015;
+    pub(in crate::relay) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+    pub(in crate::relay) const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
+    pub(in crate::relay) const REQUESTED_TRANSPORT: u16 = 0x0019;
+    pub(in crate::relay) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 }
 
 /// What is asked for (RFC 8489 §18.2, RFC 8656 §17).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Method {
     Binding = 0x001,
     Allocate = 0x003,
@@ -47,6 +54,7 @@ pub(super) enum Class {
 }
 
 /// One message; the methods used here are below 16, so type bits need no spreading.
+#[derive(Clone, Debug)]
 pub(super) struct Message {
     kind: u16,
     transaction: [u8; 12],
@@ -76,13 +84,28 @@ impl Message {
         self
     }
 
-    /// Adds an IPv4 address, hidden from meddling routers by the magic cookie (§14.2).
+    /// Adds an address, hidden from meddling routers by cookie and transaction (§14.2).
     pub(super) fn with_address(self, kind: u16, address: SocketAddr) -> Self {
-        let IpAddr::V4(ip) = address.ip() else { panic!("the tests speak IPv4") };
-        let port = address.port() ^ (MAGIC_COOKIE >> 16) as u16;
-        let ip = u32::from(ip) ^ MAGIC_COOKIE;
-        let value = [&[0, 1][..], &port.to_be_bytes(), &ip.to_be_bytes()].concat();
+        let port = (address.port() ^ PORT_MASK).to_be_bytes();
+        let value = match address.ip() {
+            IpAddr::V4(ip) => {
+                let hidden = ip.to_bits() ^ MAGIC_COOKIE;
+                [&[0, 1][..], &port, &hidden.to_be_bytes()].concat()
+            }
+            IpAddr::V6(ip) => {
+                let hidden = ip.to_bits() ^ self.mask();
+                [&[0, 2][..], &port, &hidden.to_be_bytes()].concat()
+            }
+        };
         self.with(kind, &value)
+    }
+
+    /// What an IPv6 address is hidden with: the cookie, then the transaction (§14.2).
+    fn mask(&self) -> u128 {
+        let mut mask = [0; 16];
+        mask[..4].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
+        mask[4..].copy_from_slice(&self.transaction);
+        u128::from_be_bytes(mask)
     }
 
     /// Signs the message with a long-term key when it is encoded.
@@ -105,26 +128,31 @@ impl Message {
         if let Some(key) = self.key {
             // The length covers the signature that is about to be added (§14.5).
             set_length(&mut bytes, length + INTEGRITY_BYTES);
-            let signature = sign(&key, &bytes);
+            let signature = keyed(&key, &bytes).finalize().into_bytes();
             push(&mut bytes, attribute::MESSAGE_INTEGRITY, &signature);
         }
         bytes
     }
 
+    /// Reads a message that fills `bytes` exactly.
+    ///
+    /// What follows MESSAGE-INTEGRITY is not signed and left out (§14.5).
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (header, mut rest) = bytes.split_at_checked(HEADER_BYTES)?;
-        let kind = u16::from_be_bytes([header[0], header[1]]);
-        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        if header[4..8] != MAGIC_COOKIE.to_be_bytes() || length != rest.len() {
+        if message_bytes(header)? != bytes.len() {
             return None;
         }
         let mut attributes = Vec::new();
         while let Some((head, after)) = rest.split_at_checked(4) {
+            let kind = u16::from_be_bytes([head[0], head[1]]);
             let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-            let value = after.get(..length)?;
-            attributes.push((u16::from_be_bytes([head[0], head[1]]), value.to_vec()));
-            rest = after.get(length.next_multiple_of(4)..).unwrap_or_default();
+            attributes.push((kind, after.get(..length)?.to_vec()));
+            if kind == attribute::MESSAGE_INTEGRITY {
+                break;
+            }
+            rest = after.get(length.next_multiple_of(4)..)?;
         }
+        let kind = u16::from_be_bytes([header[0], header[1]]);
         let transaction = header[8..].try_into().ok()?;
         Some(Self { kind, transaction, attributes, key: None, raw: bytes.to_vec() })
     }
@@ -148,11 +176,20 @@ impl Message {
     }
 
     pub(super) fn address(&self, kind: u16) -> Option<SocketAddr> {
-        let value = self.get(kind)?;
-        let (port, ip) = (value.get(2..4)?, value.get(4..8)?);
-        let port = u16::from_be_bytes(port.try_into().ok()?) ^ (MAGIC_COOKIE >> 16) as u16;
-        let ip = u32::from_be_bytes(ip.try_into().ok()?) ^ MAGIC_COOKIE;
-        (value.len() == 8).then(|| SocketAddr::new(Ipv4Addr::from(ip).into(), port))
+        let (head, hidden) = self.get(kind)?.split_at_checked(4)?;
+        let port = u16::from_be_bytes([head[2], head[3]]) ^ PORT_MASK;
+        let ip = match head[1] {
+            1 => {
+                let hidden = u32::from_be_bytes(hidden.try_into().ok()?);
+                IpAddr::V4(Ipv4Addr::from_bits(hidden ^ MAGIC_COOKIE))
+            }
+            2 => {
+                let hidden = u128::from_be_bytes(hidden.try_into().ok()?);
+                IpAddr::V6(Ipv6Addr::from_bits(hidden ^ self.mask()))
+            }
+            _ => return None,
+        };
+        Some(SocketAddr::new(ip, port))
     }
 
     /// Reads ERROR-CODE: a hundreds digit and the rest (§14.8).
@@ -163,17 +200,30 @@ impl Message {
 
     /// Checks MESSAGE-INTEGRITY over what stands before it.
     pub(super) fn is_signed(&self, key: [u8; 16]) -> bool {
-        let mut at = HEADER_BYTES;
-        for (kind, value) in &self.attributes {
-            if *kind == attribute::MESSAGE_INTEGRITY {
-                let mut before = self.raw[..at].to_vec();
-                set_length(&mut before, at - HEADER_BYTES + INTEGRITY_BYTES);
-                return sign(&key, &before) == **value;
-            }
-            at += 4 + value.len().next_multiple_of(4);
-        }
-        false
+        let Some(((attribute::MESSAGE_INTEGRITY, signature), signed)) =
+            self.attributes.split_last().map(|((kind, value), before)| ((*kind, value), before))
+        else {
+            return false;
+        };
+        let length: usize =
+            signed.iter().map(|(_, value)| 4 + value.len().next_multiple_of(4)).sum();
+        let mut before = self.raw[..HEADER_BYTES + length].to_vec();
+        set_length(&mut before, length + INTEGRITY_BYTES);
+        keyed(&key, &before).verify_slice(signature).is_ok()
     }
+}
+
+/// Tells from its header how long a message is, header included.
+///
+/// Nothing if it is not STUN: the first two bits are zero, the cookie is in its place, and the
+/// length counts whole words (§5).
+pub(super) fn message_bytes(header: &[u8]) -> Option<usize> {
+    let (kind, length) = (header.first_chunk::<2>()?, header.get(2..4)?);
+    let length = usize::from(u16::from_be_bytes(length.try_into().ok()?));
+    let is_stun = kind[0] & 0xC0 == 0
+        && length.is_multiple_of(4)
+        && header.get(4..8)? == MAGIC_COOKIE.to_be_bytes();
+    is_stun.then_some(HEADER_BYTES + length)
 }
 
 /// Derives what signs messages from a name and a password (§9.2.2).
@@ -182,10 +232,9 @@ pub(super) fn long_term_key(username: &str, realm: &[u8], password: &str) -> [u8
     Md5::digest(text).into()
 }
 
-fn sign(key: &[u8], bytes: &[u8]) -> [u8; 20] {
-    let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(bytes);
-    mac.finalize().into_bytes().into()
+fn keyed(key: &[u8], bytes: &[u8]) -> Hmac<Sha1> {
+    let mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.chain_update(bytes)
 }
 
 fn push(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {

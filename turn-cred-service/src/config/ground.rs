@@ -1,0 +1,93 @@
+//! What credentials are made of: keys, relays and lifetimes.
+
+use std::time::Duration;
+
+use service_kit::secrets::{SecretSource, SecretText};
+use service_kit::settings::Reader;
+
+use super::pools::read_pools;
+use crate::issuer::{Keys, Lifetimes};
+use crate::pool::Pools;
+use crate::rotation::Policy;
+
+/// Where the keys shared with the relays come from.
+#[derive(Clone, Debug)]
+pub enum KeySettings {
+    /// From the settings, or a file that is followed.
+    Own(Keys),
+    /// From the relays' Redis, where they are rotated.
+    Managed {
+        /// Hides subjects; a key in Redis does otherwise.
+        pseudonyms: Option<SecretSource>,
+    },
+}
+
+/// Where the relays' Redis is.
+#[derive(Clone, Debug)]
+pub struct DbSettings {
+    /// Its URL, which may hold a password.
+    pub url: SecretText,
+    /// The realm of the relays.
+    pub realm: String,
+}
+
+/// What credentials are made of: all that `serve`, `mint`, `rotate` and `doctor` need.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The keys.
+    pub keys: KeySettings,
+    /// The relays' Redis, if it is known.
+    pub db: Option<DbSettings>,
+    /// How keys there are rotated.
+    pub policy: Policy,
+    /// The relays.
+    pub pools: Option<Pools>,
+    /// How long credentials live.
+    pub lifetimes: Lifetimes,
+}
+
+impl Ground {
+    /// Reads it; after a fault nothing.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let lifetimes = read_lifetimes(reader);
+        let url = reader.secret_text("redis_url");
+        let realm = reader.text("realm");
+        let db = url.map(|url| DbSettings { url, realm });
+        let every = reader.optional_duration("rotate_every");
+        let policy = Policy { every, max_ttl: lifetimes.max, skew: reader.duration("clock_skew") };
+        let keys = read_keys(reader);
+        let pools = read_pools(reader);
+        Some(Self { keys: keys?, db, policy, pools, lifetimes })
+    }
+}
+
+/// Reads where the keys come from, and reports that they come from nowhere.
+fn read_keys(reader: &mut Reader<'_>) -> Option<KeySettings> {
+    let pseudonyms = reader.secrets("pseudonym_key");
+    if reader.is_set("secret") {
+        if reader.is_set("rotate_every") {
+            reader.fault("rotate_every", "is for secrets in Redis: leave TURN_CRED_SECRET out");
+        }
+        let signing = reader.secrets("secret")?;
+        return Some(KeySettings::Own(Keys { signing, pseudonyms }));
+    }
+    if reader.is_set("redis_url") {
+        return Some(KeySettings::Managed { pseudonyms });
+    }
+    let others = "or its …_FILE, or TURN_CRED_REDIS_URL, where coturn has its secrets";
+    reader.fault("secret", format_args!("is needed: the secret shared with the relays, {others}"));
+    None
+}
+
+/// Reads and compares `ttl` and `max_ttl`.
+fn read_lifetimes(reader: &mut Reader<'_>) -> Lifetimes {
+    let default = reader.duration("ttl");
+    let max = reader.duration("max_ttl");
+    if default < Duration::from_secs(1) {
+        reader.fault("ttl", "is less than 1s");
+    }
+    if max < default {
+        reader.fault("max_ttl", "is less than ttl");
+    }
+    Lifetimes { default, max: max.max(default) }
+}

@@ -1,0 +1,45 @@
+//! Does to a relay what a client does.
+
+use std::time::Duration;
+
+use super::judge::Outcome;
+use crate::credential::Credential;
+use crate::pool::IceUri;
+use crate::relay::{Dialing, RelayError, TurnClient};
+
+/// What a relay answers whose policy denies a peer; it has understood and checked the request then.
+const FORBIDDEN: u16 = 403;
+
+/// Asks for our own address, which needs no credential: the relay is there.
+pub(super) async fn greet(uri: &IceUri, dialing: &Dialing) -> Result<(), RelayError> {
+    TurnClient::connect(uri, dialing).await?.bind().await.map(drop)
+}
+
+/// Allocates, permits a peer, refreshes, and gives the allocation back: the relay works.
+///
+/// # Errors
+/// The first step that a client would have failed at.
+pub(crate) async fn call(
+    uri: &IceUri,
+    dialing: &Dialing,
+    credential: &Credential,
+) -> Result<(), RelayError> {
+    let mut client = TurnClient::connect(uri, dialing).await?;
+    client.bind().await?;
+    let relayed = client.allocate(credential).await?;
+    let permitted = client.permit(relayed.ip()).await;
+    client.refresh(Duration::ZERO).await?;
+    match permitted {
+        Err(error) if error.code() != Some(FORBIDDEN) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a try as what it says of the relay.
+pub(super) fn outcome(tried: &Result<(), RelayError>) -> Outcome {
+    match tried {
+        Ok(()) => Outcome::Well,
+        Err(error) if error.code() == Some(FORBIDDEN) => Outcome::Draining,
+        Err(_) => Outcome::Failed,
+    }
+}

@@ -1,0 +1,298 @@
+//! One client of one relay: requests, their signatures, their answers.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::stun::{Class, Message, Method, attribute, long_term_key};
+use super::transport::Transport;
+use super::{Dialing, Endpoint, RelayError};
+use crate::credential::Credential;
+use crate::pool::IceUri;
+
+/// How long the first copy of a datagram is waited for; each further copy doubles it
+/// (RFC 8489 §6.2.1).
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// How much relayed data is kept for [`TurnClient::receive`]; more is lost, as datagrams are.
+const INBOX: usize = 64;
+/// REQUESTED-TRANSPORT for UDP, the IANA protocol number and three reserved bytes
+/// (RFC 8656 §18.7).
+const UDP: [u8; 4] = [17, 0, 0, 0];
+/// The nonce has become stale (RFC 8489 §9.2.5).
+const STALE_NONCE: u16 = 438;
+
+/// The kind of relayed address that is asked for (RFC 8656 §18.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4, which relays give where nothing is asked for.
+    V4 = 1,
+    /// IPv6.
+    V6 = 2,
+}
+
+/// One client of one relay: a 5-tuple.
+pub struct TurnClient {
+    transport: Transport,
+    patience: Duration,
+    session: Option<Session>,
+    inbox: VecDeque<(SocketAddr, Vec<u8>)>,
+}
+
+/// What signs requests (RFC 8489 §9.2).
+struct Session {
+    username: String,
+    realm: Vec<u8>,
+    nonce: Vec<u8>,
+    key: [u8; 16],
+}
+
+impl TurnClient {
+    /// Follows a URL to the first address of the relay that can be reached.
+    ///
+    /// # Errors
+    /// Why the last address could not be reached, or that there is none.
+    pub async fn connect(uri: &IceUri, dialing: &Dialing) -> Result<Self, RelayError> {
+        let endpoint = Endpoint::from(uri);
+        let addresses = endpoint.resolve(dialing.patience).await?;
+        let mut failure = RelayError::Silent;
+        for address in &addresses {
+            let reached = match &addresses[..] {
+                [_] => Self::open(&endpoint, *address, dialing).await,
+                _ => Self::knock(&endpoint, *address, dialing).await,
+            };
+            match reached {
+                Ok(client) => return Ok(client),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Opens a way to one address of an endpoint. Over UDP nothing is sent yet.
+    ///
+    /// # Errors
+    /// When nobody listens there or TLS fails.
+    pub async fn open(
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        dialing: &Dialing,
+    ) -> Result<Self, RelayError> {
+        let opening = Transport::open(endpoint, address, &dialing.trust);
+        let transport = timeout(dialing.patience, opening).await??;
+        let (patience, inbox) = (dialing.patience, VecDeque::new());
+        Ok(Self { transport, patience, session: None, inbox })
+    }
+
+    /// Opens a way to an address and sees that somebody answers there.
+    ///
+    /// # Errors
+    /// As [`TurnClient::open`], and when nobody answers.
+    pub async fn knock(
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        dialing: &Dialing,
+    ) -> Result<Self, RelayError> {
+        let mut client = Self::open(endpoint, address, dialing).await?;
+        match client.bind().await {
+            Ok(_) | Err(RelayError::Refused(_)) => Ok(client),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The certificate that the relay showed, in DER, where TLS is spoken.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.transport.certificate()
+    }
+
+    /// Asks for our own address as the relay sees it (RFC 8489 §3, Binding).
+    ///
+    /// # Errors
+    /// When the relay does not tell.
+    pub async fn bind(&mut self) -> Result<SocketAddr, RelayError> {
+        let answer = success(self.answer_to(&Message::request(Method::Binding)).await?)?;
+        answer.address(attribute::XOR_MAPPED_ADDRESS).ok_or(RelayError::Malformed)
+    }
+
+    /// Asks for a relayed address (RFC 8656 §7), in the family the relay likes.
+    ///
+    /// # Errors
+    /// When there is none for this credential.
+    pub async fn allocate(&mut self, credential: &Credential) -> Result<SocketAddr, RelayError> {
+        self.allocate_with(credential, &[]).await
+    }
+
+    /// Asks for a relayed address of one family (RFC 8656 §7).
+    ///
+    /// # Errors
+    /// As [`TurnClient::allocate`]; 440 says that the relay has none of this family.
+    pub async fn allocate_in(
+        &mut self,
+        family: Family,
+        credential: &Credential,
+    ) -> Result<SocketAddr, RelayError> {
+        self.allocate_with(credential, &[family]).await
+    }
+
+    /// The first request carries no credential; its refusal brings realm and nonce.
+    async fn allocate_with(
+        &mut self,
+        credential: &Credential,
+        families: &[Family],
+    ) -> Result<SocketAddr, RelayError> {
+        let request = || {
+            let bare =
+                Message::request(Method::Allocate).with(attribute::REQUESTED_TRANSPORT, &UDP);
+            families.iter().fold(bare, |request, family| {
+                request.with(attribute::REQUESTED_ADDRESS_FAMILY, &[*family as u8, 0, 0, 0])
+            })
+        };
+        let challenge = self.answer_to(&request()).await?;
+        self.session = Some(Session::begin(&challenge, credential)?);
+        let answer = self.exchange(request).await?;
+        answer.address(attribute::XOR_RELAYED_ADDRESS).ok_or(RelayError::Malformed)
+    }
+
+    /// Asks that the allocation live on, or end when `lifetime` is zero (RFC 8656 §8).
+    ///
+    /// # Errors
+    /// When the relay refuses.
+    pub async fn refresh(&mut self, lifetime: Duration) -> Result<(), RelayError> {
+        let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX).to_be_bytes();
+        let request = || Message::request(Method::Refresh).with(attribute::LIFETIME, &seconds);
+        self.exchange(request).await.map(drop)
+    }
+
+    /// Asks that a peer may send to us (RFC 8656 §9, §10). Nothing is sent to the peer.
+    ///
+    /// # Errors
+    /// When the relay refuses: 403 for a peer it denies, 443 for one of another family.
+    pub async fn permit(&mut self, peer: IpAddr) -> Result<(), RelayError> {
+        let request = || {
+            Message::request(Method::CreatePermission)
+                .with_address(attribute::XOR_PEER_ADDRESS, SocketAddr::new(peer, 0))
+        };
+        self.exchange(request).await.map(drop)
+    }
+
+    /// Sends to a peer through the relay (RFC 8656 §11.1); nothing comes back for it.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn send(&mut self, peer: SocketAddr, data: &[u8]) -> Result<(), RelayError> {
+        let indication = Message::indication(Method::Send)
+            .with_address(attribute::XOR_PEER_ADDRESS, peer)
+            .with(attribute::DATA, data);
+        Ok(self.transport.send(&indication.encode()).await?)
+    }
+
+    /// Waits for data that a peer sent through the relay (RFC 8656 §11.3).
+    ///
+    /// # Errors
+    /// When none comes in time, or the way to the relay is lost.
+    pub async fn receive(&mut self) -> Result<(SocketAddr, Vec<u8>), RelayError> {
+        loop {
+            if let Some(data) = self.inbox.pop_front() {
+                return Ok(data);
+            }
+            let message = timeout(self.patience, self.transport.receive()).await??;
+            self.keep_data(&message);
+        }
+    }
+
+    /// Sends a signed request and takes a signed success only.
+    ///
+    /// A stale nonce is replaced by the one that its refusal brings, once (RFC 8489 §9.2.5).
+    async fn exchange(&mut self, request: impl Fn() -> Message) -> Result<Message, RelayError> {
+        let mut answer = self.answer_to(&self.sign(request())).await?;
+        if answer.error_code() == Some(STALE_NONCE) {
+            self.renew_nonce(&answer)?;
+            answer = self.answer_to(&self.sign(request())).await?;
+        }
+        let answer = success(answer)?;
+        let is_signed = self.session.as_ref().is_some_and(|session| answer.is_signed(session.key));
+        is_signed.then_some(answer).ok_or(RelayError::Malformed)
+    }
+
+    /// Signs a request; before there is a session it stays as it is, and the relay refuses it.
+    fn sign(&self, request: Message) -> Message {
+        match &self.session {
+            None => request,
+            Some(session) => request
+                .with(attribute::USERNAME, session.username.as_bytes())
+                .with(attribute::REALM, &session.realm)
+                .with(attribute::NONCE, &session.nonce)
+                .signed(session.key),
+        }
+    }
+
+    fn renew_nonce(&mut self, refusal: &Message) -> Result<(), RelayError> {
+        let nonce = refusal.get(attribute::NONCE).ok_or(RelayError::Malformed)?;
+        if let Some(session) = &mut self.session {
+            session.nonce = nonce.to_vec();
+        }
+        Ok(())
+    }
+
+    /// Sends a request until its answer comes or patience ends (RFC 8489 §6.2.1).
+    async fn answer_to(&mut self, request: &Message) -> Result<Message, RelayError> {
+        let bytes = request.encode();
+        timeout(self.patience, async {
+            let mut wait = if self.transport.loses() { FIRST_WAIT } else { Duration::MAX };
+            loop {
+                self.transport.send(&bytes).await?;
+                if let Ok(answer) = timeout(wait, self.matching(request)).await {
+                    return answer;
+                }
+                wait = wait.saturating_mul(2);
+            }
+        })
+        .await?
+    }
+
+    async fn matching(&mut self, request: &Message) -> Result<Message, RelayError> {
+        loop {
+            let message = self.transport.receive().await?;
+            if message.answers(request) {
+                return Ok(message);
+            }
+            self.keep_data(&message);
+        }
+    }
+
+    fn keep_data(&mut self, message: &Message) {
+        let peer = message.address(attribute::XOR_PEER_ADDRESS);
+        if let (Some(peer), Some(data), true) =
+            (peer, message.get(attribute::DATA), self.inbox.len() < INBOX)
+        {
+            self.inbox.push_back((peer, data.to_vec()));
+        }
+    }
+}
+
+impl Session {
+    /// Takes realm and nonce from the refusal of a request without a credential (RFC 8489 §9.2.3).
+    fn begin(challenge: &Message, credential: &Credential) -> Result<Self, RelayError> {
+        match challenge.error_code() {
+            Some(401) => {}
+            Some(code) => return Err(RelayError::Refused(code)),
+            None if challenge.class() == Class::Success => return Err(RelayError::Unguarded),
+            None => return Err(RelayError::Malformed),
+        }
+        let realm = challenge.get(attribute::REALM).ok_or(RelayError::Malformed)?.to_vec();
+        let nonce = challenge.get(attribute::NONCE).ok_or(RelayError::Malformed)?.to_vec();
+        let Credential { username, password } = credential;
+        let key = long_term_key(username, &realm, password);
+        Ok(Self { username: username.clone(), realm, nonce, key })
+    }
+}
+
+fn success(answer: Message) -> Result<Message, RelayError> {
+    match (answer.class(), answer.error_code()) {
+        (Class::Success, None) => Ok(answer),
+        (_, Some(code)) => Err(RelayError::Refused(code)),
+        (Class::Request | Class::Indication | Class::Error, None) => Err(RelayError::Malformed),
+    }
+}

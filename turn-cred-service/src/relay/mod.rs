@@ -1,0 +1,84 @@
+//! A TURN client (RFC 8656) over UDP, TCP and TLS: enough to tell what a relay lets a credential
+//! do.
+//!
+//! [`TurnClient::connect`] follows an ICE server URL to a relay, and each method after it is one
+//! request and its answer. Nothing is waited for longer than the patience of [`Dialing`], and a
+//! success counts only with the signature of the relay. An allocation lives on after its client,
+//! for up to ten minutes, unless `refresh(Duration::ZERO)` gave it back.
+
+mod client;
+mod endpoint;
+mod stun;
+mod transport;
+mod trust;
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio_rustls::rustls;
+
+pub use client::{Family, TurnClient};
+pub use endpoint::{Endpoint, Protocol};
+pub use trust::{Trust, TrustError};
+
+/// How a relay is approached.
+#[derive(Clone, Debug)]
+pub struct Dialing {
+    /// How long each step may take: finding the name, connecting, one answer.
+    pub patience: Duration,
+    /// Which certificates are believed.
+    pub trust: Trust,
+}
+
+/// Why the relay did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// Its name leads to no address.
+    #[error("the name cannot be resolved: {0}")]
+    Unresolved(#[source] io::Error),
+    /// Its URL asks for what we do not speak.
+    #[error("TLS for datagrams (turns with transport=udp) is not supported")]
+    Unsupported,
+    /// It did not prove its name.
+    #[error("TLS failed: {0}")]
+    Tls(#[source] rustls::Error),
+    /// It said no, with a code of RFC 8489 §14.8 or RFC 8656 §19.
+    #[error("the relay refused with {0}")]
+    Refused(u16),
+    /// It asked for no credential where it must.
+    #[error("the relay admits anybody: it asks for no credential")]
+    Unguarded,
+    /// It said nothing in time.
+    #[error("the relay did not answer")]
+    Silent,
+    /// It said something that makes no sense.
+    #[error("the answer is malformed or not signed by the relay")]
+    Malformed,
+    /// The socket failed.
+    #[error(transparent)]
+    Socket(#[from] io::Error),
+}
+
+impl RelayError {
+    /// The code of a refusal.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused(code) => Some(*code),
+            Self::Unresolved(_)
+            | Self::Unsupported
+            | Self::Tls(_)
+            | Self::Unguarded
+            | Self::Silent
+            | Self::Malformed
+            | Self::Socket(_) => None,
+        }
+    }
+}
+
+impl From<Elapsed> for RelayError {
+    fn from(_: Elapsed) -> Self {
+        Self::Silent
+    }
+}

@@ -1,0 +1,94 @@
+//! Whose word about its name a relay behind TLS may show.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls_platform_verifier::Verifier;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig};
+
+use super::RelayError;
+
+/// The authorities that are believed: those of the system, and perhaps more.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// That there are none matters to TLS only, so it is told when TLS is asked for.
+    config: Result<Arc<ClientConfig>, rustls::Error>,
+}
+
+/// Why a file of authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// It cannot be read, or is not PEM.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] pem::Error),
+    /// It is PEM and has no certificate.
+    #[error("holds no certificate: write it in PEM")]
+    Empty,
+    /// What it holds cannot be an authority.
+    #[error("holds a certificate that cannot be used: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+impl Trust {
+    /// Believes the authorities of the system.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { config: config(Vec::new()) }
+    }
+
+    /// Believes the authorities of the system and the certificates of a PEM file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has no usable certificate.
+    pub fn and_pem_file(path: &Path) -> Result<Self, TrustError> {
+        let authorities = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
+        if authorities.is_empty() {
+            return Err(TrustError::Empty);
+        }
+        Ok(Self { config: Ok(config(authorities)?) })
+    }
+
+    /// Makes ready to meet a relay that calls itself `host`, a name or an address.
+    pub(super) fn connector(
+        &self,
+        host: &str,
+    ) -> Result<(TlsConnector, ServerName<'static>), RelayError> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| RelayError::Tls(rustls::Error::UnsupportedNameType))?;
+        let config = self.config.clone().map_err(RelayError::Tls)?;
+        Ok((TlsConnector::from(config), name))
+    }
+}
+
+fn config(more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Verifier::new_with_extra_roots(more, Arc::clone(&provider))?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        // rustls calls every verifier but its own dangerous; this is its own with more roots.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Unreadable(_))));
+        std::fs::write(&path, "no PEM at all\n").unwrap();
+        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Empty)));
+        let not_a_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        std::fs::write(&path, not_a_certificate).unwrap();
+        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Unusable(_))));
+    }
+}

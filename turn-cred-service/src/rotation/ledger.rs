@@ -1,0 +1,310 @@
+//! What is known of the secrets of a realm, and what has to be done with them next: a pure machine.
+//!
+//! The secrets themselves are members of the set that the relays read. The ledger names them by
+//! fingerprint and says which one signs. Each step of a rotation is one change of the ledger, so that
+//! whoever comes after a crash sees how far it went.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// How long others may take to hear that another secret signs.
+pub const PROPAGATION: Duration = Duration::from_secs(10);
+
+/// The same in an emergency, which cuts off whoever has not heard.
+pub const EMERGENCY_PROPAGATION: Duration = Duration::from_secs(3);
+
+/// Pause after a rotation that a relay refused, before the schedule begins another.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+
+/// Names a secret without telling it: the first 64 bits of its SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// Names a secret.
+    #[must_use]
+    pub fn of(secret: &str) -> Self {
+        let hash = Sha256::digest(secret.as_bytes());
+        let start: [u8; 8] = hash[..8].try_into().expect("a hash has 32 bytes");
+        Self(format!("{:016x}", u64::from_be_bytes(start)))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What somebody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// A rotation that nobody notices.
+    Rotation,
+    /// One that ends the old secrets at once, because they are in wrong hands.
+    Emergency,
+}
+
+/// A secret that signs no more and is accepted until everything it signed has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retiring {
+    /// Which.
+    pub secret: Fingerprint,
+    /// Until when, in seconds since 1970 by the clock of Redis.
+    pub until: u64,
+}
+
+/// Everything about the secrets of a realm. Times are seconds since 1970 by the clock of Redis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Counts the changes, so that two writers cannot both make one.
+    pub version: u64,
+    /// The secret that signs.
+    pub signing: Fingerprint,
+    /// Since when.
+    pub since: u64,
+    /// A new secret that the relays accept and that does not sign yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Fingerprint>,
+    /// Secrets that do not sign any more.
+    #[serde(default)]
+    pub retiring: Vec<Retiring>,
+    /// What somebody waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+    /// When a relay last refused a staged secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u64>,
+}
+
+/// What governs rotations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a secret signs; `None`: until somebody asks for another.
+    pub every: Option<Duration>,
+    /// The longest life of what a secret signed.
+    pub max_ttl: Duration,
+    /// How far clocks may differ.
+    pub skew: Duration,
+}
+
+/// What has to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Add a new secret to the set of the relays.
+    Stage,
+    /// See that every relay accepts it, then let it sign.
+    Prove(Fingerprint),
+    /// Take a secret out of the set: nothing that it signed is good any more.
+    Retire(Fingerprint),
+    /// Nothing for this long, at most.
+    Rest(Duration),
+}
+
+impl Ledger {
+    /// Begins with a secret that is in use already.
+    #[must_use]
+    pub fn adopt(signing: Fingerprint, now: u64) -> Self {
+        Self {
+            version: 1,
+            signing,
+            since: now,
+            staged: None,
+            retiring: Vec::new(),
+            request: None,
+            failed: None,
+        }
+    }
+
+    /// Every secret that the relays have to accept.
+    pub fn secrets(&self) -> impl Iterator<Item = &Fingerprint> {
+        let retiring = self.retiring.iter().map(|retiring| &retiring.secret);
+        [&self.signing].into_iter().chain(&self.staged).chain(retiring)
+    }
+
+    /// Says what has to be done at `now`.
+    #[must_use]
+    pub fn next(&self, policy: &Policy, now: u64) -> Step {
+        if let Some(over) = self.retiring.iter().find(|retiring| retiring.until <= now) {
+            return Step::Retire(over.secret.clone());
+        }
+        if let Some(staged) = &self.staged {
+            return Step::Prove(staged.clone());
+        }
+        match self.due(policy) {
+            Some(due) if due <= now => Step::Stage,
+            due => {
+                let ends = self.retiring.iter().map(|retiring| retiring.until);
+                let next = ends.chain(due).min().unwrap_or(u64::MAX);
+                Step::Rest(Duration::from_secs(next - now))
+            }
+        }
+    }
+
+    fn due(&self, policy: &Policy) -> Option<u64> {
+        let scheduled = policy.every.map(|every| self.since + every.as_secs());
+        let due = if self.request.is_some() { Some(0) } else { scheduled };
+        due.map(|due| due.max(self.failed.map_or(0, |failed| failed + AFTER_FAILURE.as_secs())))
+    }
+
+    fn changed(&self) -> Self {
+        Self { version: self.version + 1, ..self.clone() }
+    }
+
+    /// Notes what somebody asks for; an earlier failure does not hold it up.
+    #[must_use]
+    pub fn asked(&self, request: Request) -> Self {
+        Self { request: Some(request), failed: None, ..self.changed() }
+    }
+
+    /// Notes that a new secret is in the set.
+    #[must_use]
+    pub fn staged(&self, secret: Fingerprint) -> Self {
+        Self { staged: Some(secret), ..self.changed() }
+    }
+
+    /// Lets the staged secret sign from `now` on; the one before is accepted until everything it signed
+    /// has ended, in an emergency only until others have heard.
+    #[must_use]
+    pub fn flipped(&self, policy: &Policy, now: u64) -> Self {
+        let Some(staged) = self.staged.clone() else { return self.clone() };
+        let mut next = Self { staged: None, request: None, failed: None, ..self.changed() };
+        let old = std::mem::replace(&mut next.signing, staged);
+        next.since = now;
+        let life = policy.max_ttl + policy.skew + PROPAGATION;
+        next.retiring.push(Retiring { secret: old, until: now + life.as_secs() });
+        if self.request == Some(Request::Emergency) {
+            let end = now + EMERGENCY_PROPAGATION.as_secs();
+            next.retiring.iter_mut().for_each(|retiring| retiring.until = retiring.until.min(end));
+        }
+        next
+    }
+
+    /// Gives the staged secret up: a relay refused it.
+    #[must_use]
+    pub fn given_up(&self, now: u64) -> Self {
+        Self { staged: None, request: None, failed: Some(now), ..self.changed() }
+    }
+
+    /// Forgets a secret that is out of the set.
+    #[must_use]
+    pub fn retired(&self, secret: &Fingerprint) -> Self {
+        let mut next = self.changed();
+        next.retiring.retain(|retiring| retiring.secret != *secret);
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        every: Some(Duration::from_secs(100)),
+        max_ttl: Duration::from_secs(600),
+        skew: Duration::from_secs(30),
+    };
+
+    fn secret(number: u32) -> Fingerprint {
+        Fingerprint::of(&format!("secret {number}"))
+    }
+
+    #[test]
+    fn a_rotation_goes_step_by_step_and_retires_when_all_that_was_signed_has_ended() {
+        let ledger = Ledger::adopt(secret(1), 1000);
+        assert_eq!(ledger.next(&POLICY, 1040), Step::Rest(Duration::from_secs(60)));
+        assert_eq!(ledger.next(&POLICY, 1100), Step::Stage);
+        let ledger = ledger.staged(secret(2));
+        assert_eq!(ledger.next(&POLICY, 1101), Step::Prove(secret(2)));
+        assert_eq!(ledger.signing, secret(1), "it does not sign before it is proved");
+        let ledger = ledger.flipped(&POLICY, 1102);
+        assert_eq!((&ledger.signing, ledger.version), (&secret(2), 3));
+        let unasked = Policy { every: None, ..POLICY };
+        assert_eq!(ledger.next(&unasked, 1102), Step::Rest(Duration::from_secs(640)));
+        assert_eq!(ledger.next(&unasked, 1742), Step::Retire(secret(1)));
+        let ledger = ledger.retired(&secret(1));
+        assert_eq!(ledger.next(&unasked, 1742), Step::Rest(Duration::from_secs(u64::MAX - 1742)));
+    }
+
+    #[test]
+    fn rotations_may_overlap() {
+        let mut ledger = Ledger::adopt(secret(1), 0);
+        for number in 2..5 {
+            let now = u64::from(number) * 100;
+            assert_eq!(ledger.next(&POLICY, now), Step::Stage);
+            ledger = ledger.staged(secret(number)).flipped(&POLICY, now);
+        }
+        let retiring: Vec<_> = ledger.retiring.iter().map(|retiring| retiring.until).collect();
+        assert_eq!(retiring, [840, 940, 1040]);
+    }
+
+    #[test]
+    fn an_emergency_ends_every_old_secret_as_soon_as_others_have_heard() {
+        let ledger = Ledger::adopt(secret(1), 0).staged(secret(2)).flipped(&POLICY, 10);
+        let ledger = ledger.asked(Request::Emergency);
+        assert_eq!(ledger.next(&POLICY, 11), Step::Stage);
+        let ledger = ledger.staged(secret(3)).flipped(&POLICY, 12);
+        assert!(ledger.retiring.iter().all(|retiring| retiring.until == 15), "{ledger:?}");
+        assert_eq!(ledger.request, None);
+    }
+
+    #[test]
+    fn a_refused_secret_is_given_up_and_the_schedule_pauses_but_a_request_does_not() {
+        let ledger = Ledger::adopt(secret(1), 0).staged(secret(2)).given_up(200);
+        assert_eq!(ledger.signing, secret(1));
+        assert_eq!(ledger.next(&POLICY, 230), Step::Rest(Duration::from_secs(30)));
+        assert_eq!(ledger.next(&POLICY, 260), Step::Stage);
+        assert_eq!(ledger.asked(Request::Rotation).next(&POLICY, 201), Step::Stage);
+    }
+
+    proptest! {
+        /// The relays accept whatever any holder of a credential may still show, at any pace of
+        /// rotations, emergencies and failures, whoever is told late.
+        #[test]
+        fn what_was_signed_is_accepted_until_it_ends(
+            events in proptest::collection::vec((1_u64..400, 0_u8..4), 1..60),
+        ) {
+            let mut ledger = Ledger::adopt(secret(0), 0);
+            let mut set = HashSet::from([secret(0)]);
+            let (mut now, mut number, mut signed) = (0, 0, Vec::new());
+            for (pause, event) in events {
+                // Signed just before the flip is heard of, for as long as allowed.
+                let heard = now + PROPAGATION.as_secs();
+                signed.push((ledger.signing.clone(), heard + POLICY.max_ttl.as_secs()));
+                now += pause;
+                if event == 0 {
+                    ledger = ledger.asked(Request::Rotation);
+                }
+                match ledger.next(&POLICY, now) {
+                    Step::Stage => {
+                        number += 1;
+                        set.insert(secret(number));
+                        ledger = ledger.staged(secret(number));
+                    }
+                    Step::Prove(staged) if event == 1 => {
+                        set.remove(&staged);
+                        ledger = ledger.given_up(now);
+                    }
+                    Step::Prove(_) => ledger = ledger.flipped(&POLICY, now),
+                    Step::Retire(old) => {
+                        set.remove(&old);
+                        ledger = ledger.retired(&old);
+                    }
+                    Step::Rest(_) => {}
+                }
+                prop_assert!(set.contains(&ledger.signing));
+                for (secret, end) in &signed {
+                    prop_assert!(*end < now || set.contains(secret), "{secret} at {now}");
+                }
+            }
+        }
+    }
+}
