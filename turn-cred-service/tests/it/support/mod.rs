@@ -1,6 +1,7 @@
 //! What the tests stand on: a service in this process, tokens for it, and a real relay.
 
 pub(crate) mod coturn;
+pub(crate) mod janus;
 
 use std::collections::BTreeMap;
 
