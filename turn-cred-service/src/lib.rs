@@ -10,6 +10,7 @@ pub mod changes;
 pub mod commands;
 pub mod config;
 pub mod credential;
+pub mod doctor;
 mod health;
 mod http;
 pub mod issuer;

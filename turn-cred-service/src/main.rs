@@ -9,16 +9,17 @@ use service_kit::program::{block_on, check_config, print, run, serve};
 use service_kit::settings::{Faults, Resolved};
 use service_kit::telemetry::announce;
 use turn_cred_service::commands::{self, CommandError};
-use turn_cred_service::config::{self, Ground};
+use turn_cred_service::config::Ground;
 use turn_cred_service::credential::Subject;
 use turn_cred_service::rotation::Request;
-use turn_cred_service::{Config, SCHEMA, Service, StartError, openapi};
+use turn_cred_service::{Config, SCHEMA, Service, StartError, doctor, openapi};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
         Some(("mint", asked)) => ground(resolved).map(|ground| mint(ground, asked)),
         Some(("rotate", asked)) => ground(resolved).map(|ground| rotate(ground, asked)),
+        Some(("doctor", asked)) => doctor::examine(resolved, asked),
         Some(("openapi", _)) => {
             print(&openapi());
             Ok(Exit::Drained)
@@ -63,6 +64,7 @@ fn command() -> Command {
                 )
                 .arg(emergency),
         )
+        .subcommand(doctor::command())
         .subcommand(
             Command::new("openapi")
                 .about("Prints the description of the public listener, as it serves it"),
@@ -88,7 +90,7 @@ fn mint(ground: Ground, asked: &ArgMatches) -> Exit {
 fn rotate(ground: Ground, asked: &ArgMatches) -> Exit {
     let emergency = asked.get_flag("emergency");
     let request = if emergency { Request::Emergency } else { Request::Rotation };
-    finish(commands::rotate(ground, config::dialing(), request, |line| print(&(line + "\n"))))
+    finish(commands::rotate(ground, request, |line| print(&(line + "\n"))))
 }
 
 /// Runs a command to its end and says why it failed.

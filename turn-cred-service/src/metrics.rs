@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     pub(crate) probe_seconds: Histogram,
     /// Whether no relay at all works.
     pub(crate) degraded: IntGauge,
+    /// How far the clock of a relay is ahead of ours, in seconds.
+    pub(crate) clock_skew: IntGaugeVec,
     /// Since when the secret signs that does, in Unix seconds.
     pub(crate) secret_since: IntGauge,
 }
@@ -125,6 +127,11 @@ impl Metrics {
             )?,
             degraded: make
                 .gauge("turncred_degraded", "1 while no relay works: the least bad is handed out.")?,
+            clock_skew: make.gauges(
+                "turncred_relay_clock_skew_seconds",
+                "How far the clock of a relay is ahead of ours, from what it admits.",
+                &["relay"],
+            )?,
             secret_since: make.gauge(
                 "turncred_secret_since_seconds",
                 "Since when the current secret signs, in seconds since 1970; 0 where a file has it.",

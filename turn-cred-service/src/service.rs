@@ -10,7 +10,7 @@ use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
 use tracing::info;
 
-use crate::config::Config;
+use crate::config::{Config, PROBE_WITHIN};
 use crate::health::Watch;
 use crate::http::{InternalDesk, PublicDesk, internal_router, public_router};
 use crate::issuer::Issuer;
@@ -136,7 +136,7 @@ fn look_after(
     metrics: &Metrics,
     life: &Lifecycle,
 ) {
-    let dialing = config.dialing.clone();
+    let dialing = config.ground.dialing(PROBE_WITHIN);
     if let Some(keeper) = keeper {
         let (who, pools) = (service_kit::random::token(), issuer.pools().clone());
         let hands = Hands { who, pools, dialing: dialing.clone() };

@@ -3,9 +3,8 @@
 use service_kit::clock;
 
 use super::CommandError;
-use crate::config::Ground;
+use crate::config::{Ground, PROBE_WITHIN};
 use crate::opened::Opened;
-use crate::relay::Dialing;
 use crate::rotation::keeper::Hands;
 use crate::rotation::{Ledger, Request};
 
@@ -17,11 +16,11 @@ use crate::rotation::{Ledger, Request};
 /// [`CommandError`] says what is in the way; the secret before signs on then.
 pub async fn rotate(
     ground: Ground,
-    dialing: Dialing,
     request: Request,
     mut tell: impl FnMut(String),
 ) -> Result<(), CommandError> {
     let opened = Opened::open(&ground).await?;
+    let dialing = ground.dialing(PROBE_WITHIN);
     let (Some(mut keeper), Some(pools)) = (opened.keeper, ground.pools) else {
         return Err(CommandError::NotManaged);
     };

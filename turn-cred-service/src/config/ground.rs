@@ -8,6 +8,7 @@ use service_kit::settings::Reader;
 use super::pools::read_pools;
 use crate::issuer::{Keys, Lifetimes};
 use crate::pool::Pools;
+use crate::relay::{Dialing, Trust};
 use crate::rotation::Policy;
 
 /// Where the keys shared with the relays come from.
@@ -42,6 +43,8 @@ pub struct Ground {
     pub policy: Policy,
     /// The relays.
     pub pools: Option<Pools>,
+    /// Which certificates of relays are believed.
+    pub trust: Trust,
     /// How long credentials live.
     pub lifetimes: Lifetimes,
 }
@@ -57,7 +60,14 @@ impl Ground {
         let policy = Policy { every, max_ttl: lifetimes.max, skew: reader.duration("clock_skew") };
         let keys = read_keys(reader);
         let pools = read_pools(reader);
-        Some(Self { keys: keys?, db, policy, pools, lifetimes })
+        let trust = Trust::read(reader);
+        Some(Self { keys: keys?, db, policy, pools, trust, lifetimes })
+    }
+
+    /// How relays are approached by who waits so long for each step.
+    #[must_use]
+    pub fn dialing(&self, patience: Duration) -> Dialing {
+        Dialing { patience, trust: self.trust.clone() }
     }
 }
 

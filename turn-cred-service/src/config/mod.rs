@@ -14,14 +14,12 @@ use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
-use crate::relay::{Dialing, Trust};
-
 pub use ground::{DbSettings, Ground, KeySettings};
 pub use origin::Origin;
 pub use schema::SCHEMA;
 
 /// How long each step of trying a relay may take.
-const PROBE_WITHIN: Duration = Duration::from_secs(1);
+pub const PROBE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The settings, read and checked against each other.
 #[derive(Debug)]
@@ -42,8 +40,6 @@ pub struct Config {
     pub ground: Ground,
     /// The header in which a proxy says where a caller is.
     pub region_header: Option<String>,
-    /// How relays are approached.
-    pub dialing: Dialing,
     /// How often every relay is tried; zero: never.
     pub probe_every: Duration,
     /// Verifies the tokens of the public listener.
@@ -101,7 +97,6 @@ impl Config {
             trusted_proxies,
             ground: ground.expect("its absence is a fault"),
             region_header,
-            dialing: dialing(),
             probe_every,
             verifier: verifier.expect("its absence is a fault"),
             api_keys,
@@ -120,12 +115,6 @@ fn check_callers(reader: &mut Reader<'_>) {
                       TURN_CRED_INTERNAL_LISTEN";
         reader.fault("jwt_secret", format_args!("is not set, {others}: nobody could call"));
     }
-}
-
-/// How relays are approached.
-#[must_use]
-pub fn dialing() -> Dialing {
-    Dialing { patience: PROBE_WITHIN, trust: Trust::system() }
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ Examples:
   # Try the relay by hand:
   turn-cred-service mint --sub ana --ttl 60s
 
+  # Try all relays, and whether they are open to what they should not be:
+  turn-cred-service doctor
+
 Durations read 20s or 500ms, rates 30/m or 100/s,burst=2000. Flags win over variables, variables
 over the TOML file. A secret file holds one key per line: the first signs, all verify, and the
 file is read again when it changes.",
@@ -151,6 +154,13 @@ file is read again when it changes.",
             "DURATION",
             Some("2s"),
             "How often every relay is tried; 0s: never, and all are believed in",
+        ),
+        Setting::plain(
+            "relay_ca_file",
+            "relays",
+            "FILE",
+            None,
+            "PEM file of further certificate authorities for turns: relays",
         ),
         JWT_SECRET,
         JWKS_URL,

@@ -20,7 +20,7 @@ use crate::credential::{Credential, Subject};
 use crate::issuer::Issuer;
 use crate::metrics::Metrics;
 use crate::pool::{IceUri, Name, Standing, Standings};
-use crate::relay::{Dialing, RelayError};
+use crate::relay::{Dialing, RelayError, Skew, SkewSearch, SkewStep};
 use judge::Judge;
 
 pub(crate) use probe::call;
@@ -31,8 +31,11 @@ const CALL_EVERY: u64 = 10;
 /// How much sooner a URL is tried again that is in doubt.
 const IN_DOUBT: u32 = 4;
 
-/// How long the credential lives that a try is made with.
-const TTL: Duration = Duration::from_secs(60);
+/// How long the credential lives that a try is made with, in seconds.
+const TTL: i64 = 60;
+
+/// How often clocks are compared.
+const COMPARE_EVERY: Duration = Duration::from_secs(600);
 
 /// What watching takes.
 #[derive(Clone, Debug)]
@@ -64,6 +67,9 @@ impl Watch {
         let (found, mut findings) = mpsc::channel(64);
         let mut tries = JoinSet::new();
         for watched in self.watched() {
+            if watched.uri == 0 {
+                tries.spawn(self.clone().keep_comparing(watched.clone()));
+            }
             tries.spawn(self.clone().keep_trying(watched, found.clone()));
         }
         drop(found);
@@ -87,9 +93,7 @@ impl Watch {
     }
 
     async fn keep_trying(self, watched: Watched, found: mpsc::Sender<Found>) {
-        let subject: Subject = format!("prober-{}", service_kit::random::token())
-            .parse()
-            .expect("base64url is allowed in subjects");
+        let subject = prober();
         let mut judge = Judge::new();
         for round in 0_u64.. {
             let doubted = judge.standing() != Standing::Healthy;
@@ -113,16 +117,47 @@ impl Watch {
     ) -> Result<(), RelayError> {
         let began = Instant::now();
         let tried = if in_full {
-            let keys = self.issuer.keys();
-            let expiry = clock::unix_seconds() + TTL.as_secs();
-            let signing = keys.signing.current();
-            let credential = Credential::issue(signing.signing(), &keys.hide(subject), expiry);
-            probe::call(uri, &self.dialing, &credential).await
+            probe::call(uri, &self.dialing, &self.credential(subject, TTL)).await
         } else {
             probe::greet(uri, &self.dialing).await
         };
         self.metrics.probe_seconds.observe(began.elapsed().as_secs_f64());
         tried
+    }
+
+    /// Compares the clock of a relay with ours, by which credentials end, and warns while there is time.
+    async fn keep_comparing(self, watched: Watched) {
+        let name = &watched.name;
+        loop {
+            if let Ok(Skew::Ahead(seconds)) = self.skew(&watched.text).await {
+                self.metrics.clock_skew.with_label_values(&[name.as_str()]).set(seconds);
+                if seconds.unsigned_abs() > self.issuer.settle(None).as_secs() / 4 {
+                    warn!(relay = %name, seconds, "the clock of relay {name} is {seconds} s ahead of ours: \
+                          it may refuse credentials that are good, or accept some that are over");
+                }
+            }
+            tokio::time::sleep(COMPARE_EVERY).await;
+        }
+    }
+
+    async fn skew(&self, uri: &IceUri) -> Result<Skew, RelayError> {
+        let (mut search, subject) = (SkewSearch::default(), prober());
+        loop {
+            match search.next() {
+                SkewStep::Found(skew) => return Ok(skew),
+                SkewStep::Try(offset) => {
+                    let credential = self.credential(&subject, offset);
+                    search.learn(offset, probe::admits(uri, &self.dialing, &credential).await?);
+                }
+            }
+        }
+    }
+
+    /// A credential of ours that ends at an offset from now, in seconds.
+    fn credential(&self, subject: &Subject, offset: i64) -> Credential {
+        let keys = self.issuer.keys();
+        let expiry = clock::unix_seconds().saturating_add_signed(offset);
+        Credential::issue(keys.signing.current().signing(), &keys.hide(subject), expiry)
     }
 
     fn pause(&self, standing: Standing) -> Duration {
@@ -158,4 +193,10 @@ impl Watch {
             self.issuer.changes().announce(IceReason::Drain);
         }
     }
+}
+
+/// Who tries: another one each time, so that the quota of one is not that of all.
+fn prober() -> Subject {
+    let name = format!("prober-{}", service_kit::random::token());
+    name.parse().expect("base64url is allowed in subjects")
 }

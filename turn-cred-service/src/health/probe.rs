@@ -10,6 +10,9 @@ use crate::relay::{Dialing, RelayError, TurnClient};
 /// What a relay answers whose policy denies a peer; it has understood and checked the request then.
 const FORBIDDEN: u16 = 403;
 
+/// What a relay answers to a credential that is wrong or over.
+const UNAUTHORIZED: u16 = 401;
+
 /// Asks for our own address, which needs no credential: the relay is there.
 pub(super) async fn greet(uri: &IceUri, dialing: &Dialing) -> Result<(), RelayError> {
     TurnClient::connect(uri, dialing).await?.bind().await.map(drop)
@@ -32,6 +35,23 @@ pub(crate) async fn call(
     match permitted {
         Err(error) if error.code() != Some(FORBIDDEN) => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Tells whether a relay admits a credential.
+///
+/// # Errors
+/// When it says neither yes nor that the credential is wrong.
+pub(super) async fn admits(
+    uri: &IceUri,
+    dialing: &Dialing,
+    credential: &Credential,
+) -> Result<bool, RelayError> {
+    let mut client = TurnClient::connect(uri, dialing).await?;
+    match client.allocate(credential).await {
+        Ok(_) => client.refresh(Duration::ZERO).await.map(|()| true),
+        Err(RelayError::Refused(UNAUTHORIZED)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

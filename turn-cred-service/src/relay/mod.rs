@@ -8,6 +8,7 @@
 
 mod client;
 mod endpoint;
+mod skew;
 mod stun;
 mod transport;
 mod trust;
@@ -20,6 +21,7 @@ use tokio_rustls::rustls;
 
 pub use client::{Family, TurnClient};
 pub use endpoint::{Endpoint, Protocol};
+pub use skew::{Skew, SkewSearch, SkewStep};
 pub use trust::{Trust, TrustError};
 
 /// How a relay is approached.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls_platform_verifier::Verifier;
+use service_kit::settings::Reader;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
@@ -50,6 +51,15 @@ impl Trust {
             return Err(TrustError::Empty);
         }
         Ok(Self { config: Ok(config(authorities)?) })
+    }
+
+    /// Reads the setting `relay_ca_file`, which the schema must declare.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let Some(path) = reader.optional_text("relay_ca_file") else { return Self::system() };
+        Self::and_pem_file(Path::new(&path)).unwrap_or_else(|error| {
+            reader.fault("relay_ca_file", error);
+            Self::system()
+        })
     }
 
     /// Makes ready to meet a relay that calls itself `host`, a name or an address.

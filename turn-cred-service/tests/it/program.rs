@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use turn_cred_service::credential::{self, Subject};
 
+use crate::support::coturn::Coturn;
 use crate::support::{API_KEY, Answer, JWT_SECRET, TURN_SECRET, token};
 
 /// The program with an environment of its own.
@@ -85,6 +86,54 @@ async fn mint_needs_the_secret_only_and_prints_a_credential() {
     assert_eq!(run(&["mint"], &secret).await.0.status.code(), Some(64));
     assert_eq!(run(&["mint", "--sub", "a:b"], &secret).await.0.status.code(), Some(64));
     assert_eq!(run(&["mint", "--sub", "ana"], &[]).await.0.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn the_doctor_prints_a_table_or_json_and_exits_1_when_something_failed() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let (url, certificate) = (coturn.tls().to_string(), coturn.certificate());
+    let settings = [
+        ("TURN_CRED_SECRET", TURN_SECRET),
+        ("TURN_CRED_URIS", &url),
+        ("TURN_CRED_RELAY_CA_FILE", certificate.to_str().unwrap()),
+    ];
+    // This coturn has no list of denied ranges.
+    let (output, table, stderr) = run(&["doctor"], &settings).await;
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for part in [url.as_str(), "  ok       certificate ", "  FAIL     peers ", "1 failed"] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    let (output, text, _) = run(&["doctor", "--json"], &settings).await;
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["verdict"], "fail");
+    for text in [&table, &text] {
+        assert!(!text.contains("canary") && !text.contains('\x1b'), "{text}");
+    }
+
+    // All but loopback and what every call may need.
+    let loopback = "allow-loopback-peers\ndenied-peer-ip=0.0.0.0-8.255.255.255\n\
+        denied-peer-ip=10.0.0.0-126.255.255.255\ndenied-peer-ip=128.0.0.0-255.255.255.255";
+    let coturn = Coturn::with([127, 0, 0, 1], TURN_SECRET, loopback).await;
+    let url = coturn.udp().to_string();
+    let settings = [("TURN_CRED_SECRET", TURN_SECRET), ("TURN_CRED_URIS", &url)];
+    let (output, table, _) = run(&["doctor", "--allow-loopback"], &settings).await;
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    assert!(table.contains("reaches 127.0.0.1"), "{table}");
+}
+
+#[tokio::test]
+async fn the_doctor_needs_relays_a_secret_and_a_file_that_is_there() {
+    let missing = [("TURN_CRED_RELAY_CA_FILE", "/nowhere/ca.pem")];
+    let (output, _, stderr) = run(&["doctor"], &missing).await;
+    assert_eq!(output.status.code(), Some(64));
+    for fault in [
+        "TURN_CRED_SECRET is needed",
+        "TURN_CRED_URIS is needed",
+        "TURN_CRED_RELAY_CA_FILE=\"/nowhere/ca.pem\" (environment) cannot be read",
+    ] {
+        assert!(stderr.contains(fault), "{fault} in {stderr}");
+    }
 }
 
 #[tokio::test]

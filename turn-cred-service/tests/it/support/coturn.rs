@@ -1,7 +1,7 @@
 //! A real coturn on loopback, for as long as a test needs it.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,8 +16,6 @@ use turn_cred_service::relay::{Dialing, Trust};
 
 /// How many free ports are tried: one may be taken between finding it and using it.
 const ATTEMPTS: usize = 3;
-/// What coturn logs when all its listeners are open.
-const READY: &str = "IO method (admin thread)";
 /// The only name that its certificate is for.
 const NAME: &str = "localhost";
 
@@ -37,20 +35,32 @@ impl Coturn {
         Self::with(Ipv4Addr::LOCALHOST, secret, "allow-loopback-peers\n").await
     }
 
-    /// Starts coturn with `lines` of turnserver.conf, which must not name addresses, ports,
-    /// secret and certificate, and waits until it listens.
+    /// Starts coturn with a shared secret after `lines` of turnserver.conf.
     pub(crate) async fn with(ip: impl Into<IpAddr>, secret: &str, lines: &str) -> Self {
-        let ip = ip.into();
+        let secret = format!("use-auth-secret\nstatic-auth-secret={secret}\n");
+        Self::run(ip.into(), &format!("{lines}\n{secret}")).await
+    }
+
+    /// Starts coturn for everybody.
+    pub(crate) async fn unguarded(ip: impl Into<IpAddr>, lines: &str) -> Self {
+        Self::run(ip.into(), &format!("{lines}\nno-auth\n")).await
+    }
+
+    /// Starts coturn with `lines` of turnserver.conf, which must not name its addresses, and
+    /// waits until it listens.
+    async fn run(ip: IpAddr, lines: &str) -> Self {
         for _ in 0..ATTEMPTS {
-            let mut coturn = Self::spawn(ip, secret, lines);
-            if coturn.log.wait_for(|log| log.contains(READY)).await.is_ok() {
+            let mut coturn = Self::spawn(ip, lines);
+            let ports = [("UDP", coturn.address), ("TCP", coturn.address), ("TCP", coturn.tls)];
+            let is_ready = |log: &String| ports.iter().all(|port| is_open(log, *port));
+            if coturn.log.wait_for(is_ready).await.is_ok() {
                 return coturn;
             }
         }
         panic!("coturn did not start");
     }
 
-    fn spawn(ip: IpAddr, secret: &str, lines: &str) -> Self {
+    fn spawn(ip: IpAddr, lines: &str) -> Self {
         let files = TempDir::new().unwrap();
         let (address, tls) = (free_port(ip), free_port(ip));
         let path = |name: &str| files.path().join(name);
@@ -59,7 +69,7 @@ impl Coturn {
         std::fs::write(path("cert.pem"), cert.pem()).unwrap();
         std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
         // The secret goes into a file: a command line shows in process lists.
-        let mut config = format!("{lines}\nuse-auth-secret\nstatic-auth-secret={secret}\n");
+        let mut config = lines.to_owned();
         writeln!(config, "listening-ip={ip}\nrelay-ip={ip}").unwrap();
         writeln!(config, "listening-port={}", address.port()).unwrap();
         writeln!(config, "tls-listening-port={}", tls.port()).unwrap();
@@ -78,6 +88,11 @@ impl Coturn {
             .expect("turnserver cannot be started: install coturn (apt-get install coturn)");
         let log = follow(process.stdout.take().unwrap());
         Self { address, tls, log, _process: process, files }
+    }
+
+    /// How often it has logged a text so far.
+    pub(crate) fn logged(&self, text: &str) -> usize {
+        self.log.borrow().matches(text).count()
     }
 
     /// Waits until it has logged a text that many times.
@@ -115,6 +130,17 @@ impl Coturn {
     pub(crate) fn dialing(&self) -> Dialing {
         dialing(Trust::and_pem_file(&self.certificate()).unwrap())
     }
+}
+
+/// Tells whether coturn has logged that a listener is open; they open in any order.
+fn is_open(log: &str, (protocol, address): (&str, SocketAddr)) -> bool {
+    let (listener, port) = (format!("{protocol} listener opened"), format!(":{}", address.port()));
+    log.lines().any(|line| line.contains(&listener) && line.ends_with(&port))
+}
+
+/// Tells whether this machine has IPv6, which some containers lack.
+pub(crate) fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// Approaches a relay with patience enough for a busy machine.

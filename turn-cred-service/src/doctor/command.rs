@@ -1,0 +1,86 @@
+//! `turn-cred-service doctor`: from the command line to an exit code.
+
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use service_kit::clock;
+use service_kit::lifecycle::Exit;
+use service_kit::program::block_on;
+use service_kit::settings::{Faults, Resolved};
+
+use super::{Report, Style, Terms, Verdict, run};
+use crate::commands::CommandError;
+use crate::config::Ground;
+use crate::opened::Opened;
+use crate::pool::{IceUri, Pools};
+
+/// How long a step may take: a relay that needs longer is not one for calls.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The subcommand and its flags.
+#[must_use]
+pub fn command() -> Command {
+    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    Command::new("doctor")
+        .about(
+            "Tries every relay as a client would, and what no client may; exit code 1 if \
+             anything failed",
+        )
+        .arg(flag("json").help("Prints one JSON document instead of a table"))
+        .arg(
+            flag("allow-loopback")
+                .help("Lets a relay reach its own machine, as one on a laptop must"),
+        )
+}
+
+/// Examines the relays of the settings; needs them, the secret, and nothing else.
+///
+/// # Errors
+/// What is wrong with these settings.
+pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
+    let mut reader = resolved.reader();
+    let ground = Ground::read(&mut reader);
+    if !reader.is_set("uris") && !reader.has_tables("pools") {
+        reader.fault("uris", "is needed, or [[pools]]: the relays to look at");
+    }
+    reader.finish()?;
+    let ground = ground.expect("its absence is a fault");
+    let (loopback, json) = (asked.get_flag("allow-loopback"), asked.get_flag("json"));
+    let mut exit = Exit::Failed;
+    let ended = block_on(async {
+        exit = visit(&ground, loopback, json).await?;
+        Ok::<_, CommandError>(())
+    });
+    if let Err(error) = ended {
+        eprintln!("turn-cred-service: {error}");
+    }
+    Ok(exit)
+}
+
+async fn visit(ground: &Ground, allow_loopback: bool, json: bool) -> Result<Exit, CommandError> {
+    let secrets = Opened::open(ground).await?.keys.signing.current();
+    let terms = Terms {
+        secrets: &secrets,
+        ttl: ground.lifetimes.default,
+        dialing: ground.dialing(PATIENCE),
+        allow_loopback,
+        now: clock::unix_seconds,
+    };
+    let mut out = io::stdout();
+    let style = match json {
+        true => Style::Json,
+        false if out.is_terminal() => Style::Coloured,
+        false => Style::Plain,
+    };
+    let relays: Vec<_> = ground.pools.iter().flat_map(by_name).collect();
+    let worst = run(&relays, &terms, Report::new(style, &mut out)).await;
+    Ok(if worst == Verdict::Fail { Exit::Failed } else { Exit::Drained })
+}
+
+/// Lists the relays by their names, and what needs no credential by the region it is for.
+fn by_name(pools: &Pools) -> Vec<(String, Vec<IceUri>)> {
+    let stun = pools.iter().map(|pool| (pool.region.to_string(), pool.stun.clone()));
+    let relays = pools.relays().map(|relay| (relay.name.to_string(), relay.uris.clone()));
+    stun.chain(relays).collect()
+}

@@ -1,0 +1,147 @@
+//! Where a relay would let its clients go.
+//!
+//! A relay stands inside a network and sends wherever its clients say. One that carries datagrams
+//! to private addresses opens the network behind it, and the metadata service of a cloud hands
+//! out the rights of the machine. So permission is asked for an address of every range that a
+//! call never needs, and for one that every call may need.
+
+use std::net::IpAddr;
+
+use super::admission::release;
+use super::reach::list;
+use super::report::{Check, Finding, LOOK_INTO_LOG};
+use super::visit::{Visit, nobody};
+use crate::relay::{Family, RelayError, TurnClient};
+
+/// An address that no client has business with, and what it stands for (RFC 6890).
+struct Forbidden {
+    ip: &'static str,
+    what: &'static str,
+}
+
+const fn forbidden(ip: &'static str, what: &'static str) -> Forbidden {
+    Forbidden { ip, what }
+}
+
+const LOOPBACK: &str = "the relay's own machine";
+
+const FORBIDDEN_V4: [Forbidden; 13] = [
+    forbidden("169.254.169.254", "metadata of a cloud"),
+    forbidden("127.0.0.1", LOOPBACK),
+    forbidden("0.0.0.0", "this host"),
+    forbidden("10.0.0.1", "private"),
+    forbidden("172.16.0.1", "private"),
+    forbidden("192.168.1.1", "private"),
+    forbidden("100.64.0.1", "behind a carrier"),
+    forbidden("192.0.0.1", "protocol assignments"),
+    forbidden("198.18.0.1", "benchmarks"),
+    forbidden("192.88.99.1", "6to4 relays"),
+    forbidden("224.0.0.1", "multicast"),
+    forbidden("240.0.0.1", "reserved"),
+    forbidden("255.255.255.255", "broadcast"),
+];
+
+const FORBIDDEN_V6: [Forbidden; 8] = [
+    forbidden("::1", LOOPBACK),
+    forbidden("::", "this host"),
+    forbidden("fc00::1", "private"),
+    forbidden("fe80::1", "the link"),
+    forbidden("ff02::1", "multicast"),
+    forbidden("64:ff9b::a9fe:a9fe", "metadata of a cloud, through NAT64"),
+    forbidden("2002:a9fe:a9fe::1", "metadata of a cloud, through 6to4"),
+    forbidden("::ffff:a9fe:a9fe", "metadata of a cloud, mapped"),
+];
+
+/// A resolver that everybody may ask: as good as any address that a peer may have.
+const PUBLIC_V4: &str = "9.9.9.9";
+
+/// What came of asking.
+#[derive(Default)]
+struct Asked {
+    refused: usize,
+    permitted: Vec<&'static Forbidden>,
+}
+
+pub(super) async fn peers(visit: &mut Visit<'_>) -> Finding {
+    let Some(mut client) = visit.allocation.take() else {
+        return Finding::skipped(Check::Peers, "there is no allocation");
+    };
+    let asked = ask_all(visit, &mut client).await;
+    let reaches_public = may_reach(&mut client, PUBLIC_V4).await;
+    visit.allocation = Some(client);
+    match (asked, reaches_public) {
+        (Ok(asked), Ok(reaches_public)) => {
+            judge(&asked, reaches_public, visit.terms.allow_loopback)
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            Finding::fail(Check::Peers, error.to_string(), LOOK_INTO_LOG)
+        }
+    }
+}
+
+/// Asks with the allocation there is, and with one of IPv6 where the relay has that.
+async fn ask_all(visit: &Visit<'_>, client: &mut TurnClient) -> Result<Asked, RelayError> {
+    let mut asked = Asked::default();
+    ask(client, &FORBIDDEN_V4, &mut asked).await?;
+    let mut client = visit.open().await?;
+    let credential = visit.credential(&nobody(), visit.ttl());
+    match client.allocate_in(Family::V6, &credential).await {
+        Ok(relayed) => {
+            let list = if relayed.is_ipv6() { &FORBIDDEN_V6[..] } else { &[] };
+            let answered = ask(&mut client, list, &mut asked).await;
+            release(&mut client).await;
+            answered.map(|()| asked)
+        }
+        // 440: no such family (RFC 8656 §19). 400 and 420: it has never heard of families.
+        Err(RelayError::Refused(400 | 420 | 440)) => Ok(asked),
+        Err(error) => Err(error),
+    }
+}
+
+async fn ask(
+    client: &mut TurnClient,
+    list: &'static [Forbidden],
+    asked: &mut Asked,
+) -> Result<(), RelayError> {
+    for peer in list {
+        if may_reach(client, peer.ip).await? {
+            asked.permitted.push(peer);
+        } else {
+            asked.refused += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Asks for a permission. 403 denies it, 400 and 443 find the address unfit (RFC 8656 §9.2);
+/// any other refusal is not about the peer.
+async fn may_reach(client: &mut TurnClient, ip: &str) -> Result<bool, RelayError> {
+    let ip: IpAddr = ip.parse().expect("the lists hold addresses");
+    match client.permit(ip).await {
+        Ok(()) => Ok(true),
+        Err(RelayError::Refused(400 | 403 | 443)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn judge(asked: &Asked, reaches_public: bool, allow_loopback: bool) -> Finding {
+    let (allowed, open): (Vec<&Forbidden>, Vec<_>) =
+        asked.permitted.iter().partition(|peer| allow_loopback && peer.what == LOOPBACK);
+    if !open.is_empty() {
+        let open = list(open.iter().map(|peer| format!("{} ({})", peer.ip, peer.what)));
+        let advice = "deny them with denied-peer-ip: deploy/coturn/turnserver.conf has the list";
+        return Finding::fail(Check::Peers, format!("it would relay to {open}"), advice);
+    }
+    let refused = asked.refused;
+    if !reaches_public {
+        let found = format!("it refuses {refused} private addresses, and {PUBLIC_V4} too");
+        let advice = "deny less, unless all of its clients are in one network";
+        return Finding::warn(Check::Peers, found, advice);
+    }
+    let found = format!("it refuses {refused} addresses that no call needs");
+    if allowed.is_empty() {
+        return Finding::ok(Check::Peers, found);
+    }
+    let allowed = list(allowed.iter().map(|peer| peer.ip));
+    Finding::ok(Check::Peers, format!("{found}, and reaches {allowed}, which was allowed"))
+}

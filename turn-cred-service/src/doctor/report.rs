@@ -1,0 +1,291 @@
+//! What was found, as a table that grows while we look, or as one JSON document at the end.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::pool::IceUri;
+
+/// The advice where the relay knows more than we do.
+pub(super) const LOOK_INTO_LOG: &str = "look into the log of the relay";
+
+/// One thing that is looked at, in the order in which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The host name leads to addresses.
+    Name,
+    /// Something answers at the port, by the transport of the URL.
+    Port,
+    /// The certificate is for the name, and for how long.
+    Certificate,
+    /// STUN Binding tells our own address.
+    Binding,
+    /// A right credential is admitted.
+    Allocation,
+    /// An allocation can be prolonged.
+    Refresh,
+    /// A credential made with another secret is refused.
+    WrongSecret,
+    /// A credential that has ended is refused.
+    Expiry,
+    /// The clocks agree.
+    Clock,
+    /// The relay does not reach into private networks.
+    Peers,
+    /// One user cannot take all ports.
+    Quota,
+}
+
+impl Check {
+    /// What every ICE server is for.
+    pub(super) const OF_STUN: [Self; 4] =
+        [Self::Name, Self::Port, Self::Certificate, Self::Binding];
+    /// What only a relay is for.
+    pub(super) const OF_TURN: [Self; 7] = [
+        Self::Allocation,
+        Self::Refresh,
+        Self::WrongSecret,
+        Self::Expiry,
+        Self::Clock,
+        Self::Peers,
+        Self::Quota,
+    ];
+
+    /// What the table calls it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Port => "port",
+            Self::Certificate => "certificate",
+            Self::Binding => "binding",
+            Self::Allocation => "allocation",
+            Self::Refresh => "refresh",
+            Self::WrongSecret => "wrong secret",
+            Self::Expiry => "expiry",
+            Self::Clock => "clock",
+            Self::Peers => "peers",
+            Self::Quota => "quota",
+        }
+    }
+}
+
+/// How it stands with one check, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is as it shall be.
+    Ok,
+    /// It could not be looked at.
+    Skipped,
+    /// It works, and something should be done about it.
+    Warn,
+    /// It is broken or open.
+    Fail,
+}
+
+impl Verdict {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Skipped => "skipped",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+
+    /// The colour of a terminal (ECMA-48 §8.3.117).
+    fn colour(self) -> &'static str {
+        match self {
+            Self::Ok => "32",
+            Self::Skipped => "2",
+            Self::Warn => "33",
+            Self::Fail => "1;31",
+        }
+    }
+}
+
+/// What came of one check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: Check,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do about it, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn ok(check: Check, found: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Ok, found: found.into(), advice: None }
+    }
+
+    pub(super) fn skipped(check: Check, why: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Skipped, found: why.into(), advice: None }
+    }
+
+    pub(super) fn warn(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Warn, found: found.into(), advice: Some(advice.into()) }
+    }
+
+    pub(super) fn fail(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Fail, found: found.into(), advice: Some(advice.into()) }
+    }
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A table.
+    Plain,
+    /// A table on a terminal.
+    Coloured,
+    /// One JSON document.
+    Json,
+}
+
+/// Collects what is found and prints it.
+pub struct Report<'a> {
+    style: Style,
+    out: &'a mut (dyn Write + Send),
+    relays: Vec<Examined>,
+}
+
+/// What was found at one URL.
+#[derive(Serialize)]
+struct Examined {
+    name: String,
+    url: String,
+    checks: Vec<Finding>,
+}
+
+/// The whole report, for machines.
+#[derive(Serialize)]
+struct Document<'a> {
+    verdict: Verdict,
+    relays: &'a [Examined],
+}
+
+impl<'a> Report<'a> {
+    /// Begins a report that is printed to `out`.
+    pub fn new(style: Style, out: &'a mut (dyn Write + Send)) -> Self {
+        Self { style, out, relays: Vec::new() }
+    }
+
+    pub(super) fn begin(&mut self, name: &str, uri: &IceUri) {
+        self.relays.push(Examined {
+            name: name.to_owned(),
+            url: uri.to_string(),
+            checks: Vec::new(),
+        });
+        self.write(&format!("{uri} ({name})\n"));
+    }
+
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.write(&self.row(&finding));
+        let relay = self.relays.last_mut().expect("a finding is about a relay that was begun");
+        relay.checks.push(finding);
+    }
+
+    /// Ends the report and tells the worst that was found.
+    pub(super) fn end(self) -> Verdict {
+        let findings = || self.relays.iter().flat_map(|relay| &relay.checks);
+        let worst = findings().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
+        let text = if self.style == Style::Json {
+            let document = Document { verdict: worst, relays: &self.relays };
+            serde_json::to_string_pretty(&document).expect("strings serialize") + "\n"
+        } else {
+            let count = |verdict| findings().filter(|found| found.verdict == verdict).count();
+            let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
+            format!("{failed} failed, {warned} to look at\n")
+        };
+        // A reader that went away is no failure of ours.
+        let _ = self.out.write_all(text.as_bytes());
+        worst
+    }
+
+    /// Prints a part of the table at once, so that whoever waits sees it grow.
+    fn write(&mut self, text: &str) {
+        if self.style != Style::Json {
+            let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        }
+    }
+
+    fn row(&self, finding: &Finding) -> String {
+        let Finding { check, verdict, found, advice } = finding;
+        let verdict = match self.style {
+            Style::Coloured => {
+                format!("\x1b[{}m{:<7}\x1b[0m", verdict.colour(), verdict.label())
+            }
+            Style::Plain | Style::Json => format!("{:<7}", verdict.label()),
+        };
+        let row = format!("  {verdict}  {:<12}  {found}\n", check.label());
+        match advice {
+            Some(advice) => format!("{row}{:25}=> {advice}\n", ""),
+            None => row,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(style: Style) -> (String, Verdict) {
+        let mut out = Vec::new();
+        let mut report = Report::new(style, &mut out);
+        report.begin("eu-1", &"turn:a.example".parse().unwrap());
+        report.add(Finding::ok(Check::Name, "192.0.2.1"));
+        report.add(Finding::fail(Check::Peers, "permits 10.0.0.1", "deny it"));
+        report.add(Finding::skipped(Check::Quota, "nothing answers"));
+        let worst = report.end();
+        (String::from_utf8(out).unwrap(), worst)
+    }
+
+    #[test]
+    fn the_table_says_what_was_found_and_what_to_do() {
+        let (text, worst) = printed(Style::Plain);
+        let expected = "\
+turn:a.example (eu-1)
+  ok       name          192.0.2.1
+  FAIL     peers         permits 10.0.0.1
+                         => deny it
+  skipped  quota         nothing answers
+1 failed, 0 to look at
+";
+        assert_eq!(text, expected);
+        assert_eq!(worst, Verdict::Fail);
+    }
+
+    #[test]
+    fn colours_change_no_word() {
+        let (text, _) = printed(Style::Coloured);
+        assert!(text.contains("\x1b[1;31mFAIL   \x1b[0m"), "{text}");
+        let codes = ["\x1b[32m", "\x1b[2m", "\x1b[1;31m", "\x1b[0m"];
+        let bare = codes.iter().fold(text, |text, code| text.replace(code, ""));
+        assert_eq!(bare, printed(Style::Plain).0);
+    }
+
+    #[test]
+    fn json_says_the_same_as_the_table() {
+        let (text, _) = printed(Style::Json);
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let expected = serde_json::json!({
+            "verdict": "fail",
+            "relays": [{
+                "name": "eu-1",
+                "url": "turn:a.example",
+                "checks": [
+                    {"check": "name", "verdict": "ok", "found": "192.0.2.1"},
+                    {"check": "peers", "verdict": "fail", "found": "permits 10.0.0.1", "advice": "deny it"},
+                    {"check": "quota", "verdict": "skipped", "found": "nothing answers"},
+                ],
+            }],
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,200 @@
+//! The doctor, at relays that are well and at relays that are not.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use serde_json::Value;
+use service_kit::clock;
+use service_kit::secrets::Secrets;
+use turn_cred_service::doctor::{self, Report, Style, Terms, Verdict};
+use turn_cred_service::pool::IceUri;
+use turn_cred_service::relay::{Dialing, Trust};
+
+use crate::support::TURN_SECRET;
+use crate::support::coturn::{Coturn, dialing, has_ipv6};
+
+/// The configuration that operators are given.
+const SHIPPED: &str = include_str!("../../../deploy/coturn/turnserver.conf");
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
+/// The same relay, without a line that begins with `key`.
+fn without(key: &str) -> String {
+    let kept: Vec<_> = SHIPPED.lines().filter(|line| !line.starts_with(key)).collect();
+    kept.join("\n") + "\n"
+}
+
+/// The same relay, with relayed addresses of IPv6 where there is IPv6.
+fn and_ipv6(lines: &str) -> String {
+    format!("{lines}\n{}", if has_ipv6() { "relay-ip=::1\n" } else { "" })
+}
+
+/// What the doctor says about one URL.
+struct Diagnosis {
+    worst: Verdict,
+    json: Value,
+}
+
+impl Diagnosis {
+    /// Verdict and finding of one check.
+    fn of(&self, check: &str) -> (&str, &str) {
+        let checks = self.json["relays"][0]["checks"].as_array().unwrap();
+        let finding = checks.iter().find(|finding| finding["check"] == check).unwrap();
+        (finding["verdict"].as_str().unwrap(), finding["found"].as_str().unwrap())
+    }
+
+    /// The checks that ended with a verdict.
+    fn with(&self, verdict: &str) -> Vec<&str> {
+        let checks = self.json["relays"][0]["checks"].as_array().unwrap();
+        let matching = checks.iter().filter(|finding| finding["verdict"] == verdict);
+        matching.map(|finding| finding["check"].as_str().unwrap()).collect()
+    }
+}
+
+/// What a relay is held against unless a test says otherwise.
+fn terms(secrets: &Secrets, dialing: Dialing) -> Terms<'_> {
+    let ttl = Duration::from_secs(600);
+    Terms { secrets, ttl, dialing, allow_loopback: false, now: clock::unix_seconds }
+}
+
+async fn diagnose(uri: IceUri, terms: &Terms<'_>) -> Diagnosis {
+    let mut out = Vec::new();
+    let relays = [("default".to_owned(), vec![uri])];
+    let worst = doctor::run(&relays, terms, Report::new(Style::Json, &mut out)).await;
+    Diagnosis { worst, json: serde_json::from_slice(&out).unwrap() }
+}
+
+/// Sends the doctor to a coturn with these lines of turnserver.conf, over UDP.
+async fn examine(lines: &str, change: impl FnOnce(&mut Terms<'_>)) -> Diagnosis {
+    let coturn = Coturn::with(LOOPBACK, TURN_SECRET, lines).await;
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    let mut terms = terms(&secrets, coturn.dialing());
+    change(&mut terms);
+    diagnose(coturn.udp(), &terms).await
+}
+
+#[tokio::test]
+async fn the_configuration_that_we_ship_is_well_over_udp_tcp_and_tls() {
+    let coturn = Coturn::with(LOOPBACK, TURN_SECRET, &and_ipv6(SHIPPED)).await;
+    let forbidden = if has_ipv6() { 21 } else { 13 };
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    for uri in [coturn.udp(), coturn.tcp(), coturn.tls()] {
+        let found = diagnose(uri, &terms(&secrets, coturn.dialing())).await;
+        let all: Vec<_> = ["ok", "warn", "fail", "skipped"].map(|v| found.with(v)).concat();
+        assert_eq!((found.worst, found.with("ok")), (Verdict::Ok, all), "{}", found.json);
+        assert_eq!(found.of("quota").1, "one user gets 12 allocations");
+        let refuses = format!("it refuses {forbidden} addresses that no call needs");
+        assert_eq!(found.of("peers").1, refuses);
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_reaches_private_networks_fails_and_they_are_named() {
+    let found = examine(&and_ipv6(&without("denied-peer-ip")), |_| {}).await;
+    assert_eq!((found.worst, found.with("fail")), (Verdict::Fail, vec!["peers"]));
+    let (_, open) = found.of("peers");
+    for ip in ["169.254.169.254 (metadata of a cloud)", "10.0.0.1", "192.168.1.1"] {
+        assert!(open.contains(ip), "{ip} in {open}");
+    }
+    assert_eq!(open.contains("fc00::1"), has_ipv6(), "{open}");
+    assert!(!open.contains("127.0.0.1"), "coturn denies that by itself: {open}");
+}
+
+#[tokio::test]
+async fn a_relay_without_a_quota_is_warned_of() {
+    let found = examine(&without("user-quota"), |_| {}).await;
+    assert_eq!((found.worst, found.with("warn")), (Verdict::Warn, vec!["quota"]));
+    assert_eq!(found.of("quota").1, "no per-user quota: one user got 20 allocations");
+}
+
+#[tokio::test]
+async fn a_relay_with_another_secret_fails() {
+    let others = Secrets::parse("another-turn-secret-of-thirty-two-bytes").unwrap();
+    let coturn = Coturn::with(LOOPBACK, TURN_SECRET, SHIPPED).await;
+    let found = diagnose(coturn.udp(), &terms(&others, coturn.dialing())).await;
+    assert_eq!(found.of("allocation"), ("fail", "the relay refused with 401"));
+    assert_eq!(found.with("skipped"), ["refresh", "clock", "peers", "quota"]);
+    assert_eq!(found.with("fail"), ["allocation"]);
+}
+
+#[tokio::test]
+async fn clocks_that_differ_are_measured_in_both_directions() {
+    let lines = SHIPPED;
+    let behind = examine(lines, |terms| terms.now = || clock::unix_seconds() + 300).await;
+    let (verdict, found) = behind.of("clock");
+    assert_eq!(verdict, "warn", "{found}");
+    assert!((297..=303).any(|s| found.contains(&format!("{s} s behind us"))), "{found}");
+
+    let ahead = examine(lines, |terms| terms.now = || clock::unix_seconds() - 900).await;
+    let (_, found) = ahead.of("clock");
+    assert!((897..=903).any(|s| found.contains(&format!("{s} s ahead of us"))), "{found}");
+    assert_eq!(ahead.of("allocation").0, "fail", "the credential had ended for the relay");
+}
+
+#[tokio::test]
+async fn a_relay_that_asks_for_no_credential_fails() {
+    let lines = without("use-auth-secret");
+    let open = Coturn::unguarded(LOOPBACK, &lines).await;
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    let found = diagnose(open.udp(), &terms(&secrets, open.dialing())).await;
+    assert_eq!(found.of("allocation").1, "the relay admits anybody: it asks for no credential");
+    assert_eq!(found.of("wrong-secret"), ("fail", "it is admitted"));
+}
+
+#[tokio::test]
+async fn loopback_is_reached_only_where_that_is_allowed() {
+    let lines = without("denied-peer-ip=127") + "allow-loopback-peers\n";
+    let found = examine(&lines, |_| {}).await;
+    assert_eq!(found.of("peers").1, "it would relay to 127.0.0.1 (the relay's own machine)");
+    let found = examine(&lines, |terms| terms.allow_loopback = true).await;
+    let (verdict, said) = found.of("peers");
+    assert_eq!(verdict, "ok");
+    assert!(said.ends_with("and reaches 127.0.0.1, which was allowed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_relay_that_reaches_nobody_is_warned_of() {
+    let lines = format!("{SHIPPED}\ndenied-peer-ip=0.0.0.0-255.255.255.255\n");
+    let found = examine(&lines, |_| {}).await;
+    let (verdict, said) = found.of("peers");
+    assert_eq!(verdict, "warn");
+    assert!(said.ends_with("and 9.9.9.9 too"), "{said}");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_fails_and_ends_the_visit() {
+    let coturn = Coturn::with(LOOPBACK, TURN_SECRET, SHIPPED).await;
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    let found = diagnose(coturn.tls_by_address(), &terms(&secrets, coturn.dialing())).await;
+    assert_eq!(found.with("ok"), ["name", "port"]);
+    let (verdict, said) = found.of("certificate");
+    assert_eq!(verdict, "fail");
+    assert!(said.contains("only valid for DnsName(\"localhost\")"), "{said}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_fails_where_the_way_ends() {
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    let terms = terms(&secrets, dialing(Trust::system()));
+    let at = |url: String| diagnose(url.parse().unwrap(), &terms);
+
+    let nowhere = at("turn:relay.invalid".into()).await;
+    assert_eq!((nowhere.with("fail"), nowhere.with("skipped").len()), (vec!["name"], 9));
+
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for transport in ["udp", "tcp"] {
+        let nobody = at(format!("turn:{closed}?transport={transport}")).await;
+        assert_eq!(nobody.of("port"), ("fail", "127.0.0.1: nothing listens there"));
+    }
+    let datagrams = at(format!("turns:{closed}?transport=udp")).await;
+    assert_eq!((datagrams.worst, datagrams.with("warn")), (Verdict::Warn, vec!["port"]));
+}
+
+#[tokio::test]
+async fn a_visit_leaves_no_allocation_behind() {
+    let coturn = Coturn::with(LOOPBACK, TURN_SECRET, SHIPPED).await;
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    diagnose(coturn.udp(), &terms(&secrets, coturn.dialing())).await;
+    let begun = coturn.logged(": new, realm=");
+    assert!(begun > 12, "{begun}");
+    coturn.logs(": delete: realm=", begun).await;
+}
