@@ -56,7 +56,7 @@ pub(super) fn routes() -> Router<Arc<PublicDesk>> {
     params(("id" = String, Path, description = "Names the caller.", example = "backend")),
     request_body = Body,
     responses((status = 201, description = "ICE servers.", body = List), Refusals),
-    security(("api key" = [])),
+    security(("api_key" = [])),
 )]
 pub(super) async fn generate_ice_servers(
     State(desk): State<Arc<PublicDesk>>,
@@ -77,7 +77,7 @@ pub(super) async fn generate_ice_servers(
     params(("id" = String, Path, description = "Names the caller.", example = "backend")),
     request_body = Body,
     responses((status = 201, description = "One ICE server.", body = Single), Refusals),
-    security(("api key" = [])),
+    security(("api_key" = [])),
 )]
 pub(super) async fn generate(
     State(desk): State<Arc<PublicDesk>>,

@@ -1,7 +1,7 @@
 //! The shape of the Matrix client-server API (§ VoIP): `GET …/voip/turnServer` with a token.
 //!
-//! A proxy in front of a homeserver sends this one path here, or a client of one's own is told so.
-//! Matrix clients read `errcode` and `error`, so errors carry them beside what all errors carry.
+//! A proxy in front of a homeserver sends this one path here. Matrix clients read `errcode` and
+//! `error`, so errors carry them beside what all errors carry.
 
 use std::sync::Arc;
 

@@ -37,9 +37,9 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
 #[openapi(
     info(
         title = "turn-cred-service",
-        description = "Short-lived TURN credentials, in the shape of the route that is asked. \
-                       Errors are `application/problem+json` (RFC 9457) with a `code` to depend on, `not_found` and \
-                       `method_not_allowed` for what is not described here.",
+        description = "Short-lived TURN credentials, in the shape of the route that is asked. Errors \
+                       are `application/problem+json` (RFC 9457) with a `code` to depend on; it is \
+                       `not_found` or `method_not_allowed` for what is not described here.",
     ),
     paths(
         native::ice_servers,
@@ -97,7 +97,7 @@ impl Modify for Schemes {
         };
         let query = |name: &str| SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new(name)));
         components.add_security_scheme("token", bearer("A JWT whose `sub` is the subject."));
-        components.add_security_scheme("api key", bearer("One of `TURN_CRED_API_KEYS`."));
+        components.add_security_scheme("api_key", bearer("One of `TURN_CRED_API_KEYS`."));
         components.add_security_scheme("key", query("key"));
         components.add_security_scheme("api", query("api"));
     }

@@ -100,6 +100,7 @@ struct Group {
 
 fn common() -> Vec<Group> {
     let others = [
+        Refusal::Body("expected value at line 1 column 1".to_owned()),
         Refusal::Subject(NotASubject),
         Refusal::Service,
         Refusal::Ttl,
@@ -119,11 +120,13 @@ fn of_matrix() -> Vec<Group> {
 }
 
 /// How whoever shows a token may be refused.
-fn holders() -> [Refusal; 4] {
+fn holders() -> [Refusal; 5] {
+    let wait = Duration::from_secs(2);
     [
         Refusal::NoToken,
         Refusal::Token(TokenError::Expired),
-        Refusal::SubjectTooOften { wait: Duration::from_secs(2) },
+        Refusal::SubjectTooOften { wait },
+        Refusal::AddressTooOften { wait },
         Refusal::Keys(KeysUnconfirmed),
     ]
 }
