@@ -27,6 +27,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long news is waited for: the service answers sooner, also that there is none.
 const NEWS_WITHIN: Duration = Duration::from_secs(40);
 
+/// How long a connection is kept that nobody uses: shorter than the service does, so that it never closes
+/// one that is being taken again.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Pause before a service that did not answer is asked for news again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -97,7 +101,7 @@ impl Credentials {
         token: Option<SecretSource>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
-        let builder = reqwest::Client::builder().no_proxy();
+        let builder = reqwest::Client::builder().no_proxy().pool_idle_timeout(IDLE);
         let (builder, base) = match url {
             CredentialsUrl::Unix(path) => (builder.unix_socket(path.as_path()), LOCAL.to_owned()),
             CredentialsUrl::Http(url) => (builder, url.as_str().trim_end_matches('/').to_owned()),

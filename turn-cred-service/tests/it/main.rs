@@ -9,5 +9,7 @@ mod openapi;
 mod program;
 mod public;
 mod relay;
+mod relays;
+mod rotation;
 mod shapes;
 mod support;

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use turn_cred_service::pool::IceUri;
 use turn_cred_service::relay::{Dialing, Trust};
 
+use super::redis::Redis;
+
 /// How many free ports are tried: one may be taken between finding it and using it.
 const ATTEMPTS: usize = 3;
 /// The only name that its certificate is for.
@@ -25,7 +27,7 @@ pub(crate) struct Coturn {
     pub(crate) address: SocketAddr,
     tls: SocketAddr,
     log: watch::Receiver<String>,
-    _process: Child,
+    process: Child,
     files: TempDir,
 }
 
@@ -39,6 +41,12 @@ impl Coturn {
     pub(crate) async fn with(ip: impl Into<IpAddr>, secret: &str, lines: &str) -> Self {
         let secret = format!("use-auth-secret\nstatic-auth-secret={secret}\n");
         Self::run(ip.into(), &format!("{lines}\n{secret}")).await
+    }
+
+    /// Starts coturn with its secrets in Redis, and peers on loopback.
+    pub(crate) async fn over(redis: &Redis) -> Self {
+        let lines = format!("allow-loopback-peers\n{}", redis.coturn_lines());
+        Self::run(Ipv4Addr::LOCALHOST.into(), &lines).await
     }
 
     /// Starts coturn for everybody.
@@ -76,7 +84,10 @@ impl Coturn {
         for (key, name) in [("cert", "cert.pem"), ("pkey", "key.pem"), ("pidfile", "pid")] {
             writeln!(config, "{key}={}", path(name).display()).unwrap();
         }
-        writeln!(config, "userdb={}", path("db").display()).unwrap();
+        // A file would be preferred to Redis.
+        if !lines.contains("redis-userdb") {
+            writeln!(config, "userdb={}", path("db").display()).unwrap();
+        }
         config += "realm=turn.test\nrelay-threads=1\nno-cli\nverbose\nlog-file=stdout\n";
         std::fs::write(path("turnserver.conf"), config).unwrap();
         let mut process = Command::new("turnserver")
@@ -87,7 +98,12 @@ impl Coturn {
             .spawn()
             .expect("turnserver cannot be started: install coturn (apt-get install coturn)");
         let log = follow(process.stdout.take().unwrap());
-        Self { address, tls, log, _process: process, files }
+        Self { address, tls, log, process, files }
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
     }
 
     /// How often it has logged a text so far.

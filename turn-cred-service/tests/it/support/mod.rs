@@ -2,8 +2,10 @@
 
 pub(crate) mod coturn;
 pub(crate) mod janus;
+pub(crate) mod redis;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, StatusCode};
@@ -14,6 +16,8 @@ use service_kit::settings::Environment;
 use service_kit::tokens::{Claims, mint};
 use turn_cred_service::{Config, Running, SCHEMA, Service};
 
+use self::redis::Redis;
+
 pub(crate) const TURN_SECRET: &str = "canary-turn-secret-of-thirty-two-bytes";
 pub(crate) const API_KEY: &str = "canary-api-key-of-thirty-two-bytes-or-more";
 pub(crate) const JWT_SECRET: &str = "canary-token-key-of-thirty-two-bytes";
@@ -22,25 +26,54 @@ pub(crate) const JWT_SECRET: &str = "canary-token-key-of-thirty-two-bytes";
 pub(crate) struct TestService {
     pub(crate) running: Running,
     pub(crate) life: Lifecycle,
+    client: reqwest::Client,
 }
 
 impl TestService {
     /// Starts with usable settings and `more` over them.
     pub(crate) async fn start<const N: usize>(more: [(&str, &str); N]) -> Self {
+        let relays = "stun:127.0.0.1:3478,turn:127.0.0.1:3478?transport=udp";
+        let own = [("TURN_CRED_URIS", relays), ("TURN_CRED_SECRET", TURN_SECRET)];
+        Self::serve(&[], own.into_iter().chain(more)).await
+    }
+
+    /// Starts with the secrets in a Redis.
+    pub(crate) async fn over(redis: &Redis, uris: &str, more: &[(&str, &str)]) -> Self {
+        let url = redis.url();
+        let own = [
+            ("TURN_CRED_URIS", uris),
+            ("TURN_CRED_REDIS_URL", url.as_str()),
+            ("TURN_CRED_REALM", "turn.test"),
+        ];
+        Self::serve(&[], own.into_iter().chain(more.iter().copied())).await
+    }
+
+    /// Starts with a configuration file, and `more` over it.
+    pub(crate) async fn with_file<const N: usize>(text: &str, more: [(&str, &str); N]) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let flags = ["--config", file.path().to_str().unwrap()];
+        let own = [("TURN_CRED_SECRET", TURN_SECRET)];
+        Self::serve(&flags, own.into_iter().chain(more)).await
+    }
+
+    async fn serve<'a>(flags: &[&str], settings: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut variables = BTreeMap::from([
             ("TURN_CRED_LISTEN", "127.0.0.1:0"),
             ("TURN_CRED_ADMIN_LISTEN", "127.0.0.1:0"),
-            ("TURN_CRED_URIS", "stun:127.0.0.1:3478,turn:127.0.0.1:3478?transport=udp"),
-            ("TURN_CRED_SECRET", TURN_SECRET),
             ("TURN_CRED_JWT_SECRET", JWT_SECRET),
+            ("TURN_CRED_PROBE_EVERY", "0s"),
         ]);
-        variables.extend(more);
-        let matches = SCHEMA.command().try_get_matches_from([SCHEMA.program]).unwrap();
+        variables.extend(settings);
+        let arguments = [&[SCHEMA.program], flags].concat();
+        let matches = SCHEMA.command().try_get_matches_from(arguments).unwrap();
         let resolved = SCHEMA.resolve(&matches, &variables.into_iter().collect::<Environment>());
         let config = Config::read(&resolved).unwrap();
         let life = Lifecycle::new();
         let running = Service::start(config, &life).await.unwrap();
-        Self { running, life }
+        // The service closes what is idle for five seconds.
+        let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2));
+        Self { running, life, client: client.build().unwrap() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -58,7 +91,7 @@ impl TestService {
 
     /// Asks on the public listener with a token for `sub`.
     pub(crate) fn ask(&self, sub: &str) -> RequestBuilder {
-        reqwest::Client::new().post(self.url()).bearer_auth(token(sub))
+        self.client.post(self.url()).bearer_auth(token(sub))
     }
 }
 
@@ -82,10 +115,15 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn to(request: RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        Self::attempt(request).await.unwrap()
+    }
+
+    /// The same, where the way to the service may be lost.
+    pub(crate) async fn attempt(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let json = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default();
-        Self { status, headers, json }
+        let json = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        Ok(Self { status, headers, json })
     }
 
     pub(crate) fn code(&self) -> &str {

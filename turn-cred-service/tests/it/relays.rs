@@ -1,0 +1,94 @@
+//! Several relays: who is sent where, and how soon one that died is left out.
+
+use std::time::Duration;
+
+use signal_protocol::IceReason;
+use tokio::time::Instant;
+
+use crate::support::coturn::Coturn;
+use crate::support::{Answer, TURN_SECRET, TestService};
+
+/// A service with a region for each relay, `eu` and `us`.
+async fn two_regions(eu: &Coturn, us: &Coturn) -> TestService {
+    let pool = |region: &str, country: &str, coturn: &Coturn| {
+        format!(
+            "[[pools]]\nregion = \"{region}\"\ncountries = [\"{country}\"]\n[[pools.relays]]\nuris = [\"{}\", \"{}\"]\n",
+            coturn.udp(),
+            coturn.tcp()
+        )
+    };
+    let text = pool("eu", "DE", eu) + &pool("us", "US", us);
+    let settings = [
+        ("TURN_CRED_PROBE_EVERY", "500ms"),
+        ("TURN_CRED_REGION_HEADER", "cf-ipcountry"),
+        ("TURN_CRED_TRUSTED_PROXIES", "127.0.0.0/8"),
+    ];
+    TestService::with_file(&text, settings).await
+}
+
+/// The first relay of an answer.
+fn first(answer: &Answer) -> String {
+    let servers = answer.json["iceServers"].as_array().unwrap();
+    let url = servers[0]["urls"][0].as_str().unwrap();
+    url.split('?').next().unwrap().to_owned()
+}
+
+fn of(coturn: &Coturn) -> String {
+    coturn.udp().to_string().split('?').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_caller_gets_the_region_it_names_or_its_country_and_one_of_the_other_to_fall_back_on() {
+    let (eu, us) = (Coturn::start(TURN_SECRET).await, Coturn::start(TURN_SECRET).await);
+    let service = two_regions(&eu, &us).await;
+    let answer = Answer::to(service.ask("ana").json(&serde_json::json!({"region": "us"}))).await;
+    assert_eq!((first(&answer), &answer.json["region"]), (of(&us), &"us".into()));
+    let urls = |index: usize| answer.json["iceServers"][index]["urls"].as_array().unwrap().len();
+    assert_eq!((urls(0), urls(1)), (2, 1));
+    let told = |country: &str| service.ask("ana").header("cf-ipcountry", country);
+    assert_eq!(first(&Answer::to(told("US")).await), of(&us));
+    assert_eq!(first(&Answer::to(told("DE")).await), of(&eu));
+    assert_eq!(first(&Answer::to(told("ZZ")).await), of(&eu));
+}
+
+#[tokio::test]
+async fn a_relay_that_dies_gets_no_new_calls_within_five_seconds_and_everybody_is_told() {
+    let (mut eu, us) = (Coturn::start(TURN_SECRET).await, Coturn::start(TURN_SECRET).await);
+    let service = two_regions(&eu, &us).await;
+    let mut changes = service.running.issuer.changes().subscribe();
+    assert_eq!(first(&Answer::to(service.ask("ana")).await), of(&eu));
+    eu.kill().await;
+    let killed = Instant::now();
+    // Its URLs are found out one after the other; each time everybody is told to ask again.
+    let answer = loop {
+        changes.changed().await.unwrap();
+        assert_eq!(changes.borrow().reason, IceReason::Drain);
+        let answer = Answer::to(service.ask("ben")).await;
+        if first(&answer) == of(&us) {
+            break answer;
+        }
+    };
+    let took = killed.elapsed();
+    println!("a new call went elsewhere {took:?} after the kill");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let text = answer.json.to_string();
+    assert!(!text.contains(&of(&eu)), "{text}");
+    let metrics = reqwest::get(service.admin("/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("turncred_relay_up{relay=\"eu-1\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn with_every_relay_dead_the_answer_says_that_it_is_degraded() {
+    let mut only = Coturn::start(TURN_SECRET).await;
+    let uri = only.udp().to_string();
+    let settings = [("TURN_CRED_URIS", uri.as_str()), ("TURN_CRED_PROBE_EVERY", "200ms")];
+    let service = TestService::start(settings).await;
+    let mut changes = service.running.issuer.changes().subscribe();
+    changes.mark_unchanged();
+    only.kill().await;
+    changes.changed().await.unwrap();
+    let answer = Answer::to(service.ask("ana")).await;
+    assert_eq!((first(&answer), &answer.json["degraded"]), (of(&only), &true.into()));
+    let metrics = reqwest::get(service.admin("/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("turncred_degraded 1"), "{metrics}");
+}

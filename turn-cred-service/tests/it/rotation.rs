@@ -1,0 +1,323 @@
+//! Secrets in coturn's Redis: rotated under load, after crashes, by many at once, and never noticed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use service_kit::clock;
+use service_kit::secrets::SecretText;
+use service_kit::settings::Environment;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+use turn_cred_service::credential::Credential;
+use turn_cred_service::pool::{Pool, Pools};
+use turn_cred_service::relay::{Dialing, RelayError, Trust, TurnClient};
+use turn_cred_service::relay_db::RelayDb;
+use turn_cred_service::rotation::keeper::Hands;
+use turn_cred_service::rotation::{Keeper, Ledger, Policy, Request};
+
+use crate::support::coturn::{Coturn, dialing};
+use crate::support::redis::Redis;
+use crate::support::{Answer, TestService, token};
+
+const REALM: &str = "turn.test";
+
+const POLICY: Policy =
+    Policy { every: None, max_ttl: Duration::from_secs(600), skew: Duration::from_secs(30) };
+
+async fn db(redis: &Redis) -> RelayDb {
+    RelayDb::connect(&SecretText::new(redis.url()), REALM).await.unwrap()
+}
+
+async fn keeper(redis: &Redis) -> Keeper {
+    Keeper::open(db(redis).await, POLICY, None).await.unwrap()
+}
+
+/// What it takes to take steps, for another process each time.
+fn hands(relays: &[&Coturn]) -> Hands {
+    let uris = relays.iter().map(|relay| relay.udp().to_string()).collect::<Vec<_>>().join(",");
+    let pool = Pool::parse(&"default".parse().unwrap(), &uris).unwrap();
+    let who = service_kit::random::token();
+    Hands { who, pools: Pools::new(vec![pool]), dialing: dialing(Trust::system()) }
+}
+
+/// Takes turns until the rotation asked for is done; the others may be the ones to do it.
+async fn see_through(keeper: &mut Keeper, hands: &Hands) {
+    while keeper.ledger().borrow().retiring.is_empty() {
+        let rest = keeper.turn(hands).await.unwrap();
+        assert_eq!(keeper.ledger().borrow().failed, None, "a relay refused");
+        tokio::time::sleep(rest.min(Duration::from_millis(50))).await;
+    }
+}
+
+async fn ledger(redis: &Redis) -> Ledger {
+    db(redis).await.read().await.unwrap().ledger.unwrap()
+}
+
+async fn allocate(coturn: &Coturn, credential: &Credential) -> Result<(), Option<u16>> {
+    let dialing = Dialing { patience: Duration::from_secs(5), trust: Trust::system() };
+    let told = |error: RelayError| error.code();
+    let mut client = TurnClient::connect(&coturn.udp(), &dialing).await.map_err(told)?;
+    client.allocate(credential).await.map_err(told)?;
+    client.refresh(Duration::ZERO).await.map_err(told)
+}
+
+/// A credential that a secret has signed, good for a minute.
+fn signed(secret: &str) -> Credential {
+    let expiry = clock::unix_seconds() + 60;
+    Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
+}
+
+#[tokio::test]
+async fn without_a_secret_the_service_makes_one_and_the_relay_accepts_what_it_signs() {
+    let redis = Redis::start().await;
+    let coturn = Coturn::over(&redis).await;
+    let service = TestService::over(&redis, &coturn.udp().to_string(), &[]).await;
+    assert_eq!(redis.secrets().await.len(), 1);
+    let answer = Answer::to(service.ask("ana")).await;
+    let (username, password) = answer.credential();
+    let (username, password) = (username.to_owned(), password.to_owned());
+    assert_eq!(allocate(&coturn, &Credential { username, password }).await, Ok(()));
+}
+
+#[tokio::test]
+async fn another_service_signs_with_the_same_secret_and_hides_subjects_alike() {
+    let redis = Redis::start().await;
+    let uris = "turn:127.0.0.1:3478";
+    let (one, two) =
+        (TestService::over(&redis, uris, &[]).await, TestService::over(&redis, uris, &[]).await);
+    let (one, two) = (Answer::to(one.ask("ana")).await, Answer::to(two.ask("ana")).await);
+    let subject = |answer: &Answer| answer.credential().0.split(':').nth(1).unwrap().to_owned();
+    assert_eq!(subject(&one), subject(&two));
+    assert_eq!(redis.secrets().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_rotation_goes_on_in_whatever_process_comes_after_a_crash() {
+    let redis = Redis::start().await;
+    let coturn = Coturn::over(&redis).await;
+    let first = keeper(&redis).await.ask(Request::Rotation).await.unwrap();
+    let mut steps = Vec::new();
+    while ledger(&redis).await.request.is_some() {
+        // Each process takes one step and is gone, and so is its lead.
+        let before = ledger(&redis).await.version;
+        keeper(&redis).await.turn(&hands(&[&coturn])).await.unwrap();
+        let _: i64 = redis.run(&["DEL", "turncred/realm/turn.test/leader"]).await;
+        steps.push(ledger(&redis).await.version - before);
+    }
+    assert_eq!(steps, [1, 1], "staged, then proved and flipped");
+    let ledger = ledger(&redis).await;
+    assert_ne!(ledger.signing, first.signing);
+    assert_eq!(ledger.retiring.len(), 1);
+    assert_eq!(redis.secrets().await.len(), 2);
+    for secret in redis.secrets().await {
+        assert_eq!(allocate(&coturn, &signed(&secret)).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn many_services_rotate_once() {
+    let redis = Redis::start().await;
+    let coturn = Coturn::over(&redis).await;
+    let mut keepers = Vec::new();
+    for _ in 0..8 {
+        keepers.push((keeper(&redis).await, hands(&[&coturn])));
+    }
+    let before = keepers[0].0.ask(Request::Rotation).await.unwrap();
+    let mut crowd = JoinSet::new();
+    for (mut keeper, hands) in keepers {
+        crowd.spawn(async move {
+            see_through(&mut keeper, &hands).await;
+            keeper.keys().signing.current().signing().to_vec()
+        });
+    }
+    let signing: HashSet<_> = crowd.join_all().await.into_iter().collect();
+    assert_eq!(signing.len(), 1, "all sign with the same secret");
+    assert_eq!(redis.secrets().await.len(), 2, "there is one new secret");
+    assert_eq!(ledger(&redis).await.version, before.version + 2);
+}
+
+#[tokio::test]
+async fn a_secret_that_one_relay_refuses_never_signs_and_is_taken_back() {
+    let redis = Redis::start().await;
+    let known = "what-the-other-relay-has-in-its-file-only";
+    let _: i64 = redis.run(&["SADD", "turn/realm/turn.test/secret", known]).await;
+    let (one, other) = (Coturn::over(&redis).await, Coturn::start(known).await);
+    let mut keeper = keeper(&redis).await;
+    let before = keeper.ask(Request::Rotation).await.unwrap();
+    let hands = hands(&[&one, &other]);
+    while ledger(&redis).await.failed.is_none() {
+        keeper.turn(&hands).await.unwrap();
+    }
+    assert_eq!(ledger(&redis).await.signing, before.signing);
+    assert_eq!(redis.secrets().await, [known]);
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_gets_its_secrets_back() {
+    let redis = Redis::start().await;
+    let coturn = Coturn::over(&redis).await;
+    let (mut keeper, hands) = (keeper(&redis).await, hands(&[&coturn]));
+    keeper.ask(Request::Rotation).await.unwrap();
+    see_through(&mut keeper, &hands).await;
+    let before: HashSet<_> = redis.secrets().await.into_iter().collect();
+    let _: () = redis.run(&["FLUSHALL"]).await;
+    while redis.secrets().await.len() < 2 {
+        keeper.turn(&hands).await.unwrap();
+    }
+    assert_eq!(redis.secrets().await.into_iter().collect::<HashSet<_>>(), before);
+    for secret in &before {
+        assert_eq!(allocate(&coturn, &signed(secret)).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn in_an_emergency_the_old_secret_is_refused_within_seconds() {
+    let redis = Redis::start().await;
+    let coturn = Coturn::over(&redis).await;
+    let (mut keeper, hands) = (keeper(&redis).await, hands(&[&coturn]));
+    let [old] = &redis.secrets().await[..] else { panic!("there is one secret") };
+    assert_eq!(allocate(&coturn, &signed(old)).await, Ok(()));
+    keeper.ask(Request::Emergency).await.unwrap();
+    let asked = Instant::now();
+    while redis.secrets().await.contains(old) {
+        keeper.turn(&hands).await.unwrap();
+    }
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    assert_eq!(allocate(&coturn, &signed(old)).await, Err(Some(401)));
+    let [new] = &redis.secrets().await[..] else { panic!("there is one secret") };
+    assert_eq!(allocate(&coturn, &signed(new)).await, Ok(()));
+}
+
+/// What a storm of callers saw.
+#[derive(Default)]
+struct Seen {
+    minted: AtomicU64,
+    allocated: AtomicU64,
+    refused: AtomicU64,
+    /// Without an answer, or too late: not the fault of a rotation.
+    lost: AtomicU64,
+}
+
+impl Seen {
+    fn refuse(&self, why: std::fmt::Arguments<'_>) {
+        println!("{why}");
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How long the storm lasts: `ROTATION_SECONDS`, for figures; in the tests long enough that the first secrets
+/// have been retired.
+fn storm_time() -> Duration {
+    let environment = Environment::from_process();
+    let seconds = environment.get("ROTATION_SECONDS").and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_every_five_seconds_under_200_mints_a_second_refuse_nobody() {
+    let redis = Redis::start().await;
+    let relays = [Coturn::over(&redis).await, Coturn::over(&redis).await];
+    let uris = format!("{},{}", relays[0].udp(), relays[1].udp());
+    let settings = [
+        ("TURN_CRED_ROTATE_EVERY", "5s"),
+        ("TURN_CRED_CLOCK_SKEW", "1s"),
+        ("TURN_CRED_TTL", "10s"),
+        ("TURN_CRED_MAX_TTL", "10s"),
+        ("TURN_CRED_RATE_PER_SUBJECT", "100000/s"),
+        ("TURN_CRED_RATE_PER_IP", "100000/s"),
+    ];
+    let services = [
+        TestService::over(&redis, &uris, &settings).await,
+        TestService::over(&redis, &uris, &settings).await,
+    ];
+    let [oldest] = &redis.secrets().await[..] else { panic!("there is one secret") };
+    let (seen, relays) = (Arc::new(Seen::default()), Arc::new(relays));
+    let began = Instant::now();
+    let mut pace = interval(Duration::from_millis(5));
+    let mut callers = JoinSet::new();
+    while began.elapsed() < storm_time() {
+        pace.tick().await;
+        let number = seen.minted.fetch_add(1, Ordering::Relaxed);
+        let service = &services[usize::from(!number.is_multiple_of(2))];
+        let request = service.ask(&format!("user-{}", number % 50));
+        callers.spawn(call(request, relays.clone(), number, seen.clone()));
+        while callers.try_join_next().is_some() {}
+    }
+    callers.join_all().await;
+    let ledger = ledger(&redis).await;
+    let (minted, allocated) =
+        (seen.minted.load(Ordering::Relaxed), seen.allocated.load(Ordering::Relaxed));
+    println!("{minted} mints, {allocated} allocations, {} rotations", ledger.version / 2);
+    let lost = seen.lost.load(Ordering::Relaxed);
+    assert_eq!(seen.refused.load(Ordering::Relaxed), 0);
+    assert!(lost * 50 <= minted, "{lost} of {minted} lost");
+    assert!(minted >= 150 * storm_time().as_secs(), "{minted} mints");
+    assert!(ledger.version >= 8, "{ledger:?}");
+    assert!(!redis.secrets().await.contains(oldest), "the first secret is retired");
+    assert_eq!(allocate(&relays[0], &signed(oldest)).await, Err(Some(401)));
+}
+
+/// Asks for a credential, and for an allocation with it: at once, or when it is nearly over.
+async fn call(
+    request: reqwest::RequestBuilder,
+    relays: Arc<[Coturn; 2]>,
+    number: u64,
+    seen: Arc<Seen>,
+) {
+    let Ok(answer) = Answer::attempt(request).await else {
+        seen.lost.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    if answer.status != 200 {
+        seen.refuse(format_args!("the service answered {}", answer.status));
+        return;
+    }
+    if !number.is_multiple_of(4) {
+        return;
+    }
+    let (username, password) = answer.credential();
+    let credential = Credential { username: username.to_owned(), password: password.to_owned() };
+    let end = turn_cred_service::credential::expiry(username).unwrap();
+    // Half of them wait until the secret of the credential signs no more.
+    while number.is_multiple_of(8) && clock::unix_seconds() + 4 < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let allocated = allocate(&relays[usize::from(number.is_multiple_of(3))], &credential).await;
+    match allocated {
+        Ok(()) => drop(seen.allocated.fetch_add(1, Ordering::Relaxed)),
+        // Where this machine was too slow to ask in time, the relay is right.
+        Err(Some(code)) if clock::unix_seconds() < end => {
+            seen.refuse(format_args!("a relay answered {code}"));
+        }
+        Err(_) => drop(seen.lost.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+#[tokio::test]
+async fn the_program_rotates_and_tells_each_step() {
+    let redis = Redis::start().await;
+    let coturn = Coturn::over(&redis).await;
+    let (url, uri) = (redis.url(), coturn.udp().to_string());
+    let variables = [
+        ("TURN_CRED_REDIS_URL", url.as_str()),
+        ("TURN_CRED_REALM", REALM),
+        ("TURN_CRED_URIS", uri.as_str()),
+    ];
+    let (output, stdout, stderr) = crate::program::run(&["rotate"], &variables).await;
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let lines: Vec<_> = stdout.lines().collect();
+    assert!(lines[0].ends_with("asked for another"), "{stdout}");
+    assert!(lines[1].ends_with("every relay is tried"), "{stdout}");
+    assert!(lines[2].ends_with("it signs now"), "{stdout}");
+    assert!(lines[3].contains("is accepted until 20"), "{stdout}");
+    let secrets = redis.secrets().await;
+    assert!(secrets.iter().all(|secret| !stdout.contains(secret) && !stderr.contains(secret)));
+
+    let fixed = [("TURN_CRED_SECRET", token("x")), ("TURN_CRED_URIS", uri.clone())];
+    let fixed = fixed.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let (output, _, stderr) = crate::program::run(&["rotate"], &fixed).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("put the new one on top of that file"), "{stderr}");
+}
