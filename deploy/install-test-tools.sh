@@ -21,6 +21,8 @@ missing_packages() {
   has redis-server || echo redis-server
   has turnserver || echo coturn
   has haproxy || echo haproxy
+  has janus || echo janus
+  has curl || echo curl
   browser || echo chromium
   node_is_new || echo nodejs
   has npm || echo npm
@@ -48,7 +50,7 @@ install_packages() {
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
   for package in "$@"; do
-    case $package in redis-server | coturn | haproxy) stop_service "$package" ;; esac
+    case $package in redis-server | coturn | haproxy | janus) stop_service "$package" ;; esac
   done
 }
 
@@ -82,11 +84,15 @@ rust_components() {
   done
 }
 
+# The SDK with its tests, and the clients that the tests of the credential service call.
 node_modules() {
-  local stamp=client/node_modules/.package-lock.json
-  if [ ! -e "$stamp" ] || [ client/package-lock.json -nt "$stamp" ]; then
-    (cd client && npm ci --no-audit --no-fund)
-  fi
+  local folder stamp
+  for folder in client turn-cred-service/tests/clients; do
+    stamp=$folder/node_modules/.package-lock.json
+    if [ ! -e "$stamp" ] || [ "$folder/package-lock.json" -nt "$stamp" ]; then
+      (cd "$folder" && npm ci --no-audit --no-fund)
+    fi
+  done
 }
 
 has cargo || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }

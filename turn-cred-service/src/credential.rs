@@ -95,6 +95,14 @@ impl Credential {
     }
 }
 
+impl Credential {
+    /// Whom the username names.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.username.split_once(':').map_or("", |(_, subject)| subject)
+    }
+}
+
 /// Shows the username only.
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,4 +26,5 @@ mod service;
 pub mod usage;
 
 pub use config::{Config, SCHEMA};
+pub use http::openapi;
 pub use service::{Addresses, Running, Service, StartError};

@@ -14,7 +14,7 @@ use turn_cred_service::config::Ground;
 use turn_cred_service::credential::Subject;
 use turn_cred_service::pool::Name;
 use turn_cred_service::rotation::Request;
-use turn_cred_service::{Config, SCHEMA, Service, StartError, doctor};
+use turn_cred_service::{Config, SCHEMA, Service, StartError, doctor, openapi};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         Some(("doctor", asked)) => doctor::examine(resolved, asked),
         Some((name @ ("mint" | "deny" | "allow" | "usage" | "drain" | "undrain"), asked)) => {
             ground(resolved).map(|ground| decide(name, ground, asked))
+        }
+        Some(("openapi", _)) => {
+            print(&openapi());
+            Ok(Exit::Drained)
         }
         _ => Config::read(resolved).map(start),
     })
@@ -59,6 +63,10 @@ fn command() -> Command {
             .arg(emergency),
         )
         .subcommand(doctor::command())
+        .subcommand(named(
+            "openapi",
+            "Prints the description of the public listener, as it serves it",
+        ))
         .subcommand(
             named("deny", "Issues nothing to a subject, and ends its allocations where it can")
                 .args([subject(), for_time]),

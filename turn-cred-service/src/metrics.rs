@@ -37,24 +37,36 @@ pub(crate) struct Metrics {
     issued: IntCounterVec,
     refused: IntCounterVec,
     seconds: Histogram,
+    /// Since when the secret signs that does, in Unix seconds.
+    pub(crate) secret_since: IntGauge,
+    pub(crate) relays: RelayMetrics,
+    pub(crate) usage: UsageMetrics,
+}
+
+/// What is found out about relays.
+#[derive(Clone, Debug)]
+pub(crate) struct RelayMetrics {
     /// Whether a URL of a relay is handed out.
-    pub(crate) relay_up: IntGaugeVec,
+    pub(crate) up: IntGaugeVec,
     /// Tries of relays, by result.
     pub(crate) probes: IntCounterVec,
     /// How long a try of a relay took.
     pub(crate) probe_seconds: Histogram,
     /// Whether no relay at all works.
     pub(crate) degraded: IntGauge,
-    /// Bytes that the relays said they relayed, while this service counted.
+    /// How far the clock of a relay is ahead of ours, in seconds.
+    pub(crate) clock_skew: IntGaugeVec,
+}
+
+/// What relays report, as far as this service counted it.
+#[derive(Clone, Debug)]
+pub(crate) struct UsageMetrics {
+    /// Bytes to and from clients.
     pub(crate) relayed: IntCounter,
-    /// Allocations that the relays said were opened and closed.
+    /// Allocations opened and closed.
     pub(crate) allocations: IntCounterVec,
     /// Subjects that went over their budget.
     pub(crate) overdrawn: IntCounter,
-    /// How far the clock of a relay is ahead of ours, in seconds.
-    pub(crate) clock_skew: IntGaugeVec,
-    /// Since when the secret signs that does, in Unix seconds.
-    pub(crate) secret_since: IntGauge,
 }
 
 /// Registers what counts something.
@@ -97,6 +109,55 @@ impl Maker<'_> {
     }
 }
 
+impl RelayMetrics {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            up: make.gauges(
+                "turncred_relay_up",
+                "1 while a URL of a relay works and is handed out.",
+                &["relay", "uri"],
+            )?,
+            probes: make.counters(
+                "turncred_probes_total",
+                "Tries of relays, by result.",
+                &["relay", "result"],
+            )?,
+            probe_seconds: make.seconds(
+                "turncred_probe_seconds",
+                "How long a try of a relay took.",
+                &PROBE_BUCKETS,
+            )?,
+            degraded: make.gauge(
+                "turncred_degraded",
+                "1 while no relay works: the least bad is handed out.",
+            )?,
+            clock_skew: make.gauges(
+                "turncred_relay_clock_skew_seconds",
+                "How far the clock of a relay is ahead of ours, from what it admits.",
+                &["relay"],
+            )?,
+        })
+    }
+}
+
+impl UsageMetrics {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            relayed: make.counter(
+                "turncred_relayed_bytes_total",
+                "Bytes to and from clients that the relays reported, while this service counted.",
+            )?,
+            allocations: make.counters(
+                "turncred_allocations_total",
+                "Allocations that the relays reported, while this service counted.",
+                &["event"],
+            )?,
+            overdrawn: make
+                .counter("turncred_overdrawn_total", "Subjects that went over their budget.")?,
+        })
+    }
+}
+
 impl Metrics {
     /// Makes and registers them.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
@@ -122,45 +183,12 @@ impl Metrics {
                 "Time to answer with a credential.",
                 &ISSUE_BUCKETS,
             )?,
-            relay_up: make.gauges(
-                "turncred_relay_up",
-                "1 while a URL of a relay works and is handed out.",
-                &["relay", "uri"],
-            )?,
-            probes: make.counters(
-                "turncred_probes_total",
-                "Tries of relays, by result.",
-                &["relay", "result"],
-            )?,
-            probe_seconds: make.seconds(
-                "turncred_probe_seconds",
-                "How long a try of a relay took.",
-                &PROBE_BUCKETS,
-            )?,
-            degraded: make
-                .gauge("turncred_degraded", "1 while no relay works: the least bad is handed out.")?,
-            relayed: make.counter(
-                "turncred_relayed_bytes_total",
-                "Bytes to and from clients that the relays reported, while this service counted.",
-            )?,
-            allocations: make.counters(
-                "turncred_allocations_total",
-                "Allocations that the relays reported, while this service counted.",
-                &["event"],
-            )?,
-            overdrawn: make.counter(
-                "turncred_overdrawn_total",
-                "Subjects that went over their budget.",
-            )?,
-            clock_skew: make.gauges(
-                "turncred_relay_clock_skew_seconds",
-                "How far the clock of a relay is ahead of ours, from what it admits.",
-                &["relay"],
-            )?,
             secret_since: make.gauge(
                 "turncred_secret_since_seconds",
                 "Since when the current secret signs, in seconds since 1970; 0 where a file has it.",
             )?,
+            relays: RelayMetrics::new(&make)?,
+            usage: UsageMetrics::new(&make)?,
             registry,
         })
     }

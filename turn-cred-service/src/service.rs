@@ -21,7 +21,7 @@ use crate::opened::Opened;
 use crate::relay_db::{DbError, RelayDb};
 use crate::rotation::Keeper;
 use crate::rotation::keeper::Hands;
-use crate::usage::Accountant;
+use crate::usage::{Accountant, RoomNotes};
 
 /// How often decisions are looked for.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
@@ -116,13 +116,11 @@ impl Service {
         let issuer = Issuer::new(keys, pools, config.ground.lifetimes);
         let bound = Bound::bind(&config).await?;
         let running = Running { addresses: bound.addresses(), health: Health::new(), issuer };
+        let rooms = db.map(|db| heed(&running.issuer, &db, &config, &metrics, life));
         if let Some(listener) = bound.internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
-            let desk = InternalDesk::new(issuer, token, listener.address(), metrics.clone());
+            let desk = InternalDesk::new(issuer, token, listener.address(), rooms, metrics.clone());
             spawn(life, listener, internal_router(desk));
-        }
-        if let Some(db) = db {
-            heed(&running.issuer, db, &config, &metrics, life);
         }
         look_after(&running.issuer, keeper, &config, &metrics, life);
         spawn(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
@@ -159,11 +157,22 @@ fn look_after(
     spawn_until_end(life, async move { issuer.follow_keys().await });
 }
 
-/// Starts what goes on with the relays' Redis: following decisions, and counting what is relayed.
-fn heed(issuer: &Issuer, db: RelayDb, config: &Config, metrics: &Metrics, life: &Lifecycle) {
+/// Starts what goes on with the relays' Redis: following decisions, counting what is relayed, and taking
+/// notes of rooms.
+fn heed(
+    issuer: &Issuer,
+    db: &RelayDb,
+    config: &Config,
+    metrics: &Metrics,
+    life: &Lifecycle,
+) -> RoomNotes {
     spawn_until_end(life, follow_decisions(db.clone(), issuer.clone()));
-    let (budget, metrics) = (config.ground.budget, metrics.clone());
-    spawn_until_end(life, Accountant { db, budget, metrics }.run());
+    let budget = config.ground.budget;
+    let accountant = Accountant { db: db.clone(), budget, metrics: metrics.clone() };
+    spawn_until_end(life, accountant.run());
+    let (notes, writing) = RoomNotes::new(db.clone(), budget);
+    spawn_until_end(life, writing);
+    notes
 }
 
 /// Follows what operators decide, until dropped.
@@ -191,14 +200,15 @@ fn spawn_until_end(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'st
 /// Puts together the public listener and keeps its token keys fresh.
 fn public(config: Config, issuer: Issuer, metrics: Metrics, life: &Lifecycle) -> Router {
     if !config.verifier.has_keys() {
-        // Not a fault: `Config` has seen to it that the internal listener is on.
-        info!("no token keys are set: the public listener refuses everybody");
+        // Not a fault: `Config` has seen to it that somebody can call.
+        info!("no token keys are set: the public listener refuses every token");
     }
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));
     let desk = PublicDesk {
         issuer,
         verifier,
+        api_keys: config.api_keys,
         by_subject: Limiter::new(config.rate_per_subject),
         by_address: Limiter::new(config.rate_per_ip),
         trusted_proxies: config.trusted_proxies,

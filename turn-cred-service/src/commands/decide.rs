@@ -32,14 +32,12 @@ pub async fn deny(
     let (db, opened) = open(&ground).await?;
     let pools = ground.pools.clone().ok_or(CommandError::NoRelays)?;
     let revoked = revoke(&db, &pools, &opened.keys.hide(subject), time.as_secs()).await?;
-    let mut told = format!("denied until {}\n", clock::rfc3339(revoked.until));
-    for (relay, ended) in revoked.relays {
-        told += &match ended {
-            Ok(count) => format!("relay {relay}: ended {count} allocations\n"),
-            Err(error) => format!("relay {relay}: {error}\n"),
-        };
-    }
-    Ok(told)
+    let until = format!("denied until {}\n", clock::rfc3339(revoked.until));
+    let ended = revoked.relays.into_iter().map(|(relay, ended)| match ended {
+        Ok(count) => format!("relay {relay}: ended {count} allocations\n"),
+        Err(error) => format!("relay {relay}: {error}\n"),
+    });
+    Ok([until].into_iter().chain(ended).collect())
 }
 
 /// Lifts a denial.

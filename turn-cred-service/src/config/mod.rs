@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use service_kit::http::ListenAddr;
 use service_kit::secrets::SecretSource;
-use service_kit::settings::{Faults, Rate, Resolved};
+use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
@@ -44,6 +44,8 @@ pub struct Config {
     pub probe_every: Duration,
     /// Verifies the tokens of the public listener.
     pub verifier: Verifier,
+    /// What servers show on the public listener that ask for others, if any may.
+    pub api_keys: Option<SecretSource>,
     /// Requests of one subject.
     pub rate_per_subject: Rate,
     /// Requests of one address.
@@ -78,17 +80,13 @@ impl Config {
         let region_header = reader.optional_text("region_header");
         let probe_every = reader.duration("probe_every");
         let verifier = TokenSettings::read(&mut reader).verifier(&mut reader);
+        let api_keys = reader.secrets("api_keys");
         let is_tcp = matches!(internal_listen, Some(ListenAddr::Tcp(_)));
         if is_tcp && !reader.is_set("internal_token") {
             let token = "TURN_CRED_INTERNAL_TOKEN_FILE";
             reader.fault("internal_listen", format_args!("is TCP and needs {token}"));
         }
-        let has_keys =
-            [&JWT_SECRET, &JWKS_URL, &JWKS_FILE].iter().any(|key| reader.is_set(key.name));
-        if internal_listen.is_none() && !has_keys {
-            let others = "nor TURN_CRED_JWKS_URL, TURN_CRED_JWKS_FILE or TURN_CRED_INTERNAL_LISTEN";
-            reader.fault("jwt_secret", format_args!("is not set, {others}: nobody could call"));
-        }
+        check_callers(&mut reader);
         reader.finish()?;
         Ok(Self {
             listen,
@@ -101,10 +99,21 @@ impl Config {
             region_header,
             probe_every,
             verifier: verifier.expect("its absence is a fault"),
+            api_keys,
             rate_per_subject,
             rate_per_ip,
             logging,
         })
+    }
+}
+
+/// Reports that nobody could call: no listener has anything to tell callers apart by.
+fn check_callers(reader: &mut Reader<'_>) {
+    let ways = [JWT_SECRET.name, JWKS_URL.name, JWKS_FILE.name, "api_keys", "internal_listen"];
+    if !ways.iter().any(|name| reader.is_set(name)) {
+        let others = "nor TURN_CRED_JWKS_URL, TURN_CRED_JWKS_FILE, TURN_CRED_API_KEYS or \
+                      TURN_CRED_INTERNAL_LISTEN";
+        reader.fault("jwt_secret", format_args!("is not set, {others}: nobody could call"));
     }
 }
 
@@ -140,6 +149,17 @@ mod tests {
         {
             assert!(faults.contains(name), "{name} in {faults}");
         }
+    }
+
+    #[test]
+    fn api_keys_alone_are_enough_and_short_ones_are_refused() {
+        let with = |keys| {
+            read([("TURN_CRED_URIS", URI), ("TURN_CRED_SECRET", KEY), ("TURN_CRED_API_KEYS", keys)])
+        };
+        let config = with(KEY).unwrap();
+        assert!(config.api_keys.is_some() && !config.verifier.has_keys());
+        let faults = with("short").unwrap_err();
+        assert!(faults[0].contains("TURN_CRED_API_KEYS (environment) is not usable"), "{faults:?}");
     }
 
     #[test]

@@ -167,6 +167,12 @@ file is read again when it changes.",
         JWKS_FILE,
         JWT_ISSUER,
         JWT_AUDIENCE,
+        Setting::secret(
+            "api_keys",
+            "tokens",
+            "KEYS",
+            "What servers show that ask for others: Janus, or anything in Cloudflare's shape",
+        ),
         Setting::plain(
             "rate_per_subject",
             "limits",

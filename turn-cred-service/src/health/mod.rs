@@ -120,7 +120,7 @@ impl Watch {
         } else {
             probe::greet(uri, &self.dialing).await
         };
-        self.metrics.probe_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics.relays.probe_seconds.observe(began.elapsed().as_secs_f64());
         tried
     }
 
@@ -129,7 +129,7 @@ impl Watch {
         let name = &watched.name;
         loop {
             if let Ok(Skew::Ahead(seconds)) = self.skew(&watched.text).await {
-                self.metrics.clock_skew.with_label_values(&[name.as_str()]).set(seconds);
+                self.metrics.relays.clock_skew.with_label_values(&[name.as_str()]).set(seconds);
                 if seconds.unsigned_abs() > self.issuer.settle(None).as_secs() / 4 {
                     warn!(relay = %name, seconds, "the clock of relay {name} is {seconds} s ahead of ours: \
                           it may refuse credentials that are good, or accept some that are over");
@@ -167,7 +167,7 @@ impl Watch {
     fn tell(&self, watched: &Watched, tried: &Result<(), RelayError>, standing: Standing) {
         let (name, uri) = (&watched.name, &watched.text);
         let result = if tried.is_ok() { "ok" } else { "failed" };
-        self.metrics.probes.with_label_values(&[name.as_str(), result]).inc();
+        self.metrics.relays.probes.with_label_values(&[name.as_str(), result]).inc();
         if let (Err(error), Standing::Healthy) = (tried, standing) {
             warn!(relay = %name, %uri, %error, "relay {name} failed at {uri}: {error}");
         }
@@ -177,7 +177,7 @@ impl Watch {
     fn note(&self, standings: &mut Standings, finding: &Found) {
         let Found { watched: Watched { relay, uri, name, text }, standing } = finding;
         let up = i64::from(standing.is_offered());
-        self.metrics.relay_up.with_label_values(&[name.as_str(), text.as_str()]).set(up);
+        self.metrics.relays.up.with_label_values(&[name.as_str(), text.as_str()]).set(up);
         let before = standings.of_uri(*relay, *uri);
         if before == *standing {
             return;
@@ -186,7 +186,7 @@ impl Watch {
         self.issuer.set_health(standings.clone());
         let works =
             self.issuer.pools().relays().enumerate().any(|(at, _)| standings.of(at).is_offered());
-        self.metrics.degraded.set(i64::from(!works));
+        self.metrics.relays.degraded.set(i64::from(!works));
         info!(relay = %name, uri = %text, standing = ?standing, "relay {name} is {standing:?} at {text}");
     }
 }

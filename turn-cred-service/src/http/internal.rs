@@ -18,16 +18,16 @@ use service_kit::clock;
 use service_kit::http::ListenAddr;
 use service_kit::secrets::SecretSource;
 use signal_protocol::IceReason;
-use subtle::ConstantTimeEq as _;
 use tokio::time::{Instant, timeout};
 
 use super::cache::Cache;
 use super::refusal::Refusal;
-use super::{bearer, bounded, conclude, read_body, refuse, uncached};
+use super::{bearer, bounded, conclude, is_one_of, read_body, refuse, uncached};
 use crate::changes::Change;
-use crate::issuer::{Ask, Issuer};
+use crate::issuer::{Ask, Issuer, NotIssued};
 use crate::metrics::{Metrics, Side};
 use crate::render::native::Answer;
+use crate::usage::RoomNotes;
 
 /// What answering on the internal listener takes.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(crate) struct InternalDesk {
     token: Option<SecretSource>,
     names: Vec<String>,
     cache: Cache,
+    rooms: Option<RoomNotes>,
     metrics: Metrics,
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn internal_router(desk: InternalDesk) -> Router {
 async fn ice_servers(State(desk): State<Arc<InternalDesk>>, request: Request) -> Response {
     let began = Instant::now();
     let outcome = desk.answer(request).await;
-    conclude(&desk.metrics, Side::Internal, began, outcome)
+    conclude(&desk.metrics, Side::Internal, began, outcome.map(Json))
 }
 
 /// Answers with the newest change, at once if it is another than the caller knows, else when
@@ -91,7 +92,7 @@ async fn changes(
     request: Request,
 ) -> Response {
     if let Err(refusal) = desk.check_caller(&request) {
-        return refuse(&desk.metrics, refusal);
+        return refuse(&desk.metrics, &refusal);
     }
     let mut changes = desk.issuer.changes().subscribe();
     let is_news = |change: &Change| after != Some(change.number);
@@ -107,9 +108,11 @@ impl InternalDesk {
         issuer: Issuer,
         token: Option<SecretSource>,
         address: &ListenAddr,
+        rooms: Option<RoomNotes>,
         metrics: Metrics,
     ) -> Self {
-        Self { issuer, token, names: own_names(address), cache: Cache::default(), metrics }
+        let (names, cache) = (own_names(address), Cache::default());
+        Self { issuer, token, names, cache, rooms, metrics }
     }
 
     async fn answer(&self, request: Request) -> Result<Answer, Refusal> {
@@ -122,7 +125,13 @@ impl InternalDesk {
             ttl: self.issuer.settle(ttl.map(Duration::from_secs)),
         };
         let now = clock::unix_now();
-        let issue = |ask: &Ask| self.issuer.issue(ask, now);
+        let issue = |ask: &Ask| {
+            let issued = self.issuer.issue(ask, now)?;
+            if let (Some(rooms), Some(room)) = (&self.rooms, &ask.room) {
+                rooms.note(issued.credential.subject(), room);
+            }
+            Ok::<_, NotIssued>(issued)
+        };
         let issued = self.cache.get_or_issue(ask, self.issuer.ground(), now.as_secs(), issue)?;
         Ok(Answer::new(&issued, now.as_secs()))
     }
@@ -136,11 +145,8 @@ impl InternalDesk {
             return Err(Refusal::ForeignHost);
         }
         let Some(accepted) = &self.token else { return Ok(()) };
-        let presented = bearer(request).ok_or(Refusal::NoToken)?.as_bytes();
-        // Every key is compared in full, so that the time tells nothing about any of them.
-        let matches =
-            accepted.current().all().fold(0, |found, key| found | key.ct_eq(presented).unwrap_u8());
-        if matches == 1 { Ok(()) } else { Err(Refusal::WrongToken) }
+        let shown = bearer(request).ok_or(Refusal::NoToken)?;
+        if is_one_of(accepted, shown) { Ok(()) } else { Err(Refusal::WrongToken) }
     }
 }
 

@@ -20,6 +20,12 @@ pub(super) enum Refusal {
     WrongToken,
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error("send one of the API keys")]
+    NoApiKey,
+    #[error("the API key is not one of those accepted here")]
+    WrongApiKey,
+    #[error("no API keys are set here: an operator sets TURN_CRED_API_KEYS")]
+    ApiKeysUnset,
     #[error("this subject asks too often")]
     SubjectTooOften { wait: Duration },
     #[error("this address asks too often")]
@@ -30,6 +36,10 @@ pub(super) enum Refusal {
     LargeBody,
     #[error("the body took too long to arrive")]
     SlowBody,
+    #[error("only service=turn is served")]
+    Service,
+    #[error("ttl is a number of seconds")]
+    Ttl,
     #[error(transparent)]
     Region(#[from] UnknownRegion),
     #[error(transparent)]
@@ -49,9 +59,14 @@ impl Refusal {
             Self::NoToken => "no_token",
             Self::Token(TokenError::Expired) => "token_expired",
             Self::Token(_) | Self::WrongToken => "token",
+            Self::NoApiKey => "no_api_key",
+            Self::WrongApiKey => "api_key",
+            Self::ApiKeysUnset => "api_keys_unset",
             Self::SubjectTooOften { .. } => "rate_subject",
             Self::AddressTooOften { .. } => "rate_ip",
             Self::Body(_) | Self::LargeBody | Self::SlowBody => "body",
+            Self::Service => "service",
+            Self::Ttl => "ttl",
             Self::Region(_) => "region",
             Self::Subject(_) => "subject",
             Self::NotIssued(NotIssued::KeysUnconfirmed) => "keys",
@@ -62,16 +77,31 @@ impl Refusal {
         }
     }
 
-    fn status(&self) -> (StatusCode, &'static str) {
+    /// Tells how long to wait before asking again, where that is all there is to do.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::SubjectTooOften { wait } | Self::AddressTooOften { wait } => Some(*wait),
+            Self::NotIssued(NotIssued::OverBudget { until }) => {
+                Some(Duration::from_secs(*until).saturating_sub(clock::unix_now()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Maps it to its status, and to a code that programs may depend on.
+    pub(super) fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, "token_expired"),
-            Self::NoToken | Self::WrongToken | Self::Token(_) => {
-                (StatusCode::UNAUTHORIZED, "unauthorized")
-            }
+            Self::NoToken
+            | Self::WrongToken
+            | Self::Token(_)
+            | Self::NoApiKey
+            | Self::WrongApiKey
+            | Self::ApiKeysUnset => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::SubjectTooOften { .. } | Self::AddressTooOften { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limited")
             }
-            Self::Body(_) | Self::Region(_) | Self::Subject(_) => {
+            Self::Body(_) | Self::Service | Self::Ttl | Self::Region(_) | Self::Subject(_) => {
                 (StatusCode::BAD_REQUEST, "bad_request")
             }
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -88,18 +118,13 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
         let (status, code) = refusal.status();
         let problem = Self::new(status, code).detail(refusal.to_string());
-        match refusal {
-            Refusal::SubjectTooOften { wait } | Refusal::AddressTooOften { wait } => {
-                problem.retry_after(wait)
-            }
-            Refusal::NotIssued(NotIssued::OverBudget { until }) => {
-                problem.retry_after(Duration::from_secs(until).saturating_sub(clock::unix_now()))
-            }
-            _ => problem,
+        match refusal.wait() {
+            Some(wait) => problem.retry_after(wait),
+            None => problem,
         }
     }
 }

@@ -1,3 +1,8 @@
-//! The shapes an answer is written in.
+//! The shapes an answer is written in; a further one is a file here and its routes in `http`.
 
+pub mod cloudflare;
+pub mod draft;
 pub mod native;
+
+#[cfg(test)]
+mod fixture;

@@ -3,20 +3,26 @@
 use serde::Serialize;
 use service_kit::clock;
 use signal_protocol::{IceServer, IceServers};
+use utoipa::ToSchema;
 
 use crate::issuer::Issued;
 use crate::pool::IceUri;
 
 /// The answer of `POST /v1/ice-servers`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     #[serde(flatten)]
     ice: IceServers,
+    /// When new allocations with the credentials end (RFC 3339).
+    #[schema(format = DateTime, example = "2026-08-02T12:10:00Z")]
     expires_at: String,
+    /// The region that was chosen.
+    #[schema(example = "eu")]
     region: String,
     /// Present where no relay is known to work.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     degraded: bool,
 }
 
@@ -53,28 +59,15 @@ pub(crate) fn ice_servers(issued: &Issued) -> Vec<IceServer> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
+    use super::super::fixture::issued;
     use super::*;
-    use crate::credential::Credential;
-    use crate::pool::{Pool, Pools, Standings};
-
-    fn issued(uris: &str) -> Issued {
-        let pools = Pools::new(vec![Pool::parse(&"default".parse().unwrap(), uris).unwrap()]);
-        let region = pools.region(None, None).unwrap();
-        Issued {
-            credential: Credential::issue(b"foobar", &"ana".parse().unwrap(), 1_599_491_771),
-            offer: Arc::new(pools.choose(region, "ana", &Standings::healthy(&pools))),
-            expires_at: 1_599_491_771,
-            refresh_at: 1_599_491_471,
-        }
-    }
 
     #[test]
     fn an_answer_is_what_a_peer_connection_takes() {
-        let issued = issued("stun:a,turn:b?transport=udp,turn:b?transport=tcp");
+        let uris = "stun:a,turn:b?transport=udp,turn:b?transport=tcp";
+        let issued = issued(&[("default", uris)]);
         let password = issued.credential.password.clone();
         assert_eq!(
             serde_json::to_value(Answer::new(&issued, 1_599_491_171)).unwrap(),
@@ -98,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_answer_given_later_counts_from_then() {
-        let json = serde_json::to_value(Answer::new(&issued("turn:b"), 1_599_491_371)).unwrap();
+        let issued = issued(&[("default", "turn:b")]);
+        let json = serde_json::to_value(Answer::new(&issued, 1_599_491_371)).unwrap();
         assert_eq!((&json["ttl"], &json["refreshAfter"]), (&json!(400), &json!(100)));
         assert_eq!(json["iceServers"].as_array().unwrap().len(), 1);
     }

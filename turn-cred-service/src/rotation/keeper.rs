@@ -97,21 +97,26 @@ impl Keeper {
     pub(crate) async fn run(mut self, issuer: Issuer, hands: Hands, metrics: Metrics) {
         let mut is_away = false;
         loop {
-            let turned = self.turn(&hands).await;
+            let turned = self.tend(&issuer, &hands).await;
             if let Err(error) = &turned
                 && !is_away
             {
                 warn!(%error, "the secrets cannot be followed: {error}");
             }
             is_away = turned.is_err();
-            if !is_away {
-                let sure = self.policy.max_ttl + PROPAGATION;
-                issuer.set_horizon(clock::unix_seconds() + sure.as_secs());
-                let since = self.ledger.borrow().since;
-                metrics.secret_since.set(i64::try_from(since).unwrap_or(i64::MAX));
-            }
+            let since = self.ledger.borrow().since;
+            metrics.secret_since.set(i64::try_from(since).unwrap_or(i64::MAX));
             tokio::time::sleep(turned.unwrap_or(READ_EVERY).min(READ_EVERY)).await;
         }
+    }
+
+    /// Takes a turn for an issuer, which learns before the step, however long that takes, until when its key
+    /// is sure to be accepted.
+    async fn tend(&mut self, issuer: &Issuer, hands: &Hands) -> Result<Duration, DbError> {
+        let Some((ledger, now)) = self.look().await? else { return Ok(Duration::ZERO) };
+        let sure = self.policy.max_ttl + PROPAGATION;
+        issuer.set_horizon(clock::unix_seconds() + sure.as_secs());
+        self.act(&ledger, now, hands).await
     }
 
     /// Reads the ledger and takes one step of it, if it is our turn; returns when to come again.
@@ -119,17 +124,30 @@ impl Keeper {
     /// # Errors
     /// When Redis is away.
     pub async fn turn(&mut self, hands: &Hands) -> Result<Duration, DbError> {
+        match self.look().await? {
+            Some((ledger, now)) => self.act(&ledger, now, hands).await,
+            None => Ok(Duration::ZERO),
+        }
+    }
+
+    /// Reads and follows the ledger; nothing where Redis had lost something that is put back now.
+    async fn look(&mut self) -> Result<Option<(Ledger, u64)>, DbError> {
         let snapshot = self.db.read().await?;
         self.known.extend(remember(&snapshot));
         if self.mend(&snapshot).await? {
-            return Ok(Duration::ZERO);
+            return Ok(None);
         }
-        let Some(ledger) = snapshot.ledger.clone() else { return Ok(READ_EVERY) };
+        let Some(ledger) = snapshot.ledger else { return Ok(None) };
         self.follow(&ledger);
+        Ok(Some((ledger, snapshot.now)))
+    }
+
+    /// Takes the next step, if nobody else has the lead.
+    async fn act(&self, ledger: &Ledger, now: u64, hands: &Hands) -> Result<Duration, DbError> {
         if !self.db.lead("rotation", &hands.who, LEASE).await? {
             return Ok(READ_EVERY);
         }
-        self.step(&ledger, snapshot.now, hands).await
+        self.step(ledger, now, hands).await
     }
 
     fn follow(&mut self, ledger: &Ledger) {

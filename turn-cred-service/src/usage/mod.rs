@@ -61,14 +61,10 @@ impl Accountant {
     pub(crate) async fn run(self) {
         let who = service_kit::random::token();
         loop {
-            match self.db.lead("accountant", &who, LEASE).await {
-                Ok(true) => {
-                    if let Err(error) = self.count(&who).await {
-                        warn!(%error, "usage cannot be counted: {error}");
-                    }
-                }
-                // Without Redis there are no secrets either, and that is told elsewhere.
-                Ok(false) | Err(_) => {}
+            // Without Redis there are no secrets either, and that is told elsewhere.
+            let leads = self.db.lead("accountant", &who, LEASE).await.unwrap_or(false);
+            if leads && let Err(error) = self.count(&who).await {
+                warn!(%error, "usage cannot be counted: {error}");
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
@@ -100,11 +96,15 @@ impl Accountant {
     fn hear(&self, topic: &str, message: &str, heard: &mut Bytes) {
         match read(topic, message) {
             Some(Report::Relayed { pseudonym, bytes }) => {
-                self.metrics.relayed.inc_by(bytes);
+                self.metrics.usage.relayed.inc_by(bytes);
                 *heard.entry(pseudonym).or_default() += bytes;
             }
-            Some(Report::Opened) => self.metrics.allocations.with_label_values(&["opened"]).inc(),
-            Some(Report::Closed) => self.metrics.allocations.with_label_values(&["closed"]).inc(),
+            Some(Report::Opened) => {
+                self.metrics.usage.allocations.with_label_values(&["opened"]).inc();
+            }
+            Some(Report::Closed) => {
+                self.metrics.usage.allocations.with_label_values(&["closed"]).inc();
+            }
             None => {}
         }
     }
@@ -126,7 +126,7 @@ impl Accountant {
         if over.is_empty() {
             return Ok(());
         }
-        self.metrics.overdrawn.inc_by(over.len() as u64);
+        self.metrics.usage.overdrawn.inc_by(over.len() as u64);
         info!(subjects = over.len(), "{} subjects have relayed more than {budget}", over.len());
         self.db.overdraw(window, &over).await
     }

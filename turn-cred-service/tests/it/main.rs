@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+mod clients;
 mod doctor;
 mod internal;
+mod openapi;
 mod program;
 mod public;
 mod relay;
 mod relays;
 mod rotation;
+mod shapes;
 mod support;

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use turn_cred_service::credential::{self, Subject};
 
 use crate::support::coturn::Coturn;
-use crate::support::{Answer, JWT_SECRET, TURN_SECRET, token};
+use crate::support::{API_KEY, Answer, JWT_SECRET, TURN_SECRET, token};
 
 /// The program with an environment of its own.
 fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
@@ -176,7 +176,8 @@ async fn an_address_that_is_taken_is_told_and_exits_1() {
 async fn logs_at_their_most_talkative_show_no_secret() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
-    let mut process = program(&["--log", "trace"], &USABLE)
+    let variables = [&USABLE[..], &[("TURN_CRED_API_KEYS", API_KEY)]].concat();
+    let mut process = program(&["--log", "trace"], &variables)
         .stdout(Stdio::piped())
         .stderr(fs::File::create(&log).unwrap())
         .spawn()
@@ -189,11 +190,19 @@ async fn logs_at_their_most_talkative_show_no_secret() {
     let good = Answer::to(reqwest::Client::new().post(&url).bearer_auth(&token)).await;
     let bad = format!("{token}x");
     assert_eq!(Answer::to(reqwest::Client::new().post(&url).bearer_auth(&bad)).await.status, 401);
+    let ask = async |key| {
+        let query = format!("service=turn&username=ana&key={key}");
+        let url = url.replace("/v1/ice-servers", &format!("/turn?{query}"));
+        Answer::to(reqwest::Client::new().get(url)).await
+    };
+    let drafted = ask(API_KEY).await;
+    assert_eq!(ask("canary-of-a-guess").await.status, 401);
     assert_eq!(end(&mut process).await, Some(0));
 
     let log = fs::read_to_string(log).unwrap();
     assert!(log.contains("refused a request"), "{log}");
-    for secret in ["canary", token.as_str(), good.credential().1] {
+    let password = drafted.json["password"].as_str().unwrap();
+    for secret in ["canary", token.as_str(), good.credential().1, password] {
         assert!(!log.contains(secret), "{secret} in the log");
     }
 }

@@ -141,7 +141,7 @@ async fn browsers_of_listed_origins_may_call_and_no_others() {
     let allowed = preflight("https://app.example").await;
     assert_eq!(allowed.status, StatusCode::OK);
     assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example");
-    assert_eq!(allowed.header("access-control-allow-methods"), "POST");
+    assert_eq!(allowed.header("access-control-allow-methods"), "GET,POST");
     assert_eq!(allowed.header("access-control-allow-headers"), "authorization,content-type");
     assert_eq!(allowed.header("access-control-max-age"), "600");
     for origin in ["https://app.example.evil", "http://app.example", "https://APP.example", "null"]

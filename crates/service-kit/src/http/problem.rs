@@ -7,6 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// An answer of `application/problem+json` with a `code` that programs may depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub struct Problem {
     code: &'static str,
     detail: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
+    members: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -26,12 +28,14 @@ struct Body<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 impl Problem {
     /// Makes a problem; `code` is in snake case, such as `token_expired`.
     pub fn new(status: StatusCode, code: &'static str) -> Self {
-        Self { status, code, detail: None, retry_after: None }
+        Self { status, code, detail: None, retry_after: None, members: Map::new() }
     }
 
     /// Adds a sentence for the developer who reads it.
@@ -44,23 +48,39 @@ impl Problem {
         Self { retry_after: Some(wait), ..self }
     }
 
+    /// Adds a member for clients that look for it by a name of their own (RFC 9457 §3.2).
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// The code, for logs and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = Body {
+    /// Its body, for descriptions of an interface.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self.body()).expect("texts and numbers serialize")
+    }
+
+    fn body(&self) -> Body<'_> {
+        Body {
             r#type: format!("urn:signal-cluster:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: self.code,
             detail: self.detail.as_deref(),
-        };
-        let mut response = (self.status, axum::Json(body)).into_response();
+            members: &self.members,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

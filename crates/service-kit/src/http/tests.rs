@@ -159,6 +159,21 @@ async fn a_problem_says_what_and_when_to_try_again() {
     assert_eq!(unauthorized.headers()["www-authenticate"], "Bearer");
 }
 
+#[test]
+fn a_problem_carries_members_that_other_clients_look_for() {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "not_found").member("retry_after_ms", 20);
+    assert_eq!(
+        problem.to_json(),
+        serde_json::json!({
+            "type": "urn:signal-cluster:problem:not_found",
+            "title": "Not Found",
+            "status": 404,
+            "code": "not_found",
+            "retry_after_ms": 20,
+        })
+    );
+}
+
 #[tokio::test]
 async fn probes_follow_the_life_of_the_service_and_liveness_does_not() {
     let health = Health::new();

@@ -175,7 +175,7 @@ fn free_port(ip: IpAddr) -> SocketAddr {
 }
 
 /// Collects what a process writes, so that it never waits for a reader.
-fn follow(output: ChildStdout) -> watch::Receiver<String> {
+pub(crate) fn follow(output: ChildStdout) -> watch::Receiver<String> {
     let (sender, receiver) = watch::channel(String::new());
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();

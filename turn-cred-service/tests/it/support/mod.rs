@@ -1,6 +1,7 @@
 //! What the tests stand on: a service in this process, tokens for it, and a real relay.
 
 pub(crate) mod coturn;
+pub(crate) mod janus;
 pub(crate) mod redis;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use turn_cred_service::{Config, Running, SCHEMA, Service};
 use self::redis::Redis;
 
 pub(crate) const TURN_SECRET: &str = "canary-turn-secret-of-thirty-two-bytes";
+pub(crate) const API_KEY: &str = "canary-api-key-of-thirty-two-bytes-or-more";
 pub(crate) const JWT_SECRET: &str = "canary-token-key-of-thirty-two-bytes";
 
 /// A service on free ports; it ends with the test.
@@ -75,7 +77,12 @@ impl TestService {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/v1/ice-servers", self.running.addresses.public)
+        self.at("/v1/ice-servers")
+    }
+
+    /// A path of the public listener, with its query.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.addresses.public)
     }
 
     pub(crate) fn admin(&self, path: &str) -> String {

@@ -1,0 +1,100 @@
+//! The shape of Cloudflare's TURN service: `POST /v1/turn/keys/{id}/credentials/…` for servers.
+//!
+//! What was written for it is pointed here by changing the host and the key.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::Deserialize;
+use service_kit::clock;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::super::refusal::Refusal;
+use super::super::{bearer, conclude, read_body};
+use super::desk::{PublicDesk, Wish};
+use super::problems::Refusals;
+use crate::credential::{NotASubject, Subject};
+use crate::issuer::Issued;
+use crate::metrics::Side;
+use crate::render::cloudflare::{List, Single};
+
+/// What a server asks for; members not listed are ignored.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CloudflareAsk)]
+pub(super) struct Body {
+    /// Seconds; what is out of bounds is brought within them.
+    #[schema(example = 86400)]
+    ttl: Option<u64>,
+    /// For whom: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. Without it the
+    /// credential is for the `id` of the path.
+    #[schema(example = "u1")]
+    custom_identifier: Option<String>,
+}
+
+/// The `id` in the path. What it says to Cloudflare the key says to us; it only names the caller.
+type KeyId = Result<Path<String>, PathRejection>;
+
+/// Routes both endpoints.
+pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+    Router::new()
+        .route("/v1/turn/keys/{id}/credentials/generate-ice-servers", post(generate_ice_servers))
+        .route("/v1/turn/keys/{id}/credentials/generate", post(generate))
+}
+
+/// Issues what `RTCPeerConnection` takes to a server that shows an API key
+#[utoipa::path(
+    post,
+    path = "/v1/turn/keys/{id}/credentials/generate-ice-servers",
+    tag = "cloudflare",
+    params(("id" = String, Path, description = "Names the caller.", example = "backend")),
+    request_body = Body,
+    responses((status = 201, description = "ICE servers.", body = List), Refusals),
+    security(("api_key" = [])),
+)]
+pub(super) async fn generate_ice_servers(
+    State(desk): State<Arc<PublicDesk>>,
+    id: KeyId,
+    request: Request,
+) -> Response {
+    let began = Instant::now();
+    let outcome = answer(&desk, id, request).await;
+    let created = outcome.map(|issued| (StatusCode::CREATED, Json(List::from(&issued))));
+    conclude(&desk.metrics, Side::Public, began, created)
+}
+
+/// Issues one ICE server to a server that shows an API key, as Cloudflare did at first
+#[utoipa::path(
+    post,
+    path = "/v1/turn/keys/{id}/credentials/generate",
+    tag = "cloudflare",
+    params(("id" = String, Path, description = "Names the caller.", example = "backend")),
+    request_body = Body,
+    responses((status = 201, description = "One ICE server.", body = Single), Refusals),
+    security(("api_key" = [])),
+)]
+pub(super) async fn generate(
+    State(desk): State<Arc<PublicDesk>>,
+    id: KeyId,
+    request: Request,
+) -> Response {
+    let began = Instant::now();
+    let outcome = answer(&desk, id, request).await;
+    let created = outcome.map(|issued| (StatusCode::CREATED, Json(Single::from(&issued))));
+    conclude(&desk.metrics, Side::Public, began, created)
+}
+
+async fn answer(desk: &PublicDesk, id: KeyId, request: Request) -> Result<Issued, Refusal> {
+    desk.check_api_key(desk.address(&request), bearer(&request))?;
+    let hint = desk.hint(&request);
+    let Path(id) = id.map_err(|_| NotASubject)?;
+    let Body { ttl, custom_identifier } = read_body(request).await?;
+    let subject: Subject = custom_identifier.unwrap_or(id).parse()?;
+    desk.issue(Wish { subject, ttl, region: None, hint }, clock::unix_now())
+}

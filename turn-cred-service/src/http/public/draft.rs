@@ -1,0 +1,128 @@
+//! The shape of draft-uberti-behave-turn-rest-00, for servers: `?service=turn&username=…&key=…`.
+//!
+//! Janus asks so, and so does what was written for Nextcloud's signaling server, whose path is
+//! `/turn/credentials`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use axum::routing::{MethodRouter, get};
+use axum::{Json, Router};
+use service_kit::{clock, random};
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::refusal::Refusal;
+use super::super::{conclude, read_bytes};
+use super::desk::{PublicDesk, Wish};
+use super::problems::Refusals;
+use crate::credential::Subject;
+use crate::metrics::Side;
+use crate::render::draft::Answer;
+
+/// The media type of a form (WHATWG URL §5).
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What a server asks for.
+#[derive(IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a parameter is read by its name")]
+pub(super) struct DraftAsk {
+    /// Always `turn`.
+    #[param(example = "turn")]
+    #[schema(example = "turn")]
+    service: String,
+    /// For whom: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. Without it every
+    /// answer is for somebody new, and no limit per user applies.
+    #[param(example = "ana")]
+    #[schema(example = "ana")]
+    username: Option<String>,
+    /// An API key. In a URL it is seen by every proxy on the way; a form hides it.
+    key: Option<String>,
+    /// The same under the name that Janus and Nextcloud know.
+    api: Option<String>,
+    /// Seconds; what is out of bounds is brought within them.
+    #[param(example = 600)]
+    #[schema(example = 600)]
+    ttl: Option<u64>,
+}
+
+/// The parameters of a request.
+struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads the query, and after it the form that a `POST` may carry.
+    async fn read(request: Request) -> Result<Self, Refusal> {
+        let query = request.uri().query().unwrap_or_default().as_bytes();
+        let mut pairs: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
+        let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if media.is_some_and(|media| media.starts_with(FORM)) {
+            let form = read_bytes(request).await?;
+            pairs.extend(form_urlencoded::parse(&form).into_owned());
+        }
+        Ok(Self(pairs))
+    }
+
+    /// Finds the first parameter of a name that is not empty.
+    fn get(&self, name: &str) -> Option<&str> {
+        let mut named = self.0.iter().filter(|(key, value)| key == name && !value.is_empty());
+        named.next().map(|(_, value)| value.as_str())
+    }
+}
+
+/// Routes `/turn` and `/turn/credentials`, which are one.
+pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+    let both = || -> MethodRouter<Arc<PublicDesk>> { get(turn).post(turn_by_form) };
+    Router::new().route("/turn", both()).route("/turn/credentials", both())
+}
+
+/// Issues a credential to a server that shows an API key
+#[utoipa::path(
+    get,
+    path = "/turn",
+    tag = "draft-uberti",
+    params(DraftAsk),
+    responses((status = 200, description = "A credential.", body = Answer), Refusals),
+    security(("key" = []), ("api" = [])),
+)]
+pub(super) async fn turn(State(desk): State<Arc<PublicDesk>>, request: Request) -> Response {
+    let began = Instant::now();
+    let outcome = answer(&desk, request).await;
+    conclude(&desk.metrics, Side::Public, began, outcome.map(Json))
+}
+
+/// Issues a credential to a server that shows an API key in a form
+///
+/// Parameters may stand in the query too, and win over those of the form there.
+#[utoipa::path(
+    post,
+    path = "/turn",
+    tag = "draft-uberti",
+    request_body(content = DraftAsk, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "A credential.", body = Answer), Refusals),
+    security(("key" = []), ("api" = [])),
+)]
+pub(super) async fn turn_by_form(state: State<Arc<PublicDesk>>, request: Request) -> Response {
+    turn(state, request).await
+}
+
+async fn answer(desk: &PublicDesk, request: Request) -> Result<Answer, Refusal> {
+    let (address, hint) = (desk.address(&request), desk.hint(&request));
+    let given = Parameters::read(request).await?;
+    desk.check_api_key(address, given.get("key").or(given.get("api")))?;
+    if given.get("service") != Some("turn") {
+        return Err(Refusal::Service);
+    }
+    let ttl = given.get("ttl").map(str::parse).transpose().map_err(|_| Refusal::Ttl)?;
+    let subject = given.get("username").map_or_else(|| Ok(somebody()), str::parse)?;
+    let now = clock::unix_now();
+    let issued = desk.issue(Wish { subject, ttl, region: None, hint }, now)?;
+    Ok(Answer::new(&issued, now.as_secs()))
+}
+
+/// A subject that nobody else has, so that who is not named shares no quota with others.
+fn somebody() -> Subject {
+    random::token().parse().expect("a token is letters, digits, hyphens and underscores")
+}

@@ -1,0 +1,163 @@
+//! The description of the public listener (OpenAPI 3.1), made of its types and routes.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Header, HeaderBuilder, OpenApi as Document, PathItem, Ref, RefOr, Required};
+use utoipa::{Modify, OpenApi};
+
+use super::desk::PublicDesk;
+use super::{cloudflare, draft, matrix, native, problems};
+
+/// Paths that are asked for under a second name.
+const ALIASES: [(&str, &str); 2] = [
+    ("/turn", "/turn/credentials"),
+    ("/_matrix/client/v3/voip/turnServer", "/_matrix/client/r0/voip/turnServer"),
+];
+
+/// What every answer carries, errors too.
+const HEADERS: [(&str, &str); 3] = [
+    ("Cache-Control", "`no-store`: one cached credential would serve everybody."),
+    ("Pragma", "`no-cache`, for caches of HTTP/1.0."),
+    ("Vary", "`Origin, Authorization`"),
+];
+
+/// Written once; it does not depend on the settings.
+static TEXT: LazyLock<String> = LazyLock::new(|| {
+    let text = Public::openapi().to_pretty_json().expect("a description serializes");
+    text + "\n"
+});
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "turn-cred-service",
+        description = "Short-lived TURN credentials, in the shape of the route that is asked. Errors \
+                       are `application/problem+json` (RFC 9457) with a `code` to depend on; it is \
+                       `not_found` or `method_not_allowed` for what is not described here.",
+    ),
+    paths(
+        native::ice_servers,
+        draft::turn,
+        draft::turn_by_form,
+        matrix::turn_server,
+        cloudflare::generate_ice_servers,
+        cloudflare::generate,
+        description,
+    ),
+    tags(
+        (name = "native", description = "For clients of our own: ICE servers, and when to come back."),
+        (name = "draft-uberti", description = "draft-uberti-behave-turn-rest-00: Janus, and what was \
+                                               written for Nextcloud's signaling server."),
+        (name = "matrix", description = "The client-server API of Matrix."),
+        (name = "cloudflare", description = "Cloudflare's TURN service."),
+    ),
+    components(schemas(problems::Document, problems::MatrixDocument)),
+    modifiers(&Schemes, &Bodies, &Aliases, &Answers),
+)]
+struct Public;
+
+/// The description of the public listener, as it serves it.
+#[must_use]
+pub fn openapi() -> String {
+    TEXT.clone()
+}
+
+/// Routes `GET /v1/openapi.json`.
+pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+    Router::new().route("/v1/openapi.json", get(description))
+}
+
+/// Describes this interface
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    tag = "native",
+    responses((status = 200, description = "This document.", body = serde_json::Value)),
+)]
+async fn description() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str())
+}
+
+/// Declares by what callers are told apart.
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let bearer = |what: &str| {
+            let mut scheme = Http::new(HttpAuthScheme::Bearer);
+            scheme.description = Some(what.to_owned());
+            SecurityScheme::Http(scheme)
+        };
+        let query = |name: &str| SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::new(name)));
+        components.add_security_scheme("token", bearer("A JWT whose `sub` is the subject."));
+        components.add_security_scheme("api_key", bearer("One of `TURN_CRED_API_KEYS`."));
+        components.add_security_scheme("key", query("key"));
+        components.add_security_scheme("api", query("api"));
+    }
+}
+
+/// Says that every body may be absent.
+struct Bodies;
+
+impl Modify for Bodies {
+    fn modify(&self, document: &mut Document) {
+        for operation in document.paths.paths.values_mut().flat_map(operations) {
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                body.required = Some(Required::False);
+            }
+        }
+    }
+}
+
+/// Describes second names like the first ones.
+struct Aliases;
+
+impl Modify for Aliases {
+    fn modify(&self, document: &mut Document) {
+        for (path, alias) in ALIASES {
+            let mut item = document.paths.paths[path].clone();
+            for operation in operations(&mut item) {
+                // Ids are unique in a document.
+                operation.operation_id.as_mut().expect("it has one").push_str("_alias");
+            }
+            document.paths.paths.insert(alias.to_owned(), item);
+        }
+    }
+}
+
+/// Puts the errors where routes refer to them, and [`HEADERS`] on every answer.
+struct Answers;
+
+impl Modify for Answers {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let errors = problems::answers().map(|(name, answer)| (name, RefOr::T(answer)));
+        components.responses.extend(errors);
+        let items = document.paths.paths.values_mut();
+        let direct = items.flat_map(operations).flat_map(|o| o.responses.responses.values_mut());
+        for answer in direct.chain(components.responses.values_mut()) {
+            let RefOr::T(answer) = answer else { continue };
+            let reference = |name| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+            answer.headers.extend(HEADERS.map(|(name, _)| (name.to_owned(), reference(name))));
+        }
+        for (name, what) in HEADERS {
+            components.headers.insert(name.to_owned(), header(what));
+        }
+    }
+}
+
+/// Describes a header.
+pub(super) fn header(what: &str) -> RefOr<Header> {
+    RefOr::T(HeaderBuilder::new().description(Some(what)).build())
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post].into_iter().flatten()
+}

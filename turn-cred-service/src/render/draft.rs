@@ -1,0 +1,61 @@
+//! The shape of draft-uberti-behave-turn-rest-00 §2.2, which Matrix, Janus and Nextcloud read too.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::issuer::Issued;
+
+/// A credential and where it is good.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = DraftAnswer)]
+pub struct Answer {
+    /// `<unix expiry>:<pseudonym>`.
+    #[schema(example = "1785672600:9f86d081884c7d659a2feaa0c55ad015")]
+    username: String,
+    /// Base64 of the HMAC-SHA1 over the username.
+    #[schema(example = "Tpz/nKkyvX/vMSLKvL4sbtBt8Vs=")]
+    password: String,
+    /// Seconds from now until new allocations with it are refused.
+    #[schema(example = 600)]
+    ttl: u64,
+    /// `turn:` and `turns:` URLs, and no others: Janus warns of `stun:`.
+    #[schema(example = json!(["turn:relay.example.org:3478?transport=udp"]))]
+    uris: Vec<String>,
+}
+
+impl Answer {
+    /// Writes what was issued as it is seen at `now`, in Unix seconds.
+    #[must_use]
+    pub fn new(issued: &Issued, now: u64) -> Self {
+        let Issued { credential, offer, expires_at, .. } = issued;
+        let uris = offer.relays.iter().flat_map(|(_, uris)| uris);
+        Self {
+            username: credential.username.clone(),
+            password: credential.password.clone(),
+            ttl: expires_at.saturating_sub(now),
+            uris: uris.map(ToString::to_string).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture::issued;
+    use super::*;
+
+    #[test]
+    fn an_answer_has_the_four_members_of_the_draft() {
+        let issued = issued(&[("eu", "turn:a?transport=udp,stun:a"), ("us", "turns:b:443")]);
+        assert_eq!(
+            serde_json::to_value(Answer::new(&issued, 1_599_491_171)).unwrap(),
+            json!({
+                "username": "1599491771:ana",
+                "password": "8uVfTVljE2aHse8hyI5KPok3yRE=",
+                "ttl": 600,
+                "uris": ["turn:a?transport=udp", "turns:b:443"],
+            })
+        );
+    }
+}
