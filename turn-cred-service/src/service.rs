@@ -116,7 +116,7 @@ impl Service {
         let issuer = Issuer::new(keys, pools, config.ground.lifetimes);
         let bound = Bound::bind(&config).await?;
         let running = Running { addresses: bound.addresses(), health: Health::new(), issuer };
-        let rooms = db.map(|db| heed(&running.issuer, &db, &config, &metrics, life));
+        let rooms = db.as_ref().map(|db| heed(&running.issuer, db, &config, &metrics, life));
         if let Some(listener) = bound.internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let desk = InternalDesk::new(issuer, token, listener.address(), rooms, metrics.clone());
@@ -124,7 +124,7 @@ impl Service {
         }
         look_after(&running.issuer, keeper, &config, &metrics, life);
         spawn(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
-        spawn(life, bound.public, public(config, running.issuer.clone(), metrics, life));
+        spawn(life, bound.public, public(config, running.issuer.clone(), db, metrics, life));
         life.tasks.spawn(follow_end(life.clone(), running.health.clone()));
         running.health.ready();
         Ok(running)
@@ -198,7 +198,13 @@ fn spawn_until_end(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'st
 }
 
 /// Puts together the public listener and keeps its token keys fresh.
-fn public(config: Config, issuer: Issuer, metrics: Metrics, life: &Lifecycle) -> Router {
+fn public(
+    config: Config,
+    issuer: Issuer,
+    db: Option<RelayDb>,
+    metrics: Metrics,
+    life: &Lifecycle,
+) -> Router {
     if !config.verifier.has_keys() {
         // Not a fault: `Config` has seen to it that somebody can call.
         info!("no token keys are set: the public listener refuses every token");
@@ -213,6 +219,8 @@ fn public(config: Config, issuer: Issuer, metrics: Metrics, life: &Lifecycle) ->
         by_address: Limiter::new(config.rate_per_ip),
         trusted_proxies: config.trusted_proxies,
         region_header: config.region_header,
+        db,
+        budget: config.ground.budget,
         metrics,
     };
     public_router(desk, &config.allowed_origins)

@@ -10,6 +10,7 @@ use service_kit::tokens::TokenError;
 use crate::credential::NotASubject;
 use crate::issuer::NotIssued;
 use crate::pool::UnknownRegion;
+use crate::relay_db::DbError;
 
 /// Every way to be refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,12 @@ pub(super) enum Refusal {
     Subject(#[from] NotASubject),
     #[error(transparent)]
     NotIssued(#[from] NotIssued),
+    #[error("the token has not the right admin")]
+    NoRight,
+    #[error("usage and denials need TURN_CRED_REDIS_URL, where every credential service sees them")]
+    NoDb,
+    #[error("the relays' Redis does not answer")]
+    Db(#[from] DbError),
     #[error("a browser sent this, and this listener is not for browsers")]
     FromBrowser,
     #[error("the Host header names none of our own names")]
@@ -72,6 +79,8 @@ impl Refusal {
             Self::NotIssued(NotIssued::KeysUnconfirmed) => "keys",
             Self::NotIssued(NotIssued::Denied { .. }) => "denied",
             Self::NotIssued(NotIssued::OverBudget { .. }) => "budget",
+            Self::NoRight => "right",
+            Self::NoDb | Self::Db(_) => "redis",
             Self::FromBrowser => "origin",
             Self::ForeignHost => "host",
         }
@@ -106,14 +115,16 @@ impl Refusal {
             }
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "timeout"),
-            Self::NotIssued(NotIssued::KeysUnconfirmed) => {
+            Self::NotIssued(NotIssued::KeysUnconfirmed) | Self::NoDb | Self::Db(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
             }
             Self::NotIssued(NotIssued::Denied { .. }) => (StatusCode::FORBIDDEN, "denied"),
             Self::NotIssued(NotIssued::OverBudget { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "over_budget")
             }
-            Self::FromBrowser | Self::ForeignHost => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NoRight | Self::FromBrowser | Self::ForeignHost => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
         }
     }
 }

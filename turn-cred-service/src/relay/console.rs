@@ -52,25 +52,24 @@ impl Console {
         let password = read_password(&settings.password_file)?;
         let stream = within(TcpStream::connect(settings.address)).await?;
         let mut console = Self { stream };
-        console.read_until("password: ").await?;
+        console.read_until(|text| text.trim_ascii_end().ends_with(b"Enter password:")).await?;
         console.write(&password).await?;
-        console.read_until("> ").await.map_err(|_| ConsoleError::Refused)?;
+        console.read_until(is_prompt).await.map_err(|_| ConsoleError::Refused)?;
         Ok(console)
     }
 
     async fn ask(&mut self, command: &str) -> Result<String, ConsoleError> {
         self.write(command).await?;
-        // One prompt after the echo of an empty line, another after the answer.
-        self.read_until("> ").await
+        self.read_until(is_prompt).await
     }
 
     async fn write(&mut self, line: &str) -> Result<(), ConsoleError> {
         Ok(within(self.stream.write_all(format!("{line}\r\n").as_bytes())).await?)
     }
 
-    async fn read_until(&mut self, end: &str) -> Result<String, ConsoleError> {
+    async fn read_until(&mut self, is_end: fn(&[u8]) -> bool) -> Result<String, ConsoleError> {
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
-        while !text.ends_with(end.as_bytes()) {
+        while !is_end(&text) {
             let read = within(self.stream.read(&mut buffer)).await?;
             if read == 0 || text.len() > MOST {
                 return Err(ConsoleError::Refused);
@@ -79,6 +78,11 @@ impl Console {
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Tells whether a text ends with the prompt on a line of its own.
+fn is_prompt(text: &[u8]) -> bool {
+    text == b"> " || text.ends_with(b"\n> ")
 }
 
 /// Ends every allocation whose username ends with `:<pseudonym>`; returns how many there were.

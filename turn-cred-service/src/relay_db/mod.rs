@@ -20,7 +20,7 @@ pub use control::Decisions;
 pub use usage::{Bytes, Window};
 
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the relays' Redis did not do what was asked.
 #[derive(Debug, thiserror::Error)]

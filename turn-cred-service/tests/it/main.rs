@@ -13,3 +13,4 @@ mod relays;
 mod rotation;
 mod shapes;
 mod support;
+mod usage;

@@ -11,7 +11,7 @@ use turn_cred_service::pool::IceUri;
 use turn_cred_service::relay::{Dialing, Family, RelayError, Trust, TurnClient};
 
 use crate::support::coturn::{Coturn, dialing, has_ipv6};
-use crate::support::{Answer, TURN_SECRET, TestService};
+use crate::support::{API_KEY, Answer, TURN_SECRET, TestService};
 
 /// What a client waits that is not answered.
 const SHORT: Duration = Duration::from_millis(200);
@@ -198,4 +198,64 @@ async fn a_way_that_does_not_exist_is_told_from_a_relay_that_is_down() {
     // RFC 6761 §6.4: this name never resolves.
     let nowhere = connect("turn:relay.invalid").await;
     assert!(matches!(nowhere, Err(RelayError::Unresolved(_))), "{nowhere:?}");
+}
+
+/// Subjects of every kind that a token or an API key may name, the odd ones first.
+fn subjects() -> Vec<String> {
+    let odd = [
+        "a",
+        "0",
+        "1700000000",
+        "union",
+        "select",
+        "union.select",
+        "UNION-SELECT",
+        "..",
+        "-",
+        "~",
+        "_",
+    ];
+    let long = ["x".repeat(128), "9".repeat(128), "~._-".repeat(32)];
+    let mut rng = fastrand::Rng::with_seed(7);
+    let letters: Vec<char> =
+        ('a'..='z').chain('A'..='Z').chain('0'..='9').chain("._~-".chars()).collect();
+    let drawn = std::iter::repeat_with(|| {
+        let length = rng.usize(1..=128);
+        (0..length).map(|_| *rng.choice(&letters).unwrap()).collect::<String>()
+    });
+    odd.map(str::to_owned).into_iter().chain(long).chain(drawn.take(186)).collect()
+}
+
+#[tokio::test]
+async fn whatever_subject_and_ttl_are_named_the_relay_accepts_what_is_issued() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let settings = [("TURN_CRED_API_KEYS", API_KEY), ("TURN_CRED_RATE_PER_SUBJECT", "1000/s")];
+    let service = TestService::start(settings).await;
+    let subjects = subjects();
+    assert_eq!(subjects.len(), 200);
+    let mut clients = Vec::new();
+    for (number, subject) in subjects.iter().enumerate() {
+        let ttl = ["", "&ttl=0", "&ttl=60", "&ttl=86400", "&ttl=18446744073709551615"][number % 5];
+        let path = format!("/turn?service=turn&key={API_KEY}&username={subject}{ttl}");
+        let answer = Answer::to(reqwest::Client::new().get(service.at(&path))).await;
+        assert_eq!(answer.status, 200, "{subject}: {}", answer.json);
+        let text = |name: &str| answer.json[name].as_str().unwrap().to_owned();
+        let credential = Credential { username: text("username"), password: text("password") };
+        let mut client = connect(&coturn, &coturn.udp()).await;
+        let allocated = client.allocate(&credential).await.map_err(|error| error.code());
+        assert!(allocated.is_ok(), "{subject}: {allocated:?}");
+        // The port must not be taken by the next one while the relay knows it.
+        clients.push(client);
+    }
+    assert_eq!(coturn.logged("error 400"), 0, "none was taken for an attack");
+}
+
+#[tokio::test]
+async fn what_a_relay_would_choke_on_is_refused_by_name() {
+    let service = TestService::start([("TURN_CRED_API_KEYS", API_KEY)]).await;
+    for subject in ["a%20b", "a%3Ab", "a%27b", "%22", "%5C", "a%0Ab", "%C3%A4", &"x".repeat(129)] {
+        let path = format!("/turn?service=turn&key={API_KEY}&username={subject}");
+        let answer = Answer::to(reqwest::Client::new().get(service.at(&path))).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (400, "bad_request"), "{subject}");
+    }
 }

@@ -11,13 +11,15 @@ use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::clock;
 use service_kit::rate::{Limiter, ip_key};
 use service_kit::secrets::SecretSource;
-use service_kit::tokens::Verifier;
+use service_kit::tokens::{Right, Verifier};
 
 use super::super::refusal::Refusal;
 use super::super::{bearer, is_one_of};
 use crate::credential::Subject;
 use crate::issuer::{Ask, Issued, Issuer};
 use crate::metrics::Metrics;
+use crate::relay_db::RelayDb;
+use crate::usage::Budget;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -31,6 +33,9 @@ pub(crate) struct PublicDesk {
     pub(crate) by_address: Limiter<IpAddr>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) region_header: Option<String>,
+    /// Where usage and denials are kept, if anywhere.
+    pub(crate) db: Option<RelayDb>,
+    pub(crate) budget: Option<Budget>,
     pub(crate) metrics: Metrics,
 }
 
@@ -56,6 +61,12 @@ impl PublicDesk {
     pub(super) async fn holder(&self, token: &str) -> Result<Subject, Refusal> {
         let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
         Ok(claims.sub.parse()?)
+    }
+
+    /// Checks that a token gives a right.
+    pub(super) async fn check_right(&self, token: &str, right: Right) -> Result<(), Refusal> {
+        let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
+        if claims.can(right) { Ok(()) } else { Err(Refusal::NoRight) }
     }
 
     /// Checks that `shown` is one of the API keys.

@@ -73,9 +73,13 @@ fn errcode(refusal: &Refusal) -> &'static str {
         Refusal::Body(_) => "M_BAD_JSON",
         Refusal::LargeBody => "M_TOO_LARGE",
         Refusal::NoApiKey | Refusal::WrongApiKey | Refusal::ApiKeysUnset => "M_UNAUTHORIZED",
-        Refusal::FromBrowser
+        Refusal::NoRight
+        | Refusal::FromBrowser
         | Refusal::ForeignHost
         | Refusal::NotIssued(NotIssued::Denied { .. }) => "M_FORBIDDEN",
-        Refusal::SlowBody | Refusal::NotIssued(NotIssued::KeysUnconfirmed) => "M_UNKNOWN",
+        Refusal::SlowBody
+        | Refusal::NoDb
+        | Refusal::Db(_)
+        | Refusal::NotIssued(NotIssued::KeysUnconfirmed) => "M_UNKNOWN",
     }
 }

@@ -1,6 +1,7 @@
 //! The public listener: whoever holds a token or an API key gets a credential, in the shape of the
 //! route that is asked; holders of tokens from a browser too.
 
+mod admin;
 mod cloudflare;
 mod desk;
 mod draft;
@@ -32,6 +33,7 @@ pub(crate) fn public_router(desk: PublicDesk, origins: &[Origin]) -> Router {
         .merge(draft::routes())
         .merge(matrix::routes())
         .merge(cloudflare::routes())
+        .merge(admin::routes())
         .merge(openapi::routes());
     let router = bounded(shapes.with_state(Arc::new(desk)));
     uncached(router.layer(cors(origins)), "Origin, Authorization")

@@ -12,7 +12,7 @@ use utoipa::openapi::{Header, HeaderBuilder, OpenApi as Document, PathItem, Ref,
 use utoipa::{Modify, OpenApi};
 
 use super::desk::PublicDesk;
-use super::{cloudflare, draft, matrix, native, problems};
+use super::{admin, cloudflare, draft, matrix, native, problems};
 
 /// Paths that are asked for under a second name.
 const ALIASES: [(&str, &str); 2] = [
@@ -48,6 +48,11 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
         matrix::turn_server,
         cloudflare::generate_ice_servers,
         cloudflare::generate,
+        admin::subject_usage,
+        admin::room_usage,
+        admin::deny,
+        admin::allow,
+        admin::relays,
         description,
     ),
     tags(
@@ -55,9 +60,10 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
         (name = "draft-uberti", description = "draft-uberti-behave-turn-rest-00: Janus, and what was \
                                                written for Nextcloud's signaling server."),
         (name = "matrix", description = "The client-server API of Matrix."),
+        (name = "admin", description = "For operators and back ends, with a token whose `can` has `admin`."),
         (name = "cloudflare", description = "Cloudflare's TURN service."),
     ),
-    components(schemas(problems::Document, problems::MatrixDocument)),
+    components(schemas(problems::Document, problems::MatrixDocument, problems::AdminDocument)),
     modifiers(&Schemes, &Bodies, &Aliases, &Answers),
 )]
 struct Public;
@@ -159,5 +165,6 @@ pub(super) fn header(what: &str) -> RefOr<Header> {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post].into_iter().flatten()
+    let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+    methods.into_iter().flatten()
 }

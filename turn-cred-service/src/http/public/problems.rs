@@ -49,6 +49,9 @@ enum Code {
     Timeout,
     TooLarge,
     RateLimited,
+    OverBudget,
+    Denied,
+    Forbidden,
     Unavailable,
 }
 
@@ -65,6 +68,15 @@ pub(super) struct MatrixDocument {
     error: String,
     /// Milliseconds until it is worth asking again.
     retry_after_ms: Option<u64>,
+}
+
+/// An error that administrators are told.
+#[derive(ToSchema)]
+#[schema(as = AdminProblem)]
+#[expect(dead_code, reason = "it is the same as `Document`, for routes with refusals of their own")]
+pub(super) struct AdminDocument {
+    #[serde(flatten)]
+    problem: Document,
 }
 
 /// How holders of tokens and of API keys are refused.
@@ -85,9 +97,18 @@ impl IntoResponses for MatrixRefusals {
     }
 }
 
+/// How administrators are refused.
+pub(super) struct AdminRefusals;
+
+impl IntoResponses for AdminRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(&of_admins())
+    }
+}
+
 /// Every answer that [`Refusals`] and [`MatrixRefusals`] refer to, by its name.
 pub(super) fn answers() -> impl Iterator<Item = (String, Response)> {
-    let groups = common().into_iter().chain(of_matrix());
+    let groups = common().into_iter().chain(of_matrix()).chain(of_admins());
     groups.map(|group| (group.name(), group.describe()))
 }
 
@@ -117,6 +138,20 @@ fn common() -> Vec<Group> {
 fn of_matrix() -> Vec<Group> {
     let document = |refusal: &Refusal| matrix::worded(refusal, Problem::from(refusal)).to_json();
     group("MatrixProblem", holders(), document)
+}
+
+fn of_admins() -> Vec<Group> {
+    let others = [
+        Refusal::NoToken,
+        Refusal::Token(TokenError::Expired),
+        Refusal::AddressTooOften { wait: Duration::from_secs(2) },
+        Refusal::NoRight,
+        Refusal::NoDb,
+        Refusal::Subject(NotASubject),
+        Refusal::Body("expected value at line 1 column 1".to_owned()),
+    ];
+    let document = |refusal: &Refusal| Problem::from(refusal).to_json();
+    group("AdminProblem", others, document)
 }
 
 /// How whoever shows a token may be refused.

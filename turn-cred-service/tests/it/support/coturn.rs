@@ -21,6 +21,8 @@ const ATTEMPTS: usize = 3;
 /// The only name that its certificate is for.
 const NAME: &str = "localhost";
 
+const CONSOLE_PASSWORD: &str = "canary-console-password";
+
 /// A running coturn that speaks UDP, TCP and TLS; it ends with the test.
 pub(crate) struct Coturn {
     /// Where it listens for UDP and TCP.
@@ -47,6 +49,21 @@ impl Coturn {
     pub(crate) async fn over(redis: &Redis) -> Self {
         let lines = format!("allow-loopback-peers\n{}", redis.coturn_lines());
         Self::run(Ipv4Addr::LOCALHOST.into(), &lines).await
+    }
+
+    /// Starts coturn with its secrets in Redis and an admin console; returns its address and the file of
+    /// its password.
+    pub(crate) async fn with_console(redis: &Redis) -> (Self, SocketAddr, PathBuf) {
+        let console = free_port(Ipv4Addr::LOCALHOST.into());
+        let lines = format!(
+            "allow-loopback-peers\n{}cli-ip=127.0.0.1\ncli-port={}\ncli-password={CONSOLE_PASSWORD}\n",
+            redis.coturn_lines(),
+            console.port()
+        );
+        let coturn = Self::run(Ipv4Addr::LOCALHOST.into(), &lines).await;
+        let file = coturn.files.path().join("console-password");
+        std::fs::write(&file, CONSOLE_PASSWORD).unwrap();
+        (coturn, console, file)
     }
 
     /// Starts coturn for everybody.
@@ -88,7 +105,10 @@ impl Coturn {
         if !lines.contains("redis-userdb") {
             writeln!(config, "userdb={}", path("db").display()).unwrap();
         }
-        config += "realm=turn.test\nrelay-threads=1\nno-cli\nverbose\nlog-file=stdout\n";
+        if !lines.contains("cli-port") {
+            config += "no-cli\n";
+        }
+        config += "realm=turn.test\nrelay-threads=1\nverbose\nlog-file=stdout\n";
         std::fs::write(path("turnserver.conf"), config).unwrap();
         let mut process = Command::new("turnserver")
             .args(["-c", path("turnserver.conf").to_str().unwrap()])

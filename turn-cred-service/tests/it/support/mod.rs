@@ -13,7 +13,7 @@ use serde_json::Value;
 use service_kit::clock;
 use service_kit::lifecycle::Lifecycle;
 use service_kit::settings::Environment;
-use service_kit::tokens::{Claims, mint};
+use service_kit::tokens::{Claims, Right, mint};
 use turn_cred_service::{Config, Running, SCHEMA, Service};
 
 use self::redis::Redis;
@@ -27,6 +27,7 @@ pub(crate) struct TestService {
     pub(crate) running: Running,
     pub(crate) life: Lifecycle,
     client: reqwest::Client,
+    redis: Option<String>,
 }
 
 impl TestService {
@@ -65,15 +66,32 @@ impl TestService {
             ("TURN_CRED_PROBE_EVERY", "0s"),
         ]);
         variables.extend(settings);
+        // What is set to nothing is not set.
+        variables.retain(|_, value| !value.is_empty());
         let arguments = [&[SCHEMA.program], flags].concat();
         let matches = SCHEMA.command().try_get_matches_from(arguments).unwrap();
-        let resolved = SCHEMA.resolve(&matches, &variables.into_iter().collect::<Environment>());
+        let resolved =
+            SCHEMA.resolve(&matches, &variables.clone().into_iter().collect::<Environment>());
         let config = Config::read(&resolved).unwrap();
         let life = Lifecycle::new();
         let running = Service::start(config, &life).await.unwrap();
         // The service closes what is idle for five seconds.
         let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2));
-        Self { running, life, client: client.build().unwrap() }
+        let redis = variables.get("TURN_CRED_REDIS_URL").map(ToString::to_string);
+        Self { running, life, client: client.build().unwrap(), redis }
+    }
+
+    /// Waits until it counts what the relays report: from then on nothing is missed.
+    pub(crate) async fn counts(&self) {
+        let is_heard = async |redis: &str| {
+            let client = ::redis::Client::open(redis).unwrap();
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            let count: u64 =
+                ::redis::cmd("PUBSUB").arg("NUMPAT").query_async(&mut connection).await.unwrap();
+            count > 0
+        };
+        let redis = self.redis.clone().expect("it was started over a Redis");
+        while !is_heard(&redis).await {}
     }
 
     pub(crate) fn url(&self) -> String {
@@ -104,6 +122,13 @@ impl Drop for TestService {
 /// A token that is good for ten minutes.
 pub(crate) fn token(sub: &str) -> String {
     mint(&Claims::new(sub, clock::unix_seconds() + 600), JWT_SECRET.as_bytes())
+}
+
+/// A token with the right to administer, good for ten minutes.
+pub(crate) fn admin_token(sub: &str) -> String {
+    let claims = Claims::new(sub, clock::unix_seconds() + 600);
+    let can = vec![Right::Signal, Right::Admin];
+    mint(&Claims { can, ..claims }, JWT_SECRET.as_bytes())
 }
 
 /// An answer, read to its end.

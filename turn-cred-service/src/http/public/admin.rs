@@ -1,0 +1,279 @@
+//! What operators and back ends ask with a token that has the right `admin`: usage, denials, relays.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use service_kit::clock;
+use service_kit::tokens::Right;
+use utoipa::ToSchema;
+
+use super::super::refusal::Refusal;
+use super::super::{read_body, refuse};
+use super::desk::PublicDesk;
+use super::problems::AdminRefusals;
+use crate::credential::Subject;
+use crate::pool::{Pools, Standing};
+use crate::relay_db::{RelayDb, Window};
+use crate::revocation::revoke;
+use crate::usage::{Budget, window};
+
+/// How long a denial lasts where nothing is said, in seconds: a day.
+const DENIAL: u64 = 86_400;
+
+/// What was relayed in the window that is counted in now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Usage {
+    /// To and from clients, as the relays reported it so far.
+    #[schema(example = 1_048_576)]
+    bytes: u64,
+    /// How much it may be, where there is a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<u64>,
+    /// The length of the window in seconds.
+    #[schema(example = 86_400)]
+    window: u64,
+    /// When it ends and counting begins anew.
+    #[schema(example = "2026-11-26T00:00:00Z")]
+    ends_at: String,
+}
+
+/// How long to deny.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DenialAsk)]
+pub(super) struct DenialBody {
+    /// Seconds; a day where nothing is said.
+    #[schema(example = 3600)]
+    seconds: Option<u64>,
+}
+
+/// A denial.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Denial {
+    /// Until when nothing is issued.
+    #[schema(example = "2026-11-26T12:00:00Z")]
+    until: String,
+    /// What became of the allocations that the subject has, at relays with a console.
+    relays: Vec<AtRelay>,
+}
+
+/// What was ended at one relay.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevokedAtRelay)]
+pub(super) struct AtRelay {
+    #[schema(example = "eu-1")]
+    relay: String,
+    /// How many allocations were ended.
+    #[schema(example = 2)]
+    ended: usize,
+    /// Why that failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// A relay, and how it does.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RelayState {
+    #[schema(example = "eu-1")]
+    relay: String,
+    #[schema(example = "eu")]
+    region: String,
+    /// `healthy`, `suspect`, `draining` or `down`.
+    #[schema(example = "healthy")]
+    standing: String,
+    uris: Vec<String>,
+}
+
+/// Routes what administrators ask.
+pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+    Router::new()
+        .route("/v1/subjects/{subject}/usage", get(subject_usage))
+        .route("/v1/subjects/{subject}/denial", put(deny).delete(allow))
+        .route("/v1/rooms/{room}/usage", get(room_usage))
+        .route("/v1/relays", get(relays))
+}
+
+/// Tells what a subject has relayed
+#[utoipa::path(
+    get,
+    path = "/v1/subjects/{subject}/usage",
+    tag = "admin",
+    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
+    responses((status = 200, description = "Its usage.", body = Usage), AdminRefusals),
+    security(("token" = [])),
+)]
+pub(super) async fn subject_usage(
+    State(desk): State<Arc<PublicDesk>>,
+    Path(subject): Path<String>,
+    request: Request,
+) -> Response {
+    end(&desk, usage_of_subject(&desk, &subject, request).await)
+}
+
+async fn usage_of_subject(
+    desk: &PublicDesk,
+    subject: &str,
+    request: Request,
+) -> Result<Json<Usage>, Refusal> {
+    let db = desk.administer(desk.token(&request)?).await?;
+    let pseudonym = desk.issuer.keys().hide(&subject.parse::<Subject>()?);
+    let window = window(desk.budget, clock::unix_seconds());
+    let bytes = db.usage(window, pseudonym.as_str()).await?;
+    Ok(Json(Usage::new(bytes, window, desk.budget)))
+}
+
+/// Tells what the members of a room have relayed
+#[utoipa::path(
+    get,
+    path = "/v1/rooms/{room}/usage",
+    tag = "admin",
+    params(("room" = String, Path, description = "As nodes name it.")),
+    responses((status = 200, description = "Its usage.", body = Usage), AdminRefusals),
+    security(("token" = [])),
+)]
+pub(super) async fn room_usage(
+    State(desk): State<Arc<PublicDesk>>,
+    Path(room): Path<String>,
+    request: Request,
+) -> Response {
+    end(&desk, usage_of_room(&desk, &room, request).await)
+}
+
+async fn usage_of_room(
+    desk: &PublicDesk,
+    room: &str,
+    request: Request,
+) -> Result<Json<Usage>, Refusal> {
+    let db = desk.administer(desk.token(&request)?).await?;
+    let window = window(desk.budget, clock::unix_seconds());
+    let bytes = db.room_usage(window, room).await?;
+    Ok(Json(Usage::new(bytes, window, None)))
+}
+
+/// Denies a subject credentials, and ends its allocations where a relay has a console
+#[utoipa::path(
+    put,
+    path = "/v1/subjects/{subject}/denial",
+    tag = "admin",
+    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
+    request_body = DenialBody,
+    responses((status = 200, description = "The denial.", body = Denial), AdminRefusals),
+    security(("token" = [])),
+)]
+pub(super) async fn deny(
+    State(desk): State<Arc<PublicDesk>>,
+    Path(subject): Path<String>,
+    request: Request,
+) -> Response {
+    end(&desk, denied(&desk, &subject, request).await)
+}
+
+async fn denied(
+    desk: &PublicDesk,
+    subject: &str,
+    request: Request,
+) -> Result<Json<Denial>, Refusal> {
+    let db = desk.administer(desk.token(&request)?).await?;
+    let pseudonym = desk.issuer.keys().hide(&subject.parse::<Subject>()?);
+    let DenialBody { seconds } = read_body(request).await?;
+    let seconds = seconds.unwrap_or(DENIAL);
+    let revoked = revoke(&db, desk.issuer.pools(), &pseudonym, seconds).await?;
+    let ended = revoked.relays.into_iter().map(|(relay, ended)| AtRelay {
+        relay: relay.to_string(),
+        ended: ended.as_ref().copied().unwrap_or_default(),
+        error: ended.err().map(|error| error.to_string()),
+    });
+    Ok(Json(Denial { until: clock::rfc3339(revoked.until), relays: ended.collect() }))
+}
+
+/// Lifts a denial
+#[utoipa::path(
+    delete,
+    path = "/v1/subjects/{subject}/denial",
+    tag = "admin",
+    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
+    responses((status = 204, description = "There is none any more."), AdminRefusals),
+    security(("token" = [])),
+)]
+pub(super) async fn allow(
+    State(desk): State<Arc<PublicDesk>>,
+    Path(subject): Path<String>,
+    request: Request,
+) -> Response {
+    end(&desk, allowed(&desk, &subject, request).await)
+}
+
+async fn allowed(
+    desk: &PublicDesk,
+    subject: &str,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let db = desk.administer(desk.token(&request)?).await?;
+    db.allow(&desk.issuer.keys().hide(&subject.parse::<Subject>()?)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists the relays, and how they do
+#[utoipa::path(
+    get,
+    path = "/v1/relays",
+    tag = "admin",
+    responses((status = 200, description = "All of them.", body = [RelayState]), AdminRefusals),
+    security(("token" = [])),
+)]
+pub(super) async fn relays(State(desk): State<Arc<PublicDesk>>, request: Request) -> Response {
+    end(&desk, listed(&desk, request).await)
+}
+
+async fn listed(desk: &PublicDesk, request: Request) -> Result<Json<Vec<RelayState>>, Refusal> {
+    desk.check_right(desk.token(&request)?, Right::Admin).await?;
+    Ok(Json(list(desk)))
+}
+
+fn list(desk: &PublicDesk) -> Vec<RelayState> {
+    let (pools, standings): (&Pools, _) = (desk.issuer.pools(), desk.issuer.standings());
+    let relays = pools.iter().flat_map(|pool| pool.relays.iter().map(move |relay| (pool, relay)));
+    let state = |(number, (pool, relay)): (usize, (&crate::pool::Pool, &crate::pool::Relay))| {
+        let standing = match standings.of(number) {
+            Standing::Healthy => "healthy",
+            Standing::Suspect => "suspect",
+            Standing::Draining => "draining",
+            Standing::Down => "down",
+        };
+        RelayState {
+            relay: relay.name.to_string(),
+            region: pool.region.to_string(),
+            standing: standing.to_owned(),
+            uris: relay.uris.iter().map(ToString::to_string).collect(),
+        }
+    };
+    relays.enumerate().map(state).collect()
+}
+
+impl Usage {
+    fn new(bytes: u64, window: Window, budget: Option<Budget>) -> Self {
+        Self {
+            bytes,
+            budget: budget.map(|budget| budget.bytes),
+            window: window.length,
+            ends_at: clock::rfc3339(window.end),
+        }
+    }
+}
+
+impl PublicDesk {
+    /// Checks that an administrator asks, and that there is a place for what it asks for.
+    async fn administer(&self, token: &str) -> Result<RelayDb, Refusal> {
+        self.check_right(token, Right::Admin).await?;
+        self.db.clone().ok_or(Refusal::NoDb)
+    }
+}
+
+fn end(desk: &PublicDesk, outcome: Result<impl IntoResponse, Refusal>) -> Response {
+    outcome.map_or_else(|refusal| refuse(&desk.metrics, &refusal), IntoResponse::into_response)
+}
