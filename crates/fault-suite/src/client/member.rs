@@ -106,11 +106,6 @@ impl Member {
         self.position.is_some()
     }
 
-    /// Whether the position is at least that.
-    pub(super) fn has_seen(&self, seq: u64) -> bool {
-        self.position.is_some_and(|position| seq <= position)
-    }
-
     /// How many signals are not settled.
     pub(super) fn unsettled(&self) -> usize {
         self.outgoing.len()
@@ -129,9 +124,12 @@ impl Member {
         Tally::add(&self.context.tally.unsettled, 1);
     }
 
-    /// Takes a frame about the room, `joined` included.
-    pub(super) fn hear(&mut self, frame: Frame<'_>) {
+    /// Takes a frame about the room, `joined` included; `replayed` is what comes before that.
+    pub(super) fn hear(&mut self, frame: Frame<'_>, replayed: bool) {
+        let is_old = |seq: u64| replayed && self.position.is_some_and(|position| seq <= position);
         match frame {
+            // Another link has told it already.
+            Frame::Reset { seq, .. } if is_old(seq) => {}
             Frame::Joined { seq, recovery, mid, me, peers, .. } => {
                 self.joined(seq, recovery, mid, me.n, peers);
             }

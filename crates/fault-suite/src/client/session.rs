@@ -210,15 +210,9 @@ impl Session {
     /// Something about the room; what a link says that holds no membership is over.
     fn entry(&mut self, number: u64, frame: Frame<'_>) {
         let ours = self.joined_on == Some(number) || self.joining_on == Some(number);
-        if ours && !self.out && !self.is_stale(number, &frame) {
-            self.member.hear(frame);
+        if ours && !self.out {
+            self.member.hear(frame, self.joined_on != Some(number));
         }
-    }
-
-    /// Whether a reset is replayed, before `joined`, that the link in use has told already.
-    fn is_stale(&self, number: u64, frame: &Frame<'_>) -> bool {
-        let replayed = self.joined_on != Some(number);
-        matches!(frame, Frame::Reset { seq, .. } if replayed && self.member.has_seen(*seq))
     }
 
     fn welcomed(&mut self, number: u64, ping: Duration) {
@@ -253,7 +247,7 @@ impl Session {
             Tally::add(&self.context.tally.joined, 1);
         }
         self.joined_at = now;
-        self.member.hear(frame);
+        self.member.hear(frame, false);
         if self.links.place(number) == Some(Place::Next) {
             self.links.promote();
             self.alarms.handover = None;
