@@ -108,6 +108,19 @@ export async function readPath(wanted = {}) {
   return pc.connectionState === "connected" && port && fits ? path : null;
 }
 
+/** Tells whether `servers` are good for a relay, as soon as that is known. */
+export async function relayed(servers) {
+  const pc = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy: "relay" });
+  const found = new Promise((resolve) => {
+    pc.onicecandidate = ({ candidate }) => (!candidate || candidate.type === "relay") && resolve(candidate !== null);
+  });
+  pc.createDataChannel("probe");
+  await pc.setLocalDescription();
+  await found;
+  pc.close();
+  return found;
+}
+
 /**
  * Keeps ICE servers from a page, as a server that hands them over once does: it hears of none but the first, and does
  * not get to ask. To be run before the page's own scripts.
@@ -122,6 +135,15 @@ export function keepIceServersAway() {
 
     send(text) {
       if (!isIce(text)) super.send(text);
+    }
+  };
+}
+
+/** Lets connections begin with the first relay of their list alone, as if no other could be reached then. To be run before the page's own scripts. */
+export function beginWithOneRelay() {
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor({ iceServers: [{ urls, ...first }], ...rest }) {
+      super({ ...rest, iceServers: [{ ...first, urls: [urls].flat().slice(0, 1) }] });
     }
   };
 }
