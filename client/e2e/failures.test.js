@@ -127,7 +127,7 @@ test("a call does not notice that every node is restarted, one after the other",
 test("a call over a relay that dies for longer than its credentials are good is brought back by fresh ICE servers", LIMITS, async (t) => {
   await withCall("relayed", { relay: true }, async (pages) => {
     const before = await Promise.all(pages.map((page) => page.evaluate(iceUser)));
-    const { turn } = cluster;
+    const [turn] = cluster.relays;
     const killed = turn.process;
     killed.kill();
     await killed.ended;

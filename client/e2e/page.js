@@ -19,11 +19,13 @@ const LOOK_EVERY = 100;
  * Opens the demo page and, unless told otherwise, joins with the test pattern.
  * @param {import("playwright-core").BrowserContext} context
  * @param {string} origin for instance `http://127.0.0.1:8080`
- * @param {{room?: string, name?: string, token?: string, auto?: boolean, relay?: boolean, pattern?: boolean}} [options]
+ * @param {{room?: string, name?: string, token?: string, auto?: boolean, relay?: boolean, pattern?: boolean,
+ *   prepare?: (page: Page) => void | Promise<void>}} [options] `prepare` is called before anything is loaded
  * @returns {Promise<{page: Page, faults: string[]}>} `faults` collects exceptions and console errors of the page
  */
-export async function openDemo(context, origin, { room = "demo", name = "Ana", token, auto = true, relay = false, pattern = true } = {}) {
+export async function openDemo(context, origin, { room = "demo", name = "Ana", token, auto = true, relay = false, pattern = true, prepare } = {}) {
   const page = await context.newPage();
+  await prepare?.(page);
   /** @type {string[]} */
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error.stack ?? error)));

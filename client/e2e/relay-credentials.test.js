@@ -7,6 +7,7 @@ import { BINARIES } from "./binaries.js";
 import { CALL_WITHIN, connectedPeers, moreFrames, openDemo, readIceErrors, until } from "./page.js";
 import { gather, readIce } from "./in-call.js";
 import { openBrowser } from "./browser.js";
+import { signCredential } from "../../deploy/local/coturn.js";
 import { startCluster } from "../../deploy/local/cluster.js";
 
 /** What people see of TURN credentials that are wrong, over, missing, or about to expire. */
@@ -48,8 +49,8 @@ function open(index, { name = "Ana", room, ...options }) {
 
 test("the browser gathers a relay candidate with a good credential and is refused with 401 otherwise", LIMITS, async () => {
   const { page, faults } = await open(BRIEF, { room: "probe", auto: false });
-  const { turn } = cluster;
-  const ask = (options) => page.evaluate(gather, { urls: turn.url, ...turn.credential("ana", options) });
+  const [{ url }] = cluster.relays;
+  const ask = ({ ttl, secret = cluster.turnSecret }) => page.evaluate(gather, { urls: url, ...signCredential(secret, "ana", ttl) });
   assert.deepEqual(await ask({ ttl: 60 }), { candidates: ["relay"], errors: [] });
   for (const options of [{ ttl: -10 }, { ttl: 60, secret: FOREIGN_SECRET }]) {
     const { candidates, errors } = await ask(options);

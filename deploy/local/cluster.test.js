@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { once } from "node:events";
 import { spawn } from "node:child_process";
 import { test } from "node:test";
@@ -38,9 +39,9 @@ function listens(port) {
 }
 
 /** Every TCP port a cluster has open. @param {import("./cluster.js").Cluster} cluster */
-function portsOf({ balancer, redis, turn, nodes }) {
-  const urls = [balancer.origin, ...nodes.flatMap(({ origin, admin, credentials }) => [origin, admin, credentials.origin, credentials.admin])];
-  return [redis.port, turn.port, ...urls.map((url) => Number(new URL(url).port))];
+function portsOf({ balancer, redis, relays, nodes }) {
+  const urls = [balancer.origin, ...Object.values(balancer.origins), ...nodes.flatMap(({ origin, admin, credentials }) => [origin, admin, credentials.origin, credentials.admin])];
+  return [redis.port, ...relays.map(({ port }) => port), ...urls.map((url) => Number(new URL(url).port))];
 }
 
 /** Runs main.js until it says that everything is ready. @param {string[]} args */
@@ -73,7 +74,7 @@ test("a node and a relay that were killed start again where they were", LIMITS, 
   const cluster = await startCluster({ binaries: BINARIES, nodes: 1 });
   const [node] = cluster.nodes;
   const ports = portsOf(cluster);
-  for (const part of [node, cluster.turn]) {
+  for (const part of [node, ...cluster.relays]) {
     const killed = part.process;
     killed.kill();
     assert.equal(await killed.ended, "was ended by SIGKILL");
@@ -85,8 +86,38 @@ test("a node and a relay that were killed start again where they were", LIMITS, 
   assert.deepEqual(await Promise.all(ports.map(listens)), ports.map(() => true));
   await cluster.stop();
   assert.deepEqual(await Promise.all(ports.map(listens)), ports.map(() => false));
-  assert.deepEqual([await node.process.ended, cluster.turn.process.alive], ["ended with code 0", false]);
+  assert.deepEqual([await node.process.ended, cluster.relays[0].process.alive], ["ended with code 0", false]);
 });
+
+test("every region has a relay, and all of them admit what is signed with the secret in Redis, and with the next one", LIMITS, async () => {
+  const relays = [{ region: "eu", countries: ["DE"] }, { region: "us", countries: ["US", "CA"] }];
+  const cluster = await startCluster({ binaries: BINARIES, nodes: 1, relays, secrets: "redis" });
+  const ports = portsOf(cluster);
+  assert.deepEqual(await Promise.all(ports.map(listens)), ports.map(() => true));
+  assert.deepEqual(Object.keys(cluster.balancer.origins), ["DE", "US", "CA"]);
+  const settings = { ...cluster.secrets, TURN_CRED_CONFIG: cluster.relaysFile };
+  const verdicts = cluster.relays.map(({ url }) => `${url}: ok`);
+  assert.deepEqual(await admissions(settings), verdicts);
+  const { code, stdout } = await run(settings, "rotate");
+  assert.equal(code, 0);
+  assert.match(stdout, /every relay that answers accepts secret \w+: it signs now/);
+  assert.deepEqual(await admissions(settings), verdicts);
+  await cluster.stop();
+  assert.deepEqual(await Promise.all(ports.map(listens)), ports.map(() => false));
+});
+
+/** What the doctor finds when it allocates at each relay. @param {Record<string, string>} settings */
+async function admissions(settings) {
+  const { relays } = JSON.parse((await run(settings, "doctor", "--json", "--allow-loopback")).stdout);
+  return relays.map(({ url, checks }) => `${url}: ${checks.find(({ check }) => check === "allocation").verdict}`);
+}
+
+/** Runs the credential service for one of its commands. @param {Record<string, string>} env @param {string[]} args */
+async function run(env, ...args) {
+  const child = spawn(join(BINARIES, "turn-cred-service"), args, { env, stdio: ["ignore", "pipe", "ignore"] });
+  const [stdout, [code]] = await Promise.all([text(child.stdout), once(child, "close")]);
+  return { code, stdout };
+}
 
 test("main.js shows where everything is and ends with code 0 on Ctrl-C", LIMITS, async () => {
   const { child, ended, lines, value } = await runMain("--nodes", "1");
@@ -115,9 +146,9 @@ test("main.js that is interrupted while it starts ends with code 0 too", LIMITS,
 test("a part that dies brings the rest down, with the end of its log", LIMITS, async () => {
   const { ended, complaint, lines, value } = await runMain("--nodes", "1");
   const [, port] = /Redis answers on port (\d+)/.exec(lines.join("\n"));
-  spawn("sh", ["-c", `kill $(sed -n 's/^pidfile=//p' "$0/coturn.conf" | xargs cat)`, value("Logs")]);
+  spawn("sh", ["-c", `kill $(sed -n 's/^pidfile=//p' "$0/coturn-default.conf" | xargs cat)`, value("Logs")]);
   assert.equal(await ended, 1);
-  assert.match(await complaint, /^cluster: coturn (was ended by SIGTERM|ended with code \d+)\n {2}\| /);
+  assert.match(await complaint, /^cluster: coturn-default (was ended by SIGTERM|ended with code \d+)\n {2}\| /);
   assert.equal(await listens(Number(port)), false);
 });
 
@@ -167,5 +198,5 @@ test("children and folder do not outlive a parent that ends by an error", LIMITS
 });
 
 test("a word of a configuration file that nobody fills in is an error", () => {
-  assert.throws(() => fillIn("haproxy/local.cfg", { port: 1, socket: "" }), /haproxy\/local\.cfg asks for \{\{servers\}\}/);
+  assert.throws(() => fillIn("haproxy/local.cfg", { port: 1, socket: "", header: "", countries: "" }), /haproxy\/local\.cfg asks for \{\{servers\}\}/);
 });

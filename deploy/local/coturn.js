@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
+import { join } from "node:path";
 import { LOOPBACK, onFreePort } from "./ports.js";
 import { fillIn } from "./templates.js";
 
@@ -7,18 +8,21 @@ import { fillIn } from "./templates.js";
  * coturn, the relay, on loopback and for loopback.
  *
  * @typedef {object} Turn
+ * @property {string} region
  * @property {number} port
  * @property {string} url for an RTCIceServer
  * @property {import("./processes.js").Child} process the newest one
  * @property {() => Promise<void>} restart starts the relay on the same port, once its process has ended
- * @property {(subject: string, options: {ttl: number, secret?: string}) => {username: string, credential: string}} credential
- *   makes what the credential service makes; `ttl` in seconds and below zero for one that has expired
+ *
+ * @typedef {{secret: string} | {redis: import("./redis.js").Redis} | {user: string, password: string}} Admission
+ *   who may use a relay: holders of credentials signed with a secret, or with one of those in Redis, which may change;
+ *   or whoever knows a password that never does
  */
 
 /** How long one STUN request is waited for (ms). */
 const ANSWER_WITHIN = 500;
 
-const REALM = "local.test";
+export const REALM = "local.test";
 
 /** RFC 8489, section 5: message types and the fixed word of every header. */
 const BINDING_REQUEST = 0x0001;
@@ -29,26 +33,41 @@ const MAGIC_COOKIE = 0x2112a442;
  * Starts coturn and returns once it answers a STUN Binding request.
  * @param {import("./processes.js").Group} group
  * @param {string} program
- * @param {string} secret shared with the credential services
+ * @param {{region: string, admission: Admission}} options
  * @returns {Promise<Turn>}
  */
-export function startCoturn(group, program, secret) {
+export function startCoturn(group, program, { region, admission }) {
+  const name = `coturn-${region}`;
   return onFreePort(async (port) => {
-    const config = group.write("coturn.conf", fillIn("coturn/local.conf", { port, secret, realm: REALM, dir: group.dir }));
-    const begin = () => group.start({ name: "coturn", program, args: ["-c", config] }, (starting) => starting.ready(() => bind(port)));
+    const words = { port, name, admission: admissionLines(admission, join(group.dir, `${name}.db`)), realm: REALM, dir: group.dir };
+    const config = group.write(`${name}.conf`, fillIn("coturn/local.conf", words));
+    const begin = () => group.start({ name, program, args: ["-c", config] }, (starting) => starting.ready(() => bind(port)));
     const { child } = await begin();
     const restart = async () => void (turn.process = (await begin()).child);
     const url = `turn:${LOOPBACK}:${port}?transport=udp`;
     /** @type {Turn} */
-    const turn = { port, url, process: child, restart, credential: (subject, options) => credential(subject, { secret, ...options }) };
+    const turn = { region, port, url, process: child, restart };
     return turn;
   });
 }
 
-/** @param {string} subject @param {{ttl: number, secret: string}} options */
-function credential(subject, { ttl, secret }) {
+/**
+ * Makes what the credential service makes.
+ * @param {string} secret
+ * @param {string} subject
+ * @param {number} ttl in seconds, below zero for a credential that has expired
+ */
+export function signCredential(secret, subject, ttl) {
   const username = `${Math.floor(Date.now() / 1000) + ttl}:${subject}`;
   return { username, credential: createHmac("sha1", secret).update(username).digest("base64") };
+}
+
+/** Lines of coturn.conf. @param {Admission} admission @param {string} db a file that coturn makes and we leave empty */
+function admissionLines(admission, db) {
+  if ("user" in admission) return `lt-cred-mech\nuser=${admission.user}:${admission.password}\nuserdb=${db}`;
+  if ("secret" in admission) return `use-auth-secret\nstatic-auth-secret=${admission.secret}\nuserdb=${db}`;
+  const { port, password } = admission.redis;
+  return `use-auth-secret\nredis-userdb="ip=${LOOPBACK} port=${port} password=${password} dbname=0 connect_timeout=3"`;
 }
 
 /** @param {number} port @returns {Promise<boolean>} */

@@ -45,7 +45,7 @@ function readArguments() {
 }
 
 /** Where everything is, as a table. @param {import("./cluster.js").Cluster} cluster */
-function table({ nodes, balancer, turn, dir, token }) {
+function table({ nodes, balancer, relays, dir, token }) {
   const invite = (/** @type {string} */ name) => {
     const query = new URLSearchParams({ room: "demo", name });
     return `${balancer.origin}/?${query}#token=${token(name.toLowerCase(), "demo")}`;
@@ -58,7 +58,7 @@ function table({ nodes, balancer, turn, dir, token }) {
       ["  credentials", `${credentials.origin}/v1/ice-servers`],
       ["  metrics", `${credentials.admin}/metrics`],
     ]),
-    ["TURN", turn.url],
+    ...relays.map(({ url }) => ["TURN", url]),
     ["Logs", dir],
   ];
   const lines = rows.map(([name, where]) => `  ${name.padEnd(16)}${where}`);

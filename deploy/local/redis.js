@@ -4,10 +4,11 @@ import { LOOPBACK, onFreePort } from "./ports.js";
 import { fillIn } from "./templates.js";
 
 /**
- * Redis, where rooms are kept.
+ * Redis, where rooms are kept, and where coturn can keep its secrets.
  *
  * @typedef {object} Redis
  * @property {number} port
+ * @property {string} password
  * @property {string} url holds the password: to be handed on in a file
  * @property {import("./processes.js").Child} process the newest one
  * @property {() => Promise<void>} restart starts it empty on the same port, once its process has ended
@@ -20,18 +21,19 @@ const ANSWER_WITHIN = 500;
  * Starts Redis and returns once it answers a PING.
  * @param {import("./processes.js").Group} group
  * @param {string} program
+ * @param {string} name of the process, its configuration and its log
  * @returns {Promise<Redis>}
  */
-export function startRedis(group, program) {
+export function startRedis(group, program, name) {
   const password = randomBytes(24).toString("hex");
   return onFreePort(async (port) => {
-    const config = group.write("redis.conf", fillIn("redis/local.conf", { port, password, dir: group.dir }));
-    const begin = () => group.start({ name: "redis", program, args: [config] }, (starting) => starting.ready(() => ping(port, password)));
+    const config = group.write(`${name}.conf`, fillIn("redis/local.conf", { port, password, dir: group.dir }));
+    const begin = () => group.start({ name, program, args: [config] }, (starting) => starting.ready(() => ping(port, password)));
     const { child } = await begin();
     const restart = async () => {
       redis.process = (await begin()).child;
     };
-    const redis = { port, url: `redis://:${password}@${LOOPBACK}:${port}`, process: child, restart };
+    const redis = { port, password, url: `redis://:${password}@${LOOPBACK}:${port}`, process: child, restart };
     return redis;
   });
 }

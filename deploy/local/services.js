@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { COUNTRY_HEADER } from "./haproxy.js";
 import { LOOPBACK } from "./ports.js";
 
 /**
@@ -21,9 +22,9 @@ import { LOOPBACK } from "./ports.js";
  *
  * @typedef {object} Shared what the services of a cluster have in common
  * @property {string} jwtSecretFile
- * @property {string} turnSecretFile
  * @property {string} redisUrlFile
- * @property {string} turnUrl
+ * @property {string} relaysFile where the credential services read of the relays
+ * @property {Env} secrets where they have the secrets of the relays
  * @property {string} ttl of TURN credentials, for instance `600s`
  */
 
@@ -46,6 +47,7 @@ export async function startNode(group, programs, shared, { number, nodeEnv, cred
     SIGNAL_NODE_JWT_SECRET_FILE: shared.jwtSecretFile,
     SIGNAL_NODE_CREDENTIALS_URL: `unix:${credentials.socket}`,
     SIGNAL_NODE_TRUSTED_PROXIES: `${LOOPBACK}/32`,
+    SIGNAL_NODE_REGION_HEADER: COUNTRY_HEADER,
     // Nobody has to notice that a node goes: the balancer goes first.
     SIGNAL_NODE_DRAIN_DELAY: "0s",
     SIGNAL_NODE_DRAIN_DEADLINE: "2s",
@@ -78,8 +80,8 @@ async function startCredentials(group, program, shared, { number, env }) {
       TURN_CRED_LISTEN: `${LOOPBACK}:0`,
       TURN_CRED_ADMIN_LISTEN: `${LOOPBACK}:0`,
       TURN_CRED_INTERNAL_LISTEN: `unix:${socket}`,
-      TURN_CRED_URIS: shared.turnUrl,
-      TURN_CRED_SECRET_FILE: shared.turnSecretFile,
+      TURN_CRED_CONFIG: shared.relaysFile,
+      ...shared.secrets,
       TURN_CRED_JWT_SECRET_FILE: shared.jwtSecretFile,
       TURN_CRED_TTL: shared.ttl,
       ...env,

@@ -18,6 +18,10 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct IceState {
     current: Option<Arc<IceServers>>,
     due: Option<(Instant, IceReason)>,
+    /// Questions without an answer yet.
+    asked: u32,
+    /// What changed while there was one: its answer may be older than that.
+    missed: Option<(Instant, IceReason)>,
     /// The room they were first asked for: its members meet on one relay.
     room: Option<RoomId>,
 }
@@ -37,6 +41,10 @@ impl IceState {
         };
         self.due = Some((now + wait, IceReason::Refresh));
         self.current = servers.or(self.current.take());
+        self.asked = self.asked.saturating_sub(1);
+        if let Some((at, reason)) = self.missed.take() {
+            self.hurry(reason, at);
+        }
     }
 
     /// Returns when to ask next; `None` before the first answer.
@@ -46,6 +54,9 @@ impl IceState {
 
     /// Brings the appointment forward.
     fn hurry(&mut self, reason: IceReason, at: Instant) {
+        if self.asked > 0 {
+            self.missed = Some((at, reason));
+        }
         if let Some(due) = &mut self.due {
             *due = (at.min(due.0), reason);
         }
@@ -67,9 +78,10 @@ pub struct IceOwner {
 }
 
 impl Machine {
-    /// Names whom ICE servers are asked for.
+    /// Names whom ICE servers are asked for, now that they are.
     #[must_use]
     pub fn ice_owner(&mut self, purpose: &IcePurpose) -> IceOwner {
+        self.ice.asked += 1;
         if let IcePurpose::Join(room, ..) = purpose {
             self.ice.room = Some(room.clone());
         }

@@ -128,6 +128,28 @@ fn a_change_brings_the_next_question_forward_and_is_told_only_if_it_brings_other
 }
 
 #[test]
+fn a_change_while_an_answer_is_under_way_leads_to_another_question() {
+    let (mut machine, now) = open();
+    let mut at = now;
+    for wish in [join('a'), json!({"type": "ice", "id": 2})] {
+        let mut effects = say(&mut machine, &wish, at);
+        let Some(Effect::FetchIce(purpose)) = effects.pop() else { panic!("{effects:?}") };
+        let _ = machine.ice_owner(&purpose);
+        machine.ice_changed(IceReason::Rotate, at + Duration::from_millis(700));
+        machine.ice_answered(purpose, servers("turn:old"), at);
+        drop(machine.effects());
+        at += Duration::from_millis(700);
+        machine.tick(at);
+        let Some(Effect::FetchIce(purpose)) = machine.effects().pop() else { panic!("{wish}") };
+        let _ = machine.ice_owner(&purpose);
+        machine.ice_answered(purpose, servers("turn:new"), at);
+        assert_eq!(sent(&machine.effects())[0]["reason"], "rotate");
+        machine.tick(at + Duration::from_millis(700));
+        assert!(machine.effects().is_empty(), "once is enough");
+    }
+}
+
+#[test]
 fn a_member_speaks_only_between_joined_and_leave() {
     let (mut machine, now) = open();
     let signal = json!({"type": "signal", "mid": 1, "room": "demo", "data": 1});

@@ -6,7 +6,7 @@ use super::CommandError;
 use crate::config::{Ground, PROBE_WITHIN};
 use crate::opened::Opened;
 use crate::rotation::keeper::Hands;
-use crate::rotation::{Ledger, Request};
+use crate::rotation::{Fingerprint, Ledger, Request};
 
 /// Asks for a rotation and sees it through, whoever takes its steps; tells each as it happens.
 ///
@@ -25,7 +25,8 @@ pub async fn rotate(
         return Err(CommandError::NotManaged);
     };
     let hands = Hands { who: service_kit::random::token(), pools, dialing };
-    let mut known = keeper.ask(request).await?;
+    let asked = keeper.ask(request).await?;
+    let mut known = asked.clone();
     tell(format!("secret {} signs; asked for another", known.signing));
     loop {
         let rest = keeper.turn(&hands).await?;
@@ -34,12 +35,21 @@ pub async fn rotate(
         if ledger.failed.is_some() {
             return Err(CommandError::Refused);
         }
-        let waits = request == Request::Emergency && !ledger.retiring.is_empty();
-        if ledger.request.is_none() && !waits {
+        if is_done(&asked, &ledger) {
             return Ok(());
         }
         known = ledger;
         tokio::time::sleep(rest).await;
+    }
+}
+
+/// Tells whether what `asked` asks for has happened. Later rotations are nobody's business here.
+fn is_done(asked: &Ledger, now: &Ledger) -> bool {
+    let retires = |secret: &Fingerprint| asked.retiring.iter().any(|r| r.secret == *secret);
+    let is_old = |secret: &Fingerprint| *secret == asked.signing || retires(secret);
+    match asked.request {
+        Some(Request::Emergency) => !now.secrets().any(is_old),
+        Some(Request::Rotation) | None => now.request.is_none(),
     }
 }
 
@@ -61,4 +71,28 @@ fn story(before: &Ledger, now: &Ledger) -> Vec<String> {
         told.push(format!("secret {} is out", old.secret));
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rotation::Policy;
+
+    #[test]
+    fn an_emergency_is_over_once_the_secrets_before_it_are_out() {
+        let secret = |text: &str| Fingerprint::of(text);
+        let life = Duration::from_secs(10);
+        let policy = Policy { every: Some(life), max_ttl: life, skew: Duration::ZERO };
+        let before = Ledger::adopt(secret("a"), 0).staged(secret("b")).flipped(&policy, 10);
+        let asked = before.asked(Request::Emergency);
+        let flipped = asked.staged(secret("c")).flipped(&policy, 12);
+        let next = flipped.staged(secret("d")).flipped(&policy, 22);
+        let one_out = next.retired(&secret("a"));
+        let out = one_out.retired(&secret("b"));
+        let done = [&asked, &flipped, &next, &one_out, &out].map(|now| is_done(&asked, now));
+        assert_eq!(done, [false, false, false, false, true]);
+        assert!(!out.retiring.is_empty());
+    }
 }
