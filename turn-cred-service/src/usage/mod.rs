@@ -1,8 +1,8 @@
 //! Counts what the relays relay, for whom and in which room, and who has had enough.
 //!
 //! coturn publishes what each allocation relays in its Redis. One credential service of all, whoever has
-//! the lead, adds that up there ([`Accountant`]); all of them read who is over the budget. In which room a
-//! subject is, whoever issued the credential has noted ([`RoomNotes`]): a TURN username cannot say it, since
+//! the lead, adds that up there (`Accountant`); all of them read who is over the budget. In which room a
+//! subject is, whoever issued the credential has noted (`RoomNotes`): a TURN username cannot say it, since
 //! the quotas of a relay go by the whole of it.
 
 mod budget;

@@ -1,0 +1,241 @@
+//! How fast credentials are made: by the issuer alone, and by the service over HTTP on one core.
+//!
+//! `make bench` runs it. The service is the release binary, bound to one core, with its metrics and limits; the
+//! load comes from this process on the others. Every request names another subject, so that nothing is answered
+//! from the cache. CPU time is that of all threads of the service, from `/proc`.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::io;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use service_kit::secrets::{SecretSource, Secrets};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep};
+use turn_cred_service::issuer::{Ask, Issuer, Keys, Lifetimes};
+use turn_cred_service::pool::{Pool, Pools};
+
+const KEY: &str = "north-star-secret-of-thirty-two-bytes";
+const RELAYS: &str = "turn:relay.example.org?transport=udp,turn:relay.example.org?transport=tcp";
+
+/// Requests under way at once where the service is asked as fast as it answers.
+const CONNECTIONS: u64 = 32;
+/// How long each measurement takes.
+const TIME: Duration = Duration::from_secs(5);
+/// The rate at which latency is measured, per second, and the connections that carry it.
+const RATE: u64 = 2_000;
+const PACED_CONNECTIONS: u64 = 64;
+/// The clock in `/proc/<pid>/stat`, per second (`getconf CLK_TCK`).
+const TICKS: f64 = 100.0;
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let mut table = String::from("| what | measured |\n|---|---|\n");
+    let mut row = |what: &str, measured: String| {
+        writeln!(table, "| {what} | {measured} |").expect("a string takes everything");
+    };
+    row("the issuer alone: one mint", format!("{:.1} µs", alone() * 1e6));
+    let mut service = Service::start().await?;
+    let closed = service.measure(closed_loop).await?;
+    row("over HTTP, one core of service: mints per second", format!("{:.0}", closed.rate()));
+    row("CPU of the service per mint", format!("{:.1} µs", closed.cpu_per_mint() * 1e6));
+    let paced = service.measure(open_loop).await?;
+    let at = |share| format!("{:.2} ms", paced.percentile(share).as_secs_f64() * 1e3);
+    row(&format!("{RATE} mints a second, p50"), at(0.50));
+    row(&format!("{RATE} mints a second, p99"), at(0.99));
+    row(&format!("{RATE} mints a second, p99.9"), at(0.999));
+    row(&format!("reached of {RATE} mints a second"), format!("{:.0}", paced.rate()));
+    println!("{table}");
+    service.process.kill().await
+}
+
+/// Seconds per mint, without HTTP.
+fn alone() -> f64 {
+    const MINTS: u32 = 200_000;
+    let signing = SecretSource::fixed(Secrets::parse(KEY).expect("it is long enough"));
+    let pool = Pool::parse(&"eu".parse().expect("a name"), RELAYS).expect("two URLs");
+    let ttl = Duration::from_secs(600);
+    let keys = Keys { signing, pseudonyms: None };
+    let issuer = Issuer::new(keys, Pools::new(vec![pool]), Lifetimes { default: ttl, max: ttl });
+    let region = issuer.pools().region(None, None).expect("there is a default");
+    let now = Duration::from_secs(1_700_000_000);
+    let began = std::time::Instant::now();
+    for number in 0..MINTS {
+        let subject = format!("user-{number}").parse().expect("a subject");
+        let ask = Ask { subject, room: None, region, ttl };
+        black_box(issuer.issue(&ask, now)).expect("it is issued");
+    }
+    began.elapsed().as_secs_f64() / f64::from(MINTS)
+}
+
+/// The service, bound to one core.
+struct Service {
+    process: Child,
+    address: String,
+}
+
+/// What a measurement brought.
+struct Measured {
+    latencies: Vec<Duration>,
+    took: Duration,
+    cpu: f64,
+}
+
+impl Measured {
+    #[expect(clippy::cast_precision_loss, reason = "a run has some thousand mints")]
+    fn count(&self) -> f64 {
+        self.latencies.len() as f64
+    }
+
+    fn rate(&self) -> f64 {
+        self.count() / self.took.as_secs_f64()
+    }
+
+    fn cpu_per_mint(&self) -> f64 {
+        self.cpu / self.count()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a length is an index"
+    )]
+    fn percentile(&self, share: f64) -> Duration {
+        self.latencies[((self.count() - 1.0) * share) as usize]
+    }
+}
+
+impl Service {
+    async fn start() -> io::Result<Self> {
+        let mut process = Command::new("taskset")
+            .args(["-c", "0", env!("CARGO_BIN_EXE_turn-cred-service")])
+            .env_clear()
+            .envs([
+                ("TURN_CRED_LISTEN", "127.0.0.1:0"),
+                ("TURN_CRED_ADMIN_LISTEN", "127.0.0.1:0"),
+                ("TURN_CRED_INTERNAL_LISTEN", "127.0.0.1:0"),
+                ("TURN_CRED_INTERNAL_TOKEN", KEY),
+                ("TURN_CRED_SECRET", KEY),
+                ("TURN_CRED_URIS", RELAYS),
+                ("TURN_CRED_PROBE_EVERY", "0s"),
+                ("TURN_CRED_LOG", "warn"),
+            ])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = process.stdout.take().expect("it is piped");
+        let line = BufReader::new(stdout).lines().next_line().await?.unwrap_or_default();
+        let listening: serde_json::Value = serde_json::from_str(&line)?;
+        let address = listening["internal"].as_str().expect("it listens there").to_owned();
+        Ok(Self { process, address })
+    }
+
+    /// Runs a load and reads what it cost the service.
+    async fn measure<F>(&mut self, load: impl FnOnce(String) -> F) -> io::Result<Measured>
+    where
+        F: Future<Output = io::Result<Vec<Duration>>>,
+    {
+        let (cpu, began) = (self.cpu()?, Instant::now());
+        let mut latencies = load(self.address.clone()).await?;
+        let (took, cpu) = (began.elapsed(), self.cpu()? - cpu);
+        latencies.sort();
+        Ok(Measured { latencies, took, cpu })
+    }
+
+    /// Seconds on a core so far.
+    fn cpu(&self) -> io::Result<f64> {
+        let id = self.process.id().expect("it runs");
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok());
+        // Fields 14 and 15 of proc_pid_stat(5), of which two precede the last parenthesis.
+        Ok((ticks(12).unwrap_or_default() + ticks(13).unwrap_or_default()) / TICKS)
+    }
+}
+
+/// One connection that asks and waits.
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    async fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    async fn mint(&mut self, number: u64) -> io::Result<()> {
+        let body = format!("{{\"subject\":\"user-{number}\",\"room\":\"room-{}\"}}", number / 2);
+        let request = format!(
+            "POST /internal/v1/ice-servers HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0.write_all(request.as_bytes()).await?;
+        let (mut line, mut length) = (String::new(), 0);
+        self.0.read_line(&mut line).await?;
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            self.0.read_line(&mut line).await?;
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+        }
+        self.0.read_exact(&mut vec![0; length]).await.map(drop)
+    }
+}
+
+/// Asks on every connection as soon as the last answer is there.
+async fn closed_loop(address: String) -> io::Result<Vec<Duration>> {
+    let number = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (address, number) = (address.clone(), Arc::clone(&number));
+        tasks.spawn(async move {
+            let (mut connection, mut latencies) = (Connection::open(&address).await?, Vec::new());
+            let began = Instant::now();
+            while began.elapsed() < TIME {
+                let asked = Instant::now();
+                connection.mint(number.fetch_add(1, Ordering::Relaxed)).await?;
+                latencies.push(asked.elapsed());
+            }
+            Ok(latencies)
+        });
+    }
+    gather(tasks).await
+}
+
+/// Asks at a rate, whatever the answers do; latency counts from when a request was due.
+async fn open_loop(address: String) -> io::Result<Vec<Duration>> {
+    let mut tasks = JoinSet::new();
+    let every = Duration::from_secs(1) * u32::try_from(PACED_CONNECTIONS).expect("it is small")
+        / u32::try_from(RATE).expect("it is small");
+    for lane in 0..PACED_CONNECTIONS {
+        let address = address.clone();
+        tasks.spawn(async move {
+            let (mut connection, mut latencies) = (Connection::open(&address).await?, Vec::new());
+            sleep(every * u32::try_from(lane).expect("it is small") / 64).await;
+            let (mut pace, began) = (interval(every), Instant::now());
+            let mut number = lane << 32;
+            while began.elapsed() < TIME {
+                let due = pace.tick().await;
+                connection.mint(number).await?;
+                latencies.push(due.elapsed());
+                number += 1;
+            }
+            Ok(latencies)
+        });
+    }
+    gather(tasks).await
+}
+
+async fn gather(tasks: JoinSet<io::Result<Vec<Duration>>>) -> io::Result<Vec<Duration>> {
+    let lanes: io::Result<Vec<_>> = tasks.join_all().await.into_iter().collect();
+    Ok(lanes?.concat())
+}
