@@ -1,12 +1,13 @@
 //! How fast credentials are made: by the issuer alone, and by the service over HTTP on one core.
 //!
 //! `make bench` runs it. The service is the release binary, bound to one core, with its metrics and limits; the
-//! load comes from this process on the others. Every request names another subject, so that nothing is answered
+//! load comes from this process on another. Timers are good to a millisecond, so latencies are not below that. Every request names another subject, so that nothing is answered
 //! from the cache. CPU time is that of all threads of the service, from `/proc`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use service_kit::secrets::{SecretSource, Secrets};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
@@ -31,6 +32,8 @@ const TIME: Duration = Duration::from_secs(5);
 /// The rate at which latency is measured, per second, and the connections that carry it.
 const RATE: u64 = 2_000;
 const PACED_CONNECTIONS: u64 = 64;
+/// The argument by which this program is the floor.
+const FLOOR: &str = "floor";
 /// The clock in `/proc/<pid>/stat`, per second (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
 
@@ -40,19 +43,60 @@ async fn main() -> io::Result<()> {
     let mut row = |what: &str, measured: String| {
         writeln!(table, "| {what} | {measured} |").expect("a string takes everything");
     };
+    if std::env::args().any(|argument| argument == FLOOR) {
+        return serve_floor().await;
+    }
+    keep_off_core_0().await?;
     row("the issuer alone: one mint", format!("{:.1} µs", alone() * 1e6));
     let mut service = Service::start().await?;
     let closed = service.measure(closed_loop).await?;
     row("over HTTP, one core of service: mints per second", format!("{:.0}", closed.rate()));
     row("CPU of the service per mint", format!("{:.1} µs", closed.cpu_per_mint() * 1e6));
-    let paced = service.measure(open_loop).await?;
-    let at = |share| format!("{:.2} ms", paced.percentile(share).as_secs_f64() * 1e3);
-    row(&format!("{RATE} mints a second, p50"), at(0.50));
-    row(&format!("{RATE} mints a second, p99"), at(0.99));
-    row(&format!("{RATE} mints a second, p99.9"), at(0.999));
-    row(&format!("reached of {RATE} mints a second"), format!("{:.0}", paced.rate()));
+    service.process.kill().await?;
+    let (mut service, mut floor) = (Service::start().await?, Service::floor().await?);
+    for (what, service) in [("mints", &mut service), ("answers of the floor", &mut floor)] {
+        let paced = service.measure(open_loop).await?;
+        let at = |share| format!("{:.2} ms", paced.percentile(share).as_secs_f64() * 1e3);
+        row(&format!("{RATE} {what} a second: p50, p99"), format!("{}, {}", at(0.5), at(0.99)));
+        row(&format!("{RATE} {what} a second: reached"), format!("{:.0}", paced.rate()));
+    }
     println!("{table}");
+    floor.process.kill().await?;
     service.process.kill().await
+}
+
+fn on_core_0(program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", "0"]).arg(program);
+    command
+}
+
+/// Answers every segment that arrives with as many bytes as a mint has.
+async fn serve_floor() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", serde_json::json!({"internal": listener.local_addr()?.to_string()}));
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 420\r\n\r\n{}", "x".repeat(420));
+    let answer: Arc<str> = answer.into();
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let answer = Arc::clone(&answer);
+        tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// Leaves the first core to the service.
+async fn keep_off_core_0() -> io::Result<()> {
+    let own = std::process::id().to_string();
+    let arguments = ["--all-tasks", "--cpu-list", "--pid", "1", &own];
+    Command::new("taskset").args(arguments).stdout(Stdio::null()).status().await.map(drop)
 }
 
 /// Seconds per mint, without HTTP.
@@ -113,22 +157,27 @@ impl Measured {
 
 impl Service {
     async fn start() -> io::Result<Self> {
-        let mut process = Command::new("taskset")
-            .args(["-c", "0", env!("CARGO_BIN_EXE_turn-cred-service")])
-            .env_clear()
-            .envs([
-                ("TURN_CRED_LISTEN", "127.0.0.1:0"),
-                ("TURN_CRED_ADMIN_LISTEN", "127.0.0.1:0"),
-                ("TURN_CRED_INTERNAL_LISTEN", "127.0.0.1:0"),
-                ("TURN_CRED_INTERNAL_TOKEN", KEY),
-                ("TURN_CRED_SECRET", KEY),
-                ("TURN_CRED_URIS", RELAYS),
-                ("TURN_CRED_PROBE_EVERY", "0s"),
-                ("TURN_CRED_LOG", "warn"),
-            ])
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut command = on_core_0(env!("CARGO_BIN_EXE_turn-cred-service").as_ref());
+        Self::run(command.env_clear().envs([
+            ("TURN_CRED_LISTEN", "127.0.0.1:0"),
+            ("TURN_CRED_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("TURN_CRED_INTERNAL_LISTEN", "127.0.0.1:0"),
+            ("TURN_CRED_INTERNAL_TOKEN", KEY),
+            ("TURN_CRED_SECRET", KEY),
+            ("TURN_CRED_URIS", RELAYS),
+            ("TURN_CRED_PROBE_EVERY", "0s"),
+            ("TURN_CRED_LOG", "warn"),
+        ]))
+        .await
+    }
+
+    /// A server in its place that answers the same without doing anything, for what the machine costs.
+    async fn floor() -> io::Result<Self> {
+        Self::run(on_core_0(&std::env::current_exe()?).arg(FLOOR)).await
+    }
+
+    async fn run(command: &mut Command) -> io::Result<Self> {
+        let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let stdout = process.stdout.take().expect("it is piped");
         let line = BufReader::new(stdout).lines().next_line().await?.unwrap_or_default();
         let listening: serde_json::Value = serde_json::from_str(&line)?;
