@@ -119,7 +119,8 @@ impl Service {
         let rooms = db.as_ref().map(|db| heed(&running.issuer, db, &config, &metrics, life));
         if let Some(listener) = bound.internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
-            let desk = InternalDesk::new(issuer, token, listener.address(), rooms, metrics.clone());
+            let (end, metrics) = (life.soft.clone(), metrics.clone());
+            let desk = InternalDesk::new(issuer, token, listener.address(), rooms, end, metrics);
             spawn(life, listener, internal_router(desk));
         }
         look_after(&running.issuer, keeper, &config, &metrics, life);

@@ -19,6 +19,7 @@ use service_kit::http::ListenAddr;
 use service_kit::secrets::SecretSource;
 use signal_protocol::IceReason;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
 use super::refusal::Refusal;
@@ -37,6 +38,8 @@ pub(crate) struct InternalDesk {
     names: Vec<String>,
     cache: Cache,
     rooms: Option<RoomNotes>,
+    /// Cancelled when the service winds down, so that nobody waits for changes then.
+    end: CancellationToken,
     metrics: Metrics,
 }
 
@@ -96,8 +99,9 @@ async fn changes(
     }
     let mut changes = desk.issuer.changes().subscribe();
     let is_news = |change: &Change| after != Some(change.number);
+    let news = timeout(CHANGES_WITHIN, changes.wait_for(is_news));
     // Neither the end of the time nor the end of the service is news.
-    let _ = timeout(CHANGES_WITHIN, changes.wait_for(is_news)).await;
+    let _ = desk.end.run_until_cancelled(news).await;
     let Change { number, reason } = *changes.borrow();
     Json(Changed { number, reason }).into_response()
 }
@@ -109,10 +113,11 @@ impl InternalDesk {
         token: Option<SecretSource>,
         address: &ListenAddr,
         rooms: Option<RoomNotes>,
+        end: CancellationToken,
         metrics: Metrics,
     ) -> Self {
         let (names, cache) = (own_names(address), Cache::default());
-        Self { issuer, token, names, cache, rooms, metrics }
+        Self { issuer, token, names, cache, rooms, end, metrics }
     }
 
     async fn answer(&self, request: Request) -> Result<Answer, Refusal> {

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::json;
+use tokio::time::timeout;
 use turn_cred_service::credential;
 
 use crate::support::{Answer, TURN_SECRET, TestService, token};
@@ -85,4 +87,42 @@ async fn over_tcp_a_bearer_token_is_asked_for() {
     }
     let foreign = Answer::to(ask().bearer_auth(TOKEN).header("host", "evil.example")).await;
     assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn who_waits_for_changes_is_told_at_once_and_not_kept_when_the_service_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("turn-cred.sock");
+    let listen = format!("unix:{}", path.display());
+    let service = TestService::start([("TURN_CRED_INTERNAL_LISTEN", listen.as_str())]).await;
+    let client = Client::builder().unix_socket(path.as_path()).build().unwrap();
+    let wait = |after: String| client.get(format!("http://localhost/internal/v1/changes{after}"));
+    let first = Answer::to(wait(String::new())).await;
+    assert_eq!(first.status, StatusCode::OK);
+    let after = |answer: &Answer| format!("?after={}", answer.json["number"]);
+
+    let waiting = tokio::spawn(Answer::to(wait(after(&first))));
+    service.running.issuer.changes().announce(signal_protocol::IceReason::Drain);
+    let told = waiting.await.unwrap();
+    assert_eq!(told.json["reason"], "drain");
+    assert_ne!(told.json["number"], first.json["number"]);
+
+    let waiting = tokio::spawn(Answer::to(wait(after(&told))));
+    service.life.soft.cancel();
+    // Both would take 25 s otherwise, which is how long nothing may be new.
+    let ended = timeout(Duration::from_secs(5), service.life.finished()).await;
+    assert!(ended.is_ok(), "the service waits for who waits");
+    // The request may have come too late to be taken.
+    drop(waiting.await);
+}
+
+#[tokio::test]
+async fn a_browser_hears_of_no_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("turn-cred.sock");
+    let listen = format!("unix:{}", path.display());
+    let _service = TestService::start([("TURN_CRED_INTERNAL_LISTEN", listen.as_str())]).await;
+    let client = Client::builder().unix_socket(path.as_path()).build().unwrap();
+    let ask = client.get("http://localhost/internal/v1/changes").header("origin", "null");
+    assert_eq!(Answer::to(ask).await.code(), "forbidden");
 }

@@ -236,8 +236,6 @@ async fn rotations_every_five_seconds_under_200_mints_a_second_refuse_nobody() {
         ("TURN_CRED_CLOCK_SKEW", "1s"),
         ("TURN_CRED_TTL", "10s"),
         ("TURN_CRED_MAX_TTL", "10s"),
-        ("TURN_CRED_RATE_PER_SUBJECT", "100000/s"),
-        ("TURN_CRED_RATE_PER_IP", "100000/s"),
     ];
     let services = [
         TestService::over(&redis, &uris, &settings).await,
