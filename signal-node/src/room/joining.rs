@@ -63,6 +63,17 @@ impl Worker {
         }
     }
 
+    /// Ends the connections of those whose entry was passed over: it is gone from the log, and so nobody
+    /// would ever answer their join.
+    pub(super) fn lose_arrivals(&mut self) {
+        let position = self.track.position();
+        while let Some(entry) = self.arrivals.first_entry().filter(|entry| *entry.key() <= position)
+        {
+            let Arrival { join, joined, reply, .. } = entry.remove();
+            self.lose(Member::new(join, joined, reply.outbox));
+        }
+    }
+
     fn refuse_join(&self, reply: &Reply, refusal: JoinRefusal) {
         let room = &self.room;
         let (code, message, after) = match refusal {

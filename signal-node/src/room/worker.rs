@@ -242,7 +242,10 @@ impl Worker {
                     break;
                 }
                 Next::Batch(batch) => self.deliver(&batch),
-                Next::Lost => self.lose_members(),
+                Next::Lost => {
+                    self.lose_members();
+                    self.lose_arrivals();
+                }
                 Next::Broken => {
                     self.restore();
                     break;
