@@ -122,7 +122,20 @@ impl Replay {
                 return Told::More;
             }
         }
-        if self.cursor < position { Told::More } else { Told::Even }
+        match self.page.front() {
+            None if self.cursor < position => Told::More,
+            Some(next) if self.cursor < position && next.prev > self.cursor && !next.is_reset() => {
+                Told::Lost
+            }
+            // What the log has lost up to the room's position nobody can tell any more; the reset that says so
+            // comes live, behind the answer to the join.
+            Some(_) | None => {
+                if let Some(joined) = self.joined.take() {
+                    member.outbox.hand(joined);
+                }
+                Told::Even
+            }
+        }
     }
 
     /// Tells what is due of a batch; `false` if the socket has to be waited for first.
@@ -214,6 +227,17 @@ mod tests {
         let told = || member.outbox.take().unwrap().map(|delivery| delivery.frame);
         assert_eq!(told().unwrap(), "joined");
         assert!(told().unwrap().starts_with(br#"{"type":"reset""#));
+    }
+
+    /// A node waited for ever, as fast as it could, for what the log had lost.
+    #[test]
+    fn a_log_that_goes_on_behind_the_room_does_not_keep_a_member_waiting() {
+        let (member, room) = (member(), "demo".parse().unwrap());
+        let later = Batch { prev: Seq(1), ..said(9) };
+        let mut replay = replay([later]);
+        replay.joined = Some(Delivery::from("joined".to_owned()));
+        assert!(matches!(replay.tell(&member, &room, Seq(5)), Told::Even));
+        assert_eq!(member.outbox.take().unwrap().unwrap().frame, "joined");
     }
 
     #[test]
