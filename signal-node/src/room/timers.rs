@@ -71,6 +71,10 @@ impl Timers {
         set(&mut self.echo, ECHO_WITHIN);
     }
 
+    pub(super) fn awaits_echo(&self) -> bool {
+        self.echo.is_some()
+    }
+
     pub(super) fn retire(&mut self, idle: bool) {
         if idle {
             set(&mut self.retire, LINGER);

@@ -46,7 +46,9 @@ pub(super) struct Worker {
     /// Members that the log says are not ours any more, until it tells us why.
     pub(super) doomed: Vec<Doomed>,
     /// The last entry that is known to be in the log.
-    pub(super) known: Seq,
+    known: Seq,
+    /// What was known when we began to wait for its echo.
+    awaited: Seq,
     /// The reset with which this node last put back what the log had lost.
     pub(super) reset_at: Seq,
     commands: mpsc::Receiver<Command>,
@@ -74,6 +76,7 @@ impl Worker {
             replays: Replays::default(),
             doomed: Vec::new(),
             known: Seq::default(),
+            awaited: Seq::default(),
             reset_at: Seq::default(),
             settling: Vec::new(),
             reopening: None,
@@ -196,23 +199,29 @@ impl Worker {
     /// Notes that the log reaches at least so far; what we do not hear of it in time, we are deaf to.
     pub(super) fn knows(&mut self, seq: Seq) {
         self.known = self.known.max(seq);
+        if !self.timers.awaits_echo() {
+            self.await_echo();
+        }
+    }
+
+    fn await_echo(&mut self) {
         if self.known > self.track.position() {
+            self.awaited = self.known;
             self.timers.echo();
         }
     }
 
     /// Reads what is known to be in the log and has not come; subscribes again, if nothing else explains it.
     fn listen_again(&mut self) {
-        if self.known <= self.track.position() {
-            return;
+        if self.awaited > self.track.position() {
+            if self.track.is_even() && self.reopening.is_none() {
+                self.ground.metrics.gap(GapCause::Deaf);
+                warn!(room.id = %self.room, "the subscription of room {} is deaf; subscribing again", self.room);
+                self.reopen(Duration::ZERO);
+            }
+            self.track.missed();
         }
-        if self.track.is_even() && self.reopening.is_none() {
-            self.ground.metrics.gap(GapCause::Deaf);
-            warn!(room.id = %self.room, "the subscription of room {} is deaf; subscribing again", self.room);
-            self.reopen(Duration::ZERO);
-        }
-        self.track.missed();
-        self.timers.echo();
+        self.await_echo();
     }
 
     fn reopen(&mut self, after: Duration) {
