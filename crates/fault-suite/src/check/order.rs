@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::Violation;
 use super::model::{Model, index};
-use crate::history::{Event, Peer, SUITE, What};
+use crate::history::{Event, Peer, Recovery, SUITE, What};
 
 /// What stands at a place in a room's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +22,9 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     for event in model.events.iter().filter(|event| event.who != SUITE) {
         readers.entry(event.who).or_default().read(event, &mut log);
     }
-    log.violations.extend(log.moved.into_iter().filter_map(|(from, number, violation)| {
-        // With lost data a signal that was not settled may stand in the old log and in the new one.
+    log.violations.extend(log.excusable.into_iter().filter_map(|(from, number, violation)| {
+        // With lost data a signal that was not settled may stand in the old log and in the new one, and come
+        // again to who has become a new member in between.
         let sent = model.sent.get(&from.client).and_then(|sent| sent.get(index(number)));
         (!sent.is_some_and(|sent| sent.reset)).then_some(violation)
     }));
@@ -35,8 +36,8 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
 struct Log {
     at: HashMap<(u32, u64), Entry>,
     signals: HashMap<(Peer, u32), u64>,
-    /// Signals that were met at a second place.
-    moved: Vec<(Peer, u32, Violation)>,
+    /// What only a loss of data excuses, with the signal it is about.
+    excusable: Vec<(Peer, u32, Violation)>,
     violations: Vec<Violation>,
 }
 
@@ -52,9 +53,13 @@ impl Log {
             if known != seq {
                 let what =
                     format!("client {}: {entry:?} lies at seq {known} and at seq {seq}", event.who);
-                self.moved.push((from, number, Violation::new(event.at, what)));
+                self.excuse((from, number), Violation::new(event.at, what));
             }
         }
+    }
+
+    fn excuse(&mut self, (from, number): (Peer, u32), violation: Violation) {
+        self.excusable.push((from, number, violation));
     }
 
     fn fault(&mut self, event: &Event, what: impl fmt::Display) {
@@ -68,6 +73,8 @@ struct Reader {
     room: u32,
     position: u64,
     numbers: HashMap<Peer, u32>,
+    /// What it was told last before it joined as a new member.
+    before: HashMap<Peer, u32>,
 }
 
 impl Reader {
@@ -76,6 +83,9 @@ impl Reader {
             What::Joined(joined) => {
                 self.room = joined.room;
                 self.position = joined.seq;
+                if joined.recovery == Recovery::New {
+                    self.before.extend(self.numbers.drain());
+                }
             }
             What::Reset { seq, .. } => {
                 self.position = *seq;
@@ -111,12 +121,14 @@ impl Reader {
 
     fn follows(&mut self, from: Peer, number: u32, event: &Event, log: &mut Log) {
         let last = self.numbers.insert(from, number).unwrap_or_default();
+        let what = |last| format!("was told signal {number} of {from} after signal {last}");
         // The same number again is a matter of `exactly_once`.
         if number < last {
-            log.fault(
-                event,
-                format_args!("was told signal {number} of {from} after signal {last}"),
-            );
+            return log.fault(event, what(last));
+        }
+        if let Some(last) = self.before.get(&from).copied().filter(|last| number < *last) {
+            let what = format!("client {}: {}", event.who, what(last));
+            log.excuse((from, number), Violation::new(event.at, what));
         }
     }
 }
@@ -144,6 +156,20 @@ mod tests {
     fn twin_a_sender_whose_signals_arrive_reversed_is_found() {
         let said = Story::three().whisper(ANA, None).whisper(ANA, None);
         assert_eq!(found(check, said.hear(BO, ANA, 2, 10).hear(BO, ANA, 1, 11)), 1);
+    }
+
+    #[test]
+    fn twin_an_older_signal_that_comes_to_who_joined_anew_is_found() {
+        let said = Story::three().whisper(ANA, None).whisper(ANA, None);
+        let again = said.hear(BO, ANA, 2, 10).join(BO, 11, 4, &[]);
+        assert_eq!(found(check, again.hear(BO, ANA, 1, 12)), 1);
+    }
+
+    #[test]
+    fn a_loss_of_data_excuses_an_older_signal_that_comes_to_who_joined_anew() {
+        let said = Story::three().whisper(ANA, None).whisper(ANA, None);
+        let lost = said.hear(BO, ANA, 2, 10).reset(ANA, 11).join(BO, 12, 4, &[]);
+        assert_eq!(found(check, lost.hear(BO, ANA, 1, 13)), 0);
     }
 
     #[test]
