@@ -27,6 +27,11 @@ impl Arrival {
         self.join.peer == *peer
     }
 
+    /// Makes the member of it that it would have become.
+    pub(super) fn into_member(self) -> Member {
+        Member::new(self.join, self.joined, self.reply.outbox)
+    }
+
     /// Returns what it takes to put the member back into a room that has lost it.
     pub(super) fn restored(&self) -> Restored {
         Restored::new(&self.join, &self.joined, self.joined.seq, self.joined.mid)
@@ -69,8 +74,8 @@ impl Worker {
         let position = self.track.position();
         while let Some(entry) = self.arrivals.first_entry().filter(|entry| *entry.key() <= position)
         {
-            let Arrival { join, joined, reply, .. } = entry.remove();
-            self.lose(Member::new(join, joined, reply.outbox));
+            let arrival = entry.remove();
+            self.lose(arrival.into_member());
         }
     }
 

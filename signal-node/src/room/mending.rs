@@ -1,5 +1,7 @@
 //! What a room does about silent nodes, lost history and members that were taken from it.
 
+use std::cmp::Ordering;
+
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, PeerId, Seq, ServerMessage};
 use tracing::{info, warn};
@@ -84,25 +86,26 @@ impl Worker {
             }
         }
         self.ground.liveness.watch(roster.iter().map(|survivor| &survivor.line.node));
-        self.arrive_late(seq, roster);
+        let missing = self.arrive_late(seq, roster);
         self.detach_ghosts(roster);
-        if self.members.iter().any(|member| is_lost(member, roster)) {
+        if missing || self.members.iter().any(|member| is_lost(member, roster)) {
             self.restore();
         }
     }
 
-    /// A join whose entry was lost with the history, and that was restored, takes effect here.
-    fn arrive_late(&mut self, seq: Seq, roster: &[Survivor]) {
-        let late: Vec<Seq> = self.arrivals.keys().copied().filter(|joined| *joined < seq).collect();
-        for joined in late {
-            let Some(arrival) = self.arrivals.remove(&joined) else { continue };
-            let is_in = |s: &Survivor| arrival.is_of(&s.line.peer) && s.generation == joined;
-            if roster.iter().any(is_in) {
-                self.arrive(None, arrival);
-            } else {
-                self.arrivals.insert(joined, arrival);
+    /// A join whose entry was lost with the history takes effect here if it was restored, and ends if it holds
+    /// its member no more. Tells whether some are still to be restored.
+    fn arrive_late(&mut self, seq: Seq, roster: &[Survivor]) -> bool {
+        let later = self.arrivals.split_off(&seq);
+        for (joined, arrival) in std::mem::replace(&mut self.arrivals, later) {
+            let survivor = roster.iter().find(|survivor| arrival.is_of(&survivor.line.peer));
+            match survivor.map(|survivor| survivor.generation.cmp(&joined)) {
+                Some(Ordering::Equal) => self.arrive(None, arrival),
+                Some(Ordering::Greater) => self.lose(arrival.into_member()),
+                Some(Ordering::Less) | None => drop(self.arrivals.insert(joined, arrival)),
             }
         }
+        self.arrivals.range(..seq).next().is_some()
     }
 
     /// A member that left this node before the loss is in the roster again: nobody will miss it but us.
