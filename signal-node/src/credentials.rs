@@ -116,6 +116,12 @@ impl Credentials {
         self.news.subscribe()
     }
 
+    /// Returns why what is handed out changed last.
+    #[must_use]
+    pub fn latest_news(&self) -> IceReason {
+        *self.news.borrow()
+    }
+
     /// Asks for ICE servers; `None` if there are none to be had now. `region` is where a proxy says the
     /// client is.
     pub async fn fetch(&self, owner: &IceOwner, region: Option<&str>) -> Option<Arc<IceServers>> {

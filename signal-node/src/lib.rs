@@ -10,12 +10,14 @@
 //! - [`room`]: the rooms that have members here, and the hot path
 //! - [`log`]: the seam to what all nodes share; Redis, or this process's memory
 
+mod alarm;
 pub mod config;
 pub mod credentials;
 mod drain;
 pub mod http;
 pub mod liveness;
 pub mod log;
+mod mailbox;
 pub mod metrics;
 pub mod node;
 pub mod room;

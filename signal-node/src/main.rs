@@ -14,6 +14,10 @@ use signal_node::config::{Config, SCHEMA};
 use signal_node::node::{Node, StartError};
 use signal_protocol::Subject;
 
+/// Ten thousand connections leave ten thousand holes; this allocator gives them back (docs/BENCHMARKS.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),

@@ -19,7 +19,7 @@ use crate::log::redis::RedisLog;
 use crate::log::{LogError, RoomLog};
 use crate::metrics::Metrics;
 use crate::room::{Ground, RoomSettings, Rooms};
-use crate::session::{Context, Notices};
+use crate::session::{Context, Notices, Sweeper};
 
 /// A node that serves.
 pub struct Node {
@@ -105,6 +105,7 @@ fn public(
         settings: Arc::new(config.sessions),
         rooms: Rooms::new(ground),
         verifier: Arc::new(config.verifier),
+        sweeper: Sweeper::start(&notices, credentials.as_ref().map(Credentials::news)),
         credentials,
         metrics,
         notices,

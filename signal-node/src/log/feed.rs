@@ -1,11 +1,12 @@
 //! The way from a log to the worker of one room: bounded, and honest about what did not fit.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio::sync::{Notify, mpsc};
+use std::task::Poll;
 
 use super::entry::{Batch, Volatile};
+use crate::mailbox::{Receiver, Sender, Unsent, mailbox};
 
 /// Batches a room may have waiting. What does not fit is read again from the log.
 const CAPACITY: usize = 256;
@@ -16,51 +17,45 @@ pub enum FeedEvent {
     /// Entries were appended.
     Batch(Arc<Batch>),
     /// Something was told outside the order.
-    Volatile(Arc<Volatile>),
+    Volatile(Arc<[Volatile]>),
     /// Something may have been missed: compare with the log.
     Gap,
-}
-
-/// Set when something was missed; seen by the receiver after what is queued.
-#[derive(Default)]
-struct Missed {
-    flag: AtomicBool,
-    wake: Notify,
 }
 
 /// The log's end. It never waits: the Redis read loop serves every room.
 #[derive(Clone)]
 pub struct FeedSender {
-    queue: mpsc::Sender<FeedEvent>,
-    missed: Arc<Missed>,
+    queue: Sender<FeedEvent>,
+    /// Set when something was missed; seen by the reader after what is queued.
+    missed: Arc<AtomicBool>,
 }
 
 /// The worker's end.
 pub struct Feed {
-    queue: mpsc::Receiver<FeedEvent>,
-    missed: Arc<Missed>,
+    queue: Receiver<FeedEvent>,
+    missed: Arc<AtomicBool>,
 }
 
 /// Makes both ends.
 #[must_use]
 pub fn feed() -> (FeedSender, Feed) {
-    let (sender, receiver) = mpsc::channel(CAPACITY);
-    let missed = Arc::new(Missed::default());
+    let (sender, receiver) = mailbox(CAPACITY);
+    let missed = Arc::<AtomicBool>::default();
     (FeedSender { queue: sender, missed: missed.clone() }, Feed { queue: receiver, missed })
 }
 
 impl FeedSender {
     /// Hands an event over, or notes that one was missed.
     pub fn push(&self, event: FeedEvent) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(event) {
+        if let Err(Unsent::Full(_)) = self.queue.try_send(event) {
             self.miss();
         }
     }
 
     /// Notes that something may have been missed.
     pub fn miss(&self) {
-        self.missed.flag.store(true, Ordering::Release);
-        self.missed.wake.notify_one();
+        self.missed.store(true, Ordering::Release);
+        self.queue.wake();
     }
 
     /// Waits until the worker has let go.
@@ -71,7 +66,7 @@ impl FeedSender {
     /// Tells whether both lead to the same worker.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        self.queue.same_channel(&other.queue)
+        self.queue.same(&other.queue)
     }
 
     /// Tells whether the worker still listens.
@@ -84,18 +79,17 @@ impl FeedSender {
 impl Feed {
     /// Waits for the next event; `None` when the log has let go of the room. Cancel-safe.
     pub async fn next(&mut self) -> Option<FeedEvent> {
-        loop {
-            if let Ok(event) = self.queue.try_recv() {
-                return Some(event);
-            }
-            if self.missed.flag.swap(false, Ordering::AcqRel) {
-                return Some(FeedEvent::Gap);
-            }
-            tokio::select! {
-                event = self.queue.recv() => return event,
-                () = self.missed.wake.notified() => {}
-            }
-        }
+        poll_fn(|context| match self.queue.poll_recv(context) {
+            Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
+            _ if self.missed.swap(false, Ordering::AcqRel) => Poll::Ready(Some(FeedEvent::Gap)),
+            nothing => nothing,
+        })
+        .await
+    }
+
+    /// Takes the next event out if there is one now.
+    pub fn next_now(&mut self) -> Option<FeedEvent> {
+        self.queue.try_recv()
     }
 }
 
@@ -110,7 +104,7 @@ mod tests {
             sender.push(FeedEvent::Gap);
         }
         for _ in 0..CAPACITY {
-            assert!(feed.queue.try_recv().is_ok());
+            assert!(feed.next_now().is_some());
         }
         assert!(matches!(feed.next().await, Some(FeedEvent::Gap)));
         drop(sender);

@@ -50,11 +50,11 @@ pub trait RoomLog: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>>;
 
-    /// Tells something once to whoever listens now; nothing is kept.
+    /// Tells these once to whoever listens now; nothing is kept.
     fn tell<'a>(
         &'a self,
         room: &'a RoomId,
-        volatile: Volatile,
+        volatiles: &'a [Volatile],
     ) -> BoxFuture<'a, Result<(), LogError>>;
 }
 

@@ -48,6 +48,8 @@ pub enum Command {
     },
     /// Asks to be told when the log has answered everything that came before.
     Settle(oneshot::Sender<()>),
+    /// Another node has fallen silent: marks its members away.
+    Suspect,
     /// The socket is gone.
     Detach {
         /// Who.

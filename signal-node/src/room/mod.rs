@@ -15,10 +15,11 @@ mod outcome;
 mod registry;
 mod replay;
 mod requests;
+mod telling;
 mod timers;
 mod track;
 mod worker;
 
 pub use command::{Command, JoinCommand, Kept, Reply};
-pub use outbox::{Delivery, Handed, Mark, Outbox, Overflow};
+pub use outbox::{Delivery, Handed, Mark, Nudge, Nudges, Outbox, Overflow};
 pub use registry::{Busy, Ground, RoomHandle, RoomSettings, Rooms};

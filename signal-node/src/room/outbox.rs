@@ -1,9 +1,12 @@
 //! What waits to be written to one socket: bounded by bytes, and never waited for.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use signal_protocol::{LeftReason, RoomId};
 use tokio::sync::Notify;
 
@@ -77,6 +80,36 @@ pub enum Overflow {
     Frames,
 }
 
+/// What a session is woken for beside frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// Its next moment has come.
+    Tick = 1,
+    /// The log has not answered for a lease.
+    CutOff = 2,
+    /// The node hands its clients over.
+    HandOver = 4,
+    /// What the credential service hands out is another now.
+    IceNews = 8,
+    /// The node stops.
+    Stop = 16,
+}
+
+/// Nudges that were not looked at yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nudges(u8);
+
+impl Nudges {
+    /// Every one that a session may have missed before it was known to the node.
+    pub const EARLIER: Self = Self(Nudge::CutOff as u8 | Nudge::HandOver as u8 | Nudge::Stop as u8);
+
+    /// Tells whether this one is among them.
+    #[must_use]
+    pub fn has(self, nudge: Nudge) -> bool {
+        self.0 & nudge as u8 != 0
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Open,
@@ -88,18 +121,19 @@ struct State {
     queue: VecDeque<Delivery>,
     bytes: usize,
     condition: Condition,
+    nudges: Nudges,
 }
 
 impl State {
     fn empty(condition: Condition) -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, condition }
+        Self { queue: VecDeque::new(), bytes: 0, condition, nudges: Nudges::default() }
     }
 
     fn queue(&mut self, delivery: Delivery, limit: usize) -> Handed {
         let bytes = self.bytes + delivery.frame.len() + OVERHEAD;
         let overflow = if bytes > limit { Overflow::Bytes } else { Overflow::Frames };
         if bytes > limit || self.queue.len() >= FRAMES {
-            *self = Self::empty(Condition::Overflowed(overflow));
+            *self = Self { nudges: self.nudges, ..Self::empty(Condition::Overflowed(overflow)) };
             return Handed::Overflowing;
         }
         self.bytes = bytes;
@@ -112,10 +146,10 @@ impl State {
     }
 }
 
-/// The queue between the rooms of a session and its socket.
+/// The queue between the rooms of a session and its socket, and the one thing that wakes the session.
 pub struct Outbox {
     state: Mutex<State>,
-    filled: Notify,
+    filled: AtomicWaker,
     emptied: Notify,
     limit: usize,
 }
@@ -125,7 +159,7 @@ impl Outbox {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         let state = State::empty(Condition::Open);
-        Self { state: Mutex::new(state), filled: Notify::new(), emptied: Notify::new(), limit }
+        Self { state: Mutex::new(state), filled: AtomicWaker::new(), emptied: Notify::new(), limit }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,8 +177,20 @@ impl Outbox {
         }
         let handed = state.queue(delivery, self.limit);
         drop(state);
-        self.filled.notify_one();
+        self.filled.wake();
         handed
+    }
+
+    /// Wakes the session for something else than a frame.
+    pub fn nudge(&self, nudge: Nudge) {
+        self.state().nudges.0 |= nudge as u8;
+        self.filled.wake();
+    }
+
+    /// Takes out what the session was woken for.
+    #[must_use]
+    pub fn nudges(&self) -> Nudges {
+        std::mem::take(&mut self.state().nudges)
     }
 
     /// Takes the next frame, if there is one now.
@@ -159,6 +205,9 @@ impl Outbox {
         let taken = state.queue.pop_front();
         if let Some(delivery) = &taken {
             state.bytes -= delivery.frame.len() + OVERHEAD;
+        } else {
+            // An idle session owns no queue.
+            state.queue = VecDeque::new();
         }
         if state.is_light(self.limit) {
             self.emptied.notify_waiters();
@@ -183,18 +232,22 @@ impl Outbox {
         }
     }
 
-    /// Waits until there is something to take, or an overflow to report. Cancel-safe.
+    /// Waits until there is something to take, an overflow to report, or a nudge. Cancel-safe; for one session.
     pub async fn filled(&self) {
-        loop {
-            let waiting = self.filled.notified();
-            {
-                let state = self.state();
-                if !state.queue.is_empty() || state.condition != Condition::Open {
-                    return;
-                }
+        poll_fn(|context| {
+            if self.has_news() {
+                return Poll::Ready(());
             }
-            waiting.await;
-        }
+            self.filled.register(context.waker());
+            if self.has_news() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn has_news(&self) -> bool {
+        let state = self.state();
+        let is_quiet = state.queue.is_empty() && state.nudges == Nudges::default();
+        !is_quiet || state.condition != Condition::Open
     }
 
     /// Ends the queue: whatever is handed from now on is gone.
@@ -260,5 +313,16 @@ mod tests {
         });
         outbox.hand("x".to_owned());
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_nudge_wakes_a_session_and_is_told_once() {
+        let outbox = Outbox::new(200);
+        outbox.nudge(Nudge::Tick);
+        outbox.nudge(Nudge::Stop);
+        outbox.filled().await;
+        let nudges = outbox.nudges();
+        assert!(nudges.has(Nudge::Tick) && nudges.has(Nudge::Stop) && !nudges.has(Nudge::CutOff));
+        assert_eq!(outbox.nudges(), Nudges::default());
     }
 }

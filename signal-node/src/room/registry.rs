@@ -1,16 +1,17 @@
 //! Which rooms have a worker here.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use signal_protocol::{NodeId, RoomId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{oneshot, watch};
 
 use super::command::Command;
 use super::worker::Worker;
 use crate::liveness::Liveness;
 use crate::log::{Retention, RoomLog};
+use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::metrics::Metrics;
 
 /// Commands that may wait for a room's worker.
@@ -42,7 +43,7 @@ pub struct Ground {
 /// The rooms of this node.
 pub struct Rooms {
     ground: Arc<Ground>,
-    workers: Mutex<HashMap<RoomId, mpsc::Sender<Command>>>,
+    workers: Mutex<HashMap<RoomId, Sender<Command>>>,
 }
 
 /// The room's worker has more to do than may wait.
@@ -51,7 +52,7 @@ pub struct Busy;
 
 /// A way to one room's worker; it stays open as long as the room has members here.
 #[derive(Clone)]
-pub struct RoomHandle(mpsc::Sender<Command>);
+pub struct RoomHandle(Sender<Command>);
 
 impl RoomHandle {
     /// Asks without waiting.
@@ -73,10 +74,13 @@ impl Rooms {
     /// Makes an empty set of rooms.
     #[must_use]
     pub fn new(ground: Ground) -> Arc<Self> {
-        Arc::new(Self { ground: Arc::new(ground), workers: Mutex::default() })
+        let silence = ground.liveness.silence();
+        let rooms = Arc::new(Self { ground: Arc::new(ground), workers: Mutex::default() });
+        tokio::spawn(pass_on(silence, Arc::downgrade(&rooms)));
+        rooms
     }
 
-    fn workers(&self) -> MutexGuard<'_, HashMap<RoomId, mpsc::Sender<Command>>> {
+    fn workers(&self) -> MutexGuard<'_, HashMap<RoomId, Sender<Command>>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,10 +96,13 @@ impl Rooms {
         Ok(RoomHandle(sender.clone()))
     }
 
+    fn all(&self) -> Vec<Sender<Command>> {
+        self.workers().values().cloned().collect()
+    }
+
     /// Waits until the log has answered everything that was asked of it so far.
     pub async fn settled(&self) {
-        let workers: Vec<_> = self.workers().values().cloned().collect();
-        for worker in workers {
+        for worker in self.all() {
             let (waiting, settled) = oneshot::channel();
             if worker.send(Command::Settle(waiting)).await.is_ok() {
                 // A worker that has ended has nothing under way.
@@ -104,8 +111,8 @@ impl Rooms {
         }
     }
 
-    fn start(self: &Arc<Self>, room: &RoomId) -> mpsc::Sender<Command> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+    fn start(self: &Arc<Self>, room: &RoomId) -> Sender<Command> {
+        let (sender, receiver) = mailbox(WAITING);
         self.ground.metrics.rooms.inc();
         let worker = Worker::new(room.clone(), self.ground.clone(), receiver);
         tokio::spawn(worker.run(self.clone()));
@@ -113,7 +120,7 @@ impl Rooms {
     }
 
     /// Lets go of a room, unless a command has come in since.
-    pub(super) fn retire(&self, room: &RoomId, commands: &mut mpsc::Receiver<Command>) -> bool {
+    pub(super) fn retire(&self, room: &RoomId, commands: &mut Receiver<Command>) -> bool {
         let mut workers = self.workers();
         if !commands.is_empty() {
             return false;
@@ -122,5 +129,16 @@ impl Rooms {
         commands.close();
         self.ground.metrics.rooms.dec();
         true
+    }
+}
+
+/// Tells all rooms when another node has fallen silent.
+async fn pass_on(mut silence: watch::Receiver<u64>, rooms: Weak<Rooms>) {
+    while silence.changed().await.is_ok() {
+        let Some(workers) = rooms.upgrade().map(|rooms| rooms.all()) else { return };
+        for worker in workers {
+            // A worker that has ended holds nobody any more.
+            let _ = worker.send(Command::Suspect).await;
+        }
     }
 }

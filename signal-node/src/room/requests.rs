@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage, limits};
-use tracing::debug;
 
 use super::calls::Origin;
 use super::command::{Command, JoinCommand, Kept, Reply};
 use super::outbox::Mark;
 use super::worker::Worker;
-use crate::log::{Join, Op, SocketId, Volatile};
+use crate::log::{Join, Op, SocketId};
 
 /// Told to who waits while calls fail.
 const UNREACHABLE: &str = "the room log is not reachable";
@@ -36,12 +35,13 @@ impl Worker {
         match command {
             Command::Join(join) => self.join(*join),
             Command::Kept { peer, socket, mid, what } => self.kept(peer, socket, mid, what),
-            Command::Tell(volatile) => self.tell(volatile),
+            Command::Tell(volatile) => self.telling.push(volatile),
             Command::Leave { peer, socket, reply } => self.leave(&peer, socket, reply),
             Command::Kick { peer, ban, reply } => {
                 self.calls.push(Op::Kick { peer, ban }, Origin::Kick { reply });
             }
             Command::Settle(waiting) => self.settle(waiting),
+            Command::Suspect => self.suspect(),
             Command::Detach { peer, socket } => {
                 if self.members.of_socket(&peer, socket).is_some()
                     && let Some(member) = self.members.remove(&peer)
@@ -109,15 +109,6 @@ impl Worker {
             Kept::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
         };
         self.calls.push(op, Origin::Kept { peer, socket, mid, refusal });
-    }
-
-    fn tell(&self, volatile: Volatile) {
-        let (log, room) = (self.ground.log.clone(), self.room.clone());
-        tokio::spawn(async move {
-            if let Err(error) = log.tell(&room, volatile).await {
-                debug!(room.id = %room, %error, "a volatile signal in room {room} was lost");
-            }
-        });
     }
 
     fn leave(&mut self, peer: &PeerId, socket: SocketId, reply: Reply) {
@@ -203,6 +194,10 @@ pub(super) fn refuse(room: &RoomId, command: Command) {
         Command::Join(join) => join.reply.refuse(error, Some(Mark::Refused(room.clone()))),
         Command::Leave { reply, .. } => reply.ok(Some(Mark::Left(room.clone()))),
         Command::Kick { reply, .. } => reply.refuse(error, None),
-        Command::Kept { .. } | Command::Tell(_) | Command::Settle(_) | Command::Detach { .. } => {}
+        Command::Kept { .. }
+        | Command::Tell(_)
+        | Command::Settle(_)
+        | Command::Suspect
+        | Command::Detach { .. } => {}
     }
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use signal_protocol::{PeerId, RoomId, Seq};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -21,10 +21,16 @@ use super::outcome::Doomed;
 use super::registry::{Ground, Rooms};
 use super::replay::Replays;
 use super::requests::refuse;
+use super::telling::Telling;
 use super::timers::{Due, Timers};
 use super::track::{Next, Track};
+use crate::alarm::Alarm;
 use crate::log::{Batch, Entry, Feed, FeedEvent, LogError, Op};
+use crate::mailbox::Receiver;
 use crate::metrics::GapCause;
+
+/// Events and commands that are taken at a time, so that what belongs together goes in one call.
+const AT_A_TIME: usize = 128;
 
 /// Pause before a room is subscribed again that could not be.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -35,6 +41,7 @@ pub(super) struct Worker {
     pub(super) ground: Arc<Ground>,
     pub(super) members: Members,
     pub(super) calls: Calls,
+    pub(super) telling: Telling,
     pub(super) track: Track,
     pub(super) timers: Timers,
     /// Joins whose outcome is known and whose entry has not been reached.
@@ -51,7 +58,7 @@ pub(super) struct Worker {
     awaited: Seq,
     /// The reset with which this node last put back what the log had lost.
     pub(super) reset_at: Seq,
-    commands: mpsc::Receiver<Command>,
+    commands: Receiver<Command>,
     /// Who waits until nothing is under way.
     settling: Vec<oneshot::Sender<()>>,
     /// A new subscription, where the old one is deaf.
@@ -61,14 +68,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        room: RoomId,
-        ground: Arc<Ground>,
-        commands: mpsc::Receiver<Command>,
-    ) -> Self {
+    pub(super) fn new(room: RoomId, ground: Arc<Ground>, commands: Receiver<Command>) -> Self {
         Self {
             members: Members::default(),
             calls: Calls::new(ground.log.clone(), room.clone()),
+            telling: Telling::new(ground.log.clone(), room.clone()),
             track: Track::new(ground.log.clone(), room.clone()),
             timers: Timers::default(),
             arrivals: BTreeMap::new(),
@@ -99,35 +103,59 @@ impl Worker {
     }
 
     async fn work(&mut self, mut feed: Feed, rooms: &Rooms) {
-        let mut silence = self.ground.liveness.silence();
+        let mut alarm = Alarm::default();
         loop {
-            let due = self.timers.next();
+            alarm.set(self.timers.next());
             tokio::select! {
                 event = feed.next() => match event {
-                    Some(event) => self.hear(event),
+                    Some(event) => self.hear_all(event, &mut feed),
                     None => return,
                 },
                 landed = self.calls.landed() => self.landed(landed),
+                () = self.telling.landed() => {}
                 () = self.track.read() => {}
                 Some(page) = self.replays.next() => self.replay(page),
                 Some(command) = self.later.next() => self.obey(command),
-                Ok(()) = silence.changed() => self.suspect(),
                 opened = reopened(&mut self.reopening) => feed = self.reopened(opened).unwrap_or(feed),
                 command = self.commands.recv() => match command {
-                    Some(command) => self.obey(command),
+                    Some(command) => self.obey_all(command),
                     None => return,
                 },
-                () = until(due) => if self.tick(rooms) { return },
+                () = alarm.rings() => if self.tick(rooms) { return },
             }
             self.advance();
             self.calls.depart(self.track.position());
-            if self.calls.is_idle() {
-                for waiting in self.settling.drain(..) {
-                    // Who does not wait any more need not be told.
-                    let _ = waiting.send(());
-                }
-            }
+            self.telling.depart();
+            self.tell_settled();
             self.timers.retire(self.is_idle());
+        }
+    }
+
+    /// Hears an event, and what came with it.
+    fn hear_all(&mut self, event: FeedEvent, feed: &mut Feed) {
+        self.hear(event);
+        for _ in 1..AT_A_TIME {
+            let Some(event) = feed.next_now() else { break };
+            self.hear(event);
+        }
+    }
+
+    /// Obeys a command, and those that came with it.
+    fn obey_all(&mut self, command: Command) {
+        self.obey(command);
+        for _ in 1..AT_A_TIME {
+            let Some(command) = self.commands.try_recv() else { break };
+            self.obey(command);
+        }
+    }
+
+    /// Answers who waits until nothing is under way.
+    fn tell_settled(&mut self) {
+        if self.calls.is_idle() {
+            for waiting in self.settling.drain(..) {
+                // Who does not wait any more need not be told.
+                let _ = waiting.send(());
+            }
         }
     }
 
@@ -139,7 +167,7 @@ impl Worker {
     /// Answers whoever is still waiting, and lets go of the room.
     fn give_up(&mut self, rooms: &Rooms) {
         loop {
-            while let Ok(command) = self.commands.try_recv() {
+            while let Some(command) = self.commands.try_recv() {
                 refuse(&self.room, command);
             }
             if self.commands.is_closed() || rooms.retire(&self.room, &mut self.commands) {
@@ -162,8 +190,10 @@ impl Worker {
                     self.ground.metrics.gap(GapCause::Held);
                 }
             }
-            FeedEvent::Volatile(volatile) => {
-                fanout::tell(&mut self.members, &self.room, &volatile);
+            FeedEvent::Volatile(volatiles) => {
+                for volatile in &*volatiles {
+                    fanout::tell(&mut self.members, &self.room, volatile);
+                }
             }
             FeedEvent::Gap => {
                 self.ground.metrics.gap(GapCause::Feed);
@@ -319,14 +349,6 @@ impl Worker {
         self.members.get(peer).is_some()
             || self.calls.is_joining(peer)
             || self.arrivals.values().any(|arrival| arrival.is_of(peer))
-    }
-}
-
-/// Waits until then; for ever if there is no appointment.
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -14,6 +14,7 @@ mod requests;
 mod run;
 mod seats;
 mod socket;
+mod sweep;
 mod write;
 
 #[cfg(test)]
@@ -26,3 +27,4 @@ pub use identity::{Identity, Refused, Rights};
 pub use machine::{Machine, SessionSettings};
 pub use run::{Context, Entrance, Notices, run};
 pub use socket::{Incoming, Interrupted, Socket};
+pub use sweep::Sweeper;

@@ -1,6 +1,5 @@
 //! The task of one connection: the only owner of its socket.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use service_kit::tokens::Verifier;
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{
-    CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, RoomId, ServerMessage,
-};
+use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,12 +19,14 @@ use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::handover::Handover;
 use super::identity::{Identity, Refused};
 use super::machine::{Machine, SessionSettings};
+use super::seats::Handles;
 use super::socket::{Incoming, Interrupted, Socket};
+use super::sweep::Sweeper;
 use super::write::Unwritten;
 use crate::credentials::Credentials;
 use crate::log::{Join, SocketId};
 use crate::metrics::Metrics;
-use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Outbox, Reply, RoomHandle, Rooms};
+use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Nudge, Nudges, Outbox, Reply, Rooms};
 
 /// When what the credential service hands out changes, the sessions of a node ask within this, not all at
 /// once.
@@ -47,9 +46,11 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// What all sessions are told at once.
     pub notices: Notices,
+    /// Who wakes the sessions.
+    pub sweeper: Arc<Sweeper>,
 }
 
-/// What all sessions are told at once. Each keeps a receiver of its own.
+/// What all sessions are told at once. The sweeper wakes them for it.
 #[derive(Clone)]
 pub struct Notices {
     /// Whether the log has not answered for a lease.
@@ -100,13 +101,13 @@ pub(super) struct Session<'a, S> {
     pub(super) socket: S,
     pub(super) machine: Machine,
     pub(super) outbox: Arc<Outbox>,
-    pub(super) handles: HashMap<RoomId, RoomHandle>,
-    notices: Notices,
+    pub(super) handles: Handles,
+    /// When the sweeper will wake us.
+    woken_at: Option<Instant>,
     /// Where the client is, as a proxy says.
-    region: Option<String>,
-    /// What is new about ICE servers, where there is a credential service.
-    ice_news: Option<watch::Receiver<IceReason>>,
-    ice: FuturesUnordered<BoxFuture<'a, IceAnswer>>,
+    region: Option<Box<str>>,
+    /// Questions for ICE servers; most of the time there are none.
+    ice: Option<FuturesUnordered<BoxFuture<'a, IceAnswer>>>,
 }
 
 /// Serves one connection until it ends. `region` is the region or country that a proxy says it comes from.
@@ -146,18 +147,21 @@ impl<'a, S: Socket> Session<'a, S> {
         let settings = context.settings.clone();
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
         let machine = Machine::new(settings, identity, anonymous, Instant::now());
-        let (handles, ice) = (HashMap::new(), FuturesUnordered::new());
-        let notices = context.notices.clone();
-        let ice_news = context.credentials.as_ref().map(Credentials::news);
-        Self { context, socket, machine, outbox, handles, notices, region, ice_news, ice }
+        let (handles, region) = (Handles::default(), region.map(Into::into));
+        Self { context, socket, machine, outbox, handles, woken_at: None, region, ice: None }
     }
 
     async fn serve(&mut self) -> Ending {
+        self.wake_in_time();
+        // What was told to all before the sweeper knew of us.
+        if let Some(ending) = self.attend(Nudges::EARLIER).await {
+            return ending;
+        }
         loop {
             if let Some(code) = self.apply().await {
                 return self.close(code).await;
             }
-            let tick = self.machine.next_tick();
+            self.wake_in_time();
             tokio::select! {
                 incoming = self.socket.recv() => match incoming {
                     Ok(Incoming::Text(text)) => {
@@ -172,41 +176,72 @@ impl<'a, S: Socket> Session<'a, S> {
                     }
                     Err(Interrupted::Gone) => return Ending::Left(None),
                 },
-                () = self.outbox.filled() => match self.write().await {
-                    Ok(()) => {}
-                    Err(Unwritten::Slow(bound)) => {
-                        self.context.metrics.slow(bound);
-                        return self.close(CloseCode::SlowConsumer).await;
+                () = self.outbox.filled() => {
+                    if let Some(ending) = self.attend(self.outbox.nudges()).await {
+                        return ending;
                     }
-                    Err(Unwritten::Gone) => return Ending::Left(None),
-                },
-                Some((purpose, servers)) = self.ice.next() => {
+                }
+                Some((purpose, servers)) = answered(&mut self.ice) => {
                     self.machine.ice_answered(purpose, servers, Instant::now());
                 }
-                () = tokio::time::sleep_until(tick) => self.machine.tick(Instant::now()),
-                Ok(()) = self.notices.cut_off.changed() => self.tell_cut_off(),
-                Ok(()) = self.notices.handover.changed() => self.hand_over(),
-                reason = news(&mut self.ice_news) => self.ice_changed(reason),
-                () = self.notices.stop.cancelled() => return self.close(CloseCode::Drain).await,
             }
         }
     }
 
+    /// Sees to it that the sweeper wakes us for what the machine has to do next.
+    fn wake_in_time(&mut self) {
+        let at = self.machine.next_tick();
+        if self.woken_at.is_none_or(|woken_at| at < woken_at) {
+            self.context.sweeper.wake_at(&self.outbox, at);
+            self.woken_at = Some(at);
+        }
+    }
+
+    /// Does what the session was woken for; returns the end, if it is one.
+    async fn attend(&mut self, nudges: Nudges) -> Option<Ending> {
+        if nudges.has(Nudge::Tick) {
+            self.woken_at = None;
+            self.machine.tick(Instant::now());
+        }
+        if nudges.has(Nudge::CutOff) {
+            self.tell_cut_off();
+        }
+        if nudges.has(Nudge::HandOver) {
+            self.hand_over();
+        }
+        if nudges.has(Nudge::IceNews) {
+            self.ice_changed();
+        }
+        if nudges.has(Nudge::Stop) && self.context.notices.stop.is_cancelled() {
+            return Some(self.close(CloseCode::Drain).await);
+        }
+        match self.write().await {
+            Ok(()) => None,
+            Err(Unwritten::Slow(bound)) => {
+                self.context.metrics.slow(bound);
+                Some(self.close(CloseCode::SlowConsumer).await)
+            }
+            Err(Unwritten::Gone) => Some(Ending::Left(None)),
+        }
+    }
+
     fn tell_cut_off(&mut self) {
-        if *self.notices.cut_off.borrow_and_update() {
+        if *self.context.notices.cut_off.borrow() {
             self.machine.cut_off();
         }
     }
 
     /// Asks for other ICE servers in a moment, each session in its own.
-    fn ice_changed(&mut self, reason: IceReason) {
+    fn ice_changed(&mut self) {
+        let Some(credentials) = &self.context.credentials else { return };
+        let reason = credentials.latest_news();
         let [moment] = service_kit::random::bytes();
         let at = Instant::now() + ASK_WITHIN * u32::from(moment) / 256;
         self.machine.ice_changed(reason, at);
     }
 
     fn hand_over(&mut self) {
-        let handover = self.notices.handover.borrow_and_update().clone();
+        let handover = self.context.notices.handover.borrow().clone();
         if let Some(handover) = handover {
             self.machine.hand_over(&handover.invitation(), Instant::now());
         }
@@ -279,13 +314,14 @@ impl<'a, S: Socket> Session<'a, S> {
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
         let region = self.region.clone();
-        self.ice.push(Box::pin(async move {
+        let asked: BoxFuture<'a, IceAnswer> = Box::pin(async move {
             let servers = match &context.credentials {
                 Some(credentials) => credentials.fetch(&owner, region.as_deref()).await,
                 None => None,
             };
             (purpose, servers)
-        }));
+        });
+        self.ice.get_or_insert_default().push(asked);
     }
 
     fn join(
@@ -337,12 +373,13 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 }
 
-/// Waits for news about ICE servers; for ever where there is no credential service.
-async fn news(news: &mut Option<watch::Receiver<IceReason>>) -> IceReason {
-    if let Some(news) = news
-        && news.changed().await.is_ok()
-    {
-        return *news.borrow_and_update();
+/// Waits for an answer about ICE servers; `None` where nothing was asked. Cancel-safe.
+async fn answered<'a>(
+    ice: &mut Option<FuturesUnordered<BoxFuture<'a, IceAnswer>>>,
+) -> Option<IceAnswer> {
+    let answer = ice.as_mut()?.next().await;
+    if ice.as_ref().is_some_and(FuturesUnordered::is_empty) {
+        *ice = None;
     }
-    std::future::pending().await
+    answer
 }

@@ -1,8 +1,8 @@
-//! The rooms that one connection is in.
-
-use std::collections::HashMap;
+//! The rooms that one connection is in. They are few, so lists are smaller than maps and as fast.
 
 use signal_protocol::{PeerId, RoomId};
+
+use crate::room::RoomHandle;
 
 /// One membership of this connection.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) enum SeatState {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Seats(HashMap<RoomId, Seat>);
+pub(super) struct Seats(Vec<(RoomId, Seat)>);
 
 impl Seats {
     pub(super) fn len(&self) -> usize {
@@ -35,31 +35,57 @@ impl Seats {
         self.0.is_empty()
     }
 
+    fn seat(&self, room: &RoomId) -> Option<&Seat> {
+        self.0.iter().find_map(|(name, seat)| (name == room).then_some(seat))
+    }
+
     pub(super) fn is_taken(&self, room: &RoomId) -> bool {
-        self.0.contains_key(room)
+        self.seat(room).is_some()
     }
 
     pub(super) fn join(&mut self, room: RoomId, peer: PeerId) {
-        self.0.insert(room, Seat { peer, state: SeatState::Joining });
+        self.free(&room);
+        self.0.reserve_exact(1);
+        self.0.push((room, Seat { peer, state: SeatState::Joining }));
     }
 
     /// Finds the member that may speak in a room.
     pub(super) fn speaker(&self, room: &RoomId) -> Option<&PeerId> {
-        self.0.get(room).filter(|seat| seat.state == SeatState::Joined).map(|seat| &seat.peer)
+        self.seat(room).filter(|seat| seat.state == SeatState::Joined).map(|seat| &seat.peer)
     }
 
     pub(super) fn set(&mut self, room: &RoomId, state: SeatState) {
-        if let Some(seat) = self.0.get_mut(room) {
+        if let Some((_, seat)) = self.0.iter_mut().find(|(name, _)| name == room) {
             seat.state = state;
         }
     }
 
     pub(super) fn free(&mut self, room: &RoomId) {
-        self.0.remove(room);
+        self.0.retain(|(name, _)| name != room);
     }
 
     /// Walks all memberships, settled or not.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
         self.0.iter().map(|(room, seat)| (room, &seat.peer))
+    }
+}
+
+/// The ways to the rooms' workers.
+#[derive(Default)]
+pub(super) struct Handles(Vec<(RoomId, RoomHandle)>);
+
+impl Handles {
+    pub(super) fn get(&self, room: &RoomId) -> Option<&RoomHandle> {
+        self.0.iter().find_map(|(name, handle)| (name == room).then_some(handle))
+    }
+
+    pub(super) fn insert(&mut self, room: RoomId, handle: RoomHandle) {
+        self.remove(&room);
+        self.0.reserve_exact(1);
+        self.0.push((room, handle));
+    }
+
+    pub(super) fn remove(&mut self, room: &RoomId) {
+        self.0.retain(|(name, _)| name != room);
     }
 }

@@ -8,7 +8,7 @@ use signal_node::log::Retention;
 use signal_node::metrics::Metrics;
 use signal_node::room::{Ground, RoomSettings, Rooms};
 use signal_node::session::{
-    Context, Entrance, Handover, Notices, Refused, SessionSettings, run as session,
+    Context, Entrance, Handover, Notices, Refused, SessionSettings, Sweeper, run as session,
 };
 use signal_protocol::NodeId;
 use tokio::io::DuplexStream;
@@ -60,6 +60,7 @@ impl Node {
             verifier: settings.verifier.clone(),
             credentials: None,
             metrics,
+            sweeper: Sweeper::start(&notices, None),
             notices,
         });
         let (heart, sessions) = (Mutex::new(Some(heart)), Mutex::default());

@@ -102,9 +102,9 @@ impl RoomLog for View {
     fn tell<'a>(
         &'a self,
         room: &'a RoomId,
-        volatile: Volatile,
+        volatiles: &'a [Volatile],
     ) -> BoxFuture<'a, Result<(), LogError>> {
-        Box::pin(self.ask(async move { self.store.log().tell(room, volatile).await }))
+        Box::pin(self.ask(async move { self.store.log().tell(room, volatiles).await }))
     }
 }
 

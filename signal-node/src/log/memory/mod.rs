@@ -8,7 +8,7 @@ mod takeover;
 mod takeover_model;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -138,10 +138,10 @@ impl RoomLog for MemoryLog {
     fn tell<'a>(
         &'a self,
         room: &'a RoomId,
-        volatile: Volatile,
+        volatiles: &'a [Volatile],
     ) -> BoxFuture<'a, Result<(), LogError>> {
         if let Some(room) = self.rooms().map.get_mut(room) {
-            room.publish(&FeedEvent::Volatile(Arc::new(volatile)));
+            room.publish(&FeedEvent::Volatile(volatiles.into()));
         }
         Box::pin(async { Ok(()) })
     }

@@ -141,7 +141,7 @@ fn payload(text: String) -> Result<Payload, LogError> {
 /// Reads what arrived on a room's channel.
 pub(super) fn event(text: &[u8]) -> Result<FeedEvent, LogError> {
     if text.first() == Some(&b'v') {
-        return volatile(text).map(|volatile| FeedEvent::Volatile(Arc::new(volatile)));
+        return volatiles(text).map(|volatiles| FeedEvent::Volatile(volatiles.into()));
     }
     batch(text).map(|batch| FeedEvent::Batch(Arc::new(batch)))
 }
@@ -163,12 +163,16 @@ pub(super) fn batch(text: &[u8]) -> Result<Batch, LogError> {
     }
 }
 
-fn volatile(text: &[u8]) -> Result<Volatile, LogError> {
-    let mut reader = Reader(text);
-    let mut head = reader.line()?;
-    head.expect("v")?;
-    let (from, to) = (head.parse()?, head.optional("*")?);
-    Ok(Volatile { from, to, data: reader.payload(&mut head)? })
+/// Reads `v <from> <to or *> <length>\n<data>` as often as it comes.
+fn volatiles(text: &[u8]) -> Result<Vec<Volatile>, LogError> {
+    let (mut reader, mut volatiles) = (Reader(text), Vec::new());
+    while !reader.0.is_empty() {
+        let mut head = reader.line()?;
+        head.expect("v")?;
+        let (from, to) = (head.parse()?, head.optional("*")?);
+        volatiles.push(Volatile { from, to, data: reader.payload(&mut head)? });
+    }
+    Ok(volatiles)
 }
 
 /// Reads `<kind> <fields …> <length>\n<payload>`; the kinds are those of `join.lua` and its siblings.

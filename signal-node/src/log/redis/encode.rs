@@ -1,5 +1,6 @@
 //! Steps as script arguments, and what is told without a script.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +18,8 @@ pub(super) struct Args<'a> {
 
 impl<'a> Args<'a> {
     pub(super) fn new(publishing: Publishing, seen: Seq, retention: &'a Retention) -> Self {
-        let publish = match publishing {
-            Publishing::Sharded => "SPUBLISH",
-            Publishing::Plain => "PUBLISH",
-        };
-        let mut args = Self { values: vec![Value::from_static_str(publish)], retention };
+        let publish = Value::from_static_str(publishing.command());
+        let mut args = Self { values: vec![publish], retention };
         args.text(seen);
         args
     }
@@ -138,9 +136,12 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Writes `v <from> <to or *> <length>\n<data>`.
-pub(super) fn volatile(volatile: &Volatile) -> String {
-    let to = volatile.to.as_ref().map_or("*", |to| to.as_str());
-    let data = volatile.data.get();
-    format!("v {} {to} {}\n{data}", volatile.from, data.len())
+/// Writes `v <from> <to or *> <length>\n<data>` for each.
+pub(super) fn volatiles(volatiles: &[Volatile]) -> String {
+    let mut text = String::new();
+    for Volatile { from, to, data } in volatiles {
+        let (to, data) = (to.as_ref().map_or("*", |to| to.as_str()), data.get());
+        let _ = write!(text, "v {from} {to} {}\n{data}", data.len());
+    }
+    text
 }

@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod hub;
+mod messages;
 mod pulse;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use hub::Hub;
+use messages::Messages;
 
 /// How long one command may take; after that its outcome is unknown.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
@@ -42,6 +44,16 @@ pub enum Publishing {
     Sharded,
     /// Plain pub/sub, for servers without the sharded kind.
     Plain,
+}
+
+impl Publishing {
+    /// The command that publishes.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Sharded => "SPUBLISH",
+            Self::Plain => "PUBLISH",
+        }
+    }
 }
 
 impl std::str::FromStr for Publishing {
@@ -61,6 +73,7 @@ pub struct RedisLog {
     commands: Client,
     hub: Arc<Hub>,
     script: Script,
+    messages: Script,
     publishing: Publishing,
     retention: Retention,
     reconnects: watch::Sender<u64>,
@@ -85,12 +98,21 @@ impl RedisLog {
         let reconnects = watch::Sender::new(0);
         tokio::spawn(pulse::count(commands.reconnect_rx(), reconnects.clone()));
         let hub = Hub::start(subscriber, publishing, reconnects.clone());
-        let script = Script::from_lua(SCRIPT);
-        Ok(Self { commands, hub, script, publishing, retention, reconnects })
+        let (script, messages) = (Script::from_lua(SCRIPT), Script::from_lua(MESSAGES));
+        Ok(Self { commands, hub, script, messages, publishing, retention, reconnects })
     }
 
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let keys = Keys::of(room);
+        if let Some(messages) = Messages::collect(ops) {
+            let keys = vec![keys.hash.clone(), keys.stream.clone(), keys.channel.clone()];
+            let args = messages.into_args(self.publishing, seen);
+            let first: Option<u64> =
+                self.messages.evalsha_with_reload(&self.commands, keys, args).await?;
+            if let Some(first) = first {
+                return Ok(messages::outcomes(Seq(first), ops.len()));
+            }
+        }
         let mut args = encode::Args::new(self.publishing, seen, &self.retention);
         for op in ops {
             args.push(op);
@@ -118,8 +140,8 @@ impl RedisLog {
         found.into_iter().map(|entry| decode::batch(&text(entry)?)).collect()
     }
 
-    async fn publish(&self, room: &RoomId, volatile: &Volatile) -> Result<(), LogError> {
-        let (channel, text) = (Keys::of(room).channel, encode::volatile(volatile));
+    async fn publish(&self, room: &RoomId, volatiles: &[Volatile]) -> Result<(), LogError> {
+        let (channel, text) = (Keys::of(room).channel, encode::volatiles(volatiles));
         let _receivers: i64 = match self.publishing {
             Publishing::Sharded => self.commands.spublish(channel, text).await?,
             Publishing::Plain => self.commands.publish(channel, text).await?,
@@ -140,6 +162,9 @@ const SCRIPT: &str = concat!(
     include_str!("tend.lua"),
     include_str!("main.lua"),
 );
+
+/// The steps that nearly all traffic consists of, in a script of their own that does nothing else.
+const MESSAGES: &str = include_str!("messages.lua");
 
 /// Tells whether a URL names a Redis, without asking it.
 ///
@@ -241,8 +266,8 @@ impl RoomLog for RedisLog {
     fn tell<'a>(
         &'a self,
         room: &'a RoomId,
-        volatile: Volatile,
+        volatiles: &'a [Volatile],
     ) -> BoxFuture<'a, Result<(), LogError>> {
-        Box::pin(async move { self.publish(room, &volatile).await })
+        Box::pin(async move { self.publish(room, volatiles).await })
     }
 }

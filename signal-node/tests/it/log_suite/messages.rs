@@ -94,11 +94,12 @@ pub(super) async fn what_is_told_once_reaches_who_listens_and_is_not_kept(stage:
     let ana = stage.enter("ana").await;
     let count = stage.all().await.len();
     let mut feed = stage.two.open(&stage.room).await.unwrap();
-    let volatile = Volatile { from: ana.peer.clone(), to: None, data: json("[1,2]") };
-    stage.one.tell(&stage.room, volatile).await.unwrap();
+    let volatile = |data| Volatile { from: ana.peer.clone(), to: None, data: json(data) };
+    stage.one.tell(&stage.room, &[volatile("[1,2]"), volatile("\"v p\\n\"")]).await.unwrap();
     match feed.next().await {
         Some(FeedEvent::Volatile(told)) => {
-            assert_eq!((&told.from, told.data.get()), (&ana.peer, "[1,2]"));
+            let told: Vec<_> = told.iter().map(|told| (&told.from, told.data.get())).collect();
+            assert_eq!(told, [(&ana.peer, "[1,2]"), (&ana.peer, "\"v p\\n\"")]);
         }
         other => panic!("{other:?}"),
     }

@@ -1,0 +1,85 @@
+//! Signals that follow what is stored, as arguments of `messages.lua`: few, however many signals there are.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use fred::types::Value;
+use signal_protocol::{Mid, PeerId, Seq};
+
+use super::Publishing;
+use crate::log::{Claim, Op, Outcome};
+
+/// One sender of a call: its messages follow each other.
+struct Sender<'a> {
+    by: &'a Claim,
+    first: Mid,
+    last: Mid,
+}
+
+/// Signals of one call.
+pub(super) struct Messages<'a> {
+    senders: Vec<Sender<'a>>,
+    receivers: Vec<&'a PeerId>,
+    entries: String,
+    count: usize,
+}
+
+impl<'a> Messages<'a> {
+    /// Collects the steps; `None` if there are others than signals among them, or signals out of turn.
+    pub(super) fn collect(ops: &'a [Op]) -> Option<Self> {
+        let bytes = ops.iter().map(Op::bytes).sum();
+        let (senders, receivers) = (Vec::new(), Vec::new());
+        let entries = String::with_capacity(bytes);
+        let mut messages = Self { senders, receivers, entries, count: ops.len() };
+        for op in ops {
+            let Op::Signal { by, mid, to, data } = op else { return None };
+            messages.send(by, *mid)?;
+            if let Some(to) = to {
+                messages.receive(to);
+            }
+            let (to, text) = (to.as_ref().map_or("*", PeerId::as_str), data.get());
+            let _ = write!(messages.entries, "s {} {to} {mid} {}\n{text}", by.peer, text.len());
+        }
+        Some(messages)
+    }
+
+    fn send(&mut self, by: &'a Claim, mid: Mid) -> Option<()> {
+        match self.senders.iter_mut().find(|sender| sender.by.peer == by.peer) {
+            None => self.senders.push(Sender { by, first: mid, last: mid }),
+            Some(sender) if sender.by == by && sender.last.next() == mid => sender.last = mid,
+            Some(_) => return None,
+        }
+        Some(())
+    }
+
+    /// A sender is known to be there by what has to stand in its field.
+    fn receive(&mut self, to: &'a PeerId) {
+        if !self.receivers.contains(&to) {
+            self.receivers.push(to);
+        }
+    }
+
+    /// Writes the arguments in the order that `messages.lua` documents.
+    pub(super) fn into_args(self, publishing: Publishing, seen: Seq) -> Vec<Value> {
+        let Self { senders, receivers, entries, count } = self;
+        let mut args = Vec::with_capacity(5 + 3 * senders.len() + receivers.len());
+        let text = |text: String| Value::from(text);
+        args.push(Value::from_static_str(publishing.command()));
+        args.extend([text(seen.to_string()), text(count.to_string())]);
+        args.push(Value::Bytes(Bytes::from(entries)));
+        args.push(text(senders.len().to_string()));
+        for Sender { by, first, last } in senders {
+            let Claim { peer, generation } = by;
+            args.push(text(format!("g:{peer}")));
+            args.push(text(format!("{generation} {}", first.0.saturating_sub(1))));
+            args.push(text(format!("{generation} {last}")));
+        }
+        args.extend(receivers.into_iter().map(|peer| text(format!("g:{peer}"))));
+        args
+    }
+}
+
+/// Tells what became of signals whose first one got this number.
+pub(super) fn outcomes(first: Seq, count: usize) -> Vec<Outcome> {
+    (first.0..).take(count).map(|seq| Outcome::Appended(Seq(seq))).collect()
+}

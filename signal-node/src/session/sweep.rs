@@ -1,0 +1,143 @@
+//! One task that wakes the sessions of a node when something is due or has happened to all of them.
+//!
+//! A session has no timers of its own and listens to nobody: it waits for its socket and for its outbox, and
+//! the sweeper nudges that. Moments are kept in slots of [`SLOT`], so a session is woken up to that much late.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use signal_protocol::IceReason;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::run::Notices;
+use crate::room::{Nudge, Outbox};
+
+/// Moments closer than this are one.
+const SLOT: Duration = Duration::from_millis(100);
+
+/// Which sessions are due when.
+pub struct Sweeper {
+    slots: Mutex<BTreeMap<u128, Vec<Weak<Outbox>>>>,
+    began: Instant,
+}
+
+impl Sweeper {
+    /// Starts to sweep; ends with the last reference to it.
+    #[must_use]
+    pub fn start(notices: &Notices, news: Option<watch::Receiver<IceReason>>) -> Arc<Self> {
+        let sweeper = Arc::new(Self { slots: Mutex::default(), began: Instant::now() });
+        tokio::spawn(sweep(Arc::downgrade(&sweeper)));
+        tokio::spawn(pass_on(Arc::downgrade(&sweeper), notices.clone(), news));
+        sweeper
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<u128, Vec<Weak<Outbox>>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nudges a session once this moment has come.
+    pub(super) fn wake_at(&self, outbox: &Arc<Outbox>, at: Instant) {
+        let slot = at.saturating_duration_since(self.began).as_millis() / SLOT.as_millis() + 1;
+        self.slots().entry(slot).or_default().push(Arc::downgrade(outbox));
+    }
+
+    /// Nudges those whose moment has come.
+    fn wake_due(&self, now: Instant) {
+        let slot = now.saturating_duration_since(self.began).as_millis() / SLOT.as_millis();
+        let due = {
+            let mut slots = self.slots();
+            let later = slots.split_off(&(slot + 1));
+            std::mem::replace(&mut *slots, later)
+        };
+        for outbox in due.into_values().flatten().filter_map(|outbox| outbox.upgrade()) {
+            outbox.nudge(Nudge::Tick);
+        }
+    }
+
+    /// Nudges everybody: each session has a moment it waits for.
+    fn wake_all(&self, nudge: Nudge) {
+        for outbox in self.slots().values().flatten().filter_map(Weak::upgrade) {
+            outbox.nudge(nudge);
+        }
+    }
+}
+
+async fn sweep(sweeper: Weak<Sweeper>) {
+    let mut pace = interval(SLOT);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = pace.tick().await;
+        let Some(sweeper) = sweeper.upgrade() else { return };
+        sweeper.wake_due(now);
+    }
+}
+
+/// Passes on what concerns all sessions, until the node has stopped them.
+async fn pass_on(
+    sweeper: Weak<Sweeper>,
+    mut notices: Notices,
+    mut news: Option<watch::Receiver<IceReason>>,
+) {
+    loop {
+        let nudge = tokio::select! {
+            Ok(()) = notices.cut_off.changed() => Nudge::CutOff,
+            Ok(()) = notices.handover.changed() => Nudge::HandOver,
+            Some(()) = changed(&mut news) => Nudge::IceNews,
+            () = notices.stop.cancelled() => Nudge::Stop,
+        };
+        let Some(sweeper) = sweeper.upgrade() else { return };
+        sweeper.wake_all(nudge);
+        if nudge == Nudge::Stop {
+            return;
+        }
+    }
+}
+
+/// Waits for news about ICE servers; `None` where there is no credential service.
+async fn changed(news: &mut Option<watch::Receiver<IceReason>>) -> Option<()> {
+    news.as_mut()?.changed().await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    fn notices() -> (watch::Sender<bool>, Notices) {
+        let (cut_off, handover) = (watch::Sender::new(false), watch::Sender::new(None));
+        let notices = Notices {
+            cut_off: cut_off.subscribe(),
+            handover: handover.subscribe(),
+            stop: CancellationToken::new(),
+        };
+        (cut_off, notices)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_woken_when_its_moment_has_come_and_not_before() {
+        let (_cut_off, notices) = notices();
+        let (sweeper, outbox) = (Sweeper::start(&notices, None), Arc::new(Outbox::new(1)));
+        let at = Instant::now() + Duration::from_millis(250);
+        sweeper.wake_at(&outbox, at);
+        outbox.filled().await;
+        assert!(outbox.nudges().has(Nudge::Tick));
+        assert!(at <= Instant::now() && Instant::now() <= at + SLOT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_concerns_all_is_passed_on_to_each() {
+        let (cut_off, notices) = notices();
+        let sweeper = Sweeper::start(&notices, None);
+        let outboxes = [(); 3].map(|()| Arc::new(Outbox::new(1)));
+        let at = Instant::now() + Duration::from_secs(10);
+        outboxes.iter().for_each(|outbox| sweeper.wake_at(outbox, at));
+        cut_off.send_replace(true);
+        for outbox in outboxes {
+            outbox.filled().await;
+            assert!(outbox.nudges().has(Nudge::CutOff));
+        }
+    }
+}
