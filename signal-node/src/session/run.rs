@@ -374,8 +374,8 @@ impl<'a, S: Socket> Session<'a, S> {
 }
 
 /// Waits for an answer about ICE servers; `None` where nothing was asked. Cancel-safe.
-async fn answered<'a>(
-    ice: &mut Option<FuturesUnordered<BoxFuture<'a, IceAnswer>>>,
+async fn answered(
+    ice: &mut Option<FuturesUnordered<BoxFuture<'_, IceAnswer>>>,
 ) -> Option<IceAnswer> {
     let answer = ice.as_mut()?.next().await;
     if ice.as_ref().is_some_and(FuturesUnordered::is_empty) {

@@ -1,0 +1,97 @@
+//! Clients of every server that is measured, as cheap as one core needs them.
+
+mod dialect;
+mod wire;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub(crate) use dialect::Dialect;
+use wire::Wire;
+
+use crate::problem::Problem;
+
+/// Clients that share a source address: as many as a node takes from one by default.
+const PER_ADDRESS: u32 = 200;
+
+/// One connected client in its room.
+pub(crate) struct Client {
+    wire: Wire,
+    dialect: Dialect,
+    room: String,
+    /// How the server calls it.
+    pub(crate) id: String,
+    /// Its count of kept messages.
+    mid: u64,
+    /// Whether what it says is kept in the log, where there is one.
+    pub(crate) keeps: bool,
+    /// Where its room's log was when it came in, where there is one.
+    pub(crate) seq: u64,
+}
+
+/// Who connects, and to where.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    /// The server.
+    pub(crate) door: SocketAddr,
+    /// The room to be in.
+    pub(crate) room: String,
+    /// Counts the clients of a run; makes the name, the key and the source address.
+    pub(crate) number: u32,
+    /// Where the client was before, if it comes back.
+    pub(crate) back: Option<u64>,
+}
+
+impl Ticket {
+    /// Loopback addresses in turn, since servers count connections by address.
+    fn source(&self) -> SocketAddr {
+        let [.., high, low] = (self.number / PER_ADDRESS + 1).to_be_bytes();
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), 0)
+    }
+}
+
+impl Client {
+    /// Connects and enters the room.
+    pub(crate) async fn open(dialect: Dialect, ticket: &Ticket) -> Result<Self, Problem> {
+        let mut wire = Wire::connect(dialect, ticket, ticket.source()).await?;
+        let (id, seq) = dialect.enter(&mut wire, ticket).await?;
+        Ok(Self { wire, dialect, room: ticket.room.clone(), id, mid: 0, keeps: true, seq })
+    }
+
+    /// Enters further rooms, where the server lets a connection be in several.
+    pub(crate) async fn enter_more(&mut self, rooms: Vec<String>) -> Result<(), Problem> {
+        self.dialect.enter_more(&mut self.wire, rooms).await
+    }
+
+    /// Writes a message to one peer, or to all others, and sends it with the next [`Client::flush`].
+    pub(crate) async fn feed(&mut self, to: Option<&str>, data: &str) -> Result<(), Problem> {
+        self.mid += u64::from(self.keeps);
+        let mid = self.keeps.then_some(self.mid);
+        let frame = self.dialect.frame(&self.room, mid, to, data);
+        self.wire.feed(frame).await
+    }
+
+    /// Tells whether its server sends to all others of a room by itself.
+    pub(crate) fn broadcasts(&self) -> bool {
+        self.dialect.broadcasts()
+    }
+
+    /// Sends what was written.
+    pub(crate) async fn flush(&mut self) -> Result<(), Problem> {
+        self.wire.flush().await
+    }
+
+    /// Waits for the next message of a peer; what servers ask in between is answered. Cancel-safe but for answers.
+    pub(crate) async fn hear(&mut self) -> Result<String, Problem> {
+        loop {
+            let text = self.wire.next().await?;
+            match self.dialect.hear(&text) {
+                dialect::Heard::Message => return Ok(text),
+                dialect::Heard::Asked(answer) => {
+                    self.wire.feed(answer.to_owned()).await?;
+                    self.wire.flush().await?;
+                }
+                dialect::Heard::Other => {}
+            }
+        }
+    }
+}
