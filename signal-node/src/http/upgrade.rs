@@ -10,13 +10,15 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
 use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::http::Problem;
 use signal_protocol::SUBPROTOCOL;
 
-use super::visitors::Crowded;
-use super::{Anonymous, Public, websocket};
-use crate::session::{Entrance, run};
+use super::visitors::{Crowded, Place};
+use super::websocket::{converse, switching_protocols};
+use super::{Anonymous, Public};
+use crate::session::Entrance;
 
 /// When a full node, or a full address, may be tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -55,7 +57,17 @@ pub(super) async fn upgrade(
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let knock = Knock { uri: &uri, headers: &headers, peer };
     match admit(&public, &knock, socket).await {
-        Ok(response) => response,
+        Ok((entrance, place)) => {
+            let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            };
+            let region = knock.region(&public);
+            tokio::spawn(async move {
+                converse(upgrade, entrance, region, public).await;
+                drop(place);
+            });
+            switching_protocols(&headers)
+        }
         Err(Rejection { reason, problem }) => {
             public.sessions.metrics.rejected.with_label_values(&[reason]).inc();
             problem.into_response()
@@ -67,11 +79,12 @@ async fn admit(
     public: &Arc<Public>,
     knock: &Knock<'_>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, Rejection> {
+) -> Result<(Entrance, Place), Rejection> {
     knock.check_query()?;
-    let socket = socket.map_err(|rejection| {
+    // axum has checked the handshake; its own WebSocket is not made of it.
+    drop(socket.map_err(|rejection| {
         reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
-    })?;
+    })?);
     let offered = knock.protocols();
     if !offered.contains(&SUBPROTOCOL) {
         let text = "offer the WebSocket subprotocol signal.v1";
@@ -80,14 +93,7 @@ async fn admit(
     knock.check_origin(public)?;
     let place = public.visitors.enter(knock.address(public)).map_err(crowded)?;
     let entrance = knock.entrance(public, &offered).await?;
-    let region = knock.region(public);
-    let settings = &public.sessions.settings;
-    let socket = websocket::bounded(socket, settings.max_message, settings.outbox_bytes);
-    let public = public.clone();
-    Ok(socket.protocols([SUBPROTOCOL]).on_upgrade(async move |socket| {
-        run(socket, entrance, region, &public.sessions).await;
-        drop(place);
-    }))
+    Ok((entrance, place))
 }
 
 fn crowded(crowded: Crowded) -> Rejection {

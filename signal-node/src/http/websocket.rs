@@ -1,87 +1,103 @@
-//! axum's WebSocket as the session's socket, with the close codes that axum leaves unsaid.
+//! The session's socket: our own codec on the stream that the handshake leaves behind.
+//!
+//! axum routes and checks the handshake, and hyper gives the connection up once it has answered. What it gives is
+//! the bare TCP stream again wherever it was one, so that an idle session owns a socket and no buffers; any other
+//! stream is driven by the same codec through hyper's wrapper.
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use std::sync::Arc;
+
+use axum::http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::SinkExt;
-use tungstenite::Error;
-use tungstenite::error::CapacityError;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use signal_protocol::SUBPROTOCOL;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tracing::debug;
+use tungstenite::handshake::derive_accept_key;
+use ws_codec::{Ended, Frame, Message, WebSocket};
 
-use crate::session::{Incoming, Interrupted, Socket};
+use super::Public;
+use crate::session::{Entrance, Incoming, Interrupted, Socket, run};
 
-/// Bytes read at once. tungstenite allocates this for every connection, and by default 128 KiB.
-const READ_BUFFER: usize = 4 * 1024;
-
-/// Bytes collected before a write; a flush ends every turn, so this only joins what belongs together.
-const WRITE_BUFFER: usize = 4 * 1024;
-
-/// Sets the buffers and bounds of a connection.
-pub(super) fn bounded(
-    upgrade: WebSocketUpgrade,
-    max_message: usize,
-    outbox_bytes: usize,
-) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(outbox_bytes.max(WRITE_BUFFER) + max_message)
-        .max_message_size(max_message)
-        .max_frame_size(max_message)
+/// Answers a handshake that was found good (RFC 6455 §4.2.2).
+pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
+    let key = headers.get(SEC_WEBSOCKET_KEY).map_or(&b""[..], |key| key.as_bytes());
+    let answer = [
+        (CONNECTION, "upgrade".to_owned()),
+        (UPGRADE, "websocket".to_owned()),
+        (SEC_WEBSOCKET_ACCEPT, derive_accept_key(key)),
+        (SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL.to_owned()),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, answer).into_response()
 }
 
-impl Socket for WebSocket {
-    type Text = TextFrame;
+/// Serves the session once the connection has been given up by HTTP.
+pub(super) async fn converse(
+    upgrade: OnUpgrade,
+    entrance: Entrance,
+    region: Option<String>,
+    public: Arc<Public>,
+) {
+    // A client that went away before the answer has no session.
+    let Ok(upgraded) = upgrade.await else { return };
+    let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
+    match bare(upgraded, limit) {
+        Ok(socket) => run(socket, entrance, region, sessions).await,
+        Err(upgraded) => {
+            debug!("a WebSocket over a stream that is no plain TCP");
+            let socket = WebSocket::new(TokioIo::new(upgraded), &[], limit);
+            Box::pin(run(socket, entrance, region, sessions)).await;
+        }
+    }
+}
 
-    async fn recv(&mut self) -> Result<Incoming<TextFrame>, Interrupted> {
+/// Takes the TCP stream out of what hyper gives; its own buffers end here.
+fn bare(upgraded: Upgraded, limit: usize) -> Result<WebSocket<TcpStream>, Upgraded> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>()?;
+    Ok(WebSocket::new(parts.io.into_inner(), &parts.read_buf, limit))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for WebSocket<S> {
+    type Text = String;
+
+    async fn recv(&mut self) -> Result<Incoming<String>, Interrupted> {
         match WebSocket::recv(self).await {
-            Some(Ok(Message::Text(text))) => Ok(Incoming::Text(TextFrame(text))),
-            Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Incoming::Control),
-            Some(Ok(Message::Close(frame))) => Ok(Incoming::Closed(frame.map(|frame| frame.code))),
-            Some(Err(error)) => Err(interrupted(error)),
-            None => Err(Interrupted::Gone),
+            Ok(Message::Text(text)) => Ok(Incoming::Text(text)),
+            Ok(Message::Binary(_)) => Ok(Incoming::Binary),
+            Ok(Message::Ping(_) | Message::Pong) => Ok(Incoming::Control),
+            Ok(Message::Close(closing)) => Ok(Incoming::Closed(closing.map(|c| c.code))),
+            Err(ended) => Err(ended.into()),
         }
     }
 
     async fn feed(&mut self, frame: Bytes) -> Result<(), Interrupted> {
-        let text = Utf8Bytes::try_from(frame).map_err(|_| Interrupted::Gone)?;
-        SinkExt::feed(self, Message::Text(text)).await.map_err(|_| Interrupted::Gone)
+        Ok(WebSocket::feed(self, Frame::Text(&frame)).await?)
     }
 
     async fn ping(&mut self) -> Result<(), Interrupted> {
-        SinkExt::feed(self, Message::Ping(Bytes::new())).await.map_err(|_| Interrupted::Gone)
+        Ok(WebSocket::feed(self, Frame::Ping(&[])).await?)
     }
 
     async fn flush(&mut self) -> Result<(), Interrupted> {
-        SinkExt::flush(self).await.map_err(|_| Interrupted::Gone)
+        Ok(WebSocket::flush(self).await?)
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
-        let frame = CloseFrame { code, reason: reason.into() };
         // The connection ends here either way.
-        let _ = self.send(Message::Close(Some(frame))).await;
+        let _ = WebSocket::close(self, code, reason).await;
     }
 }
 
-/// The text of a frame, still in the buffer it was read into.
-pub struct TextFrame(Utf8Bytes);
-
-impl AsRef<str> for TextFrame {
-    fn as_ref(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-/// Finds the close code for what the WebSocket layer rejects (RFC 6455 §7.4.1).
-fn interrupted(error: axum::Error) -> Interrupted {
-    let inner = error.into_inner();
-    let Some(error) = inner.downcast_ref::<Error>() else { return Interrupted::Gone };
-    match error {
-        Error::Utf8(_) => Interrupted::Broken(1007),
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Interrupted::Broken(1009),
-        Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
-            Interrupted::Gone
+impl From<Ended> for Interrupted {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Gone => Self::Gone,
+            Ended::Violated(violation) => Self::Broken(violation.code()),
         }
-        Error::Protocol(_) => Interrupted::Broken(1002),
-        _ => Interrupted::Gone,
     }
 }

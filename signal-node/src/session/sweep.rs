@@ -133,7 +133,9 @@ mod tests {
         let sweeper = Sweeper::start(&notices, None);
         let outboxes = [(); 3].map(|()| Arc::new(Outbox::new(1)));
         let at = Instant::now() + Duration::from_secs(10);
-        outboxes.iter().for_each(|outbox| sweeper.wake_at(outbox, at));
+        for outbox in &outboxes {
+            sweeper.wake_at(outbox, at);
+        }
         cut_off.send_replace(true);
         for outbox in outboxes {
             outbox.filled().await;

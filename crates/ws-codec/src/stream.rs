@@ -1,0 +1,260 @@
+//! A WebSocket over a stream whose handshake is done.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::decoder::{Decoded, Decoder, Message};
+use crate::frame::{Closing, Frame, Violation};
+use crate::scratch;
+
+/// Bytes that are collected before a write is waited for.
+const COLLECTED: usize = 64 * 1024;
+
+/// Why nothing more comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The stream has ended or broken.
+    Gone,
+    /// The client broke the protocol. It is to be told with [`WebSocket::close`]; what it says is not read.
+    Violated(Violation),
+}
+
+/// How far the closing handshake is (RFC 6455 §7.1).
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The client closes, and its answer is on its way.
+    Answering(Option<Closing>),
+    /// The client broke the protocol: what it says is thrown away.
+    Broken,
+}
+
+/// The server's side of one connection.
+#[derive(Debug)]
+pub struct WebSocket<S> {
+    stream: S,
+    decoder: Decoder,
+    state: State,
+    /// What has arrived and was not read; empty without a buffer while the connection is idle.
+    rest: Vec<u8>,
+    /// How much of `rest` is done with.
+    done: usize,
+    /// What is to be written; empty without a buffer while the connection is idle.
+    out: Vec<u8>,
+    /// How much of `out` is written.
+    written: usize,
+    /// The newest ping that was not answered; answering the older ones as well is not asked for (§5.5.3).
+    ping: Option<Box<[u8]>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Takes over a stream on which the handshake is done, with what was read of it beyond that.
+    #[must_use]
+    pub fn new(stream: S, read: &[u8], limit: usize) -> Self {
+        Self {
+            stream,
+            decoder: Decoder::new(limit),
+            state: State::Open,
+            rest: read.to_vec(),
+            done: 0,
+            out: Vec::new(),
+            written: 0,
+            ping: None,
+        }
+    }
+
+    /// Returns how many bytes of buffers the connection owns.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        let ping = self.ping.as_ref().map_or(0, |ping| ping.len());
+        self.rest.capacity() + self.out.capacity() + self.decoder.buffered() + ping
+    }
+
+    /// Waits for the next message. A ping is answered, and a close frame too, before it is returned. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Ended`] says why there is none.
+    pub async fn recv(&mut self) -> Result<Message, Ended> {
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Ended>> {
+        loop {
+            if let State::Answering(_) = self.state {
+                return self.poll_answer(context);
+            }
+            if self.ping.is_some()
+                && let Poll::Ready(Err(ended)) = self.poll_flush(context)
+            {
+                return Poll::Ready(Err(ended));
+            }
+            if self.state == State::Open
+                && let Some(message) = self.next_of_rest()?
+            {
+                return Poll::Ready(Ok(message));
+            }
+            match ready!(self.poll_read(context)) {
+                Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                Ok(None) => {}
+                Err(ended) => return Poll::Ready(Err(ended)),
+            }
+        }
+    }
+
+    /// Waits until the answer to the client's close frame is written.
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Ended>> {
+        if ready!(self.poll_flush(context)).is_err() {
+            return Poll::Ready(Err(Ended::Gone));
+        }
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Answering(closing) => Poll::Ready(Ok(Message::Close(closing))),
+            State::Open | State::Broken => Poll::Ready(Err(Ended::Gone)),
+        }
+    }
+
+    /// Reads once, through the buffer of the thread; returns a message if one was complete.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Ended>> {
+        scratch::reading(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
+            let arrived = buffer.filled_mut();
+            if read.is_err() || arrived.is_empty() {
+                return Poll::Ready(Err(Ended::Gone));
+            }
+            Poll::Ready(self.arrived(arrived))
+        })
+    }
+
+    fn arrived(&mut self, arrived: &mut [u8]) -> Result<Option<Message>, Ended> {
+        if self.state == State::Broken {
+            return Ok(None);
+        }
+        if self.rest.is_empty() {
+            let (done, message) = self.decode_all(arrived)?;
+            self.rest.extend_from_slice(&arrived[done..]);
+            return Ok(message);
+        }
+        self.rest.drain(..std::mem::take(&mut self.done));
+        self.rest.extend_from_slice(arrived);
+        self.next_of_rest()
+    }
+
+    /// Reads on in what has arrived before.
+    fn next_of_rest(&mut self) -> Result<Option<Message>, Ended> {
+        let mut rest = std::mem::take(&mut self.rest);
+        let before = std::mem::take(&mut self.done);
+        let (done, message) = self.decode_all(&mut rest[before..])?;
+        if before + done < rest.len() {
+            (self.rest, self.done) = (rest, before + done);
+        }
+        Ok(message)
+    }
+
+    /// Reads frames up to the end of a message; returns how many bytes they were.
+    fn decode_all(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), Ended> {
+        let mut done = 0;
+        while self.state == State::Open {
+            let (used, message) = self.decode(&mut input[done..])?;
+            done += used;
+            if used == 0 || message.is_some() {
+                return Ok((done, message));
+            }
+        }
+        Ok((done, None))
+    }
+
+    /// Reads one frame; `(0, None)` if it is not complete.
+    fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), Ended> {
+        match self.decoder.decode(input) {
+            Ok(Decoded::Incomplete) => Ok((0, None)),
+            Ok(Decoded::Frame(used, message)) => Ok((used, self.react(message))),
+            Err(violation) => {
+                self.state = State::Broken;
+                Err(Ended::Violated(violation))
+            }
+        }
+    }
+
+    /// Notes what has to be answered.
+    fn react(&mut self, message: Option<Message>) -> Option<Message> {
+        match message? {
+            Message::Ping(payload) => {
+                self.ping = Some(payload.clone());
+                Some(Message::Ping(payload))
+            }
+            Message::Close(closing) => {
+                let told = closing.as_ref().map(|closing| (closing.code, ""));
+                self.write(&Frame::Close(told));
+                self.state = State::Answering(closing);
+                // Reported once it is answered.
+                None
+            }
+            message => Some(message),
+        }
+    }
+
+    fn write(&mut self, frame: &Frame<'_>) {
+        if self.out.capacity() == 0 {
+            self.out = scratch::borrow();
+        }
+        frame.write(&mut self.out);
+    }
+
+    /// Queues a frame for [`WebSocket::flush`]; where much has collected it waits for that first. Cancel-safe: a
+    /// frame is queued whole or not at all.
+    ///
+    /// # Errors
+    /// [`Ended::Gone`] if the stream has broken.
+    pub async fn feed(&mut self, frame: Frame<'_>) -> Result<(), Ended> {
+        if self.out.len() >= COLLECTED {
+            self.flush().await?;
+        }
+        self.write(&frame);
+        Ok(())
+    }
+
+    /// Writes what is queued. Cancel-safe: the next one goes on where it was.
+    ///
+    /// # Errors
+    /// [`Ended::Gone`] if the stream has broken.
+    pub async fn flush(&mut self) -> Result<(), Ended> {
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        loop {
+            while self.written < self.out.len() {
+                let left = &self.out[self.written..];
+                match ready!(Pin::new(&mut self.stream).poll_write(context, left)) {
+                    Ok(written) if written > 0 => self.written += written,
+                    _ => return Poll::Ready(Err(Ended::Gone)),
+                }
+            }
+            self.written = 0;
+            if self.out.capacity() > 0 {
+                scratch::give_back(std::mem::take(&mut self.out));
+            }
+            // Only behind all else, so that a flood of pings to who does not read is one pong.
+            let Some(ping) = self.ping.take() else { return Poll::Ready(Ok(())) };
+            self.write(&Frame::Pong(&ping));
+        }
+    }
+
+    /// Tells the client that the connection ends, and why. After a violation nothing is expected of it any more,
+    /// so that the stream is closed in this direction as well.
+    ///
+    /// # Errors
+    /// [`Ended::Gone`] if the stream has broken.
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Ended> {
+        self.write(&Frame::Close(Some((code, reason))));
+        self.flush().await?;
+        if self.state != State::Broken {
+            return Ok(());
+        }
+        let mut stream = Pin::new(&mut self.stream);
+        poll_fn(|context| stream.as_mut().poll_shutdown(context)).await.map_err(|_| Ended::Gone)
+    }
+}

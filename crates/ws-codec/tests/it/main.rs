@@ -1,0 +1,6 @@
+//! The codec against another one, against the list of what RFC 6455 forbids, and what an idle connection owns.
+
+mod against_tungstenite;
+mod idle;
+mod rules;
+mod support;
