@@ -93,17 +93,6 @@ impl<T> Sender<T> {
         self.0.filled.wake();
     }
 
-    /// Waits until the reader has gone.
-    pub(crate) async fn closed(&self) {
-        loop {
-            let emptied = self.0.emptied.notified();
-            if self.is_closed() {
-                return;
-            }
-            emptied.await;
-        }
-    }
-
     /// Tells whether the reader has gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.state().closed
@@ -228,16 +217,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_the_reader_to_go_is_told() {
-        let (sender, receiver) = mailbox::<u8>(1);
+    async fn who_waits_for_room_is_told_when_the_reader_goes() {
+        let (sender, receiver) = mailbox(1);
+        sender.try_send(1).unwrap();
         let waiting = tokio::spawn({
             let sender = sender.clone();
-            async move { sender.closed().await }
+            async move { sender.send(2).await }
         });
         tokio::task::yield_now().await;
         drop(receiver);
-        waiting.await.unwrap();
-        assert_eq!(sender.try_send(1), Err(Unsent::Closed(1)));
+        assert_eq!(waiting.await.unwrap(), Err(2));
+        assert_eq!(sender.try_send(3), Err(Unsent::Closed(3)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use service_kit::http::Problem;
 use signal_protocol::SUBPROTOCOL;
 
 use super::visitors::{Crowded, Place};
-use super::websocket::{converse, switching_protocols};
+use super::websocket::{Visit, converse, switching_protocols};
 use super::{Anonymous, Public};
 use crate::session::Entrance;
 
@@ -62,10 +62,8 @@ pub(super) async fn upgrade(
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
             let region = knock.region(&public);
-            tokio::spawn(async move {
-                converse(upgrade, entrance, region, public).await;
-                drop(place);
-            });
+            let visit = Box::new(Visit { entrance, region, public: public.clone(), place });
+            tokio::spawn(converse(upgrade, visit));
             switching_protocols(&headers)
         }
         Err(Rejection { reason, problem }) => {

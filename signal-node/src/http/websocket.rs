@@ -22,6 +22,7 @@ use tungstenite::handshake::derive_accept_key;
 use ws_codec::{Ended, Frame, Message, WebSocket};
 
 use super::Public;
+use super::visitors::Place;
 use crate::session::{Entrance, Incoming, Interrupted, Socket, run};
 
 /// Answers a handshake that was found good (RFC 6455 §4.2.2).
@@ -37,14 +38,10 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 }
 
 /// Serves the session once the connection has been given up by HTTP.
-pub(super) async fn converse(
-    upgrade: OnUpgrade,
-    entrance: Entrance,
-    region: Option<String>,
-    public: Arc<Public>,
-) {
+pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
+    let Visit { entrance, region, public, place } = *visit;
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
     match bare(upgraded, limit) {
         Ok(socket) => run(socket, entrance, region, sessions).await,
@@ -54,6 +51,15 @@ pub(super) async fn converse(
             Box::pin(run(socket, entrance, region, sessions)).await;
         }
     }
+    drop(place);
+}
+
+/// Who comes in, and what the session takes from the handshake.
+pub(super) struct Visit {
+    pub(super) entrance: Entrance,
+    pub(super) region: Option<String>,
+    pub(super) public: Arc<Public>,
+    pub(super) place: Place,
 }
 
 /// Takes the TCP stream out of what hyper gives; its own buffers end here.

@@ -34,6 +34,8 @@ pub struct FeedSender {
 pub struct Feed {
     queue: Receiver<FeedEvent>,
     missed: Arc<AtomicBool>,
+    /// What is to be done when the worker lets go.
+    end: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// Makes both ends.
@@ -41,7 +43,10 @@ pub struct Feed {
 pub fn feed() -> (FeedSender, Feed) {
     let (sender, receiver) = mailbox(CAPACITY);
     let missed = Arc::<AtomicBool>::default();
-    (FeedSender { queue: sender, missed: missed.clone() }, Feed { queue: receiver, missed })
+    (
+        FeedSender { queue: sender, missed: missed.clone() },
+        Feed { queue: receiver, missed, end: None },
+    )
 }
 
 impl FeedSender {
@@ -58,11 +63,6 @@ impl FeedSender {
         self.queue.wake();
     }
 
-    /// Waits until the worker has let go.
-    pub async fn closed(&self) {
-        self.queue.closed().await;
-    }
-
     /// Tells whether both lead to the same worker.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
@@ -77,6 +77,13 @@ impl FeedSender {
 }
 
 impl Feed {
+    /// Has something done when the worker lets go.
+    #[must_use]
+    pub fn at_end(mut self, end: impl FnOnce() + Send + 'static) -> Self {
+        self.end = Some(Box::new(end));
+        self
+    }
+
     /// Waits for the next event; `None` when the log has let go of the room. Cancel-safe.
     pub async fn next(&mut self) -> Option<FeedEvent> {
         poll_fn(|context| match self.queue.poll_recv(context) {
@@ -90,6 +97,15 @@ impl Feed {
     /// Takes the next event out if there is one now.
     pub fn next_now(&mut self) -> Option<FeedEvent> {
         self.queue.try_recv()
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(end) = self.end.take() {
+            end();
+        }
     }
 }
 

@@ -61,7 +61,8 @@ impl Worker {
         self.knows(joined.seq);
         self.timers.tend(self.ground.settings.retention.room / 3);
         if joined.seq > self.track.position() {
-            self.arrivals.insert(joined.seq, Arrival { join, joined, ice, reply });
+            let seq = joined.seq;
+            self.arrivals.insert(seq, Box::new(Arrival { join, joined, ice, reply }));
         } else {
             // Its entry was among those that could not be told here.
             self.lose(Member::new(join, joined, reply.outbox));

@@ -142,7 +142,7 @@ impl Member {
 #[derive(Default)]
 pub(super) struct Members {
     /// In the order of their ids, so that a simulation takes the same course each time.
-    map: BTreeMap<PeerId, Member>,
+    map: BTreeMap<PeerId, Box<Member>>,
     /// How many entries the room has delivered here.
     delivered: u64,
 }
@@ -153,34 +153,34 @@ impl Members {
     }
 
     pub(super) fn get(&self, peer: &PeerId) -> Option<&Member> {
-        self.map.get(peer)
+        self.map.get(peer).map(AsRef::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Member> {
-        self.map.get_mut(peer)
+        self.map.get_mut(peer).map(AsMut::as_mut)
     }
 
     /// Finds the member if this socket still holds it.
     pub(super) fn of_socket(&mut self, peer: &PeerId, socket: SocketId) -> Option<&mut Member> {
-        self.map.get_mut(peer).filter(|member| member.socket == socket)
+        self.get_mut(peer).filter(|member| member.socket == socket)
     }
 
     pub(super) fn insert(&mut self, mut member: Member) {
         member.told_at = self.delivered;
-        self.map.insert(member.claim.peer.clone(), member);
+        self.map.insert(member.claim.peer.clone(), Box::new(member));
     }
 
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Member> {
-        self.map.remove(peer)
+        self.map.remove(peer).map(|member| *member)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.map.values()
+        self.map.values().map(AsRef::as_ref)
     }
 
     /// Walks all members that are told new entries.
     pub(super) fn live(&mut self) -> impl Iterator<Item = &mut Member> {
-        self.map.values_mut().filter(|member| member.is_live())
+        self.map.values_mut().map(AsMut::as_mut).filter(|member: &&mut Member| member.is_live())
     }
 
     /// Returns how many entries were delivered here so far.

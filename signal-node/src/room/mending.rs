@@ -7,7 +7,6 @@ use signal_protocol::{ErrorCode, PeerId, Seq, ServerMessage};
 use tracing::{info, warn};
 
 use super::calls::{Origin, Step};
-use super::joining::Arrival;
 use super::members::Member;
 use super::outbox::{Delivery, Mark};
 use super::worker::Worker;
@@ -56,7 +55,7 @@ impl Worker {
         warn!(room.id = %self.room, "the log of room {} has lost writes; restoring its members", self.room);
         self.ground.metrics.resets.inc();
         let members = self.members.iter().map(Member::restored);
-        let arrivals = self.arrivals.values().map(Arrival::restored);
+        let arrivals = self.arrivals.values().map(|arrival| arrival.restored());
         let restored = members.chain(arrivals).map(|restored| Op::Restore(Box::new(restored)));
         let steps = restored.chain([Op::Reset]).map(Step::housekeeping).collect();
         self.calls.push_front(steps);
@@ -100,7 +99,7 @@ impl Worker {
         for (joined, arrival) in std::mem::replace(&mut self.arrivals, later) {
             let survivor = roster.iter().find(|survivor| arrival.is_of(&survivor.line.peer));
             match survivor.map(|survivor| survivor.generation.cmp(&joined)) {
-                Some(Ordering::Equal) => self.arrive(None, arrival),
+                Some(Ordering::Equal) => self.arrive(None, *arrival),
                 Some(Ordering::Greater) => self.lose(arrival.into_member()),
                 Some(Ordering::Less) | None => drop(self.arrivals.insert(joined, arrival)),
             }

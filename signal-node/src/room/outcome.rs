@@ -165,7 +165,7 @@ impl Worker {
                 self.ground.liveness.watch([node]);
                 self.end(peer, LeftReason::Replaced);
                 if let Some(arrival) = self.arrivals.remove(&seq) {
-                    self.arrive(Some(before), arrival);
+                    self.arrive(Some(before), *arrival);
                 }
             }
             Entry::Away { peer, ago } => self.met_away(peer, seq, *ago),

@@ -45,7 +45,7 @@ pub(super) struct Worker {
     pub(super) track: Track,
     pub(super) timers: Timers,
     /// Joins whose outcome is known and whose entry has not been reached.
-    pub(super) arrivals: BTreeMap<Seq, Arrival>,
+    pub(super) arrivals: BTreeMap<Seq, Box<Arrival>>,
     /// Joins that are made again in a moment.
     pub(super) later: FuturesUnordered<BoxFuture<'static, Command>>,
     /// Members that are still being told what they missed.
@@ -92,14 +92,17 @@ impl Worker {
     }
 
     /// Works until the room has had no members here for a while.
-    pub(super) async fn run(mut self, rooms: Arc<Rooms>) {
-        match self.ground.log.open(&self.room).await {
-            Ok(feed) => self.work(feed, &rooms).await,
-            Err(error) => {
-                warn!(room.id = %self.room, %error, "room {} could not be subscribed", self.room);
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold the worker twice")]
+    pub(super) fn run(mut self, rooms: Arc<Rooms>) -> impl Future<Output = ()> + Send {
+        async move {
+            match self.ground.log.open(&self.room).await {
+                Ok(feed) => self.work(feed, &rooms).await,
+                Err(error) => {
+                    warn!(room.id = %self.room, %error, "room {} could not be subscribed", self.room);
+                }
             }
+            self.give_up(&rooms);
         }
-        self.give_up(&rooms);
     }
 
     async fn work(&mut self, mut feed: Feed, rooms: &Rooms) {

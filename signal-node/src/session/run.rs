@@ -111,30 +111,41 @@ pub(super) struct Session<'a, S> {
 }
 
 /// Serves one connection until it ends. `region` is the region or country that a proxy says it comes from.
-pub async fn run<S: Socket>(
+pub fn run<S: Socket>(
     socket: S,
     entrance: Entrance,
     region: Option<String>,
     context: &Context,
-) {
-    let metrics = &context.metrics;
-    metrics.opened.inc();
-    metrics.connections.inc();
-    let began = Instant::now();
+) -> impl Future<Output = ()> + Send {
+    context.metrics.opened.inc();
+    context.metrics.connections.inc();
     let mut session = Session::new(socket, &entrance, region, context);
-    if let Entrance::TurnedAway(refused) = &entrance {
-        session.machine.turn_away(refused);
+    if let Entrance::TurnedAway(refused) = entrance {
+        session.machine.turn_away(&refused);
     }
-    let ending = session.serve().await;
-    session.detach().await;
-    metrics.connections.dec();
-    let (code, initiator) = match ending {
-        Ending::Closed(code, name) => (code.to_string(), name),
-        Ending::Left(code) => (code.map_or("none".to_owned(), |_| "client".to_owned()), "client"),
-    };
-    metrics.closed.with_label_values(&[&code]).inc();
-    let seconds = began.elapsed().as_secs_f64();
-    info!(socket.id = %session.machine.socket(), close.code = code, seconds, "connection ended: {initiator}");
+    // Not an `async fn`, which would hold what it is given beside the session for as long as that lives.
+    live(session)
+}
+
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would hold the session twice")]
+fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Send {
+    async move {
+        let began = Instant::now();
+        let ending = session.serve().await;
+        // What is rare is boxed: it would make every idle session larger.
+        Box::pin(session.detach()).await;
+        let metrics = &session.context.metrics;
+        metrics.connections.dec();
+        let (code, initiator) = match ending {
+            Ending::Closed(code, name) => (code.to_string(), name),
+            Ending::Left(code) => {
+                (code.map_or("none".to_owned(), |_| "client".to_owned()), "client")
+            }
+        };
+        metrics.closed.with_label_values(&[&code]).inc();
+        let seconds = began.elapsed().as_secs_f64();
+        info!(socket.id = %session.machine.socket(), close.code = code, seconds, "connection ended: {initiator}");
+    }
 }
 
 impl<'a, S: Socket> Session<'a, S> {
@@ -159,7 +170,7 @@ impl<'a, S: Socket> Session<'a, S> {
         }
         loop {
             if let Some(code) = self.apply().await {
-                return self.close(code).await;
+                return Box::pin(self.close(code)).await;
             }
             self.wake_in_time();
             tokio::select! {
@@ -169,10 +180,10 @@ impl<'a, S: Socket> Session<'a, S> {
                         self.machine.frame(text.as_ref(), Instant::now());
                     }
                     Ok(Incoming::Control) => self.machine.heard(Instant::now()),
-                    Ok(Incoming::Binary) => return self.close_raw(1003, "text frames only").await,
+                    Ok(Incoming::Binary) => return Box::pin(self.close_raw(1003, "text frames only")).await,
                     Ok(Incoming::Closed(code)) => return Ending::Left(code),
                     Err(Interrupted::Broken(code)) => {
-                        return self.close_raw(code, "WebSocket protocol error").await;
+                        return Box::pin(self.close_raw(code, "WebSocket protocol error")).await;
                     }
                     Err(Interrupted::Gone) => return Ending::Left(None),
                 },
@@ -213,13 +224,13 @@ impl<'a, S: Socket> Session<'a, S> {
             self.ice_changed();
         }
         if nudges.has(Nudge::Stop) && self.context.notices.stop.is_cancelled() {
-            return Some(self.close(CloseCode::Drain).await);
+            return Some(Box::pin(self.close(CloseCode::Drain)).await);
         }
         match self.write().await {
             Ok(()) => None,
             Err(Unwritten::Slow(bound)) => {
                 self.context.metrics.slow(bound);
-                Some(self.close(CloseCode::SlowConsumer).await)
+                Some(Box::pin(self.close(CloseCode::SlowConsumer)).await)
             }
             Err(Unwritten::Gone) => Some(Ending::Left(None)),
         }
@@ -275,7 +286,7 @@ impl<'a, S: Socket> Session<'a, S> {
             // A socket that is gone is noticed where it is read.
             Effect::Ping => drop(self.ping().await),
             Effect::Close(_) => {}
-            Effect::Verify(token, purpose) => self.verify(&token, purpose).await,
+            Effect::Verify(token, purpose) => Box::pin(self.verify(&token, purpose)).await,
             Effect::FetchIce(purpose) => self.fetch_ice(purpose),
             Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
             Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, what),
@@ -286,7 +297,7 @@ impl<'a, S: Socket> Session<'a, S> {
             Effect::Leave(room, peer, id) => {
                 let (socket, reply) = (self.machine.socket(), self.reply(id));
                 if let Some(handle) = self.handles.get(&room) {
-                    handle.insist(Command::Leave { peer, socket, reply }).await;
+                    Box::pin(handle.insist(Command::Leave { peer, socket, reply })).await;
                 }
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),

@@ -14,6 +14,7 @@ use fred::types::{ClusterStateChange, Message, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use signal_protocol::RoomId;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -75,8 +76,9 @@ impl Hub {
             self.rooms().remove(&channel);
             return Err(error);
         }
-        tokio::spawn(self.clone().forget(channel, sender));
-        Ok(receiver)
+        let (hub, runtime) = (self.clone(), Handle::current());
+        // A task that waited for the end would take more memory than the room.
+        Ok(receiver.at_end(move || drop(runtime.spawn(hub.forget(channel, sender)))))
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<String, FeedSender>> {
@@ -96,9 +98,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Ends the subscription once the worker has let go, unless a new one has taken its place.
+    /// Ends the subscription of a worker that has let go, unless a new one has taken its place.
     async fn forget(self: Arc<Self>, channel: String, sender: FeedSender) {
-        sender.closed().await;
         {
             let mut rooms = self.rooms();
             if !rooms.get(&channel).is_some_and(|current| current.same(&sender)) {
