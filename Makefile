@@ -35,7 +35,13 @@ simulate: ## SEEDS interleavings of a simulated cluster, from seed FROM on; the 
 	RUSTFLAGS='--cfg tokio_unstable' cargo run --release -p fault-suite --target-dir target/simulation -- \
 		simulate --seeds $(SEEDS) --from $(FROM)
 
-bench: ## How fast credentials are made; on a quiet machine
+# Measured as well where it is installed: cargo install matchbox_server
+MATCHBOX = $(addprefix --matchbox ,$(shell command -v matchbox_server))
+bench: ## Nodes beside their peers, how they grow, how fast credentials are made; most of an hour, on a quiet machine
+	cargo build --release -p signal-node -p signal-bench
+	cd loadtest/peers && npm ci --no-audit --no-fund
+	target/release/signal-bench compare $(MATCHBOX) --write docs/BENCHMARKS.md
+	target/release/signal-bench growth --write docs/BENCHMARKS.md
 	cargo bench -p turn-cred-service
 
 install-tools: ## Installs what the tests need (Debian and Ubuntu)

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(install format lints docs build tests javascript house cluster faults browser)
+ALL=(install format lints docs build tests javascript house cluster faults bench browser)
 
 # One command line per stage; nothing here decides whether to run it.
 commands() {
@@ -23,6 +23,8 @@ commands() {
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
     faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 13 --seconds 6 --grace 11' ;;
+    # That every load runs and delivers; figures are made by `make bench`.
+    bench)      echo 'loadtest/bench/try-all.sh' ;;
     browser)    echo 'cd client && npm run e2e' ;;
     *)          return 1 ;;
   esac

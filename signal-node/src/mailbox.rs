@@ -93,6 +93,17 @@ impl<T> Sender<T> {
         self.0.filled.wake();
     }
 
+    /// Waits until the reader has gone.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let emptied = self.0.emptied.notified();
+            if self.is_closed() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
     /// Tells whether the reader has gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.state().closed
@@ -227,6 +238,7 @@ mod tests {
         tokio::task::yield_now().await;
         drop(receiver);
         assert_eq!(waiting.await.unwrap(), Err(2));
+        sender.closed().await;
         assert_eq!(sender.try_send(3), Err(Unsent::Closed(3)));
     }
 

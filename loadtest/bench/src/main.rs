@@ -11,6 +11,7 @@ mod options;
 mod problem;
 mod report;
 mod servers;
+mod sizing;
 mod stats;
 mod targets;
 

@@ -14,6 +14,7 @@ use crate::measure::relay::{PAIRS, Relay, Turns};
 use crate::problem::Problem;
 use crate::report;
 use crate::servers::{Fleet, Programs, Subject};
+use crate::sizing::{self, Load};
 
 /// The command line.
 pub(crate) fn command() -> Command {
@@ -36,6 +37,18 @@ pub(crate) fn command() -> Command {
         )
         .arg(number("window", "3000", "Milliseconds of each load that count"))
         .arg(page);
+    let size = Command::new("size")
+        .about("Nodes, Redis shards and memory for a number of clients, from what was measured")
+        .arg(number(
+            "clients",
+            "0",
+            "How many; 0: a table for 10 thousand, 1 million and 100 million",
+        ))
+        .arg(number("members", "2", "Members of a room"))
+        .arg(number("signals", "42", "Signals that set one pair up"))
+        .arg(number("stay", "600", "Seconds that a client stays in a room"))
+        .arg(number("cores", "4", "Cores of a node"))
+        .arg(number("memory", "8", "GiB of a node"));
     let load = Command::new("load")
         .about("One load over one kind of server, for profilers")
         .arg(Arg::new("subject").required(true).value_parser(Subject::ALL.map(Subject::name)))
@@ -59,6 +72,7 @@ pub(crate) fn command() -> Command {
         .subcommand(compare)
         .subcommand(growth)
         .subcommand(load)
+        .subcommand(size)
         .subcommand(Command::new("floor").about("Serves as the floor").hide(true))
         .arg(path("signal-node", "The release binary [default: beside this program]").global(true))
         .arg(path("peers", "The thin servers, installed [default: loadtest/peers]").global(true))
@@ -110,9 +124,28 @@ pub(crate) async fn act(matches: &ArgMatches) -> Result<(), Problem> {
         Some(("growth", growth)) => {
             publish(growth, "growth", &growth::measure(&programs, window(growth)).await?)
         }
+        Some(("size", size)) => {
+            println!("{}", sizing::table(&loads(size)));
+            Ok(())
+        }
         Some(("load", load)) => one_load(&programs, load).await,
         _ => Ok(()),
     }
+}
+
+fn loads(size: &ArgMatches) -> Vec<Load> {
+    let asked = f64::from(get(size, "clients"));
+    let all = if asked > 0.0 { vec![asked] } else { vec![1e4, 1e6, 1e8] };
+    let of = |name| f64::from(get(size, name));
+    let load = |clients| Load {
+        clients,
+        members: of("members"),
+        signals_per_pair: of("signals"),
+        stay: of("stay"),
+        cores: of("cores"),
+        memory: of("memory"),
+    };
+    all.into_iter().map(load).collect()
 }
 
 async fn one_load(programs: &Programs, load: &ArgMatches) -> Result<(), Problem> {

@@ -63,6 +63,11 @@ impl FeedSender {
         self.queue.wake();
     }
 
+    /// Waits until the worker has let go.
+    pub async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
     /// Tells whether both lead to the same worker.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {

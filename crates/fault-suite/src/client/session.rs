@@ -348,6 +348,10 @@ impl Session {
             Place::Next => {}
             Place::Current => self.follow_up(code, now),
         }
+        if place == Place::Next && self.joined_on.is_none() {
+            // Its join went with it; the link that is left knows of none.
+            self.alarms.rejoin = Some(now);
+        }
     }
 
     fn follow_up(&mut self, code: u16, now: Instant) {

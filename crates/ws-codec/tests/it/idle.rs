@@ -12,7 +12,7 @@ fn pair(buffer: usize) -> (DuplexStream, WebSocket<DuplexStream>) {
 
 async fn read(client: &mut DuplexStream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    client.read_exact(&mut bytes).await.unwrap();
+    client.read_exact(&mut bytes).await.expect("so many bytes");
     bytes
 }
 

@@ -8,15 +8,15 @@ pub(crate) const LIMIT: usize = 4_096;
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x12, 0x34, 0x56, 0x78];
     let mut bytes = vec![first];
-    match payload.len() {
-        short @ 0..=125 => bytes.push(0x80 | u8::try_from(short).unwrap()),
-        medium @ 126..=0xffff => {
-            bytes.push(0x80 | 126);
-            bytes.extend(u16::try_from(medium).unwrap().to_be_bytes());
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(short @ 0..=125), _) => bytes.push(0x80 | short),
+        (_, Ok(medium)) => {
+            bytes.push(0xfe);
+            bytes.extend(medium.to_be_bytes());
         }
-        long => {
-            bytes.push(0x80 | 127);
-            bytes.extend((long as u64).to_be_bytes());
+        _ => {
+            bytes.push(0xff);
+            bytes.extend((payload.len() as u64).to_be_bytes());
         }
     }
     bytes.extend(mask);
