@@ -2,6 +2,7 @@ import * as metrics from "./lib/metrics.js";
 import { candidate, description } from "./lib/samples.js";
 import { optionsOf, sizesOf } from "./lib/profile.js";
 import { range, sleep, until } from "./lib/wait.js";
+import { PATIENCE } from "./lib/settings.js";
 import { Room } from "./lib/room.js";
 import { crowd } from "./lib/crowd.js";
 import { summarize } from "./lib/summary.js";
@@ -14,9 +15,6 @@ const { rounds, candidates, hold, ...sizes } = sizesOf("calls");
 
 /** Candidates are found one after the other: this long apart (ms). */
 const TRICKLE = 20;
-
-/** The longest a set-up may take (ms); then the call has failed, and what is missing counts as lost. */
-const SET_UP_WITHIN = 30_000;
 
 export default () => crowd(sizes, async (index) => {
   for (const round of range(rounds)) await call(`${index}-${round}`);
@@ -36,7 +34,7 @@ async function call(name) {
   const began = Date.now();
   caller.say(description("offer"), callee.id);
   trickle(caller, callee.id);
-  const complete = await until(() => heard.answered && heard.candidates === 2 * candidates, SET_UP_WITHIN);
+  const complete = await until(() => heard.answered && heard.candidates === 2 * candidates, PATIENCE);
   if (complete) metrics.callSetup.add(Date.now() - began);
   await sleep(hold * 1000);
   await room.finish();

@@ -3,6 +3,7 @@ import { crowd, timer } from "./lib/crowd.js";
 import { optionsOf, sizesOf } from "./lib/profile.js";
 import { range, sleep, until } from "./lib/wait.js";
 import { Member } from "./lib/member.js";
+import { PATIENCE } from "./lib/settings.js";
 import { Room } from "./lib/room.js";
 import { summarize } from "./lib/summary.js";
 
@@ -15,9 +16,6 @@ const sizes = sizesOf("churn");
 /** How many signals each resident greets a guest with. */
 const GREETINGS = 3;
 
-/** How long greetings and the news of leaving may take (ms). */
-const NEWS_WITHIN = 10_000;
-
 export default () => crowd(sizes, async (index) => {
   const room = new Room(String(index));
   const news = { come: 0, gone: 0 };
@@ -29,7 +27,7 @@ export default () => crowd(sizes, async (index) => {
   const visited = (await Promise.all(guests)).reduce((sum, visits) => sum + visits, 0);
   // Residents who came later were news to those before, once per pair.
   const expected = visited * sizes.size + (sizes.size * (sizes.size - 1)) / 2;
-  await until(() => news.come >= expected && news.gone >= visited * sizes.size, NEWS_WITHIN);
+  await until(() => news.come >= expected && news.gone >= visited * sizes.size, PATIENCE);
   metrics.check(news.come === expected && news.gone === visited * sizes.size, "every coming and going was told");
   await room.finish();
 });
@@ -56,7 +54,7 @@ async function visits(room, which, residents, over) {
 /** @param {Member} guest @param {Set<string>} residents */
 async function stay(guest, residents) {
   const missing = () => [...residents].reduce((sum, id) => sum + guest.heard.lost(id, guest.id, GREETINGS), 0);
-  await until(() => missing() === 0, NEWS_WITHIN);
+  await until(() => missing() === 0, PATIENCE);
   metrics.lost.add(missing());
   metrics.delivered.add(guest.heard.delivered);
   metrics.duplicated.add(guest.heard.duplicated);

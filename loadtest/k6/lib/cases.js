@@ -76,7 +76,6 @@ async function strike(act, { token, stop }) {
   const socket = new Socket({
     url: URL,
     token,
-    expected: true,
     heard: (frame) => frame.type === "error" && seen.errors.push(frame.code),
     ended: (code) => (seen.code = code),
   });
@@ -99,7 +98,7 @@ async function hoard() {
   const sockets = [];
   let refused = false;
   while (!refused && sockets.length < MOST_CONNECTIONS) {
-    const socket = new Socket({ url: URL, ...good(), expected: true, heard() {}, ended() {} });
+    const socket = new Socket({ url: URL, ...good(), heard() {}, ended() {} });
     sockets.push(socket);
     refused = await within(socket.welcome, ENDS_WITHIN, "welcome").then(() => false, () => true);
   }

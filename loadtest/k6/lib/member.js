@@ -3,7 +3,7 @@ import { Outgoing } from "../../../client/src/outgoing.js";
 import * as metrics from "./metrics.js";
 import { ALL, Heard, Said } from "./sequence.js";
 import { newKey, mintToken } from "./tokens.js";
-import { sleep, within } from "./wait.js";
+import { sleep, until, within } from "./wait.js";
 import { Socket } from "./socket.js";
 import { URL } from "./settings.js";
 
@@ -19,6 +19,9 @@ const ENTER_WITHIN = 10_000;
 /** A close code from here on means: do not come back. */
 const STAY_AWAY = 4200;
 
+/** What the socket before is closed with when the next one has taken over. */
+const REPLACED = 4202;
+
 export class Member {
   #key = newKey();
   #tries = 0;
@@ -27,6 +30,8 @@ export class Member {
   #current = null;
   #joining = new Map();
   #wake = null;
+  /** Sockets that are being opened. */
+  #entering = 0;
   #leaving = false;
   said = new Said();
   heard = new Heard();
@@ -75,12 +80,14 @@ export class Member {
   /** Loses the socket, as a network does, and comes back. */
   drop() {
     const socket = this.#current;
+    if (!socket) return;
     socket.close();
     this.#lose(socket, "drop");
   }
 
   /** Ends the membership and the connection. */
   async leave() {
+    if (!(await until(() => this.#current !== null, ENTER_WITHIN))) metrics.errors.add(1, { code: "gone" });
     this.#leaving = true;
     clearTimeout(this.#wake);
     const gone = this.#current;
@@ -99,6 +106,7 @@ export class Member {
       heard: (frame) => this.#hear(socket, frame),
       ended: (code, asked) => this.#end(socket, code, asked),
     });
+    this.#entering += 1;
     try {
       const welcome = await within(socket.welcome, ENTER_WITHIN, "welcome");
       this.#outgoing.limit(welcome.limits);
@@ -108,6 +116,8 @@ export class Member {
       metrics.refused.add(1);
       socket.close();
       throw error;
+    } finally {
+      this.#entering -= 1;
     }
   }
 
@@ -214,7 +224,10 @@ export class Member {
 
   #end(socket, code, asked) {
     this.#answer(socket).reject(new Error(`the socket was closed ${code}`));
-    if (!asked && code < STAY_AWAY) this.#lose(socket, String(code));
+    // One that never opened was refused, which is another thing, and counted.
+    if (asked || !socket.opened || (code === REPLACED && this.#entering > 0)) return;
+    metrics.closed.add(1, { code: String(code) });
+    if (code < STAY_AWAY) this.#lose(socket, String(code));
   }
 
   #lose(socket, why) {

@@ -16,6 +16,7 @@ export function factsOf({ metrics, state }, about) {
   const thresholds = Object.entries(ours).flatMap(([name, { values, thresholds: set = {} }]) =>
     Object.entries(set).map(([expression, { ok }]) => ({ metric: name, expression, measured: measured(values, expression), ok })));
   const values = Object.fromEntries(Object.entries(ours).map(([name, metric]) => [name, metric.values]));
+  thresholds.sort((a, b) => a.metric.localeCompare(b.metric));
   const passed = thresholds.length > 0 && thresholds.every(({ ok }) => ok);
   return { ...about, passed, seconds: Math.round(state.testRunDurationMs / 1000), thresholds, values };
 }
@@ -57,7 +58,7 @@ export function table(all, machine) {
 /** What is true of one question, for a terminal. @param {ReturnType<typeof factsOf>} facts */
 export function text({ question, title, profile, thresholds, passed }) {
   const wide = Math.max(...thresholds.map(({ metric }) => metric.length));
-  const lines = thresholds.map(({ metric, expression, measured: value, ok }) => `  ${ok ? "ok  " : "MISS"}  ${metric.padEnd(wide)}  ${value}  wanted ${expression}`);
+  const lines = thresholds.map(({ metric, expression, measured: value, ok }) => `  ${ok ? "ok  " : "MISS"}  ${metric.padEnd(wide)}  ${value.padStart(6)}  wanted ${expression}`);
   return `\n${question} (${profile}): ${title}\n${lines.join("\n")}\n${question}: ${passed ? "passed" : "FAILED"}\n`;
 }
 

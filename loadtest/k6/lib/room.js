@@ -2,16 +2,13 @@ import * as metrics from "./metrics.js";
 import { range, sleep, until } from "./wait.js";
 import { ALL } from "./sequence.js";
 import { Member } from "./member.js";
-import { RUN } from "./settings.js";
+import { PATIENCE, RUN } from "./settings.js";
 import exec from "k6/execution";
 
 /**
  * A room all of whose members live in this virtual user, so that at the end each of them can be told how much it
  * should have heard. They reach the nodes through the balancer, as strangers would.
  */
-
-/** How long the last signals may take after the last was said (ms): a resume with backoff fits into it. */
-const SETTLE_WITHIN = 20_000;
 
 export class Room {
   /** @type {Member[]} */
@@ -58,7 +55,7 @@ export class Room {
 
   /** Waits until everything was heard, or for long enough, and counts. */
   async settle() {
-    await until(() => this.#lost() === 0 && this.members.every(({ settled }) => settled), SETTLE_WITHIN);
+    await until(() => this.#lost() === 0 && this.members.every(({ settled }) => settled), PATIENCE);
     metrics.lost.add(this.#lost());
     for (const { heard } of this.members) {
       metrics.delivered.add(heard.delivered);

@@ -28,3 +28,6 @@ export const MACHINE_LINE = MACHINE;
 
 /** Part of every room's name, so that two runs against one cluster never meet. */
 export const RUN = __ENV.RUN ?? String(Date.now());
+
+/** How long what is under way may take before it counts as lost (ms); a resume with backoff fits into it. */
+export const PATIENCE = Number(__ENV.PATIENCE ?? 20) * 1000;

@@ -16,6 +16,8 @@ export class Socket {
   #heardAt = Date.now();
   #watch = null;
   #pongs = [];
+  /** Whether the node has said `welcome`. */
+  opened = false;
   /** The frame `welcome`. @type {Promise<any>} */
   welcome;
 
@@ -23,11 +25,10 @@ export class Socket {
    * @param {object} options
    * @param {string} options.url
    * @param {string} [options.token]
-   * @param {boolean} [options.expected] whether the node is to end it: then its end is not counted
    * @param {(frame: any) => void} options.heard
    * @param {(code: number, asked: boolean) => void} options.ended
    */
-  constructor({ url, token, expected = false, heard, ended }) {
+  constructor({ url, token, heard, ended }) {
     const began = Date.now();
     const protocols = token === undefined ? ["signal.v1"] : ["signal.v1", `bearer.${token}`];
     this.#ws = new WebSocket(url, protocols);
@@ -36,6 +37,7 @@ export class Socket {
         const frame = JSON.parse(data);
         this.#heardAt = Date.now();
         if (frame.type === "welcome") {
+          this.opened = true;
           metrics.connect.add(this.#heardAt - began);
           this.#watchFor(frame.ping * 1000);
           resolve(frame);
@@ -47,7 +49,6 @@ export class Socket {
       this.#ws.onclose = (event) => {
         const code = this.#code ?? event.code ?? ABNORMAL;
         clearInterval(this.#watch);
-        if (!this.#asked && !expected) metrics.closed.add(1, { code: String(code) });
         reject(new Error(`the socket was closed ${code} before welcome`));
         ended(code, this.#asked);
       };
