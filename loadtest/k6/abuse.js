@@ -7,9 +7,8 @@ import { Room } from "./lib/room.js";
 import { sleep } from "./lib/wait.js";
 import { summarize } from "./lib/summary.js";
 
-/** Does every limit bite those who pass it, and do good clients beside them lose nothing? */
-export const options = optionsOf("abuse");
 export const handleSummary = summarize("abuse", "Does every limit bite those who pass it, and do good clients beside them lose nothing?");
+export const options = optionsOf("abuse");
 
 const sizes = sizesOf("abuse");
 

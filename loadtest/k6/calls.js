@@ -7,9 +7,8 @@ import { Room } from "./lib/room.js";
 import { crowd } from "./lib/crowd.js";
 import { summarize } from "./lib/summary.js";
 
-/** How long does it take to set up a call of two, and does every offer, answer and candidate arrive once and in order? */
-export const options = optionsOf("calls");
 export const handleSummary = summarize("calls", "How long does it take to set up a call of two, and does every offer, answer and candidate arrive once and in order?");
+export const options = optionsOf("calls");
 
 const { rounds, candidates, hold, ...sizes } = sizesOf("calls");
 

@@ -7,9 +7,8 @@ import { PATIENCE } from "./lib/settings.js";
 import { Room } from "./lib/room.js";
 import { summarize } from "./lib/summary.js";
 
-/** Do those who stay in a room lose anything while others come and go, and is every guest seen, greeted and seen off? */
-export const options = optionsOf("churn");
 export const handleSummary = summarize("churn", "Do those who stay in a room lose anything while others come and go, and is every guest seen, greeted and seen off?");
+export const options = optionsOf("churn");
 
 const sizes = sizesOf("churn");
 

@@ -6,9 +6,8 @@ import { Room } from "./lib/room.js";
 import { range } from "./lib/wait.js";
 import { summarize } from "./lib/summary.js";
 
-/** Do eight people in one room reach each other, each of the 28 pairs with an offer, an answer and all candidates? */
-export const options = optionsOf("conference");
 export const handleSummary = summarize("conference", "Do eight people in one room reach each other, each of the 28 pairs with an offer, an answer and all candidates?");
+export const options = optionsOf("conference");
 
 const { size, candidates, hold, every, ...sizes } = sizesOf("conference");
 

@@ -4,9 +4,8 @@ import { crowd } from "./lib/crowd.js";
 import { sleep } from "./lib/wait.js";
 import { summarize } from "./lib/summary.js";
 
-/** How fast may people come, how long does a socket take to open and to join, and is everyone still there at the end? */
-export const options = optionsOf("connect-ramp");
 export const handleSummary = summarize("connect-ramp", "How fast may people come, how long does a socket take to open and to join, and is everyone still there at the end?");
+export const options = optionsOf("connect-ramp");
 
 const sizes = sizesOf("connect-ramp");
 

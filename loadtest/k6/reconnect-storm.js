@@ -5,9 +5,8 @@ import { act } from "./lib/conductor.js";
 import { sleep } from "./lib/wait.js";
 import { summarize } from "./lib/summary.js";
 
-/** When everyone loses the socket at one moment, and when a node is killed, how soon is everyone back, and what is lost? */
-export const options = optionsOf("reconnect-storm");
 export const handleSummary = summarize("reconnect-storm", "When everyone loses the socket at one moment, and when a node is killed, how soon is everyone back, and what is lost?");
+export const options = optionsOf("reconnect-storm");
 
 const sizes = sizesOf("reconnect-storm");
 

@@ -5,9 +5,8 @@ import { act } from "./lib/conductor.js";
 import { sleep } from "./lib/wait.js";
 import { summarize } from "./lib/summary.js";
 
-/** When every node is stopped and started in turn, does anybody lose a signal, or look away to others for a moment? */
-export const options = optionsOf("rolling-restart");
 export const handleSummary = summarize("rolling-restart", "When every node is stopped and started in turn, does anybody lose a signal, or look away to others for a moment?");
+export const options = optionsOf("rolling-restart");
 
 const sizes = sizesOf("rolling-restart");
 

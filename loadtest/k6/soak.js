@@ -5,9 +5,8 @@ import { Room } from "./lib/room.js";
 import { sleep } from "./lib/wait.js";
 import { summarize } from "./lib/summary.js";
 
-/** Over hours of calls and lost sockets, is anything lost, or closed by the nodes or by what is in front of them? */
-export const options = optionsOf("soak");
 export const handleSummary = summarize("soak", "Over hours of calls and lost sockets, is anything lost, or closed by the nodes or by what is in front of them?");
+export const options = optionsOf("soak");
 
 const sizes = sizesOf("soak");
 

@@ -29,7 +29,7 @@ Options:
   --credentials URL    its credential service, such as https://turn.example; needed with --url for ice
   --nodes N            nodes of the local cluster, 2 to 9  [default: 2]
   --binaries FOLDER    where signal-node and turn-cred-service are  [default: target/debug]
-  --verbose            show what k6 says while it runs
+  --verbose            show k6's progress even if this is not a terminal
   --help               this text
 
 The k6 that is used: $K6, else the one on the PATH, else target/k6 (deploy/install-test-tools.sh puts it there).

@@ -18,6 +18,7 @@ export async function startConductor(act, say) {
   };
   const server = createServer((_, response) => {
     waiting.push(response);
+    if (waiting.length > expected) response.writeHead(500).end(`${expected} virtual users were expected, and no more`);
     if (waiting.length === expected) begin();
   });
   // An answer takes as long as the act does.

@@ -34,7 +34,7 @@ export async function runK6(k6, question, { env, vus, failed, verbose }) {
   const script = `${SCRIPTS}${question}.js`;
   const all = { PATH: process.env.PATH, HOME: process.env.HOME, K6_NO_USAGE_REPORT: "true", ...dashboard(question, env), ...env };
   if (vus) vus(plannedUsers(k6, script, all));
-  const child = spawn(k6, ["run", ...(verbose ? [] : ["--quiet"]), script], { env: all, stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(k6, ["run", ...(verbose || process.stdout.isTTY ? [] : ["--quiet"]), script], { env: all, stdio: ["ignore", "inherit", "inherit"] });
   let faulty = false;
   failed?.then((error) => {
     faulty = true;
@@ -55,6 +55,6 @@ function dashboard(question, { OUT }) {
 
 /** How many virtual users the script will have in this profile. */
 function plannedUsers(k6, script, env) {
-  const { scenarios } = JSON.parse(execFileSync(k6, ["inspect", script], { env, encoding: "utf8" }));
+  const { scenarios } = JSON.parse(execFileSync(k6, ["inspect", "--include-system-env-vars", script], { env, encoding: "utf8" }));
   return Object.values(scenarios).reduce((sum, { vus }) => sum + vus, 0);
 }

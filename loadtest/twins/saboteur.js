@@ -16,7 +16,7 @@ const LATE = 8_000;
 
 /** @type {Record<string, Sabotage>} */
 export const sabotages = {
-  lose: onSignal((frame) => []),
+  lose: onSignal(() => []),
   // One more `seq`: the same one would be dropped by the client, as it should be.
   double: onSignal((frame) => [frame, { ...frame, seq: frame.seq + 1 }]),
   swap: (frame, memory) => {
@@ -47,14 +47,19 @@ function onSignal(spoil) {
 
 /**
  * Listens on a free port of loopback.
- * @param {string} target the WebSocket's address
- * @param {string} name of a sabotage; `late` delays everything, `refuse` answers every upgrade with 503
+ * @param {string} target an address, of a WebSocket or of HTTP
+ * @param {string} name of a sabotage; `late` delays everything, `late-return` all but the first connections of
+ *   everybody, `refuse` answers every upgrade with 503
+ * @param {number} [members] how many there are
  */
-export async function startSaboteur(target, name) {
-  const { hostname, port, pathname } = new URL(target);
+export async function startSaboteur(target, name, members = Infinity) {
+  const { hostname, port } = new URL(target);
+  let connections = 0;
   const sockets = new Set();
   const server = createServer((client) => {
     if (name === "refuse") return void client.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
+    connections += 1;
+    const late = name === "late" || (name === "late-return" && connections > members);
     const node = connect({ host: hostname, port: Number(port) });
     const ends = [client, node];
     for (const [index, end] of ends.entries()) {
@@ -64,11 +69,11 @@ export async function startSaboteur(target, name) {
     client.pipe(node);
     const spoil = reader(sabotages[name] ?? sabotages.pass, { cut: () => ends.forEach((end) => end.destroy()) });
     const send = (/** @type {Buffer} */ bytes) => client.destroyed || client.write(bytes);
-    node.on("data", (bytes) => (name === "late" ? setTimeout(send, LATE, spoil(bytes)) : send(spoil(bytes))));
+    node.on("data", (bytes) => (late ? setTimeout(send, LATE, bytes) : send(spoil(bytes))));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const url = `ws://127.0.0.1:${/** @type {any} */ (server.address()).port}${pathname}`;
+  const url = target.replace(`:${port}`, `:${/** @type {any} */ (server.address()).port}`);
   const stop = () => {
     for (const socket of sockets) socket.destroy();
     server.close();

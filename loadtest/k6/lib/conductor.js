@@ -13,6 +13,6 @@ const ACT_WITHIN = "300s";
  */
 export async function act(seconds) {
   if (!CONDUCTOR) return sleep(seconds * 1000);
-  const { status, body } = await http.asyncRequest("POST", CONDUCTOR, null, { timeout: ACT_WITHIN });
-  if (status !== 200) exec.test.abort(`the cluster could not be acted upon: ${body}`);
+  const { status, body, error } = await http.asyncRequest("POST", CONDUCTOR, null, { timeout: ACT_WITHIN });
+  if (status !== 200) exec.test.abort(`the cluster could not be acted upon: ${body || error}`);
 }
