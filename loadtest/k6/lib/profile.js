@@ -32,7 +32,7 @@ const PROFILES = {
   full: {
     "calls": { vus: 50, rooms: 10, size: 2, ramp: 60, hold: 30, candidates: 20, rounds: 5 },
     "conference": { vus: 50, rooms: 1, size: 8, ramp: 60, hold: 120, candidates: 20, every: 2000 },
-    "connect-ramp": { vus: 100, rooms: 50, size: 2, ramp: 120, hold: 60 },
+    "connect-ramp": { vus: 80, rooms: 50, size: 2, ramp: 120, hold: 60 },
     "churn": { vus: 50, rooms: 5, size: 2, ramp: 30, hold: 300, every: 2000, guests: 4 },
     "reconnect-storm": { vus: 50, rooms: 20, size: 2, ramp: 30, hold: 30, every: 2000 },
     "rolling-restart": { vus: 50, rooms: 20, size: 2, ramp: 30, hold: 30, every: 2000 },
