@@ -67,9 +67,11 @@ export class Member {
     this.#flush();
   }
 
-  /** Asks the node for a sign of life. */
-  ping() {
-    return within(this.#current.ping(), ENTER_WITHIN, "a pong");
+  /** Asks the node for a sign of life, once there is a socket again. */
+  async ping() {
+    await until(() => this.#current !== null, ENTER_WITHIN);
+    if (!this.#current) throw new Error("there is no socket to ping on");
+    await within(this.#current.ping(), ENTER_WITHIN, "a pong");
   }
 
   /** Whether everything said was acknowledged. */
@@ -163,8 +165,9 @@ export class Member {
     }
   }
 
-  /** Moves the position, and tells whether an entry is news: section 5. */
+  /** Moves the position, and tells whether an entry is news: section 5. What is volatile has no `seq`, and always is. */
   #moves(seq) {
+    if (seq === undefined) return true;
     if (seq <= this.#position) return false;
     this.#position = seq;
     return true;
@@ -186,7 +189,7 @@ export class Member {
   }
 
   #take({ from, to, data }) {
-    if (this.heard.take(from, to ?? ALL, data.n, this) !== "again") metrics.deliver.add(Date.now() - data.at);
+    if (this.heard.take(from, to ?? ALL, data.n, { late: this.late }) !== "again") metrics.deliver.add(Date.now() - data.at);
     this.onSignal(data, from);
   }
 

@@ -23,6 +23,8 @@ export const lost = new Counter("sig_lost");
 export const duplicated = new Counter("sig_dup");
 export const reordered = new Counter("sig_reorder");
 
+/** Whether a room had members on more than one node at its end. */
+export const across = new Rate("sig_across");
 /** Members who stayed to the end of what they were there for. */
 export const sessions = new Counter("sig_sessions");
 /** Sockets that ended without having been asked to, by `code`. */

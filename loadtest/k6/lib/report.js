@@ -15,7 +15,7 @@ export function factsOf({ metrics, state }, about) {
   const ours = Object.fromEntries(Object.entries(metrics).filter(([name]) => name.startsWith("sig_") && !name.includes("{")));
   const thresholds = Object.entries(ours).flatMap(([name, { values, thresholds: set = {} }]) =>
     Object.entries(set).map(([expression, { ok }]) => ({ metric: name, expression, measured: measured(values, expression), ok })));
-  const values = Object.fromEntries(Object.entries(ours).map(([name, metric]) => [name, metric.values]));
+  const values = Object.fromEntries(Object.entries(ours).sort().map(([name, metric]) => [name, metric.values]));
   thresholds.sort((a, b) => a.metric.localeCompare(b.metric));
   const passed = thresholds.length > 0 && thresholds.every(({ ok }) => ok);
   return { ...about, passed, seconds: Math.round(state.testRunDurationMs / 1000), thresholds, values };
@@ -62,19 +62,22 @@ export function text({ question, title, profile, thresholds, passed }) {
   return `\n${question} (${profile}): ${title}\n${lines.join("\n")}\n${question}: ${passed ? "passed" : "FAILED"}\n`;
 }
 
+/** What is shown of a metric, in this order; which of them there are depends on its kind. */
+const STATS = ["count", "med", "p(95)", "p(99)", "max", "rate", "passes", "fails"];
+
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2530}
 table{border-collapse:collapse;width:100%;margin:1rem 0}td,th{border-bottom:1px solid #d4dae1;padding:.35rem .6rem;text-align:left}
 td+td{font-variant-numeric:tabular-nums}.ok{color:#11703a}.miss{color:#b3261e;font-weight:600}small{color:#566}`;
 
 /** A page that needs nothing else. @param {ReturnType<typeof factsOf>} facts */
 export function page(facts) {
-  const { question, title, profile, machine, passed, seconds, thresholds, values } = facts;
+  const { question, title, machine, passed, seconds, thresholds, values } = facts;
   const verdict = passed ? '<b class="ok">passed</b>' : '<b class="miss">failed</b>';
   const asked = thresholds.map(({ metric, expression, measured: value, ok }) => [metric, expression, value, ok ? '<span class="ok">ok</span>' : '<span class="miss">missed</span>']
     .map((cell, index) => (index < 2 ? escape(cell) : cell)));
-  const found = Object.entries(values).map(([name, stats]) => [name, Object.entries(stats).map(([stat, value]) => `${escape(stat)} ${round(value)}`).join(" · ")]);
+  const found = Object.entries(values).map(([name, stats]) => [name, STATS.filter((stat) => stat in stats).map((stat) => `${stat} ${round(stats[stat])}`).join(" · ")]);
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escape(question)}</title><style>${STYLE}</style>
-<h1>${escape(question)}: ${verdict}</h1><p>${escape(title)}</p><p>Profile ${escape(profile)}, ${seconds} s.<br><small>${escape(machine)}</small></p>
+<h1>${escape(question)}: ${verdict}</h1><p>${escape(title)}</p><p>It took ${seconds} s.<br><small>${escape(machine)}</small></p>
 <h2>Thresholds</h2>${rowsOf(["metric", "wanted", "measured", ""], asked)}<h2>Everything measured</h2><p><small>Times in ms.</small></p>${rowsOf(["metric", "values"], found)}</html>\n`;
 }
 

@@ -57,6 +57,7 @@ export class Room {
   async settle() {
     await until(() => this.#lost() === 0 && this.members.every(({ settled }) => settled), PATIENCE);
     metrics.lost.add(this.#lost());
+    metrics.across.add(new Set(this.members.map(({ node }) => node)).size > 1);
     for (const { heard } of this.members) {
       metrics.delivered.add(heard.delivered);
       metrics.duplicated.add(heard.duplicated);
