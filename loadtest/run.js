@@ -31,7 +31,7 @@ async function ask(question, { k6, machine, options }) {
   const cluster = options.url ? existingCluster(options) : await localCluster(question, { ...options, say });
   try {
     const conductor = cluster.act && (await startConductor(cluster.act, say));
-    const env = { ...cluster.env, PROFILE: options.profile, OUT, MACHINE: machine, ...(conductor && { CONDUCTOR: conductor.url }) };
+    const env = { ...cluster.env, PROFILE: options.profile, OUT, MACHINE: machine, ...(options.hold && { HOLD: options.hold }), ...(conductor && { CONDUCTOR: conductor.url }) };
     const { code, faulty } = await runK6(k6, question, { env, vus: conductor?.expect, failed: cluster.failed, verbose: options.verbose });
     conductor?.stop();
     const found = read(facts);

@@ -24,6 +24,7 @@ Questions (all of them if none is named):
 
 Options:
   --profile NAME       smoke (seconds), small (a minute), full (minutes; soak: hours)  [default: smoke]
+  --hold SECONDS       how long rooms are held, in place of what the profile says
   --url URL            ask this cluster, such as wss://signal.example/v1/ws, instead of one started for it
   --secret-file FILE   the file with the key of its tokens (SIGNAL_NODE_JWT_SECRET_FILE); needed with --url
   --credentials URL    its credential service, such as https://turn.example; needed with --url for ice
@@ -44,6 +45,7 @@ Examples:
 
 const OPTIONS = /** @type {const} */ ({
   "profile": { type: "string", default: "smoke" },
+  "hold": { type: "string" },
   "url": { type: "string" },
   "secret-file": { type: "string" },
   "credentials": { type: "string" },
@@ -64,6 +66,7 @@ export function readArguments(args) {
   const nodes = Number(count);
   if (!PROFILES.includes(profile)) throw usage(`--profile ${profile}: there are ${PROFILES.join(", ")}`);
   if (!Number.isInteger(nodes) || nodes < 2 || nodes > 9) throw usage(`--nodes ${count}: write a number from 2 to 9`);
+  if (values.hold !== undefined && !/^[1-9]\d*$/.test(values.hold)) throw usage(`--hold ${values.hold}: write a number of seconds, such as 600`);
   const unknown = positionals.filter((name) => !QUESTIONS.includes(name));
   if (unknown.length > 0) throw usage(`no such question: ${unknown.join(", ")}; there are ${QUESTIONS.join(", ")}`);
   if (url && !/^wss?:\/\//.test(url)) throw usage(`--url ${url}: write the address of the WebSocket, such as wss://signal.example/v1/ws`);

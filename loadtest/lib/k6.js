@@ -41,11 +41,30 @@ export async function runK6(k6, question, { env, vus, failed, verbose }) {
     process.stderr.write(`${error.message}\n`);
     child.kill();
   });
-  const stop = () => child.kill("SIGKILL");
-  process.on("exit", stop);
+  const release = bind(child, { alone: failed === undefined });
   const [code] = await once(child, "close");
-  process.off("exit", stop);
+  release();
   return { code, faulty };
+}
+
+/**
+ * Ends k6 when this program ends, by a signal too. A local cluster ends this program itself, once it has stopped.
+ * @param {import("node:child_process").ChildProcess} child
+ * @param {{alone: boolean}} options `alone`: there is no local cluster
+ */
+function bind(child, { alone }) {
+  const stop = () => child.kill("SIGKILL");
+  const onSignal = () => {
+    stop();
+    if (alone) process.exit(1);
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+  process.on("exit", stop);
+  for (const signal of signals) process.on(signal, onSignal);
+  return () => {
+    process.off("exit", stop);
+    for (const signal of signals) process.off(signal, onSignal);
+  };
 }
 
 /** k6's own page, with curves over time; it is written if a run is long enough for them. */

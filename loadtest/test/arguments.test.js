@@ -37,6 +37,7 @@ test("a wrong command line is answered with what would be right", () => {
   assert.match(complaint("call"), /no such question: call; there are calls, conference/);
   assert.match(complaint("--profile", "big"), /there are smoke, small, full/);
   assert.match(complaint("--nodes", "1"), /from 2 to 9/);
+  assert.match(complaint("--hold", "10m"), /a number of seconds/);
   assert.match(complaint("--url", "https://x"), /such as wss:/);
   assert.match(complaint("--url", "wss://x/v1/ws"), /--secret-file/);
   assert.match(complaint("--url", "wss://x/v1/ws", "--secret-file", "k", "ice"), /--credentials/);

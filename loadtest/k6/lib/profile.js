@@ -1,5 +1,5 @@
 import { thresholdsOf } from "../thresholds.js";
-import { PROFILE_NAME } from "./settings.js";
+import { HOLD, PROFILE_NAME } from "./settings.js";
 
 /**
  * How large each question is asked. `vus` virtual users hold `rooms` rooms of `size` members each; many rooms share
@@ -49,7 +49,7 @@ const REST = 330;
 export function sizesOf(question) {
   const profile = PROFILES[PROFILE_NAME];
   if (!profile) throw new Error(`there is no profile ${PROFILE_NAME}; there are: ${Object.keys(PROFILES).join(", ")}`);
-  return profile[question];
+  return HOLD === undefined ? profile[question] : { ...profile[question], hold: HOLD };
 }
 
 /**

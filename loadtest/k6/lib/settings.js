@@ -31,3 +31,6 @@ export const RUN = __ENV.RUN ?? String(Date.now());
 
 /** How long what is under way may take before it counts as lost (ms); a resume with backoff fits into it. */
 export const PATIENCE = Number(__ENV.PATIENCE ?? 20) * 1000;
+
+/** How long to hold, in place of what the profile says (s); or nothing. */
+export const HOLD = __ENV.HOLD ? Number(__ENV.HOLD) : undefined;
