@@ -1,6 +1,6 @@
 # Commands of a working copy. Everything they do is a cargo, npm or node command that can be run by hand.
 .DEFAULT_GOAL := help
-.PHONY: help run test check cluster e2e faults simulate bench install-tools fmt
+.PHONY: help run test check cluster e2e faults simulate load bench install-tools fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ faults: ## Breaks a cluster of three nodes for half an hour and checks the promi
 simulate: ## SEEDS interleavings of a simulated cluster, from seed FROM on; the same seed is the same history
 	RUSTFLAGS='--cfg tokio_unstable' cargo run --release -p fault-suite --target-dir target/simulation -- \
 		simulate --seeds $(SEEDS) --from $(FROM)
+
+PROFILE ?= smoke
+load: ## Asks two nodes questions under load with k6: PROFILE=smoke, small or full, QUESTION=calls; see loadtest/README.md
+	cargo build --release -p signal-node -p turn-cred-service
+	node loadtest/run.js --binaries target/release --profile $(PROFILE) $(QUESTION)
 
 # Measured as well where it is installed: cargo install matchbox_server
 MATCHBOX = $(addprefix --matchbox ,$(shell command -v matchbox_server))

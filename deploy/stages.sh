@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(install format lints docs build tests javascript house cluster faults bench browser)
+ALL=(install format lints docs build tests javascript house cluster faults load bench browser)
 
 # One command line per stage; nothing here decides whether to run it.
 commands() {
@@ -18,11 +18,13 @@ commands() {
     # With the test targets, so that the next stage compiles no dependency a second time.
     build)      echo 'cargo build --workspace --all-targets' ;;
     tests)      echo 'cargo test --workspace' ;;
-    javascript) echo 'cd client && npm run check && npm test' ;;
+    javascript) echo '(cd client && npm run check && npm test); node --test --test-reporter=spec loadtest/test/*.test.js' ;;
     house)      echo 'deploy/check-house.sh' ;;
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
     faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 13 --seconds 6 --grace 11' ;;
+    # A few seconds of each question; `make load` asks them at length.
+    load)       echo 'K6=target/k6/bin/k6 node loadtest/run.js --profile smoke' ;;
     # That every load runs and delivers; figures are made by `make bench`.
     bench)      echo 'loadtest/bench/try-all.sh' ;;
     browser)    echo 'cd client && npm run e2e' ;;
