@@ -349,8 +349,9 @@ impl Session {
             Place::Current => self.follow_up(code, now),
         }
         if place == Place::Next && self.joined_on.is_none() {
-            // Its join went with it; the link that is left knows of none.
-            self.alarms.rejoin = Some(now);
+            // Its join went with it, and the one on the link that is left, if it took effect, is older.
+            self.links.take();
+            self.alarms.connect = Some(now + self.backoff());
         }
     }
 
