@@ -85,6 +85,7 @@ async fn a_member_whose_room_lost_its_history_is_closed_to_come_back_and_away_me
     let mut bo = TestPeer::holder(&two, "bo").await;
     let joined = bo.join("demo", "bo").await;
     if joined["peers"][0]["away"] == false {
-        assert_eq!(bo.expect("peer_updated").await["peer"]["away"], true);
+        // Her node may have to put back first what it has seen of the future.
+        while bo.next().await["peer"]["away"] != true {}
     }
 }
