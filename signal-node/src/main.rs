@@ -11,6 +11,7 @@ use service_kit::settings::{Faults, Resolved};
 use service_kit::telemetry::announce;
 use service_kit::tokens::{Claims, Right, mint};
 use signal_node::config::{Config, SCHEMA};
+use signal_node::http::openapi;
 use signal_node::node::{Node, StartError};
 use signal_protocol::Subject;
 
@@ -22,6 +23,10 @@ fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
         Some(("token", token)) => mint_token(resolved, token),
+        Some(("openapi", _)) => {
+            print(&openapi());
+            Ok(Exit::Drained)
+        }
         _ => Config::read(resolved).map(start),
     })
 }
@@ -34,6 +39,10 @@ fn command() -> Command {
             Command::new("check-config").about(
                 "Prints the effective settings, secrets masked; exit code 64 with all faults",
             ),
+        )
+        .subcommand(
+            Command::new("openapi")
+                .about("Prints the description of the REST interface, as a node serves it"),
         )
         .subcommand(
             Command::new("token")

@@ -13,10 +13,10 @@ use crate::config::{Backend, Config};
 use crate::credentials::Credentials;
 use crate::drain::Drain;
 use crate::http::{Anonymous, Public, Visitors, router};
-use crate::liveness::{Heart, Liveness, Rhythm};
+use crate::liveness::{Cluster, Heart, Liveness, Rhythm};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::RedisLog;
-use crate::log::{LogError, RoomLog};
+use crate::log::{LogError, Pulse, RoomLog};
 use crate::metrics::Metrics;
 use crate::room::{Ground, RoomSettings, Rooms};
 use crate::session::{Context, Notices, Sweeper};
@@ -70,7 +70,13 @@ impl Node {
             },
             metrics,
         };
-        let public = public(config, &address, ground, notices)?;
+        let cluster = Cluster {
+            own: config.sessions.node.clone(),
+            liveness: ground.liveness.clone(),
+            pulse: backend.pulse,
+            metrics: ground.metrics.clone(),
+        };
+        let public = public(config, &address, ground, (notices, cluster))?;
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
         tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
@@ -84,7 +90,7 @@ fn public(
     config: Config,
     address: &ListenAddr,
     ground: Ground,
-    notices: Notices,
+    (notices, cluster): (Notices, Cluster),
 ) -> Result<Arc<Public>, StartError> {
     if config.anonymous == Anonymous::Always {
         warn!("everybody may connect without a token (SIGNAL_NODE_ANONYMOUS=always)");
@@ -117,6 +123,7 @@ fn public(
         trusted_proxies: config.trusted_proxies,
         region_header: config.region_header,
         visitors,
+        cluster,
         port: port(address),
     }))
 }
@@ -131,6 +138,7 @@ async fn follow_credentials(public: Arc<Public>, end: CancellationToken) {
 /// The rooms' log, who else is alive, and our own heart.
 struct Log {
     rooms: Arc<dyn RoomLog>,
+    pulse: Arc<dyn Pulse>,
     liveness: Arc<Liveness>,
     heart: Option<Heart>,
 }
@@ -141,7 +149,7 @@ impl Log {
             Backend::Memory => {
                 metrics.log_up.set(1);
                 let rooms = Arc::new(MemoryLog::new(config.retention));
-                Ok(Self { rooms, liveness: Liveness::alone(), heart: None })
+                Ok(Self { pulse: rooms.clone(), rooms, liveness: Liveness::alone(), heart: None })
             }
             Backend::Redis { url, publishing } => {
                 let log = RedisLog::connect(url.expose(), *publishing, config.retention).await?;
@@ -150,7 +158,7 @@ impl Log {
                 let liveness = Liveness::among(own.clone(), lease);
                 let rhythm = Rhythm { own, lease, keep: config.retention.room * 2 };
                 let heart = Heart::start(&liveness, rhythm, log.clone(), metrics.clone());
-                Ok(Self { rooms: log, liveness, heart: Some(heart) })
+                Ok(Self { pulse: log.clone(), rooms: log, liveness, heart: Some(heart) })
             }
         }
     }

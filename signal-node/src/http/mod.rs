@@ -1,7 +1,10 @@
-//! The public listener: the WebSocket upgrade and the demo page. The only place that names axum.
+//! The public listener: the WebSocket upgrade, REST for back ends and the demo page. The only place that names axum.
 
 mod assets;
+mod openapi;
 mod origin;
+mod refusal;
+mod rooms;
 mod upgrade;
 mod visitors;
 mod websocket;
@@ -9,11 +12,15 @@ mod websocket;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use ipnet::IpNet;
+use service_kit::http::Problem;
 
+use crate::liveness::Cluster;
 use crate::session::Context;
 
+pub use openapi::openapi;
 pub use origin::{AllowedOrigins, Origin};
 pub use visitors::{Crowded, Place, Visitors};
 
@@ -42,11 +49,23 @@ pub struct Public {
     pub region_header: Option<String>,
     /// How many are here, and from where.
     pub visitors: Arc<Visitors>,
+    /// The nodes, for who looks at them.
+    pub cluster: Cluster,
     /// The port it is bound to, if it is one.
     pub port: Option<u16>,
 }
 
 /// Makes the routes of the public listener.
 pub fn router(public: Arc<Public>) -> Router {
-    Router::new().route("/v1/ws", get(upgrade::upgrade)).merge(assets::router()).with_state(public)
+    let largest = public.sessions.settings.max_message;
+    Router::new()
+        .route("/v1/ws", get(upgrade::upgrade))
+        .merge(rooms::routes(largest))
+        .merge(openapi::routes())
+        .merge(assets::router())
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
+        })
+        .with_state(public)
 }

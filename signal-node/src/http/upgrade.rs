@@ -12,7 +12,7 @@ use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use service_kit::client_ip::{client_ip, is_trusted};
-use service_kit::http::Problem;
+use service_kit::http::{Problem, bearer};
 use signal_protocol::SUBPROTOCOL;
 
 use super::visitors::{Crowded, Place};
@@ -157,8 +157,8 @@ impl<'a> Knock<'a> {
     }
 
     async fn entrance(&self, public: &Public, offered: &[&str]) -> Result<Entrance, Rejection> {
-        if let Some(value) = self.headers.get(AUTHORIZATION) {
-            let token = value.to_str().ok().and_then(bearer).unwrap_or_default();
+        if self.headers.contains_key(AUTHORIZATION) {
+            let token = bearer(self.headers).unwrap_or_default();
             return match public.sessions.verify(token).await {
                 Ok(identity) => Ok(Entrance::Known(identity)),
                 Err(refused) => {
@@ -196,10 +196,4 @@ impl<'a> Knock<'a> {
             && !forwarded
             && matches!(name, "127.0.0.1" | "localhost" | "[::1]")
     }
-}
-
-/// Reads `Bearer <token>` (RFC 6750 §2.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -1,5 +1,6 @@
 //! Which nodes of the cluster are alive, as this one can tell, and whether it can tell at all.
 
+mod cluster;
 mod observer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,8 @@ use tracing::{info, warn};
 
 use crate::log::{Pulse, Silent};
 use crate::metrics::Metrics;
+use cluster::own_load;
+pub use cluster::{Cluster, NodeState};
 use observer::Observer;
 
 /// The heartbeats are read this often in a lease.
@@ -164,6 +167,10 @@ impl Follower {
             clock.tick().await;
             let beats = round.is_multiple_of(READS_PER_BEAT);
             let felt = self.pulse.feel(&self.rhythm.own, beats).await;
+            if beats && felt.is_ok() {
+                // For who looks; the next beat says it again.
+                let _ = self.pulse.report(&self.rhythm.own, &own_load(&self.metrics)).await;
+            }
             let broke = reconnects.has_changed().unwrap_or(false);
             reconnects.mark_unchanged();
             let now = Instant::now();

@@ -117,6 +117,17 @@ pub enum Op {
         /// Whether new members are refused.
         locked: Option<bool>,
     },
+    /// Appends a signal of the server's own, once for each key.
+    Announce {
+        /// What tells a repeated one; `None`: it is one of its own.
+        key: Option<String>,
+        /// Whom it is for; all members if `None`.
+        to: Option<PeerId>,
+        /// What is said.
+        data: Payload,
+    },
+    /// Tells how the room is, and changes nothing.
+    Look,
     /// Trims what is kept, prolongs the life of the room and tells where its log ends.
     Tend,
 }
@@ -126,7 +137,9 @@ impl Op {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let payload = match self {
-            Self::Signal { data: payload, .. } | Self::Update { meta: payload, .. } => payload,
+            Self::Signal { data: payload, .. }
+            | Self::Announce { data: payload, .. }
+            | Self::Update { meta: payload, .. } => payload,
             Self::Join(join) => &join.meta,
             Self::Restore(restored) => &restored.join.meta,
             _ => return 128,
@@ -292,6 +305,21 @@ pub enum Outcome {
     Mending,
     /// The log ends here.
     Head(Seq),
+    /// The room is like this.
+    Room(Box<RoomView>),
+}
+
+/// A room as it is at one moment.
+#[derive(Clone, Debug)]
+pub struct RoomView {
+    /// Where its log ends.
+    pub head: Seq,
+    /// How many members it takes, if that was configured.
+    pub capacity: Option<u32>,
+    /// Whether new members are refused.
+    pub locked: bool,
+    /// Its members.
+    pub members: Vec<RosterMember>,
 }
 
 /// A join that took effect.

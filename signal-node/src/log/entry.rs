@@ -35,6 +35,7 @@ impl Batch {
         let size = |entry: &Entry| match entry {
             Entry::Joined { meta: Some(payload), .. }
             | Entry::Signal { data: payload, .. }
+            | Entry::Announced { data: payload, .. }
             | Entry::Updated { meta: payload, .. } => payload.get().len(),
             Entry::Reset { roster } => {
                 roster.iter().map(|survivor| survivor.line.meta.get().len() + 128).sum()
@@ -85,6 +86,13 @@ pub enum Entry {
         to: Option<PeerId>,
         /// The sender's count.
         mid: Mid,
+        /// What.
+        data: Payload,
+    },
+    /// The server said something, for a back end.
+    Announced {
+        /// To whom; to all members if `None`.
+        to: Option<PeerId>,
         /// What.
         data: Payload,
     },

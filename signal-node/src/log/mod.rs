@@ -14,11 +14,14 @@ pub mod redis;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 pub use call::{
-    Claim, Join, JoinRefusal, Joined, Op, Outcome, Restored, RosterMember, Silent, SocketId,
+    Claim, Join, JoinRefusal, Joined, Op, Outcome, Restored, RoomView, RosterMember, Silent,
+    SocketId,
 };
 pub use entry::{Batch, Entry, Payload, Survivor, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
@@ -67,11 +70,35 @@ pub trait Pulse: Send + Sync + 'static {
         beats: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>>;
 
+    /// Says what this node carries, for who looks at the cluster.
+    fn report<'a>(
+        &'a self,
+        node: &'a NodeId,
+        load: &'a Load,
+    ) -> BoxFuture<'a, Result<(), LogError>>;
+
+    /// Reads what the nodes said last of what they carry.
+    fn loads(&self) -> BoxFuture<'_, Result<Vec<(NodeId, Load)>, LogError>>;
+
     /// Takes nodes off the list: one that ends, or those that ended long ago.
     fn forget<'a>(&'a self, nodes: &'a [NodeId]) -> BoxFuture<'a, Result<(), LogError>>;
 
     /// Counts how often the connection had to be made again.
     fn reconnects(&self) -> watch::Receiver<u64>;
+}
+
+/// What a node carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Load {
+    /// Its version.
+    #[schema(example = "0.1.0")]
+    pub version: String,
+    /// WebSocket connections.
+    pub connections: i64,
+    /// Rooms that have members there.
+    pub rooms: i64,
+    /// Whether it is about to stop.
+    pub draining: bool,
 }
 
 /// How much of a room a log keeps, and for how long.
@@ -86,6 +113,9 @@ pub struct Retention {
     /// How long a room outlives its last sign of life: longer than any member may be away.
     pub room: Duration,
 }
+
+/// How long a room that was configured remembers it at least, and an announcement its key.
+pub const REMEMBERED: Duration = Duration::from_secs(86_400);
 
 /// Why a log did not answer. The caller may repeat the call.
 #[derive(Debug, thiserror::Error)]

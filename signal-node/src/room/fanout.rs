@@ -9,6 +9,9 @@ use super::members::{Member, Members};
 use super::outbox::{Delivery, Mark};
 use crate::log::{Entry, Payload, RosterMember, Survivor, Volatile};
 
+/// Who says what no member has said.
+const SERVER: &str = "server";
+
 /// Hands an entry to every live member here that it is for.
 pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &Entry) {
     let delivered = members.delivered();
@@ -24,7 +27,7 @@ pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &En
                 }
             }
         }
-        Entry::Signal { to: Some(to), .. } => {
+        Entry::Signal { to: Some(to), .. } | Entry::Announced { to: Some(to), .. } => {
             let member = members.get_mut(to).filter(|member| member.is_live());
             if let (Some(member), Some(frame)) = (member, message(room, seq, entry)) {
                 hand(member, frame.into());
@@ -44,7 +47,11 @@ pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &En
 pub(super) fn told(member: &Member, room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
     match entry {
         Entry::Reset { roster } => reset(member, room, seq, roster),
-        Entry::Signal { to: Some(to), .. } if *to != member.claim.peer => None,
+        Entry::Signal { to: Some(to), .. } | Entry::Announced { to: Some(to), .. }
+            if *to != member.claim.peer =>
+        {
+            None
+        }
         _ if about(entry) == Some(&member.claim.peer) => None,
         _ => message(room, seq, entry),
     }
@@ -53,7 +60,7 @@ pub(super) fn told(member: &Member, room: &RoomId, seq: Seq, entry: &Entry) -> O
 /// Hands on what has no place in the order.
 pub(super) fn tell(members: &mut Members, room: &RoomId, volatile: &Volatile) {
     let Volatile { from, to, data } = volatile;
-    let frame: Bytes = signal(room, None, (from, to.as_ref(), data)).to_json().into();
+    let frame: Bytes = signal(room, None, (from.as_str(), to.as_ref(), data)).to_json().into();
     match to {
         None => {
             for member in members.live().filter(|member| member.claim.peer != *from) {
@@ -77,23 +84,26 @@ fn about(entry: &Entry) -> Option<&PeerId> {
         | Entry::Back { peer }
         | Entry::Left { peer, .. }
         | Entry::Signal { from: peer, .. } => Some(peer),
-        Entry::Reset { .. } => None,
+        Entry::Announced { .. } | Entry::Reset { .. } => None,
     }
 }
 
 fn signal<'a>(
     room: &'a RoomId,
     seq: Option<Seq>,
-    (from, to, data): (&'a PeerId, Option<&'a PeerId>, &'a Payload),
+    (from, to, data): (&'a str, Option<&'a PeerId>, &'a Payload),
 ) -> ServerMessage<'a> {
-    ServerMessage::Signal { room, seq, volatile: seq.is_none(), from: from.as_str(), to, data }
+    ServerMessage::Signal { room, seq, volatile: seq.is_none(), from, to, data }
 }
 
 /// Writes the frame that everyone gets to whom an entry is told; a reset is another one for each.
 fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
     let updated = |peer| ServerMessage::PeerUpdated { room, seq, peer };
     let message = match entry {
-        Entry::Signal { from, to, data, .. } => signal(room, Some(seq), (from, to.as_ref(), data)),
+        Entry::Signal { from, to, data, .. } => {
+            signal(room, Some(seq), (from.as_str(), to.as_ref(), data))
+        }
+        Entry::Announced { to, data } => signal(room, Some(seq), (SERVER, to.as_ref(), data)),
         Entry::Joined { peer, n, resumed: false, user, meta, .. } => {
             let peer = newcomer(peer, *n, user.as_ref(), meta.as_ref());
             ServerMessage::PeerJoined { room, seq, peer }

@@ -183,6 +183,7 @@ impl Worker {
                 }
             }
             Entry::Reset { roster } => self.reset(seq, roster),
+            Entry::Announced { .. } => {}
             Entry::Signal { from, mid, .. } => {
                 if let Some(member) = self.members.get_mut(from) {
                     member.met(*mid);

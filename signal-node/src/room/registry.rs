@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use signal_protocol::{NodeId, RoomId};
+use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::{oneshot, watch};
 
 use super::command::Command;
 use super::worker::Worker;
 use crate::liveness::Liveness;
-use crate::log::{Retention, RoomLog};
+use crate::log::{LogError, Op, Outcome, Retention, RoomLog};
 use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::metrics::Metrics;
 
@@ -94,6 +94,15 @@ impl Rooms {
         // Under the lock, so that a worker that is about to end sees the command first.
         sender.try_send(command).map_err(|_| Busy)?;
         Ok(RoomHandle(sender.clone()))
+    }
+
+    /// Takes a step that no member asks for, and without the room's worker.
+    ///
+    /// # Errors
+    /// [`LogError`]; whether it took effect is unknown then.
+    pub async fn decide(&self, room: &RoomId, op: Op) -> Result<Outcome, LogError> {
+        let outcomes = self.ground.log.call(room, Seq(0), &[op]).await?;
+        outcomes.into_iter().next().ok_or_else(|| LogError::Garbled("no answer".to_owned()))
     }
 
     fn all(&self) -> Vec<Sender<Command>> {

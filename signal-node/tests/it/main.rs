@@ -6,4 +6,5 @@ mod ice;
 mod log_suite;
 mod program;
 mod protocol;
+mod rest;
 mod support;

@@ -7,13 +7,13 @@ use crate::support::peer::TestPeer;
 use crate::support::process::{NodeProcess, PROGRAM};
 use crate::support::redis::TestRedis;
 
-fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env_clear().envs(variables.iter().copied());
     command.output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

@@ -16,6 +16,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use service_kit::clock;
 use service_kit::http::ListenAddr;
+use service_kit::http::bearer;
 use service_kit::secrets::SecretSource;
 use signal_protocol::IceReason;
 use tokio::time::{Instant, timeout};
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
 use super::refusal::Refusal;
-use super::{bearer, bounded, conclude, is_one_of, read_body, refuse, uncached};
+use super::{bounded, conclude, is_one_of, read_body, refuse, uncached};
 use crate::changes::Change;
 use crate::issuer::{Ask, Issuer, NotIssued};
 use crate::metrics::{Metrics, Side};
@@ -150,7 +151,7 @@ impl InternalDesk {
             return Err(Refusal::ForeignHost);
         }
         let Some(accepted) = &self.token else { return Ok(()) };
-        let shown = bearer(request).ok_or(Refusal::NoToken)?;
+        let shown = bearer(request.headers()).ok_or(Refusal::NoToken)?;
         if is_one_of(accepted, shown) { Ok(()) } else { Err(Refusal::WrongToken) }
     }
 }

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request};
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue, PRAGMA, VARY};
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, PRAGMA, VARY};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use service_kit::http::Problem;
@@ -82,13 +82,6 @@ fn is_one_of(keys: &SecretSource, shown: &str) -> bool {
     let shown = shown.as_bytes();
     // Every key is compared in full.
     keys.current().all().fold(0, |found, key| found | key.ct_eq(shown).unwrap_u8()) == 1
-}
-
-/// Finds the bearer token of a request (RFC 6750 §2.1).
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Gives a router what both listeners have: a bounded body and problems for unknown routes.

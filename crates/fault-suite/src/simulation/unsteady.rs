@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use signal_node::log::{
-    Batch, Feed, LogError, Op, Outcome, Pulse, RoomLog, Volatile, feed as new_feed,
+    Batch, Feed, Load, LogError, Op, Outcome, Pulse, RoomLog, Volatile, feed as new_feed,
 };
 use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
@@ -115,6 +115,14 @@ impl Pulse for View {
         beats: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
         Box::pin(self.beat(move |store| store.feel(node, beats)))
+    }
+
+    fn report<'a>(&'a self, _: &'a NodeId, _: &'a Load) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn loads(&self) -> BoxFuture<'_, Result<Vec<(NodeId, Load)>, LogError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn forget<'a>(&'a self, nodes: &'a [NodeId]) -> BoxFuture<'a, Result<(), LogError>> {

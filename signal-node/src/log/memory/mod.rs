@@ -16,8 +16,8 @@ use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
 
 use super::{
-    Batch, Feed, FeedEvent, FeedSender, LogError, Op, Outcome, Pulse, Retention, RoomLog, Volatile,
-    feed,
+    Batch, Feed, FeedEvent, FeedSender, Load, LogError, Op, Outcome, Pulse, Retention, RoomLog,
+    Volatile, feed,
 };
 use room::RoomState;
 
@@ -154,6 +154,14 @@ impl Pulse for MemoryLog {
         _: &'a NodeId,
         _: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn report<'a>(&'a self, _: &'a NodeId, _: &'a Load) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn loads(&self) -> BoxFuture<'_, Result<Vec<(NodeId, Load)>, LogError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 

@@ -12,7 +12,8 @@ use signal_protocol::{ErrorCode, Mid, PeerId, Recovery, Seq, Subject};
 use super::member::Member;
 use super::stream::{Append, Stream};
 use crate::log::{
-    Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, Payload, Retention,
+    Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, Payload, REMEMBERED, Retention,
+    RoomView,
 };
 
 /// A room: its members, its bans and the end of its log.
@@ -28,6 +29,10 @@ pub(super) struct RoomState {
     pub(super) mending_until: Duration,
     stream: Stream,
     touched: Duration,
+    /// Until when its configuration and its announcements are remembered.
+    remembered_until: Duration,
+    /// The announcements that have a key: when they were made, and their numbers.
+    announced: HashMap<String, (Duration, Seq)>,
 }
 
 /// What became of each step, and what was appended.
@@ -64,7 +69,8 @@ impl RoomState {
 
     /// Tells whether nothing would be lost by forgetting the room.
     pub(super) fn is_over(&self, now: Duration, keep: Duration) -> bool {
-        now > self.touched + keep && self.bans.values().all(|until| *until < now)
+        let forgotten = now > self.remembered_until && now > self.touched + keep;
+        forgotten && self.bans.values().all(|until| *until < now)
     }
 
     fn step(&mut self, op: &Op, now: Duration, append: &mut Append) -> Outcome {
@@ -88,8 +94,13 @@ impl RoomState {
             Op::Configure { capacity, locked } => {
                 self.capacity = capacity.or(self.capacity);
                 self.locked = locked.unwrap_or(self.locked);
+                self.remembered_until = now + REMEMBERED;
                 Ok(Outcome::Settled)
             }
+            Op::Announce { key, to, data } => {
+                self.announce(key.as_ref(), to.as_ref(), data, now, append)
+            }
+            Op::Look => Ok(Outcome::Room(Box::new(self.view(now, append)))),
             Op::Tend => Ok(Outcome::Head(append.last())),
         };
         outcome.unwrap_or_else(|refused| refused)
@@ -131,6 +142,37 @@ impl RoomState {
         }
         let (from, to, data) = (by.peer.clone(), to.cloned(), data.clone());
         Ok(Outcome::Appended(append.push(Entry::Signal { from, to, mid, data })))
+    }
+
+    fn announce(
+        &mut self,
+        key: Option<&String>,
+        to: Option<&PeerId>,
+        data: &Payload,
+        now: Duration,
+        append: &mut Append,
+    ) -> Result<Outcome, Outcome> {
+        self.announced.retain(|_, (made, _)| now < *made + REMEMBERED);
+        if let Some((_, seq)) = key.and_then(|key| self.announced.get(key)) {
+            return Ok(Outcome::Appended(*seq));
+        }
+        if to.is_some_and(|to| !self.members.contains_key(to)) {
+            return Err(Outcome::Refused(ErrorCode::PeerNotFound));
+        }
+        if self.members.is_empty() {
+            return Err(Outcome::Gone(append.last()));
+        }
+        let seq = append.push(Entry::Announced { to: to.cloned(), data: data.clone() });
+        if let Some(key) = key {
+            self.announced.insert(key.clone(), (now, seq));
+            self.remembered_until = now + REMEMBERED;
+        }
+        Ok(Outcome::Appended(seq))
+    }
+
+    fn view(&self, now: Duration, append: &Append) -> RoomView {
+        let members = self.members.iter().map(|(id, member)| member.line(id, now)).collect();
+        RoomView { head: append.last(), capacity: self.capacity, locked: self.locked, members }
     }
 
     fn update(

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use signal_protocol::{ErrorCode, LeaveReason, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
 use crate::log::{
-    Batch, Entry, FeedEvent, JoinRefusal, Joined, LogError, Op, Outcome, Payload, RosterMember,
-    Survivor, Volatile,
+    Batch, Entry, FeedEvent, JoinRefusal, Joined, LogError, Op, Outcome, Payload, RoomView,
+    RosterMember, Survivor, Volatile,
 };
 
 fn garbled(what: impl std::fmt::Display) -> LogError {
@@ -93,6 +93,7 @@ fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
         "gone" => fields.seq().map(Outcome::Gone),
         "mending" => Ok(Outcome::Mending),
         "head" => fields.seq().map(Outcome::Head),
+        "room" => room(fields).map(|room| Outcome::Room(Box::new(room))),
         "joined" => joined(fields).map(|joined| Outcome::Joined(Box::new(joined))),
         "full" => refused(JoinRefusal::Full { capacity: fields.parse()?, after: fields.micros()? }),
         "locked" => refused(JoinRefusal::Locked),
@@ -111,11 +112,22 @@ fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
         origin: fields.seq()?,
         recovery: recovery(&fields.text()?)?,
         mid: fields.parse().map(Mid)?,
-        roster: array(fields.value()?)?
-            .into_iter()
-            .map(|line| roster_member(&mut Fields(array(line)?.into_iter())))
-            .collect::<Result<_, _>>()?,
+        roster: roster(fields)?,
     })
+}
+
+fn room(fields: &mut Fields) -> Result<RoomView, LogError> {
+    Ok(RoomView {
+        head: fields.seq()?,
+        capacity: fields.optional()?,
+        locked: fields.text()? == "1",
+        members: roster(fields)?,
+    })
+}
+
+fn roster(fields: &mut Fields) -> Result<Vec<RosterMember>, LogError> {
+    let lines = array(fields.value()?)?.into_iter();
+    lines.map(|line| roster_member(&mut Fields(array(line)?.into_iter()))).collect()
 }
 
 fn recovery(word: &str) -> Result<Recovery, LogError> {
@@ -182,6 +194,10 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, LogError> {
         "s" => {
             let (from, to, mid) = (head.parse()?, head.optional("*")?, Mid(head.parse()?));
             Ok(Entry::Signal { from, to, mid, data: reader.payload(&mut head)? })
+        }
+        "t" => {
+            let to = head.optional("*")?;
+            Ok(Entry::Announced { to, data: reader.payload(&mut head)? })
         }
         "u" => {
             let (peer, mid) = (head.parse()?, Mid(head.parse()?));

@@ -8,7 +8,7 @@ use fred::types::Value;
 use signal_protocol::Seq;
 
 use super::Publishing;
-use crate::log::{Claim, Join, Op, Payload, Restored, Retention, Silent, Volatile};
+use crate::log::{Claim, Join, Op, Payload, REMEMBERED, Restored, Retention, Silent, Volatile};
 
 /// The arguments of one call, in the order that the scripts document.
 pub(super) struct Args<'a> {
@@ -64,7 +64,16 @@ impl<'a> Args<'a> {
                 self.name("reset");
             }
             Op::Configure { capacity, locked } => {
+                let life = self.retention.room.as_millis();
                 self.name("configure").optional(*capacity).optional(locked.map(u8::from));
+                self.text(life).micros(REMEMBERED);
+            }
+            Op::Announce { key: _, to, data } => {
+                self.name("announce").text(to.as_ref().map_or("*", |to| to.as_str()));
+                self.micros(REMEMBERED).payload(data);
+            }
+            Op::Look => {
+                self.name("look");
             }
             Op::Tend => self.tend(),
         }

@@ -19,8 +19,7 @@ local function joined(peer, me, all)
   local roster = {}
   for id, m in each(all) do
     if id ~= peer and (me.recovery ~= 'new' or m.n < me.n) then
-      local away = m.away > 0 and int(now - m.away) or '~'
-      roster[#roster + 1] = { id, m.node, int(m.n), m.user, away, m.meta }
+      roster[#roster + 1] = line(id, m)
     end
   end
   return { 'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), roster }

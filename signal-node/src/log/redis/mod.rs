@@ -117,7 +117,9 @@ impl RedisLog {
         for op in ops {
             args.push(op);
         }
-        let keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
+        let once = ops.iter().find_map(|op| Keys::of_announcement(room, op));
+        let mut keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
+        keys.extend(once);
         let reply: Value =
             self.script.evalsha_with_reload(&self.commands, keys, args.into_values()).await?;
         decode::outcomes(reply, ops)
@@ -221,6 +223,12 @@ impl Keys {
     fn of(room: &RoomId) -> Self {
         let key = |kind: char| format!("{{{room}}}:{kind}");
         Self { hash: key('h'), members: key('m'), stream: key('l'), channel: key('c') }
+    }
+
+    /// Where the number of an announcement is kept, so that it is made once.
+    fn of_announcement(room: &RoomId, op: &Op) -> Option<String> {
+        let Op::Announce { key: Some(key), .. } = op else { return None };
+        Some(format!("{{{room}}}:i:{key}"))
     }
 }
 

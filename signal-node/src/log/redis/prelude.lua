@@ -8,6 +8,7 @@
 --                           entries of the last join and of the first one, base the head before the last one
 -- KEYS[3] {room}:l  stream  id = number of the batch's last entry; field b = the batch
 -- KEYS[4] {room}:c  channel the batch as it is appended
+-- KEYS[5] {room}:i:<key>  string, only of an announcement with a key: the number of its entry
 -- ARGV[1] SPUBLISH or PUBLISH; ARGV[2] the highest number that the caller has seen; then the steps, each its
 -- name and its own fixed number of arguments. Answers one array per step: its outcome and what belongs to it;
 -- or { 'behind', head } where the caller has seen more than there is, and nothing was done.
@@ -149,6 +150,11 @@ local function each(all)
     at = at + 1
     return ids[at], all[ids[at]]
   end
+end
+
+-- One line of a roster.
+local function line(peer, m)
+  return { peer, m.node, int(m.n), m.user, m.away > 0 and int(now - m.away) or '~', m.meta }
 end
 
 -- Removes those of `all` that have been away for `grace` µs.

@@ -11,10 +11,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use super::RedisLog;
-use crate::log::{LogError, Pulse};
+use crate::log::{Load, LogError, Pulse};
 
 /// Node id → how often its heart has beaten.
 const NODES: &str = "nodes";
+
+/// Node id → what it carries, as JSON.
+const LOADS: &str = "loads";
 
 /// Counts how often a connection was made again.
 pub(super) async fn count(mut connected: Receiver<Server>, reconnects: watch::Sender<u64>) {
@@ -37,8 +40,24 @@ impl RedisLog {
 
     async fn strike(&self, nodes: &[NodeId]) -> Result<(), LogError> {
         let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
-        let _: u64 = self.commands.hdel(NODES, nodes).await?;
+        let _: u64 = self.commands.hdel(NODES, nodes.clone()).await?;
+        let _: u64 = self.commands.hdel(LOADS, nodes).await?;
         Ok(())
+    }
+
+    async fn write_load(&self, node: &NodeId, load: &Load) -> Result<(), LogError> {
+        let text = serde_json::to_string(load).expect("texts and numbers serialize");
+        let _: u64 = self.commands.hset(LOADS, (node.as_str(), text)).await?;
+        Ok(())
+    }
+
+    async fn read_loads(&self) -> Result<Vec<(NodeId, Load)>, LogError> {
+        let loads: HashMap<String, String> = self.commands.hgetall(LOADS).await?;
+        // What another version has written in another way is left out.
+        let read = |(node, load): (String, String)| {
+            Some((node.parse().ok()?, serde_json::from_str(&load).ok()?))
+        };
+        Ok(loads.into_iter().filter_map(read).collect())
     }
 }
 
@@ -49,6 +68,18 @@ impl Pulse for RedisLog {
         beats: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
         Box::pin(self.counters(node, beats))
+    }
+
+    fn report<'a>(
+        &'a self,
+        node: &'a NodeId,
+        load: &'a Load,
+    ) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(self.write_load(node, load))
+    }
+
+    fn loads(&self) -> BoxFuture<'_, Result<Vec<(NodeId, Load)>, LogError>> {
+        Box::pin(self.read_loads())
     }
 
     fn forget<'a>(&'a self, nodes: &'a [NodeId]) -> BoxFuture<'a, Result<(), LogError>> {

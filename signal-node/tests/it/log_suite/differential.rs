@@ -22,6 +22,8 @@ enum Wish {
     Expire { all: bool },
     Suspect { node: usize },
     Configure { capacity: Option<u32>, locked: Option<bool> },
+    Announce { key: Option<u8>, to: Option<usize> },
+    Look,
     Reset,
     Tend,
 }
@@ -55,6 +57,9 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => any::<bool>().prop_map(|all| Wish::Expire { all }),
         3 => (0..2_usize).prop_map(|node| Wish::Suspect { node }),
         1 => configure,
+        2 => (proptest::option::of(0..2_u8), proptest::option::of(0..3_usize))
+            .prop_map(|(key, to)| Wish::Announce { key, to }),
+        1 => Just(Wish::Look),
         1 => Just(Wish::Reset),
         1 => Just(Wish::Tend),
     ]
@@ -110,6 +115,12 @@ impl Side {
             Wish::Configure { capacity, locked } => {
                 Op::Configure { capacity: *capacity, locked: *locked }
             }
+            Wish::Announce { key, to } => Op::Announce {
+                key: key.map(|key| key.to_string()),
+                to: to.map(|to| id(WHO[to])),
+                data: json("1"),
+            },
+            Wish::Look => Op::Look,
             Wish::Reset => Op::Reset,
             Wish::Tend => Op::Tend,
         })
@@ -174,8 +185,13 @@ impl Side {
 /// Absence is as long as it took.
 fn without_time(outcome: &Outcome) -> String {
     let mut outcome = outcome.clone();
-    if let Outcome::Joined(joined) = &mut outcome {
-        let away = joined.roster.iter_mut().filter_map(|line| line.away.as_mut());
+    let roster = match &mut outcome {
+        Outcome::Joined(joined) => Some(&mut joined.roster),
+        Outcome::Room(room) => Some(&mut room.members),
+        _ => None,
+    };
+    if let Some(roster) = roster {
+        let away = roster.iter_mut().filter_map(|line| line.away.as_mut());
         away.for_each(|away| *away = Duration::ZERO);
     }
     if let Outcome::JoinRefused(JoinRefusal::Full { after, .. }) = &mut outcome {

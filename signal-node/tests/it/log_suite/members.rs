@@ -169,6 +169,19 @@ pub(super) async fn a_locked_room_takes_no_new_member_but_its_own_back(stage: St
     assert_eq!(refusal, JoinRefusal::Full { capacity: 2, after: None });
 }
 
+pub(super) async fn what_was_configured_is_seen_and_outlives_the_members(stage: Stage) {
+    assert_eq!(stage.look().await.members.len(), 0);
+    stage.step(Op::Configure { capacity: Some(2), locked: Some(true) }).await;
+    let empty = stage.look().await;
+    assert_eq!((empty.head, empty.capacity, empty.locked), (Seq(0), Some(2), true));
+    stage.step(Op::Configure { capacity: None, locked: Some(false) }).await;
+    let ana = stage.join("ana").await;
+    let seen = stage.look().await;
+    assert_eq!((seen.head, seen.capacity, seen.locked), (ana.seq, Some(2), false));
+    assert_eq!(seen.members[0].peer, id("ana"));
+    assert!(seen.members[0].away.is_none());
+}
+
 pub(super) async fn a_token_s_own_cap_bounds_its_join_only(stage: Stage) {
     stage.enter("ana").await;
     let bo = Join { token_capacity: Some(1), ..wish("bo") };

@@ -160,3 +160,29 @@ async fn next_heard(feed: &mut Feed) -> Arc<Batch> {
         }
     }
 }
+
+pub(super) async fn an_announcement_is_made_once_for_each_key(stage: Stage) {
+    let announce = |key: Option<&str>, to: Option<&str>| Op::Announce {
+        key: key.map(str::to_owned),
+        to: to.map(id),
+        data: json("1"),
+    };
+    assert!(matches!(stage.step(announce(Some("k"), None)).await, Outcome::Gone(_)));
+    stage.enter("ana").await;
+    let nobody = stage.step(announce(Some("k"), Some("bo"))).await;
+    assert!(matches!(nobody, Outcome::Refused(ErrorCode::PeerNotFound)));
+    // What was refused has not used up its key.
+    let Outcome::Appended(first) = stage.step(announce(Some("k"), Some("ana"))).await else {
+        panic!("it takes effect")
+    };
+    let again = stage.step(announce(Some("k"), Some("ana"))).await;
+    assert!(matches!(again, Outcome::Appended(seq) if seq == first));
+    for key in [Some("l"), None, None] {
+        let other = stage.step(announce(key, None)).await;
+        assert!(matches!(other, Outcome::Appended(seq) if seq > first));
+    }
+    let told: Vec<Entry> = stage.all().await.into_iter().flat_map(|batch| batch.entries).collect();
+    let said = told.iter().filter(|entry| matches!(entry, Entry::Announced { .. }));
+    assert_eq!(said.count(), 4);
+    assert!(matches!(&told[1], Entry::Announced { to: Some(to), .. } if *to == id("ana")));
+}

@@ -39,6 +39,8 @@ suite! {
     members::an_absent_member_keeps_its_seat_until_the_grace_is_over,
     members::a_kicked_and_banned_subject_stays_out,
     members::a_locked_room_takes_no_new_member_but_its_own_back,
+    members::what_was_configured_is_seen_and_outlives_the_members,
+    messages::an_announcement_is_made_once_for_each_key,
     members::a_token_s_own_cap_bounds_its_join_only,
     members::one_subject_has_only_so_many_members,
     messages::an_update_replaces_meta_in_the_roster,

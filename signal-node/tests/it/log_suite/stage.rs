@@ -8,7 +8,7 @@ pub(super) use signal_node::log::memory::MemoryLog;
 pub(super) use signal_node::log::redis::{Publishing, RedisLog};
 pub(super) use signal_node::log::{
     Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, LogError, Op, Outcome,
-    Payload, Restored, Retention, RoomLog, Silent, SocketId, Volatile,
+    Payload, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
 };
 pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq};
 
@@ -65,6 +65,13 @@ impl Stage {
         match self.step(Op::Join(Box::new(join))).await {
             Outcome::JoinRefused(refusal) => refusal,
             other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+
+    pub(super) async fn look(&self) -> RoomView {
+        match self.step(Op::Look).await {
+            Outcome::Room(view) => *view,
+            other => panic!("expected a room, got {other:?}"),
         }
     }
 

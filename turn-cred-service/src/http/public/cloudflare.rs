@@ -12,11 +12,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 use service_kit::clock;
+use service_kit::http::bearer;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::super::refusal::Refusal;
-use super::super::{bearer, conclude, read_body};
+use super::super::{conclude, read_body};
 use super::desk::{PublicDesk, Wish};
 use super::problems::Refusals;
 use crate::credential::{NotASubject, Subject};
@@ -91,7 +92,7 @@ pub(super) async fn generate(
 }
 
 async fn answer(desk: &PublicDesk, id: KeyId, request: Request) -> Result<Issued, Refusal> {
-    desk.check_api_key(desk.address(&request), bearer(&request))?;
+    desk.check_api_key(desk.address(&request), bearer(request.headers()))?;
     let hint = desk.hint(&request);
     let Path(id) = id.map_err(|_| NotASubject)?;
     let Body { ttl, custom_identifier } = read_body(request).await?;

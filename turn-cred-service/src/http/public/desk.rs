@@ -9,12 +9,13 @@ use axum::http::HeaderName;
 use ipnet::IpNet;
 use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::clock;
+use service_kit::http::bearer;
 use service_kit::rate::{Limiter, ip_key};
 use service_kit::secrets::SecretSource;
 use service_kit::tokens::{Right, Verifier};
 
+use super::super::is_one_of;
 use super::super::refusal::Refusal;
-use super::super::{bearer, is_one_of};
 use crate::credential::Subject;
 use crate::issuer::{Ask, Issued, Issuer};
 use crate::metrics::Metrics;
@@ -54,7 +55,7 @@ impl PublicDesk {
     /// Finds the bearer token of a request, which counts for its address.
     pub(super) fn token<'a>(&self, request: &'a Request) -> Result<&'a str, Refusal> {
         self.count(self.address(request))?;
-        bearer(request).ok_or(Refusal::NoToken)
+        bearer(request.headers()).ok_or(Refusal::NoToken)
     }
 
     /// Finds out for whom a token is.
