@@ -45,6 +45,8 @@ places() {
     '^turn-cred-service/src/relay_db/'
   in_place 'the environment is read by service_kit::settings' '\benv::(var|set_var|remove_var)' \
     '^crates/service-kit/src/settings/'
+  in_place 'OpenTelemetry is named in service_kit::trace' '\bopentelemetry(_sdk|_otlp)?::' \
+    '^crates/service-kit/src/trace\.rs'
   in_place 'the system clock is read by service_kit::clock' '\bSystemTime\b' '^crates/service-kit/src/'
 }
 

@@ -11,6 +11,7 @@ use reqwest::header::{AUTHORIZATION, HOST};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use service_kit::secrets::SecretSource;
+use service_kit::trace::{Kind, Parent, Span, TRACEPARENT};
 use signal_protocol::{IceReason, IceServers, RoomId};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -123,10 +124,19 @@ impl Credentials {
     }
 
     /// Asks for ICE servers; `None` if there are none to be had now. `region` is where a proxy says the
-    /// client is.
-    pub async fn fetch(&self, owner: &IceOwner, region: Option<&str>) -> Option<Arc<IceServers>> {
+    /// client is, `trace` where the question belongs, if it is traced.
+    pub async fn fetch(
+        &self,
+        owner: &IceOwner,
+        region: Option<&str>,
+        trace: Option<Box<Parent>>,
+    ) -> Option<Arc<IceServers>> {
+        let span = trace.map(|parent| Span::under(*parent, "POST", Kind::Client));
         let timer = self.metrics.ice_seconds.with_label_values::<&str>(&[]).start_timer();
-        let found = self.ask(owner, region).await;
+        let found = self.ask(owner, region, span.as_ref()).await;
+        if let (Some(span), Err(_)) = (&span, &found) {
+            span.fail();
+        }
         timer.observe_duration();
         let result = if found.is_ok() { "ok" } else { "unavailable" };
         self.metrics.ice_fetches.with_label_values(&[result]).inc();
@@ -163,11 +173,20 @@ impl Credentials {
         self.send(self.client.get(url).timeout(NEWS_WITHIN)).await
     }
 
-    async fn ask(&self, owner: &IceOwner, hint: Option<&str>) -> Result<IceServers, FetchError> {
+    async fn ask(
+        &self,
+        owner: &IceOwner,
+        hint: Option<&str>,
+        span: Option<&Span>,
+    ) -> Result<IceServers, FetchError> {
         let url = format!("{}/internal/v1/ice-servers", self.base);
         let room = owner.room.as_ref().map(RoomId::as_str);
         let body = Request { subject: &owner.subject, room, hint };
-        self.send(self.client.post(url).json(&body).timeout(PATIENCE)).await
+        let mut request = self.client.post(url).json(&body).timeout(PATIENCE);
+        if let Some(parent) = span.and_then(Span::parent) {
+            request = request.header(TRACEPARENT, parent.to_string());
+        }
+        self.send(request).await
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, FetchError> {

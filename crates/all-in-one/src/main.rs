@@ -31,8 +31,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &Settings, environment: Environment) -> Result<(), StartError> {
-    settings.logging.init().map_err(io::Error::other)?;
-    block_on(run(settings, environment))
+    let telemetry = settings.logging.init(SCHEMA.program)?;
+    let ended = block_on(run(settings, environment));
+    telemetry.end();
+    ended
 }
 
 async fn run(settings: &Settings, environment: Environment) -> Result<(), StartError> {

@@ -15,4 +15,5 @@ pub mod secrets;
 pub mod settings;
 pub mod telemetry;
 pub mod tokens;
+pub mod trace;
 mod watched;

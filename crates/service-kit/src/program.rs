@@ -45,11 +45,16 @@ pub fn serve<E: Display + From<io::Error>>(
     logging: &LogSettings,
     service: impl Future<Output = Result<(), E>>,
 ) -> Exit {
-    if let Err(failed) = logging.init() {
-        eprintln!("{program}: cannot log: {failed}");
-        return Exit::Failed;
-    }
-    match block_on(service) {
+    let telemetry = match logging.init(program) {
+        Ok(telemetry) => telemetry,
+        Err(failed) => {
+            eprintln!("{program}: cannot log: {failed}");
+            return Exit::Failed;
+        }
+    };
+    let ended = block_on(service);
+    telemetry.end();
+    match ended {
         Ok(()) => Exit::Drained,
         Err(failed) => {
             error!("cannot start: {failed}");

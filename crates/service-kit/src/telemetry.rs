@@ -6,11 +6,13 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::str::FromStr;
 
 use serde::Serialize;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::{fmt, prelude::*};
 
-use crate::settings::{Kind, Reader, Setting};
+use crate::settings::{Environment, Kind, Reader, Setting};
+use crate::trace::{Exporter, TARGET};
 
 /// The setting for what is logged; for a service's schema.
 pub const LOG: Setting = Setting {
@@ -75,25 +77,56 @@ impl LogSettings {
         Self { format: reader.parse(LOG_FORMAT.name), filter }
     }
 
-    /// Starts logging to standard error, once per process.
+    /// Starts to log on standard error, and to trace where the environment asks for it, once per process.
     ///
     /// # Errors
-    /// When something else in this process logs already.
+    /// When something else in this process logs already, or the settings of traces are not usable.
     ///
     /// # Panics
     /// When the filter is not one, which [`LogSettings::read`] reports as a fault.
-    pub fn init(&self) -> Result<(), TryInitError> {
-        let filter = EnvFilter::try_new(&self.filter).expect("the filter was checked when read");
-        let registry = tracing_subscriber::registry().with(filter);
+    pub fn init(&self, service: &str) -> io::Result<Telemetry> {
+        let exporter = Exporter::open(service, &Environment::from_process())?;
         let terminal = io::stderr().is_terminal();
         let lines = fmt::layer().with_writer(io::stderr);
-        match self.format {
-            LogFormat::Json => registry.with(lines.json()).try_init(),
-            LogFormat::Auto if !terminal => registry.with(lines.json()).try_init(),
-            LogFormat::Auto | LogFormat::Text => {
-                registry.with(lines.with_ansi(terminal)).try_init()
-            }
-        }
+        let lines = match self.format {
+            LogFormat::Json => lines.json().boxed(),
+            LogFormat::Auto if !terminal => lines.json().boxed(),
+            LogFormat::Auto | LogFormat::Text => lines.with_ansi(terminal).boxed(),
+        };
+        let filter = EnvFilter::try_new(&self.filter).expect("the filter was checked when read");
+        let lines = lines.with_filter(filter.and(filter_fn(is_told)));
+        let registry = tracing_subscriber::registry().with(lines).with(exporter.layer());
+        registry.try_init().map_err(io::Error::other)?;
+        Ok(Telemetry(exporter))
+    }
+}
+
+/// Tells whether something may be logged at all: spans are for the collector, and what libraries say of their work in
+/// detail holds what passes through them, tokens and payloads included.
+fn is_told(of: &Metadata<'_>) -> bool {
+    let ours = OURS.iter().any(|name| of.target().starts_with(name));
+    of.target() != TARGET && (ours || *of.level() <= Level::INFO)
+}
+
+/// Where log lines of ours come from.
+const OURS: [&str; 6] = [
+    "signal_node",
+    "turn_cred_service",
+    "service_kit",
+    "all_in_one",
+    "ws_codec",
+    "signal_protocol",
+];
+
+/// What is logged and traced; [`Telemetry::end`] sends the last of it.
+#[derive(Debug)]
+#[must_use]
+pub struct Telemetry(Exporter);
+
+impl Telemetry {
+    /// Sends what is left. Not from within a runtime.
+    pub fn end(self) {
+        self.0.end();
     }
 }
 

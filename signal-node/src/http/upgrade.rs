@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::http::{Problem, bearer};
+use service_kit::trace::{Kind, Span};
 use signal_protocol::SUBPROTOCOL;
 
 use super::visitors::{Crowded, Place};
@@ -56,18 +57,24 @@ pub(super) async fn upgrade(
 ) -> Response {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let knock = Knock { uri: &uri, headers: &headers, peer };
+    let span = Span::root("GET /v1/ws", Kind::Server);
     match admit(&public, &knock, socket).await {
         Ok((entrance, place)) => {
             let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
             let region = knock.region(&public);
-            let visit = Box::new(Visit { entrance, region, public: public.clone(), place });
+            let trace = span.and_then(|span| span.parent()).map(Box::new);
+            let visit = Box::new(Visit { entrance, region, trace, public: public.clone(), place });
             tokio::spawn(converse(upgrade, visit));
             switching_protocols(&headers)
         }
         Err(Rejection { reason, problem }) => {
             public.sessions.metrics.rejected.with_label_values(&[reason]).inc();
+            if let Some(span) = span {
+                span.set("error.type", reason);
+                span.fail();
+            }
             problem.into_response()
         }
     }

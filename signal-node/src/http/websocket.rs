@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use service_kit::trace::Parent;
 use signal_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -41,14 +42,14 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
-    let Visit { entrance, region, public, place } = *visit;
+    let Visit { entrance, region, trace, public, place } = *visit;
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
     match bare(upgraded, limit) {
-        Ok(socket) => run(socket, entrance, region, sessions).await,
+        Ok(socket) => run(socket, entrance, (region, trace), sessions).await,
         Err(upgraded) => {
             debug!("a WebSocket over a stream that is no plain TCP");
             let socket = WebSocket::new(TokioIo::new(upgraded), &[], limit);
-            Box::pin(run(socket, entrance, region, sessions)).await;
+            Box::pin(run(socket, entrance, (region, trace), sessions)).await;
         }
     }
     drop(place);
@@ -58,6 +59,7 @@ pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
 pub(super) struct Visit {
     pub(super) entrance: Entrance,
     pub(super) region: Option<String>,
+    pub(super) trace: Option<Box<Parent>>,
     pub(super) public: Arc<Public>,
     pub(super) place: Place,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use service_kit::trace::Span;
 use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
 use super::entry::Payload;
@@ -55,6 +56,8 @@ pub enum Op {
         to: Option<PeerId>,
         /// What is said.
         data: Payload,
+        /// Its way to the log, where it is traced; its entry tells where that belongs.
+        span: Option<Box<Span>>,
     },
     /// Replaces a member's `meta`.
     Update {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use service_kit::trace::Parent;
 use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
 
 use super::call::RosterMember;
@@ -88,6 +89,8 @@ pub enum Entry {
         mid: Mid,
         /// What.
         data: Payload,
+        /// Where it belongs, if it is traced.
+        trace: Option<Box<Parent>>,
     },
     /// The server said something, for a back end.
     Announced {

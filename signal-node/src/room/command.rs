@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::trace::Span;
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, ServerMessage};
@@ -68,6 +69,8 @@ pub enum Kept {
         to: Option<PeerId>,
         /// What is said.
         data: Payload,
+        /// Its way to the log, where it is traced.
+        span: Option<Box<Span>>,
     },
     /// Replaces the member's `meta`.
     Update(Payload),

@@ -1,6 +1,7 @@
 //! From an entry of the log to the frames of the members here: encoded once, handed to each it is for.
 
 use bytes::Bytes;
+use service_kit::trace::{Kind, Span};
 use signal_protocol::{
     LeaveReason, LeftReason, PeerId, PeerView, RoomId, Seq, ServerMessage, Subject,
 };
@@ -16,7 +17,7 @@ const SERVER: &str = "server";
 pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &Entry) {
     let delivered = members.delivered();
     let hand = |member: &mut Member, frame: Bytes| {
-        member.outbox.hand(frame);
+        member.outbox.hand(Delivery { mark: traced(entry, &frame), frame });
         member.told(seq, delivered);
     };
     match entry {
@@ -41,6 +42,22 @@ pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &En
             told.for_each(|member| hand(member, frame.clone()));
         }
     }
+}
+
+/// Begins to trace a signal's way to one member, if it is traced.
+fn traced(entry: &Entry, frame: &Bytes) -> Option<Mark> {
+    let Entry::Signal { trace: Some(parent), .. } = entry else { return None };
+    let span = Span::under(**parent, "process room", Kind::Consumer);
+    describe(&span, "process", frame.len());
+    Some(Mark::Traced(Box::new(span)))
+}
+
+/// Says of a span what the messaging conventions ask for; which room it is stays untold.
+pub fn describe(span: &Span, operation: &'static str, bytes: usize) {
+    span.set("messaging.system", "redis");
+    span.set("messaging.operation.name", operation);
+    span.set("messaging.destination.template", "{room}:l");
+    span.set("messaging.message.body.size", i64::try_from(bytes).unwrap_or(i64::MAX));
 }
 
 /// Returns the frame by which one member is told of an entry, if it is for that member.

@@ -21,5 +21,6 @@ mod track;
 mod worker;
 
 pub use command::{Command, JoinCommand, Kept, Reply};
+pub use fanout::describe;
 pub use outbox::{Delivery, Handed, Mark, Nudge, Nudges, Outbox, Overflow};
 pub use registry::{Busy, Ground, RoomHandle, RoomSettings, Rooms};

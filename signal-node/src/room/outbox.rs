@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use service_kit::trace::Span;
 use signal_protocol::{LeftReason, RoomId};
 use tokio::sync::Notify;
 
@@ -25,8 +26,8 @@ pub struct Delivery {
     pub mark: Option<Mark>,
 }
 
-/// A change of membership, in its place among the frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a frame means beside its text, in its place among the frames.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Mark {
     /// The join took effect.
     Joined(RoomId),
@@ -38,6 +39,8 @@ pub enum Mark {
     Ended(RoomId, LeftReason),
     /// The room cannot say what was missed; the member has to come back for a snapshot.
     Lost(RoomId),
+    /// Nothing more than that its way is traced, until the socket has taken it.
+    Traced(Box<Span>),
 }
 
 impl From<String> for Delivery {

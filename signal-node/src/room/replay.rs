@@ -182,7 +182,13 @@ mod tests {
 
     fn said(number: u64) -> Batch {
         let from = "p_someone_else".parse().unwrap();
-        let entry = crate::log::Entry::Signal { from, to: None, mid: Mid(number), data: json() };
+        let entry = crate::log::Entry::Signal {
+            from,
+            to: None,
+            mid: Mid(number),
+            data: json(),
+            trace: None,
+        };
         Batch { prev: Seq(number - 1), first: Seq(number), entries: vec![entry] }
     }
 

@@ -104,7 +104,7 @@ impl Worker {
         member.take();
         let by = member.claim.clone();
         let (op, refusal) = match what {
-            Kept::Signal { to, data } => (Op::Signal { by, mid, to, data }, None),
+            Kept::Signal { to, data, span } => (Op::Signal { by, mid, to, data, span }, None),
             Kept::Update(meta) => (Op::Update { by, mid, meta }, None),
             Kept::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
         };

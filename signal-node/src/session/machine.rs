@@ -260,6 +260,7 @@ impl Machine {
         match mark {
             Mark::Joined(room) => self.seats.set(room, SeatState::Joined),
             Mark::Refused(room) | Mark::Left(room) => self.seats.free(room),
+            Mark::Traced(_) => {}
             Mark::Lost(_) => self.effects.push(Effect::Close(CloseCode::Unavailable)),
             Mark::Ended(room, reason) => {
                 self.seats.free(room);

@@ -113,7 +113,7 @@ impl Machine {
         let what = if to.as_ref() == Some(&peer) {
             Kept::Refuse(ErrorCode::BadRequest, "a signal goes to another member".to_owned())
         } else {
-            Kept::Signal { to, data: data.to_owned().into() }
+            Kept::Signal { to, data: data.to_owned().into(), span: None }
         };
         self.effects.push(Effect::Keep(room, peer, mid, what));
     }

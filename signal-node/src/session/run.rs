@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use service_kit::tokens::Verifier;
+use service_kit::trace::{Kind, Parent, Span};
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
@@ -26,7 +27,9 @@ use super::write::Unwritten;
 use crate::credentials::Credentials;
 use crate::log::{Join, SocketId};
 use crate::metrics::Metrics;
-use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Nudge, Nudges, Outbox, Reply, Rooms};
+use crate::room::{
+    Busy, Command, JoinCommand, Kept, Mark, Nudge, Nudges, Outbox, Reply, Rooms, describe,
+};
 
 /// When what the credential service hands out changes, the sessions of a node ask within this, not all at
 /// once.
@@ -106,20 +109,24 @@ pub(super) struct Session<'a, S> {
     woken_at: Option<Instant>,
     /// Where the client is, as a proxy says.
     region: Option<Box<str>>,
+    /// Where what it asks belongs, if it is traced.
+    trace: Option<Box<Parent>>,
     /// Questions for ICE servers; most of the time there are none.
     ice: Option<FuturesUnordered<BoxFuture<'a, IceAnswer>>>,
 }
 
 /// Serves one connection until it ends. `region` is the region or country that a proxy says it comes from.
+/// `trace` is where what it asks belongs, if it is traced.
 pub fn run<S: Socket>(
     socket: S,
     entrance: Entrance,
-    region: Option<String>,
+    (region, trace): (Option<String>, Option<Box<Parent>>),
     context: &Context,
 ) -> impl Future<Output = ()> + Send {
     context.metrics.opened.inc();
     context.metrics.connections.inc();
     let mut session = Session::new(socket, &entrance, region, context);
+    session.trace = trace;
     if let Entrance::TurnedAway(refused) = entrance {
         session.machine.turn_away(&refused);
     }
@@ -159,7 +166,17 @@ impl<'a, S: Socket> Session<'a, S> {
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
         let machine = Machine::new(settings, identity, anonymous, Instant::now());
         let (handles, region) = (Handles::default(), region.map(Into::into));
-        Self { context, socket, machine, outbox, handles, woken_at: None, region, ice: None }
+        Self {
+            context,
+            socket,
+            machine,
+            outbox,
+            handles,
+            woken_at: None,
+            region,
+            trace: None,
+            ice: None,
+        }
     }
 
     async fn serve(&mut self) -> Ending {
@@ -289,7 +306,7 @@ impl<'a, S: Socket> Session<'a, S> {
             Effect::Verify(token, purpose) => Box::pin(self.verify(&token, purpose)).await,
             Effect::FetchIce(purpose) => self.fetch_ice(purpose),
             Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
-            Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, what),
+            Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, self.traced(what)),
             Effect::Tell(room, volatile) => {
                 // Volatile signals may be lost; a busy room is one way.
                 let _ = self.ask(&room, Command::Tell(volatile));
@@ -309,6 +326,16 @@ impl<'a, S: Socket> Session<'a, S> {
         self.socket.flush().await
     }
 
+    /// Begins to trace a signal's way to the log, where its sender is traced.
+    fn traced(&self, mut what: Kept) -> Kept {
+        if let (Some(parent), Kept::Signal { data, span, .. }) = (&self.trace, &mut what) {
+            let begun = Span::under(**parent, "publish room", Kind::Producer);
+            describe(&begun, "publish", data.get().len());
+            *span = Some(Box::new(begun));
+        }
+        what
+    }
+
     fn reply(&self, id: Option<RequestId>) -> Reply {
         Reply { outbox: self.outbox.clone(), id }
     }
@@ -324,10 +351,10 @@ impl<'a, S: Socket> Session<'a, S> {
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
-        let region = self.region.clone();
+        let (region, trace) = (self.region.clone(), self.trace.clone());
         let asked: BoxFuture<'a, IceAnswer> = Box::pin(async move {
             let servers = match &context.credentials {
-                Some(credentials) => credentials.fetch(&owner, region.as_deref()).await,
+                Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,
                 None => None,
             };
             (purpose, servers)

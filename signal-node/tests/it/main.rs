@@ -8,3 +8,4 @@ mod program;
 mod protocol;
 mod rest;
 mod support;
+mod traces;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::extract::{Query, Request, State};
 use axum::http::header::{HOST, ORIGIN};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
 use super::refusal::Refusal;
+use super::traced::below_the_node;
 use super::{bounded, conclude, is_one_of, read_body, refuse, uncached};
 use crate::changes::Change;
 use crate::issuer::{Ask, Issuer, NotIssued};
@@ -78,7 +80,8 @@ const CHANGES_WITHIN: Duration = Duration::from_secs(25);
 pub(crate) fn internal_router(desk: InternalDesk) -> Router {
     let router = Router::new()
         .route("/internal/v1/ice-servers", post(ice_servers))
-        .route("/internal/v1/changes", get(changes));
+        .route("/internal/v1/changes", get(changes))
+        .layer(from_fn(below_the_node));
     uncached(bounded(router.with_state(Arc::new(desk))), "Authorization")
 }
 

@@ -4,6 +4,7 @@ mod cache;
 mod internal;
 mod public;
 mod refusal;
+mod traced;
 
 use std::time::Duration;
 

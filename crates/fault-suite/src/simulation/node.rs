@@ -79,7 +79,7 @@ impl Node {
         sessions.spawn(async move {
             let socket = NodeSocket::new(stream).await;
             let entrance = entrance(context.verify(&token).await);
-            session(socket, entrance, None, &context).await;
+            session(socket, entrance, (None, None), &context).await;
         });
     }
 

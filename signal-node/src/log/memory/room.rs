@@ -76,8 +76,16 @@ impl RoomState {
     fn step(&mut self, op: &Op, now: Duration, append: &mut Append) -> Outcome {
         let outcome = match op {
             Op::Join(join) => self.join(join, now, append),
-            Op::Signal { by, mid, to, data } => {
-                self.signal(by, *mid, to.as_ref(), data, now, append)
+            Op::Signal { by, mid, to, data, span } => {
+                let trace = span.as_ref().and_then(|span| span.parent()).map(Box::new);
+                let signal = Entry::Signal {
+                    from: by.peer.clone(),
+                    to: to.clone(),
+                    mid: *mid,
+                    data: data.clone(),
+                    trace,
+                };
+                self.signal(by, *mid, signal, now, append)
             }
             Op::Update { by, mid, meta } => self.update(by, *mid, meta, append),
             Op::Refuse { by, mid, code } => {
@@ -124,12 +132,12 @@ impl RoomState {
         &mut self,
         by: &Claim,
         mid: Mid,
-        to: Option<&PeerId>,
-        data: &Payload,
+        signal: Entry,
         now: Duration,
         append: &mut Append,
     ) -> Result<Outcome, Outcome> {
-        let missing = to.is_some_and(|to| !self.members.contains_key(to));
+        let missing =
+            matches!(&signal, Entry::Signal { to: Some(to), .. } if !self.members.contains_key(to));
         let mending = now < self.mending_until;
         let member = self.settle(by, mid, append)?;
         if missing && mending {
@@ -140,8 +148,7 @@ impl RoomState {
         if missing {
             return Ok(member.refuse(ErrorCode::PeerNotFound));
         }
-        let (from, to, data) = (by.peer.clone(), to.cloned(), data.clone());
-        Ok(Outcome::Appended(append.push(Entry::Signal { from, to, mid, data })))
+        Ok(Outcome::Appended(append.push(signal)))
     }
 
     fn announce(

@@ -191,9 +191,10 @@ fn volatiles(text: &[u8]) -> Result<Vec<Volatile>, LogError> {
 fn entry(reader: &mut Reader<'_>) -> Result<Entry, LogError> {
     let mut head = reader.line()?;
     match head.word()? {
-        "s" => {
+        kind @ ("s" | "S") => {
             let (from, to, mid) = (head.parse()?, head.optional("*")?, Mid(head.parse()?));
-            Ok(Entry::Signal { from, to, mid, data: reader.payload(&mut head)? })
+            let trace = if kind == "S" { Some(Box::new(head.parse()?)) } else { None };
+            Ok(Entry::Signal { from, to, mid, data: reader.payload(&mut head)?, trace })
         }
         "t" => {
             let to = head.optional("*")?;

@@ -31,9 +31,9 @@ impl<'a> Args<'a> {
     pub(super) fn push(&mut self, op: &Op) {
         match op {
             Op::Join(join) => self.join(join),
-            Op::Signal { by, mid, to, data } => {
+            Op::Signal { by, mid, to, data, span } => {
                 self.claim("signal", by).text(mid).text(to.as_ref().map_or("*", |to| to.as_str()));
-                self.payload(data);
+                self.optional(span.as_ref().and_then(|span| span.parent())).payload(data);
             }
             Op::Update { by, mid, meta } => {
                 self.claim("update", by).text(mid).payload(meta);

@@ -32,13 +32,19 @@ impl<'a> Messages<'a> {
         let entries = String::with_capacity(bytes);
         let mut messages = Self { senders, receivers, entries, count: ops.len() };
         for op in ops {
-            let Op::Signal { by, mid, to, data } = op else { return None };
+            let Op::Signal { by, mid, to, data, span } = op else { return None };
             messages.send(by, *mid)?;
             if let Some(to) = to {
                 messages.receive(to);
             }
             let (to, text) = (to.as_ref().map_or("*", PeerId::as_str), data.get());
-            let _ = write!(messages.entries, "s {} {to} {mid} {}\n{text}", by.peer, text.len());
+            let (peer, length) = (&by.peer, text.len());
+            let _ = match span.as_ref().and_then(|span| span.parent()) {
+                None => write!(messages.entries, "s {peer} {to} {mid} {length}\n{text}"),
+                Some(trace) => {
+                    write!(messages.entries, "S {peer} {to} {mid} {trace} {length}\n{text}")
+                }
+            };
         }
         Some(messages)
     }

@@ -1,5 +1,5 @@
--- signal <peer> <generation> <mid> <to or *> <data>
-steps.signal = { 5, function(peer, generation, mid, to, data)
+-- signal <peer> <generation> <mid> <to or *> <traceparent or ~> <data>
+steps.signal = { 6, function(peer, generation, mid, to, trace, data)
   local outcome = settle(peer, generation, tonumber(mid))
   if outcome then return outcome end
   if to ~= '*' and not claim(to) then
@@ -10,5 +10,7 @@ steps.signal = { 5, function(peer, generation, mid, to, data)
     end
     return refuse(peer, tonumber(mid), 'peer_not_found')
   end
-  return { 'appended', int(append(sized('s ' .. peer .. ' ' .. to .. ' ' .. mid, data))) }
+  local head_line = table.concat({ peer, to, mid }, ' ')
+  if trace ~= '~' then return { 'appended', int(append(sized('S ' .. head_line .. ' ' .. trace, data))) } end
+  return { 'appended', int(append(sized('s ' .. head_line, data))) }
 end }

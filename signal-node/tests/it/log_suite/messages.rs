@@ -119,7 +119,7 @@ pub(super) async fn payloads_are_carried_byte_for_byte(stage: Stage) {
     ];
     for (text, mid) in texts.iter().zip(1..) {
         let data = json(text);
-        stage.step(Op::Signal { by: ana.clone(), mid: Mid(mid), to: None, data }).await;
+        stage.step(Op::Signal { by: ana.clone(), mid: Mid(mid), to: None, data, span: None }).await;
     }
     let kept = stage.all().await.into_iter().flat_map(|batch| batch.entries);
     let said: Vec<String> = kept

@@ -125,7 +125,8 @@ pub(super) fn claim(who: &str, joined: &Joined) -> Claim {
 }
 
 pub(super) fn say(by: &Claim, mid: u64, to: Option<&str>) -> Op {
-    Op::Signal { by: by.clone(), mid: Mid(mid), to: to.map(id), data: json(&format!("[{mid}]")) }
+    let data = json(&format!("[{mid}]"));
+    Op::Signal { by: by.clone(), mid: Mid(mid), to: to.map(id), data, span: None }
 }
 
 pub(super) async fn next_batch(feed: &mut Feed) -> Arc<Batch> {

@@ -16,8 +16,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::middleware::from_fn;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::traced::of_its_own;
 use super::{bounded, uncached};
 use crate::config::Origin;
 
@@ -34,7 +36,8 @@ pub(crate) fn public_router(desk: PublicDesk, origins: &[Origin]) -> Router {
         .merge(matrix::routes())
         .merge(cloudflare::routes())
         .merge(admin::routes())
-        .merge(openapi::routes());
+        .merge(openapi::routes())
+        .layer(from_fn(of_its_own));
     let router = bounded(shapes.with_state(Arc::new(desk)));
     uncached(router.layer(cors(origins)), "Origin, Authorization")
 }

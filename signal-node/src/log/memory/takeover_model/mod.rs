@@ -80,7 +80,7 @@ impl Model for Takeover {
                 let (socket, generation) = state.nodes[at].seat?;
                 let by = Claim { peer: peer(), generation };
                 let mid = Mid(state.said);
-                state.ask(at, socket, Op::Signal { by, mid, to: None, data: json() });
+                state.ask(at, socket, Op::Signal { by, mid, to: None, data: json(), span: None });
             }
             Action::Leave(at) => {
                 state.said = self.says;
