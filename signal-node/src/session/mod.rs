@@ -4,6 +4,7 @@
 //! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run()`]) owns the socket.
 
 mod bucket;
+mod context;
 mod effect;
 mod handover;
 mod heartbeat;
@@ -20,11 +21,12 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use context::{Context, Entrance, Notices};
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
 pub use ice::IceOwner;
 pub use identity::{Identity, Refused, Rights};
 pub use machine::{Machine, SessionSettings};
-pub use run::{Context, Entrance, Notices, run};
+pub use run::run;
 pub use socket::{Incoming, Interrupted, Socket};
 pub use sweep::Sweeper;

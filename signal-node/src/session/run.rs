@@ -6,88 +6,25 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use service_kit::tokens::Verifier;
 use service_kit::trace::{Kind, Parent, Span};
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
-use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::context::{Context, Entrance};
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
-use super::handover::Handover;
-use super::identity::{Identity, Refused};
-use super::machine::{Machine, SessionSettings};
+use super::machine::Machine;
 use super::seats::Handles;
 use super::socket::{Incoming, Interrupted, Socket};
-use super::sweep::Sweeper;
 use super::write::Unwritten;
-use crate::credentials::Credentials;
 use crate::log::{Join, SocketId};
-use crate::metrics::Metrics;
-use crate::room::{
-    Busy, Command, JoinCommand, Kept, Mark, Nudge, Nudges, Outbox, Reply, Rooms, describe,
-};
+use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Nudge, Nudges, Outbox, Reply, describe};
 
 /// When what the credential service hands out changes, the sessions of a node ask within this, not all at
 /// once.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
-
-/// What every session of a node shares.
-pub struct Context {
-    /// What holds for every session.
-    pub settings: Arc<SessionSettings>,
-    /// The rooms of this node.
-    pub rooms: Arc<Rooms>,
-    /// Who verifies tokens.
-    pub verifier: Arc<Verifier>,
-    /// Where ICE servers come from.
-    pub credentials: Option<Credentials>,
-    /// What the node counts.
-    pub metrics: Arc<Metrics>,
-    /// What all sessions are told at once.
-    pub notices: Notices,
-    /// Who wakes the sessions.
-    pub sweeper: Arc<Sweeper>,
-}
-
-/// What all sessions are told at once. The sweeper wakes them for it.
-#[derive(Clone)]
-pub struct Notices {
-    /// Whether the log has not answered for a lease.
-    pub cut_off: watch::Receiver<bool>,
-    /// Set when the node asks its clients to go on elsewhere.
-    pub handover: watch::Receiver<Option<Handover>>,
-    /// Cancelled when the node stops.
-    pub stop: CancellationToken,
-}
-
-impl Context {
-    /// Verifies a token.
-    ///
-    /// # Errors
-    /// [`Refused`] says which close code and error code it is answered with.
-    pub async fn verify(&self, token: &str) -> Result<Identity, Refused> {
-        let claims = self.verifier.verify_fresh(token, service_kit::clock::unix_now()).await?;
-        Identity::holder(claims, service_kit::clock::unix_now(), Instant::now())
-    }
-}
-
-/// How a connection comes in.
-#[derive(Debug)]
-pub enum Entrance {
-    /// It showed a valid token.
-    Known(Identity),
-    /// It has to say `hello`; whether that may be anonymous.
-    Stranger {
-        /// It may.
-        anonymous: bool,
-    },
-    /// It showed a token that opens nothing; browsers learn that only behind the upgrade.
-    TurnedAway(Refused),
-}
 
 /// How a connection ended, for the log and the metrics.
 pub(super) enum Ending {

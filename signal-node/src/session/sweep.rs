@@ -11,7 +11,7 @@ use signal_protocol::IceReason;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::run::Notices;
+use super::context::Notices;
 use crate::room::{Nudge, Outbox};
 
 /// Moments closer than this are one.

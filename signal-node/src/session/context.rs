@@ -1,0 +1,70 @@
+//! What all sessions of a node share, and how a connection comes in.
+
+use std::sync::Arc;
+
+use service_kit::tokens::Verifier;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::handover::Handover;
+use super::identity::{Identity, Refused};
+use super::machine::SessionSettings;
+use super::sweep::Sweeper;
+use crate::credentials::Credentials;
+use crate::metrics::Metrics;
+use crate::room::Rooms;
+
+/// What every session of a node shares.
+pub struct Context {
+    /// What holds for every session.
+    pub settings: Arc<SessionSettings>,
+    /// The rooms of this node.
+    pub rooms: Arc<Rooms>,
+    /// Who verifies tokens.
+    pub verifier: Arc<Verifier>,
+    /// Where ICE servers come from.
+    pub credentials: Option<Credentials>,
+    /// What the node counts.
+    pub metrics: Arc<Metrics>,
+    /// What all sessions are told at once.
+    pub notices: Notices,
+    /// Who wakes the sessions.
+    pub sweeper: Arc<Sweeper>,
+}
+
+/// What all sessions are told at once. The sweeper wakes them for it.
+#[derive(Clone)]
+pub struct Notices {
+    /// Whether the log has not answered for a lease.
+    pub cut_off: watch::Receiver<bool>,
+    /// Set when the node asks its clients to go on elsewhere.
+    pub handover: watch::Receiver<Option<Handover>>,
+    /// Cancelled when the node stops.
+    pub stop: CancellationToken,
+}
+
+impl Context {
+    /// Verifies a token.
+    ///
+    /// # Errors
+    /// [`Refused`] says which close code and error code it is answered with.
+    pub async fn verify(&self, token: &str) -> Result<Identity, Refused> {
+        let claims = self.verifier.verify_fresh(token, service_kit::clock::unix_now()).await?;
+        Identity::holder(claims, service_kit::clock::unix_now(), Instant::now())
+    }
+}
+
+/// How a connection comes in.
+#[derive(Debug)]
+pub enum Entrance {
+    /// It showed a valid token.
+    Known(Identity),
+    /// It has to say `hello`; whether that may be anonymous.
+    Stranger {
+        /// It may.
+        anonymous: bool,
+    },
+    /// It showed a token that opens nothing; browsers learn that only behind the upgrade.
+    TurnedAway(Refused),
+}
