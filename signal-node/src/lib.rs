@@ -4,7 +4,8 @@
 //! use none.
 //!
 //! - [`node`]: one running node
-//! - [`http`]: the upgrade, the demo page; the only place that names axum
+//! - [`http`]: the upgrade, REST, the demo page; the only place that names axum
+//! - [`doctor`]: comes to a cluster as a client would
 //! - [`session`]: one connection: a pure machine and the task that drives it
 //! - [`credentials`]: where ICE servers come from
 //! - [`room`]: the rooms that have members here, and the hot path
@@ -13,6 +14,7 @@
 mod alarm;
 pub mod config;
 pub mod credentials;
+pub mod doctor;
 mod drain;
 pub mod http;
 pub mod liveness;

@@ -6,11 +6,14 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::clock;
 use service_kit::lifecycle::{Exit, Lifecycle};
-use service_kit::program::{check_config, print, run, serve};
+use service_kit::program::{
+    check_config, completions_command, print, print_completions, run, serve,
+};
 use service_kit::settings::{Faults, Resolved};
 use service_kit::telemetry::announce;
 use service_kit::tokens::{Claims, Right, mint};
 use signal_node::config::{Config, SCHEMA};
+use signal_node::doctor;
 use signal_node::http::openapi;
 use signal_node::node::{Node, StartError};
 use signal_protocol::Subject;
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
         Some(("token", token)) => mint_token(resolved, token),
+        Some(("completions", asked)) => Ok(print_completions(SCHEMA.program, command(), asked)),
+        Some(("doctor", asked)) => doctor::examine(resolved, asked),
         Some(("openapi", _)) => {
             print(&openapi());
             Ok(Exit::Drained)
@@ -40,6 +45,8 @@ fn command() -> Command {
                 "Prints the effective settings, secrets masked; exit code 64 with all faults",
             ),
         )
+        .subcommand(doctor::command())
+        .subcommand(completions_command())
         .subcommand(
             Command::new("openapi")
                 .about("Prints the description of the REST interface, as a node serves it"),

@@ -4,7 +4,7 @@ use prometheus::core::{Atomic, Collector, GenericCounter, GenericGauge};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
-use signal_protocol::{ErrorCode, Recovery};
+use signal_protocol::{CloseCode, ErrorCode, Recovery};
 
 /// Everything the node counts; written to from everywhere, read by `/metrics`.
 pub struct Metrics {
@@ -63,6 +63,18 @@ pub enum GapCause {
     Deaf,
 }
 
+impl GapCause {
+    const ALL: [Self; 3] = [Self::Feed, Self::Held, Self::Deaf];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Feed => "feed",
+            Self::Held => "held",
+            Self::Deaf => "deaf",
+        }
+    }
+}
+
 /// Which bound a slow reader passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowBound {
@@ -72,6 +84,18 @@ pub enum SlowBound {
     Frames,
     /// Time without a write.
     Time,
+}
+
+impl SlowBound {
+    const ALL: [Self; 3] = [Self::Bytes, Self::Frames, Self::Time];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Frames => "frames",
+            Self::Time => "time",
+        }
+    }
 }
 
 /// Buckets for a request on the same host, with 500 ms as the bound.
@@ -97,6 +121,12 @@ fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCoun
     registered(registry, metric)
 }
 
+fn begin(counters: &IntCounterVec, labels: impl IntoIterator<Item = impl AsRef<str>>) {
+    for label in labels {
+        counters.with_label_values(&[label.as_ref()]);
+    }
+}
+
 fn build_info(registry: &Registry) {
     let opts = Opts::new("signal_build_info", "The version of this node, as a label.");
     let metric = IntGaugeVec::new(opts, &["version"]).expect("the names are valid");
@@ -104,10 +134,38 @@ fn build_info(registry: &Registry) {
     registered(registry, metric);
 }
 
+/// Why an upgrade is refused.
+pub const REJECTIONS: [&str; 6] =
+    ["address", "capacity", "draining", "malformed", "origin", "token"];
+
+/// What becomes of a question for ICE servers.
+pub const FETCHES: [&str; 2] = ["ok", "unavailable"];
+
+/// Close codes that are the frame layer's, and `client` and `none` for those that are not ours.
+const OTHER_CLOSES: [&str; 6] = ["1002", "1003", "1007", "1009", "client", "none"];
+
 impl Metrics {
     /// Registers everything.
     #[must_use]
     pub fn new() -> Self {
+        let metrics = Self::registered();
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// Begins every series of a closed set, so that its first event is an increase.
+    fn begin_at_zero(&self) {
+        begin(&self.rejected, REJECTIONS);
+        begin(&self.ice_fetches, FETCHES);
+        begin(&self.closed, OTHER_CLOSES);
+        begin(&self.closed, CloseCode::ALL.map(|code| code.number().to_string()));
+        begin(&self.refusals, ErrorCode::ALL.iter().map(|code| code.name()));
+        begin(&self.gaps, GapCause::ALL.map(GapCause::name));
+        begin(&self.slow, SlowBound::ALL.map(SlowBound::name));
+        begin(&self.joins, Recovery::ALL.map(Recovery::name));
+    }
+
+    fn registered() -> Self {
         let registry = Registry::new();
         let r = &registry;
         build_info(r);
@@ -172,22 +230,12 @@ impl Metrics {
 
     /// Counts a comparison of a room with its log.
     pub fn gap(&self, cause: GapCause) {
-        let cause = match cause {
-            GapCause::Feed => "feed",
-            GapCause::Held => "held",
-            GapCause::Deaf => "deaf",
-        };
-        self.gaps.with_label_values(&[cause]).inc();
+        self.gaps.with_label_values(&[cause.name()]).inc();
     }
 
     /// Counts a connection that was closed because it did not read.
     pub fn slow(&self, bound: SlowBound) {
-        let bound = match bound {
-            SlowBound::Bytes => "bytes",
-            SlowBound::Frames => "frames",
-            SlowBound::Time => "time",
-        };
-        self.slow.with_label_values(&[bound]).inc();
+        self.slow.with_label_values(&[bound.name()]).inc();
     }
 }
 

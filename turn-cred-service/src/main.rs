@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::lifecycle::{Exit, Lifecycle};
-use service_kit::program::{block_on, check_config, print, run, serve};
+use service_kit::program::{
+    block_on, check_config, completions_command, print, print_completions, run, serve,
+};
 use service_kit::settings::{Faults, Resolved, parse_duration};
 use service_kit::telemetry::announce;
 use turn_cred_service::commands::{self, CommandError};
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Some((name @ ("mint" | "deny" | "allow" | "usage" | "drain" | "undrain"), asked)) => {
             ground(resolved).map(|ground| decide(name, ground, asked))
         }
+        Some(("completions", asked)) => Ok(print_completions(SCHEMA.program, command(), asked)),
         Some(("openapi", _)) => {
             print(&openapi());
             Ok(Exit::Drained)
@@ -63,6 +66,7 @@ fn command() -> Command {
             .arg(emergency),
         )
         .subcommand(doctor::command())
+        .subcommand(completions_command())
         .subcommand(named(
             "openapi",
             "Prints the description of the public listener, as it serves it",

@@ -7,7 +7,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, value_parser};
+use clap_complete::{Shell, generate};
 use tokio::runtime::Runtime;
 use tracing::error;
 
@@ -84,6 +85,26 @@ pub fn check_config<T>(
 ) -> Result<Exit, Faults> {
     print(&resolved.describe());
     read(resolved).map(|_| Exit::Drained)
+}
+
+/// The subcommand that prints completions for a shell.
+#[must_use]
+pub fn completions_command() -> Command {
+    let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
+    Command::new("completions")
+        .about("Prints completions for a shell: bash, elvish, fish, powershell or zsh")
+        .after_help("For bash: PROGRAM completions bash > /etc/bash_completion.d/PROGRAM")
+        .arg(shell)
+}
+
+/// Prints the completions that `asked` is for.
+#[must_use]
+pub fn print_completions(program: &str, mut command: Command, asked: &ArgMatches) -> Exit {
+    let shell = asked.get_one::<Shell>("shell").expect("it is a required argument");
+    let mut script = Vec::new();
+    generate(*shell, &mut command, program, &mut script);
+    print(&String::from_utf8_lossy(&script));
+    Exit::Drained
 }
 
 /// Writes to standard output, where a reader that went away is no failure of ours.

@@ -44,6 +44,9 @@ pub enum Recovery {
 }
 
 impl Recovery {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::New, Self::Replay, Self::Snapshot];
+
     /// Returns its name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -57,7 +60,7 @@ impl Recovery {
     /// Finds it by its name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::New, Self::Replay, Self::Snapshot].into_iter().find(|it| it.name() == name)
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 

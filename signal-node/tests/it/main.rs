@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crash;
+mod doctor;
 mod ice;
 mod log_suite;
 mod program;

@@ -118,3 +118,13 @@ async fn a_node_that_has_ended_leaves_its_members_away_and_not_as_ghosts() {
         assert_eq!(ana.expect("peer_updated").await["peer"]["away"], true);
     }
 }
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(&["completions", shell], &[]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("check-config"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "dos"], &[]).status.code(), Some(64));
+}

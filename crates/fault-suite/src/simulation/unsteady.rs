@@ -1,6 +1,7 @@
 //! One node's view of the log, over a way on which everything takes time and some of it is lost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -20,7 +21,8 @@ use super::store::Store;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 /// One call in so many does not reach the log, and as many answers do not come back.
 const LOST_CALLS: u32 = 60;
-/// One heartbeat in so many fails.
+/// One heartbeat in so many fails, never two in a row: that would be half a lease without contact, which is a fault
+/// of its own and holds up whoever may have to judge others by it.
 const LOST_BEATS: u32 = 200;
 
 /// One node's view of the log.
@@ -29,11 +31,13 @@ pub(super) struct View {
     /// The way there.
     pub(super) link: Link,
     dice: Dice,
+    /// Whether the last heartbeat failed.
+    missed: AtomicBool,
 }
 
 impl View {
     pub(super) fn new(store: Arc<Store>, dice: Dice) -> Arc<Self> {
-        Arc::new(Self { store, link: Link::new(), dice })
+        Arc::new(Self { store, link: Link::new(), dice, missed: AtomicBool::new(false) })
     }
 
     /// Goes to the log and comes back with what it said, unless one of the ways fails.
@@ -60,7 +64,10 @@ impl View {
     async fn beat<T>(&self, act: impl FnOnce(&Store) -> T) -> Result<T, LogError> {
         let connection = self.link.now().connection;
         sleep(self.dice.short_delay()).await;
-        self.pass(connection, LOST_BEATS).await?;
+        let missed = self.missed.swap(false, Ordering::Relaxed);
+        self.pass(connection, if missed { u32::MAX } else { LOST_BEATS })
+            .await
+            .inspect_err(|_| self.missed.store(true, Ordering::Relaxed))?;
         Ok(act(&self.store))
     }
 }

@@ -19,7 +19,7 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, StreamsInterface};
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
-use fred::types::{Builder, InfoKind, RespVersion, Value};
+use fred::types::{Builder, RespVersion, Value};
 use futures_util::future::BoxFuture;
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::watch;
@@ -102,6 +102,11 @@ impl RedisLog {
         Ok(Self { commands, hub, script, messages, publishing, retention, reconnects })
     }
 
+    /// Asks Redis about itself.
+    pub async fn facts(&self) -> Facts {
+        Facts::of(&self.commands).await
+    }
+
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let keys = Keys::of(room);
         if let Some(messages) = Messages::collect(ops) {
@@ -168,6 +173,33 @@ const SCRIPT: &str = concat!(
 /// The steps that nearly all traffic consists of, in a script of their own that does nothing else.
 const MESSAGES: &str = include_str!("messages.lua");
 
+/// What a Redis tells about itself, as far as its user may ask.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Its version.
+    pub version: Option<String>,
+    /// What it does when its memory is full (`maxmemory-policy`).
+    pub eviction: Option<String>,
+}
+
+impl Facts {
+    async fn of(client: &Client) -> Self {
+        // A user that may not ask is no reason not to start.
+        let info: String = client.info(None).await.unwrap_or_default();
+        let find = |name: &str| {
+            let mut lines = info.lines();
+            lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+        };
+        Self { version: find("redis_version:"), eviction: find("maxmemory_policy:") }
+    }
+
+    /// The first part of its version.
+    #[must_use]
+    pub fn major(&self) -> Option<u32> {
+        self.version.as_ref()?.split('.').next()?.parse().ok()
+    }
+}
+
 /// Tells whether a URL names a Redis, without asking it.
 ///
 /// # Errors
@@ -179,10 +211,8 @@ pub fn check_url(url: &str) -> Result<(), LogError> {
 
 /// A Redis that evicts keys under memory pressure forgets rooms that are in use.
 async fn warn_of_eviction(client: &Client) {
-    // A user that may not ask is no reason not to start.
-    let Ok(info) = client.info::<String>(Some(InfoKind::Memory)).await else { return };
-    let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-    if let Some(policy) = policy.filter(|policy| policy.trim() != "noeviction") {
+    let policy = Facts::of(client).await.eviction;
+    if let Some(policy) = policy.filter(|policy| policy != "noeviction") {
         warn!(
             "Redis evicts keys (maxmemory-policy {policy}): set it to noeviction, or rooms get lost"
         );

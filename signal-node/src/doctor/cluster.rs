@@ -1,0 +1,170 @@
+//! The cluster as its clients have it.
+
+use std::time::{Duration, Instant};
+
+use signal_protocol::RoomId;
+use tokio_tungstenite::tungstenite::Error;
+
+use super::client::{Client, Target, Unreached};
+use super::report::{Finding, Report};
+
+/// How many connections are made to meet a second node.
+const CONNECTIONS: usize = 8;
+
+/// A page that nobody allows.
+const STRANGER: &str = "https://doctor.invalid";
+
+/// What a good way takes at most for a word to another member.
+const SLOW: Duration = Duration::from_millis(500);
+
+pub(super) async fn examine(
+    target: &Target,
+    room: &RoomId,
+    idle: Option<Duration>,
+    report: &mut Report,
+) {
+    let [mut ana, mut bo] = match connect(target).await {
+        Ok((finding, clients)) => {
+            report.add(finding);
+            clients
+        }
+        Err(unreached) => return report.add(not_connected(&unreached)),
+    };
+    report.add(origin(target).await);
+    report.add(nodes(&ana, &bo));
+    match meet(&mut ana, &mut bo, room).await {
+        Ok(findings) => findings.into_iter().for_each(|finding| report.add(finding)),
+        Err(unreached) => return report.add(not_met(&unreached)),
+    }
+    if let Some(time) = idle {
+        report.add(stay(&mut ana, time).await);
+    }
+}
+
+/// Connects until two nodes are met, or often enough.
+async fn connect(target: &Target) -> Result<(Finding, [Client; 2]), Unreached> {
+    let began = Instant::now();
+    let first = Client::connect(target).await?;
+    let took = began.elapsed();
+    let mut second = Client::connect(target).await?;
+    for _ in 2..CONNECTIONS {
+        if second.node != first.node {
+            break;
+        }
+        second = Client::connect(target).await?;
+    }
+    let finding = Finding::ok("upgrade", format!("welcomed within {} ms", took.as_millis()));
+    Ok((finding, [first, second]))
+}
+
+fn not_connected(unreached: &Unreached) -> Finding {
+    let advice = match unreached {
+        Unreached::Connect(_) => {
+            "look whether the balancer listens there, and lets this machine in"
+        }
+        Unreached::Tls(_) => "look at the certificate, and whether it is for this host",
+        Unreached::Upgrade(Error::Http(response)) => match response.status().as_u16() {
+            401 | 403 => "look at the token, or at SIGNAL_NODE_ALLOWED_ORIGINS",
+            429 => "the node takes all clients for one: set SIGNAL_NODE_TRUSTED_PROXIES",
+            502..=504 => "the balancer has no node that is ready, or the node is full or draining",
+            _ => "the balancer has to pass `Upgrade: websocket` on to /v1/ws",
+        },
+        Unreached::Closed(4100 | 4101, _) | Unreached::Refused(_) => {
+            "show a token that the node accepts: --token-file, or SIGNAL_NODE_JWT_SECRET_FILE"
+        }
+        _ => "look into the logs of the balancer and of the node",
+    };
+    Finding::fail("upgrade", unreached.to_string(), advice)
+}
+
+async fn origin(target: &Target) -> Finding {
+    match Client::knock(target, STRANGER).await {
+        Err(Unreached::Upgrade(Error::Http(response))) if response.status() == 403 => {
+            Finding::ok("origin", "pages of strangers are refused")
+        }
+        Ok(()) => Finding::warn(
+            "origin",
+            "pages of any origin may connect",
+            "list yours in SIGNAL_NODE_ALLOWED_ORIGINS, unless * is meant",
+        ),
+        Err(other) => Finding::warn(
+            "origin",
+            format!("a page of a stranger is answered oddly: {other}"),
+            "look whether the balancer passes Origin on",
+        ),
+    }
+}
+
+fn nodes(ana: &Client, bo: &Client) -> Finding {
+    if ana.node == bo.node {
+        let found = format!("{CONNECTIONS} connections all led to {}", ana.node);
+        return Finding::warn(
+            "nodes",
+            found,
+            "with more than one node, look whether the balancer sends to all",
+        );
+    }
+    Finding::ok("nodes", format!("met {} and {}", ana.node, bo.node))
+}
+
+/// Both enter, say a word to each other, and leave.
+async fn meet(ana: &mut Client, bo: &mut Client, room: &RoomId) -> Result<Vec<Finding>, Unreached> {
+    let joined = ana.join(room).await?;
+    let ice = &joined["ice"]["iceServers"];
+    let relays = ice.as_array().map_or(0, Vec::len);
+    bo.join(room).await?;
+    ana.expect("peer_joined").await?;
+    let mut findings = vec![Finding::ok("join", format!("two members in room {room}"))];
+    findings.push(match relays {
+        0 => Finding::warn(
+            "ice",
+            "no ICE servers",
+            "set SIGNAL_NODE_CREDENTIALS_URL: without a relay some calls do not come about",
+        ),
+        count => Finding::ok("ice", format!("{count} ICE servers with credentials")),
+    });
+    findings.push(echo(ana, bo, room).await?);
+    ana.leave(room).await?;
+    bo.leave(room).await?;
+    Ok(findings)
+}
+
+async fn echo(ana: &mut Client, bo: &mut Client, room: &RoomId) -> Result<Finding, Unreached> {
+    let began = Instant::now();
+    ana.signal(room, &bo.peer, "ping").await?;
+    bo.expect("signal").await?;
+    bo.signal(room, &ana.peer, "pong").await?;
+    ana.expect("signal").await?;
+    let took = began.elapsed();
+    let found = format!("there and back in {:.1} ms", took.as_secs_f64() * 1e3);
+    if took > SLOW {
+        let advice = "look at the way to Redis: signal-node doctor with the settings of a node";
+        return Ok(Finding::warn("echo", found, advice));
+    }
+    Ok(Finding::ok("echo", found))
+}
+
+fn not_met(unreached: &Unreached) -> Finding {
+    let advice = match unreached {
+        Unreached::Refused(code) if code.starts_with("unavailable") => {
+            "the node does not reach Redis"
+        }
+        Unreached::Refused(code) if code.starts_with("forbidden") => {
+            "the token has to open the room: --room names another one"
+        }
+        _ => "look into the log of the node",
+    };
+    Finding::fail("join", unreached.to_string(), advice)
+}
+
+async fn stay(client: &mut Client, time: Duration) -> Finding {
+    let began = Instant::now();
+    match client.idle(time).await {
+        Ok(()) => Finding::ok("idle", format!("left in peace for {time:?}")),
+        Err(unreached) => Finding::fail(
+            "idle",
+            format!("cut after {:.0} s: {unreached}", began.elapsed().as_secs_f64()),
+            "raise the idle timeout of the balancer above SIGNAL_NODE_PING, or let pings count",
+        ),
+    }
+}

@@ -1,0 +1,157 @@
+//! Redis as a node has it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
+
+use super::report::{Finding, Report};
+use crate::log::redis::{Facts, Publishing, RedisLog};
+use crate::log::{
+    Claim, FeedEvent, Join, LogError, Op, Outcome, Pulse as _, Retention, RoomLog as _, SocketId,
+    Volatile,
+};
+
+/// How often Redis is asked for its latency.
+const QUESTIONS: usize = 200;
+
+/// More than this for one call, and joins take noticeably longer.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// How long what is published may take to come back.
+const ECHO_WITHIN: Duration = Duration::from_secs(3);
+
+const KEEP: Duration = Duration::from_secs(60);
+
+pub(super) async fn examine(url: &str, publishing: Publishing, report: &mut Report) {
+    let retention = Retention { age: KEEP, length: 64, bytes: 1 << 20, room: KEEP };
+    let log = match RedisLog::connect(url, publishing, retention).await {
+        Ok(log) => log,
+        Err(error) => {
+            let advice = "look at SIGNAL_NODE_REDIS_URL: host, port, user and password";
+            return report.add(Finding::fail("redis", error.to_string(), advice));
+        }
+    };
+    facts(&log.facts().await, report);
+    let room: RoomId = format!("doctor-{}", service_kit::random::token())
+        .parse()
+        .expect("base64url is of the alphabet");
+    match work(&log, &room).await {
+        Ok(finding) => report.add(finding),
+        Err(error) => return report.add(not_allowed(&error)),
+    }
+    report.add(latency(&log, &room).await);
+}
+
+fn facts(facts: &Facts, report: &mut Report) {
+    match (&facts.version, facts.major()) {
+        (Some(version), Some(7..)) => {
+            report.add(Finding::ok("redis", format!("version {version}")));
+        }
+        (Some(version), _) => report.add(Finding::fail(
+            "redis",
+            format!("version {version}"),
+            "the scripts need Redis 7.0 or newer",
+        )),
+        (None, _) => report.add(Finding::warn(
+            "redis",
+            "it does not tell its version",
+            "allow INFO to this user, or see to it that it is 7.0 or newer",
+        )),
+    }
+    match facts.eviction.as_deref() {
+        Some("noeviction") => report.add(Finding::ok("eviction", "noeviction")),
+        Some(policy) => report.add(Finding::fail(
+            "eviction",
+            policy,
+            "set maxmemory-policy noeviction, or Redis forgets rooms that are in use",
+        )),
+        None => {}
+    }
+}
+
+/// Everything that a node does with a room: what is not allowed to its user fails here.
+async fn work(log: &RedisLog, room: &RoomId) -> Result<Finding, LogError> {
+    let key: PeerKey = service_kit::random::token().parse().expect("22 of the alphabet");
+    let node: NodeId = "n_doctor".parse().expect("of the alphabet");
+    let mut feed = log.open(room).await?;
+    let join = Op::Join(Box::new(wish(&key, node.clone())));
+    let Some(Outcome::Joined(joined)) = log.call(room, Seq(0), &[join]).await?.pop() else {
+        return Err(LogError::Garbled("a join came to nothing".to_owned()));
+    };
+    let by = Claim { peer: key.peer().clone(), generation: joined.seq };
+    let volatile = Volatile { from: by.peer.clone(), to: None, data: nothing() };
+    log.tell(room, &[volatile]).await?;
+    log.read(room, Seq(0), 10).await?;
+    log.call(room, joined.seq, &[Op::Leave { by }, Op::Tend]).await?;
+    log.feel(&node, false).await?;
+    let echo = tokio::time::timeout(ECHO_WITHIN, feed.next()).await;
+    Ok(match echo {
+        Ok(Some(FeedEvent::Batch(_) | FeedEvent::Volatile(_))) => {
+            Finding::ok("work", "joins, signals, subscriptions and heartbeats are allowed")
+        }
+        Ok(Some(FeedEvent::Gap) | None) | Err(_) => Finding::fail(
+            "work",
+            "what is published does not come back",
+            "allow the channels of rooms to this user, or set SIGNAL_NODE_REDIS_PUBLISHING=plain behind a proxy",
+        ),
+    })
+}
+
+fn nothing() -> Arc<RawValue> {
+    RawValue::from_string("{}".to_owned()).expect("an object").into()
+}
+
+fn wish(key: &PeerKey, node: NodeId) -> Join {
+    Join {
+        peer: key.peer().clone(),
+        key_hash: key.hash().to_owned(),
+        attempt: 1,
+        socket: SocketId::random(),
+        node,
+        user: None,
+        meta: nothing(),
+        keeps_meta: true,
+        capacity: 8,
+        token_capacity: None,
+        per_subject: 8,
+        position: None,
+        grace: KEEP,
+        expires: false,
+        silent: Vec::new(),
+        waits: false,
+    }
+}
+
+fn not_allowed(error: &LogError) -> Finding {
+    let advice = if error.to_string().contains("NOPERM") {
+        "give the user the commands, keys and channels that docs/OPERATIONS.md lists"
+    } else {
+        "look into the log of Redis"
+    };
+    Finding::fail("work", error.to_string(), advice)
+}
+
+async fn latency(log: &RedisLog, room: &RoomId) -> Finding {
+    let mut took = Vec::with_capacity(QUESTIONS);
+    for _ in 0..QUESTIONS {
+        let began = Instant::now();
+        if let Err(error) = log.call(room, Seq(0), &[Op::Look]).await {
+            return Finding::fail("latency", error.to_string(), "look into the log of Redis");
+        }
+        took.push(began.elapsed());
+    }
+    took.sort();
+    let (half, most) = (took[QUESTIONS / 2], took[QUESTIONS * 99 / 100]);
+    let found =
+        format!("p50 {:.2} ms, p99 {:.2} ms", half.as_secs_f64() * 1e3, most.as_secs_f64() * 1e3);
+    if most > SLOW {
+        return Finding::warn(
+            "latency",
+            found,
+            "put Redis nearer, or find out what keeps it busy: SLOWLOG GET",
+        );
+    }
+    Finding::ok("latency", found)
+}
