@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use service_kit::http::ListenAddr;
+use service_kit::http::{ListenAddr, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
 use service_kit::secrets::{SecretSource, SecretText};
 use service_kit::settings::{Faults, Reader, Resolved, Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
@@ -52,6 +52,8 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("listen", "network", "ADDRESS", Some("127.0.0.1:8080"), "WebSocket and demo page; port 0 takes a free one"),
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz and /metrics"),
     Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect: exact origins separated by commas, or *; by default those from this very host and port"),
+    TLS_CERT_FILE,
+    TLS_KEY_FILE,
     Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
     Setting::plain("region_header", "network", "HEADER", None, "A header that says a region or a country, such as CF-IPCountry; believed of trusted_proxies only"),
     Setting::plain("backend", "rooms", "BACKEND", Some("memory"), "memory: rooms of this process; redis: rooms of all nodes"),
@@ -103,6 +105,8 @@ pub enum Backend {
 pub struct Config {
     /// Where the public listener binds.
     pub listen: ListenAddr,
+    /// The certificate of the public listener, if it speaks TLS.
+    pub tls: Option<Tls>,
     /// Where the admin listener binds.
     pub admin_listen: ListenAddr,
     /// Which pages may connect.
@@ -160,6 +164,7 @@ impl Config {
         let keys = verifier.as_ref().is_some_and(Verifier::has_keys);
         let anonymous = read_anonymous(r, keys, backend.as_ref(), &listen);
         let admin_listen = r.parse("admin_listen");
+        let tls = Tls::read(r);
         let origins = read_origins(r);
         let trusted_proxies = r.parse_list("trusted_proxies");
         let region_header = r.optional_text("region_header");
@@ -171,6 +176,7 @@ impl Config {
         reader.finish()?;
         Ok(Self {
             listen,
+            tls,
             admin_listen,
             origins,
             trusted_proxies,

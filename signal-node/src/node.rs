@@ -55,7 +55,7 @@ impl Node {
         let admin_address = admin.address().clone();
         let routes = admin_router(metrics.registry.clone(), health.clone());
         life.tasks.spawn(serve(admin, routes, life.hard.clone()));
-        let listener = Listener::bind(&config.listen).await?;
+        let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
         let address = listener.address().clone();
         let backend = Log::open(&config, &metrics).await?;
         let drain = Drain::new(&config, life, health.clone(), backend.heart);

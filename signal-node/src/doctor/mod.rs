@@ -3,7 +3,7 @@
 
 mod client;
 mod cluster;
-mod redis;
+mod log;
 mod report;
 
 use std::io::{self, IsTerminal as _};
@@ -72,7 +72,7 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
             cluster::examine(target, &visit.room, visit.idle, &mut report).await;
         }
         if let Some((url, publishing)) = &visit.redis {
-            redis::examine(url, *publishing, &mut report).await;
+            log::examine(url, *publishing, &mut report).await;
         }
         Ok(())
     });

@@ -9,4 +9,5 @@ mod program;
 mod protocol;
 mod rest;
 mod support;
+mod tls;
 mod traces;

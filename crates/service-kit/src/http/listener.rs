@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::tls::Tls;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// An address to listen on: `127.0.0.1:8080`, `[::]:8080` or `unix:/run/turn-cred.sock`.
@@ -48,6 +49,7 @@ impl fmt::Display for ListenAddr {
 pub struct Listener {
     socket: Socket,
     address: ListenAddr,
+    tls: Option<Tls>,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,18 @@ impl Listener {
         })
     }
 
+    /// Speaks TLS on it, if it is a port and `tls` is there.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// The certificate to speak TLS with, if it does.
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// The address bound, with the port that was taken for port 0.
     #[must_use]
     pub fn address(&self) -> &ListenAddr {
@@ -112,14 +126,18 @@ impl Drop for Listener {
 async fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     let listener = TcpListener::bind(address).await?;
     let address = ListenAddr::Tcp(listener.local_addr()?);
-    Ok(Listener { socket: Socket::Tcp(listener), address })
+    Ok(Listener { socket: Socket::Tcp(listener), address, tls: None })
 }
 
 fn bind_unix(path: &Path) -> io::Result<Listener> {
     remove_stale(path)?;
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(Listener { socket: Socket::Unix(listener), address: ListenAddr::Unix(path.to_owned()) })
+    Ok(Listener {
+        socket: Socket::Unix(listener),
+        address: ListenAddr::Unix(path.to_owned()),
+        tls: None,
+    })
 }
 
 /// Removes a socket file that nobody answers on.

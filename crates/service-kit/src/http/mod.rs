@@ -5,6 +5,7 @@ mod bearer;
 mod listener;
 mod problem;
 mod serve;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -15,3 +16,4 @@ pub use bearer::bearer;
 pub use listener::{ListenAddr, Listener};
 pub use problem::Problem;
 pub use serve::{MAX_HEADERS, serve};
+pub use tls::{TLS_CERT_FILE, TLS_KEY_FILE, Tls};

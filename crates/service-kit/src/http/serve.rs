@@ -11,12 +11,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::listener::{Accepted, Listener};
+use super::tls::Tls;
 
 /// The most headers one request may have; more get 431.
 pub const MAX_HEADERS: usize = 64;
@@ -36,8 +38,13 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok(Accepted::Tcp(stream, peer)) => {
-                let connection = connection(stream, Some(peer), router.clone(), shutdown.clone());
-                connections.spawn(connection);
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                match listener.tls() {
+                    None => connections.spawn(connection(stream, Some(peer), router, shutdown)),
+                    Some(tls) => {
+                        connections.spawn(secured(tls.clone(), stream, peer, (router, shutdown)))
+                    }
+                };
             }
             Ok(Accepted::Unix(stream)) => {
                 let connection = connection(stream, None, router.clone(), shutdown.clone());
@@ -49,6 +56,20 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     drop(listener); // from here on the operating system refuses new connections
     connections.close();
     connections.wait().await;
+}
+
+/// Serves the requests of one connection once it is secured.
+async fn secured(
+    tls: Tls,
+    stream: TcpStream,
+    peer: SocketAddr,
+    (router, shutdown): (Router, CancellationToken),
+) {
+    let secured = shutdown.run_until_cancelled(tls.accept(stream)).await.flatten();
+    let Some(stream) = secured else {
+        return debug!("a connection came to no TLS handshake");
+    };
+    connection(stream, Some(peer), router, shutdown).await;
 }
 
 /// Serves the requests of one connection.

@@ -1,11 +1,13 @@
 //! A client of the node, frame by frame.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, SplitSink};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::stream::BoxStream;
+use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use signal_protocol::PeerKey;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,7 +24,7 @@ use super::node::{TestNode, token};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestPeer {
-    sink: SplitSink<WebSocketStream<TcpStream>, Message>,
+    sink: Pin<Box<dyn Sink<Message, Error = Error> + Send>>,
     stream: BoxStream<'static, Result<Message, Error>>,
     /// Reads while the test looks elsewhere; ends with this value.
     attendant: JoinSet<()>,
@@ -45,9 +47,7 @@ pub(crate) async fn knock(request: Request<()>) -> Result<(TestPeer, Response), 
     let address = request.uri().authority().unwrap().to_string();
     let stream = TcpStream::connect(address).await.unwrap();
     let (socket, response) = client_async(request, stream).await?;
-    let (sink, stream) = socket.split();
-    let (stream, attendant) = (stream.boxed(), JoinSet::new());
-    Ok((TestPeer { sink, stream, attendant, id: String::new() }, response))
+    Ok((TestPeer::over(socket), response))
 }
 
 /// The HTTP status with which an upgrade was refused, and its problem code.
@@ -67,6 +67,16 @@ pub(crate) fn key(who: &str) -> String {
 }
 
 impl TestPeer {
+    /// Speaks over a socket that has been upgraded.
+    pub(crate) fn over<S>(socket: WebSocketStream<S>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sink, stream) = socket.split();
+        let (sink, stream) = (Box::pin(sink), stream.boxed());
+        Self { sink, stream, attendant: JoinSet::new(), id: String::new() }
+    }
+
     /// Connects; nothing has been said yet.
     pub(crate) async fn connect(node: &TestNode) -> Self {
         knock(request(node)).await.unwrap().0

@@ -35,6 +35,18 @@ impl TestRedis {
         Some(Self { port, process, folder })
     }
 
+    /// Starts one that speaks TLS too, on a port of its own, with this certificate for `localhost`.
+    pub(crate) async fn behind_tls(cert: &Path, key: &Path) -> (Self, String) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (port, tls) = (free_port(), free_port());
+        let mut command = command(port, folder.path());
+        command.args(["--tls-port", &tls.to_string(), "--tls-auth-clients", "no"]);
+        command.arg("--tls-cert-file").arg(cert).arg("--tls-key-file").arg(key);
+        command.arg("--tls-ca-cert-file").arg(cert);
+        let process = ready(command).await.expect("the ports are free");
+        (Self { port, process, folder }, format!("rediss://localhost:{tls}"))
+    }
+
     /// Starts one whose wall clock [`TestRedis::step_clock`] sets.
     pub(crate) async fn with_a_clock_to_step() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -1,0 +1,174 @@
+//! TLS at the listener itself, for where nothing in front of it ends TLS.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+use tracing::warn;
+
+use crate::settings::{Kind, Reader, Setting};
+use crate::watched::Watched;
+
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The setting for the certificate; for a service's schema.
+pub const TLS_CERT_FILE: Setting = Setting {
+    name: "tls_cert_file",
+    group: "network",
+    value: "FILE",
+    default: None,
+    help: "PEM file of the certificate and its chain: TLS on the public listener; read again when it changes",
+    kind: Kind::Plain,
+};
+
+/// The setting for its key; for a service's schema.
+pub const TLS_KEY_FILE: Setting = Setting {
+    name: "tls_key_file",
+    group: "network",
+    value: "FILE",
+    default: None,
+    help: "PEM file of the key of that certificate; read again when it changes",
+    kind: Kind::Plain,
+};
+
+/// A certificate and its key, followed on disk.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Tls {
+    /// Reads [`TLS_CERT_FILE`] and [`TLS_KEY_FILE`], which the schema must declare; `None` where neither is set.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let cert = reader.optional_text(TLS_CERT_FILE.name);
+        let key = reader.optional_text(TLS_KEY_FILE.name);
+        match (cert, key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Self::open(cert.as_ref(), key.as_ref())
+                .inspect_err(|what| reader.fault(TLS_CERT_FILE.name, what))
+                .ok(),
+            (Some(_), None) => {
+                reader.fault(TLS_KEY_FILE.name, "is needed where tls_cert_file is set");
+                None
+            }
+            (None, Some(_)) => {
+                reader.fault(TLS_CERT_FILE.name, "is needed where tls_key_file is set");
+                None
+            }
+        }
+    }
+
+    fn open(cert: &Path, key: &Path) -> Result<Self, String> {
+        let files = Files {
+            chain: Watched::open(cert, chain).map_err(|why| format!("is not usable: {why}"))?,
+            key: Watched::open(key, private_key)
+                .map_err(|why| format!("goes with {}, which {why}", TLS_KEY_FILE.name))?,
+        };
+        let pair = files.pair();
+        let certified =
+            pair.certified().map_err(|error| format!("does not go with its key: {error}"))?;
+        let resolver = Resolver { files, known: Mutex::new((pair, Arc::new(certified))) };
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_no_client_auth();
+        let mut config = config.with_cert_resolver(Arc::new(resolver));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    /// Shakes hands; `None` if the other side does not in time, or cannot.
+    pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await.ok()?.ok()
+    }
+}
+
+fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    match read {
+        Ok(chain) if chain.is_empty() => Err("holds no certificate: write it in PEM".to_owned()),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "holds no key in PEM".to_owned())
+}
+
+struct Files {
+    chain: Watched<Vec<CertificateDer<'static>>>,
+    key: Watched<PrivateKeyDer<'static>>,
+}
+
+/// What the two files held at one moment.
+struct Pair {
+    chain: Arc<Vec<CertificateDer<'static>>>,
+    key: Arc<PrivateKeyDer<'static>>,
+}
+
+impl Files {
+    fn pair(&self) -> Pair {
+        Pair { chain: self.chain.current(), key: self.key.current() }
+    }
+}
+
+impl Pair {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.chain, &other.chain) && Arc::ptr_eq(&self.key, &other.key)
+    }
+
+    /// Makes what handshakes are signed with, if the two go together.
+    fn certified(&self) -> Result<CertifiedKey, rustls::Error> {
+        let provider = aws_lc_rs::default_provider();
+        CertifiedKey::from_der(self.chain.to_vec(), self.key.clone_key(), &provider)
+    }
+}
+
+/// Hands out the newest pair of files that goes together.
+struct Resolver {
+    files: Files,
+    known: Mutex<(Pair, Arc<CertifiedKey>)>,
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.files.pair();
+        if !known.0.is(&found) {
+            match found.certified() {
+                Ok(certified) => *known = (found, Arc::new(certified)),
+                // One of the two was written, the other one will be.
+                Err(error) => {
+                    warn!("the new certificate does not go with its key: {error}");
+                    known.0 = found;
+                }
+            }
+        }
+        Some(known.1.clone())
+    }
+}
