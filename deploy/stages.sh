@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(install format lints docs build tests javascript house cluster faults load bench browser)
+ALL=(install format lints docs build tests javascript house cluster faults load bench ops browser)
 
 # One command line per stage; nothing here decides whether to run it.
 commands() {
@@ -27,6 +27,8 @@ commands() {
     load)       echo 'K6=target/k6/bin/k6 node loadtest/run.js --profile smoke' ;;
     # That every load runs and delivers; figures are made by `make bench`.
     bench)      echo 'loadtest/bench/try-all.sh' ;;
+    # The chart, run as processes too; images, units, Compose and kustomize.
+    ops)        echo 'node --test --test-concurrency=1 --test-reporter=spec helm/test/*.test.js deploy/test/*.test.js' ;;
     browser)    echo 'cd client && npm run e2e' ;;
     *)          return 1 ;;
   esac

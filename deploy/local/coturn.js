@@ -71,7 +71,7 @@ function admissionLines(admission, db) {
 }
 
 /** @param {number} port @returns {Promise<boolean>} */
-function bind(port) {
+export function bind(port) {
   return new Promise((resolve) => {
     const request = bindingRequest();
     const socket = createSocket("udp4");

@@ -158,9 +158,44 @@ impl UsageMetrics {
     }
 }
 
+/// Why a request may be refused.
+const REFUSALS: [&str; 20] = [
+    "api_key",
+    "api_keys_unset",
+    "body",
+    "budget",
+    "denied",
+    "host",
+    "keys",
+    "no_api_key",
+    "no_token",
+    "origin",
+    "rate_ip",
+    "rate_subject",
+    "redis",
+    "region",
+    "right",
+    "service",
+    "subject",
+    "token",
+    "token_expired",
+    "ttl",
+];
+
 impl Metrics {
-    /// Makes and registers them.
+    /// Makes and registers them; series of closed sets begin at 0, so that their first event is an increase.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let metrics = Self::registered()?;
+        for reason in REFUSALS {
+            metrics.refused.with_label_values(&[reason]);
+        }
+        for side in [Side::Public, Side::Internal] {
+            metrics.issued.with_label_values(&[side.label()]);
+        }
+        Ok(metrics)
+    }
+
+    fn registered() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let make = Maker(&registry);
         make.gauges("turncred_build_info", "Always 1; the version is a label.", &["version"])?
@@ -203,6 +238,7 @@ impl Metrics {
     }
 
     pub(crate) fn count_refused(&self, reason: &'static str) {
+        debug_assert!(REFUSALS.contains(&reason), "{reason} begins at 0 like the others");
         self.refused.with_label_values(&[reason]).inc();
     }
 }

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ROOT, TOOLS, checkConfig, fromYaml, inFolder, run } from "./settings.js";
+
+/** compose.yaml, without an engine to run it: it is one, its files are there, and each program takes what it gets. */
+
+const DEPLOY = join(ROOT, "deploy");
+const [COMPOSE] = fromYaml(readFileSync(join(DEPLOY, "compose.yaml"), "utf8"));
+const SERVICES = /** @type {[string, any][]} */ (Object.entries(COMPOSE.services));
+
+test("it is a Compose file", () => {
+  const script = "import sys, json, jsonschema; jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))";
+  run(join(TOOLS, "venv/bin/python"), ["-c", script, join(DEPLOY, "test/schemas/compose-spec.json")], { input: JSON.stringify(COMPOSE) });
+});
+
+test("every file that it mounts is there", () => {
+  const binds = SERVICES.flatMap(([, { volumes = [] }]) => volumes).filter((/** @type {string} */ volume) => volume.startsWith("."));
+  assert(binds.length > 5);
+  for (const bind of binds) assert(existsSync(join(DEPLOY, bind.split(":")[0])), bind);
+});
+
+test("every image has a version, or is built here", () => {
+  for (const [name, { image, build }] of SERVICES) assert(build !== undefined || /:[^:]*\d/.test(image), name);
+});
+
+test("every container is hardened", () => {
+  for (const [name, service] of SERVICES) {
+    assert.deepEqual([service.read_only, service.cap_drop, service.security_opt], [true, ["ALL"], ["no-new-privileges:true"]], name);
+  }
+});
+
+for (const [name, { environment = {}, image }] of SERVICES.filter(([, { image }]) => image.startsWith("signal-cluster/"))) {
+  test(`the settings of ${name} are such`, () => {
+    checkConfig(image.split("/")[1], environment);
+  });
+}
+
+test("a node has the time that its drain takes", () => {
+  const { stop_grace_period: period, environment } = COMPOSE.services["node-1"];
+  assert(parseInt(period) > parseInt(environment.SIGNAL_NODE_DRAIN_DEADLINE) + 10);
+});
+
+test("secrets are made once, and every one that is mounted is", () => {
+  inFolder((folder) => {
+    cpSync(join(DEPLOY, "compose"), join(folder, "deploy/compose"), { recursive: true });
+    cpSync(join(DEPLOY, "coturn"), join(folder, "deploy/coturn"), { recursive: true });
+    const make = () => run(join(folder, "deploy/compose/make-secrets.sh"), []);
+    make();
+    const files = Object.values(COMPOSE.secrets).map(({ file }) => join(folder, "deploy", file));
+    const before = files.map((file) => readFileSync(file, "utf8"));
+    for (const text of before) assert(text.length > 32);
+    make();
+    assert.deepEqual(files.map((file) => readFileSync(file, "utf8")), before);
+  });
+});
+
+test("HAProxy takes its configuration", () => {
+  inFolder((folder) => {
+    // Names of containers, and the resolver that Docker has, are not to be had here.
+    const text = readFileSync(join(DEPLOY, "compose/haproxy.cfg"), "utf8").replaceAll(/node-\d:/g, "127.0.0.1:");
+    writeFileSync(join(folder, "haproxy.cfg"), text);
+    run("haproxy", ["-c", "-f", join(folder, "haproxy.cfg")], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+  });
+});
+
+test("Prometheus takes its configuration", () => {
+  inFolder((folder) => {
+    cpSync(join(ROOT, "helm/signal-cluster/rules/alerts.yaml"), join(folder, "alerts.yaml"));
+    const text = readFileSync(join(DEPLOY, "compose/prometheus.yml"), "utf8").replace("/etc/prometheus/", "");
+    writeFileSync(join(folder, "prometheus.yml"), text);
+    run("promtool", ["check", "config", join(folder, "prometheus.yml")]);
+  });
+});

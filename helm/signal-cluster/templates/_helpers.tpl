@@ -1,0 +1,122 @@
+{{- define "signal-cluster.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "signal-cluster.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "signal-cluster.name" .) .Release.Name }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "signal-cluster.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "signal-cluster.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "signal-cluster.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* Takes (dict "root" $ "component" "signal"). Never changes over the life of a release. */}}
+{{- define "signal-cluster.selector" -}}
+app.kubernetes.io/name: {{ include "signal-cluster.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "signal-cluster.labels" -}}
+{{ include "signal-cluster.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Takes (dict "root" $ "component" … "name" …); the metadata of an object. */}}
+{{- define "signal-cluster.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "signal-cluster.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Takes (dict "root" $ "image" .Values.….image). */}}
+{{- define "signal-cluster.image" -}}
+{{- with .root.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end }}
+{{- end }}
+
+{{/* What Pod Security calls restricted. */}}
+{{- define "signal-cluster.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "signal-cluster.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "signal-cluster.redis" -}}
+{{- if or .Values.redis.url .Values.redis.existingSecret }}true{{ end }}
+{{- end }}
+
+{{- define "signal-cluster.autoscaled" -}}
+{{- if ne .Values.autoscaling.type "none" }}true{{ end }}
+{{- end }}
+
+{{- define "signal-cluster.turn" -}}
+{{- if ne .Values.turn.mode "disabled" }}true{{ end }}
+{{- end }}
+
+{{/* Whether the credential service is in the pod of the node. */}}
+{{- define "signal-cluster.beside" -}}
+{{- if has .Values.turn.mode (list "sidecar" "container") }}true{{ end }}
+{{- end }}
+
+{{- define "signal-cluster.ownJwt" -}}
+{{- if not (or .Values.auth.jwt.existingSecret .Values.auth.jwksUrl (eq .Values.signal.anonymous "always")) }}true{{ end }}
+{{- end }}
+
+{{- define "signal-cluster.ownTurnSecret" -}}
+{{- if and (include "signal-cluster.turn" .) (not (or .Values.turn.secret.existingSecret .Values.turn.redis.existingSecret)) }}true{{ end }}
+{{- end }}
+
+{{- define "signal-cluster.ownTurnToken" -}}
+{{- if and (eq .Values.turn.mode "deployment") (not .Values.turn.token.existingSecret) }}true{{ end }}
+{{- end }}
+
+{{- define "signal-cluster.jwtSecret" -}}
+{{- default (printf "%s-generated" (include "signal-cluster.fullname" .)) .Values.auth.jwt.existingSecret }}
+{{- end }}
+
+{{- define "signal-cluster.turnSecret" -}}
+{{- default (printf "%s-generated" (include "signal-cluster.fullname" .)) .Values.turn.secret.existingSecret }}
+{{- end }}
+
+{{- define "signal-cluster.turnToken" -}}
+{{- default (printf "%s-generated" (include "signal-cluster.fullname" .)) .Values.turn.token.existingSecret }}
+{{- end }}
+
+{{/* Settings by name, each as text: the services read what it means. */}}
+{{- define "signal-cluster.settings" -}}
+{{- range $name, $value := . }}
+{{ $name }} = {{ ternary (join "," $value) ($value | toString) (kindIs "slice" $value) | quote }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { CHART, TOOLS, find, fromYaml, helm, read, refusal, render, renderText, run, withFile } from "./render.js";
+
+/** What the chart renders: valid, hardened, and refused where it could not work. */
+
+const CASES = readdirSync(join(CHART, "ci")).map((name) => ({ name, values: ["-f", join(CHART, "ci", name)] }));
+
+/** The oldest version that the chart admits, and the newest schemas there are. */
+const KUBERNETES = ["1.29", "1.31", "1.33", "1.35", "1.37"];
+
+/** Kinds that Kubernetes itself does not have; crds.py knows them. */
+const CUSTOM = ["PodMonitor", "PrometheusRule", "HTTPRoute", "ScaledObject"];
+
+/** Checks of checkov that the chart leaves to whoever installs it, and why. */
+const LEFT_OPEN = [
+  "CKV_K8S_11", // CPU limits: throttling would hold up signals
+  "CKV_K8S_15", // images are pulled when they are not there: tags are not moved
+  "CKV_K8S_43", // digests are the installer's
+  "CKV_K8S_8", // probes of the pod of `helm test`, which ends by itself
+  "CKV_K8S_9",
+  "CKV2_K8S_6", // networkPolicy.enabled
+];
+
+for (const { name, values } of CASES) {
+  test(`${name} is linted without a complaint`, () => {
+    assert.match(helm("lint", "--strict", CHART, ...values), /0 chart\(s\) failed/);
+  });
+
+  test(`${name} renders what Kubernetes ${KUBERNETES[0]} to ${KUBERNETES.at(-1)} admits`, () => {
+    const unknown = withFile(renderText(...values), (path) => KUBERNETES.map((version) => validate(path, version)));
+    for (const warnings of unknown) {
+      const kinds = [...warnings.matchAll(/find schema for kind (\w+)/g)].map(([, kind]) => kind);
+      assert.deepEqual(kinds.filter((kind) => !CUSTOM.includes(kind)), []);
+    }
+  });
+
+  test(`${name} renders custom resources that their definitions admit`, () => {
+    run(join(TOOLS, "venv/bin/python"), [new URL("crds.py", import.meta.url).pathname], renderText(...values));
+  });
+
+  test(`${name} passes the checks of checkov`, () => {
+    const skip = ["--skip-check", LEFT_OPEN.concat(name.startsWith("coturn-host") ? ["CKV_K8S_19", "CKV_K8S_26"] : []).join(",")];
+    withFile(renderText(...values), (path) => {
+      run(join(TOOLS, "venv/bin/checkov"), ["--framework", "kubernetes", "--skip-download", "--compact", "--quiet", "-f", path, ...skip]);
+    });
+  });
+
+  test(`${name} is as restricted as Pod Security knows`, () => {
+    // A relay on the network of its host cannot be; everything else is.
+    const manifests = fromYaml(renderText(...values)).filter((manifest) => manifest && !manifest.spec?.template?.spec?.hostNetwork);
+    const report = withFile(manifests.map((manifest) => JSON.stringify(manifest)).join("\n---\n"), (path) => {
+      run(join(TOOLS, "venv/bin/policy-guard"), ["scan", path, "-f", "json", "-o", `${path}.json`]);
+      return run("cat", [`${path}.json`]);
+    });
+    const { compliant_level: level, violations } = JSON.parse(report);
+    assert.equal(level, "restricted", JSON.stringify(violations.filter((/** @type {any} */ { category }) => category === "Pod Security")));
+  });
+}
+
+/** Warnings about kinds that the schemas do not have. @param {string} path @param {string} version */
+function validate(path, version) {
+  const script = 'exec "$0" -k "$1" --strict "$2" 2>&1';
+  return run("sh", ["-c", script, join(TOOLS, "venv/bin/kubernetes-validate"), version, path]);
+}
+
+test("nothing secret is in a ConfigMap, an argument or a variable", () => {
+  const manifests = render("--set", "turn.mode=sidecar", "--set", "coturn.enabled=true", "--set", "coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1");
+  const secrets = Object.values(find(manifests, "Secret").data ?? {}).map((value) => Buffer.from(value, "base64").toString());
+  assert.equal(secrets.length, 2);
+  const rest = JSON.stringify(manifests.filter(({ kind }) => kind !== "Secret"));
+  for (const secret of secrets) assert(!rest.includes(secret));
+});
+
+test("the grace period is longer than the drain", () => {
+  const spec = find(render("--set", "signal.drain.deadlineSeconds=120"), "Deployment").spec.template.spec;
+  assert.equal(spec.terminationGracePeriodSeconds, 135);
+  const { value } = spec.containers[0].env.find((/** @type {{name: string}} */ { name }) => name === "SIGNAL_NODE_DRAIN_DEADLINE");
+  assert.equal(value, "120s");
+});
+
+test("who scales decides how many pods there are", () => {
+  const scaled = ["--set", "redis.url=redis://redis:6379", "--set", "autoscaling.type=hpa"];
+  assert.equal(find(render(...scaled), "Deployment").spec.replicas, undefined);
+  assert.equal(find(render(), "Deployment").spec.replicas, 1);
+});
+
+test("selectors are the same whatever is set", () => {
+  const selectors = CASES.map(({ values }) => find(render(...values), "Deployment", "demo-signal-cluster").spec.selector);
+  for (const selector of selectors) assert.deepEqual(selector, selectors[0]);
+});
+
+test("the credential service starts before the node and ends after it", () => {
+  const values = ["--set", "turn.mode=sidecar", "--set", "turn.uris={turn:relay:3478}", "--set", "turn.secret.existingSecret=relays"];
+  const [sidecar] = find(render(...values), "Deployment").spec.template.spec.initContainers;
+  assert.equal(sidecar.restartPolicy, "Always");
+  assert.equal(sidecar.startupProbe.httpGet.path, "/startupz");
+});
+
+test("a change of settings rolls the pods, and nothing else does", () => {
+  const checksum = (/** @type {string[]} */ ...args) => find(render(...args), "Deployment").spec.template.metadata.annotations["checksum/config"];
+  assert.equal(checksum(), checksum("--set", "service.port=81"));
+  assert.notEqual(checksum(), checksum("--set", "signal.config.grace=45s"));
+});
+
+test("notes tell the next step, and are loud where a key was made up", () => {
+  const notes = (/** @type {string[]} */ ...args) => helm("install", "demo", CHART, "--dry-run=client", "--namespace", "calls", ...args).split("NOTES:")[1];
+  assert.match(notes(), /!! Tokens are signed with a key that was made for you/);
+  assert.match(notes(), /token mint --sub ana --room demo/);
+  assert.doesNotMatch(notes("--set", "auth.jwt.existingSecret=jwt"), /!!/);
+});
+
+const REFUSED = /** @type {[string, string, string][]} */ ([
+  ["two replicas without Redis", "signal.replicas=2", "more than one replica needs Redis"],
+  ["scaling without Redis", "autoscaling.type=hpa", "autoscaling needs Redis"],
+  ["two places for rooms", "redis.url=redis://a,redis.existingSecret=b", "two answers to one question"],
+  ["a password in the open", "redis.url=redis://user:pass@redis", "redis.url holds a password"],
+  ["everybody from everywhere", "signal.allowedOrigins={*},signal.anonymous=always", "every page of the world"],
+  ["a drain without time", "signal.drain.delaySeconds=60", "must be longer than delaySeconds"],
+  ["settings that are the chart's", "signal.config.listen=x", "is the chart's to set"],
+  ["credentials without relays", "turn.mode=sidecar", "needs relays"],
+  ["relays without their secret", "turn.mode=sidecar,turn.uris={turn:a}", "share a secret"],
+  ["two sources of one secret", "turn.mode=sidecar,turn.uris={turn:a},turn.secret.existingSecret=a,turn.redis.existingSecret=b", "two sources of one secret"],
+  ["rotation without Redis", "turn.mode=sidecar,turn.uris={turn:a},turn.secret.existingSecret=a,turn.redis.rotateEvery=7d", "needs the Redis of the relays"],
+  ["relays named twice", "turn.mode=sidecar,turn.uris={turn:a},coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=b", "both name relays"],
+  ["relays for nobody", "coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=b", "admits nobody without the credential service"],
+  ["relays without an address", "turn.mode=sidecar,coturn.enabled=true", "needs coturn.relays"],
+  ["more ports than a balancer has", "turn.mode=sidecar,coturn.enabled=true,coturn.expose=loadBalancer,coturn.maxPort=60000,coturn.relays[0].name=a,coturn.relays[0].externalIp=b", "bring coturn.minPort and maxPort closer together"],
+  ["ports the wrong way round", "coturn.maxPort=2000", "coturn.maxPort is below"],
+  ["KEDA without Prometheus", "redis.url=redis://a,autoscaling.type=keda", "needs autoscaling.prometheusAddress"],
+  ["bounds the wrong way round", "redis.url=redis://a,autoscaling.minReplicas=20", "minReplicas is above maxReplicas"],
+  ["an Ingress for nobody", "ingress.enabled=true", "needs ingress.hosts"],
+  ["a route from nowhere", "httpRoute.enabled=true", "needs httpRoute.parentRefs"],
+  ["no replica", "signal.replicas=0", "minimum: got 0, want 1"],
+  ["a TTL of a second", "turn.ttlSeconds=1", "minimum: got 1, want 60"],
+  ["an unknown mode", "turn.mode=side", "value must be one of"],
+  ["a typing error", "signal.replica=2", "additional properties 'replica' not allowed"],
+  ["keys over http", "auth.jwksUrl=http://id.example.org", "does not match pattern"],
+]);
+
+for (const [what, values, sentence] of REFUSED) {
+  test(`refused: ${what}`, () => {
+    assert(refusal("--set", values).includes(sentence), refusal("--set", values));
+  });
+}
+
+test("the pod of `helm test` joins a room and allocates on the relays", () => {
+  const values = ["-f", join(CHART, "ci/production.yaml")];
+  const pod = find(render(...values), "Pod");
+  const commands = pod.spec.containers.map((/** @type {{args: string[]}} */ { args }) => args.join(" "));
+  assert.deepEqual(commands, ["doctor --url ws://demo-signal-cluster:80", "doctor"]);
+});
+
+test("relays deny the same ranges as the coturn that this project describes", () => {
+  const denied = (/** @type {string} */ text) => text.split("\n").filter((line) => line.startsWith("denied-peer-ip="));
+  const described = run("cat", [new URL("../../deploy/coturn/turnserver.conf", import.meta.url).pathname]);
+  assert.deepEqual(denied(read("coturn.conf")), denied(described));
+});
