@@ -5,6 +5,7 @@ mod crash;
 mod doctor;
 mod ice;
 mod log_suite;
+mod malformed;
 mod program;
 mod protocol;
 mod rest;

@@ -61,6 +61,14 @@ impl NodeProcess {
         self.told["admin"].as_str().unwrap()
     }
 
+    /// Its resident memory in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Sends a signal such as `STOP`, `CONT`, `KILL` or `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         send(self.child.id().unwrap(), name);
