@@ -145,9 +145,9 @@ impl Closing {
     }
 }
 
-/// Tells whether a close frame may carry this code (§7.4.1, §7.4.2, and the IANA registry).
+/// Tells whether a close frame may carry this code from a client (§7.4.1, §7.4.2, and the IANA registry, whose 1014 is of gateways).
 fn may_be_sent(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
 }
 
 /// A frame of the server: whole, and without a mask (§5.1).
