@@ -1,10 +1,11 @@
 //! `signal-node doctor`: against clusters that are well, and such that are not.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::node::{SECRET, TestNode};
-use crate::support::process::PROGRAM;
+use crate::support::node::{SECRET, TestNode, token};
+use crate::support::peer::TestPeer;
+use crate::support::process::{NodeProcess, PROGRAM};
 use crate::support::redis::TestRedis;
 
 /// Runs doctor and returns its exit code and its findings.
@@ -98,5 +99,61 @@ async fn what_stands_in_the_way_is_told_with_what_to_do() {
 async fn what_cannot_be_looked_at_is_a_wrong_use() {
     for arguments in [&["--url", "ftp://here"][..], &["--token-file", "/nowhere"], &[]] {
         assert_eq!(doctor(arguments, &[]).await.0, Some(64), "{arguments:?}");
+    }
+}
+
+/// The line of docs/OPERATIONS.md with which an operator makes the user of the nodes.
+fn least_user() -> Vec<String> {
+    let page = include_str!("../../../docs/OPERATIONS.md");
+    let line = page.lines().find(|line| line.starts_with("ACL SETUSER signal ")).unwrap();
+    line.split_whitespace().map(|word| word.replace("PASSWORD", "pass")).collect()
+}
+
+#[tokio::test]
+async fn the_user_of_the_manual_may_do_all_that_a_node_does_and_nothing_more() {
+    let redis = TestRedis::start().await;
+    let words = least_user();
+    redis.run::<String>(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let url = redis.url().replace("redis://", "redis://signal:pass@");
+    for publishing in ["sharded", "plain"] {
+        let settings =
+            [("SIGNAL_NODE_REDIS_URL", url.as_str()), ("SIGNAL_NODE_REDIS_PUBLISHING", publishing)];
+        let (code, findings) = doctor(&[], &settings).await;
+        assert_eq!(code, Some(0), "{publishing}: {findings:?}");
+    }
+    let settings = [("SIGNAL_NODE_REDIS_URL", url.as_str())];
+    let (one, two) =
+        (NodeProcess::at(&url, &settings).await, NodeProcess::at(&url, &settings).await);
+    let (mut ana, mut bo) = (
+        TestPeer::at(one.address(), &token("ana")).await,
+        TestPeer::at(two.address(), &token("bo")).await,
+    );
+    ana.join("demo", "ana").await;
+    bo.join("demo", "bo").await;
+    ana.expect("peer_joined").await;
+    for data in ["kept", "volatile"] {
+        let mut signal = json!({"type": "signal", "room": "demo", "data": data});
+        signal[if data == "kept" { "mid" } else { "volatile" }] =
+            if data == "kept" { json!(1) } else { json!(true) };
+        ana.say(signal).await;
+        assert_eq!(bo.expect("signal").await["data"], data);
+    }
+    drop(bo);
+    while ana.next().await["peer"]["away"] != true {}
+    let dry = |words: &[&str]| {
+        let words: Vec<String> =
+            ["ACL", "DRYRUN", "signal"].iter().chain(words).map(|w| (*w).to_owned()).collect();
+        let redis = &redis;
+        async move { redis.run::<String>(&words.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+    for refused in [
+        &["GET", "other"][..],
+        &["KEYS", "*"],
+        &["CONFIG", "GET", "*"],
+        &["FLUSHALL"],
+        &["SET", "other", "1"],
+        &["PUBLISH", "other", "1"],
+    ] {
+        assert_ne!(dry(refused).await, "OK", "{refused:?}");
     }
 }
