@@ -26,10 +26,14 @@ pub enum Decoded {
     Frame(usize, Option<Message>),
 }
 
+/// Fragments that one message may come in: empty ones would never end it, and cost time without adding to its size.
+const FRAGMENTS: u32 = 4_096;
+
 /// A message of which fragments have come (§5.4).
 #[derive(Debug)]
 struct Started {
     is_text: bool,
+    fragments: u32,
     data: Vec<u8>,
     /// How much of it is known to be UTF-8.
     valid: usize,
@@ -97,11 +101,15 @@ impl Decoder {
             if head.last {
                 return whole(is_text, payload).map(Some);
             }
-            let mut started = Started { is_text, data: payload.to_vec(), valid: 0 };
+            let mut started = Started { is_text, fragments: 1, data: payload.to_vec(), valid: 0 };
             started.check()?;
             self.started = Some(Box::new(started));
             return Ok(None);
         };
+        started.fragments += 1;
+        if started.fragments > FRAGMENTS {
+            return Err(Violation::TooLarge);
+        }
         started.data.extend_from_slice(payload);
         started.check()?;
         if !head.last {

@@ -153,9 +153,13 @@ impl Machine {
         self.effects.push(Effect::Send(welcome.to_json()));
     }
 
-    /// Notes that something arrived, be it a pong.
-    pub fn heard(&mut self, now: Instant) {
+    /// Takes in a ping or a pong. They count like messages, since each costs as much to read; what is too much is
+    /// not answered, and closed when it goes on.
+    pub fn control(&mut self, now: Instant) {
         self.heartbeat.heard(now);
+        if self.bucket.take(now) == Verdict::Enough {
+            self.effects.push(Effect::Close(CloseCode::RateLimit));
+        }
     }
 
     /// Takes in one text frame.

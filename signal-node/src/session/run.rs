@@ -133,7 +133,7 @@ impl<'a, S: Socket> Session<'a, S> {
                         self.context.metrics.received.inc();
                         self.machine.frame(text.as_ref(), Instant::now());
                     }
-                    Ok(Incoming::Control) => self.machine.heard(Instant::now()),
+                    Ok(Incoming::Control) => self.machine.control(Instant::now()),
                     Ok(Incoming::Binary) => return Box::pin(self.close_raw(1003, "text frames only")).await,
                     Ok(Incoming::Closed(code)) => return Ending::Left(code),
                     Err(Interrupted::Broken(code)) => {

@@ -101,3 +101,16 @@ fn a_long_reason_is_cut_between_characters() {
     assert_eq!(usize::from(out[1]), out.len() - 2);
     assert!(out.len() <= 127 && std::str::from_utf8(&out[4..]).is_ok());
 }
+
+#[test]
+fn a_message_in_endless_empty_fragments_is_too_large() {
+    let mut stream = frame(0x01, b"");
+    for _ in 0..4_094 {
+        stream.extend(frame(0x00, b""));
+    }
+    let whole = [stream.clone(), frame(0x80, b"end")].concat();
+    assert_eq!(decode(&[&whole]), (vec![Message::Text("end".to_owned())], None));
+    stream.extend(frame(0x00, b""));
+    stream.extend(frame(0x00, b""));
+    assert_eq!(decode(&[&stream]).1, Some(Violation::TooLarge));
+}

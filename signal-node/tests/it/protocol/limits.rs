@@ -1,9 +1,12 @@
 //! Bounds: of rooms, rates, connections and patience.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::support::node::{SECRET, TestNode};
-use crate::support::peer::{TestPeer, refused, request};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::protocol::Message;
+
+use crate::support::node::{SECRET, TestNode, token};
+use crate::support::peer::{TestPeer, knock, refused, request};
 
 #[tokio::test]
 async fn a_full_room_says_so() {
@@ -95,6 +98,31 @@ async fn hears_of_away(peer: &mut TestPeer, signals: usize) -> bool {
         away |= frame["peer"]["away"] == true;
     }
     away
+}
+
+#[tokio::test]
+async fn a_flood_of_pings_is_closed_as_a_flood_of_messages_is() {
+    let node = TestNode::start(&[("RATE", "10/s,burst=20")]).await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    let mut code = None;
+    while code.is_none() {
+        for _ in 0..100 {
+            ana.send(Message::Ping("x".into())).await;
+        }
+        code = ana.closed_within(Duration::from_millis(100)).await;
+    }
+    assert_eq!(code, Some(4004));
+}
+
+#[tokio::test]
+async fn a_cookie_opens_nothing() {
+    let node = TestNode::closed().await;
+    let mut request = request(&node);
+    request.headers_mut().insert("cookie", format!("token={}", token("ana")).parse().unwrap());
+    let mut peer = knock(request).await.unwrap().0;
+    peer.say(json!({"type": "join", "id": 1, "room": "demo", "key": "A".repeat(22), "try": 1}))
+        .await;
+    peer.expect_error("unauthorized").await;
 }
 
 #[tokio::test]

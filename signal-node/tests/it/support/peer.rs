@@ -197,6 +197,11 @@ impl TestPeer {
         }
     }
 
+    /// Returns the code with which the connection is closed within this time, if it is.
+    pub(crate) async fn closed_within(&mut self, time: Duration) -> Option<u16> {
+        timeout(time, self.closed()).await.ok()
+    }
+
     /// Enters a room and takes `joined`.
     pub(crate) async fn join(&mut self, room: &str, who: &str) -> Value {
         self.try_join(room, who).await;
