@@ -48,7 +48,7 @@ MATCHBOX = $(addprefix --matchbox ,$(shell command -v matchbox_server))
 bench: ## Nodes beside their peers, how they grow, how fast credentials are made; most of an hour, on a quiet machine
 	cargo build --release -p signal-node -p signal-bench
 	cd loadtest/peers && npm ci --no-audit --no-fund
-	target/release/signal-bench compare $(MATCHBOX) --write docs/BENCHMARKS.md
+	target/release/signal-bench compare $(MATCHBOX) --write docs/BENCHMARKS.md --plot docs/images/bench.svg
 	target/release/signal-bench growth --write docs/BENCHMARKS.md
 	cargo bench -p turn-cred-service
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::echo::{self, Carrier};
 use crate::figures::{Figure, Figures};
 use crate::measure::fanout::Fanout;
 use crate::measure::idle::idle;
@@ -51,6 +52,7 @@ impl<'a> Comparison<'a> {
                 self.crowds(subject).await?;
             }
             self.latency().await?;
+            self.echoes().await?;
         }
         Ok(self.figures)
     }
@@ -118,6 +120,19 @@ impl<'a> Comparison<'a> {
         let crowd = Fanout { rooms: 4, members: 100, burst: 16, window: self.extent.window };
         let reading = crowd.run(&fleet).await?;
         self.note(Figure::Fanout, subject, reading.nodes);
+        Ok(())
+    }
+
+    /// The WebSocket layer alone, beside bytes as they are.
+    async fn echoes(&mut self) -> Result<(), Problem> {
+        for (depth, figure) in [(1, Figure::EchoOne), (16, Figure::EchoDeep)] {
+            for (subject, carrier) in
+                [(Subject::Signal, Carrier::WebSocket), (Subject::Floor, Carrier::Tcp)]
+            {
+                let cpu = echo::measure(carrier, depth, self.extent.window).await?;
+                self.note(figure, subject, cpu);
+            }
+        }
         Ok(())
     }
 

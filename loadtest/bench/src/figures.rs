@@ -24,6 +24,8 @@ pub(crate) enum Figure {
     SustainedRate,
     SustainedLatency,
     FastLatency,
+    EchoOne,
+    EchoDeep,
 }
 
 impl Figure {
@@ -49,6 +51,8 @@ impl Figure {
             }
             Self::SustainedLatency => "delivery p99 at that rate",
             Self::FastLatency => "delivery p99 at 9,400 a second",
+            Self::EchoOne => "CPU per echo of the WebSocket layer alone, one under way",
+            Self::EchoDeep => "the same, sixteen under way",
         }
     }
 
@@ -67,6 +71,8 @@ impl Figure {
             | Self::BurstVolatile
             | Self::PacedVolatile
             | Self::BurstRedis
+            | Self::EchoOne
+            | Self::EchoDeep
             | Self::Fanout => "µs",
         }
     }

@@ -2,12 +2,14 @@
 
 mod client;
 mod compare;
+mod echo;
 mod figures;
 mod floor;
 mod growth;
 mod machine;
 mod measure;
 mod options;
+mod plot;
 mod problem;
 mod report;
 mod servers;
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
 fn run(runtime: &Runtime, matches: &clap::ArgMatches) -> Result<(), problem::Problem> {
     if matches.subcommand_name() == Some("floor") {
         return Ok(runtime.block_on(floor::serve())?);
+    }
+    if let Some(carrier) = options::echoes(matches) {
+        return Ok(runtime.block_on(echo::serve(carrier))?);
     }
     machine::prepare()?;
     runtime.block_on(LocalSet::new().run_until(options::act(matches)))

@@ -11,6 +11,7 @@ use crate::machine;
 use crate::measure::fanout::Fanout;
 use crate::measure::idle::idle;
 use crate::measure::relay::{PAIRS, Relay, Turns};
+use crate::plot;
 use crate::problem::Problem;
 use crate::report;
 use crate::servers::{Fleet, Programs, Subject};
@@ -30,6 +31,7 @@ pub(crate) fn command() -> Command {
         .arg(number("rounds", "5", "How often each is measured"))
         .arg(number("connections", "10000", "Idle connections whose memory is measured"))
         .arg(number("window", "3000", "Milliseconds of each load that count"))
+        .arg(path("plot", "Draws an SVG file of it"))
         .arg(page.clone());
     let growth = Command::new("growth")
         .about(
@@ -49,7 +51,31 @@ pub(crate) fn command() -> Command {
         .arg(number("stay", "600", "Seconds that a client stays in a room"))
         .arg(number("cores", "4", "Cores of a node"))
         .arg(number("memory", "8", "GiB of a node"));
-    let load = Command::new("load")
+    Command::new("signal-bench")
+        .about("Measures signal-node beside its peers, and what a cluster of it takes")
+        .subcommand_required(true)
+        .subcommand(compare)
+        .subcommand(growth)
+        .subcommand(load_command())
+        .subcommand(size)
+        .subcommand(Command::new("floor").about("Serves as the floor").hide(true))
+        .subcommand(
+            Command::new("echo")
+                .about("Serves as an echo")
+                .arg(Arg::new("carrier").required(true))
+                .hide(true),
+        )
+        .arg(path("signal-node", "The release binary [default: beside this program]").global(true))
+        .arg(path("peers", "The thin servers, installed [default: loadtest/peers]").global(true))
+        .arg(path("matchbox", "matchbox_server; left out where it is not given").global(true))
+}
+
+/// One load, for profilers.
+fn load_command() -> Command {
+    let number = |name: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u32)).help(help)
+    };
+    Command::new("load")
         .about("One load over one kind of server, for profilers")
         .arg(Arg::new("subject").required(true).value_parser(Subject::ALL.map(Subject::name)))
         .arg(
@@ -65,18 +91,12 @@ pub(crate) fn command() -> Command {
         )
         .arg(number("rate", "5000", "Signals per second where they are paced"))
         .arg(number("connections", "10000", "Idle connections"))
-        .arg(number("window", "3000", "Milliseconds that count"));
-    Command::new("signal-bench")
-        .about("Measures signal-node beside its peers, and what a cluster of it takes")
-        .subcommand_required(true)
-        .subcommand(compare)
-        .subcommand(growth)
-        .subcommand(load)
-        .subcommand(size)
-        .subcommand(Command::new("floor").about("Serves as the floor").hide(true))
-        .arg(path("signal-node", "The release binary [default: beside this program]").global(true))
-        .arg(path("peers", "The thin servers, installed [default: loadtest/peers]").global(true))
-        .arg(path("matchbox", "matchbox_server; left out where it is not given").global(true))
+        .arg(number("window", "3000", "Milliseconds that count"))
+}
+
+/// What to echo over, if this program is to serve as an echo.
+pub(crate) fn echoes(matches: &ArgMatches) -> Option<&str> {
+    matches.subcommand_matches("echo")?.get_one::<String>("carrier").map(String::as_str)
 }
 
 fn get(matches: &ArgMatches, name: &str) -> u32 {
@@ -118,6 +138,9 @@ pub(crate) async fn act(matches: &ArgMatches) -> Result<(), Problem> {
                 window: window(compare),
             };
             let figures = Comparison::new(&programs, extent).run().await?;
+            if let Some(path) = compare.get_one::<PathBuf>("plot") {
+                plot::draw(&figures, path)?;
+            }
             let tables = format!("{}\n{}", report::targets(&figures), report::figures(&figures));
             publish(compare, "compared", &tables)
         }

@@ -27,6 +27,9 @@ pub(crate) enum Problem {
     /// Nothing was delivered.
     #[error("{0} delivered nothing: there is nothing to divide by")]
     Nothing(&'static str),
+    /// The plot cannot be drawn.
+    #[error("the plot cannot be drawn: {0}")]
+    Drawing(String),
     /// There is no place for the figures.
     #[error("{0} has no lines `<!-- {1}: begin -->` and `<!-- {1}: end -->`")]
     Markers(PathBuf, String),

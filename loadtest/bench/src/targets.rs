@@ -26,7 +26,7 @@ const fn beside(text: &'static str, of: Figure, by: (Figure, Subject), at_most: 
 }
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 18] = [
+pub(crate) const TARGETS: [Target; 20] = [
     alone("memory per idle connection after an offer, KiB", Figure::AfterOffer, 2.5),
     beside("… of socket.io's", Figure::AfterOffer, (Figure::AfterOffer, Subject::SocketIo), 0.1),
     beside("… of PeerJS's", Figure::AfterOffer, (Figure::AfterOffer, Subject::PeerJs), 0.2),
@@ -55,6 +55,13 @@ pub(crate) const TARGETS: [Target; 18] = [
     beside("… paced", Figure::PacedVolatile, (Figure::Paced, Subject::SocketIo), 1.0 / 3.0),
     alone("Redis CPU per kept signal in bursts of 8, µs", Figure::BurstRedis, 3.0),
     alone("fan-out inside a node, µs per delivery in bursts", Figure::Fanout, 1.0),
+    beside(
+        "echo of the WebSocket layer, one under way, of bare TCP's",
+        Figure::EchoOne,
+        (Figure::EchoOne, Subject::Floor),
+        1.15,
+    ),
+    beside("… sixteen under way", Figure::EchoDeep, (Figure::EchoDeep, Subject::Floor), 1.5),
     alone("cross-node delivery p99 at 5,000 a second, ms", Figure::SteadyLatency, 10.0),
     beside(
         "delivery p99 at the highest rate both sustain, of socket.io's",

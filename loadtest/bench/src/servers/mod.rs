@@ -1,5 +1,6 @@
 //! The servers that are measured: real processes, all bound to the first core.
 
+pub(crate) mod echo_server;
 mod floor_server;
 mod peers;
 mod process;
