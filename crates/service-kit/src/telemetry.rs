@@ -8,7 +8,10 @@ use std::str::FromStr;
 use serde::Serialize;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::{fmt, prelude::*};
 
 use crate::settings::{Environment, Kind, Reader, Setting};
@@ -91,7 +94,9 @@ impl LogSettings {
         let lines = match self.format {
             LogFormat::Json => lines.json().boxed(),
             LogFormat::Auto if !terminal => lines.json().boxed(),
-            LogFormat::Auto | LogFormat::Text => lines.with_ansi(terminal).boxed(),
+            LogFormat::Auto | LogFormat::Text => {
+                lines.with_ansi(terminal).fmt_fields(plain_fields()).boxed()
+            }
         };
         let filter = EnvFilter::try_new(&self.filter).expect("the filter was checked when read");
         let lines = lines.with_filter(filter.and(filter_fn(is_told)));
@@ -99,6 +104,31 @@ impl LogSettings {
         registry.try_init().map_err(io::Error::other)?;
         Ok(Telemetry(exporter))
     }
+}
+
+/// Writes fields so that what strangers say can neither paint a terminal nor begin a line.
+fn plain_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+    let fields = debug_fn(|writer, field, value| {
+        let text = plain(&format!("{value:?}"));
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name => write!(writer, "{name}={text}"),
+        }
+    });
+    fields.delimited(" ")
+}
+
+/// Writes control characters as they are written in code.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            plain.extend(letter.escape_default());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
 }
 
 /// Tells whether something may be logged at all: spans are for the collector, and what libraries say of their work in
@@ -181,5 +211,33 @@ mod tests {
     fn a_log_format_is_one_of_three() {
         assert_eq!("json".parse(), Ok(LogFormat::Json));
         assert!("yaml".parse::<LogFormat>().is_err());
+    }
+
+    /// What a logger of ours writes in text.
+    fn logged(act: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Sink(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl io::Write for Sink {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let sink = Sink::default();
+        let copy = sink.clone();
+        let lines = fmt::layer().with_writer(move || copy.clone()).with_ansi(false);
+        let lines = lines.fmt_fields(plain_fields());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), act);
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn what_strangers_say_cannot_paint_the_terminal_or_forge_a_line() {
+        let said = "\u{1b}[31mred\r\n2026-01-01T00:00:00Z INFO forged\u{7}";
+        let text = logged(|| tracing::info!(error = said, shown = %said, "refused: {said}"));
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");
+        assert_eq!(text.lines().count(), 1, "{text:?}");
     }
 }
