@@ -12,6 +12,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::future::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use service_kit::trace::Parent;
@@ -44,14 +45,16 @@ pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
     let Ok(upgraded) = upgrade.await else { return };
     let Visit { entrance, region, trace, public, place } = *visit;
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
-    match bare(upgraded, limit) {
-        Ok(socket) => run(socket, entrance, (region, trace), sessions).await,
+    // Chosen before it is waited for, so that the task holds the socket once.
+    let session = match bare(upgraded, limit) {
+        Ok(socket) => Either::Left(run(socket, entrance, (region, trace), sessions)),
         Err(upgraded) => {
             debug!("a WebSocket over a stream that is no plain TCP");
             let socket = WebSocket::new(TokioIo::new(upgraded), &[], limit);
-            Box::pin(run(socket, entrance, (region, trace), sessions)).await;
+            Either::Right(Box::pin(run(socket, entrance, (region, trace), sessions)))
         }
-    }
+    };
+    session.await;
     drop(place);
 }
 
