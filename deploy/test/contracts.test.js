@@ -41,7 +41,7 @@ test("whatever is asked of the REST interface, a node answers as described", { t
     const url = `http://${ready.public}/v1/openapi.json`;
     const checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     const args = ["run", url, "--checks", checks, "--max-examples", "40", "--seed", "1", "--no-color", "-H", `Authorization: Bearer ${token}`];
-    await promisify(execFile)(join(ROOT, "target/schemathesis/bin/schemathesis"), args, { maxBuffer: 64 << 20 });
+    await promisify(execFile)(join(ROOT, "target/schemathesis/bin/schemathesis"), args, { cwd: group.dir, maxBuffer: 64 << 20 });
     assert(child.alive);
   } finally {
     await group.stop();
