@@ -31,6 +31,11 @@ test("every container is hardened", () => {
   }
 });
 
+test("only the relay has a capability: the one that its program is marked with", () => {
+  const added = SERVICES.filter(([, { cap_add }]) => cap_add).map(([name, { cap_add }]) => [name, cap_add]);
+  assert.deepEqual(added, [["relay", ["NET_BIND_SERVICE"]]]);
+});
+
 for (const [name, { environment = {}, image }] of SERVICES.filter(([, { image }]) => image.startsWith("signal-cluster/"))) {
   test(`the settings of ${name} are such`, () => {
     checkConfig(image.split("/")[1], environment);
