@@ -118,7 +118,7 @@ pub struct Retention {
 pub const REMEMBERED: Duration = Duration::from_secs(86_400);
 
 /// Why a log did not answer. The caller may repeat the call.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
     /// Redis is away, or too slow.
     #[error("the room log is not reachable: {0}")]

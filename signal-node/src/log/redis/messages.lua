@@ -1,36 +1,51 @@
--- The steps that are nearly all of the traffic: signals that follow what is stored. All of them take effect, or
--- nothing does and main.lua has to be asked, which knows every other case.
+-- The steps that are nearly all of the traffic: signals that follow what is stored, in as many rooms as have some.
+-- In each room all of them take effect, or nothing does and main.lua has to be asked, which knows every other case.
 --
--- KEYS[1] {room}:h, KEYS[2] {room}:l, KEYS[3] {room}:c, as prelude.lua describes them
--- ARGV[1] SPUBLISH or PUBLISH; ARGV[2] the highest number that the caller has seen; ARGV[3] how many entries;
--- ARGV[4] the entries; ARGV[5] how many senders; then for each its field "g:<peer>", what has to stand in it
--- and what is to stand in it; then the fields of receivers, which have to be there.
--- Answers the number of the first entry, or false.
-local senders = tonumber(ARGV[5])
-local fields, changes = { 'seq' }, {}
-for at = 6, 5 + 3 * senders, 3 do
-  fields[#fields + 1] = ARGV[at]
-  changes[#changes + 1] = ARGV[at]
-  changes[#changes + 1] = ARGV[at + 2]
-end
-for at = 6 + 3 * senders, #ARGV do fields[#fields + 1] = ARGV[at] end
-
-local stored = redis.call('HMGET', KEYS[1], unpack(fields))
-for i = 1, senders do
-  if stored[i + 1] ~= ARGV[4 + 3 * i] then return false end
-end
-for i = senders + 2, #fields do
-  if not stored[i] then return false end
-end
-local head, seen = tonumber(stored[1]), tonumber(ARGV[2])
-if head < seen then return false end
-
+-- KEYS, three for each room: {room}:h, {room}:l, {room}:c, as prelude.lua describes them
+-- ARGV[1] SPUBLISH or PUBLISH; then for each room: the highest number that the caller has seen; how many
+-- entries; the entries; how many senders; how many receivers; then for each sender its field "g:<peer>", what
+-- has to stand in it and what is to stand in it; then the fields of receivers, which have to be there.
+-- Answers for each room the number of the first entry, or false, or what is wrong with its keys.
 local clock = redis.call('TIME')
-local first = math.max(head + 1, clock[1] * 1000000 + clock[2])
-local last = string.format('%.0f', first + ARGV[3] - 1)
-first = string.format('%.0f', first)
-local batch = 'b ' .. stored[1] .. ' ' .. first .. ' ' .. ARGV[3] .. '\n' .. ARGV[4]
-redis.call('HSET', KEYS[1], 'seq', last, unpack(changes))
-redis.call('XADD', KEYS[2], last .. '-0', 'b', batch)
-redis.call(ARGV[1], KEYS[3], batch)
-return first
+local now = clock[1] * 1000000 + clock[2]
+
+local function append(hash, stream, channel, at)
+  local seen, count, senders, receivers = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 3], ARGV[at + 4]
+  local named = at + 4 + 3 * senders
+  local fields, changes = { 'seq' }, {}
+  for i = at + 5, named, 3 do
+    fields[#fields + 1] = ARGV[i]
+    changes[#changes + 1] = ARGV[i]
+    changes[#changes + 1] = ARGV[i + 2]
+  end
+  for i = named + 1, named + receivers do fields[#fields + 1] = ARGV[i] end
+
+  local stored = redis.call('HMGET', hash, unpack(fields))
+  for i = 1, senders do
+    if stored[i + 1] ~= ARGV[at + 3 + 3 * i] then return false end
+  end
+  for i = senders + 2, #fields do
+    if not stored[i] then return false end
+  end
+  local head = tonumber(stored[1])
+  if head < seen then return false end
+
+  local first = math.max(head + 1, now)
+  local last = string.format('%d', first + count - 1)
+  first = string.format('%d', first)
+  local batch = 'b ' .. stored[1] .. ' ' .. first .. ' ' .. count .. '\n' .. ARGV[at + 2]
+  redis.call('HSET', hash, 'seq', last, unpack(changes))
+  redis.call('XADD', stream, last .. '-0', 'b', batch)
+  redis.call(ARGV[1], channel, batch)
+  return first
+end
+
+local answers, at = {}, 2
+for room = 1, #KEYS, 3 do
+  -- What is wrong with one room is nothing to the others.
+  local is_fine, answer = pcall(append, KEYS[room], KEYS[room + 1], KEYS[room + 2], at)
+  if not is_fine and type(answer) == 'table' then answer = answer.err end
+  answers[#answers + 1] = answer
+  at = at + 5 + 3 * ARGV[at + 3] + ARGV[at + 4]
+end
+return answers

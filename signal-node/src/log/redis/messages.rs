@@ -1,4 +1,4 @@
-//! Signals that follow what is stored, as arguments of `messages.lua`: few, however many signals there are.
+//! Signals of one room that follow what is stored, as arguments of `messages.lua`: few, however many there are.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fred::types::Value;
 use signal_protocol::{Mid, PeerId, Seq};
 
-use super::Publishing;
+use super::Keys;
 use crate::log::{Claim, Op, Outcome};
 
 /// One sender of a call: its messages follow each other.
@@ -21,7 +21,13 @@ pub(super) struct Messages<'a> {
     senders: Vec<Sender<'a>>,
     receivers: Vec<&'a PeerId>,
     entries: String,
-    count: usize,
+}
+
+/// What `messages.lua` is told of one room.
+pub(super) struct RoomSignals {
+    keys: [String; 3],
+    args: Vec<Value>,
+    bytes: usize,
 }
 
 impl<'a> Messages<'a> {
@@ -30,7 +36,7 @@ impl<'a> Messages<'a> {
         let bytes = ops.iter().map(Op::bytes).sum();
         let (senders, receivers) = (Vec::new(), Vec::new());
         let entries = String::with_capacity(bytes);
-        let mut messages = Self { senders, receivers, entries, count: ops.len() };
+        let mut messages = Self { senders, receivers, entries };
         for op in ops {
             let Op::Signal { by, mid, to, data, span } = op else { return None };
             messages.send(by, *mid)?;
@@ -65,15 +71,14 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Writes the arguments in the order that `messages.lua` documents.
-    pub(super) fn into_args(self, publishing: Publishing, seen: Seq) -> Vec<Value> {
-        let Self { senders, receivers, entries, count } = self;
+    /// Writes the arguments in the order that `messages.lua` documents; `count` steps were collected.
+    pub(super) fn of_room(self, keys: Keys, seen: Seq, count: usize) -> RoomSignals {
+        let Self { senders, receivers, entries } = self;
+        let (bytes, text) = (entries.len(), |text: String| Value::from(text));
         let mut args = Vec::with_capacity(5 + 3 * senders.len() + receivers.len());
-        let text = |text: String| Value::from(text);
-        args.push(Value::from_static_str(publishing.command()));
         args.extend([text(seen.to_string()), text(count.to_string())]);
         args.push(Value::Bytes(Bytes::from(entries)));
-        args.push(text(senders.len().to_string()));
+        args.extend([text(senders.len().to_string()), text(receivers.len().to_string())]);
         for Sender { by, first, last } in senders {
             let Claim { peer, generation } = by;
             args.push(text(format!("g:{peer}")));
@@ -81,7 +86,25 @@ impl<'a> Messages<'a> {
             args.push(text(format!("{generation} {last}")));
         }
         args.extend(receivers.into_iter().map(|peer| text(format!("g:{peer}"))));
-        args
+        RoomSignals { keys: [keys.hash, keys.stream, keys.channel], args, bytes }
+    }
+}
+
+impl RoomSignals {
+    /// The number of arguments.
+    pub(super) fn len(&self) -> usize {
+        self.args.len()
+    }
+
+    /// The length of the entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Puts them behind those of other rooms.
+    pub(super) fn load(self, keys: &mut Vec<String>, args: &mut Vec<Value>) {
+        keys.extend(self.keys);
+        args.extend(self.args);
     }
 }
 

@@ -3,6 +3,7 @@
 //! This is the only place of the node that names `fred`. Its own retry of commands is off: a call of unknown
 //! outcome is the caller's to repeat, unchanged and before any other.
 
+mod convoy;
 mod decode;
 mod encode;
 mod hub;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
+use convoy::Convoy;
 use hub::Hub;
 use messages::Messages;
 
@@ -73,7 +75,7 @@ pub struct RedisLog {
     commands: Client,
     hub: Arc<Hub>,
     script: Script,
-    messages: Script,
+    convoy: Convoy,
     publishing: Publishing,
     retention: Retention,
     reconnects: watch::Sender<u64>,
@@ -98,8 +100,9 @@ impl RedisLog {
         let reconnects = watch::Sender::new(0);
         tokio::spawn(pulse::count(commands.reconnect_rx(), reconnects.clone()));
         let hub = Hub::start(subscriber, publishing, reconnects.clone());
-        let (script, messages) = (Script::from_lua(SCRIPT), Script::from_lua(MESSAGES));
-        Ok(Self { commands, hub, script, messages, publishing, retention, reconnects })
+        let convoy = Convoy::start(commands.clone(), publishing);
+        let script = Script::from_lua(SCRIPT);
+        Ok(Self { commands, hub, script, convoy, publishing, retention, reconnects })
     }
 
     /// Asks Redis about itself.
@@ -108,16 +111,19 @@ impl RedisLog {
     }
 
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
-        let keys = Keys::of(room);
         if let Some(messages) = Messages::collect(ops) {
-            let keys = vec![keys.hash.clone(), keys.stream.clone(), keys.channel.clone()];
-            let args = messages.into_args(self.publishing, seen);
-            let first: Option<u64> =
-                self.messages.evalsha_with_reload(&self.commands, keys, args).await?;
-            if let Some(first) = first {
-                return Ok(messages::outcomes(Seq(first), ops.len()));
+            let signals = messages.of_room(Keys::of(room), seen, ops.len());
+            if let Some(first) = self.convoy.carry(signals).await? {
+                return Ok(messages::outcomes(first, ops.len()));
             }
         }
+        // Boxed, since it is rare and its future is large.
+        Box::pin(self.take(room, seen, ops)).await
+    }
+
+    /// Takes steps of any kind.
+    async fn take(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
+        let keys = Keys::of(room);
         let mut args = encode::Args::new(self.publishing, seen, &self.retention);
         for op in ops {
             args.push(op);
@@ -169,9 +175,6 @@ const SCRIPT: &str = concat!(
     include_str!("tend.lua"),
     include_str!("main.lua"),
 );
-
-/// The steps that nearly all traffic consists of, in a script of their own that does nothing else.
-const MESSAGES: &str = include_str!("messages.lua");
 
 /// What a Redis tells about itself, as far as its user may ask.
 #[derive(Debug, Default)]
@@ -263,18 +266,19 @@ impl Keys {
 }
 
 impl From<Error> for LogError {
-    /// Only what will not be better next time is garbled: a server that loads, moves a slot or has lost its
-    /// master says so with errors too.
     fn from(error: Error) -> Self {
-        let told = error.details();
         match error.kind() {
             ErrorKind::InvalidArgument | ErrorKind::Parse => Self::Garbled(error.to_string()),
-            _ if told.starts_with("ERR") || told.starts_with("WRONGTYPE") => {
-                Self::Garbled(error.to_string())
-            }
+            _ if lasts(error.details()) => Self::Garbled(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
         }
     }
+}
+
+/// Tells whether what Redis says will not be better next time: a server that loads, moves a slot or has lost
+/// its master says so with errors too.
+fn lasts(told: &str) -> bool {
+    told.starts_with("ERR") || told.starts_with("WRONGTYPE")
 }
 
 impl RoomLog for RedisLog {

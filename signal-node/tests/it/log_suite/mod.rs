@@ -5,6 +5,7 @@ mod members;
 mod messages;
 mod stage;
 mod takeover;
+mod together;
 
 use stage::{Publishing, Stage, next_batch, say};
 

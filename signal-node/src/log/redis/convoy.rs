@@ -1,0 +1,134 @@
+//! Signals of several rooms that go to Redis in one command.
+//!
+//! A command costs both ends more than what is in it. So whatever can run on this node now is let run before
+//! one departs, and the rooms that have something to append by then go together. Nobody waits for a timer.
+
+use std::sync::Arc;
+
+use fred::clients::Client;
+use fred::interfaces::ClientLike as _;
+use fred::types::Value;
+use fred::types::scripts::Script;
+use signal_protocol::Seq;
+use tokio::sync::{mpsc, oneshot};
+
+use super::messages::RoomSignals;
+use super::{Publishing, lasts};
+use crate::log::LogError;
+
+/// Rooms that go in one command, and bytes, so that it does not hold Redis for long.
+const ROOMS: usize = 64;
+const BYTES: usize = 128 * 1024;
+
+/// Rooms that may wait for the next one; each has one call under way at most. More try again in a moment.
+const WAITING: usize = 65_536;
+
+/// The signals that nearly all traffic consists of, in a script of their own that does nothing else.
+const SCRIPT: &str = include_str!("messages.lua");
+
+/// The number of the first entry; `None` where `main.lua` has to be asked.
+type Answer = Result<Option<Seq>, LogError>;
+
+/// What one room has to append, and who waits to hear of it.
+struct Passenger {
+    signals: RoomSignals,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Carries signals to Redis.
+pub(super) struct Convoy {
+    road: Arc<Road>,
+    gate: mpsc::Sender<Passenger>,
+}
+
+impl Convoy {
+    /// Starts the task that gathers; it ends with this value.
+    pub(super) fn start(client: Client, publishing: Publishing) -> Self {
+        let road = Arc::new(Road { client, script: Script::from_lua(SCRIPT), publishing });
+        let (gate, arrivals) = mpsc::channel(WAITING);
+        tokio::spawn(gather(road.clone(), arrivals));
+        Self { road, gate }
+    }
+
+    /// Appends the signals of one room, all or none.
+    pub(super) async fn carry(&self, signals: RoomSignals) -> Answer {
+        // A command of Redis Cluster names keys of one slot only.
+        if self.road.client.is_clustered() {
+            let answers = self.road.send(vec![signals]).await?;
+            return answers.into_iter().next().unwrap_or_else(|| Err(missing()));
+        }
+        let (answer, answered) = oneshot::channel();
+        let unavailable = |why: &str| LogError::Unavailable(why.to_owned());
+        let passenger = Passenger { signals, answer };
+        self.gate.try_send(passenger).map_err(|_| unavailable("too many rooms are waiting"))?;
+        answered.await.unwrap_or_else(|_| Err(unavailable("the node ends")))
+    }
+}
+
+/// Lets those depart together that come while the others of this node run.
+async fn gather(road: Arc<Road>, mut arrivals: mpsc::Receiver<Passenger>) {
+    while let Some(first) = arrivals.recv().await {
+        tokio::task::yield_now().await;
+        let mut bytes = first.signals.bytes();
+        let mut passengers = vec![first];
+        while passengers.len() < ROOMS && bytes < BYTES {
+            let Ok(next) = arrivals.try_recv() else { break };
+            bytes += next.signals.bytes();
+            passengers.push(next);
+        }
+        tokio::spawn(road.clone().convey(passengers));
+    }
+}
+
+/// The way to Redis.
+struct Road {
+    client: Client,
+    script: Script,
+    publishing: Publishing,
+}
+
+impl Road {
+    async fn convey(self: Arc<Self>, passengers: Vec<Passenger>) {
+        let (signals, waiting): (Vec<_>, Vec<_>) =
+            passengers.into_iter().map(|one| (one.signals, one.answer)).unzip();
+        let (mut answers, failure) = match self.send(signals).await {
+            Ok(answers) => (answers.into_iter(), None),
+            Err(error) => (Vec::new().into_iter(), Some(error)),
+        };
+        for waits in waiting {
+            let failed = || Err(failure.clone().unwrap_or_else(missing));
+            // A room that does not wait any more has lost its worker.
+            let _ = waits.send(answers.next().unwrap_or_else(failed));
+        }
+    }
+
+    /// Sends one command; answers for each room.
+    async fn send(&self, rooms: Vec<RoomSignals>) -> Result<Vec<Answer>, LogError> {
+        let mut keys = Vec::with_capacity(3 * rooms.len());
+        let mut args = Vec::with_capacity(1 + rooms.iter().map(RoomSignals::len).sum::<usize>());
+        args.push(Value::from_static_str(self.publishing.command()));
+        for room in rooms {
+            room.load(&mut keys, &mut args);
+        }
+        let answers: Vec<Value> = self.script.evalsha_with_reload(&self.client, keys, args).await?;
+        Ok(answers.into_iter().map(answer).collect())
+    }
+}
+
+fn answer(value: Value) -> Answer {
+    match value {
+        Value::Null => Ok(None),
+        value => {
+            let text = value.into_string().ok_or_else(missing)?;
+            match text.parse() {
+                Ok(first) => Ok(Some(Seq(first))),
+                Err(_) if lasts(&text) => Err(LogError::Garbled(text)),
+                Err(_) => Err(LogError::Unavailable(text)),
+            }
+        }
+    }
+}
+
+fn missing() -> LogError {
+    LogError::Garbled("no answer for a room".to_owned())
+}

@@ -1,0 +1,65 @@
+//! Signals of several rooms go to Redis in one command, and what is wrong with one room stays there.
+
+use futures_util::future::join_all;
+
+use super::stage::*;
+
+const ROOMS: usize = 20;
+
+/// Has one member join each room.
+async fn everyone(log: &RedisLog) -> Vec<(RoomId, Claim)> {
+    let mut members = Vec::new();
+    for number in 0..ROOMS {
+        let room: RoomId = format!("together-{number}").parse().unwrap();
+        let outcome = log.call(&room, Seq(0), &[Op::Join(Box::new(wish("ana")))]).await;
+        members.push((room, claim("ana", &joined(outcome.unwrap().remove(0)))));
+    }
+    members
+}
+
+async fn script_calls(redis: &TestRedis) -> u64 {
+    let info: String = redis.run(&["INFO", "commandstats"]).await;
+    let calls = info.split_once("cmdstat_evalsha:calls=").expect("scripts were called").1;
+    calls.split(',').next().unwrap().parse().unwrap()
+}
+
+/// Has everyone say their message at once.
+async fn say_all(
+    log: &RedisLog,
+    members: &[(RoomId, Claim)],
+    mid: u64,
+) -> Vec<Result<Vec<Outcome>, LogError>> {
+    let said = members
+        .iter()
+        .map(|(room, claim)| async move { log.call(room, Seq(0), &[say(claim, mid, None)]).await });
+    join_all(said).await
+}
+
+#[tokio::test]
+async fn rooms_that_speak_at_once_share_a_command() {
+    let redis = TestRedis::start().await;
+    let log = RedisLog::connect(&redis.url(), Publishing::Sharded, KEEP).await.unwrap();
+    let members = everyone(&log).await;
+    say_all(&log, &members, 1).await;
+    let before = script_calls(&redis).await;
+    for outcome in say_all(&log, &members, 2).await {
+        assert!(matches!(outcome.unwrap()[..], [Outcome::Appended(_)]));
+    }
+    assert_eq!(script_calls(&redis).await - before, 1);
+}
+
+#[tokio::test]
+async fn a_room_whose_keys_are_not_ours_harms_no_other() {
+    let redis = TestRedis::start().await;
+    let log = RedisLog::connect(&redis.url(), Publishing::Sharded, KEEP).await.unwrap();
+    let members = everyone(&log).await;
+    let broken = ROOMS / 2;
+    let stream = format!("{{{}}}:l", members[broken].0);
+    redis.run::<()>(&["SET", &stream, "not a stream"]).await;
+    for (at, outcome) in say_all(&log, &members, 1).await.into_iter().enumerate() {
+        match outcome {
+            Ok(outcomes) => assert!(at != broken && matches!(outcomes[..], [Outcome::Appended(_)])),
+            Err(error) => assert!(at == broken && matches!(error, LogError::Garbled(_)), "{error}"),
+        }
+    }
+}
