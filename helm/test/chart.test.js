@@ -24,6 +24,9 @@ const LEFT_OPEN = [
   "CKV2_K8S_6", // networkPolicy.enabled
 ];
 
+/** A release with one relay of its own. */
+const WITH_RELAY = ["--set", "turn.mode=sidecar,coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1"];
+
 for (const { name, values } of CASES) {
   test(`${name} is linted without a complaint`, () => {
     assert.match(helm("lint", "--strict", CHART, ...values), /0 chart\(s\) failed/);
@@ -70,7 +73,7 @@ function validate(path, version) {
 }
 
 test("only a relay has a capability: the one that its program is marked with", () => {
-  const manifests = render("--set", "turn.mode=sidecar", "--set", "coturn.enabled=true", "--set", "coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1");
+  const manifests = render(...WITH_RELAY);
   const pods = manifests.map((manifest) => manifest?.spec?.template?.spec).filter((spec) => spec?.containers);
   const containers = pods.flatMap(({ containers, initContainers = [] }) => [...containers, ...initContainers]);
   const added = containers.filter(({ securityContext }) => securityContext.capabilities.add);
@@ -79,7 +82,7 @@ test("only a relay has a capability: the one that its program is marked with", (
 });
 
 test("nothing secret is in a ConfigMap, an argument or a variable", () => {
-  const manifests = render("--set", "turn.mode=sidecar", "--set", "coturn.enabled=true", "--set", "coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1");
+  const manifests = render(...WITH_RELAY);
   const secrets = Object.values(find(manifests, "Secret").data ?? {}).map((value) => Buffer.from(value, "base64").toString());
   assert.equal(secrets.length, 2);
   const rest = JSON.stringify(manifests.filter(({ kind }) => kind !== "Secret"));

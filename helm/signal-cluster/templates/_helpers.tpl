@@ -68,9 +68,13 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
 {{- define "signal-cluster.containerSecurity" -}}
+{{ include "signal-cluster.confinement" . }}
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "signal-cluster.confinement" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
 {{- end }}
 
 {{- define "signal-cluster.redis" -}}

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::Value;
 use fred::types::scripts::Script;
 use signal_protocol::Seq;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Publishing;
+use super::decode::garbled;
 use super::messages::RoomSignals;
-use super::{Publishing, lasts};
 use crate::log::LogError;
 
 /// Rooms that go in one command, and bytes, so that it does not hold Redis for long.
@@ -54,8 +56,7 @@ impl Convoy {
     pub(super) async fn carry(&self, signals: RoomSignals) -> Answer {
         // A command of Redis Cluster names keys of one slot only.
         if self.road.client.is_clustered() {
-            let answers = self.road.send(vec![signals]).await?;
-            return answers.into_iter().next().unwrap_or_else(|| Err(missing()));
+            return self.road.send(vec![signals]).await?.remove(0);
         }
         let (answer, answered) = oneshot::channel();
         let unavailable = |why: &str| LogError::Unavailable(why.to_owned());
@@ -91,26 +92,27 @@ impl Road {
     async fn convey(self: Arc<Self>, passengers: Vec<Passenger>) {
         let (signals, waiting): (Vec<_>, Vec<_>) =
             passengers.into_iter().map(|one| (one.signals, one.answer)).unzip();
-        let (mut answers, failure) = match self.send(signals).await {
-            Ok(answers) => (answers.into_iter(), None),
-            Err(error) => (Vec::new().into_iter(), Some(error)),
-        };
-        for waits in waiting {
-            let failed = || Err(failure.clone().unwrap_or_else(missing));
+        let answers = self.send(signals).await;
+        let answers = answers.unwrap_or_else(|error| vec![Err(error); waiting.len()]);
+        for (waits, answer) in waiting.into_iter().zip(answers) {
             // A room that does not wait any more has lost its worker.
-            let _ = waits.send(answers.next().unwrap_or_else(failed));
+            let _ = waits.send(answer);
         }
     }
 
-    /// Sends one command; answers for each room.
+    /// Sends one command; there is one answer for each room.
     async fn send(&self, rooms: Vec<RoomSignals>) -> Result<Vec<Answer>, LogError> {
-        let mut keys = Vec::with_capacity(3 * rooms.len());
+        let count = rooms.len();
+        let mut keys = Vec::with_capacity(3 * count);
         let mut args = Vec::with_capacity(1 + rooms.iter().map(RoomSignals::len).sum::<usize>());
         args.push(Value::from_static_str(self.publishing.command()));
         for room in rooms {
             room.load(&mut keys, &mut args);
         }
         let answers: Vec<Value> = self.script.evalsha_with_reload(&self.client, keys, args).await?;
+        if answers.len() != count {
+            return Err(garbled(format!("{} answers for {count} rooms", answers.len())));
+        }
         Ok(answers.into_iter().map(answer).collect())
     }
 }
@@ -119,16 +121,11 @@ fn answer(value: Value) -> Answer {
     match value {
         Value::Null => Ok(None),
         value => {
-            let text = value.into_string().ok_or_else(missing)?;
-            match text.parse() {
-                Ok(first) => Ok(Some(Seq(first))),
-                Err(_) if lasts(&text) => Err(LogError::Garbled(text)),
-                Err(_) => Err(LogError::Unavailable(text)),
-            }
+            let text = value.into_string().ok_or_else(|| garbled("answer for a room"))?;
+            // What is not a number is what Redis would have said of a command for this room alone.
+            text.parse()
+                .map(|first| Some(Seq(first)))
+                .map_err(|_| Error::new(ErrorKind::Unknown, text).into())
         }
     }
-}
-
-fn missing() -> LogError {
-    LogError::Garbled("no answer for a room".to_owned())
 }

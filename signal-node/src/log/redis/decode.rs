@@ -13,7 +13,7 @@ use crate::log::{
     RosterMember, Survivor, Volatile,
 };
 
-fn garbled(what: impl std::fmt::Display) -> LogError {
+pub(super) fn garbled(what: impl std::fmt::Display) -> LogError {
     LogError::Garbled(format!("unexpected {what}"))
 }
 

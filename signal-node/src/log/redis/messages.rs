@@ -21,6 +21,7 @@ pub(super) struct Messages<'a> {
     senders: Vec<Sender<'a>>,
     receivers: Vec<&'a PeerId>,
     entries: String,
+    count: usize,
 }
 
 /// What `messages.lua` is told of one room.
@@ -36,7 +37,7 @@ impl<'a> Messages<'a> {
         let bytes = ops.iter().map(Op::bytes).sum();
         let (senders, receivers) = (Vec::new(), Vec::new());
         let entries = String::with_capacity(bytes);
-        let mut messages = Self { senders, receivers, entries };
+        let mut messages = Self { senders, receivers, entries, count: ops.len() };
         for op in ops {
             let Op::Signal { by, mid, to, data, span } = op else { return None };
             messages.send(by, *mid)?;
@@ -71,9 +72,9 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Writes the arguments in the order that `messages.lua` documents; `count` steps were collected.
-    pub(super) fn of_room(self, keys: Keys, seen: Seq, count: usize) -> RoomSignals {
-        let Self { senders, receivers, entries } = self;
+    /// Writes the arguments in the order that `messages.lua` documents.
+    pub(super) fn of_room(self, keys: Keys, seen: Seq) -> RoomSignals {
+        let Self { senders, receivers, entries, count } = self;
         let (bytes, text) = (entries.len(), |text: String| Value::from(text));
         let mut args = Vec::with_capacity(5 + 3 * senders.len() + receivers.len());
         args.extend([text(seen.to_string()), text(count.to_string())]);

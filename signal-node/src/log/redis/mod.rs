@@ -112,7 +112,7 @@ impl RedisLog {
 
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         if let Some(messages) = Messages::collect(ops) {
-            let signals = messages.of_room(Keys::of(room), seen, ops.len());
+            let signals = messages.of_room(Keys::of(room), seen);
             if let Some(first) = self.convoy.carry(signals).await? {
                 return Ok(messages::outcomes(first, ops.len()));
             }
@@ -266,19 +266,18 @@ impl Keys {
 }
 
 impl From<Error> for LogError {
+    /// Only what will not be better next time is garbled: a server that loads, moves a slot or has lost its
+    /// master says so with errors too.
     fn from(error: Error) -> Self {
+        let told = error.details();
         match error.kind() {
             ErrorKind::InvalidArgument | ErrorKind::Parse => Self::Garbled(error.to_string()),
-            _ if lasts(error.details()) => Self::Garbled(error.to_string()),
+            _ if told.starts_with("ERR") || told.starts_with("WRONGTYPE") => {
+                Self::Garbled(error.to_string())
+            }
             _ => Self::Unavailable(error.to_string()),
         }
     }
-}
-
-/// Tells whether what Redis says will not be better next time: a server that loads, moves a slot or has lost
-/// its master says so with errors too.
-fn lasts(told: &str) -> bool {
-    told.starts_with("ERR") || told.starts_with("WRONGTYPE")
 }
 
 impl RoomLog for RedisLog {
