@@ -35,6 +35,11 @@ function fast({ connect, join, deliver }) {
   return { sig_connect: [`p(95)<${connect}`], sig_join: [`p(95)<${join}`], sig_deliver: [`p(95)<${deliver}`] };
 }
 
+/** Where people come back: what was said to somebody meanwhile cannot arrive sooner. @param {Record<string, number>} latency */
+function back({ deliver, resume }) {
+  return { sig_resume: [`p(95)<${resume}`], sig_deliver: [`p(95)<${Math.max(deliver, resume)}`] };
+}
+
 /** What is asked of one question beside what is asked of all. */
 const OF_ITS_OWN = {
   "calls": ({ vus, rooms, rounds, candidates }, { callSetup }) => ({
@@ -50,11 +55,11 @@ const OF_ITS_OWN = {
   }),
   "connect-ramp": ({ vus, rooms, size }) => ({ ...NOBODY_CLOSED, sig_delivered: [`count==${vus * rooms * size * (size - 1)}`] }),
   "churn": ({ vus, rooms, guests }) => ({ ...NOBODY_CLOSED, sig_visits: [`count>=${vus * rooms * guests}`], sig_checks: ["rate==1"], sig_checked: [`count==${vus * rooms}`] }),
-  "reconnect-storm": ({ vus, rooms, size }, { resume }) => ({ sig_resumed: [`count>=${vus * rooms * size}`], sig_resume: [`p(95)<${resume}`] }),
+  "reconnect-storm": ({ vus, rooms, size }, latency) => ({ sig_resumed: [`count>=${vus * rooms * size}`], ...back(latency) }),
   // Everybody moves at least once, since every node goes, and nobody looks away for it.
   "rolling-restart": ({ vus, rooms, size }) => ({ ...NOBODY_CLOSED, sig_refused: [], sig_resumed: [`count>=${vus * rooms * size}`] }),
   "abuse": () => ({ ...NOBODY_CLOSED, sig_checks: ["rate==1"], sig_checked: [`count==${CASES}`] }),
-  "soak": ({ vus, rooms }, { resume }) => ({ sig_closed: ["count==0"], sig_resumed: [`count>=${vus * rooms}`], sig_resume: [`p(95)<${resume}`] }),
+  "soak": ({ vus, rooms }, latency) => ({ sig_closed: ["count==0"], sig_resumed: [`count>=${vus * rooms}`], ...back(latency) }),
 };
 
 /** Nobody joins a room there. */
