@@ -34,6 +34,7 @@ missing_packages() {
   has buildah || echo buildah
   has systemd-analyze || echo systemd
   has openssl || echo openssl
+  has setcap || echo libcap2-bin
   browser || echo chromium
   node_is_new || echo nodejs
   has npm || echo npm

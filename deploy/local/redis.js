@@ -38,8 +38,8 @@ export function startRedis(group, program, name) {
   });
 }
 
-/** @param {number} port @param {string} password @returns {Promise<boolean>} */
-function ping(port, password) {
+/** Whether it answers who knows this password. @param {number} port @param {string} password @returns {Promise<boolean>} */
+export function ping(port, password) {
   return new Promise((resolve) => {
     const socket = connect({ port, host: LOOPBACK, timeout: ANSWER_WITHIN });
     const end = (/** @type {boolean} */ answered) => {

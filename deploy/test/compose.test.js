@@ -2,13 +2,10 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ROOT, TOOLS, checkConfig, fromYaml, inFolder, run } from "./settings.js";
+import { COMPOSE, DEPLOY, SERVICES, makeSecrets } from "./compose.js";
+import { ROOT, TOOLS, checkConfig, inFolder, run } from "./settings.js";
 
 /** compose.yaml, without an engine to run it: it is one, its files are there, and each program takes what it gets. */
-
-const DEPLOY = join(ROOT, "deploy");
-const [COMPOSE] = fromYaml(readFileSync(join(DEPLOY, "compose.yaml"), "utf8"));
-const SERVICES = /** @type {[string, any][]} */ (Object.entries(COMPOSE.services));
 
 test("it is a Compose file", () => {
   const script = "import sys, json, jsonschema; jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))";
@@ -31,6 +28,10 @@ test("every container is hardened", () => {
   }
 });
 
+test("every container names a user, which is not root", () => {
+  for (const [name, { user }] of SERVICES) assert.match(user ?? "", /^[1-9]\d*:\d+$/, name);
+});
+
 test("only the relay has a capability: the one that its program is marked with", () => {
   const added = SERVICES.filter(([, { cap_add }]) => cap_add).map(([name, { cap_add }]) => [name, cap_add]);
   assert.deepEqual(added, [["relay", ["NET_BIND_SERVICE"]]]);
@@ -49,14 +50,10 @@ test("a node has the time that its drain takes", () => {
 
 test("secrets are made once, and every one that is mounted is", () => {
   inFolder((folder) => {
-    cpSync(join(DEPLOY, "compose"), join(folder, "deploy/compose"), { recursive: true });
-    cpSync(join(DEPLOY, "coturn"), join(folder, "deploy/coturn"), { recursive: true });
-    const make = () => run(join(folder, "deploy/compose/make-secrets.sh"), []);
-    make();
-    const files = Object.values(COMPOSE.secrets).map(({ file }) => join(folder, "deploy", file));
+    const files = Object.values(makeSecrets(folder));
     const before = files.map((file) => readFileSync(file, "utf8"));
     for (const text of before) assert(text.length > 32);
-    make();
+    run(join(folder, "deploy/compose/make-secrets.sh"), []);
     assert.deepEqual(files.map((file) => readFileSync(file, "utf8")), before);
   });
 });

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const TOOLS = join(ROOT, "target/ops");
-const BINARIES = process.env.TARGET_DIR ?? join(ROOT, "target/debug");
+export const BINARIES = process.env.TARGET_DIR ?? join(ROOT, "target/debug");
 
 /** A key that every check of secrets admits, and a URL of Redis. */
 const SECRETS = /** @type {Record<string, string>} */ ({ "redis-url": "redis://user:password@redis:6379" });

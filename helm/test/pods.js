@@ -1,9 +1,10 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CANNOT_CONFINE, confined, markedRelay } from "../../deploy/test/confined.js";
 import { LOOPBACK, onFreePort } from "../../deploy/local/ports.js";
 import { bind } from "../../deploy/local/coturn.js";
 import { startService } from "../../deploy/local/services.js";
-import { find } from "./render.js";
+import { find, run } from "./render.js";
 
 /**
  * Pods as processes: each container's program with exactly the arguments, variables and files of its manifest. What
@@ -60,8 +61,22 @@ export function environment(container, { mounts }) {
   return Object.fromEntries((container.env ?? []).map(({ name, value }) => [name, here(value)]));
 }
 
+/** Gives a pod's folder to the user of its manifest. @param {Group} group @param {Pod} pod @param {any} spec */
+function handOver(group, { folder }, { securityContext: { runAsUser, runAsGroup } }) {
+  // The way there leads through the folder of the group.
+  chmodSync(group.dir, 0o711);
+  run("chown", ["-R", `${runAsUser}:${runAsGroup}`, folder]);
+}
+
+/** What to start instead of a program of a pod's container, to have it confined. @param {any} spec @param {string} program @param {string[]} args */
+function asContainer({ securityContext, containers: [container] }, program, args) {
+  const capabilities = container.securityContext.capabilities.add ?? [];
+  return confined({ uid: securityContext.runAsUser, gid: securityContext.runAsGroup, capabilities }, program, args);
+}
+
 /**
- * Starts the relay of a pod: its shell, its script and its files, on another port.
+ * Starts the relay of a pod: its shell, its script and its files, on another port; as its user and with a program as in
+ * coturn's image, where this process can do that.
  * @param {Group} group
  * @param {any} spec
  * @param {Manifest[]} objects
@@ -75,9 +90,12 @@ export function startRelay(group, spec, objects) {
     const pod = materialise(group, `relay-${port}`, spec, moved);
     const mounts = new RegExp(Object.keys(pod.mounts).map((path) => `(?<![\\w/])${path}(?=/)`).join("|"), "g");
     const script = container.args[0].replace(mounts, (/** @type {string} */ path) => pod.mounts[path]);
-    const own = `exec turnserver --listening-ip=${LOOPBACK} --relay-ip=${LOOPBACK} --userdb=${pod.folder}/db/turndb --pidfile=${pod.folder}/pid`;
+    if (!CANNOT_CONFINE) handOver(group, pod, spec);
+    // Named in full: a shell that may not start the one goes on to the next of its PATH.
+    const own = `exec ${CANNOT_CONFINE ? "turnserver" : markedRelay(pod.folder)} --listening-ip=${LOOPBACK} --relay-ip=${LOOPBACK} --userdb=${pod.folder}/db/turndb --pidfile=${pod.folder}/pid`;
     const args = [...flags, script.replace("exec turnserver", own)];
-    await group.start({ name: "relay", program, args, env: { PATH: process.env.PATH ?? "" } }, (child) => child.ready(() => bind(port)));
+    const what = CANNOT_CONFINE ? { program, args } : asContainer(spec, program, args);
+    await group.start({ name: "relay", ...what }, (child) => child.ready(() => bind(port)));
     return port;
   });
 }
