@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ROOT, TOOLS, fromYaml, inFolder, run } from "./settings.js";
+import { CHART, find, helm } from "../../helm/test/render.js";
+import { assertAdmitted, assertRestricted } from "../../helm/test/admission.js";
+import { ROOT, TOOLS, fromYaml, run } from "./settings.js";
 
 /** The manifests without Helm. */
 
@@ -19,20 +21,27 @@ test("the base is what the chart renders", () => {
 
 for (const folder of ["base", "overlays/production"]) {
   test(`${folder} is what Kubernetes admits`, () => {
-    const text = build(folder);
-    for (const version of ["1.29", "1.37"]) {
-      inFolder((at) => {
-        writeFileSync(join(at, "all.yaml"), text);
-        run(join(TOOLS, "venv/bin/kubernetes-validate"), ["-k", version, "--strict", join(at, "all.yaml")]);
-      });
-    }
+    assertAdmitted(build(folder));
+  });
+
+  test(`${folder} is as restricted as Pod Security knows`, () => {
+    assertRestricted(fromYaml(build(folder)));
   });
 }
 
 test("the overlay changes what it says", () => {
   const objects = fromYaml(build("overlays/production"));
-  const { spec } = objects.find(({ kind }) => kind === "Deployment");
-  assert.equal(spec.replicas, 4);
+  const { spec } = find(objects, "Deployment");
   assert.match(spec.template.spec.containers[0].image, /^registry\.example\.org\/signal-node:/);
   assert(objects.every(({ metadata }) => metadata.namespace === "calls"));
+});
+
+test("the overlay scales as the chart does, and nobody else says how many pods there are", () => {
+  const objects = fromYaml(build("overlays/production"));
+  const own = find(objects, "HorizontalPodAutoscaler");
+  const values = ["-f", join(FOLDER, "values.yaml"), "--set", `autoscaling.type=hpa,autoscaling.minReplicas=${own.spec.minReplicas}`];
+  const chart = find(fromYaml(helm("template", "signal-cluster", CHART, ...values)).filter(Boolean), "HorizontalPodAutoscaler");
+  assert.deepEqual([own.apiVersion, own.metadata.name, own.spec], [chart.apiVersion, chart.metadata.name, chart.spec]);
+  const { name, kind } = own.spec.scaleTargetRef;
+  assert.equal(find(objects, kind, name).spec.replicas, undefined);
 });
