@@ -23,8 +23,8 @@ commands() {
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
     faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 13 --seconds 6 --grace 11' ;;
-    # A few seconds of each question; `make load` asks them at length.
-    load)       echo 'K6=target/k6/bin/k6 node loadtest/run.js --profile smoke' ;;
+    # A few seconds of each question, and that each can be answered with no; `make load` asks them at length.
+    load)       echo 'export K6=target/k6/bin/k6; node loadtest/run.js --profile smoke; node --test --test-reporter=spec loadtest/twins/*.test.js' ;;
     # That every load runs and delivers; figures are made by `make bench`.
     bench)      echo 'loadtest/bench/try-all.sh' ;;
     # The chart, run as processes too; images, units, Compose and kustomize.

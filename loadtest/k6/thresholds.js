@@ -21,6 +21,8 @@ function everythingArrives({ vus, rooms, size, rounds = 1 }) {
     sig_resets: ["count==0"],
     sig_errors: ["count==0"],
     sig_forgotten: ["count==0"],
+    // k6 drops one `welcome` in some thousands by itself; a quarter, and nodes do not say it.
+    sig_unheard: ["rate<0.25"],
   };
 }
 

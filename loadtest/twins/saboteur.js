@@ -31,6 +31,7 @@ export const sabotages = {
   fault: onSignal((frame) => [frame, { type: "error", code: "internal", retry: false }]),
   reset: (frame) => (frame.type === "joined" ? [frame, { type: "reset", room: frame.room, seq: frame.seq, mid: frame.mid, peers: [] }] : [frame]),
   forget: (frame) => (frame.recovery ? [{ ...frame, recovery: "new", mid: 0, peers: frame.peers ?? [] }] : [frame]),
+  mute: (frame) => (frame.type === "welcome" ? [] : [frame]),
   hush: (frame) => (frame.type === "peer_left" ? [] : [frame]),
   cut: onSignal((frame, memory) => (memory.cut(), [])),
   pass: (frame) => [frame],
@@ -49,7 +50,7 @@ function onSignal(spoil) {
  * Listens on a free port of loopback.
  * @param {string} target an address, of a WebSocket or of HTTP
  * @param {string} name of a sabotage; `late` delays everything, `late-return` all but the first connections of
- *   everybody, `refuse` answers every upgrade with 503
+ *   everybody, `mute-once` is `mute` for the first connection, `refuse` answers every upgrade with 503
  * @param {number} [members] how many there are
  */
 export async function startSaboteur(target, name, members = Infinity) {
@@ -67,7 +68,8 @@ export async function startSaboteur(target, name, members = Infinity) {
       end.on("error", () => {}).on("close", () => (sockets.delete(end), ends[1 - index].destroy()));
     }
     client.pipe(node);
-    const spoil = reader(sabotages[name] ?? sabotages.pass, { cut: () => ends.forEach((end) => end.destroy()) });
+    const isFirst = connections === 1;
+    const spoil = reader(sabotages[name === "mute-once" && isFirst ? "mute" : name] ?? sabotages.pass, { cut: () => ends.forEach((end) => end.destroy()) });
     const send = (/** @type {Buffer} */ bytes) => client.destroyed || client.write(bytes);
     node.on("data", (bytes) => (late ? setTimeout(send, LATE, bytes) : send(spoil(bytes))));
   });

@@ -10,8 +10,14 @@ export async function crowd({ rooms, ramp }, play) {
   beginAtZero();
   await Promise.all(range(rooms).map(async (index) => {
     await sleep(Math.random() * ramp * 1000);
-    await play(index);
+    await play(index).catch(explain);
   }));
+}
+
+/** Fails the virtual user with a reason: k6 prints an error object that nobody caught as `[object Object]`. @param {any} error */
+function explain(error) {
+  console.error(String(error.stack ?? error));
+  throw error;
 }
 
 /** Makes a function that says whether so many seconds have passed. @param {number} seconds */

@@ -6,6 +6,8 @@ const trend = (name) => new Trend(name, true);
 
 /** From opening the socket to `welcome`. */
 export const connect = trend("sig_connect");
+/** Whether k6 dropped a `welcome`, so that the socket was opened again: see `socket.js`. */
+export const unheard = new Rate("sig_unheard");
 /** From `join` to `joined`. */
 export const join = trend("sig_join");
 /** From saying to hearing, both in this process, so one clock. Resends included. */
