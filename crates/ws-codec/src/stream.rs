@@ -84,7 +84,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|context| self.poll_recv(context)).await
     }
 
-    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Ended>> {
+    /// What [`WebSocket::recv`] waits for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Ended>> {
         loop {
             if let State::Answering(_) = self.state {
                 return self.poll_answer(context);
@@ -190,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             Message::Close(closing) => {
                 let code = closing.as_ref().map_or(NORMAL, |closing| closing.code);
-                self.write(&Frame::Close(Some((code, ""))));
+                self.queue(&Frame::Close(Some((code, ""))));
                 self.state = State::Answering(closing);
                 // Reported once it is answered.
                 None
@@ -199,24 +203,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    fn write(&mut self, frame: &Frame<'_>) {
+    /// Queues a frame for [`WebSocket::flush`].
+    pub fn queue(&mut self, frame: &Frame<'_>) {
         if self.out.capacity() == 0 {
             self.out = scratch::borrow();
         }
         frame.write(&mut self.out);
     }
 
-    /// Queues a frame for [`WebSocket::flush`]; where much has collected it waits for that first. Cancel-safe: a
-    /// frame is queued whole or not at all.
-    ///
-    /// # Errors
-    /// [`Ended::Gone`] if the stream has broken.
-    pub async fn feed(&mut self, frame: Frame<'_>) -> Result<(), Ended> {
-        if self.out.len() >= COLLECTED {
-            self.flush().await?;
-        }
-        self.write(&frame);
-        Ok(())
+    /// Tells whether so much has collected that it should be written before there is more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.out.len() >= COLLECTED
     }
 
     /// Writes what is queued. Cancel-safe: the next one goes on where it was.
@@ -227,7 +225,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|context| self.poll_flush(context)).await
     }
 
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    /// What [`WebSocket::flush`] waits for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         loop {
             while self.written < self.out.len() {
                 let left = &self.out[self.written..];
@@ -242,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             // Only behind all else, so that a flood of pings to who does not read is one pong.
             let Some(ping) = self.ping.take() else { return Poll::Ready(Ok(())) };
-            self.write(&Frame::Pong(&ping));
+            self.queue(&Frame::Pong(&ping));
         }
     }
 
@@ -252,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     /// [`Ended::Gone`] if the stream has broken.
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Ended> {
-        self.write(&Frame::Close(Some((code, reason))));
+        self.queue(&Frame::Close(Some((code, reason))));
         self.flush().await?;
         if self.state != State::Broken {
             return Ok(());

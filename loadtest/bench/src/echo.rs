@@ -92,7 +92,7 @@ async fn echo_frames(stream: TcpStream) -> Result<(), Ended> {
         let mut next = Some(socket.recv().await?);
         while let Some(message) = next {
             if let Message::Text(text) = message {
-                socket.feed(Frame::Text(text.as_bytes())).await?;
+                socket.queue(&Frame::Text(text.as_bytes()));
             }
             next = socket.recv().now_or_never().transpose()?;
         }

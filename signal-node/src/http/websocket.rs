@@ -5,6 +5,7 @@
 //! stream is driven by the same codec through hyper's wrapper.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use axum::http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
@@ -76,26 +77,33 @@ fn bare(upgraded: Upgraded, limit: usize) -> Result<WebSocket<TcpStream>, Upgrad
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for WebSocket<S> {
     type Text = String;
 
-    async fn recv(&mut self) -> Result<Incoming<String>, Interrupted> {
-        match WebSocket::recv(self).await {
+    fn poll_recv(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Incoming<String>, Interrupted>> {
+        Poll::Ready(match ready!(WebSocket::poll_recv(self, context)) {
             Ok(Message::Text(text)) => Ok(Incoming::Text(text)),
             Ok(Message::Binary(_)) => Ok(Incoming::Binary),
             Ok(Message::Ping(_) | Message::Pong) => Ok(Incoming::Control),
             Ok(Message::Close(closing)) => Ok(Incoming::Closed(closing.map(|c| c.code))),
             Err(ended) => Err(ended.into()),
-        }
+        })
     }
 
-    async fn feed(&mut self, frame: Bytes) -> Result<(), Interrupted> {
-        Ok(WebSocket::feed(self, Frame::Text(&frame)).await?)
+    fn queue(&mut self, frame: Bytes) {
+        WebSocket::queue(self, &Frame::Text(&frame));
     }
 
-    async fn ping(&mut self) -> Result<(), Interrupted> {
-        Ok(WebSocket::feed(self, Frame::Ping(&[])).await?)
+    fn queue_ping(&mut self) {
+        WebSocket::queue(self, &Frame::Ping(&[]));
     }
 
-    async fn flush(&mut self) -> Result<(), Interrupted> {
-        Ok(WebSocket::flush(self).await?)
+    fn is_full(&self) -> bool {
+        WebSocket::is_full(self)
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Interrupted>> {
+        WebSocket::poll_flush(self, context).map_err(Interrupted::from)
     }
 
     async fn close(&mut self, code: u16, reason: &str) {

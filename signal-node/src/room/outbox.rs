@@ -236,7 +236,7 @@ impl Outbox {
     }
 
     /// Waits until there is something to take, an overflow to report, or a nudge. Cancel-safe; for one session.
-    pub async fn filled(&self) {
+    pub fn filled(&self) -> impl Future<Output = ()> {
         poll_fn(|context| {
             if self.has_news() {
                 return Poll::Ready(());
@@ -244,7 +244,12 @@ impl Outbox {
             self.filled.register(context.waker());
             if self.has_news() { Poll::Ready(()) } else { Poll::Pending }
         })
-        .await;
+    }
+
+    /// Tells whether frames wait.
+    #[must_use]
+    pub fn has_frames(&self) -> bool {
+        !self.state().queue.is_empty()
     }
 
     fn has_news(&self) -> bool {

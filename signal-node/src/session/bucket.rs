@@ -8,10 +8,9 @@ use tokio::time::Instant;
 /// Excess without a break for this long ends the connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A token bucket that remembers since when it has been empty.
+/// A token bucket that remembers since when it has been empty. The rate is the node's, and not kept with each session.
 #[derive(Debug)]
 pub(super) struct Bucket {
-    rate: Rate,
     /// When the bucket will be full again (generic cell rate algorithm, ITU-T I.371).
     full_at: Instant,
     excess_since: Option<Instant>,
@@ -29,14 +28,14 @@ pub(super) enum Verdict {
 }
 
 impl Bucket {
-    pub(super) fn new(rate: Rate, now: Instant) -> Self {
-        Self { rate, full_at: now, excess_since: None }
+    pub(super) fn new(now: Instant) -> Self {
+        Self { full_at: now, excess_since: None }
     }
 
     /// Counts one message. Excess is unbroken while the bucket has not been half full again.
-    pub(super) fn take(&mut self, now: Instant) -> Verdict {
-        let cost = self.rate.interval / self.rate.count.get();
-        let depth = cost * self.rate.burst.get();
+    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Verdict {
+        let cost = rate.interval / rate.count.get();
+        let depth = cost * rate.burst.get();
         let filled = self.full_at.saturating_duration_since(now);
         if filled <= depth / 2 {
             self.excess_since = None;
@@ -58,9 +57,13 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    fn rate() -> Rate {
+        "10/s,burst=20".parse().unwrap()
+    }
+
     fn empty_bucket(now: Instant) -> Bucket {
-        let mut bucket = Bucket::new("10/s,burst=20".parse().unwrap(), now);
-        assert!((0..20).all(|_| bucket.take(now) == Verdict::Pass));
+        let mut bucket = Bucket::new(now);
+        assert!((0..20).all(|_| bucket.take(rate(), now) == Verdict::Pass));
         bucket
     }
 
@@ -68,15 +71,16 @@ mod tests {
     fn a_burst_passes_and_the_next_message_waits_its_turn() {
         let now = Instant::now();
         let mut bucket = empty_bucket(now);
-        assert_eq!(bucket.take(now), Verdict::Wait(Duration::from_millis(100)));
-        assert_eq!(bucket.take(now + Duration::from_millis(100)), Verdict::Pass);
+        assert_eq!(bucket.take(rate(), now), Verdict::Wait(Duration::from_millis(100)));
+        assert_eq!(bucket.take(rate(), now + Duration::from_millis(100)), Verdict::Pass);
     }
 
     #[test]
     fn ten_seconds_of_unbroken_excess_end_the_connection() {
         let start = Instant::now();
         let mut bucket = empty_bucket(start);
-        let verdict = |bucket: &mut Bucket, ms| bucket.take(start + Duration::from_millis(ms));
+        let verdict =
+            |bucket: &mut Bucket, ms| bucket.take(rate(), start + Duration::from_millis(ms));
         assert!((0..9_990).step_by(10).all(|ms| verdict(&mut bucket, ms) != Verdict::Enough));
         assert!((10_000..10_200).step_by(10).any(|ms| verdict(&mut bucket, ms) == Verdict::Enough));
     }
@@ -85,10 +89,10 @@ mod tests {
     fn a_rest_ends_the_excess() {
         let start = Instant::now();
         let mut bucket = empty_bucket(start);
-        assert!(matches!(bucket.take(start), Verdict::Wait(_)));
-        assert_eq!(bucket.take(start + Duration::from_secs(9)), Verdict::Pass);
+        assert!(matches!(bucket.take(rate(), start), Verdict::Wait(_)));
+        assert_eq!(bucket.take(rate(), start + Duration::from_secs(9)), Verdict::Pass);
         let again = start + Duration::from_secs(11);
-        while bucket.take(again) == Verdict::Pass {}
-        assert!(matches!(bucket.take(again), Verdict::Wait(_)));
+        while bucket.take(rate(), again) == Verdict::Pass {}
+        assert!(matches!(bucket.take(rate(), again), Verdict::Wait(_)));
     }
 }

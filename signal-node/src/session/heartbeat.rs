@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The server's half of the heartbeat (RFC 6455 §5.5.2).
+/// The server's half of the heartbeat (RFC 6455 §5.5.2). The interval is the node's, and not kept with each session.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    every: Duration,
     heard_at: Instant,
     ping_at: Instant,
 }
@@ -25,7 +24,7 @@ pub(super) enum Beat {
 
 impl Heartbeat {
     pub(super) fn new(every: Duration, now: Instant) -> Self {
-        Self { every, heard_at: now, ping_at: now + every }
+        Self { heard_at: now, ping_at: now + every }
     }
 
     /// Notes that something was heard, whatever it was.
@@ -33,23 +32,23 @@ impl Heartbeat {
         self.heard_at = now;
     }
 
-    fn dead_at(&self) -> Instant {
-        self.heard_at + self.every * 5 / 2
+    fn dead_at(&self, every: Duration) -> Instant {
+        self.heard_at + every * 5 / 2
     }
 
     /// Returns when to ask again.
-    pub(super) fn next(&self) -> Instant {
-        self.ping_at.min(self.dead_at())
+    pub(super) fn next(&self, every: Duration) -> Instant {
+        self.ping_at.min(self.dead_at(every))
     }
 
-    pub(super) fn beat(&mut self, now: Instant) -> Beat {
-        if now >= self.dead_at() {
+    pub(super) fn beat(&mut self, every: Duration, now: Instant) -> Beat {
+        if now >= self.dead_at(every) {
             return Beat::Dead;
         }
         if now < self.ping_at {
             return Beat::Rest;
         }
-        self.ping_at = now + self.every;
+        self.ping_at = now + every;
         Beat::Ping
     }
 }
@@ -58,17 +57,19 @@ impl Heartbeat {
 mod tests {
     use super::*;
 
+    const EVERY: Duration = Duration::from_secs(10);
+
     #[test]
     fn a_silent_peer_is_pinged_twice_and_given_up_after_two_and_a_half_intervals() {
         let start = Instant::now();
-        let mut heartbeat = Heartbeat::new(Duration::from_secs(10), start);
+        let mut heartbeat = Heartbeat::new(EVERY, start);
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(heartbeat.beat(at(9)), Beat::Rest);
-        assert_eq!(heartbeat.beat(at(10)), Beat::Ping);
-        assert_eq!(heartbeat.beat(at(20)), Beat::Ping);
-        assert_eq!(heartbeat.next(), at(25));
-        assert_eq!(heartbeat.beat(at(25)), Beat::Dead);
+        assert_eq!(heartbeat.beat(EVERY, at(9)), Beat::Rest);
+        assert_eq!(heartbeat.beat(EVERY, at(10)), Beat::Ping);
+        assert_eq!(heartbeat.beat(EVERY, at(20)), Beat::Ping);
+        assert_eq!(heartbeat.next(EVERY), at(25));
+        assert_eq!(heartbeat.beat(EVERY, at(25)), Beat::Dead);
         heartbeat.heard(at(25));
-        assert_eq!(heartbeat.beat(at(30)), Beat::Ping);
+        assert_eq!(heartbeat.beat(EVERY, at(30)), Beat::Ping);
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct IceState {
     /// Questions without an answer yet.
     asked: u32,
     /// What changed while there was one: its answer may be older than that.
-    missed: Option<(Instant, IceReason)>,
+    missed: Option<Box<(Instant, IceReason)>>,
     /// The room they were first asked for: its members meet on one relay.
     room: Option<RoomId>,
 }
@@ -42,7 +42,7 @@ impl IceState {
         self.due = Some((now + wait, IceReason::Refresh));
         self.current = servers.or(self.current.take());
         self.asked = self.asked.saturating_sub(1);
-        if let Some((at, reason)) = self.missed.take() {
+        if let Some((at, reason)) = self.missed.take().map(|missed| *missed) {
             self.hurry(reason, at);
         }
     }
@@ -55,7 +55,7 @@ impl IceState {
     /// Brings the appointment forward.
     fn hurry(&mut self, reason: IceReason, at: Instant) {
         if self.asked > 0 {
-            self.missed = Some((at, reason));
+            self.missed = Some(Box::new((at, reason)));
         }
         if let Some(due) = &mut self.due {
             *due = (at.min(due.0), reason);
@@ -102,7 +102,7 @@ impl Machine {
         let ice = servers.as_deref();
         match purpose {
             IcePurpose::Join(room, join, id) => {
-                self.effects.push(Effect::Join(room, join, id, servers));
+                self.effects.push_back(Effect::Join(room, join, id, servers));
             }
             IcePurpose::Request(id) => {
                 self.send(&ServerMessage::Ice { id, ice, reason: IceReason::Request });
@@ -124,7 +124,7 @@ impl Machine {
             return;
         }
         if let Some(reason) = self.ice.take_due(now) {
-            self.effects.push(Effect::FetchIce(IcePurpose::Push(reason)));
+            self.effects.push_back(Effect::FetchIce(IcePurpose::Push(reason)));
         }
     }
 }

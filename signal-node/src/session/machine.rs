@@ -1,5 +1,6 @@
 //! One connection as a pure machine: what was heard and the time go in, effects come out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ pub struct Machine {
     pub(super) socket: SocketId,
     pub(super) seats: Seats,
     pub(super) ice: IceState,
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: VecDeque<Effect>,
     phase: Phase,
     bucket: Bucket,
     heartbeat: Heartbeat,
@@ -92,7 +93,7 @@ impl Machine {
         now: Instant,
     ) -> Self {
         let mut machine = Self {
-            bucket: Bucket::new(settings.rate, now),
+            bucket: Bucket::new(now),
             heartbeat: Heartbeat::new(settings.ping, now),
             ends_at: None,
             settings,
@@ -100,7 +101,7 @@ impl Machine {
             phase: Phase::Knocking { hello_by: now + HELLO_WITHIN, anonymous },
             seats: Seats::default(),
             ice: IceState::default(),
-            effects: Vec::new(),
+            effects: VecDeque::new(),
         };
         if let Some(identity) = identity {
             machine.open(identity);
@@ -114,10 +115,15 @@ impl Machine {
         self.socket
     }
 
-    /// Takes out what has to be done.
+    /// Takes out what has to be done next.
     #[must_use]
-    pub fn effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        let next = self.effects.pop_front();
+        if next.is_none() {
+            // An idle session owns no queue.
+            self.effects = VecDeque::new();
+        }
+        next
     }
 
     /// Returns the memberships that have to be detached when the connection is gone.
@@ -150,15 +156,15 @@ impl Machine {
             features: FEATURES,
             limits: &limits,
         };
-        self.effects.push(Effect::Send(welcome.to_json()));
+        self.effects.push_back(Effect::Send(welcome.to_json()));
     }
 
     /// Takes in a ping or a pong. They count like messages, since each costs as much to read; what is too much is
     /// not answered, and closed when it goes on.
     pub fn control(&mut self, now: Instant) {
         self.heartbeat.heard(now);
-        if self.bucket.take(now) == Verdict::Enough {
-            self.effects.push(Effect::Close(CloseCode::RateLimit));
+        if self.bucket.take(self.settings.rate, now) == Verdict::Enough {
+            self.effects.push_back(Effect::Close(CloseCode::RateLimit));
         }
     }
 
@@ -166,11 +172,11 @@ impl Machine {
     pub fn frame(&mut self, text: &str, now: Instant) {
         self.heartbeat.heard(now);
         let message = parse(text);
-        match (self.bucket.take(now), message) {
+        match (self.bucket.take(self.settings.rate, now), message) {
             (Verdict::Pass, Ok(message)) => self.message(message, now),
             (Verdict::Pass, Err(fault)) => self.fault(&fault),
             (Verdict::Wait(after), message) => self.too_fast(after, message.as_ref()),
-            (Verdict::Enough, _) => self.effects.push(Effect::Close(CloseCode::RateLimit)),
+            (Verdict::Enough, _) => self.effects.push_back(Effect::Close(CloseCode::RateLimit)),
         }
     }
 
@@ -196,7 +202,7 @@ impl Machine {
         match token {
             Some(Token(token)) => {
                 let token = token.into_owned();
-                self.effects.push(Effect::Verify(token, VerifyPurpose::Hello));
+                self.effects.push_back(Effect::Verify(token, VerifyPurpose::Hello));
             }
             None if anonymous => self.open(Identity::Anonymous),
             None => {
@@ -210,7 +216,7 @@ impl Machine {
     /// Says why, and ends the connection.
     pub fn turn_away(&mut self, refused: &Refused) {
         self.refuse(ErrorFrame::new(refused.code, &refused.message));
-        self.effects.push(Effect::Close(refused.close));
+        self.effects.push_back(Effect::Close(refused.close));
     }
 
     /// Takes in what became of a token.
@@ -242,7 +248,7 @@ impl Machine {
             && let Some(peer) = self.seats.speaker(room).cloned()
         {
             let refusal = Kept::Refuse(fault.code, fault.message.clone());
-            return self.effects.push(Effect::Keep(room.clone(), peer, mid, refusal));
+            return self.effects.push_back(Effect::Keep(room.clone(), peer, mid, refusal));
         }
         let error = ErrorFrame::new(fault.code, &fault.message);
         let (id, mid, room) = (fault.id, fault.mid, fault.room.as_ref());
@@ -265,7 +271,7 @@ impl Machine {
             Mark::Joined(room) => self.seats.set(room, SeatState::Joined),
             Mark::Refused(room) | Mark::Left(room) => self.seats.free(room),
             Mark::Traced(_) => {}
-            Mark::Lost(_) => self.effects.push(Effect::Close(CloseCode::Unavailable)),
+            Mark::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
             Mark::Ended(room, reason) => {
                 self.seats.free(room);
                 self.ended(*reason);
@@ -278,8 +284,8 @@ impl Machine {
             return;
         }
         match reason {
-            LeftReason::Replaced => self.effects.push(Effect::Close(CloseCode::Replaced)),
-            LeftReason::Kicked => self.effects.push(Effect::Close(CloseCode::Kicked)),
+            LeftReason::Replaced => self.effects.push_back(Effect::Close(CloseCode::Replaced)),
+            LeftReason::Kicked => self.effects.push_back(Effect::Close(CloseCode::Kicked)),
             // It may join anew over the same socket.
             LeftReason::Expired => {}
         }
@@ -310,38 +316,38 @@ impl Machine {
         [deadline, ice, self.ends_at]
             .into_iter()
             .flatten()
-            .fold(self.heartbeat.next(), Instant::min)
+            .fold(self.heartbeat.next(self.settings.ping), Instant::min)
     }
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
         match &self.phase {
             Phase::Knocking { hello_by, .. } if now >= *hello_by => {
-                self.effects.push(Effect::Close(CloseCode::HelloTimeout));
+                self.effects.push_back(Effect::Close(CloseCode::HelloTimeout));
             }
             Phase::Open(identity) if identity.expires_at().is_some_and(|at| now >= at) => {
-                self.effects.push(Effect::Close(CloseCode::TokenExpired));
+                self.effects.push_back(Effect::Close(CloseCode::TokenExpired));
             }
             Phase::Knocking { .. } | Phase::Open(_) => {}
         }
         if self.ends_at.is_some_and(|at| now >= at) {
-            self.effects.push(Effect::Close(CloseCode::Drain));
+            self.effects.push_back(Effect::Close(CloseCode::Drain));
         }
-        match self.heartbeat.beat(now) {
+        match self.heartbeat.beat(self.settings.ping, now) {
             Beat::Rest => {}
-            Beat::Ping => self.effects.push(Effect::Ping),
-            Beat::Dead => self.effects.push(Effect::Close(CloseCode::PingTimeout)),
+            Beat::Ping => self.effects.push_back(Effect::Ping),
+            Beat::Dead => self.effects.push_back(Effect::Close(CloseCode::PingTimeout)),
         }
         self.tick_ice(now);
     }
 
     pub(super) fn send(&mut self, message: &ServerMessage<'_>) {
-        self.effects.push(Effect::Send(message.to_json()));
+        self.effects.push_back(Effect::Send(message.to_json()));
     }
 
     pub(super) fn refuse(&mut self, error: ErrorFrame<'_>) {
         let frame = ServerMessage::Error(error).to_json();
-        self.effects.push(Effect::Refuse(error.code, frame));
+        self.effects.push_back(Effect::Refuse(error.code, frame));
     }
 }
 

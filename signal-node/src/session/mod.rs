@@ -11,6 +11,7 @@ mod heartbeat;
 mod ice;
 mod identity;
 mod machine;
+mod perform;
 mod requests;
 mod run;
 mod seats;

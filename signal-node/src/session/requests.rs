@@ -37,11 +37,11 @@ impl Machine {
                 self.send(&ServerMessage::Ice { id, ice: None, reason: IceReason::Request });
             }
             ClientMessage::Ice(request) => {
-                self.effects.push(Effect::FetchIce(IcePurpose::Request(request.id)));
+                self.effects.push_back(Effect::FetchIce(IcePurpose::Request(request.id)));
             }
             ClientMessage::Auth(client::Auth { id, token: Token(token) }) => {
                 let purpose = VerifyPurpose::Renew(id);
-                self.effects.push(Effect::Verify(token.into_owned(), purpose));
+                self.effects.push_back(Effect::Verify(token.into_owned(), purpose));
             }
             ClientMessage::Hello(_) => {
                 self.refuse(ErrorFrame::new(ErrorCode::BadRequest, "hello was said already"));
@@ -78,7 +78,7 @@ impl Machine {
             waits: false,
         });
         self.seats.join(join.room.clone(), wish.peer.clone());
-        self.effects.push(match self.ice.fresh(now) {
+        self.effects.push_back(match self.ice.fresh(now) {
             Some(servers) => Effect::Join(join.room, wish, join.id, Some(servers)),
             None if !self.settings.relays => Effect::Join(join.room, wish, join.id, None),
             None => Effect::FetchIce(IcePurpose::Join(join.room, wish, join.id)),
@@ -115,7 +115,7 @@ impl Machine {
         } else {
             Kept::Signal { to, data: data.to_owned().into(), span: None }
         };
-        self.effects.push(Effect::Keep(room, peer, mid, what));
+        self.effects.push_back(Effect::Keep(room, peer, mid, what));
     }
 
     fn update(&mut self, identity: &Identity, update: &client::Update<'_>) {
@@ -127,7 +127,7 @@ impl Machine {
             Err((code, message)) => Kept::Refuse(code, message),
             Ok(()) => Kept::Update(identity.stamp(Some(meta))),
         };
-        self.effects.push(Effect::Keep(room.clone(), peer, *mid, what));
+        self.effects.push_back(Effect::Keep(room.clone(), peer, *mid, what));
     }
 
     fn volatile(&mut self, volatile: client::Volatile<'_>) {
@@ -136,7 +136,7 @@ impl Machine {
             return self.not_joined(&room, None, None);
         };
         let volatile = Volatile { from, to, data: data.to_owned().into() };
-        self.effects.push(Effect::Tell(room, volatile));
+        self.effects.push_back(Effect::Tell(room, volatile));
     }
 
     fn leave(&mut self, leave: &client::Leave) {
@@ -144,7 +144,7 @@ impl Machine {
             return self.not_joined(&leave.room, None, leave.id);
         };
         self.seats.set(&leave.room, SeatState::Leaving);
-        self.effects.push(Effect::Leave(leave.room.clone(), peer, leave.id));
+        self.effects.push_back(Effect::Leave(leave.room.clone(), peer, leave.id));
     }
 
     fn kick(&mut self, identity: &Identity, kick: client::Kick) {
@@ -160,7 +160,7 @@ impl Machine {
             let text = format!("a ban may last {} s", limits::BAN_SECONDS);
             return self.answer(id, (ErrorCode::BadRequest, text));
         }
-        self.effects.push(Effect::Kick(room, peer, Duration::from_secs(ban), id));
+        self.effects.push_back(Effect::Kick(room, peer, Duration::from_secs(ban), id));
     }
 
     fn not_joined(&mut self, room: &RoomId, mid: Option<Mid>, id: Option<RequestId>) {

@@ -1,26 +1,24 @@
 //! The task of one connection: the only owner of its socket.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use service_kit::trace::{Kind, Parent, Span};
-use signal_protocol::client::RequestId;
-use signal_protocol::server::ErrorFrame;
-use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
+use service_kit::trace::Parent;
+use signal_protocol::{CloseCode, IceServers};
 use tokio::time::Instant;
 use tracing::info;
 
 use super::context::{Context, Entrance};
-use super::effect::{Effect, IcePurpose, VerifyPurpose};
+use super::effect::IcePurpose;
 use super::machine::Machine;
 use super::seats::Handles;
 use super::socket::{Incoming, Interrupted, Socket};
-use super::write::Unwritten;
-use crate::log::{Join, SocketId};
-use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Nudge, Nudges, Outbox, Reply, describe};
+use crate::room::{Command, Nudge, Nudges, Outbox};
 
 /// When what the credential service hands out changes, the sessions of a node ask within this, not all at
 /// once.
@@ -34,7 +32,24 @@ pub(super) enum Ending {
     Left(Option<u16>),
 }
 
-type IceAnswer = (IcePurpose, Option<Arc<IceServers>>);
+/// Why a session ends.
+pub(super) enum Reason {
+    /// It is closed with one of our codes.
+    Code(CloseCode),
+    /// It is closed with a code of RFC 6455 (section 7.4.1).
+    Fault(u16, &'static str),
+    /// The other side closed it, with this code if it gave one, or it broke.
+    Left(Option<u16>),
+}
+
+/// What a session waits for.
+enum Event<T> {
+    Incoming(Result<Incoming<T>, Interrupted>),
+    News,
+    Ice(IcePurpose, Option<Arc<IceServers>>),
+}
+
+pub(super) type IceAnswer = (IcePurpose, Option<Arc<IceServers>>);
 
 pub(super) struct Session<'a, S> {
     pub(super) context: &'a Context,
@@ -45,11 +60,11 @@ pub(super) struct Session<'a, S> {
     /// When the sweeper will wake us.
     woken_at: Option<Instant>,
     /// Where the client is, as a proxy says.
-    region: Option<Box<str>>,
+    pub(super) region: Option<Box<str>>,
     /// Where what it asks belongs, if it is traced.
-    trace: Option<Box<Parent>>,
+    pub(super) trace: Option<Box<Parent>>,
     /// Questions for ICE servers; most of the time there are none.
-    ice: Option<FuturesUnordered<BoxFuture<'a, IceAnswer>>>,
+    pub(super) ice: Option<FuturesUnordered<BoxFuture<'a, IceAnswer>>>,
 }
 
 /// Serves one connection until it ends. `region` is the region or country that a proxy says it comes from.
@@ -117,39 +132,74 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     async fn serve(&mut self) -> Ending {
+        let Err(reason) = self.work().await;
+        // What is rare is boxed: it would make every idle session larger.
+        Box::pin(self.end(reason)).await
+    }
+
+    /// Works until there is a reason to end.
+    async fn work(&mut self) -> Result<Infallible, Reason> {
         self.wake_in_time();
         // What was told to all before the sweeper knew of us.
-        if let Some(ending) = self.attend(Nudges::EARLIER).await {
-            return ending;
-        }
+        self.nudged(Nudges::EARLIER)?;
+        self.write().await?;
         loop {
-            if let Some(code) = self.apply().await {
-                return Box::pin(self.close(code)).await;
-            }
+            self.apply().await?;
             self.wake_in_time();
-            tokio::select! {
-                incoming = self.socket.recv() => match incoming {
-                    Ok(Incoming::Text(text)) => {
-                        self.context.metrics.received.inc();
-                        self.machine.frame(text.as_ref(), Instant::now());
-                    }
-                    Ok(Incoming::Control) => self.machine.control(Instant::now()),
-                    Ok(Incoming::Binary) => return Box::pin(self.close_raw(1003, "text frames only")).await,
-                    Ok(Incoming::Closed(code)) => return Ending::Left(code),
-                    Err(Interrupted::Broken(code)) => {
-                        return Box::pin(self.close_raw(code, "WebSocket protocol error")).await;
-                    }
-                    Err(Interrupted::Gone) => return Ending::Left(None),
-                },
-                () = self.outbox.filled() => {
-                    if let Some(ending) = self.attend(self.outbox.nudges()).await {
-                        return ending;
-                    }
-                }
-                Some((purpose, servers)) = answered(&mut self.ice) => {
-                    self.machine.ice_answered(purpose, servers, Instant::now());
-                }
+            let event = self.event().await;
+            let is_news = self.meet(event)?;
+            if is_news {
+                self.write().await?;
             }
+        }
+    }
+
+    /// Waits until something happens; each of the three gets its turn. Cancel-safe.
+    async fn event(&mut self) -> Event<S::Text> {
+        tokio::select! {
+            incoming = poll_fn(|context| self.socket.poll_recv(context)) => Event::Incoming(incoming),
+            () = self.outbox.filled() => Event::News,
+            Some((purpose, servers)) = answered(&mut self.ice) => Event::Ice(purpose, servers),
+        }
+    }
+
+    /// Takes in what has happened; tells whether there may be something to write.
+    fn meet(&mut self, event: Event<S::Text>) -> Result<bool, Reason> {
+        match event {
+            Event::Incoming(incoming) => self.heard(incoming)?,
+            Event::News => {
+                self.nudged(self.outbox.nudges())?;
+                return Ok(true);
+            }
+            Event::Ice(purpose, servers) => {
+                self.machine.ice_answered(purpose, servers, Instant::now());
+            }
+        }
+        Ok(false)
+    }
+
+    fn heard(&mut self, incoming: Result<Incoming<S::Text>, Interrupted>) -> Result<(), Reason> {
+        match incoming {
+            Ok(Incoming::Text(text)) => {
+                self.context.metrics.received.inc();
+                self.machine.frame(text.as_ref(), Instant::now());
+            }
+            Ok(Incoming::Control) => self.machine.control(Instant::now()),
+            Ok(Incoming::Binary) => return Err(Reason::Fault(1003, "text frames only")),
+            Ok(Incoming::Closed(code)) => return Err(Reason::Left(code)),
+            Err(Interrupted::Broken(code)) => {
+                return Err(Reason::Fault(code, "WebSocket protocol error"));
+            }
+            Err(Interrupted::Gone) => return Err(Reason::Left(None)),
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, reason: Reason) -> Ending {
+        match reason {
+            Reason::Code(code) => self.close(code).await,
+            Reason::Fault(code, text) => self.close_raw(code, text).await,
+            Reason::Left(code) => Ending::Left(code),
         }
     }
 
@@ -162,8 +212,8 @@ impl<'a, S: Socket> Session<'a, S> {
         }
     }
 
-    /// Does what the session was woken for; returns the end, if it is one.
-    async fn attend(&mut self, nudges: Nudges) -> Option<Ending> {
+    /// Does what the session was woken for.
+    fn nudged(&mut self, nudges: Nudges) -> Result<(), Reason> {
         if nudges.has(Nudge::Tick) {
             self.woken_at = None;
             self.machine.tick(Instant::now());
@@ -178,16 +228,9 @@ impl<'a, S: Socket> Session<'a, S> {
             self.ice_changed();
         }
         if nudges.has(Nudge::Stop) && self.context.notices.stop.is_cancelled() {
-            return Some(Box::pin(self.close(CloseCode::Drain)).await);
+            return Err(Reason::Code(CloseCode::Drain));
         }
-        match self.write().await {
-            Ok(()) => None,
-            Err(Unwritten::Slow(bound)) => {
-                self.context.metrics.slow(bound);
-                Some(Box::pin(self.close(CloseCode::SlowConsumer)).await)
-            }
-            Err(Unwritten::Gone) => Some(Ending::Left(None)),
-        }
+        Ok(())
     }
 
     fn tell_cut_off(&mut self) {
@@ -209,130 +252,6 @@ impl<'a, S: Socket> Session<'a, S> {
         let handover = self.context.notices.handover.borrow().clone();
         if let Some(handover) = handover {
             self.machine.hand_over(&handover.invitation(), Instant::now());
-        }
-    }
-
-    /// Does what the machine says; returns the code if it says to close.
-    async fn apply(&mut self) -> Option<CloseCode> {
-        loop {
-            let effects = self.machine.effects();
-            if effects.is_empty() {
-                return None;
-            }
-            for effect in effects {
-                if let Effect::Close(code) = effect {
-                    return Some(code);
-                }
-                self.effect(effect).await;
-            }
-        }
-    }
-
-    async fn effect(&mut self, effect: Effect) {
-        match effect {
-            Effect::Send(frame) => {
-                self.outbox.hand(frame);
-            }
-            Effect::Refuse(code, frame) => {
-                self.context.metrics.refused(code);
-                self.outbox.hand(frame);
-            }
-            // A socket that is gone is noticed where it is read.
-            Effect::Ping => drop(self.ping().await),
-            Effect::Close(_) => {}
-            Effect::Verify(token, purpose) => Box::pin(self.verify(&token, purpose)).await,
-            Effect::FetchIce(purpose) => self.fetch_ice(purpose),
-            Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
-            Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, self.traced(what)),
-            Effect::Tell(room, volatile) => {
-                // Volatile signals may be lost; a busy room is one way.
-                let _ = self.ask(&room, Command::Tell(volatile));
-            }
-            Effect::Leave(room, peer, id) => {
-                let (socket, reply) = (self.machine.socket(), self.reply(id));
-                if let Some(handle) = self.handles.get(&room) {
-                    Box::pin(handle.insist(Command::Leave { peer, socket, reply })).await;
-                }
-            }
-            Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
-        }
-    }
-
-    async fn ping(&mut self) -> Result<(), Interrupted> {
-        self.socket.ping().await?;
-        self.socket.flush().await
-    }
-
-    /// Begins to trace a signal's way to the log, where its sender is traced.
-    fn traced(&self, mut what: Kept) -> Kept {
-        if let (Some(parent), Kept::Signal { data, span, .. }) = (&self.trace, &mut what) {
-            let begun = Span::under(**parent, "publish room", Kind::Producer);
-            describe(&begun, "publish", data.get().len());
-            *span = Some(Box::new(begun));
-        }
-        what
-    }
-
-    fn reply(&self, id: Option<RequestId>) -> Reply {
-        Reply { outbox: self.outbox.clone(), id }
-    }
-
-    fn ask(&self, room: &RoomId, command: Command) -> Result<(), Busy> {
-        self.handles.get(room).ok_or(Busy)?.ask(command)
-    }
-
-    async fn verify(&mut self, token: &str, purpose: VerifyPurpose) {
-        let verdict = self.context.verify(token).await;
-        self.machine.verified(purpose, verdict);
-    }
-
-    fn fetch_ice(&mut self, purpose: IcePurpose) {
-        let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
-        let (region, trace) = (self.region.clone(), self.trace.clone());
-        let asked: BoxFuture<'a, IceAnswer> = Box::pin(async move {
-            let servers = match &context.credentials {
-                Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,
-                None => None,
-            };
-            (purpose, servers)
-        });
-        self.ice.get_or_insert_default().push(asked);
-    }
-
-    fn join(
-        &mut self,
-        room: RoomId,
-        join: Join,
-        id: Option<RequestId>,
-        ice: Option<Arc<IceServers>>,
-    ) {
-        let command = JoinCommand { join, ice, reply: self.reply(id) };
-        if let Ok(handle) = self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
-            self.handles.insert(room, handle);
-        } else {
-            self.reply(id).refuse(self.too_busy(), Some(Mark::Refused(room)));
-        }
-    }
-
-    /// More is waiting for a room's worker than may.
-    fn too_busy(&self) -> ErrorFrame<'static> {
-        self.context.metrics.room_refusals.inc();
-        self.context.metrics.refused(ErrorCode::Unavailable);
-        ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy")
-    }
-
-    fn keep(&self, room: &RoomId, peer: PeerId, mid: Mid, what: Kept) {
-        let socket: SocketId = self.machine.socket();
-        if self.ask(room, Command::Kept { peer, socket, mid, what }).is_err() {
-            let error = ErrorFrame { mid: Some(mid), room: Some(room), ..self.too_busy() };
-            self.outbox.hand(ServerMessage::Error(error).to_json());
-        }
-    }
-
-    fn kick(&self, room: &RoomId, peer: PeerId, ban: Duration, id: Option<RequestId>) {
-        let reply = self.reply(id);
-        if self.ask(room, Command::Kick { peer, ban, reply: reply.clone() }).is_err() {
-            reply.refuse(self.too_busy(), None);
         }
     }
 

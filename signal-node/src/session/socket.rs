@@ -1,6 +1,7 @@
 //! What a session needs of a WebSocket, whatever it is made of.
 
 use std::future::Future;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -26,18 +27,23 @@ pub enum Interrupted {
     Broken(u16),
 }
 
-/// A WebSocket, whatever it is made of. `recv` is cancel-safe.
+/// A WebSocket, whatever it is made of. It is polled, since a future would take room in every idle session.
 pub trait Socket: Send {
     /// The text of a frame.
     type Text: AsRef<str> + Send;
     /// Waits for the next frame.
-    fn recv(&mut self) -> impl Future<Output = Result<Incoming<Self::Text>, Interrupted>> + Send;
-    /// Queues a text frame; [`Socket::flush`] writes it.
-    fn feed(&mut self, frame: Bytes) -> impl Future<Output = Result<(), Interrupted>> + Send;
+    fn poll_recv(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Incoming<Self::Text>, Interrupted>>;
+    /// Queues a text frame; [`Socket::poll_flush`] writes it.
+    fn queue(&mut self, frame: Bytes);
     /// Queues a ping.
-    fn ping(&mut self) -> impl Future<Output = Result<(), Interrupted>> + Send;
-    /// Writes what is queued.
-    fn flush(&mut self) -> impl Future<Output = Result<(), Interrupted>> + Send;
+    fn queue_ping(&mut self);
+    /// Tells whether so much is queued that it should be written before there is more.
+    fn is_full(&self) -> bool;
+    /// Writes what is queued; the next call goes on where it was.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Interrupted>>;
     /// Writes a close frame.
     fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;
 }

@@ -10,6 +10,13 @@ use tokio::time::Instant;
 use super::*;
 use crate::room::Mark;
 
+impl Machine {
+    /// Takes out all that has to be done.
+    fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.next_effect()).collect()
+    }
+}
+
 fn settings() -> Arc<SessionSettings> {
     Arc::new(SessionSettings {
         node: "n_test".parse().unwrap(),

@@ -1,12 +1,14 @@
 //! Writing what waits for a socket, and ending it.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use signal_protocol::CloseCode;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
-use super::run::{Ending, Session};
+use super::run::{Ending, Reason, Session};
 use super::socket::{Incoming, Interrupted, Socket};
 use crate::metrics::SlowBound;
 use crate::room::{Delivery, Mark, Overflow};
@@ -22,46 +24,84 @@ const FRAMES_PER_TURN: usize = 64;
 
 impl<S: Socket> Session<'_, S> {
     /// Writes some of what waits, then lets the socket be read again.
-    pub(super) async fn write(&mut self) -> Result<(), Unwritten> {
-        let written = timeout(WRITE_PATIENCE, self.write_some()).await;
-        let marks = written.map_err(|_| Unwritten::Slow(SlowBound::Time))??;
+    pub(super) async fn write(&mut self) -> Result<(), Reason> {
+        let marks = self.queue_some().map_err(|unwritten| self.why(unwritten))?;
+        let flushed = self.flush().await;
+        flushed.map_err(|unwritten| self.why(unwritten))?;
+        self.mark(marks);
+        Ok(())
+    }
+
+    fn mark(&mut self, marks: Vec<Mark>) {
         for mark in marks {
             self.machine.marked(&mark);
             if let Mark::Refused(room) | Mark::Left(room) | Mark::Ended(room, _) = mark {
                 self.handles.remove(&room);
             }
         }
-        Ok(())
     }
 
-    async fn write_some(&mut self) -> Result<Vec<Mark>, Unwritten> {
+    fn why(&self, unwritten: Unwritten) -> Reason {
+        match unwritten {
+            Unwritten::Slow(bound) => {
+                self.context.metrics.slow(bound);
+                Reason::Code(CloseCode::SlowConsumer)
+            }
+            Unwritten::Gone => Reason::Left(None),
+        }
+    }
+
+    /// Hands the socket some of what waits; returns what that means once it is written.
+    fn queue_some(&mut self) -> Result<Vec<Mark>, Unwritten> {
         let mut marks = Vec::new();
         for _ in 0..FRAMES_PER_TURN {
+            if self.socket.is_full() {
+                break;
+            }
             let Some(Delivery { frame, mark }) = self.outbox.take()? else { break };
-            self.socket.feed(frame).await?;
+            self.socket.queue(frame);
             self.context.metrics.sent.inc();
             marks.extend(mark);
         }
-        self.socket.flush().await?;
         Ok(marks)
+    }
+
+    /// Writes what the socket was handed, unless it takes nothing for too long. Cancel-safe.
+    pub(super) async fn flush(&mut self) -> Result<(), Unwritten> {
+        let mut patience = None;
+        poll_fn(|context| self.poll_flush(&mut patience, context)).await
+    }
+
+    /// `patience` is a timer only once the socket has to be waited for.
+    fn poll_flush(
+        &mut self,
+        patience: &mut Option<Pin<Box<Sleep>>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Unwritten>> {
+        if let Poll::Ready(flushed) = self.socket.poll_flush(context) {
+            return Poll::Ready(flushed.map_err(Unwritten::from));
+        }
+        let patience = patience.get_or_insert_with(|| Box::pin(sleep(WRITE_PATIENCE)));
+        patience.as_mut().poll(context).map(|()| Err(Unwritten::Slow(SlowBound::Time)))
     }
 
     pub(super) async fn close(&mut self, code: CloseCode) -> Ending {
         if code != CloseCode::SlowConsumer {
             // What was said before the end is part of it, as far as the client still listens.
-            while timeout(CLOSE_PATIENCE, self.write_some())
-                .await
-                .is_ok_and(|w| w.is_ok_and(|m| !m.is_empty()))
-            {}
+            let _ = timeout(CLOSE_PATIENCE, self.write_all()).await;
         }
         self.close_raw(code.number(), code.name()).await
+    }
+
+    async fn write_all(&mut self) {
+        while self.outbox.has_frames() && self.queue_some().is_ok() && self.flush().await.is_ok() {}
     }
 
     /// Closes, and waits a moment for the answer, so that the code is not lost to a reset.
     pub(super) async fn close_raw(&mut self, code: u16, reason: &'static str) -> Ending {
         let goodbye = async {
             self.socket.close(code, reason).await;
-            while let Ok(incoming) = self.socket.recv().await {
+            while let Ok(incoming) = poll_fn(|context| self.socket.poll_recv(context)).await {
                 if matches!(incoming, Incoming::Closed(_)) {
                     break;
                 }

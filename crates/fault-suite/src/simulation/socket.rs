@@ -1,5 +1,8 @@
 //! A WebSocket over a stream in memory, as a session wants it.
 
+use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
+
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use signal_node::session::{Incoming, Interrupted, Socket};
@@ -9,21 +12,31 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+/// Frames that are collected before a write is waited for.
+const QUEUED: usize = 64;
+
 /// The node's end of a WebSocket.
-pub(super) struct NodeSocket(WebSocketStream<DuplexStream>);
+pub(super) struct NodeSocket {
+    stream: WebSocketStream<DuplexStream>,
+    queued: VecDeque<Message>,
+}
 
 impl NodeSocket {
     /// Takes over a stream on which the upgrade is done.
     pub(super) async fn new(stream: DuplexStream) -> Self {
-        Self(WebSocketStream::from_raw_socket(stream, Role::Server, None).await)
+        let stream = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+        Self { stream, queued: VecDeque::new() }
     }
 }
 
 impl Socket for NodeSocket {
     type Text = Text;
 
-    async fn recv(&mut self) -> Result<Incoming<Text>, Interrupted> {
-        match self.0.next().await {
+    fn poll_recv(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Incoming<Text>, Interrupted>> {
+        Poll::Ready(match ready!(self.stream.poll_next_unpin(context)) {
             Some(Ok(Message::Text(text))) => Ok(Incoming::Text(Text(text))),
             Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
             Some(Ok(Message::Close(frame))) => {
@@ -33,26 +46,39 @@ impl Socket for NodeSocket {
                 Ok(Incoming::Control)
             }
             Some(Err(_)) | None => Err(Interrupted::Gone),
+        })
+    }
+
+    fn queue(&mut self, frame: Bytes) {
+        let text = Utf8Bytes::try_from(frame).expect("a node writes UTF-8");
+        self.queued.push_back(Message::Text(text));
+    }
+
+    fn queue_ping(&mut self) {
+        self.queued.push_back(Message::Ping(Bytes::new()));
+    }
+
+    fn is_full(&self) -> bool {
+        self.queued.len() >= QUEUED
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Interrupted>> {
+        while !self.queued.is_empty() {
+            if ready!(self.stream.poll_ready_unpin(context)).is_err() {
+                return Poll::Ready(Err(Interrupted::Gone));
+            }
+            let next = self.queued.pop_front().expect("it is not empty");
+            if self.stream.start_send_unpin(next).is_err() {
+                return Poll::Ready(Err(Interrupted::Gone));
+            }
         }
-    }
-
-    async fn feed(&mut self, frame: Bytes) -> Result<(), Interrupted> {
-        let text = Utf8Bytes::try_from(frame).map_err(|_| Interrupted::Gone)?;
-        self.0.feed(Message::Text(text)).await.map_err(|_| Interrupted::Gone)
-    }
-
-    async fn ping(&mut self) -> Result<(), Interrupted> {
-        self.0.feed(Message::Ping(Bytes::new())).await.map_err(|_| Interrupted::Gone)
-    }
-
-    async fn flush(&mut self) -> Result<(), Interrupted> {
-        self.0.flush().await.map_err(|_| Interrupted::Gone)
+        self.stream.poll_flush_unpin(context).map_err(|_| Interrupted::Gone)
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
         let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
         // The connection ends here either way.
-        let _ = self.0.send(Message::Close(Some(frame))).await;
+        let _ = self.stream.send(Message::Close(Some(frame))).await;
     }
 }
 

@@ -89,8 +89,8 @@ async fn read_handshake(stream: &mut BufReader<TcpStream>) -> std::io::Result<St
 async fn answer_all(socket: &mut WebSocket<TcpStream>) -> Result<(), Ended> {
     loop {
         match socket.recv().await {
-            Ok(Message::Text(text)) => socket.feed(Frame::Text(text.as_bytes())).await?,
-            Ok(Message::Binary(bytes)) => socket.feed(Frame::Binary(&bytes)).await?,
+            Ok(Message::Text(text)) => socket.queue(&Frame::Text(text.as_bytes())),
+            Ok(Message::Binary(bytes)) => socket.queue(&Frame::Binary(&bytes)),
             Ok(Message::Ping(_) | Message::Pong) => {}
             Err(Ended::Violated(violation)) => {
                 socket.close(violation.code(), "WebSocket protocol error").await?;

@@ -22,7 +22,7 @@ async fn an_idle_connection_owns_no_buffer_after_large_messages_both_ways() {
     let offer = "x".repeat(4_000);
     client.write_all(&frame(0x81, offer.as_bytes())).await.unwrap();
     assert_eq!(socket.recv().await, Ok(Message::Text(offer.clone())));
-    socket.feed(Frame::Text(offer.as_bytes())).await.unwrap();
+    socket.queue(&Frame::Text(offer.as_bytes()));
     assert!(socket.buffered() > 4_000);
     socket.flush().await.unwrap();
     assert_eq!(socket.buffered(), 0);
@@ -70,7 +70,7 @@ async fn a_ping_is_answered_by_its_payload() {
 async fn a_flood_of_pings_to_who_does_not_read_owes_one_pong() {
     let (mut client, mut socket) = pair(4_096);
     // The client's side takes nothing more.
-    socket.feed(Frame::Text(&[b'x'; 8_192])).await.unwrap();
+    socket.queue(&Frame::Text(&[b'x'; 8_192]));
     for _ in 0..1_000 {
         client.write_all(&frame(0x89, &[b'p'; 100])).await.unwrap();
         assert!(matches!(socket.recv().await, Ok(Message::Ping(_))));
@@ -105,7 +105,7 @@ async fn who_breaks_the_protocol_is_told_and_the_stream_ends() {
 async fn a_flush_that_was_given_up_goes_on_where_it_was() {
     let (mut client, mut socket) = pair(1_000);
     let text = "y".repeat(3_000);
-    socket.feed(Frame::Text(text.as_bytes())).await.unwrap();
+    socket.queue(&Frame::Text(text.as_bytes()));
     tokio::select! {
         biased;
         _ = socket.flush() => panic!("it does not fit"),
