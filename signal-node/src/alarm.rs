@@ -1,7 +1,7 @@
 //! A timer that is only touched when its moment changes.
 
-use std::future::pending;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -26,12 +26,11 @@ impl Alarm {
         }
     }
 
-    /// Waits for it; for ever if there is none. Cancel-safe.
-    pub(crate) async fn rings(&mut self) {
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().await,
-            None => pending().await,
-        }
+    /// Polls for its moment; never ready while there is none.
+    pub(crate) fn poll_rings(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        ready!(sleep.as_mut().poll(context));
         (self.at, self.sleep) = (None, None);
+        Poll::Ready(())
     }
 }

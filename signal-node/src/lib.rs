@@ -24,3 +24,4 @@ pub mod metrics;
 pub mod node;
 pub mod room;
 pub mod session;
+mod under_way;

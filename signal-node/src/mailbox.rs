@@ -4,8 +4,7 @@
 //! of its rooms, nearly all of them empty nearly all of the time.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -15,12 +14,13 @@ use tokio::sync::Notify;
 struct State<T> {
     queue: VecDeque<T>,
     closed: bool,
+    missed: bool,
 }
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    limit: usize,
-    senders: AtomicUsize,
+    limit: u32,
+    senders: AtomicU32,
     filled: AtomicWaker,
     /// Told when there is room again, and when the reader has gone.
     emptied: Notify,
@@ -48,11 +48,11 @@ pub(crate) struct Sender<T>(Arc<Shared<T>>);
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
 /// Makes a queue for at most `limit` things.
-pub(crate) fn mailbox<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
+pub(crate) fn mailbox<T>(limit: u32) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State { queue: VecDeque::new(), closed: false }),
+        state: Mutex::new(State { queue: VecDeque::new(), closed: false, missed: false }),
         limit,
-        senders: AtomicUsize::new(1),
+        senders: AtomicU32::new(1),
         filled: AtomicWaker::new(),
         emptied: Notify::new(),
     });
@@ -66,7 +66,7 @@ impl<T> Sender<T> {
         if state.closed {
             return Err(Unsent::Closed(thing));
         }
-        if state.queue.len() >= self.0.limit {
+        if state.queue.len() >= self.0.limit as usize {
             return Err(Unsent::Full(thing));
         }
         state.queue.push_back(thing);
@@ -88,8 +88,9 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Has the reader look again, though nothing was put in.
-    pub(crate) fn wake(&self) {
+    /// Tells the reader that something was not put in.
+    pub(crate) fn miss(&self) {
+        self.0.state().missed = true;
         self.0.filled.wake();
     }
 
@@ -134,7 +135,7 @@ impl<T> Receiver<T> {
     /// Takes the next thing out if there is one now.
     pub(crate) fn try_recv(&mut self) -> Option<T> {
         let mut state = self.0.state();
-        let was_full = state.queue.len() >= self.0.limit;
+        let was_full = state.queue.len() >= self.0.limit as usize;
         let thing = state.queue.pop_front()?;
         if state.queue.is_empty() {
             state.queue = VecDeque::new();
@@ -160,9 +161,9 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Waits for the next thing; `None` when nobody can put anything in any more. Cancel-safe.
-    pub(crate) async fn recv(&mut self) -> Option<T> {
-        poll_fn(|context| self.poll_recv(context)).await
+    /// Tells, once, whether something was not put in.
+    pub(crate) fn has_missed(&mut self) -> bool {
+        std::mem::take(&mut self.0.state().missed)
     }
 
     /// Tells whether nothing waits.
@@ -193,7 +194,15 @@ impl<T> Drop for Receiver<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
+
+    impl<T> Receiver<T> {
+        async fn recv(&mut self) -> Option<T> {
+            poll_fn(|context| self.poll_recv(context)).await
+        }
+    }
 
     #[tokio::test]
     async fn what_was_put_in_comes_out_in_order() {

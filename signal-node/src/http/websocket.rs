@@ -44,7 +44,7 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
-    let Visit { entrance, region, trace, public, place } = *visit;
+    let Visit { entrance, region, trace, public, place } = unpack(visit);
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
     // Chosen before it is waited for, so that the task holds the socket once.
     let session = match bare(upgraded, limit) {
@@ -57,6 +57,11 @@ pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
     };
     session.await;
     drop(place);
+}
+
+/// Takes a visit out of its box, which would otherwise live as long as the session.
+fn unpack(visit: Box<Visit>) -> Visit {
+    *visit
 }
 
 /// Who comes in, and what the session takes from the handshake.

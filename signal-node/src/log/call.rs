@@ -144,7 +144,7 @@ impl Op {
             | Self::Announce { data: payload, .. }
             | Self::Update { meta: payload, .. } => payload,
             Self::Join(join) => &join.meta,
-            Self::Restore(restored) => &restored.join.meta,
+            Self::Restore(restored) => &restored.record.meta,
             _ => return 128,
         };
         payload.get().len() + 128
@@ -184,35 +184,53 @@ pub struct Silent {
 pub struct Restored {
     /// The claim.
     pub by: Claim,
-    /// What it joined with.
-    pub join: Join,
+    /// The socket it came over.
+    pub socket: SocketId,
+    /// Its number among the joins of the room.
+    pub n: u64,
+    /// Its last settled message.
+    pub mid: Mid,
+    /// What it came with.
+    pub record: Record,
+}
+
+/// How a member came to be one.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// SHA-256 of the key, base64url.
+    pub key_hash: Box<str>,
+    /// Counts the client's joins with this key.
+    pub attempt: u64,
+    /// The node it came over.
+    pub node: NodeId,
+    /// The subject of its token; `None` if anonymous.
+    pub user: Option<Subject>,
+    /// What it tells about itself.
+    pub meta: Payload,
     /// The number of the entry of its last join.
     pub joined: Seq,
     /// The number of the entry with which it became a member.
     pub origin: Seq,
     /// The head of the log before its last join.
     pub base: Seq,
-    /// Its number among the joins of the room.
-    pub n: u64,
     /// What its last join was answered.
     pub recovery: Recovery,
-    /// Its last settled message.
-    pub mid: Mid,
 }
 
-impl Restored {
-    /// Tells what a join has made of a member, with the generation and count that it has come to since.
+impl Record {
+    /// Notes what a join has made of a member.
     #[must_use]
-    pub fn new(join: &Join, joined: &Joined, generation: Seq, mid: Mid) -> Self {
+    pub fn new(join: Join, joined: &Joined) -> Self {
         Self {
-            by: Claim { peer: join.peer.clone(), generation },
-            join: join.clone(),
+            key_hash: join.key_hash.into(),
+            attempt: join.attempt,
+            node: join.node,
+            user: join.user,
+            meta: join.meta,
             joined: joined.seq,
             origin: joined.origin,
             base: joined.base,
-            n: joined.n,
             recovery: joined.recovery,
-            mid,
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use super::entry::{Batch, Volatile};
 use crate::mailbox::{Receiver, Sender, Unsent, mailbox};
 
 /// Batches a room may have waiting. What does not fit is read again from the log.
-const CAPACITY: usize = 256;
+const CAPACITY: u32 = 256;
 
 /// What a room's worker hears.
 #[derive(Clone, Debug)]
@@ -26,14 +25,11 @@ pub enum FeedEvent {
 #[derive(Clone)]
 pub struct FeedSender {
     queue: Sender<FeedEvent>,
-    /// Set when something was missed; seen by the reader after what is queued.
-    missed: Arc<AtomicBool>,
 }
 
 /// The worker's end.
 pub struct Feed {
     queue: Receiver<FeedEvent>,
-    missed: Arc<AtomicBool>,
     /// What is to be done when the worker lets go.
     end: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -42,11 +38,7 @@ pub struct Feed {
 #[must_use]
 pub fn feed() -> (FeedSender, Feed) {
     let (sender, receiver) = mailbox(CAPACITY);
-    let missed = Arc::<AtomicBool>::default();
-    (
-        FeedSender { queue: sender, missed: missed.clone() },
-        Feed { queue: receiver, missed, end: None },
-    )
+    (FeedSender { queue: sender }, Feed { queue: receiver, end: None })
 }
 
 impl FeedSender {
@@ -57,10 +49,9 @@ impl FeedSender {
         }
     }
 
-    /// Notes that something may have been missed.
+    /// Notes that something may have been missed; seen by the reader after what is queued.
     pub fn miss(&self) {
-        self.missed.store(true, Ordering::Release);
-        self.queue.wake();
+        self.queue.miss();
     }
 
     /// Waits until the worker has let go.
@@ -90,13 +81,12 @@ impl Feed {
     }
 
     /// Waits for the next event; `None` when the log has let go of the room. Cancel-safe.
-    pub async fn next(&mut self) -> Option<FeedEvent> {
+    pub fn next(&mut self) -> impl Future<Output = Option<FeedEvent>> {
         poll_fn(|context| match self.queue.poll_recv(context) {
             Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
-            _ if self.missed.swap(false, Ordering::AcqRel) => Poll::Ready(Some(FeedEvent::Gap)),
+            _ if self.queue.has_missed() => Poll::Ready(Some(FeedEvent::Gap)),
             nothing => nothing,
         })
-        .await
     }
 
     /// Takes the next event out if there is one now.

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 pub use call::{
-    Claim, Join, JoinRefusal, Joined, Op, Outcome, Restored, RoomView, RosterMember, Silent,
-    SocketId,
+    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, RosterMember,
+    Silent, SocketId,
 };
 pub use entry::{Batch, Entry, Payload, Survivor, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -57,6 +58,8 @@ type Answer = (Vec<Op>, Result<Vec<Outcome>, LogError>);
 
 /// The call that is under way.
 struct Flight {
+    log: Arc<dyn RoomLog>,
+    room: RoomId,
     origins: Vec<Origin>,
     seen: Seq,
     began: Instant,
@@ -67,12 +70,11 @@ struct Flight {
 }
 
 /// The steps of a room: those that wait, and those in the one call under way.
+#[derive(Default)]
 pub(super) struct Calls {
-    log: Arc<dyn RoomLog>,
-    room: RoomId,
     waiting: VecDeque<Step>,
     waiting_bytes: usize,
-    flight: Option<Flight>,
+    flight: Option<Box<Flight>>,
 }
 
 /// How a call ended for good.
@@ -88,10 +90,6 @@ pub(super) enum Landed {
 }
 
 impl Calls {
-    pub(super) fn new(log: Arc<dyn RoomLog>, room: RoomId) -> Self {
-        Self { log, room, waiting: VecDeque::new(), waiting_bytes: 0, flight: None }
-    }
-
     /// Queues a step.
     pub(super) fn push(&mut self, op: Op, origin: Origin) {
         self.waiting_bytes += op.bytes();
@@ -153,7 +151,7 @@ impl Calls {
     }
 
     /// Makes a call of what waits, unless one is under way.
-    pub(super) fn depart(&mut self, seen: Seq) {
+    pub(super) fn depart(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId, seen: Seq) {
         if self.flight.is_some() || self.waiting.is_empty() {
             return;
         }
@@ -168,26 +166,30 @@ impl Calls {
         let steps = self.waiting.drain(..count);
         let (ops, origins): (Vec<_>, _) = steps.map(|step| (step.op, step.origin)).unzip();
         self.waiting_bytes -= ops.iter().map(Op::bytes).sum::<usize>();
+        if self.waiting.is_empty() {
+            // An idle room owns no queue.
+            self.waiting = VecDeque::new();
+        }
         let mends = ops.first().is_some_and(Op::mends);
-        let answer = call(self.log.clone(), self.room.clone(), seen, ops, Duration::ZERO);
-        let began = Instant::now();
-        self.flight = Some(Flight { origins, seen, began, repeated: 0, mends, answer });
+        let (log, room, began) = (log.clone(), room.clone(), Instant::now());
+        let answer = call(log.clone(), room.clone(), seen, ops, Duration::ZERO);
+        let flight = Flight { log, room, origins, seen, began, repeated: 0, mends, answer };
+        self.flight = Some(Box::new(flight));
     }
 
-    /// Waits for the call under way; for ever if there is none. Cancel-safe.
-    pub(super) async fn landed(&mut self) -> Landed {
-        let Some(flight) = &mut self.flight else { return std::future::pending().await };
-        let (ops, answer) = (&mut flight.answer).await;
-        match answer {
+    /// Polls the call under way; never ready while there is none.
+    pub(super) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<Landed> {
+        let Some(flight) = &mut self.flight else { return Poll::Pending };
+        let (ops, answer) = ready!(flight.answer.as_mut().poll(context));
+        Poll::Ready(match answer {
             Err(error @ LogError::Unavailable(_)) => self.repeat(ops, error),
             answer => self.end(ops, answer),
-        }
+        })
     }
 
     fn end(&mut self, ops: Vec<Op>, answer: Result<Vec<Outcome>, LogError>) -> Landed {
-        let Some(Flight { origins, repeated, .. }) = self.flight.take() else {
-            return Landed::RolledBack(Vec::new());
-        };
+        let Some(flight) = self.flight.take() else { return Landed::RolledBack(Vec::new()) };
+        let Flight { origins, repeated, .. } = *flight;
         let steps = ops.into_iter().zip(origins).map(|(op, origin)| Step { op, origin });
         match answer {
             Ok(outcomes) => Landed::Answered(steps.zip(outcomes).collect(), repeated > 0),
@@ -201,7 +203,7 @@ impl Calls {
         if let Some(flight) = &mut self.flight {
             flight.repeated += 1;
             let pause = (REPEAT_AFTER * flight.repeated).min(REPEAT_AFTER_MAX);
-            flight.answer = call(self.log.clone(), self.room.clone(), flight.seen, ops, pause);
+            flight.answer = call(flight.log.clone(), flight.room.clone(), flight.seen, ops, pause);
         }
         Landed::Repeated(error)
     }

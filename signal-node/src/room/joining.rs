@@ -11,7 +11,7 @@ use super::fanout;
 use super::members::Member;
 use super::outbox::{Delivery, Mark};
 use super::worker::Worker;
-use crate::log::{Claim, Join, JoinRefusal, Joined, Op, Outcome, Restored};
+use crate::log::{Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored};
 
 /// A join that took effect, until the worker reaches its entry.
 pub(super) struct Arrival {
@@ -29,12 +29,19 @@ impl Arrival {
 
     /// Makes the member of it that it would have become.
     pub(super) fn into_member(self) -> Member {
-        Member::new(self.join, self.joined, self.reply.outbox)
+        Member::new(self.join, &self.joined, self.reply.outbox)
     }
 
     /// Returns what it takes to put the member back into a room that has lost it.
     pub(super) fn restored(&self) -> Restored {
-        Restored::new(&self.join, &self.joined, self.joined.seq, self.joined.mid)
+        let Self { join, joined, .. } = self;
+        Restored {
+            by: Claim { peer: join.peer.clone(), generation: joined.seq },
+            socket: join.socket,
+            n: joined.n,
+            mid: joined.mid,
+            record: Record::new(join.clone(), joined),
+        }
     }
 }
 
@@ -65,7 +72,7 @@ impl Worker {
             self.arrivals.insert(seq, Box::new(Arrival { join, joined, ice, reply }));
         } else {
             // Its entry was among those that could not be told here.
-            self.lose(Member::new(join, joined, reply.outbox));
+            self.lose(Member::new(join, &joined, reply.outbox));
         }
     }
 
@@ -122,7 +129,7 @@ impl Worker {
         self.ground.metrics.joined(joined.recovery);
         let delivery = self.welcome(&join.peer, &joined, ice.as_deref(), &reply);
         let position = join.position.filter(|_| joined.recovery == Recovery::Replay);
-        let mut member = Member::new(join, joined, reply.outbox.clone());
+        let mut member = Member::new(join, &joined, reply.outbox.clone());
         match position.filter(|position| before.is_some_and(|before| *position < before)) {
             Some(position) => self.begin_replay(&mut member, position, delivery),
             None => drop(reply.outbox.hand(delivery)),

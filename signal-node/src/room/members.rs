@@ -1,15 +1,17 @@
 //! The members of a room whose sockets are on this node, and what they are owed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use signal_protocol::{Mid, PeerId, RoomId, Seq, ServerMessage, limits};
 
 use super::outbox::Outbox;
-use crate::log::{Claim, Join, Joined, Payload, Restored, SocketId};
+use crate::log::{Claim, Join, Joined, Payload, Record, Restored, SocketId};
 
 /// A client to which nothing was addressed for this many entries is told its position.
 const TOLD_EVERY: u64 = 256;
+
+/// A room of more than this grows by doubling.
+const FEW: usize = 8;
 
 /// One member with a socket here.
 pub(super) struct Member {
@@ -36,22 +38,15 @@ pub(super) struct Member {
     told_at: u64,
 }
 
-/// How a member came to be one.
-struct Record {
-    join: Join,
-    joined: Joined,
-}
-
 impl Member {
-    pub(super) fn new(join: Join, mut joined: Joined, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(join: Join, joined: &Joined, outbox: Arc<Outbox>) -> Self {
         let (told, mid) = (joined.seq, joined.mid);
-        joined.roster = Vec::new();
         Self {
             claim: Claim { peer: join.peer.clone(), generation: joined.seq },
             socket: join.socket,
             outbox,
             n: joined.n,
-            record: Box::new(Record { join, joined }),
+            record: Box::new(Record::new(join, joined)),
             behind: None,
             pending: 0,
             settled: mid,
@@ -106,7 +101,7 @@ impl Member {
 
     /// Keeps what the member tells about itself, as the log has it.
     pub(super) fn describe(&mut self, meta: &Payload) {
-        self.record.join.meta = meta.clone();
+        self.record.meta = meta.clone();
     }
 
     /// Tells whether new entries are handed to it.
@@ -121,13 +116,18 @@ impl Member {
 
     /// Returns the entry of its join.
     pub(super) fn joined_at(&self) -> Seq {
-        self.record.joined.seq
+        self.record.joined
     }
 
     /// Returns what it takes to put the member back.
     pub(super) fn restored(&self) -> Restored {
-        let Record { join, joined } = &*self.record;
-        Restored::new(join, joined, self.claim.generation, self.taken())
+        Restored {
+            by: self.claim.clone(),
+            socket: self.socket,
+            n: self.n,
+            mid: self.taken(),
+            record: Record::clone(&self.record),
+        }
     }
 
     fn ack(&mut self, room: &RoomId, position: Seq, delivered: u64) {
@@ -141,23 +141,28 @@ impl Member {
 /// All of them.
 #[derive(Default)]
 pub(super) struct Members {
-    /// In the order of their ids, so that a simulation takes the same course each time.
-    map: BTreeMap<PeerId, Box<Member>>,
+    /// In the order of their ids, to be found, and so that a simulation takes the same course each time.
+    sorted: Vec<Box<Member>>,
     /// How many entries the room has delivered here.
     delivered: u64,
 }
 
 impl Members {
     pub(super) fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.sorted.is_empty()
+    }
+
+    /// Finds where the member is, or where it would be.
+    fn find(&self, peer: &PeerId) -> Result<usize, usize> {
+        self.sorted.binary_search_by(|member| member.claim.peer.cmp(peer))
     }
 
     pub(super) fn get(&self, peer: &PeerId) -> Option<&Member> {
-        self.map.get(peer).map(AsRef::as_ref)
+        self.find(peer).ok().map(|at| &*self.sorted[at])
     }
 
     pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Member> {
-        self.map.get_mut(peer).map(AsMut::as_mut)
+        self.find(peer).ok().map(|at| &mut *self.sorted[at])
     }
 
     /// Finds the member if this socket still holds it.
@@ -167,20 +172,32 @@ impl Members {
 
     pub(super) fn insert(&mut self, mut member: Member) {
         member.told_at = self.delivered;
-        self.map.insert(member.claim.peer.clone(), Box::new(member));
+        match self.find(&member.claim.peer) {
+            Ok(at) => *self.sorted[at] = member,
+            Err(at) => {
+                // Most rooms are small and stay so.
+                self.sorted.reserve_exact(if self.sorted.len() < FEW {
+                    1
+                } else {
+                    self.sorted.len()
+                });
+                self.sorted.insert(at, Box::new(member));
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Member> {
-        self.map.remove(peer).map(|member| *member)
+        let at = self.find(peer).ok()?;
+        Some(*self.sorted.remove(at))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.map.values().map(AsRef::as_ref)
+        self.sorted.iter().map(AsRef::as_ref)
     }
 
     /// Walks all members that are told new entries.
     pub(super) fn live(&mut self) -> impl Iterator<Item = &mut Member> {
-        self.map.values_mut().map(AsMut::as_mut).filter(|member: &&mut Member| member.is_live())
+        self.sorted.iter_mut().map(AsMut::as_mut).filter(|member: &&mut Member| member.is_live())
     }
 
     /// Returns how many entries were delivered here so far.
@@ -201,7 +218,7 @@ impl Members {
     /// Acknowledges one member.
     pub(super) fn ack(&mut self, peer: &PeerId, room: &RoomId, position: Seq) {
         let delivered = self.delivered;
-        if let Some(member) = self.map.get_mut(peer) {
+        if let Some(member) = self.get_mut(peer) {
             member.ack(room, position, delivered);
         }
     }
@@ -209,7 +226,7 @@ impl Members {
     /// Acknowledges everyone to whom an `ack` is owed.
     pub(super) fn ack_owed(&mut self, room: &RoomId, position: Seq) {
         let delivered = self.delivered;
-        let owed = self.map.values_mut().filter(|member| member.owes_ack());
+        let owed = self.sorted.iter_mut().filter(|member| member.owes_ack());
         owed.for_each(|member| member.ack(room, position, delivered));
     }
 

@@ -120,9 +120,14 @@ enum Condition {
     Closed,
 }
 
+/// Returns how many bytes a queued frame counts as.
+fn weight(delivery: &Delivery) -> u32 {
+    u32::try_from(delivery.frame.len() + OVERHEAD).unwrap_or(u32::MAX)
+}
+
 struct State {
     queue: VecDeque<Delivery>,
-    bytes: usize,
+    bytes: u32,
     condition: Condition,
     nudges: Nudges,
 }
@@ -132,8 +137,8 @@ impl State {
         Self { queue: VecDeque::new(), bytes: 0, condition, nudges: Nudges::default() }
     }
 
-    fn queue(&mut self, delivery: Delivery, limit: usize) -> Handed {
-        let bytes = self.bytes + delivery.frame.len() + OVERHEAD;
+    fn queue(&mut self, delivery: Delivery, limit: u32) -> Handed {
+        let bytes = self.bytes.saturating_add(weight(&delivery));
         let overflow = if bytes > limit { Overflow::Bytes } else { Overflow::Frames };
         if bytes > limit || self.queue.len() >= FRAMES {
             *self = Self { nudges: self.nudges, ..Self::empty(Condition::Overflowed(overflow)) };
@@ -144,7 +149,7 @@ impl State {
         Handed::Queued
     }
 
-    fn is_light(&self, limit: usize) -> bool {
+    fn is_light(&self, limit: u32) -> bool {
         self.bytes <= limit / 4 && self.queue.len() <= FRAMES / 4
     }
 }
@@ -154,13 +159,14 @@ pub struct Outbox {
     state: Mutex<State>,
     filled: AtomicWaker,
     emptied: Notify,
-    limit: usize,
+    limit: u32,
 }
 
 impl Outbox {
-    /// Makes one that holds at most `limit` bytes.
+    /// Makes one that holds at most `limit` bytes, of which there are less than 4 GiB.
     #[must_use]
     pub fn new(limit: usize) -> Self {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX - 1);
         let state = State::empty(Condition::Open);
         Self { state: Mutex::new(state), filled: AtomicWaker::new(), emptied: Notify::new(), limit }
     }
@@ -207,7 +213,7 @@ impl Outbox {
         }
         let taken = state.queue.pop_front();
         if let Some(delivery) = &taken {
-            state.bytes -= delivery.frame.len() + OVERHEAD;
+            state.bytes -= weight(delivery);
         } else {
             // An idle session owns no queue.
             state.queue = VecDeque::new();

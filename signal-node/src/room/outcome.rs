@@ -1,5 +1,6 @@
 //! What the answers of the log, and the entries they announced, mean for the members here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use signal_protocol::server::ErrorFrame;
@@ -165,6 +166,10 @@ impl Worker {
                 self.ground.liveness.watch([node]);
                 self.end(peer, LeftReason::Replaced);
                 if let Some(arrival) = self.arrivals.remove(&seq) {
+                    if self.arrivals.is_empty() {
+                        // An empty map that was none keeps its memory.
+                        self.arrivals = BTreeMap::new();
+                    }
                     self.arrive(Some(before), *arrival);
                 }
             }

@@ -15,7 +15,7 @@ use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::metrics::Metrics;
 
 /// Commands that may wait for a room's worker.
-const WAITING: usize = 1_024;
+const WAITING: u32 = 1_024;
 
 /// What holds for every room of this node.
 #[derive(Clone, Debug)]

@@ -3,9 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use signal_protocol::{PeerId, RoomId, Seq};
 
 use super::fanout;
@@ -47,17 +44,6 @@ enum Told {
     Lost,
 }
 
-/// All replays of a room.
-#[derive(Default)]
-pub(super) struct Replays(FuturesUnordered<BoxFuture<'static, Page>>);
-
-impl Replays {
-    /// Waits for the next page; `None` if nobody is being told anything. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Page> {
-        self.0.next().await
-    }
-}
-
 impl Worker {
     /// Begins behind `position`; `joined` is told at the entry of the member's join.
     pub(super) fn begin_replay(&mut self, member: &mut Member, position: Seq, joined: Delivery) {
@@ -70,7 +56,7 @@ impl Worker {
 
     fn read_on(&mut self, mut replay: Replay, outbox: Arc<Outbox>) {
         let (log, room) = (self.ground.log.clone(), self.room.clone());
-        self.replays.0.push(Box::pin(async move {
+        self.replays.push(async move {
             outbox.emptied().await;
             if !replay.page.is_empty() {
                 return Page { replay, read: Ok(()) };
@@ -78,7 +64,7 @@ impl Worker {
             let read = log.read(&room, replay.cursor, PAGE).await;
             let read = read.map(|batches| replay.page = batches.into());
             Page { replay, read }
-        }));
+        });
     }
 
     /// Tells the member what was read, as far as its socket keeps up and the room itself is.
@@ -177,7 +163,7 @@ mod tests {
         let (seq, recovery, mid) = (Seq(4), Recovery::Replay, Mid(0));
         let joined =
             Joined { seq, base: Seq(3), n: 1, origin: Seq(1), recovery, mid, roster: Vec::new() };
-        Member::new(join, joined, Arc::new(Outbox::new(1_000_000)))
+        Member::new(join, &joined, Arc::new(Outbox::new(1_000_000)))
     }
 
     fn said(number: u64) -> Batch {

@@ -71,10 +71,10 @@ impl Worker {
 
     /// Asks again for a member that may be put back yet; in the end without regard to what it has seen.
     pub(super) fn join_again(&mut self, join: Join, ice: Option<Arc<IceServers>>, reply: Reply) {
-        self.later.push(Box::pin(async move {
+        self.later.push(async move {
             tokio::time::sleep(JOIN_AGAIN_AFTER).await;
             Command::Join(Box::new(JoinCommand { join, ice, reply }))
-        }));
+        });
     }
 
     /// Says why nothing more can be taken in now.

@@ -1,29 +1,25 @@
 //! Volatile signals on their way to the log: while some are being told, the next ones collect.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 use signal_protocol::RoomId;
 use tracing::debug;
 
-use crate::log::{LogError, RoomLog, Volatile};
+use crate::log::{RoomLog, Volatile};
 
 /// Volatile signals that may wait to be told; the oldest are lost to newer ones.
 const UNTOLD: usize = 256;
 
 /// Those of one room.
+#[derive(Default)]
 pub(super) struct Telling {
-    log: Arc<dyn RoomLog>,
-    room: RoomId,
     untold: Vec<Volatile>,
-    flight: Option<BoxFuture<'static, Result<(), LogError>>>,
+    flight: Option<BoxFuture<'static, ()>>,
 }
 
 impl Telling {
-    pub(super) fn new(log: Arc<dyn RoomLog>, room: RoomId) -> Self {
-        Self { log, room, untold: Vec::new(), flight: None }
-    }
-
     /// Queues a signal.
     pub(super) fn push(&mut self, volatile: Volatile) {
         if self.untold.len() >= UNTOLD {
@@ -33,21 +29,24 @@ impl Telling {
     }
 
     /// Tells what has collected, unless something is being told.
-    pub(super) fn depart(&mut self) {
+    pub(super) fn depart(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId) {
         if self.flight.is_some() || self.untold.is_empty() {
             return;
         }
-        let (log, room) = (self.log.clone(), self.room.clone());
+        let (log, room) = (log.clone(), room.clone());
         let volatiles = std::mem::take(&mut self.untold);
-        self.flight = Some(Box::pin(async move { log.tell(&room, &volatiles).await }));
+        self.flight = Some(Box::pin(async move {
+            if let Err(error) = log.tell(&room, &volatiles).await {
+                debug!(room.id = %room, %error, "volatile signals in room {room} were lost");
+            }
+        }));
     }
 
-    /// Waits until it was told; for ever if nothing is being told. Cancel-safe.
-    pub(super) async fn landed(&mut self) {
-        let Some(flight) = &mut self.flight else { return std::future::pending().await };
-        if let Err(error) = flight.await {
-            debug!(room.id = %self.room, %error, "volatile signals in room {} were lost", self.room);
-        }
+    /// Polls what is being told; never ready while that is nothing.
+    pub(super) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(flight) = &mut self.flight else { return Poll::Pending };
+        ready!(flight.as_mut().poll(context));
         self.flight = None;
+        Poll::Ready(())
     }
 }

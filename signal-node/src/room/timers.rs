@@ -1,6 +1,6 @@
 //! What a room has to do later, and when.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use signal_protocol::{PeerId, limits};
@@ -26,7 +26,7 @@ pub(super) struct Timers {
     tend: Option<Instant>,
     echo: Option<Instant>,
     retire: Option<Instant>,
-    away: HashMap<PeerId, Instant>,
+    away: BTreeMap<PeerId, Instant>,
 }
 
 /// What is due.

@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use signal_protocol::{RoomId, Seq};
 
-use crate::log::{Batch, LogError, RoomLog};
+use crate::log::{Batch, RoomLog};
 
 /// Batches that may wait for a hole to be filled; more are read again from the log.
 const HELD: usize = 256;
@@ -20,12 +21,11 @@ const PAGE: usize = 64;
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The position of one room on this node.
+#[derive(Default)]
 pub(super) struct Track {
-    log: Arc<dyn RoomLog>,
-    room: RoomId,
     position: Option<Seq>,
     held: VecDeque<Arc<Batch>>,
-    filling: Option<BoxFuture<'static, Result<Vec<Batch>, LogError>>>,
+    filling: Option<BoxFuture<'static, Vec<Batch>>>,
     /// The batch in front of which the log was last read for what is missing.
     looked_before: Option<Seq>,
     missed: bool,
@@ -45,11 +45,6 @@ pub(super) enum Next {
 }
 
 impl Track {
-    pub(super) fn new(log: Arc<dyn RoomLog>, room: RoomId) -> Self {
-        let (position, held, filling) = (None, VecDeque::new(), None);
-        Self { log, room, position, held, filling, looked_before: None, missed: false }
-    }
-
     /// Returns the number of the last delivered entry; 0 before the first join.
     pub(super) fn position(&self) -> Seq {
         self.position.unwrap_or_default()
@@ -93,11 +88,11 @@ impl Track {
         self.held.is_empty() && self.filling.is_none() && !self.missed
     }
 
-    /// Takes out the batch that follows; starts to read where one is missing.
-    pub(super) fn next(&mut self) -> Next {
+    /// Takes out the batch that follows; starts to read the room's log where one is missing.
+    pub(super) fn next(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId) -> Next {
         let Some(position) = self.position else { return Next::Nothing };
         if std::mem::take(&mut self.missed) {
-            self.fill(position, Duration::ZERO);
+            self.fill(log, room, position);
         }
         if self.filling.is_some() {
             return Next::Nothing;
@@ -113,7 +108,7 @@ impl Track {
             Ordering::Less => Next::Broken,
             Ordering::Greater if self.looked_before != Some(batch.first) => {
                 self.looked_before = Some(batch.first);
-                self.fill(position, Duration::ZERO);
+                self.fill(log, room, position);
                 Next::Nothing
             }
             Ordering::Greater if batch.is_reset() => self.take(),
@@ -128,36 +123,37 @@ impl Track {
         self.held.pop_front().map_or(Next::Nothing, Next::Batch)
     }
 
-    fn fill(&mut self, after: Seq, pause: Duration) {
-        let (log, room) = (self.log.clone(), self.room.clone());
-        self.filling = Some(Box::pin(async move {
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
-            log.read(&room, after, PAGE).await
-        }));
+    fn fill(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId, after: Seq) {
+        self.filling = Some(Box::pin(read_until_answered(log.clone(), room.clone(), after)));
     }
 
-    /// Waits for the log to be read; for ever if it is not being read. Cancel-safe.
-    pub(super) async fn read(&mut self) {
-        let Some(filling) = &mut self.filling else { return std::future::pending().await };
-        let found = filling.await;
+    /// Polls the reading of the log; never ready while it is not read.
+    pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(filling) = &mut self.filling else { return Poll::Pending };
+        let found = ready!(filling.as_mut().poll(context));
         self.filling = None;
-        match found {
-            Ok(batches) => {
-                let read = batches.into_iter().map(Arc::new);
-                let known = read.clone().next_back().map_or(Seq(0), |batch| batch.last());
-                let later = std::mem::take(&mut self.held);
-                let later = later.into_iter().filter(|batch| batch.last() > known);
-                self.held = read.chain(later).collect();
-            }
-            Err(_) => self.fill(self.position(), READ_AGAIN_AFTER),
+        let read = found.into_iter().map(Arc::new);
+        let known = read.clone().next_back().map_or(Seq(0), |batch| batch.last());
+        let later = std::mem::take(&mut self.held);
+        let later = later.into_iter().filter(|batch| batch.last() > known);
+        self.held = read.chain(later).collect();
+        Poll::Ready(())
+    }
+}
+
+async fn read_until_answered(log: Arc<dyn RoomLog>, room: RoomId, after: Seq) -> Vec<Batch> {
+    loop {
+        if let Ok(batches) = log.read(&room, after, PAGE).await {
+            return batches;
         }
+        tokio::time::sleep(READ_AGAIN_AFTER).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use signal_protocol::PeerKey;
 
     use super::*;
@@ -177,35 +173,43 @@ mod tests {
     }
 
     /// A log of so many batches, and a track behind the first of them.
-    async fn stage(batches: u64) -> (Arc<MemoryLog>, Track, Vec<Arc<Batch>>) {
-        let (log, room) = (Arc::new(MemoryLog::new(KEEP)), "demo".parse().unwrap());
-        grow(&log, &room, 0..batches).await;
-        let mut track = Track::new(log.clone(), room);
-        let kept = kept(&log, &track.room).await;
+    async fn stage(batches: u64) -> (Arc<dyn RoomLog>, Track, Vec<Arc<Batch>>) {
+        let log: Arc<dyn RoomLog> = Arc::new(MemoryLog::new(KEEP));
+        grow(&*log, 0..batches).await;
+        let mut track = Track::default();
+        let kept = kept(&*log).await;
         track.begin(kept[0].last());
         (log, track, kept)
     }
 
-    async fn grow(log: &MemoryLog, room: &RoomId, numbers: std::ops::Range<u64>) {
+    fn room() -> RoomId {
+        "demo".parse().unwrap()
+    }
+
+    async fn read(track: &mut Track) {
+        poll_fn(|context| track.poll_read(context)).await;
+    }
+
+    async fn grow(log: &dyn RoomLog, numbers: std::ops::Range<u64>) {
         for number in numbers {
-            log.call(room, Seq(0), &[join(number)]).await.unwrap();
+            log.call(&room(), Seq(0), &[join(number)]).await.unwrap();
         }
     }
 
-    async fn kept(log: &MemoryLog, room: &RoomId) -> Vec<Arc<Batch>> {
-        log.read(room, Seq(0), 1_000).await.unwrap().into_iter().map(Arc::new).collect()
+    async fn kept(log: &dyn RoomLog) -> Vec<Arc<Batch>> {
+        log.read(&room(), Seq(0), 1_000).await.unwrap().into_iter().map(Arc::new).collect()
     }
 
     /// Delivers what there is, reading where it has to; `None` once something is lost.
-    async fn delivers(track: &mut Track, upto: Seq) -> Option<usize> {
+    async fn delivers(log: &Arc<dyn RoomLog>, track: &mut Track, upto: Seq) -> Option<usize> {
         let mut count = 0;
         while track.position() < upto {
-            match track.next() {
+            match track.next(log, &room()) {
                 Next::Batch(batch) => {
                     track.delivered(batch.last());
                     count += 1;
                 }
-                Next::Nothing => track.read().await,
+                Next::Nothing => read(track).await,
                 Next::Lost | Next::Broken => return None,
             }
         }
@@ -214,30 +218,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_hole_of_more_than_a_page_is_filled() {
-        let (_log, mut track, kept) = stage(200).await;
+        let (log, mut track, kept) = stage(200).await;
         let last = kept.last().unwrap();
         track.arrived(last.clone());
-        assert_eq!(delivers(&mut track, last.last()).await, Some(199));
+        assert_eq!(delivers(&log, &mut track, last.last()).await, Some(199));
     }
 
     #[tokio::test]
     async fn a_hole_is_looked_into_although_an_earlier_look_found_nothing() {
         let (log, mut track, _) = stage(1).await;
         track.missed();
-        assert!(matches!(track.next(), Next::Nothing));
-        track.read().await;
-        grow(&log, &"demo".parse().unwrap(), 1..4).await;
-        let kept = kept(&log, &"demo".parse().unwrap()).await;
+        assert!(matches!(track.next(&log, &room()), Next::Nothing));
+        read(&mut track).await;
+        grow(&*log, 1..4).await;
+        let kept = kept(&*log).await;
         track.arrived(kept[3].clone());
-        assert_eq!(delivers(&mut track, kept[3].last()).await, Some(3));
+        assert_eq!(delivers(&log, &mut track, kept[3].last()).await, Some(3));
     }
 
     #[tokio::test]
     async fn a_hole_that_the_log_cannot_fill_is_a_loss() {
-        let (_log, mut track, kept) = stage(2).await;
+        let (log, mut track, kept) = stage(2).await;
         let beyond = Seq(kept[1].last().0 + 1_000);
         let batch = Batch { prev: beyond, first: Seq(beyond.0 + 1), ..Batch::clone(&kept[1]) };
         track.arrived(Arc::new(batch));
-        assert_eq!(delivers(&mut track, Seq(beyond.0 + 1)).await, None);
+        assert_eq!(delivers(&log, &mut track, Seq(beyond.0 + 1)).await, None);
     }
 }

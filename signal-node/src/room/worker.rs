@@ -1,12 +1,12 @@
 //! The one task that knows the order of a room on this node.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use signal_protocol::{PeerId, RoomId, Seq};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::joining::Arrival;
 use super::members::Members;
 use super::outcome::Doomed;
 use super::registry::{Ground, Rooms};
-use super::replay::Replays;
+use super::replay::Page;
 use super::requests::refuse;
 use super::telling::Telling;
 use super::timers::{Due, Timers};
@@ -28,6 +28,7 @@ use crate::alarm::Alarm;
 use crate::log::{Batch, Entry, Feed, FeedEvent, LogError, Op};
 use crate::mailbox::Receiver;
 use crate::metrics::GapCause;
+use crate::under_way::UnderWay;
 
 /// Events and commands that are taken at a time, so that what belongs together goes in one call.
 const AT_A_TIME: usize = 128;
@@ -47,9 +48,9 @@ pub(super) struct Worker {
     /// Joins whose outcome is known and whose entry has not been reached.
     pub(super) arrivals: BTreeMap<Seq, Box<Arrival>>,
     /// Joins that are made again in a moment.
-    pub(super) later: FuturesUnordered<BoxFuture<'static, Command>>,
+    pub(super) later: UnderWay<'static, Command>,
     /// Members that are still being told what they missed.
-    pub(super) replays: Replays,
+    pub(super) replays: UnderWay<'static, Page>,
     /// Members that the log says are not ours any more, until it tells us why.
     pub(super) doomed: Vec<Doomed>,
     /// The last entry that is known to be in the log.
@@ -71,13 +72,13 @@ impl Worker {
     pub(super) fn new(room: RoomId, ground: Arc<Ground>, commands: Receiver<Command>) -> Self {
         Self {
             members: Members::default(),
-            calls: Calls::new(ground.log.clone(), room.clone()),
-            telling: Telling::new(ground.log.clone(), room.clone()),
-            track: Track::new(ground.log.clone(), room.clone()),
+            calls: Calls::default(),
+            telling: Telling::default(),
+            track: Track::default(),
             timers: Timers::default(),
             arrivals: BTreeMap::new(),
-            later: FuturesUnordered::new(),
-            replays: Replays::default(),
+            later: UnderWay::default(),
+            replays: UnderWay::default(),
             doomed: Vec::new(),
             known: Seq::default(),
             awaited: Seq::default(),
@@ -95,40 +96,48 @@ impl Worker {
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold the worker twice")]
     pub(super) fn run(mut self, rooms: Arc<Rooms>) -> impl Future<Output = ()> + Send {
         async move {
-            match self.ground.log.open(&self.room).await {
-                Ok(feed) => self.work(feed, &rooms).await,
-                Err(error) => {
-                    warn!(room.id = %self.room, %error, "room {} could not be subscribed", self.room);
-                }
+            let opened = self.ground.log.open(&self.room).await;
+            let mut feed = opened.map_err(|error| self.not_subscribed(&error)).ok();
+            if let Some(feed) = &mut feed {
+                self.work(feed, &rooms).await;
             }
             self.give_up(&rooms);
         }
     }
 
-    async fn work(&mut self, mut feed: Feed, rooms: &Rooms) {
+    fn not_subscribed(&self, error: &LogError) {
+        warn!(room.id = %self.room, %error, "room {} could not be subscribed", self.room);
+    }
+
+    async fn work(&mut self, feed: &mut Feed, rooms: &Rooms) {
         let mut alarm = Alarm::default();
         loop {
             alarm.set(self.timers.next());
+            // Polled one by one: futures of each kind would take room in every idle room.
             tokio::select! {
                 event = feed.next() => match event {
-                    Some(event) => self.hear_all(event, &mut feed),
+                    Some(event) => self.hear_all(event, feed),
                     None => return,
                 },
-                landed = self.calls.landed() => self.landed(landed),
-                () = self.telling.landed() => {}
-                () = self.track.read() => {}
-                Some(page) = self.replays.next() => self.replay(page),
-                Some(command) = self.later.next() => self.obey(command),
-                opened = reopened(&mut self.reopening) => feed = self.reopened(opened).unwrap_or(feed),
-                command = self.commands.recv() => match command {
+                landed = poll_fn(|context| self.calls.poll_landed(context)) => self.landed(landed),
+                () = poll_fn(|context| self.telling.poll_landed(context)) => {}
+                () = poll_fn(|context| self.track.poll_read(context)) => {}
+                page = poll_fn(|context| self.replays.poll_next(context)) => self.replay(page),
+                command = poll_fn(|context| self.later.poll_next(context)) => self.obey(command),
+                opened = poll_fn(|context| poll_reopened(&mut self.reopening, context)) => {
+                    if let Some(opened) = self.reopened(opened) {
+                        *feed = opened;
+                    }
+                }
+                command = poll_fn(|context| self.commands.poll_recv(context)) => match command {
                     Some(command) => self.obey_all(command),
                     None => return,
                 },
-                () = alarm.rings() => if self.tick(rooms) { return },
+                () = poll_fn(|context| alarm.poll_rings(context)) => if self.tick(rooms) { return },
             }
             self.advance();
-            self.calls.depart(self.track.position());
-            self.telling.depart();
+            self.calls.depart(&self.ground.log, &self.room, self.track.position());
+            self.telling.depart(&self.ground.log, &self.room);
             self.tell_settled();
             self.timers.retire(self.is_idle());
         }
@@ -278,7 +287,7 @@ impl Worker {
     /// Delivers everything that can be delivered now.
     fn advance(&mut self) {
         loop {
-            match self.track.next() {
+            match self.track.next(&self.ground.log, &self.room) {
                 Next::Batch(batch) if self.awaits_outcome(&batch) => {
                     self.track.put_back(batch);
                     break;
@@ -355,12 +364,13 @@ impl Worker {
     }
 }
 
-/// Waits for a new subscription; for ever if none is under way. Cancel-safe.
-async fn reopened(
+/// Polls for a new subscription; never ready while none is under way.
+fn poll_reopened(
     reopening: &mut Option<BoxFuture<'static, Result<Feed, LogError>>>,
-) -> Result<Feed, LogError> {
+    context: &mut Context<'_>,
+) -> Poll<Result<Feed, LogError>> {
     match reopening {
-        Some(opening) => opening.await,
-        None => std::future::pending().await,
+        Some(opening) => opening.as_mut().poll(context),
+        None => Poll::Pending,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use service_kit::tokens::{Claims, Right, TokenError};
+use service_kit::tokens::{Claims, Right, TokenError, opens};
 use signal_protocol::{CloseCode, ErrorCode, RoomId, Subject};
 use tokio::time::Instant;
 
@@ -20,12 +20,18 @@ pub enum Identity {
     Holder(Arc<Rights>),
 }
 
-/// What a token gives its holder.
+/// What a token gives its holder: of its claims only what a session still needs.
 #[derive(Debug)]
 pub struct Rights {
     subject: Subject,
-    claims: Claims,
     expires_at: Instant,
+    /// The rooms it opens, as [`opens`] reads them.
+    rooms: Box<[Box<str>]>,
+    may_signal: bool,
+    may_moderate: bool,
+    capacity: Option<u32>,
+    /// What it says about its holder.
+    meta: Option<Box<Map<String, Value>>>,
 }
 
 /// Why a token opens nothing.
@@ -65,7 +71,7 @@ impl Identity {
             message: error.to_string(),
         })?;
         let left = Duration::from_secs(claims.exp).saturating_sub(unix_now).min(LONGEST);
-        Ok(Self::Holder(Arc::new(Rights { subject, claims, expires_at: now + left })))
+        Ok(Self::Holder(Arc::new(Rights::new(subject, claims, now + left))))
     }
 
     fn rights(&self) -> Option<&Rights> {
@@ -85,20 +91,20 @@ impl Identity {
     #[must_use]
     pub fn may_enter(&self, room: &RoomId) -> bool {
         self.rights().is_none_or(|rights| {
-            rights.claims.can(Right::Signal) && rights.claims.may_enter(room.as_str())
+            rights.may_signal && rights.rooms.iter().any(|pattern| opens(pattern, room.as_str()))
         })
     }
 
     /// Tells whether it may remove others.
     #[must_use]
     pub fn may_moderate(&self) -> bool {
-        self.rights().is_some_and(|rights| rights.claims.can(Right::Moderate))
+        self.rights().is_some_and(|rights| rights.may_moderate)
     }
 
     /// Returns how many members a room may have for this identity to enter it.
     #[must_use]
     pub fn capacity(&self) -> Option<u32> {
-        self.rights().and_then(|rights| rights.claims.cap)
+        self.rights().and_then(|rights| rights.capacity)
     }
 
     /// Returns when the token ends; `None`: never.
@@ -110,24 +116,31 @@ impl Identity {
     /// Lays what the token says about its holder over what the client says: the token wins.
     #[must_use]
     pub fn stamp(&self, meta: Option<&RawValue>) -> Payload {
-        let claimed = self.rights().and_then(Rights::claimed_meta);
-        if let (Some(raw), None) = (meta, &claimed) {
+        let claimed = self.rights().and_then(|rights| rights.meta.as_deref());
+        if let (Some(raw), None) = (meta, claimed) {
             return raw.to_owned().into();
         }
         let mut merged: Map<String, Value> =
             meta.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        merged.extend(claimed.unwrap_or_default());
+        merged.extend(claimed.cloned().unwrap_or_default());
         let text = serde_json::value::to_raw_value(&merged).expect("a map of values is JSON");
         text.into()
     }
 }
 
 impl Rights {
-    fn claimed_meta(&self) -> Option<Map<String, Value>> {
-        let mut claimed = self.claims.meta.clone().unwrap_or_default();
-        if let Some(name) = &self.claims.name {
-            claimed.insert("name".to_owned(), Value::String(name.clone()));
+    fn new(subject: Subject, claims: Claims, expires_at: Instant) -> Self {
+        let (may_signal, may_moderate) = (claims.can(Right::Signal), claims.can(Right::Moderate));
+        let mut meta = claims.meta.unwrap_or_default();
+        meta.extend(claims.name.map(|name| ("name".to_owned(), Value::String(name))));
+        Self {
+            subject,
+            expires_at,
+            rooms: claims.rooms.iter().map(|pattern| pattern.as_str().into()).collect(),
+            may_signal,
+            may_moderate,
+            capacity: claims.cap,
+            meta: (!meta.is_empty()).then(|| Box::new(meta)),
         }
-        (!claimed.is_empty()).then_some(claimed)
     }
 }

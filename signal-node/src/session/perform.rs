@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use service_kit::trace::{Kind, Span};
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
-use super::run::{IceAnswer, Reason, Session};
+use super::run::{Reason, Session};
 use super::socket::Socket;
 use crate::log::{Join, SocketId};
 use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Reply, describe};
@@ -39,7 +38,7 @@ enum Rare {
     Leave(RoomId, PeerId, Option<RequestId>),
 }
 
-impl<'a, S: Socket> Session<'a, S> {
+impl<S: Socket> Session<'_, S> {
     /// Does what the machine says.
     pub(super) async fn apply(&mut self) -> Result<(), Reason> {
         while let Some(rare) = self.apply_now()? {
@@ -128,14 +127,13 @@ impl<'a, S: Socket> Session<'a, S> {
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
         let (region, trace) = (self.region.clone(), self.trace.clone());
-        let asked: BoxFuture<'a, IceAnswer> = Box::pin(async move {
+        self.ice.push(async move {
             let servers = match &context.credentials {
                 Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,
                 None => None,
             };
             (purpose, servers)
         });
-        self.ice.get_or_insert_default().push(asked);
     }
 
     fn join(

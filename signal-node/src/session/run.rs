@@ -5,9 +5,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use service_kit::trace::Parent;
 use signal_protocol::{CloseCode, IceServers};
 use tokio::time::Instant;
@@ -19,6 +16,7 @@ use super::machine::Machine;
 use super::seats::Handles;
 use super::socket::{Incoming, Interrupted, Socket};
 use crate::room::{Command, Nudge, Nudges, Outbox};
+use crate::under_way::UnderWay;
 
 /// When what the credential service hands out changes, the sessions of a node ask within this, not all at
 /// once.
@@ -49,7 +47,7 @@ enum Event<T> {
     Ice(IcePurpose, Option<Arc<IceServers>>),
 }
 
-pub(super) type IceAnswer = (IcePurpose, Option<Arc<IceServers>>);
+type IceAnswer = (IcePurpose, Option<Arc<IceServers>>);
 
 pub(super) struct Session<'a, S> {
     pub(super) context: &'a Context,
@@ -64,7 +62,7 @@ pub(super) struct Session<'a, S> {
     /// Where what it asks belongs, if it is traced.
     pub(super) trace: Option<Box<Parent>>,
     /// Questions for ICE servers; most of the time there are none.
-    pub(super) ice: Option<FuturesUnordered<BoxFuture<'a, IceAnswer>>>,
+    pub(super) ice: UnderWay<'a, IceAnswer>,
 }
 
 /// Serves one connection until it ends. `region` is the region or country that a proxy says it comes from.
@@ -127,7 +125,7 @@ impl<'a, S: Socket> Session<'a, S> {
             woken_at: None,
             region,
             trace: None,
-            ice: None,
+            ice: UnderWay::default(),
         }
     }
 
@@ -159,7 +157,7 @@ impl<'a, S: Socket> Session<'a, S> {
         tokio::select! {
             incoming = poll_fn(|context| self.socket.poll_recv(context)) => Event::Incoming(incoming),
             () = self.outbox.filled() => Event::News,
-            Some((purpose, servers)) = answered(&mut self.ice) => Event::Ice(purpose, servers),
+            (purpose, servers) = poll_fn(|context| self.ice.poll_next(context)) => Event::Ice(purpose, servers),
         }
     }
 
@@ -265,15 +263,4 @@ impl<'a, S: Socket> Session<'a, S> {
             }
         }
     }
-}
-
-/// Waits for an answer about ICE servers; `None` where nothing was asked. Cancel-safe.
-async fn answered(
-    ice: &mut Option<FuturesUnordered<BoxFuture<'_, IceAnswer>>>,
-) -> Option<IceAnswer> {
-    let answer = ice.as_mut()?.next().await;
-    if ice.as_ref().is_some_and(FuturesUnordered::is_empty) {
-        *ice = None;
-    }
-    answer
 }

@@ -79,16 +79,22 @@ impl Claims {
     /// Tells whether the token opens `room`.
     #[must_use]
     pub fn may_enter(&self, room: &str) -> bool {
-        self.rooms.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => room.starts_with(beginning),
-            None => room == pattern,
-        })
+        self.rooms.iter().any(|pattern| opens(pattern, room))
     }
 
     /// Tells whether the token grants `right`.
     #[must_use]
     pub fn can(&self, right: Right) -> bool {
         self.can.contains(&right)
+    }
+}
+
+/// Tells whether `room` is what a token names: exactly, or in its beginning where that ends with a `*`.
+#[must_use]
+pub fn opens(pattern: &str, room: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => room.starts_with(beginning),
+        None => room == pattern,
     }
 }
 

@@ -28,7 +28,7 @@ use self::remote::RemoteKeys;
 use crate::secrets::SecretSource;
 use crate::watched::Watched;
 
-pub use claims::{Claims, Right};
+pub use claims::{Claims, Right, opens};
 pub use settings::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, VerifierError,
 };

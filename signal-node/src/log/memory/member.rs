@@ -58,23 +58,23 @@ impl Member {
 
     /// Makes a member of what its node knows of it.
     pub(super) fn restore(restored: &Restored) -> Self {
-        let join = &restored.join;
+        let record = &restored.record;
         Self {
             generation: restored.by.generation,
-            joined: restored.joined,
-            base: restored.base,
-            origin: restored.origin,
+            joined: record.joined,
+            base: record.base,
+            origin: record.origin,
             n: restored.n,
-            node: join.node.clone(),
-            socket: join.socket,
-            attempt: join.attempt,
-            recovery: restored.recovery,
-            user: join.user.clone(),
-            key_hash: join.key_hash.clone(),
+            node: record.node.clone(),
+            socket: restored.socket,
+            attempt: record.attempt,
+            recovery: record.recovery,
+            user: record.user.clone(),
+            key_hash: record.key_hash.to_string(),
             mid: restored.mid,
             refused: Vec::new(),
             away_since: None,
-            meta: join.meta.clone(),
+            meta: record.meta.clone(),
         }
     }
 

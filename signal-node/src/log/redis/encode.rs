@@ -8,7 +8,9 @@ use fred::types::Value;
 use signal_protocol::Seq;
 
 use super::Publishing;
-use crate::log::{Claim, Join, Op, Payload, REMEMBERED, Restored, Retention, Silent, Volatile};
+use crate::log::{
+    Claim, Join, Op, Payload, REMEMBERED, Record, Restored, Retention, Silent, Volatile,
+};
 
 /// The arguments of one call, in the order that the scripts document.
 pub(super) struct Args<'a> {
@@ -94,12 +96,13 @@ impl<'a> Args<'a> {
     }
 
     fn restore(&mut self, restored: &Restored) {
-        let Restored { by, join, joined, origin, base, n, recovery, mid } = restored;
-        self.claim("restore", by).text(mid).text(n).text(&join.node).text(join.socket);
-        self.text(join.attempt).optional(join.user.as_ref()).text(&join.key_hash);
+        let Restored { by, socket, n, mid, record } = restored;
+        let Record { joined, origin, base, recovery, .. } = record;
+        self.claim("restore", by).text(mid).text(n).text(&record.node).text(socket);
+        self.text(record.attempt).optional(record.user.as_ref()).text(&record.key_hash);
         self.text(joined).text(base).text(recovery.name()).text(origin);
         let life = self.retention.room.as_millis();
-        self.payload(&join.meta).text(life);
+        self.payload(&record.meta).text(life);
     }
 
     /// Writes `<node>=<µs ago>,…`.

@@ -44,7 +44,7 @@ fn masters(slots: Value) -> Vec<Vec<Value>> {
 pub(super) struct Hub {
     subscriber: Client,
     publishing: Publishing,
-    rooms: Mutex<HashMap<String, FeedSender>>,
+    rooms: Mutex<HashMap<Arc<str>, FeedSender>>,
     reconnects: watch::Sender<u64>,
 }
 
@@ -69,11 +69,11 @@ impl Hub {
 
     /// Registers, subscribes and waits for the confirmation.
     pub(super) async fn open(self: &Arc<Self>, room: &RoomId) -> Result<Feed, LogError> {
-        let channel = Keys::of(room).channel;
+        let channel: Arc<str> = Keys::of(room).channel.into();
         let (sender, receiver) = feed();
         self.rooms().insert(channel.clone(), sender.clone());
         if let Err(error) = self.subscribe(&channel).await {
-            self.rooms().remove(&channel);
+            self.rooms().remove(&*channel);
             return Err(error);
         }
         let (hub, runtime) = (self.clone(), Handle::current());
@@ -81,7 +81,7 @@ impl Hub {
         Ok(receiver.at_end(move || drop(runtime.spawn(hub.forget(channel, sender)))))
     }
 
-    fn rooms(&self) -> MutexGuard<'_, HashMap<String, FeedSender>> {
+    fn rooms(&self) -> MutexGuard<'_, HashMap<Arc<str>, FeedSender>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,19 +99,19 @@ impl Hub {
     }
 
     /// Ends the subscription of a worker that has let go, unless a new one has taken its place.
-    async fn forget(self: Arc<Self>, channel: String, sender: FeedSender) {
+    async fn forget(self: Arc<Self>, channel: Arc<str>, sender: FeedSender) {
         {
             let mut rooms = self.rooms();
-            if !rooms.get(&channel).is_some_and(|current| current.same(&sender)) {
+            if !rooms.get(&*channel).is_some_and(|current| current.same(&sender)) {
                 return;
             }
-            rooms.remove(&channel);
+            rooms.remove(&*channel);
         }
         let ended = match self.publishing {
-            Publishing::Sharded => self.subscriber.sunsubscribe(channel.as_str()).await,
-            Publishing::Plain => self.subscriber.unsubscribe(channel.as_str()).await,
+            Publishing::Sharded => self.subscriber.sunsubscribe(&*channel).await,
+            Publishing::Plain => self.subscriber.unsubscribe(&*channel).await,
         };
-        if ended.is_err() || self.rooms().contains_key(&channel) {
+        if ended.is_err() || self.rooms().contains_key(&*channel) {
             // Someone subscribed again while we unsubscribed: the last word must be theirs.
             self.renew(&channel).await;
         }
@@ -190,7 +190,7 @@ impl Hub {
     }
 
     async fn renew_all(&self) {
-        let channels: Vec<String> = self.rooms().keys().cloned().collect();
+        let channels: Vec<Arc<str>> = self.rooms().keys().cloned().collect();
         info!(rooms = channels.len(), "subscribing {} rooms again", channels.len());
         let renewals: FuturesUnordered<_> =
             channels.iter().map(|channel| self.renew(channel)).collect();

@@ -8,7 +8,7 @@ pub(super) use signal_node::log::memory::MemoryLog;
 pub(super) use signal_node::log::redis::{Publishing, RedisLog};
 pub(super) use signal_node::log::{
     Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, LogError, Op, Outcome,
-    Payload, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
+    Payload, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
 };
 pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq};
 

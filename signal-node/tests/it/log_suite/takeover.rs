@@ -109,16 +109,20 @@ pub(super) async fn a_caller_who_has_seen_more_is_told_and_nothing_happens(stage
 
 /// What a node knows of a member of its own.
 fn known(who: &str, generation: u64, mid: u64) -> Restored {
-    Restored {
-        by: Claim { peer: id(who), generation: Seq(generation) },
-        join: wish(who),
+    let wish = wish(who);
+    let record = Record {
+        key_hash: wish.key_hash.into(),
+        attempt: wish.attempt,
+        node: wish.node,
+        user: wish.user,
+        meta: wish.meta,
         joined: Seq(generation),
         origin: Seq(generation),
         base: Seq(generation - 1),
-        n: 7,
         recovery: Recovery::New,
-        mid: Mid(mid),
-    }
+    };
+    let by = Claim { peer: id(who), generation: Seq(generation) };
+    Restored { by, socket: wish.socket, n: 7, mid: Mid(mid), record }
 }
 
 fn restore(restored: Restored) -> Op {

@@ -1,0 +1,59 @@
+//! Futures of a task of which there are none most of the time.
+
+use std::task::{Context, Poll};
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+
+/// What is under way; owns nothing while that is nothing.
+pub(crate) struct UnderWay<'a, T>(Option<FuturesUnordered<BoxFuture<'a, T>>>);
+
+impl<T> Default for UnderWay<'_, T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'a, T> UnderWay<'a, T> {
+    /// Begins one more.
+    pub(crate) fn push(&mut self, future: impl Future<Output = T> + Send + 'a) {
+        self.0.get_or_insert_default().push(Box::pin(future));
+    }
+
+    /// Tells whether nothing is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Polls for one that is done; never ready while there is none.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<T> {
+        let Some(all) = &mut self.0 else { return Poll::Pending };
+        let polled = all.poll_next_unpin(context);
+        if all.is_empty() {
+            self.0 = None;
+        }
+        match polled {
+            Poll::Ready(Some(done)) => Poll::Ready(done),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{poll_fn, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_comes_to_its_end_and_nothing_is_left() {
+        let mut under_way = UnderWay::default();
+        under_way.push(ready(1));
+        under_way.push(ready(2));
+        let first = poll_fn(|context| under_way.poll_next(context)).await;
+        let second = poll_fn(|context| under_way.poll_next(context)).await;
+        assert_eq!(first + second, 3);
+        assert!(under_way.is_empty());
+    }
+}
