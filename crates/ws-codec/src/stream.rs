@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::decoder::{Decoded, Decoder, Message};
 use crate::frame::{Closing, Frame, Violation};
-use crate::scratch;
+use crate::scratch::{self, Part};
 
 /// Bytes that are collected before a write is waited for.
 const COLLECTED: usize = 64 * 1024;
@@ -30,7 +30,7 @@ pub enum Ended {
 enum State {
     Open,
     /// The client closes, and its answer is on its way.
-    Answering(Option<Closing>),
+    Answering(Option<Box<Closing>>),
     /// The client broke the protocol: what it says is thrown away.
     Broken,
 }
@@ -41,16 +41,17 @@ pub struct WebSocket<S> {
     stream: S,
     decoder: Decoder,
     state: State,
-    /// What has arrived and was not read; empty without a buffer while the connection is idle.
-    rest: Vec<u8>,
-    /// How much of `rest` is done with.
-    done: usize,
-    /// What is to be written; empty without a buffer while the connection is idle.
-    out: Vec<u8>,
-    /// How much of `out` is written.
-    written: usize,
+    /// What has arrived and was not read.
+    rest: Option<Box<Part>>,
+    /// What is to be written.
+    out: Option<Box<Part>>,
     /// The newest ping that was not answered; answering the older ones as well is not asked for (§5.5.3).
     ping: Option<Box<[u8]>>,
+}
+
+/// Keeps what was not read, if there is any; an idle connection owns no buffer.
+fn rest(bytes: &[u8]) -> Option<Box<Part>> {
+    (!bytes.is_empty()).then(|| Box::new(Part { bytes: bytes.to_vec(), done: 0 }))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -61,10 +62,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             stream,
             decoder: Decoder::new(limit),
             state: State::Open,
-            rest: read.to_vec(),
-            done: 0,
-            out: Vec::new(),
-            written: 0,
+            rest: rest(read),
+            out: None,
             ping: None,
         }
     }
@@ -73,7 +72,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[must_use]
     pub fn buffered(&self) -> usize {
         let ping = self.ping.as_ref().map_or(0, |ping| ping.len());
-        self.rest.capacity() + self.out.capacity() + self.decoder.buffered() + ping
+        let parts = self.rest.iter().chain(&self.out);
+        parts.map(|part| part.bytes.capacity()).sum::<usize>() + self.decoder.buffered() + ping
     }
 
     /// Waits for the next message. A ping is answered, and a close frame too, before it is returned. Cancel-safe.
@@ -117,7 +117,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             return Poll::Ready(Err(Ended::Gone));
         }
         match std::mem::replace(&mut self.state, State::Broken) {
-            State::Answering(closing) => Poll::Ready(Ok(Message::Close(closing))),
+            State::Answering(closing) => {
+                Poll::Ready(Ok(Message::Close(closing.map(|closing| *closing))))
+            }
             State::Open | State::Broken => Poll::Ready(Err(Ended::Gone)),
         }
     }
@@ -139,23 +141,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if self.state == State::Broken {
             return Ok(None);
         }
-        if self.rest.is_empty() {
-            let (done, message) = self.decode_all(arrived)?;
-            self.rest.extend_from_slice(&arrived[done..]);
-            return Ok(message);
+        if let Some(rest) = &mut self.rest {
+            rest.bytes.drain(..std::mem::take(&mut rest.done));
+            rest.bytes.extend_from_slice(arrived);
+            return self.next_of_rest();
         }
-        self.rest.drain(..std::mem::take(&mut self.done));
-        self.rest.extend_from_slice(arrived);
-        self.next_of_rest()
+        let (done, message) = self.decode_all(arrived)?;
+        self.rest = rest(&arrived[done..]);
+        Ok(message)
     }
 
     /// Reads on in what has arrived before.
     fn next_of_rest(&mut self) -> Result<Option<Message>, Ended> {
-        let mut rest = std::mem::take(&mut self.rest);
-        let before = std::mem::take(&mut self.done);
-        let (done, message) = self.decode_all(&mut rest[before..])?;
-        if before + done < rest.len() {
-            (self.rest, self.done) = (rest, before + done);
+        let Some(mut rest) = self.rest.take() else { return Ok(None) };
+        let (done, message) = self.decode_all(&mut rest.bytes[rest.done..])?;
+        rest.done += done;
+        if rest.done < rest.bytes.len() {
+            self.rest = Some(rest);
         }
         Ok(message)
     }
@@ -195,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Message::Close(closing) => {
                 let code = closing.as_ref().map_or(NORMAL, |closing| closing.code);
                 self.queue(&Frame::Close(Some((code, ""))));
-                self.state = State::Answering(closing);
+                self.state = State::Answering(closing.map(Box::new));
                 // Reported once it is answered.
                 None
             }
@@ -205,16 +207,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Queues a frame for [`WebSocket::flush`].
     pub fn queue(&mut self, frame: &Frame<'_>) {
-        if self.out.capacity() == 0 {
-            self.out = scratch::borrow();
-        }
-        frame.write(&mut self.out);
+        let out = self.out.get_or_insert_with(scratch::borrow);
+        frame.write(&mut out.bytes);
     }
 
     /// Tells whether so much has collected that it should be written before there is more.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.out.len() >= COLLECTED
+        self.out.as_ref().is_some_and(|out| out.bytes.len() >= COLLECTED)
     }
 
     /// Writes what is queued. Cancel-safe: the next one goes on where it was.
@@ -231,16 +231,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As there.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         loop {
-            while self.written < self.out.len() {
-                let left = &self.out[self.written..];
+            while let Some(out) = &mut self.out
+                && out.done < out.bytes.len()
+            {
+                let left = &out.bytes[out.done..];
                 match ready!(Pin::new(&mut self.stream).poll_write(context, left)) {
-                    Ok(written) if written > 0 => self.written += written,
+                    Ok(written) if written > 0 => out.done += written,
                     _ => return Poll::Ready(Err(Ended::Gone)),
                 }
             }
-            self.written = 0;
-            if self.out.capacity() > 0 {
-                scratch::give_back(std::mem::take(&mut self.out));
+            if let Some(out) = self.out.take() {
+                scratch::give_back(out);
             }
             // Only behind all else, so that a flood of pings to who does not read is one pong.
             let Some(ping) = self.ping.take() else { return Poll::Ready(Ok(())) };

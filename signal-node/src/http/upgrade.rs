@@ -19,7 +19,7 @@ use signal_protocol::SUBPROTOCOL;
 use super::visitors::{Crowded, Place};
 use super::websocket::{Visit, converse, switching_protocols};
 use super::{Anonymous, Public};
-use crate::session::Entrance;
+use crate::session::{Entrance, Source};
 
 /// When a full node, or a full address, may be tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -65,7 +65,8 @@ pub(super) async fn upgrade(
             };
             let region = knock.region(&public);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let visit = Box::new(Visit { entrance, region, trace, public: public.clone(), place });
+            let source = Source { region, trace };
+            let visit = Box::new(Visit { entrance, source, public: public.clone(), place });
             tokio::spawn(converse(upgrade, visit));
             switching_protocols(&headers)
         }

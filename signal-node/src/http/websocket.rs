@@ -16,7 +16,6 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use service_kit::trace::Parent;
 use signal_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -26,7 +25,7 @@ use ws_codec::{Ended, Frame, Message, WebSocket};
 
 use super::Public;
 use super::visitors::Place;
-use crate::session::{Entrance, Incoming, Interrupted, Socket, run};
+use crate::session::{Entrance, Incoming, Interrupted, Socket, Source, run};
 
 /// Answers a handshake that was found good (RFC 6455 §4.2.2).
 pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
@@ -44,15 +43,15 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
-    let Visit { entrance, region, trace, public, place } = unpack(visit);
+    let Visit { entrance, source, public, place } = unpack(visit);
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
     // Chosen before it is waited for, so that the task holds the socket once.
     let session = match bare(upgraded, limit) {
-        Ok(socket) => Either::Left(run(socket, entrance, (region, trace), sessions)),
+        Ok(socket) => Either::Left(run(socket, entrance, source, sessions)),
         Err(upgraded) => {
             debug!("a WebSocket over a stream that is no plain TCP");
             let socket = WebSocket::new(TokioIo::new(upgraded), &[], limit);
-            Either::Right(Box::pin(run(socket, entrance, (region, trace), sessions)))
+            Either::Right(Box::pin(run(socket, entrance, source, sessions)))
         }
     };
     session.await;
@@ -60,6 +59,7 @@ pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
 }
 
 /// Takes a visit out of its box, which would otherwise live as long as the session.
+#[expect(clippy::boxed_local, reason = "that is what it is for")]
 fn unpack(visit: Box<Visit>) -> Visit {
     *visit
 }
@@ -67,8 +67,7 @@ fn unpack(visit: Box<Visit>) -> Visit {
 /// Who comes in, and what the session takes from the handshake.
 pub(super) struct Visit {
     pub(super) entrance: Entrance,
-    pub(super) region: Option<String>,
-    pub(super) trace: Option<Box<Parent>>,
+    pub(super) source: Source,
     pub(super) public: Arc<Public>,
     pub(super) place: Place,
 }

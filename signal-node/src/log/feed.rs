@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::entry::{Batch, Volatile};
 use crate::mailbox::{Receiver, Sender, Unsent, mailbox};
@@ -81,12 +81,17 @@ impl Feed {
     }
 
     /// Waits for the next event; `None` when the log has let go of the room. Cancel-safe.
-    pub fn next(&mut self) -> impl Future<Output = Option<FeedEvent>> {
-        poll_fn(|context| match self.queue.poll_recv(context) {
+    pub async fn next(&mut self) -> Option<FeedEvent> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Polls for what [`Feed::next`] waits for.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<FeedEvent>> {
+        match self.queue.poll_recv(context) {
             Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
             _ if self.queue.has_missed() => Poll::Ready(Some(FeedEvent::Gap)),
             nothing => nothing,
-        })
+        }
     }
 
     /// Takes the next event out if there is one now.

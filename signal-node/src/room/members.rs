@@ -142,7 +142,7 @@ impl Member {
 #[derive(Default)]
 pub(super) struct Members {
     /// In the order of their ids, to be found, and so that a simulation takes the same course each time.
-    sorted: Vec<Box<Member>>,
+    sorted: Vec<Member>,
     /// How many entries the room has delivered here.
     delivered: u64,
 }
@@ -158,11 +158,11 @@ impl Members {
     }
 
     pub(super) fn get(&self, peer: &PeerId) -> Option<&Member> {
-        self.find(peer).ok().map(|at| &*self.sorted[at])
+        self.find(peer).ok().map(|at| &self.sorted[at])
     }
 
     pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Member> {
-        self.find(peer).ok().map(|at| &mut *self.sorted[at])
+        self.find(peer).ok().map(|at| &mut self.sorted[at])
     }
 
     /// Finds the member if this socket still holds it.
@@ -173,7 +173,7 @@ impl Members {
     pub(super) fn insert(&mut self, mut member: Member) {
         member.told_at = self.delivered;
         match self.find(&member.claim.peer) {
-            Ok(at) => *self.sorted[at] = member,
+            Ok(at) => self.sorted[at] = member,
             Err(at) => {
                 // Most rooms are small and stay so.
                 self.sorted.reserve_exact(if self.sorted.len() < FEW {
@@ -181,23 +181,23 @@ impl Members {
                 } else {
                     self.sorted.len()
                 });
-                self.sorted.insert(at, Box::new(member));
+                self.sorted.insert(at, member);
             }
         }
     }
 
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Member> {
         let at = self.find(peer).ok()?;
-        Some(*self.sorted.remove(at))
+        Some(self.sorted.remove(at))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.sorted.iter().map(AsRef::as_ref)
+        self.sorted.iter()
     }
 
     /// Walks all members that are told new entries.
     pub(super) fn live(&mut self) -> impl Iterator<Item = &mut Member> {
-        self.sorted.iter_mut().map(AsMut::as_mut).filter(|member: &&mut Member| member.is_live())
+        self.sorted.iter_mut().filter(|member: &&mut Member| member.is_live())
     }
 
     /// Returns how many entries were delivered here so far.

@@ -115,7 +115,7 @@ impl Worker {
             alarm.set(self.timers.next());
             // Polled one by one: futures of each kind would take room in every idle room.
             tokio::select! {
-                event = feed.next() => match event {
+                event = poll_fn(|context| feed.poll_next(context)) => match event {
                     Some(event) => self.hear_all(event, feed),
                     None => return,
                 },

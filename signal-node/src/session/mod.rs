@@ -28,6 +28,6 @@ pub use handover::{Handover, Invitation};
 pub use ice::IceOwner;
 pub use identity::{Identity, Refused, Rights};
 pub use machine::{Machine, SessionSettings};
-pub use run::run;
+pub use run::{Source, run};
 pub use socket::{Incoming, Interrupted, Socket};
 pub use sweep::Sweeper;

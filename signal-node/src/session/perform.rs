@@ -9,7 +9,7 @@ use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
-use super::run::{Reason, Session};
+use super::run::{Reason, Session, Source};
 use super::socket::Socket;
 use crate::log::{Join, SocketId};
 use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Reply, describe};
@@ -108,7 +108,8 @@ impl<S: Socket> Session<'_, S> {
 
     /// Begins to trace a signal's way to the log, where its sender is traced.
     fn traced(&self, mut what: Kept) -> Kept {
-        if let (Some(parent), Kept::Signal { data, span, .. }) = (&self.trace, &mut what) {
+        let trace = self.source.as_ref().and_then(|source| source.trace.as_ref());
+        if let (Some(parent), Kept::Signal { data, span, .. }) = (trace, &mut what) {
             let begun = Span::under(**parent, "publish room", Kind::Producer);
             describe(&begun, "publish", data.get().len());
             *span = Some(Box::new(begun));
@@ -126,7 +127,7 @@ impl<S: Socket> Session<'_, S> {
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
-        let (region, trace) = (self.region.clone(), self.trace.clone());
+        let Source { region, trace } = self.source.as_deref().cloned().unwrap_or_default();
         self.ice.push(async move {
             let servers = match &context.credentials {
                 Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,

@@ -57,26 +57,31 @@ pub(super) struct Session<'a, S> {
     pub(super) handles: Handles,
     /// When the sweeper will wake us.
     woken_at: Option<Instant>,
-    /// Where the client is, as a proxy says.
-    pub(super) region: Option<Box<str>>,
-    /// Where what it asks belongs, if it is traced.
-    pub(super) trace: Option<Box<Parent>>,
+    /// What the handshake told besides who it is; most of the time nothing.
+    pub(super) source: Option<Box<Source>>,
     /// Questions for ICE servers; most of the time there are none.
     pub(super) ice: UnderWay<'a, IceAnswer>,
 }
 
-/// Serves one connection until it ends. `region` is the region or country that a proxy says it comes from.
-/// `trace` is where what it asks belongs, if it is traced.
+/// What a handshake tells besides who it is.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The region or country that a proxy says it comes from.
+    pub region: Option<String>,
+    /// Where what it asks belongs, if it is traced.
+    pub trace: Option<Box<Parent>>,
+}
+
+/// Serves one connection until it ends.
 pub fn run<S: Socket>(
     socket: S,
     entrance: Entrance,
-    (region, trace): (Option<String>, Option<Box<Parent>>),
+    source: Source,
     context: &Context,
 ) -> impl Future<Output = ()> + Send {
     context.metrics.opened.inc();
     context.metrics.connections.inc();
-    let mut session = Session::new(socket, &entrance, region, context);
-    session.trace = trace;
+    let mut session = Session::new(socket, &entrance, source, context);
     if let Entrance::TurnedAway(refused) = entrance {
         session.machine.turn_away(&refused);
     }
@@ -90,23 +95,12 @@ fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Se
         let began = Instant::now();
         let ending = session.serve().await;
         // What is rare is boxed: it would make every idle session larger.
-        Box::pin(session.detach()).await;
-        let metrics = &session.context.metrics;
-        metrics.connections.dec();
-        let (code, initiator) = match ending {
-            Ending::Closed(code, name) => (code.to_string(), name),
-            Ending::Left(code) => {
-                (code.map_or("none".to_owned(), |_| "client".to_owned()), "client")
-            }
-        };
-        metrics.closed.with_label_values(&[&code]).inc();
-        let seconds = began.elapsed().as_secs_f64();
-        info!(socket.id = %session.machine.socket(), close.code = code, seconds, "connection ended: {initiator}");
+        Box::pin(session.conclude(ending, began)).await;
     }
 }
 
 impl<'a, S: Socket> Session<'a, S> {
-    fn new(socket: S, entrance: &Entrance, region: Option<String>, context: &'a Context) -> Self {
+    fn new(socket: S, entrance: &Entrance, source: Source, context: &'a Context) -> Self {
         let (identity, anonymous) = match entrance {
             Entrance::Known(identity) => (Some(identity.clone()), false),
             Entrance::Stranger { anonymous } => (None, *anonymous),
@@ -115,7 +109,8 @@ impl<'a, S: Socket> Session<'a, S> {
         let settings = context.settings.clone();
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
         let machine = Machine::new(settings, identity, anonymous, Instant::now());
-        let (handles, region) = (Handles::default(), region.map(Into::into));
+        let handles = Handles::default();
+        let is_told = source.region.is_some() || source.trace.is_some();
         Self {
             context,
             socket,
@@ -123,8 +118,7 @@ impl<'a, S: Socket> Session<'a, S> {
             outbox,
             handles,
             woken_at: None,
-            region,
-            trace: None,
+            source: is_told.then(|| Box::new(source)),
             ice: UnderWay::default(),
         }
     }
@@ -251,6 +245,22 @@ impl<'a, S: Socket> Session<'a, S> {
         if let Some(handover) = handover {
             self.machine.hand_over(&handover.invitation(), Instant::now());
         }
+    }
+
+    /// Tells the rooms, the metrics and the log how it ended.
+    async fn conclude(&mut self, ending: Ending, began: Instant) {
+        self.detach().await;
+        let metrics = &self.context.metrics;
+        metrics.connections.dec();
+        let (code, initiator) = match ending {
+            Ending::Closed(code, name) => (code.to_string(), name),
+            Ending::Left(code) => {
+                (code.map_or("none".to_owned(), |_| "client".to_owned()), "client")
+            }
+        };
+        metrics.closed.with_label_values(&[&code]).inc();
+        let seconds = began.elapsed().as_secs_f64();
+        info!(socket.id = %self.machine.socket(), close.code = code, seconds, "connection ended: {initiator}");
     }
 
     /// Tells the rooms that the socket is gone.

@@ -114,6 +114,7 @@ impl<S: Socket> Session<'_, S> {
 }
 
 /// Why frames could not be written.
+#[derive(Clone, Copy)]
 pub(super) enum Unwritten {
     /// The client does not read.
     Slow(SlowBound),

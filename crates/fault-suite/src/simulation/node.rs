@@ -8,7 +8,7 @@ use signal_node::log::Retention;
 use signal_node::metrics::Metrics;
 use signal_node::room::{Ground, RoomSettings, Rooms};
 use signal_node::session::{
-    Context, Entrance, Handover, Notices, Refused, SessionSettings, Sweeper, run as session,
+    Context, Entrance, Handover, Notices, Refused, SessionSettings, Source, Sweeper, run as session,
 };
 use signal_protocol::NodeId;
 use tokio::io::DuplexStream;
@@ -79,7 +79,7 @@ impl Node {
         sessions.spawn(async move {
             let socket = NodeSocket::new(stream).await;
             let entrance = entrance(context.verify(&token).await);
-            session(socket, entrance, (None, None), &context).await;
+            session(socket, entrance, Source::default(), &context).await;
         });
     }
 
