@@ -1,5 +1,6 @@
 //! Measures `signal-node` beside its peers, and what a cluster of it takes.
 
+mod check;
 mod client;
 mod compare;
 mod echo;

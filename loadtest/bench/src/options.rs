@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::check;
 use crate::compare::{Comparison, Extent};
 use crate::growth;
 use crate::machine;
@@ -58,6 +59,10 @@ pub(crate) fn command() -> Command {
         .subcommand(growth)
         .subcommand(load_command())
         .subcommand(size)
+        .subcommand(
+            Command::new("check")
+                .about("Whether memory per connection is still what the table says"),
+        )
         .subcommand(Command::new("floor").about("Serves as the floor").hide(true))
         .subcommand(
             Command::new("echo")
@@ -151,6 +156,7 @@ pub(crate) async fn act(matches: &ArgMatches) -> Result<(), Problem> {
             println!("{}", sizing::table(&loads(size)));
             Ok(())
         }
+        Some(("check", _)) => check::memory(&programs).await,
         Some(("load", load)) => one_load(&programs, load).await,
         _ => Ok(()),
     }

@@ -27,6 +27,9 @@ pub(crate) enum Problem {
     /// Nothing was delivered.
     #[error("{0} delivered nothing: there is nothing to divide by")]
     Nothing(&'static str),
+    /// A connection takes more memory than it did.
+    #[error("an idle connection takes more memory than it should")]
+    Grown,
     /// The plot cannot be drawn.
     #[error("the plot cannot be drawn: {0}")]
     Drawing(String),

@@ -22,7 +22,7 @@ struct Measured {
 }
 
 const MEASURED: Measured = Measured {
-    connection: 8.3,
+    connection: 6.7,
     signal: 31.0,
     signal_redis: 12.5,
     signal_shard: 19.0,
