@@ -28,6 +28,7 @@ missing_packages() {
   has redis-server || echo redis-server
   has turnserver || echo coturn
   has haproxy || echo haproxy
+  has nginx || echo nginx-light
   has janus || echo janus
   has curl || echo curl
   has promtool || echo prometheus
@@ -63,7 +64,8 @@ install_packages() {
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
   for package in "$@"; do
-    case $package in redis-server | coturn | haproxy | janus | prometheus) stop_service "$package" ;; esac
+    case $package in redis-server | coturn | haproxy | janus | prometheus) stop_service "$package" ;;
+      nginx-light) stop_service nginx ;; esac
   done
 }
 
