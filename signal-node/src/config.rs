@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use service_kit::http::{ListenAddr, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
 use service_kit::secrets::{SecretSource, SecretText};
-use service_kit::settings::{Faults, Reader, Resolved, Schema, Setting};
+use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
 use service_kit::tokens::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, Verifier,
@@ -78,6 +78,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("max_message", "limits", "SIZE", Some("64KiB"), "The largest client frame; a larger one is closed 1009"),
     Setting::plain("outbox_bytes", "limits", "SIZE", Some("1MiB"), "Unsent bytes per connection; more is closed 4002"),
     Setting::plain("rate", "limits", "RATE", Some("100/s,burst=2000"), "Messages per connection"),
+    Setting::plain("fanout", "limits", "RATE", Some("8MiB/s,burst=64MiB"), "Bytes that one member may have multiplied: what it says to all, times their number"),
     Setting::plain("max_connections", "limits", "COUNT", None, "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
     Setting::plain("max_connections_per_ip", "limits", "COUNT", Some("200"), "Connections of one address, IPv6 by /64; more get 429"),
     Setting::plain("rooms_per_connection", "limits", "COUNT", Some("8"), "Rooms on one connection"),
@@ -129,6 +130,8 @@ pub struct Config {
     pub credentials: Option<(CredentialsUrl, Option<SecretSource>)>,
     /// What holds for every session.
     pub sessions: SessionSettings,
+    /// How much one member may have multiplied, in bytes.
+    pub fanout: Rate,
     /// Connections in all; `None`: 90 % of the descriptor limit.
     pub max_connections: Option<usize>,
     /// Connections of one address.
@@ -169,6 +172,7 @@ impl Config {
         let trusted_proxies = r.parse_list("trusted_proxies");
         let region_header = r.optional_text("region_header");
         let credentials = read_credentials(r);
+        let fanout = r.byte_rate("fanout");
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
         let (drain_delay, drain_deadline) = read_drain(r);
@@ -188,6 +192,7 @@ impl Config {
             anonymous,
             credentials,
             sessions,
+            fanout,
             max_connections,
             max_connections_per_ip,
             drain_delay,

@@ -52,8 +52,13 @@ impl Drain {
     }
 
     /// Returns what every session listens to.
-    pub(crate) fn notices(&self, cut_off: watch::Receiver<bool>) -> Notices {
-        Notices { cut_off, handover: self.handover.subscribe(), stop: self.sessions.clone() }
+    pub(crate) fn notices(
+        &self,
+        cut_off: watch::Receiver<bool>,
+        revoked: watch::Receiver<u64>,
+    ) -> Notices {
+        let (handover, stop) = (self.handover.subscribe(), self.sessions.clone());
+        Notices { cut_off, handover, revoked, stop }
     }
 
     /// Returns what closes the public listener.

@@ -12,6 +12,7 @@
 //! - [`log`]: the seam to what all nodes share; Redis, or this process's memory
 
 mod alarm;
+mod bucket;
 pub mod config;
 pub mod credentials;
 pub mod doctor;
@@ -22,6 +23,7 @@ pub mod log;
 mod mailbox;
 pub mod metrics;
 pub mod node;
+pub mod revoked;
 pub mod room;
 pub mod session;
 mod under_way;

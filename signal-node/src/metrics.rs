@@ -40,6 +40,10 @@ pub struct Metrics {
     pub log_up: IntGauge,
     /// Requests refused because too much was waiting in their room.
     pub room_refusals: IntCounter,
+    /// Subjects and tokens that are revoked.
+    pub revocations: IntGauge,
+    /// Messages to all members refused because they would multiply too much.
+    pub fanout_refusals: IntCounter,
     /// Connections closed because they did not read, by the bound they passed.
     slow: IntCounterVec,
     /// Whether the node is about to stop.
@@ -203,6 +207,12 @@ impl Metrics {
                 r,
                 "signal_room_refusals_total",
                 "Requests refused because too much was waiting in their room.",
+            ),
+            revocations: gauge(r, "signal_revocations", "Revoked subjects and tokens."),
+            fanout_refusals: counter(
+                r,
+                "signal_fanout_refusals_total",
+                "Messages to all members refused because they would multiply too much.",
             ),
             slow: counters(r, "signal_slow_consumers_total", "Connections closed 4002.", "bound"),
             draining: gauge(r, "signal_draining", "1 while the node hands its clients over."),

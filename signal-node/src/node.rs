@@ -16,8 +16,9 @@ use crate::http::{Anonymous, Public, Visitors, router};
 use crate::liveness::{Cluster, Heart, Liveness, Rhythm};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::RedisLog;
-use crate::log::{LogError, Pulse, RoomLog};
+use crate::log::{LogError, Pulse, Revocations, RoomLog};
 use crate::metrics::Metrics;
+use crate::revoked::RevokedTokens;
 use crate::room::{Ground, RoomSettings, Rooms};
 use crate::session::{Context, Notices, Sweeper};
 
@@ -59,7 +60,8 @@ impl Node {
         let address = listener.address().clone();
         let backend = Log::open(&config, &metrics).await?;
         let drain = Drain::new(&config, life, health.clone(), backend.heart);
-        let notices = drain.notices(backend.liveness.cut_off());
+        let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
+        let notices = drain.notices(backend.liveness.cut_off(), revoked.changes());
         let ground = Ground {
             log: backend.rooms,
             liveness: backend.liveness,
@@ -67,6 +69,7 @@ impl Node {
                 node: config.sessions.node.clone(),
                 grace: config.sessions.grace,
                 retention: config.retention,
+                fanout: config.fanout,
             },
             metrics,
         };
@@ -76,7 +79,10 @@ impl Node {
             pulse: backend.pulse,
             metrics: ground.metrics.clone(),
         };
-        let public = public(config, &address, ground, (notices, cluster))?;
+        // Before the first token is looked at; who cannot read it now will know in a second.
+        let _ = revoked.list().await;
+        life.tasks.spawn(revoked.clone().follow(life.hard.clone()));
+        let public = public(config, &address, ground, (notices, cluster, revoked))?;
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
         tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
@@ -90,7 +96,7 @@ fn public(
     config: Config,
     address: &ListenAddr,
     ground: Ground,
-    (notices, cluster): (Notices, Cluster),
+    (notices, cluster, revoked): (Notices, Cluster, Arc<RevokedTokens>),
 ) -> Result<Arc<Public>, StartError> {
     if config.anonymous == Anonymous::Always {
         warn!("everybody may connect without a token (SIGNAL_NODE_ANONYMOUS=always)");
@@ -111,6 +117,7 @@ fn public(
         settings: Arc::new(config.sessions),
         rooms: Rooms::new(ground),
         verifier: Arc::new(config.verifier),
+        revoked,
         sweeper: Sweeper::start(&notices, credentials.as_ref().map(Credentials::news)),
         credentials,
         metrics,
@@ -139,6 +146,7 @@ async fn follow_credentials(public: Arc<Public>, end: CancellationToken) {
 struct Log {
     rooms: Arc<dyn RoomLog>,
     pulse: Arc<dyn Pulse>,
+    revocations: Arc<dyn Revocations>,
     liveness: Arc<Liveness>,
     heart: Option<Heart>,
 }
@@ -148,8 +156,14 @@ impl Log {
         match &config.backend {
             Backend::Memory => {
                 metrics.log_up.set(1);
-                let rooms = Arc::new(MemoryLog::new(config.retention));
-                Ok(Self { pulse: rooms.clone(), rooms, liveness: Liveness::alone(), heart: None })
+                let log = Arc::new(MemoryLog::new(config.retention));
+                Ok(Self {
+                    pulse: log.clone(),
+                    revocations: log.clone(),
+                    rooms: log,
+                    liveness: Liveness::alone(),
+                    heart: None,
+                })
             }
             Backend::Redis { url, publishing } => {
                 let log = RedisLog::connect(url.expose(), *publishing, config.retention).await?;
@@ -158,7 +172,13 @@ impl Log {
                 let liveness = Liveness::among(own.clone(), lease);
                 let rhythm = Rhythm { own, lease, keep: config.retention.room * 2 };
                 let heart = Heart::start(&liveness, rhythm, log.clone(), metrics.clone());
-                Ok(Self { pulse: log.clone(), rooms: log, liveness, heart: Some(heart) })
+                Ok(Self {
+                    pulse: log.clone(),
+                    revocations: log.clone(),
+                    rooms: log,
+                    liveness,
+                    heart: Some(heart),
+                })
             }
         }
     }

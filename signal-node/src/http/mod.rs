@@ -4,6 +4,7 @@ mod assets;
 mod openapi;
 mod origin;
 mod refusal;
+mod revocations;
 mod rooms;
 mod upgrade;
 mod visitors;
@@ -61,6 +62,7 @@ pub fn router(public: Arc<Public>) -> Router {
     Router::new()
         .route("/v1/ws", get(upgrade::upgrade))
         .merge(rooms::routes(largest))
+        .merge(revocations::routes())
         .merge(openapi::routes())
         .merge(assets::router())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found"))

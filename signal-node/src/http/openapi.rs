@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{Public, refusal, rooms};
+use super::{Public, refusal, revocations, rooms};
 
 /// Written once; it does not depend on the settings.
 static TEXT: LazyLock<String> = LazyLock::new(|| {
@@ -26,7 +26,8 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
                        `/v1/ws` (docs/PROTOCOL.md). Errors are `application/problem+json` (RFC 9457) \
                        with a `code` to depend on.",
     ),
-    paths(rooms::look, rooms::configure, rooms::say, rooms::kick, rooms::cluster, description),
+    paths(rooms::look, rooms::configure, rooms::say, rooms::kick, rooms::cluster, revocations::list,
+        revocations::revoke, revocations::lift, description),
     components(schemas(refusal::Document)),
     modifiers(&Scheme),
 )]

@@ -22,10 +22,18 @@ pub(super) enum Refusal {
     NoToken,
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error("the token was revoked")]
+    TokenRevoked,
     #[error("the token has not the right admin")]
     NoRight,
     #[error("the token does not open this room")]
     ForeignRoom,
+    #[error("the token does not open every room: its rooms must have *")]
+    NotAllRooms,
+    #[error("revoked are sub or jti, named by 1 to 128 of A-Z a-z 0-9 . _ -")]
+    Revoked,
+    #[error("that is not revoked")]
+    NotRevoked,
     #[error("a room is named by 1 to 64 of A-Z a-z 0-9 . _ -")]
     Room,
     #[error("Idempotency-Key is 1 to 128 of A-Z a-z 0-9 . _ -")]
@@ -46,12 +54,19 @@ impl Refusal {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, "token_expired"),
-            Self::NoToken | Self::Token(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::NoRight | Self::ForeignRoom => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::Room | Self::Key | Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::NoToken | Self::TokenRevoked | Self::Token(_) => {
+                (StatusCode::UNAUTHORIZED, "unauthorized")
+            }
+            Self::NoRight | Self::ForeignRoom | Self::NotAllRooms => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
+            Self::Room | Self::Key | Self::Revoked | Self::Body(_) => {
+                (StatusCode::BAD_REQUEST, "bad_request")
+            }
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NoPeer => (StatusCode::NOT_FOUND, "peer_not_found"),
             Self::NoMembers => (StatusCode::NOT_FOUND, "room_empty"),
+            Self::NotRevoked => (StatusCode::NOT_FOUND, "not_revoked"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
@@ -109,8 +124,11 @@ impl IntoResponses for Refusals {
         let told = [
             (400, "The request does not parse."),
             (401, "There is no token, or it opens nothing."),
-            (403, "The token has not the right `admin`, or does not open the room."),
-            (404, "The room has no members (`room_empty`), or not this one (`peer_not_found`)."),
+            (403, "The token has not the right `admin`, or does not open the room, or every room."),
+            (
+                404,
+                "The room has no members (`room_empty`), or not this one (`peer_not_found`); or that is not revoked (`not_revoked`).",
+            ),
             (413, "The body is larger than a frame may be."),
             (503, "Redis does not answer."),
         ];

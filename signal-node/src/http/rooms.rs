@@ -250,7 +250,17 @@ impl Public {
     async fn administrator(&self, headers: &HeaderMap) -> Result<Claims, Refusal> {
         let token = bearer(headers).ok_or(Refusal::NoToken)?;
         let claims = self.sessions.verifier.verify_fresh(token, clock::unix_now()).await?;
+        if self.sessions.revoked.covers(&claims.sub, claims.jti.as_deref()) {
+            return Err(Refusal::TokenRevoked);
+        }
         if claims.can(Right::Admin) { Ok(claims) } else { Err(Refusal::NoRight) }
+    }
+
+    /// Checks that an administrator of every room asks.
+    pub(super) async fn administer_all(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let claims = self.administrator(headers).await?;
+        let opens_all = claims.rooms.iter().any(|pattern| pattern == "*");
+        if opens_all { Ok(()) } else { Err(Refusal::NotAllRooms) }
     }
 
     /// Checks that an administrator of this room asks.

@@ -10,6 +10,7 @@ mod entry;
 mod feed;
 pub mod memory;
 pub mod redis;
+mod revocation;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use call::{
 };
 pub use entry::{Batch, Entry, Payload, Survivor, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
+pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until};
 
 /// One ordered log per room, shared by all nodes of a cluster.
 pub trait RoomLog: Send + Sync + 'static {

@@ -127,6 +127,7 @@ impl Worker {
             return self.calls.push(Op::Detach { by: claim }, Origin::Housekeeping);
         }
         self.ground.metrics.joined(joined.recovery);
+        self.crowd = joined.roster.len() + 1;
         let delivery = self.welcome(&join.peer, &joined, ice.as_deref(), &reply);
         let position = join.position.filter(|_| joined.recovery == Recovery::Replay);
         let mut member = Member::new(join, &joined, reply.outbox.clone());

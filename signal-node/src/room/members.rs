@@ -1,10 +1,14 @@
 //! The members of a room whose sockets are on this node, and what they are owed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use service_kit::settings::Rate;
 use signal_protocol::{Mid, PeerId, RoomId, Seq, ServerMessage, limits};
+use tokio::time::Instant;
 
 use super::outbox::Outbox;
+use crate::bucket::Bucket;
 use crate::log::{Claim, Join, Joined, Payload, Record, Restored, SocketId};
 
 /// A client to which nothing was addressed for this many entries is told its position.
@@ -22,6 +26,8 @@ pub(super) struct Member {
     pub(super) n: u64,
     /// What it takes to put the member back into a room that has lost it.
     record: Box<Record>,
+    /// How much more it may have multiplied; full until it says something to all.
+    fanout: Option<Box<Bucket>>,
     /// While it is told what it missed: how far it is. Until then nothing new is handed to it.
     behind: Option<Seq>,
     /// Messages on their way to the log.
@@ -47,6 +53,7 @@ impl Member {
             outbox,
             n: joined.n,
             record: Box::new(Record::new(join, joined)),
+            fanout: None,
             behind: None,
             pending: 0,
             settled: mid,
@@ -55,6 +62,12 @@ impl Member {
             told,
             told_at: 0,
         }
+    }
+
+    /// Takes what is said to all out of what the member may have multiplied, or says how long to wait.
+    pub(super) fn multiply(&mut self, rate: Rate, bytes: usize) -> Result<(), Duration> {
+        let now = Instant::now();
+        self.fanout.get_or_insert_with(|| Box::new(Bucket::new(now))).take(rate, bytes, now)
     }
 
     /// Returns how many messages wait for their `ack`.

@@ -96,6 +96,8 @@ pub enum Nudge {
     IceNews = 8,
     /// The node stops.
     Stop = 16,
+    /// More tokens are revoked.
+    Revoked = 32,
 }
 
 /// Nudges that were not looked at yet.
@@ -104,7 +106,9 @@ pub struct Nudges(u8);
 
 impl Nudges {
     /// Every one that a session may have missed before it was known to the node.
-    pub const EARLIER: Self = Self(Nudge::CutOff as u8 | Nudge::HandOver as u8 | Nudge::Stop as u8);
+    pub const EARLIER: Self = Self(
+        Nudge::CutOff as u8 | Nudge::HandOver as u8 | Nudge::Stop as u8 | Nudge::Revoked as u8,
+    );
 
     /// Tells whether this one is among them.
     #[must_use]

@@ -161,7 +161,8 @@ impl Worker {
     /// Does what an entry means here, before it is told to the others. `before` is the entry before it.
     pub(super) fn meet(&mut self, before: Seq, seq: Seq, entry: &Entry) {
         match entry {
-            Entry::Joined { peer, node, .. } => {
+            Entry::Joined { peer, node, resumed, .. } => {
+                self.crowd += usize::from(!resumed);
                 self.timers.back(peer);
                 self.ground.liveness.watch([node]);
                 self.end(peer, LeftReason::Replaced);
@@ -176,6 +177,7 @@ impl Worker {
             Entry::Away { peer, ago } => self.met_away(peer, seq, *ago),
             Entry::Back { peer } => self.timers.back(peer),
             Entry::Left { peer, reason } => {
+                self.crowd = self.crowd.saturating_sub(1);
                 self.timers.back(peer);
                 if let Some(reason) = fanout::told_reason(*reason) {
                     self.end(peer, reason);
@@ -187,7 +189,10 @@ impl Worker {
                     member.describe(meta);
                 }
             }
-            Entry::Reset { roster } => self.reset(seq, roster),
+            Entry::Reset { roster } => {
+                self.crowd = roster.len();
+                self.reset(seq, roster);
+            }
             Entry::Announced { .. } => {}
             Entry::Signal { from, mid, .. } => {
                 if let Some(member) = self.members.get_mut(from) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use service_kit::settings::Rate;
 use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::{oneshot, watch};
 
@@ -26,6 +27,8 @@ pub struct RoomSettings {
     pub grace: Duration,
     /// What the log keeps.
     pub retention: Retention,
+    /// How much one member may have multiplied, in bytes.
+    pub fanout: Rate,
 }
 
 /// What every room of this node stands on.

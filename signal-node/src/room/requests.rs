@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_protocol::server::ErrorFrame;
+use signal_protocol::server::{ErrorFrame, milliseconds};
 use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage, limits};
 
 use super::calls::Origin;
 use super::command::{Command, JoinCommand, Kept, Reply};
 use super::outbox::Mark;
 use super::worker::Worker;
-use crate::log::{Join, Op, SocketId};
+use crate::log::{Join, Op, SocketId, Volatile};
 
 /// Told to who waits while calls fail.
 const UNREACHABLE: &str = "the room log is not reachable";
@@ -35,7 +35,7 @@ impl Worker {
         match command {
             Command::Join(join) => self.join(*join),
             Command::Kept { peer, socket, mid, what } => self.kept(peer, socket, mid, what),
-            Command::Tell(volatile) => self.telling.push(volatile),
+            Command::Tell(volatile) => self.volatile(volatile),
             Command::Leave { peer, socket, reply } => self.leave(&peer, socket, reply),
             Command::Kick { peer, ban, reply } => {
                 self.calls.push(Op::Kick { peer, ban }, Origin::Kick { reply });
@@ -90,7 +90,7 @@ impl Worker {
     }
 
     fn kept(&mut self, peer: PeerId, socket: SocketId, mid: Mid, what: Kept) {
-        let refusal = self.refuses();
+        let (refusal, others) = (self.refuses(), self.crowd.saturating_sub(1));
         let Some(member) = self.members.of_socket(&peer, socket) else { return };
         if let Some(why) = refusal {
             return self.refuse_kept(&peer, socket, mid, unavailable(why));
@@ -101,6 +101,12 @@ impl Worker {
             let error = ErrorFrame { after: Some(WINDOW_PAUSE), ..error };
             return self.refuse_kept(&peer, socket, mid, error);
         }
+        if let Some(bytes) = multiplied(&what)
+            && let Err(wait) = member.multiply(self.ground.settings.fanout, bytes * others)
+        {
+            self.ground.metrics.fanout_refusals.inc();
+            return self.refuse_kept(&peer, socket, mid, too_much(wait));
+        }
         member.take();
         let by = member.claim.clone();
         let (op, refusal) = match what {
@@ -109,6 +115,22 @@ impl Worker {
             Kept::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
         };
         self.calls.push(op, Origin::Kept { peer, socket, mid, refusal });
+    }
+
+    /// What may be lost is dropped where it would multiply too much, and the member is told to slow down.
+    fn volatile(&mut self, volatile: Volatile) {
+        let bytes = volatile.data.get().len() * self.crowd.saturating_sub(1);
+        let sender = self.members.get_mut(&volatile.from).filter(|_| volatile.to.is_none());
+        if let Some(member) = sender
+            && let Err(wait) = member.multiply(self.ground.settings.fanout, bytes)
+        {
+            self.ground.metrics.fanout_refusals.inc();
+            self.ground.metrics.refused(ErrorCode::RateLimited);
+            let error = ErrorFrame { room: Some(&self.room), ..too_much(wait) };
+            member.outbox.hand(ServerMessage::Error(error).to_json());
+            return;
+        }
+        self.telling.push(volatile);
     }
 
     fn leave(&mut self, peer: &PeerId, socket: SocketId, reply: Reply) {
@@ -179,6 +201,21 @@ impl Worker {
             member.outbox.hand(ServerMessage::Error(error).to_json());
         }
     }
+}
+
+/// Returns the size of what is told to all others, if it is.
+fn multiplied(what: &Kept) -> Option<usize> {
+    match what {
+        Kept::Signal { to: None, data, .. } => Some(data.get().len()),
+        Kept::Update(meta) => Some(meta.get().len()),
+        Kept::Signal { to: Some(_), .. } | Kept::Refuse(..) => None,
+    }
+}
+
+/// Answers what would multiply too much now.
+fn too_much(wait: Duration) -> ErrorFrame<'static> {
+    let error = ErrorFrame::new(ErrorCode::RateLimited, "too much is said to all members at once");
+    ErrorFrame { after: Some(milliseconds(wait).max(1)), ..error }
 }
 
 /// Answers what may be possible in a moment.

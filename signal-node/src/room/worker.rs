@@ -45,6 +45,8 @@ pub(super) struct Worker {
     pub(super) telling: Telling,
     pub(super) track: Track,
     pub(super) timers: Timers,
+    /// How many members the room has on all nodes.
+    pub(super) crowd: usize,
     /// Joins whose outcome is known and whose entry has not been reached.
     pub(super) arrivals: BTreeMap<Seq, Box<Arrival>>,
     /// Joins that are made again in a moment.
@@ -76,6 +78,7 @@ impl Worker {
             telling: Telling::default(),
             track: Track::default(),
             timers: Timers::default(),
+            crowd: 0,
             arrivals: BTreeMap::new(),
             later: UnderWay::default(),
             replays: UnderWay::default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use service_kit::tokens::Verifier;
+use signal_protocol::Subject;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use super::machine::SessionSettings;
 use super::sweep::Sweeper;
 use crate::credentials::Credentials;
 use crate::metrics::Metrics;
+use crate::revoked::RevokedTokens;
 use crate::room::Rooms;
 
 /// What every session of a node shares.
@@ -23,6 +25,8 @@ pub struct Context {
     pub rooms: Arc<Rooms>,
     /// Who verifies tokens.
     pub verifier: Arc<Verifier>,
+    /// Which of them are void before their end.
+    pub revoked: Arc<RevokedTokens>,
     /// Where ICE servers come from.
     pub credentials: Option<Credentials>,
     /// What the node counts.
@@ -40,6 +44,8 @@ pub struct Notices {
     pub cut_off: watch::Receiver<bool>,
     /// Set when the node asks its clients to go on elsewhere.
     pub handover: watch::Receiver<Option<Handover>>,
+    /// Changes when more tokens are revoked.
+    pub revoked: watch::Receiver<u64>,
     /// Cancelled when the node stops.
     pub stop: CancellationToken,
 }
@@ -51,7 +57,21 @@ impl Context {
     /// [`Refused`] says which close code and error code it is answered with.
     pub async fn verify(&self, token: &str) -> Result<Identity, Refused> {
         let claims = self.verifier.verify_fresh(token, service_kit::clock::unix_now()).await?;
-        Identity::holder(claims, service_kit::clock::unix_now(), Instant::now())
+        let holder = Identity::holder(claims, service_kit::clock::unix_now(), Instant::now())?;
+        self.still_valid(&holder)?;
+        Ok(holder)
+    }
+
+    /// Looks whether a token was revoked.
+    ///
+    /// # Errors
+    /// [`Refused`] if it was.
+    pub fn still_valid(&self, holder: &Identity) -> Result<(), Refused> {
+        let subject = holder.subject().map(Subject::as_str);
+        if subject.is_some_and(|subject| self.revoked.covers(subject, holder.token_id())) {
+            return Err(Refused::revoked());
+        }
+        Ok(())
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Rights {
     may_signal: bool,
     may_moderate: bool,
     capacity: Option<u32>,
+    /// The id of the token, if it has one (RFC 7519 §4.1.7).
+    token_id: Option<Box<str>>,
     /// What it says about its holder.
     meta: Option<Box<Map<String, Value>>>,
 }
@@ -43,6 +45,14 @@ pub struct Refused {
     pub code: ErrorCode,
     /// For a developer to read.
     pub message: String,
+}
+
+impl Refused {
+    /// The token is void before its end.
+    pub(super) fn revoked() -> Self {
+        let message = "the token was revoked".to_owned();
+        Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+    }
 }
 
 impl From<TokenError> for Refused {
@@ -85,6 +95,12 @@ impl Identity {
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         self.rights().map(|rights| &rights.subject)
+    }
+
+    /// Returns the id of the token; `None` if there is none.
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.rights()?.token_id.as_deref()
     }
 
     /// Tells whether it opens the room, to signal there.
@@ -140,6 +156,7 @@ impl Rights {
             may_signal,
             may_moderate,
             capacity: claims.cap,
+            token_id: claims.jti.map(Into::into),
             meta: (!meta.is_empty()).then(|| Box::new(meta)),
         }
     }

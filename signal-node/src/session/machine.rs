@@ -13,12 +13,12 @@ use signal_protocol::{
 };
 use tokio::time::Instant;
 
-use super::bucket::{Bucket, Verdict};
 use super::effect::{Effect, VerifyPurpose};
 use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
 use super::identity::{Identity, Refused};
+use super::pace::{Pace, Verdict};
 use super::seats::{SeatState, Seats};
 use crate::log::SocketId;
 use crate::room::{Kept, Mark};
@@ -77,7 +77,7 @@ pub struct Machine {
     pub(super) ice: IceState,
     pub(super) effects: VecDeque<Effect>,
     phase: Phase,
-    bucket: Bucket,
+    pace: Pace,
     heartbeat: Heartbeat,
     /// When the connection ends, because its node does.
     ends_at: Option<Instant>,
@@ -93,7 +93,7 @@ impl Machine {
         now: Instant,
     ) -> Self {
         let mut machine = Self {
-            bucket: Bucket::new(now),
+            pace: Pace::new(now),
             heartbeat: Heartbeat::new(settings.ping, now),
             ends_at: None,
             settings,
@@ -163,7 +163,7 @@ impl Machine {
     /// not answered, and closed when it goes on.
     pub fn control(&mut self, now: Instant) {
         self.heartbeat.heard(now);
-        if self.bucket.take(self.settings.rate, now) == Verdict::Enough {
+        if self.pace.take(self.settings.rate, now) == Verdict::Enough {
             self.effects.push_back(Effect::Close(CloseCode::RateLimit));
         }
     }
@@ -172,7 +172,7 @@ impl Machine {
     pub fn frame(&mut self, text: &str, now: Instant) {
         self.heartbeat.heard(now);
         let message = parse(text);
-        match (self.bucket.take(self.settings.rate, now), message) {
+        match (self.pace.take(self.settings.rate, now), message) {
             (Verdict::Pass, Ok(message)) => self.message(message, now),
             (Verdict::Pass, Err(fault)) => self.fault(&fault),
             (Verdict::Wait(after), message) => self.too_fast(after, message.as_ref()),

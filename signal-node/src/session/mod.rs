@@ -3,7 +3,6 @@
 //! The machine ([`Machine`]) takes what was heard and the time, and returns effects: no socket, no clock, no
 //! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run()`]) owns the socket.
 
-mod bucket;
 mod context;
 mod effect;
 mod handover;
@@ -11,6 +10,7 @@ mod heartbeat;
 mod ice;
 mod identity;
 mod machine;
+mod pace;
 mod perform;
 mod requests;
 mod run;

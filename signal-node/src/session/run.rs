@@ -219,10 +219,20 @@ impl<'a, S: Socket> Session<'a, S> {
         if nudges.has(Nudge::IceNews) {
             self.ice_changed();
         }
+        if nudges.has(Nudge::Revoked) {
+            self.look_for_revocation();
+        }
         if nudges.has(Nudge::Stop) && self.context.notices.stop.is_cancelled() {
             return Err(Reason::Code(CloseCode::Drain));
         }
         Ok(())
+    }
+
+    fn look_for_revocation(&mut self) {
+        let holder = self.machine.identity();
+        if let Some(Err(refused)) = holder.map(|holder| self.context.still_valid(holder)) {
+            self.machine.turn_away(&refused);
+        }
     }
 
     fn tell_cut_off(&mut self) {

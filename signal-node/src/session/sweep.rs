@@ -84,6 +84,7 @@ async fn pass_on(
         let nudge = tokio::select! {
             Ok(()) = notices.cut_off.changed() => Nudge::CutOff,
             Ok(()) = notices.handover.changed() => Nudge::HandOver,
+            Ok(()) = notices.revoked.changed() => Nudge::Revoked,
             Some(()) = changed(&mut news) => Nudge::IceNews,
             () = notices.stop.cancelled() => Nudge::Stop,
         };
@@ -111,6 +112,7 @@ mod tests {
         let notices = Notices {
             cut_off: cut_off.subscribe(),
             handover: handover.subscribe(),
+            revoked: watch::channel(0).1,
             stop: CancellationToken::new(),
         };
         (cut_off, notices)

@@ -9,6 +9,7 @@ mod malformed;
 mod program;
 mod protocol;
 mod rest;
+mod revoked;
 mod support;
 mod tls;
 mod traces;

@@ -179,10 +179,11 @@ async fn every_described_route_exists_and_wants_a_token() {
         for method in item.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let path = path.replace("{room}", "demo").replace("{peer}", "p_u1BMnQ3PWsFKcSzG2oqhFg");
+            let path = path.replace("{by}", "sub").replace("{name}", "ana");
             let found = refused(request(&node, method.clone(), &path)).await;
             assert_eq!(found, (401, "unauthorized".to_owned()), "{method} {path}");
             routes += 1;
         }
     }
-    assert_eq!(routes, 5);
+    assert_eq!(routes, 8);
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use signal_node::liveness::{Heart, Liveness, Rhythm};
 use signal_node::log::Retention;
+use signal_node::log::memory::MemoryLog;
 use signal_node::metrics::Metrics;
+use signal_node::revoked::RevokedTokens;
 use signal_node::room::{Ground, RoomSettings, Rooms};
 use signal_node::session::{
     Context, Entrance, Handover, Notices, Refused, SessionSettings, Source, Sweeper, run as session,
@@ -45,9 +47,13 @@ impl Node {
         let rhythm = Rhythm { own: id.clone(), lease: settings.lease, keep };
         let heart = Heart::start(&liveness, rhythm, view.clone(), metrics.clone());
         let (handover, stop) = (watch::Sender::new(None), CancellationToken::new());
+        // Nobody revokes anything here.
+        let list = Arc::new(MemoryLog::new(settings.retention));
+        let revoked = Arc::new(RevokedTokens::new(list, metrics.clone()));
         let notices = Notices {
             cut_off: liveness.cut_off(),
             handover: handover.subscribe(),
+            revoked: revoked.changes(),
             stop: stop.clone(),
         };
         let sessions = SessionSettings { node: id.clone(), ..settings.sessions.clone() };
@@ -58,6 +64,7 @@ impl Node {
             settings: Arc::new(sessions),
             rooms: Rooms::new(ground),
             verifier: settings.verifier.clone(),
+            revoked,
             credentials: None,
             metrics,
             sweeper: Sweeper::start(&notices, None),
@@ -119,5 +126,6 @@ fn entrance(verdict: Result<signal_node::session::Identity, Refused>) -> Entranc
 }
 
 fn room_settings(sessions: &SessionSettings, retention: Retention) -> RoomSettings {
-    RoomSettings { node: sessions.node.clone(), grace: sessions.grace, retention }
+    let fanout = sessions.rate;
+    RoomSettings { node: sessions.node.clone(), grace: sessions.grace, retention, fanout }
 }

@@ -51,6 +51,11 @@ impl<'a> Reader<'a> {
         self.required(name, str::parse)
     }
 
+    /// Reads a rate of bytes: `8MiB/s,burst=64MiB`.
+    pub fn byte_rate(&mut self, name: &str) -> Rate {
+        self.required(name, values::parse_byte_rate)
+    }
+
     /// Reads a text.
     pub fn text(&mut self, name: &str) -> String {
         self.required(name, |text| Ok(text.to_owned()))

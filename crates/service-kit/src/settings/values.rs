@@ -72,20 +72,32 @@ impl FromStr for Rate {
 }
 
 fn parse_rate(text: &str) -> Option<Rate> {
+    parse_rate_of(text, |count| count.parse().ok())
+}
+
+fn parse_rate_of(text: &str, amount: impl Fn(&str) -> Option<NonZeroU32>) -> Option<Rate> {
     let (rate, burst) = match text.split_once(',') {
         Some((rate, burst)) => (rate, Some(burst.trim().strip_prefix("burst=")?)),
         None => (text, None),
     };
     let (count, unit) = rate.trim().split_once('/')?;
-    let count = count.parse().ok()?;
+    let count = amount(count)?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
         _ => return None,
     };
-    let burst = burst.map_or(Some(count), |burst| burst.parse().ok())?;
+    let burst = burst.map_or(Some(count), amount)?;
     Some(Rate { count, interval: Duration::from_secs(seconds), burst })
+}
+
+/// Reads a rate of bytes: `8MiB/s,burst=64MiB`.
+pub(super) fn parse_byte_rate(text: &str) -> Result<Rate, String> {
+    parse_rate_of(text, |text| u32::try_from(parse_size(text).ok()?).ok()?.try_into().ok())
+        .ok_or_else(|| {
+            "is not a rate of bytes: write 8MiB/s,burst=64MiB, each below 4GiB".to_owned()
+        })
 }
 
 impl fmt::Display for Rate {

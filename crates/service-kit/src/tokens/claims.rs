@@ -38,6 +38,9 @@ pub struct Claims {
     /// How many members a room may have for this holder to enter it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap: Option<u32>,
+    /// What it is named by, to be revoked (RFC 7519 §4.1.7).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
     /// Who issued it (RFC 7519 §4.1.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
@@ -71,6 +74,7 @@ impl Claims {
             name: None,
             meta: None,
             cap: None,
+            jti: None,
             iss: None,
             aud: Vec::new(),
         }
@@ -112,6 +116,7 @@ struct RawClaims {
     name: Option<String>,
     meta: Option<Map<String, Value>>,
     cap: Option<u32>,
+    jti: Option<String>,
     iss: Option<String>,
     #[serde(default)]
     aud: Audience,
@@ -153,8 +158,8 @@ impl TryFrom<RawClaims> for Claims {
             Audience::One(one) => vec![one],
             Audience::Several(several) => several,
         };
-        let RawClaims { sub, exp, nbf, can, name, meta, cap, iss, .. } = raw;
-        Ok(Self { sub, exp, nbf, rooms, can, name, meta, cap, iss, aud })
+        let RawClaims { sub, exp, nbf, can, name, meta, cap, jti, iss, .. } = raw;
+        Ok(Self { sub, exp, nbf, rooms, can, name, meta, cap, jti, iss, aud })
     }
 }
 

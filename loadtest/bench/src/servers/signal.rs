@@ -24,6 +24,7 @@ pub(crate) async fn signal_node(
         ("SIGNAL_NODE_BACKEND", backend),
         ("SIGNAL_NODE_JWT_SECRET", SECRET),
         ("SIGNAL_NODE_RATE", "1000000/s,burst=1000000"),
+        ("SIGNAL_NODE_FANOUT", "3GiB/s,burst=3GiB"),
         ("SIGNAL_NODE_ROOM_CAPACITY", "200"),
         ("SIGNAL_NODE_LOG", "warn"),
     ]);

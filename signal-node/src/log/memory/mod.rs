@@ -1,6 +1,7 @@
 //! The log of one process: the same promises as Redis, without surviving its own end.
 
 mod member;
+mod revocation;
 mod room;
 mod stream;
 mod takeover;
@@ -16,8 +17,8 @@ use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
 
 use super::{
-    Batch, Feed, FeedEvent, FeedSender, Load, LogError, Op, Outcome, Pulse, Retention, RoomLog,
-    Volatile, feed,
+    Batch, Feed, FeedEvent, FeedSender, Load, LogError, Op, Outcome, Pulse, Retention, RevokedList,
+    RoomLog, Volatile, feed,
 };
 use room::RoomState;
 
@@ -27,6 +28,7 @@ type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 /// Rooms in this process's memory.
 pub struct MemoryLog {
     rooms: Mutex<Rooms>,
+    revoked: Mutex<RevokedList>,
     retention: Retention,
     clock: Clock,
 }
@@ -82,11 +84,16 @@ impl MemoryLog {
         retention: Retention,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
-        Self { rooms: Mutex::default(), retention, clock: Box::new(clock) }
+        let (rooms, revoked) = (Mutex::default(), Mutex::default());
+        Self { rooms, revoked, retention, clock: Box::new(clock) }
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn revoked(&self) -> MutexGuard<'_, RevokedList> {
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn subscribe(&self, room: &RoomId) -> Feed {

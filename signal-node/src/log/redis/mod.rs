@@ -9,6 +9,7 @@ mod encode;
 mod hub;
 mod messages;
 mod pulse;
+mod revocation;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -56,6 +56,62 @@ async fn too_many_messages_are_refused_with_a_time_to_wait() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_all_is_bounded_by_what_it_becomes() {
+    let node = TestNode::start(&[("FANOUT", "20KiB/s,burst=20KiB")]).await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    let mut others = [TestPeer::anonymous(&node).await, TestPeer::anonymous(&node).await];
+    ana.join("demo", "ana").await;
+    for (peer, who) in others.iter_mut().zip(["bo", "cy"]) {
+        peer.join("demo", who).await;
+        ana.expect("peer_joined").await;
+    }
+    // Twice 8,000 bytes fit, and so does what is said to one; twice 8,000 more do not.
+    let all =
+        |mid: u64| json!({"type": "signal", "mid": mid, "room": "demo", "data": "x".repeat(8_000)});
+    ana.say(all(1)).await;
+    ana.signal(2, &others[0].id, "x".repeat(30_000)).await;
+    ana.say(all(3)).await;
+    let error = ana.until("error").await;
+    assert_eq!((&error["code"], &error["mid"]), (&json!("rate_limited"), &json!(3)));
+    let wait = error["after"].as_u64().unwrap();
+    assert!((1..=1_000).contains(&wait), "{wait}");
+    // What is volatile is dropped, and said so.
+    ana.say(json!({"type": "signal", "volatile": true, "room": "demo", "data": "y".repeat(8_000)}))
+        .await;
+    ana.expect_error("rate_limited").await;
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    ana.say(all(3)).await;
+    for peer in &mut others {
+        let mut heard = 0;
+        while heard < 2 {
+            heard +=
+                usize::from(peer.until("signal").await["data"].as_str().unwrap().len() == 8_000);
+        }
+    }
+    assert!(node.metrics().await.contains("signal_fanout_refusals_total 2"));
+}
+
+#[tokio::test]
+async fn a_full_room_that_talks_as_calls_do_meets_no_bound() {
+    let node = TestNode::start(&[]).await;
+    let mut peers = Vec::new();
+    for number in 0..20 {
+        let mut peer = TestPeer::anonymous(&node).await;
+        peer.join("demo", &format!("peer{number}")).await;
+        peers.push(peer.attended());
+    }
+    let mut ana = TestPeer::anonymous(&node).await;
+    ana.join("demo", "ana").await;
+    // An offer to all and what a call says in its first seconds.
+    for mid in 1..=50 {
+        let data = "x".repeat(if mid % 10 == 1 { 6_000 } else { 300 });
+        ana.say(json!({"type": "signal", "mid": mid, "room": "demo", "data": data})).await;
+    }
+    while ana.until("ack").await["mid"] != 50 {}
+    assert!(node.metrics().await.contains("signal_fanout_refusals_total 0"));
+}
+
+#[tokio::test]
 async fn too_many_connections_are_refused_with_a_time_to_wait() {
     let node = TestNode::start(&[("MAX_CONNECTIONS_PER_IP", "2")]).await;
     let _first = TestPeer::anonymous(&node).await;

@@ -1,0 +1,74 @@
+//! How much of something may happen in a time.
+
+use std::time::Duration;
+
+use service_kit::settings::Rate;
+use tokio::time::Instant;
+
+/// A token bucket (generic cell rate algorithm, ITU-T I.371). The rate is the node's, and not kept with each bucket.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    /// When it will be full again.
+    full_at: Instant,
+}
+
+impl Bucket {
+    /// Makes a full one.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    /// Takes some out, or says after how long there will be as much. What is more than a full bucket holds
+    /// takes all of it.
+    pub(crate) fn take(&mut self, rate: Rate, amount: usize, now: Instant) -> Result<(), Duration> {
+        let (depth, missing) = (time_for(rate, rate.burst.get() as usize), self.missing(now));
+        let cost = time_for(rate, amount).min(depth);
+        if missing + cost > depth {
+            return Err((missing + cost).saturating_sub(depth));
+        }
+        self.full_at = self.full_at.max(now) + cost;
+        Ok(())
+    }
+
+    /// Tells whether at least half of it is there.
+    pub(crate) fn is_half_full(&self, rate: Rate, now: Instant) -> bool {
+        self.missing(now) <= time_for(rate, rate.burst.get() as usize) / 2
+    }
+
+    fn missing(&self, now: Instant) -> Duration {
+        self.full_at.saturating_duration_since(now)
+    }
+}
+
+/// Returns in how long so much flows in.
+fn time_for(rate: Rate, amount: usize) -> Duration {
+    let nanos = rate.interval.as_nanos() * amount as u128 / u128::from(rate.count.get());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate() -> Rate {
+        "10/s,burst=20".parse().unwrap()
+    }
+
+    #[test]
+    fn a_burst_passes_and_the_next_waits_its_turn() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(now);
+        assert!((0..20).all(|_| bucket.take(rate(), 1, now).is_ok()));
+        assert_eq!(bucket.take(rate(), 1, now), Err(Duration::from_millis(100)));
+        assert_eq!(bucket.take(rate(), 1, now + Duration::from_millis(100)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bucket_passes_once_it_is_full() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(now);
+        assert_eq!(bucket.take(rate(), 1_000, now), Ok(()));
+        assert_eq!(bucket.take(rate(), 1_000, now), Err(Duration::from_secs(2)));
+        assert_eq!(bucket.take(rate(), 1_000, now + Duration::from_secs(2)), Ok(()));
+    }
+}

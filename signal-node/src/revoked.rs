@@ -1,0 +1,132 @@
+//! Which tokens are void before their end, as this node knows.
+//!
+//! Every node reads the version of the list once a second, and the list itself where that has changed. A node that
+//! cannot read goes on with what it knows; a list that Redis has lost is put back by whoever knows it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use service_kit::clock;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::log::{LogError, Revocations, Revoked, RevokedBy, RevokedList, Until};
+use crate::metrics::Metrics;
+
+/// How often the version of the list is read.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// The list, and where it comes from.
+pub struct RevokedTokens {
+    source: Arc<dyn Revocations>,
+    known: RwLock<RevokedList>,
+    changed: watch::Sender<u64>,
+    metrics: Arc<Metrics>,
+}
+
+impl RevokedTokens {
+    /// Knows of nothing yet.
+    #[must_use]
+    pub fn new(source: Arc<dyn Revocations>, metrics: Arc<Metrics>) -> Self {
+        Self { source, known: RwLock::default(), changed: watch::Sender::new(0), metrics }
+    }
+
+    /// Changes when more is revoked.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Tells whether the tokens of this subject, or the one of this id, are revoked now.
+    #[must_use]
+    pub fn covers(&self, subject: &str, token_id: Option<&str>) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.until.is_empty() {
+            return false;
+        }
+        let now = clock::unix_seconds();
+        let names = [Some((RevokedBy::Sub, subject)), token_id.map(|id| (RevokedBy::Jti, id))];
+        let names = names.into_iter().flatten().filter_map(|(by, name)| Revoked::new(by, name));
+        names.into_iter().any(|name| known.until.get(&name).is_some_and(|until| *until > now))
+    }
+
+    /// Returns what is revoked now, and until when.
+    ///
+    /// # Errors
+    /// [`LogError`] if the list cannot be read.
+    pub async fn list(&self) -> Result<Vec<(Revoked, u64)>, LogError> {
+        self.read().await?;
+        let (known, now) = (self.known(), clock::unix_seconds());
+        let mut list: Vec<_> = known.until.into_iter().filter(|(_, until)| *until > now).collect();
+        list.sort_by_key(|(name, _)| name.to_string());
+        Ok(list)
+    }
+
+    /// Revokes until that moment, in Unix seconds; every node knows within two seconds.
+    ///
+    /// # Errors
+    /// [`LogError`] if the list cannot be written; whether it was is unknown then.
+    pub async fn revoke(&self, revoked: Revoked, until: u64) -> Result<(), LogError> {
+        info!(
+            "revoked for {} s: tokens by {:?}",
+            until.saturating_sub(clock::unix_seconds()),
+            revoked.by
+        );
+        self.source.revoke(&Until::from([(revoked, until)]), 1).await?;
+        self.read().await
+    }
+
+    /// Lifts a revocation; `false` if there is none.
+    ///
+    /// # Errors
+    /// [`LogError`] if the list cannot be written; whether it was is unknown then.
+    pub async fn lift(&self, revoked: Revoked) -> Result<bool, LogError> {
+        let lifted = self.source.lift(&[revoked]).await?;
+        self.read().await?;
+        Ok(lifted)
+    }
+
+    /// Follows the list until the node ends.
+    pub async fn follow(self: Arc<Self>, end: CancellationToken) {
+        let mut pace = interval(READ_EVERY);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while end.run_until_cancelled(pace.tick()).await.is_some() {
+            // Who cannot read goes on with what it knows.
+            let _ = self.read().await;
+        }
+    }
+
+    fn known(&self) -> RevokedList {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn read(&self) -> Result<(), LogError> {
+        let known = self.known();
+        match self.source.revoked(known.version).await? {
+            Some(list) if list.version < known.version => {
+                warn!(
+                    "Redis has lost the list of revoked tokens; putting {} back",
+                    known.until.len()
+                );
+                let step = known.version - list.version + 1;
+                self.source.revoke(&known.until, step).await
+            }
+            Some(list) => {
+                self.learn(list);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn learn(&self, mut list: RevokedList) {
+        let now = clock::unix_seconds();
+        list.until.retain(|_, until| *until > now);
+        self.metrics.revocations.set(i64::try_from(list.until.len()).unwrap_or(i64::MAX));
+        let version = list.version;
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = list;
+        self.changed.send_replace(version);
+    }
+}

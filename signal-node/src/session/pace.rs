@@ -1,0 +1,80 @@
+//! How fast one connection may speak.
+
+use std::time::Duration;
+
+use service_kit::settings::Rate;
+use tokio::time::Instant;
+
+use crate::bucket::Bucket;
+
+/// Excess without a break for this long ends the connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A bucket that remembers since when it has been empty.
+#[derive(Debug)]
+pub(super) struct Pace {
+    bucket: Bucket,
+    excess_since: Option<Instant>,
+}
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may pass.
+    Pass,
+    /// It came too soon by this much.
+    Wait(Duration),
+    /// It has been too much for too long.
+    Enough,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { bucket: Bucket::new(now), excess_since: None }
+    }
+
+    /// Counts one message. Excess is unbroken while the bucket has not been half full again.
+    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Verdict {
+        if self.bucket.is_half_full(rate, now) {
+            self.excess_since = None;
+        }
+        let Err(wait) = self.bucket.take(rate, 1, now) else { return Verdict::Pass };
+        let since = *self.excess_since.get_or_insert(now);
+        if now.duration_since(since) >= PATIENCE { Verdict::Enough } else { Verdict::Wait(wait) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate() -> Rate {
+        "10/s,burst=20".parse().unwrap()
+    }
+
+    fn empty_pace(now: Instant) -> Pace {
+        let mut pace = Pace::new(now);
+        assert!((0..20).all(|_| pace.take(rate(), now) == Verdict::Pass));
+        pace
+    }
+
+    #[test]
+    fn ten_seconds_of_unbroken_excess_end_the_connection() {
+        let start = Instant::now();
+        let mut pace = empty_pace(start);
+        let verdict = |pace: &mut Pace, ms| pace.take(rate(), start + Duration::from_millis(ms));
+        assert!((0..9_990).step_by(10).all(|ms| verdict(&mut pace, ms) != Verdict::Enough));
+        assert!((10_000..10_200).step_by(10).any(|ms| verdict(&mut pace, ms) == Verdict::Enough));
+    }
+
+    #[test]
+    fn a_rest_ends_the_excess() {
+        let start = Instant::now();
+        let mut pace = empty_pace(start);
+        assert!(matches!(pace.take(rate(), start), Verdict::Wait(_)));
+        assert_eq!(pace.take(rate(), start + Duration::from_secs(9)), Verdict::Pass);
+        let again = start + Duration::from_secs(11);
+        while pace.take(rate(), again) == Verdict::Pass {}
+        assert!(matches!(pace.take(rate(), again), Verdict::Wait(_)));
+    }
+}
