@@ -49,8 +49,9 @@ function onSignal(spoil) {
 /**
  * Listens on a free port of loopback.
  * @param {string} target an address, of a WebSocket or of HTTP
- * @param {string} name of a sabotage; `late` delays everything, `late-return` all but the first connections of
- *   everybody, `mute-once` is `mute` for the first connection, `refuse` answers every upgrade with 503
+ * @param {string} name of a sabotage; `late` delays all that comes after the head of an answer, `late-return` does so
+ *   but for the first connections of everybody, `mute-once` is `mute` for the first connection, `refuse` answers every
+ *   upgrade with 503
  * @param {number} [members] how many there are
  */
 export async function startSaboteur(target, name, members = Infinity) {
@@ -71,7 +72,7 @@ export async function startSaboteur(target, name, members = Infinity) {
     const isFirst = connections === 1;
     const spoil = reader(sabotages[name === "mute-once" && isFirst ? "mute" : name] ?? sabotages.pass, { cut: () => ends.forEach((end) => end.destroy()) });
     const send = (/** @type {Buffer} */ bytes) => client.destroyed || client.write(bytes);
-    node.on("data", (bytes) => (late ? setTimeout(send, LATE, bytes) : send(spoil(bytes))));
+    node.on("data", late ? postpone(send) : (bytes) => send(spoil(bytes)));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -81,6 +82,21 @@ export async function startSaboteur(target, name, members = Infinity) {
     server.close();
   };
   return { url, stop };
+}
+
+/**
+ * Lets the head of an answer pass and holds back the rest. Held back as well, an upgrade would reach k6 together with
+ * the `welcome` after it, which k6 then drops: see k6/lib/socket.js.
+ * @param {(bytes: Buffer) => void} send
+ */
+function postpone(send) {
+  let begun = false;
+  return (/** @type {Buffer} */ bytes) => {
+    const head = begun ? 0 : bytes.indexOf("\r\n\r\n") + 4;
+    begun = true;
+    send(bytes.subarray(0, head));
+    setTimeout(send, LATE, bytes.subarray(head));
+  };
 }
 
 /** Makes a function from what a node sends to what the client gets. @param {Sabotage} sabotage @param {any} memory */
