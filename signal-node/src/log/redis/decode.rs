@@ -168,8 +168,9 @@ pub(super) fn batch(text: &[u8]) -> Result<Batch, LogError> {
     for _ in 0..count {
         entries.push(entry(&mut reader)?);
     }
-    if entries.is_empty() {
-        Err(garbled("empty batch"))
+    let end = first.0.checked_add(entries.len() as u64);
+    if entries.is_empty() || end.is_none() {
+        Err(garbled("batch of no entries, or of more than there are numbers"))
     } else {
         Ok(Batch { prev, first, entries })
     }
@@ -342,6 +343,13 @@ mod tests {
         assert_eq!((batch.prev, batch.last()), (Seq(7), Seq(1_795_366_362_000_043)));
         assert!(matches!(&batch.entries[0], Entry::Signal { to: None, mid: Mid(3), .. }));
         assert!(matches!(&batch.entries[1], Entry::Away { peer, .. } if peer.as_str() == "p_b"));
+    }
+
+    #[test]
+    fn a_batch_ends_before_the_last_number_there_is() {
+        let entries = "a p_b 0 0\na p_b 0 0\n";
+        assert!(batch(format!("b 0 {} 2\n{entries}", u64::MAX - 2).as_bytes()).is_ok());
+        assert!(batch(format!("b 0 {} 2\n{entries}", u64::MAX - 1).as_bytes()).is_err());
     }
 
     #[test]
