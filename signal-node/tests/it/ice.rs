@@ -10,8 +10,8 @@ use service_kit::settings::Environment;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
-use crate::support::node::TestNode;
-use crate::support::peer::TestPeer;
+use crate::support::node::{SECRET, TestNode, token};
+use crate::support::peer::{TestPeer, knock, request};
 
 /// A credential service beside a node, on a socket file; it ends with this value.
 struct Sidecar {
@@ -20,10 +20,28 @@ struct Sidecar {
 }
 
 impl Sidecar {
+    fn new() -> Self {
+        Self { life: Lifecycle::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
     async fn start(ttl: &str) -> Self {
-        let (folder, life) = (tempfile::tempdir().unwrap(), Lifecycle::new());
-        let sidecar = Self { life, folder };
+        let sidecar = Self::new();
         sidecar.serve(ttl).await;
+        sidecar
+    }
+
+    /// One with a relay in Japan and another one in Germany.
+    async fn in_two_regions() -> Self {
+        let sidecar = Self::new();
+        let pool = |region: &str, country: &str| {
+            format!(
+                "[[pools]]\nregion = \"{region}\"\ncountries = [\"{country}\"]\n\
+                 [[pools.relays]]\nuris = [\"turn:{region}.example.org\"]\n"
+            )
+        };
+        let file = sidecar.folder.path().join("pools.toml");
+        fs::write(&file, pool("asia", "JP") + &pool("europe", "DE")).unwrap();
+        sidecar.serve_with(&[("TURN_CRED_CONFIG", file.to_str().unwrap())]).await;
         sidecar
     }
 
@@ -36,6 +54,11 @@ impl Sidecar {
     }
 
     async fn serve(&self, ttl: &str) {
+        let uri = "turn:relay.example.org:3478?transport=udp";
+        self.serve_with(&[("TURN_CRED_URIS", uri), ("TURN_CRED_TTL", ttl)]).await;
+    }
+
+    async fn serve_with(&self, settings: &[(&str, &str)]) {
         let (url, secret) = (self.url(), self.secret());
         if !secret.exists() {
             fs::write(&secret, "relay-secret-relay-secret-relay-secret").unwrap();
@@ -44,12 +67,12 @@ impl Sidecar {
             ("TURN_CRED_LISTEN", "127.0.0.1:0"),
             ("TURN_CRED_ADMIN_LISTEN", "127.0.0.1:0"),
             ("TURN_CRED_INTERNAL_LISTEN", &url),
-            ("TURN_CRED_URIS", "turn:relay.example.org:3478?transport=udp"),
             ("TURN_CRED_SECRET_FILE", secret.to_str().unwrap()),
             ("TURN_CRED_PROBE_EVERY", "0s"),
-            ("TURN_CRED_TTL", ttl),
         ]
-        .into_iter()
+        .iter()
+        .chain(settings)
+        .copied()
         .collect();
         let schema = turn_cred_service::SCHEMA;
         let no_flags = schema.command().get_matches_from(["turn-cred-service"]);
@@ -86,6 +109,33 @@ async fn joined_brings_ice_servers_of_the_credential_service() {
     let answer = ana.expect("ice").await;
     assert_eq!((&answer["id"], &answer["reason"]), (&json!(6), &json!("request")));
     assert!((1..=600).contains(&answer["ice"]["ttl"].as_u64().unwrap()));
+}
+
+/// The relay that somebody is sent to who comes with this header.
+async fn relay_for(node: &TestNode, country: &'static str) -> String {
+    let mut request = request(node);
+    let offered = format!("signal.v1, bearer.{}", token("ana")).parse().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", offered);
+    request.headers_mut().insert("cf-ipcountry", country.parse().unwrap());
+    let mut ana = knock(request).await.unwrap().0;
+    ana.expect("welcome").await;
+    let ice = ana.join("demo", country).await["ice"].clone();
+    ice["iceServers"][0]["urls"][0].as_str().expect("a relay").to_owned()
+}
+
+#[tokio::test]
+async fn where_a_client_is_counts_from_trusted_proxies_only() {
+    let sidecar = Sidecar::in_two_regions().await;
+    let url = sidecar.url();
+    let node = async |proxies: &str| {
+        let (ice, header) = (("CREDENTIALS_URL", &*url), ("REGION_HEADER", "cf-ipcountry"));
+        TestNode::start(&[ice, header, ("TRUSTED_PROXIES", proxies), ("JWT_SECRET", SECRET)]).await
+    };
+    let behind = node("127.0.0.0/8").await;
+    assert_eq!(relay_for(&behind, "JP").await, "turn:asia.example.org");
+    assert_eq!(relay_for(&behind, "DE").await, "turn:europe.example.org");
+    let direct = node("10.0.0.0/8").await;
+    assert_eq!(relay_for(&direct, "JP").await, relay_for(&direct, "DE").await);
 }
 
 #[tokio::test]

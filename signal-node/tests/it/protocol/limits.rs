@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::support::node::{SECRET, TestNode, token};
 use crate::support::peer::{TestPeer, knock, refused, request};
+use crate::support::process::NodeProcess;
 
 #[tokio::test]
 async fn a_full_room_says_so() {
@@ -120,6 +122,23 @@ async fn too_many_connections_are_refused_with_a_time_to_wait() {
     let node = TestNode::start(&[("MAX_CONNECTIONS", "1")]).await;
     let _only = TestPeer::anonymous(&node).await;
     assert_eq!(refused(request(&node)).await, (503, "unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn a_node_without_descriptors_lets_clients_in_when_it_has_some_again() {
+    let settings = [("SIGNAL_NODE_JWT_SECRET", SECRET), ("SIGNAL_NODE_MAX_CONNECTIONS", "1000")];
+    let mut node = NodeProcess::with_descriptors(64, &settings).await;
+    let mut member = TestPeer::at(node.address(), &token("ana")).await;
+    let mut flood = Vec::new();
+    for _ in 0..100 {
+        flood.push(TcpStream::connect(node.address()).await.unwrap());
+    }
+    node.logs("cannot accept connections").await;
+    // Who is in goes on.
+    member.say(json!({"type": "ping"})).await;
+    member.expect("pong").await;
+    drop(flood);
+    TestPeer::at(node.address(), &token("bo")).await;
 }
 
 #[tokio::test]

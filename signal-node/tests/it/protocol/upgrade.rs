@@ -23,6 +23,14 @@ async fn only_signal_v1_is_ever_echoed() {
 }
 
 #[tokio::test]
+async fn compression_is_never_agreed_to() {
+    let node = TestNode::open().await;
+    let offer = "permessage-deflate; client_max_window_bits";
+    let (_, response) = knock(with_header(&node, "sec-websocket-extensions", offer)).await.unwrap();
+    assert_eq!(response.headers().get("sec-websocket-extensions"), None);
+}
+
+#[tokio::test]
 async fn a_client_without_the_subprotocol_is_refused() {
     let node = TestNode::open().await;
     let request = with_header(&node, "sec-websocket-protocol", "chat");

@@ -22,19 +22,36 @@ pub(crate) struct NodeProcess {
 impl NodeProcess {
     /// Starts the program on free ports and waits until it says where it listens.
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
-        let mut child = tokio::process::Command::new(PROGRAM)
+        Self::spawn(tokio::process::Command::new(PROGRAM).stderr(Stdio::null()), variables).await
+    }
+
+    /// Starts it with no more than so many descriptors; what it logs is there to be read.
+    pub(crate) async fn with_descriptors(most: u32, variables: &[(&str, &str)]) -> Self {
+        let mut shell = tokio::process::Command::new("/bin/sh");
+        let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, PROGRAM]).stderr(Stdio::piped());
+        Self::spawn(&mut shell, variables).await
+    }
+
+    async fn spawn(command: &mut tokio::process::Command, variables: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .env_clear()
             .env("SIGNAL_NODE_DRAIN_DELAY", "0s")
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap();
         Self { child, told: serde_json::from_str(&line).unwrap() }
+    }
+
+    /// Waits until it logs this.
+    pub(crate) async fn logs(&mut self, text: &str) {
+        let mut lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
+        while !lines.next_line().await.unwrap().expect("a process that goes on").contains(text) {}
     }
 
     /// Starts one over this Redis, with these settings besides.
