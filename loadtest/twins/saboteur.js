@@ -11,8 +11,8 @@ import { once } from "node:events";
 /** The signal that is spoiled: late enough for a call to be under way. */
 const VICTIM = 5;
 
-/** Longer than any threshold of `smoke` allows (ms). */
-const LATE = 8_000;
+/** How late everything comes, so that the thresholds of `smoke` are missed: 5 s for one step, 15 s for a return (ms). */
+const LATE = { "late": 6_000, "late-return": 8_000 };
 
 /** @type {Record<string, Sabotage>} */
 export const sabotages = {
@@ -61,7 +61,7 @@ export async function startSaboteur(target, name, members = Infinity) {
   const server = createServer((client) => {
     if (name === "refuse") return void client.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
     connections += 1;
-    const late = name === "late" || (name === "late-return" && connections > members);
+    const late = name === "late-return" && connections <= members ? undefined : LATE[name];
     const node = connect({ host: hostname, port: Number(port) });
     const ends = [client, node];
     for (const [index, end] of ends.entries()) {
@@ -72,7 +72,7 @@ export async function startSaboteur(target, name, members = Infinity) {
     const isFirst = connections === 1;
     const spoil = reader(sabotages[name === "mute-once" && isFirst ? "mute" : name] ?? sabotages.pass, { cut: () => ends.forEach((end) => end.destroy()) });
     const send = (/** @type {Buffer} */ bytes) => client.destroyed || client.write(bytes);
-    node.on("data", late ? postpone(send) : (bytes) => send(spoil(bytes)));
+    node.on("data", late ? postpone(send, late) : (bytes) => send(spoil(bytes)));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -88,14 +88,15 @@ export async function startSaboteur(target, name, members = Infinity) {
  * Lets the head of an answer pass and holds back the rest. Held back as well, an upgrade would reach k6 together with
  * the `welcome` after it, which k6 then drops: see k6/lib/socket.js.
  * @param {(bytes: Buffer) => void} send
+ * @param {number} late how long (ms)
  */
-function postpone(send) {
+function postpone(send, late) {
   let begun = false;
   return (/** @type {Buffer} */ bytes) => {
     const head = begun ? 0 : bytes.indexOf("\r\n\r\n") + 4;
     begun = true;
     send(bytes.subarray(0, head));
-    setTimeout(send, LATE, bytes.subarray(head));
+    setTimeout(send, late, bytes.subarray(head));
   };
 }
 
