@@ -35,6 +35,7 @@ missing_packages() {
   has buildah || echo buildah
   has systemd-analyze || echo systemd
   has openssl || echo openssl
+  has c++ || echo g++
   has setcap || echo libcap2-bin
   browser || echo chromium
   node_is_new || echo nodejs

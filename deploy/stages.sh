@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(install format lints docs build tests javascript house cluster faults load bench ops browser)
+ALL=(install format lints docs build tests javascript house cluster faults fuzz load bench ops browser)
 
 # One command line per stage; nothing here decides whether to run it.
 commands() {
@@ -23,6 +23,8 @@ commands() {
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
     faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 13 --seconds 6 --grace 11' ;;
+    # So many inputs over the corpus for each target; `make fuzz` goes on for minutes.
+    fuzz)       echo 'fuzz/run.sh --runs 20000' ;;
     # A few seconds of each question, and that each can be answered with no; `make load` asks them at length.
     load)       echo 'export K6=target/k6/bin/k6; node loadtest/run.js --profile smoke; node --test --test-reporter=spec loadtest/twins/*.test.js' ;;
     # That every load runs and delivers; figures are made by `make bench`.

@@ -26,6 +26,18 @@ pub use endpoint::{Endpoint, Protocol};
 pub use skew::{Skew, SkewSearch, SkewStep};
 pub use trust::{Trust, TrustError};
 
+/// Reads what a relay may have sent with everything that reads it, and tells whether it is signed; public for
+/// `fuzz/`.
+#[doc(hidden)]
+#[must_use]
+pub fn read_message(bytes: &[u8]) -> Option<bool> {
+    use stun::attribute::{XOR_MAPPED_ADDRESS, XOR_RELAYED_ADDRESS};
+    let message = stun::Message::decode(bytes)?;
+    let _ = (message.class(), message.error_code());
+    let _ = (message.address(XOR_MAPPED_ADDRESS), message.address(XOR_RELAYED_ADDRESS));
+    Some(message.is_signed([0x5A; 16]))
+}
+
 /// How a relay is approached.
 #[derive(Clone, Debug)]
 pub struct Dialing {

@@ -26,6 +26,12 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Decodes a stream that arrives in these pieces; stops at a close frame, as a connection does.
 pub(crate) fn decode(pieces: &[&[u8]]) -> (Vec<Message>, Option<Violation>) {
+    let (messages, violation, _) = decode_up_to(pieces);
+    (messages, violation)
+}
+
+/// Decodes like [`decode`], and returns what was not read as well: the frame at fault comes first in it.
+pub(crate) fn decode_up_to(pieces: &[&[u8]]) -> (Vec<Message>, Option<Violation>, Vec<u8>) {
     let (mut decoder, mut rest, mut messages) = (Decoder::new(LIMIT), Vec::new(), Vec::new());
     for piece in pieces {
         rest.extend_from_slice(piece);
@@ -37,12 +43,12 @@ pub(crate) fn decode(pieces: &[&[u8]]) -> (Vec<Message>, Option<Violation>) {
                     let closes = matches!(message, Some(Message::Close(_)));
                     messages.extend(message);
                     if closes {
-                        return (messages, None);
+                        return (messages, None, rest);
                     }
                 }
-                Err(violation) => return (messages, Some(violation)),
+                Err(violation) => return (messages, Some(violation), rest),
             }
         }
     }
-    (messages, None)
+    (messages, None, rest)
 }

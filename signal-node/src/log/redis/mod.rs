@@ -32,6 +32,15 @@ use convoy::Convoy;
 use hub::Hub;
 use messages::Messages;
 
+/// Reads what arrived on a room's channel; public for `fuzz/`.
+///
+/// # Errors
+/// When it is not what a node publishes.
+#[doc(hidden)]
+pub fn read_channel(bytes: &[u8]) -> Result<super::FeedEvent, LogError> {
+    decode::event(bytes)
+}
+
 /// How long one command may take; after that its outcome is unknown.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 
