@@ -81,6 +81,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("fanout", "limits", "RATE", Some("8MiB/s,burst=64MiB"), "Bytes that one member may have multiplied: what it says to all, times their number"),
     Setting::plain("max_connections", "limits", "COUNT", None, "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
     Setting::plain("max_connections_per_ip", "limits", "COUNT", Some("200"), "Connections of one address, IPv6 by /64; more get 429"),
+    Setting::plain("upgrades", "limits", "RATE", Some("1000/s,burst=20000"), "New connections of this node; more get 503 and come back a little later"),
     Setting::plain("rooms_per_connection", "limits", "COUNT", Some("8"), "Rooms on one connection"),
     Setting::plain("drain_delay", "life", "DURATION", Some("5s"), "After SIGTERM: still accepting, while load balancers notice"),
     Setting::plain("drain_deadline", "life", "DURATION", Some("25s"), "After SIGTERM: until exit, the delay included"),
@@ -136,6 +137,8 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Connections of one address.
     pub max_connections_per_ip: usize,
+    /// New connections in a time.
+    pub upgrades: Rate,
     /// After SIGTERM: still accepting.
     pub drain_delay: Duration,
     /// After SIGTERM: until exit.
@@ -175,6 +178,7 @@ impl Config {
         let fanout = r.byte_rate("fanout");
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
+        let upgrades = r.rate("upgrades");
         let (drain_delay, drain_deadline) = read_drain(r);
         let logging = LogSettings::read(r);
         reader.finish()?;
@@ -195,6 +199,7 @@ impl Config {
             fanout,
             max_connections,
             max_connections_per_ip,
+            upgrades,
             drain_delay,
             drain_deadline,
             logging,

@@ -139,8 +139,8 @@ fn build_info(registry: &Registry) {
 }
 
 /// Why an upgrade is refused.
-pub const REJECTIONS: [&str; 6] =
-    ["address", "capacity", "draining", "malformed", "origin", "token"];
+pub const REJECTIONS: [&str; 7] =
+    ["address", "capacity", "draining", "malformed", "origin", "rate", "token"];
 
 /// What becomes of a question for ICE servers.
 pub const FETCHES: [&str; 2] = ["ok", "unavailable"];

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::{Backend, Config};
 use crate::credentials::Credentials;
 use crate::drain::Drain;
-use crate::http::{Anonymous, Public, Visitors, router};
+use crate::http::{Anonymous, Crowd, Public, Visitors, router};
 use crate::liveness::{Cluster, Heart, Liveness, Rhythm};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::RedisLog;
@@ -109,10 +110,12 @@ fn public(
         .credentials
         .map(|(url, token)| Credentials::new(&url, token, metrics.clone()))
         .transpose()?;
-    let visitors = Visitors::new(
-        config.max_connections.unwrap_or_else(most_connections),
-        config.max_connections_per_ip,
-    );
+    let crowd = Crowd {
+        most: config.max_connections.unwrap_or_else(most_connections),
+        most_per_address: config.max_connections_per_ip,
+        rate: config.upgrades,
+    };
+    let visitors = Visitors::new(crowd, Instant::now());
     let sessions = Context {
         settings: Arc::new(config.sessions),
         rooms: Rooms::new(ground),

@@ -23,7 +23,7 @@ use crate::session::Context;
 
 pub use openapi::openapi;
 pub use origin::{AllowedOrigins, Origin};
-pub use visitors::{Crowded, Place, Visitors};
+pub use visitors::{Crowd, Crowded, Place, Visitors};
 
 /// Who may come in without a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

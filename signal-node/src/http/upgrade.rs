@@ -15,6 +15,7 @@ use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::http::{Problem, bearer};
 use service_kit::trace::{Kind, Span};
 use signal_protocol::SUBPROTOCOL;
+use tokio::time::Instant;
 
 use super::visitors::{Crowded, Place};
 use super::websocket::{Visit, converse, switching_protocols};
@@ -97,7 +98,7 @@ async fn admit(
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", text));
     }
     knock.check_origin(public)?;
-    let place = public.visitors.enter(knock.address(public)).map_err(crowded)?;
+    let place = public.visitors.enter(knock.address(public), Instant::now()).map_err(crowded)?;
     let entrance = knock.entrance(public, &offered).await?;
     Ok((entrance, place))
 }
@@ -111,8 +112,10 @@ fn crowded(crowded: Crowded) -> Rejection {
             let text = "too many connections from this address";
             reject("address", StatusCode::TOO_MANY_REQUESTS, "rate_limited", text)
         }
+        Crowded::Rate(_) => reject("rate", unavailable, "unavailable", "too many come at once"),
     };
-    Rejection { reason, problem: problem.retry_after(RETRY_AFTER) }
+    let after = if let Crowded::Rate(wait) = crowded { wait } else { RETRY_AFTER };
+    Rejection { reason, problem: problem.retry_after(after) }
 }
 
 impl<'a> Knock<'a> {

@@ -1,25 +1,40 @@
-//! How many connections there are, in all and per address.
+//! How many connections there are, in all and per address, and how fast they come.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use service_kit::rate::ip_key;
+use service_kit::settings::Rate;
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::bucket::Bucket;
+
+/// How many visitors there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// In all.
+    pub most: usize,
+    /// Of one address, IPv6 by /64.
+    pub most_per_address: usize,
+    /// In a time.
+    pub rate: Rate,
+}
 
 /// Counts who is here.
 pub struct Visitors {
-    most: usize,
-    most_per_address: usize,
+    crowd: Crowd,
     draining: AtomicBool,
     counts: Mutex<Counts>,
     left: Notify,
 }
 
-#[derive(Default)]
 struct Counts {
     all: usize,
+    coming: Bucket,
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -30,6 +45,8 @@ pub enum Crowded {
     Node,
     /// This address has too many connections.
     Address,
+    /// Too many come at once; there is a place after this time.
+    Rate(Duration),
     /// The node is about to stop.
     Draining,
 }
@@ -41,12 +58,12 @@ pub struct Place {
 }
 
 impl Visitors {
-    /// Counts up to `most` in all, and `most_per_address` per address (IPv6: per /64).
+    /// Counts from `now` on.
     #[must_use]
-    pub fn new(most: usize, most_per_address: usize) -> Arc<Self> {
-        let draining = AtomicBool::new(false);
-        let (counts, left) = (Mutex::default(), Notify::new());
-        Arc::new(Self { most, most_per_address, draining, counts, left })
+    pub fn new(crowd: Crowd, now: Instant) -> Arc<Self> {
+        let coming = Bucket::new(now);
+        let counts = Mutex::new(Counts { all: 0, coming, by_address: HashMap::new() });
+        Arc::new(Self { crowd, draining: AtomicBool::new(false), counts, left: Notify::new() })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -79,20 +96,22 @@ impl Visitors {
     ///
     /// # Errors
     /// [`Crowded`] if there is none.
-    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Crowded> {
+    pub fn enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Crowded> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Crowded::Draining);
         }
         let address = ip_key(address);
         let mut counts = self.counts();
-        if counts.all >= self.most {
+        if counts.all >= self.crowd.most {
             return Err(Crowded::Node);
         }
-        let here = counts.by_address.entry(address).or_default();
-        if *here >= self.most_per_address {
+        let here = counts.by_address.get(&address).copied().unwrap_or_default();
+        if here >= self.crowd.most_per_address {
             return Err(Crowded::Address);
         }
-        *here += 1;
+        // Last, so that whoever is refused for another reason takes nothing from others.
+        counts.coming.take(self.crowd.rate, 1, now).map_err(Crowded::Rate)?;
+        counts.by_address.insert(address, here + 1);
         counts.all += 1;
         Ok(Place { visitors: self.clone(), address })
     }
@@ -118,26 +137,44 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn visitors(most: usize, most_per_address: usize, rate: &str) -> (Arc<Visitors>, Instant) {
+        let (rate, now) = (rate.parse().unwrap(), Instant::now());
+        (Visitors::new(Crowd { most, most_per_address, rate }, now), now)
+    }
+
+    #[test]
+    fn more_than_the_rate_wait_and_who_is_refused_anyway_takes_nothing_from_it() {
+        let (visitors, now) = visitors(10, 1, "10/s,burst=2");
+        let addresses = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
+        let enter = |address, now| visitors.enter(address, now).map(std::mem::forget).err();
+        assert_eq!(enter(addresses[0], now), None);
+        assert_eq!(enter(addresses[0], now), Some(Crowded::Address));
+        assert_eq!(enter(addresses[1], now), None);
+        let wait = Duration::from_millis(100);
+        assert_eq!(enter(addresses[2], now), Some(Crowded::Rate(wait)));
+        assert_eq!(enter(addresses[2], now + wait), None);
+    }
+
     #[test]
     fn places_are_counted_per_address_and_in_all_and_freed() {
-        let visitors = Visitors::new(3, 2);
+        let (visitors, now) = visitors(3, 2, "100/s");
         let [ana, bo] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
-        let first = visitors.enter(ana).ok().unwrap();
-        let _second = visitors.enter(ana).ok().unwrap();
-        assert_eq!(visitors.enter(ana).err(), Some(Crowded::Address));
-        let _third = visitors.enter(bo).ok().unwrap();
-        assert_eq!(visitors.enter(bo).err(), Some(Crowded::Node));
+        let first = visitors.enter(ana, now).ok().unwrap();
+        let _second = visitors.enter(ana, now).ok().unwrap();
+        assert_eq!(visitors.enter(ana, now).err(), Some(Crowded::Address));
+        let _third = visitors.enter(bo, now).ok().unwrap();
+        assert_eq!(visitors.enter(bo, now).err(), Some(Crowded::Node));
         drop(first);
-        assert!(visitors.enter(bo).is_ok());
+        assert!(visitors.enter(bo, now).is_ok());
         visitors.drain();
-        assert_eq!(visitors.enter(bo).err(), Some(Crowded::Draining));
+        assert_eq!(visitors.enter(bo, now).err(), Some(Crowded::Draining));
     }
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let visitors = Visitors::new(10, 1);
-        let _one = visitors.enter("2001:db8::1".parse().unwrap()).ok().unwrap();
-        assert!(visitors.enter("2001:db8::ffff".parse().unwrap()).is_err());
-        assert!(visitors.enter("2001:db8:0:1::1".parse().unwrap()).is_ok());
+        let (visitors, now) = visitors(10, 1, "100/s");
+        let _one = visitors.enter("2001:db8::1".parse().unwrap(), now).ok().unwrap();
+        assert!(visitors.enter("2001:db8::ffff".parse().unwrap(), now).is_err());
+        assert!(visitors.enter("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::support::node::{SECRET, TestNode, token};
@@ -122,6 +123,19 @@ async fn too_many_connections_are_refused_with_a_time_to_wait() {
     let node = TestNode::start(&[("MAX_CONNECTIONS", "1")]).await;
     let _only = TestPeer::anonymous(&node).await;
     assert_eq!(refused(request(&node)).await, (503, "unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn clients_beyond_the_rate_are_told_when_to_come_back() {
+    let node = TestNode::start(&[("UPGRADES", "1/s,burst=2")]).await;
+    let _first = TestPeer::anonymous(&node).await;
+    let _second = TestPeer::anonymous(&node).await;
+    let Err(Error::Http(response)) = knock(request(&node)).await.map(|_| ()) else {
+        panic!("a third one was let in")
+    };
+    let after = response.headers()["retry-after"].to_str().unwrap();
+    assert_eq!((response.status().as_u16(), after), (503, "1"));
+    assert!(node.metrics().await.contains(r#"signal_upgrade_rejected_total{reason="rate"} 1"#));
 }
 
 #[tokio::test]
