@@ -16,7 +16,7 @@ use crate::drain::Drain;
 use crate::http::{Anonymous, Crowd, Public, Visitors, router};
 use crate::liveness::{Cluster, Heart, Liveness, Rhythm};
 use crate::log::memory::MemoryLog;
-use crate::log::redis::RedisLog;
+use crate::log::redis::{RedisLog, exposure};
 use crate::log::{LogError, Pulse, Revocations, RoomLog};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
@@ -169,6 +169,9 @@ impl Log {
                 })
             }
             Backend::Redis { url, publishing } => {
+                if let Some(open) = exposure(url.expose()) {
+                    warn!("rooms are kept in a Redis that is reached {open}");
+                }
                 let log = RedisLog::connect(url.expose(), *publishing, config.retention).await?;
                 let log = Arc::new(log);
                 let (own, lease) = (config.sessions.node.clone(), config.lease);

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
 
 use super::report::{Finding, Report};
-use crate::log::redis::{Facts, Publishing, RedisLog};
+use crate::log::redis::{Facts, Publishing, RedisLog, exposure};
 use crate::log::{
     Claim, FeedEvent, Join, LogError, Op, Outcome, Pulse as _, Retention, RoomLog as _, SocketId,
     Volatile,
@@ -33,6 +33,10 @@ pub(super) async fn examine(url: &str, publishing: Publishing, report: &mut Repo
             return report.add(Finding::fail("redis", error.to_string(), advice));
         }
     };
+    if let Some(open) = exposure(url) {
+        let advice = "give it a user of its own, and use rediss:// where others are on the way";
+        report.add(Finding::warn("way", format!("it is reached {open}"), advice));
+    }
     facts(&log.facts().await, report);
     let room: RoomId = format!("doctor-{}", service_kit::random::token())
         .parse()

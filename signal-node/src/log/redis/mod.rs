@@ -6,6 +6,7 @@
 mod convoy;
 mod decode;
 mod encode;
+mod exposure;
 mod hub;
 mod messages;
 mod pulse;
@@ -29,6 +30,7 @@ use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use convoy::Convoy;
+pub use exposure::exposure;
 use hub::Hub;
 use messages::Messages;
 
