@@ -2,7 +2,7 @@
 # Builds the fuzz targets with coverage and runs them over their corpus, two at a time. Needs a C++ compiler.
 #
 #   fuzz/run.sh --runs 20000                 so many inputs each, as `make test` does
-#   fuzz/run.sh --seconds 600                ten minutes each: make fuzz SECONDS=600
+#   fuzz/run.sh --seconds 600                ten minutes each: make fuzz FOR=600
 #   fuzz/run.sh --seconds 3600 frames        one of them
 #
 # SEED=n draws other inputs (default 1). What is found goes to target/fuzz/corpus; an input that fails goes to
@@ -38,7 +38,7 @@ build() {
 
 # seeds TARGET: folders with inputs that are not the fuzzer's own.
 seeds() {
-  ls -d "fuzz/corpus/$1" 2> /dev/null || true
+  echo "fuzz/corpus/$1"
   case $1 in
     frames) echo crates/ws-codec/tests/corpus ;;
     messages) echo crates/signal-protocol/wire ;;

@@ -53,16 +53,17 @@ impl Connection {
             Some(b'-') => self.machine.marked(&Mark::Left(self.room.clone())),
             Some(b'!') => self.machine.marked(&Mark::Ended(self.room.clone(), reason(line.len()))),
             Some(b'>') => self.pass(line.len()),
-            _ => {
-                self.machine.frame(line, self.now);
-                let effects = self.perform();
-                assert!(effects.is_none_or(|count| count == 1), "{effects:?} effects of {line}");
-                return effects.is_some();
-            }
+            _ => return self.frame(line),
         }
-        let goes_on = self.perform().is_some();
+        self.perform().is_some()
+    }
+
+    fn frame(&mut self, text: &str) -> bool {
+        self.machine.frame(text, self.now);
+        let effects = self.perform();
+        assert!(effects.is_none_or(|count| count == 1), "{effects:?} effects of {text}");
         assert!(self.machine.memberships().count() <= ROOMS, "more rooms than may be");
-        goes_on
+        effects.is_some()
     }
 
     fn pass(&mut self, length: usize) {
