@@ -61,6 +61,23 @@ async fn redis_is_looked_at_as_a_node_has_it() {
 }
 
 #[tokio::test]
+async fn a_redis_that_others_can_reach_is_warned_of_at_the_start_and_by_the_doctor() {
+    let redis = TestRedis::start().await;
+    // Connects to this machine, and does not say that it is this one.
+    let url = redis.url().replace("127.0.0.1", "0.0.0.0");
+    let (code, findings) = doctor(&[], &[("SIGNAL_NODE_REDIS_URL", &url)]).await;
+    assert_eq!(code, Some(0), "{findings:?}");
+    has(&findings, "way", "warn");
+    let settings = [
+        ("SIGNAL_NODE_BACKEND", "redis"),
+        ("SIGNAL_NODE_REDIS_URL", &*url),
+        ("SIGNAL_NODE_JWT_SECRET", SECRET),
+    ];
+    let mut node = NodeProcess::heard(&settings).await;
+    node.logs("a Redis that is reached without a password, and in clear").await;
+}
+
+#[tokio::test]
 async fn a_redis_that_forgets_or_forbids_is_told() {
     let redis = TestRedis::start().await;
     redis.run::<String>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;

@@ -25,6 +25,11 @@ impl NodeProcess {
         Self::spawn(tokio::process::Command::new(PROGRAM).stderr(Stdio::null()), variables).await
     }
 
+    /// Starts it; what it logs is there to be read.
+    pub(crate) async fn heard(variables: &[(&str, &str)]) -> Self {
+        Self::spawn(tokio::process::Command::new(PROGRAM).stderr(Stdio::piped()), variables).await
+    }
+
     /// Starts it with no more than so many descriptors; what it logs is there to be read.
     pub(crate) async fn with_descriptors(most: u32, variables: &[(&str, &str)]) -> Self {
         let mut shell = tokio::process::Command::new("/bin/sh");
