@@ -26,13 +26,27 @@ pub enum Ended {
 }
 
 /// How far the closing handshake is (RFC 6455 §7.1).
+///
+/// An endpoint sends one close frame and nothing after it (§5.5.1). Chromium reports a second close frame as an
+/// abnormal end, so that the page sees 1006 instead of the code of the first.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// The client closes, and its answer is on its way.
+    /// The client closed first; the answer to its close frame is queued.
     Answering(Option<Box<Closing>>),
-    /// The client broke the protocol: what it says is thrown away.
-    Broken,
+    /// Our close frame is queued; the client's close frame is its answer and gets none.
+    Closing,
+    /// The client broke the protocol: input is discarded, and our close frame will say why.
+    Violated,
+    /// Nothing more is sent or decoded.
+    Closed,
+}
+
+impl State {
+    /// Tells whether frames of the client are still decoded.
+    fn is_reading(&self) -> bool {
+        matches!(self, Self::Open | Self::Closing)
+    }
 }
 
 /// The server's side of one connection.
@@ -98,10 +112,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             {
                 return Poll::Ready(Err(ended));
             }
-            if self.state == State::Open
+            if self.state.is_reading()
                 && let Some(message) = self.next_of_rest()?
             {
                 return Poll::Ready(Ok(message));
+            }
+            if let State::Answering(_) = self.state {
+                // The close frame was in `rest`: write the answer before more input is awaited.
+                continue;
             }
             match ready!(self.poll_read(context)) {
                 Ok(Some(message)) => return Poll::Ready(Ok(message)),
@@ -116,11 +134,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if ready!(self.poll_flush(context)).is_err() {
             return Poll::Ready(Err(Ended::Gone));
         }
-        match std::mem::replace(&mut self.state, State::Broken) {
+        match std::mem::replace(&mut self.state, State::Closed) {
             State::Answering(closing) => {
                 Poll::Ready(Ok(Message::Close(closing.map(|closing| *closing))))
             }
-            State::Open | State::Broken => Poll::Ready(Err(Ended::Gone)),
+            State::Open | State::Closing | State::Violated | State::Closed => {
+                Poll::Ready(Err(Ended::Gone))
+            }
         }
     }
 
@@ -138,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     fn arrived(&mut self, arrived: &mut [u8]) -> Result<Option<Message>, Ended> {
-        if self.state == State::Broken {
+        if !self.state.is_reading() {
             return Ok(None);
         }
         if let Some(rest) = &mut self.rest {
@@ -165,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Reads frames up to the end of a message; returns how many bytes they were.
     fn decode_all(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), Ended> {
         let mut done = 0;
-        while self.state == State::Open {
+        while self.state.is_reading() {
             let (used, message) = self.decode(&mut input[done..])?;
             done += used;
             if used == 0 || message.is_some() {
@@ -181,34 +201,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Ok(Decoded::Incomplete) => Ok((0, None)),
             Ok(Decoded::Frame(used, message)) => Ok((used, self.react(message))),
             Err(violation) => {
-                self.state = State::Broken;
+                if self.state == State::Closing {
+                    // Our close frame is out already, so the violation cannot be reported any more.
+                    self.state = State::Closed;
+                    return Err(Ended::Gone);
+                }
+                self.state = State::Violated;
                 Err(Ended::Violated(violation))
             }
         }
     }
 
-    /// Notes what has to be answered.
+    /// Queues the answers to control frames.
     fn react(&mut self, message: Option<Message>) -> Option<Message> {
         match message? {
             Message::Ping(payload) => {
-                self.ping = Some(payload.clone());
+                if self.state == State::Open {
+                    self.ping = Some(payload.clone());
+                }
                 Some(Message::Ping(payload))
+            }
+            Message::Close(closing) if self.state == State::Closing => {
+                self.state = State::Closed;
+                Some(Message::Close(closing))
             }
             Message::Close(closing) => {
                 let code = closing.as_ref().map_or(NORMAL, |closing| closing.code);
-                self.queue(&Frame::Close(Some((code, ""))));
-                self.state = State::Answering(closing.map(Box::new));
-                // Reported once it is answered.
+                self.queue_close(code, "", State::Answering(closing.map(Box::new)));
+                // `poll_answer` returns the message once the answer is written.
                 None
             }
-            message => Some(message),
+            message @ (Message::Text(_) | Message::Binary(_) | Message::Pong) => Some(message),
         }
     }
 
-    /// Queues a frame for [`WebSocket::flush`].
+    /// Queues a frame for [`WebSocket::flush`]. After a close frame nothing may be sent (RFC 6455 §5.5.1), so the
+    /// frame is dropped then.
     pub fn queue(&mut self, frame: &Frame<'_>) {
+        if self.state == State::Open {
+            self.write_frame(frame);
+        }
+    }
+
+    fn write_frame(&mut self, frame: &Frame<'_>) {
         let out = self.out.get_or_insert_with(scratch::borrow);
         frame.write(&mut out.bytes);
+    }
+
+    /// Queues our one close frame. An unanswered ping needs no pong any more (RFC 6455 §5.5.2), and a pong behind
+    /// the close frame would break §5.5.1.
+    fn queue_close(&mut self, code: u16, reason: &str, next: State) {
+        self.ping = None;
+        self.write_frame(&Frame::Close(Some((code, reason))));
+        self.state = next;
     }
 
     /// Tells whether so much has collected that it should be written before there is more.
@@ -243,23 +288,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if let Some(out) = self.out.take() {
                 scratch::give_back(out);
             }
-            // Only behind all else, so that a flood of pings to who does not read is one pong.
+            // Queue the pong last: while the client does not read, any number of pings costs one pong.
             let Some(ping) = self.ping.take() else { return Poll::Ready(Ok(())) };
-            self.queue(&Frame::Pong(&ping));
+            self.write_frame(&Frame::Pong(&ping));
         }
     }
 
-    /// Tells the client that the connection ends, and why. After a violation nothing is expected of it any more,
-    /// so that the stream is closed in this direction as well.
+    /// Sends a close frame with this code and reason, unless one was sent already. After a violation no answer is
+    /// expected, so the stream is shut down for writing as well.
     ///
     /// # Errors
     /// [`Ended::Gone`] if the stream has broken.
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Ended> {
-        self.queue(&Frame::Close(Some((code, reason))));
-        self.flush().await?;
-        if self.state != State::Broken {
-            return Ok(());
+        match self.state {
+            State::Open => self.queue_close(code, reason, State::Closing),
+            State::Answering(_) | State::Closing | State::Closed => {}
+            State::Violated => return self.close_violated(code, reason).await,
         }
+        self.flush().await
+    }
+
+    async fn close_violated(&mut self, code: u16, reason: &str) -> Result<(), Ended> {
+        self.queue_close(code, reason, State::Closed);
+        self.flush().await?;
         let mut stream = Pin::new(&mut self.stream);
         poll_fn(|context| stream.as_mut().poll_shutdown(context)).await.map_err(|_| Ended::Gone)
     }

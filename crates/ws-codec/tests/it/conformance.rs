@@ -3,8 +3,13 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tungstenite::handshake::derive_accept_key;
@@ -24,9 +29,10 @@ const PASSED: [&str; 3] = ["OK", "INFORMATIONAL", "NON-STRICT"];
 async fn every_case_passes_and_ends_with_a_close_frame() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
+    let (sent, connections) = channel();
+    let server = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(echo(stream));
+            tokio::spawn(echo(stream, sent.clone()));
         }
     });
     let folder = tempfile::tempdir().unwrap();
@@ -39,6 +45,34 @@ async fn every_case_passes_and_ends_with_a_close_frame() {
     assert_eq!(cases.len(), 247);
     let failed: Vec<_> = cases.iter().filter(|(_, case)| !passed(case)).collect();
     assert!(failed.is_empty(), "{failed:#?}");
+    server.abort();
+    let opcodes: Vec<Vec<u8>> = connections.try_iter().map(|bytes| opcodes(&bytes)).collect();
+    assert!(opcodes.len() >= 247, "{} connections", opcodes.len());
+    for sent in opcodes {
+        let first = sent.iter().position(|opcode| *opcode == CLOSE);
+        assert!(first.is_none_or(|first| first + 1 == sent.len()), "{sent:x?}");
+    }
+}
+
+/// The opcode of a close frame (RFC 6455 §5.2).
+const CLOSE: u8 = 0x8;
+
+/// Reads the opcodes of the frames that a server has sent (RFC 6455 §5.2); a frame that was cut off counts too.
+fn opcodes(mut bytes: &[u8]) -> Vec<u8> {
+    let mut opcodes = Vec::new();
+    while let [first, length, rest @ ..] = bytes {
+        opcodes.push(first & 0x0f);
+        let extended = match length {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let (size, rest) = rest.split_at(extended.min(rest.len()));
+        let long = size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte));
+        let length = if extended == 0 { usize::from(*length) } else { long };
+        bytes = &rest[length.min(rest.len())..];
+    }
+    opcodes
 }
 
 fn passed(case: &serde_json::Value) -> bool {
@@ -58,14 +92,15 @@ async fn fuzz(address: SocketAddr, reports: &Path) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-async fn echo(stream: TcpStream) {
+async fn echo(stream: TcpStream, sent: Sender<Vec<u8>>) {
     let mut stream = BufReader::new(stream);
     let key = read_handshake(&mut stream).await.expect("a handshake");
     let accept = derive_accept_key(key.as_bytes());
     let answer = format!("{SWITCHING}Sec-WebSocket-Accept: {accept}\r\n\r\n");
     stream.write_all(answer.as_bytes()).await.expect("the answer is written");
     let read = stream.buffer().to_vec();
-    let mut socket = WebSocket::new(stream.into_inner(), &read, LIMIT);
+    let stream = Recorded { stream: stream.into_inner(), written: Vec::new(), sent };
+    let mut socket = WebSocket::new(stream, &read, LIMIT);
     // Who goes away in the middle is one of the cases.
     let _ = answer_all(&mut socket).await;
 }
@@ -86,7 +121,7 @@ async fn read_handshake(stream: &mut BufReader<TcpStream>) -> std::io::Result<St
 }
 
 /// Echoes until the end, as a session goes through its messages: what breaks the protocol is told by its code.
-async fn answer_all(socket: &mut WebSocket<TcpStream>) -> Result<(), Ended> {
+async fn answer_all(socket: &mut WebSocket<Recorded>) -> Result<(), Ended> {
     loop {
         match socket.recv().await {
             Ok(Message::Text(text)) => socket.queue(&Frame::Text(text.as_bytes())),
@@ -100,5 +135,55 @@ async fn answer_all(socket: &mut WebSocket<TcpStream>) -> Result<(), Ended> {
             Ok(Message::Close(_)) | Err(Ended::Gone) => return Ok(()),
         }
         socket.flush().await?;
+    }
+}
+
+/// A stream that reports everything written to it when it ends.
+struct Recorded {
+    stream: TcpStream,
+    written: Vec<u8>,
+    sent: Sender<Vec<u8>>,
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        // The test may have failed and ended.
+        let _ = self.sent.send(std::mem::take(&mut self.written));
+    }
+}
+
+impl AsyncRead for Recorded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Recorded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.written.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
