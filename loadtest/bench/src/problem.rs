@@ -27,8 +27,8 @@ pub(crate) enum Problem {
     /// Nothing was delivered.
     #[error("{0} delivered nothing: there is nothing to divide by")]
     Nothing(&'static str),
-    /// A connection takes more memory than it did.
-    #[error("an idle connection takes more memory than it should")]
+    /// A node or a connection takes more memory than it may.
+    #[error("a node, or an idle connection, takes more memory than it may: see the lines above")]
     Grown,
     /// The plot cannot be drawn.
     #[error("the plot cannot be drawn: {0}")]

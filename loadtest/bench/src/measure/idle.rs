@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{offer, open};
 use crate::client::{Client, Ticket};
 use crate::problem::Problem;
-use crate::servers::{Fleet, slab};
+use crate::servers::{Cost, Fleet, slab};
 
 /// Members of a room.
 const MEMBERS: u32 = 4;
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What idle connections cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
+    /// What the process had cost before the first connection.
+    pub(crate) base: Cost,
     /// KiB of resident memory per connection when all have joined.
     pub(crate) fresh: f64,
     /// The same after each has sent an offer of 4 KiB that the three others received.
@@ -56,6 +58,7 @@ pub(crate) async fn idle(fleet: &Fleet, connections: u32) -> Result<Idle, Proble
     let left = settled(fleet, before.resident).await?;
     let per_connection = |bytes: f64| (bytes - before.resident) / count / 1024.0;
     Ok(Idle {
+        base: before,
         fresh: per_connection(fresh),
         after_offer: per_connection(after_offer),
         kernel: (slab_after - slab_before) / count / 1024.0 / 2.0,

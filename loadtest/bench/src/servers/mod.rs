@@ -10,7 +10,7 @@ mod store;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub(crate) use process::{Process, slab};
+pub(crate) use process::{Cost, Process, slab};
 pub(crate) use signal::{SECRET, signal_node};
 pub(crate) use store::{Redis, RedisCluster};
 

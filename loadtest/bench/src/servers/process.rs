@@ -29,6 +29,8 @@ pub(crate) struct Cost {
     pub(crate) cpu: f64,
     /// Resident memory, in bytes.
     pub(crate) resident: f64,
+    /// The part of it that is no page of a file: what the process has allocated, in bytes.
+    pub(crate) anonymous: f64,
 }
 
 /// The line in which our servers, and the thin ones, say where they listen.
@@ -96,8 +98,12 @@ impl Process {
             nanoseconds += first_number(&stat);
         }
         let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap_or_default();
-        Ok(Cost { cpu: nanoseconds / 1e9, resident: first_number(line) * 1024.0 })
+        let bytes = |name: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+            first_number(line.unwrap_or_default()) * 1024.0
+        };
+        let (resident, anonymous) = (bytes("Rss:"), bytes("Anonymous:"));
+        Ok(Cost { cpu: nanoseconds / 1e9, resident, anonymous })
     }
 }
 

@@ -46,9 +46,10 @@ pub fn read_channel(bytes: &[u8]) -> Result<super::FeedEvent, LogError> {
 /// How long one command may take; after that its outcome is unknown.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// fred hands messages on through a broadcast channel that forgets the oldest when it is full (by default,
-/// all but 32). The reader only moves them on, so this many cover a long pause of the process.
-const MESSAGE_BUFFER: usize = 65_536;
+/// Messages that fred's broadcast channel holds before it drops the oldest. A dropped message costs one read of the
+/// log by each room, not the message. fred allocates as many slots up front for every event channel of each client:
+/// at 65,536, 90 MiB before the first connection.
+const MESSAGE_BUFFER: usize = 4_096;
 
 /// How rooms are published: `SPUBLISH` (Redis 7, and Cluster) or `PUBLISH`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
