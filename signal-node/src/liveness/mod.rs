@@ -129,8 +129,9 @@ impl Heart {
         metrics: Arc<Metrics>,
     ) -> Self {
         let stop = CancellationToken::new();
-        let mut follower =
-            Follower { liveness: liveness.clone(), rhythm, pulse, metrics, told: Vec::new() };
+        let liveness = liveness.clone();
+        let (told, failed) = (Vec::new(), Vec::new());
+        let mut follower = Follower { liveness, rhythm, pulse, metrics, told, failed };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             if stopped.run_until_cancelled(follower.run()).await.is_none() {
@@ -154,8 +155,10 @@ struct Follower {
     rhythm: Rhythm,
     pulse: Arc<dyn Pulse>,
     metrics: Arc<Metrics>,
-    /// The silent nodes, as last told.
+    /// The silent nodes, as of the last change that the rooms were notified of.
     told: Vec<NodeId>,
+    /// The failed ones among them, as of the last log line.
+    failed: Vec<NodeId>,
 }
 
 impl Follower {
@@ -192,9 +195,10 @@ impl Follower {
         let Some(observer) = self.liveness.observer() else { return };
         let cut_off = observer.is_cut_off(now);
         let silent: Vec<NodeId> = observer.silent(now).into_iter().map(|(node, _)| node).collect();
+        let failed = observer.failed(now);
         drop(observer);
         self.metrics.log_up.set(i64::from(!cut_off));
-        self.metrics.silent.set(i64::try_from(silent.len()).unwrap_or(i64::MAX));
+        self.report_failed(failed);
         let changed = self
             .liveness
             .cut_off
@@ -207,9 +211,19 @@ impl Follower {
             (false, _) => {}
         }
         if silent != self.told {
-            info!(nodes = ?silent, "silent nodes: {}", silent.len());
             self.told = silent;
             self.liveness.silence.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Counts and logs the nodes that ended without a word. One that ended cleanly has no entry left, and is no
+    /// reason for an alert.
+    fn report_failed(&mut self, failed: Vec<NodeId>) {
+        self.metrics.silent.set(i64::try_from(failed.len()).unwrap_or(i64::MAX));
+        if failed != self.failed {
+            let ids: Vec<&str> = failed.iter().map(NodeId::as_str).collect();
+            info!(nodes = ids.join(","), "silent nodes: {}", failed.len());
+            self.failed = failed;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Judges from counters alone which nodes are silent: no clock but an argument, no I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use signal_protocol::NodeId;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 /// What is known of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
+    /// `None` without an entry among the heartbeats: the node took itself off, or is known from a roster only.
     counter: Option<u64>,
     since: Instant,
 }
@@ -41,6 +42,11 @@ impl Observer {
         }
         self.began.get_or_insert(now);
         self.heard = now;
+        let listed: HashSet<&NodeId> = counters.iter().map(|(node, _)| node).collect();
+        let is_gone = |node: &NodeId| !listed.contains(node);
+        for (_, seen) in self.nodes.iter_mut().filter(|(node, _)| is_gone(node)) {
+            seen.counter = None;
+        }
         for (node, counter) in counters.iter().filter(|(node, _)| *node != self.own) {
             let counter = Some(*counter);
             let seen = self.nodes.entry(node.clone()).or_insert(Seen { counter, since: now });
@@ -75,13 +81,31 @@ impl Observer {
     }
 
     /// Returns the silent nodes, and when that became certain of each.
+    ///
+    /// A node without an entry is among them: should its members still be in a roster, somebody has to suspect
+    /// them.
     pub(super) fn silent(&self, now: Instant) -> Vec<(NodeId, Instant)> {
-        let Some(began) = self.contact(now) else { return Vec::new() };
-        let certain = |seen: &Seen| seen.since.max(began) + self.lease;
-        let silent = self.nodes.iter().filter(|(_, seen)| certain(seen) <= self.heard);
-        let mut silent: Vec<_> = silent.map(|(node, seen)| (node.clone(), certain(seen))).collect();
+        let mut silent: Vec<_> =
+            self.overdue(now).map(|(node, _, certain)| (node.clone(), certain)).collect();
         silent.sort_by(|a, b| a.0.cmp(&b.0));
         silent
+    }
+
+    /// Returns the nodes that stopped without taking their entry off: killed, cut off from Redis, or hanging.
+    pub(super) fn failed(&self, now: Instant) -> Vec<NodeId> {
+        let failed = self.overdue(now).filter(|(_, seen, _)| seen.counter.is_some());
+        let mut failed: Vec<_> = failed.map(|(node, _, _)| node.clone()).collect();
+        failed.sort();
+        failed
+    }
+
+    /// Returns the nodes whose counter has not moved for a lease, and when that became certain of each.
+    fn overdue(&self, now: Instant) -> impl Iterator<Item = (&NodeId, &Seen, Instant)> {
+        let contact = self.contact(now);
+        self.nodes.iter().filter_map(move |(node, seen)| {
+            let certain = seen.since.max(contact?) + self.lease;
+            (certain <= self.heard).then_some((node, seen, certain))
+        })
     }
 
     /// Takes nodes out that have been silent for longer than `keep`; no room remembers them any more.
@@ -156,6 +180,22 @@ mod tests {
         assert_eq!(names(&observer, start + LEASE), [node("ghost")]);
         assert_eq!(observer.forget(Duration::ZERO, start + LEASE), [node("ghost")]);
         assert!(names(&observer, start + LEASE).is_empty());
+    }
+
+    #[test]
+    fn a_node_that_took_its_entry_off_has_not_failed() {
+        let start = Instant::now();
+        let mut observer = Observer::new(node("me"), LEASE, start);
+        let both = [(node("killed"), 7), (node("stopped"), 3)];
+        observer.felt(&both, start);
+        for second in 1..=6 {
+            observer.felt(&both[..1], start + Duration::from_secs(second));
+        }
+        let now = start + LEASE;
+        assert_eq!(observer.failed(now), [node("killed")]);
+        assert_eq!(names(&observer, now), [node("killed"), node("stopped")]);
+        observer.felt(&both, now);
+        assert_eq!(names(&observer, now), [node("killed")], "its entry is back");
     }
 
     #[test]

@@ -104,3 +104,38 @@ async fn a_zombie_delivers_nothing_after_the_entry_that_replaced_its_member() {
     back.signal(1, &ana.id, "mine").await;
     assert_eq!(ana.until("signal").await["data"], "mine");
 }
+
+/// Reads a metric of a node at its admin listener.
+async fn metric(node: &NodeProcess, name: &str) -> i64 {
+    let url = format!("http://{}/metrics", node.admin());
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// Waits until the heartbeats of the first node have moved on by this many.
+async fn beats(redis: &TestRedis, first: &str, count: u64) {
+    let counter = async || redis.run::<u64>(&["HGET", "nodes", first]).await;
+    let wanted = counter().await + count;
+    while counter().await < wanted {}
+}
+
+#[tokio::test]
+async fn a_node_that_ended_cleanly_is_not_silent_and_a_killed_one_is() {
+    let redis = TestRedis::start().await;
+    let watching = NodeProcess::over(&redis, &QUICK).await;
+    let mut first: Vec<String> = Vec::new();
+    while first.is_empty() {
+        first = redis.run(&["HKEYS", "nodes"]).await;
+    }
+    let first = first.remove(0);
+    let [ended, killed] = two(&redis).await;
+    beats(&redis, &first, 2).await;
+    assert_eq!(redis.run::<u64>(&["HLEN", "nodes"]).await, 3);
+    assert_eq!(ended.terminate().await, Some(0));
+    // Three in a lease: after two leases a node without an entry would count as silent.
+    beats(&redis, &first, 6).await;
+    assert_eq!(metric(&watching, "signal_nodes_silent ").await, 0);
+    killed.signal("KILL");
+    while metric(&watching, "signal_nodes_silent ").await != 1 {}
+}
