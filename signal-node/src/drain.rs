@@ -16,6 +16,9 @@ use crate::http::Public;
 use crate::liveness::Heart;
 use crate::session::{Handover, Notices};
 
+/// How often a drain that takes long is logged.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
 /// The end of a node.
 pub(crate) struct Drain {
     life: Lifecycle,
@@ -97,13 +100,32 @@ impl Drain {
         } else {
             self.sessions.cancel();
         }
-        public.visitors.gone().await;
-        public.sessions.rooms.settled().await;
-        info!("drained: every connection has ended");
+        let ended = async {
+            public.visitors.gone().await;
+            public.sessions.rooms.settled().await;
+        };
+        tokio::select! {
+            () = ended => info!("drained: every connection has ended"),
+            () = report_progress(&public) => {}
+        }
     }
 
     /// Waits, but not past a second signal.
     async fn unless_hurried<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
         self.life.hard.run_until_cancelled(waited).await
+    }
+}
+
+/// Logs every few seconds what the drain still waits for; never returns.
+async fn report_progress(public: &Public) {
+    loop {
+        tokio::time::sleep(PROGRESS_EVERY).await;
+        let (connections, rooms) = (public.visitors.count(), public.sessions.metrics.rooms.get());
+        info!(
+            connections,
+            rooms,
+            "draining: waiting for {connections} connections to end, \
+             and for Redis to store that the members of {rooms} rooms are away"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::QUICK;
-use crate::support::node::token;
+use crate::support::node::{SECRET, token};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
 use crate::support::redis::TestRedis;
@@ -68,4 +68,30 @@ async fn a_second_request_to_end_ends_at_once() {
     ending.signal("TERM");
     ending.ended().await;
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_drain_that_takes_long_logs_what_it_waits_for() {
+    let redis = TestRedis::start().await;
+    let url = redis.url();
+    let settings = [
+        ("BACKEND", "redis"),
+        ("REDIS_URL", &*url),
+        ("JWT_SECRET", SECRET),
+        ("DRAIN_DEADLINE", "60s"),
+    ];
+    let settings = settings.map(|(name, value)| (format!("SIGNAL_NODE_{name}"), value));
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let mut ending = NodeProcess::heard(&settings).await;
+    let mut bo = TestPeer::at(ending.address(), &token("bo")).await;
+    bo.join("demo", "bo").await;
+    redis.stall();
+    ending.signal("TERM");
+    bo.expect("goaway").await;
+    drop(bo);
+    ending
+        .logs(
+            "waiting for 0 connections to end, and for Redis to store that the members of 1 rooms",
+        )
+        .await;
 }
