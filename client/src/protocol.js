@@ -63,6 +63,7 @@ export const CLOSE_CODES = Object.freeze([
   { code: 4201, name: "hello_timeout", action: "stop" },
   { code: 4202, name: "replaced", action: "stop" },
   { code: 4203, name: "kicked", action: "stop" },
+  { code: 4204, name: "origin_refused", action: "stop" },
 ]);
 
 /** What the WebSocket layer closes with when the same bytes would fail again. */

@@ -89,7 +89,7 @@ impl Connection {
     fn one(&mut self, effect: Effect) -> bool {
         match effect {
             Effect::Send(text) | Effect::Refuse(_, text) => is_frame(&text),
-            Effect::Close(_) => return false,
+            Effect::Close(_) | Effect::Reject(_) => return false,
             Effect::Verify(token, purpose) => self.verified(&token, purpose),
             Effect::FetchIce(purpose) => {
                 let _ = self.machine.ice_owner(&purpose);

@@ -42,11 +42,13 @@ pub enum CloseCode {
     Replaced = 4202,
     /// The last membership of this socket was ended by a moderator.
     Kicked = 4203,
+    /// Pages of this origin may not connect (RFC 6455 §10.2). Said after the upgrade, since a page sees no HTTP status.
+    OriginRefused = 4204,
 }
 
 impl CloseCode {
     /// Every code, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Drain,
         Self::PingTimeout,
         Self::SlowConsumer,
@@ -58,6 +60,7 @@ impl CloseCode {
         Self::HelloTimeout,
         Self::Replaced,
         Self::Kicked,
+        Self::OriginRefused,
     ];
 
     /// Returns the number on the wire.
@@ -81,6 +84,7 @@ impl CloseCode {
             Self::HelloTimeout => "hello_timeout",
             Self::Replaced => "replaced",
             Self::Kicked => "kicked",
+            Self::OriginRefused => "origin_refused",
         }
     }
 

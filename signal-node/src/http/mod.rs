@@ -13,10 +13,12 @@ mod websocket;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::routing::get;
 use ipnet::IpNet;
 use service_kit::http::Problem;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::liveness::Cluster;
 use crate::session::Context;
@@ -56,16 +58,27 @@ pub struct Public {
     pub port: Option<u16>,
 }
 
+/// Lets pages of any origin read an answer, so that a page that could not connect finds out why. Who may connect is
+/// decided by [`AllowedOrigins`].
+fn readable_anywhere() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    let text = format!("there is nothing at {}: the WebSocket is at /v1/ws", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not_found").detail(text)
+}
+
 /// Makes the routes of the public listener.
 pub fn router(public: Arc<Public>) -> Router {
     let largest = public.sessions.settings.max_message;
     Router::new()
-        .route("/v1/ws", get(upgrade::upgrade))
+        .route("/v1/ws", get(upgrade::upgrade).layer(readable_anywhere()))
         .merge(rooms::routes(largest))
         .merge(revocations::routes())
         .merge(openapi::routes())
         .merge(assets::router())
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found"))
+        .fallback(get(not_found).layer(readable_anywhere()))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
         })

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::visitors::{Crowded, Place};
 use super::websocket::{Visit, converse, switching_protocols};
 use super::{Anonymous, Public};
-use crate::session::{Entrance, Source};
+use crate::session::{Entrance, Refused, Source};
 
 /// When a full node, or a full address, may be tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -97,9 +97,11 @@ async fn admit(
         let text = "offer the WebSocket subprotocol signal.v1";
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", text));
     }
-    knock.check_origin(public)?;
     let place = public.visitors.enter(knock.address(public), Instant::now()).map_err(crowded)?;
-    let entrance = knock.entrance(public, &offered).await?;
+    let entrance = match knock.refused_origin(public) {
+        Some(refused) => Entrance::TurnedAway(refused),
+        None => knock.entrance(public, &offered).await?,
+    };
     Ok((entrance, place))
 }
 
@@ -136,14 +138,11 @@ impl<'a> Knock<'a> {
         Ok(())
     }
 
-    fn check_origin(&self, public: &Public) -> Result<(), Rejection> {
-        let Some(origin) = self.headers.get(ORIGIN) else { return Ok(()) };
-        let origin = origin.to_str().unwrap_or_default();
-        if public.origins.allows(origin, self.header(HOST)) {
-            return Ok(());
-        }
-        let text = "pages of this origin may not connect: see SIGNAL_NODE_ALLOWED_ORIGINS";
-        Err(reject("origin", StatusCode::FORBIDDEN, "forbidden", text))
+    /// Tells a page that may not connect why. It learns that after the upgrade, since a browser shows it no status.
+    fn refused_origin(&self, public: &Public) -> Option<Refused> {
+        let origin = self.headers.get(ORIGIN)?.to_str().unwrap_or_default();
+        let allowed = public.origins.allows(origin, self.header(HOST));
+        (!allowed).then(|| Refused::origin(origin))
     }
 
     fn protocols(&self) -> Vec<&'a str> {

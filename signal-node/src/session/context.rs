@@ -85,6 +85,6 @@ pub enum Entrance {
         /// It may.
         anonymous: bool,
     },
-    /// It showed a token that opens nothing; browsers learn that only behind the upgrade.
+    /// Its token opens nothing, or its page may not connect; browsers learn that only after the upgrade.
     TurnedAway(Refused),
 }

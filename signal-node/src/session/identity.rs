@@ -36,18 +36,38 @@ pub struct Rights {
     meta: Option<Box<Map<String, Value>>>,
 }
 
-/// Why a token opens nothing.
+/// Why a connection is rejected: its token opens nothing, or its page may not connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// 4100 or 4101.
+    /// 4100, 4101 or 4204.
     pub close: CloseCode,
-    /// `unauthorized` or `token_expired`.
+    /// `unauthorized`, `token_expired` or `forbidden`.
     pub code: ErrorCode,
     /// For a developer to read.
     pub message: String,
 }
 
+/// How much of an `Origin` header is repeated in an error, in characters.
+const ORIGIN_SHOWN: usize = 100;
+
 impl Refused {
+    /// Pages of this origin may not connect.
+    #[must_use]
+    pub fn origin(origin: &str) -> Self {
+        let origin: String = origin.chars().take(ORIGIN_SHOWN).collect();
+        let message = format!(
+            "pages of {origin:?} may not connect: the operator lists the origins that may in \
+             SIGNAL_NODE_ALLOWED_ORIGINS"
+        );
+        Self { close: CloseCode::OriginRefused, code: ErrorCode::Forbidden, message }
+    }
+
+    /// Returns the label of `signal_upgrade_rejected_total`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        if self.close == CloseCode::OriginRefused { "origin" } else { "token" }
+    }
+
     /// The token is void before its end.
     pub(super) fn revoked() -> Self {
         let message = "the token was revoked".to_owned();

@@ -208,22 +208,21 @@ impl Machine {
             None => {
                 let message = "a token is needed here".to_owned();
                 let (close, code) = (CloseCode::Unauthorized, ErrorCode::Unauthorized);
-                self.turn_away(&Refused { close, code, message });
+                self.turn_away(Refused { close, code, message });
             }
         }
     }
 
     /// Says why, and ends the connection.
-    pub fn turn_away(&mut self, refused: &Refused) {
-        self.refuse(ErrorFrame::new(refused.code, &refused.message));
-        self.effects.push_back(Effect::Close(refused.close));
+    pub fn turn_away(&mut self, refused: Refused) {
+        self.effects.push_back(Effect::Reject(Box::new(refused)));
     }
 
     /// Takes in what became of a token.
     pub fn verified(&mut self, purpose: VerifyPurpose, verdict: Result<Identity, Refused>) {
         match (purpose, verdict) {
             (VerifyPurpose::Hello, Ok(identity)) => self.open(identity),
-            (VerifyPurpose::Hello, Err(refused)) => self.turn_away(&refused),
+            (VerifyPurpose::Hello, Err(refused)) => self.turn_away(refused),
             (VerifyPurpose::Renew(id), Ok(identity)) => self.renew(id, identity),
             (VerifyPurpose::Renew(id), Err(refused)) => {
                 let error = ErrorFrame::new(refused.code, &refused.message);

@@ -9,6 +9,7 @@ use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
+use super::identity::Refused;
 use super::run::{Reason, Session, Source};
 use super::socket::Socket;
 use crate::log::{Join, SocketId};
@@ -18,8 +19,8 @@ use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Reply, describe};
 enum Step {
     /// It is done.
     Done,
-    /// The connection is to be closed.
-    Close(CloseCode),
+    /// The connection is to be closed; with what was wrong if that was said in an `error` frame.
+    Close(CloseCode, Option<Box<str>>),
     /// It has to be waited for.
     Rare(Box<Rare>),
 }
@@ -52,7 +53,7 @@ impl<S: Socket> Session<'_, S> {
         while let Some(effect) = self.machine.next_effect() {
             match self.effect(effect) {
                 Step::Done => {}
-                Step::Close(code) => return Err(Reason::Code(code)),
+                Step::Close(code, detail) => return Err(Reason::Code(code, detail)),
                 Step::Rare(rare) => return Ok(Some(rare)),
             }
         }
@@ -69,7 +70,8 @@ impl<S: Socket> Session<'_, S> {
                 self.context.metrics.refused(code);
                 self.outbox.hand(frame);
             }
-            Effect::Close(code) => return Step::Close(code),
+            Effect::Close(code) => return Step::Close(code, None),
+            Effect::Reject(refused) => return self.reject(*refused),
             Effect::FetchIce(purpose) => self.fetch_ice(purpose),
             Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
             Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, self.traced(what)),
@@ -83,6 +85,19 @@ impl<S: Socket> Session<'_, S> {
             Effect::Leave(room, peer, id) => return Step::rare(Rare::Leave(room, peer, id)),
         }
         Step::Done
+    }
+
+    /// Says why the connection is rejected. One that was welcomed before, and whose token was revoked since, is no
+    /// rejected upgrade.
+    fn reject(&self, refused: Refused) -> Step {
+        let metrics = &self.context.metrics;
+        if self.machine.identity().is_none() {
+            metrics.rejected.with_label_values(&[refused.reason()]).inc();
+        }
+        metrics.refused(refused.code);
+        let error = ErrorFrame::new(refused.code, &refused.message);
+        self.outbox.hand(ServerMessage::Error(error).to_json());
+        Step::Close(refused.close, Some(refused.message.into()))
     }
 
     /// Does what has to be waited for.

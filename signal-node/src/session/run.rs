@@ -22,18 +22,22 @@ use crate::under_way::UnderWay;
 /// once.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
 
+/// How much of what was wrong goes into the log line of a connection's end, in characters. A claim of a token may be
+/// as long as its author likes.
+const DETAIL_SHOWN: usize = 200;
+
 /// How a connection ended, for the log and the metrics.
 pub(super) enum Ending {
-    /// We closed it.
-    Closed(u16, &'static str),
+    /// We closed it: code, name, and what was wrong if that was said in an `error` frame.
+    Closed(u16, &'static str, Option<Box<str>>),
     /// The other side closed it, or it broke.
     Left(Option<u16>),
 }
 
 /// Why a session ends.
 pub(super) enum Reason {
-    /// It is closed with one of our codes.
-    Code(CloseCode),
+    /// It is closed with one of our codes; with what was wrong if that was said in an `error` frame.
+    Code(CloseCode, Option<Box<str>>),
     /// It is closed with a code of RFC 6455 (section 7.4.1).
     Fault(u16, &'static str),
     /// The other side closed it, with this code if it gave one, or it broke.
@@ -83,7 +87,7 @@ pub fn run<S: Socket>(
     context.metrics.connections.inc();
     let mut session = Session::new(socket, &entrance, source, context);
     if let Entrance::TurnedAway(refused) = entrance {
-        session.machine.turn_away(&refused);
+        session.machine.turn_away(refused);
     }
     // Not an `async fn`, which would hold what it is given beside the session for as long as that lives.
     live(session)
@@ -189,8 +193,8 @@ impl<'a, S: Socket> Session<'a, S> {
 
     async fn end(&mut self, reason: Reason) -> Ending {
         match reason {
-            Reason::Code(code) => self.close(code).await,
-            Reason::Fault(code, text) => self.close_raw(code, text).await,
+            Reason::Code(code, detail) => self.close(code, detail).await,
+            Reason::Fault(code, text) => self.close_raw(code, text, None).await,
             Reason::Left(code) => Ending::Left(code),
         }
     }
@@ -223,7 +227,7 @@ impl<'a, S: Socket> Session<'a, S> {
             self.look_for_revocation();
         }
         if nudges.has(Nudge::Stop) && self.context.notices.stop.is_cancelled() {
-            return Err(Reason::Code(CloseCode::Drain));
+            return Err(Reason::Code(CloseCode::Drain, None));
         }
         Ok(())
     }
@@ -231,7 +235,7 @@ impl<'a, S: Socket> Session<'a, S> {
     fn look_for_revocation(&mut self) {
         let holder = self.machine.identity();
         if let Some(Err(refused)) = holder.map(|holder| self.context.still_valid(holder)) {
-            self.machine.turn_away(&refused);
+            self.machine.turn_away(refused);
         }
     }
 
@@ -262,15 +266,19 @@ impl<'a, S: Socket> Session<'a, S> {
         self.detach().await;
         let metrics = &self.context.metrics;
         metrics.connections.dec();
-        let (code, initiator) = match ending {
-            Ending::Closed(code, name) => (code.to_string(), name),
+        let (code, cause) = match ending {
+            Ending::Closed(code, name, None) => (code.to_string(), name.to_owned()),
+            Ending::Closed(code, name, Some(detail)) => {
+                let detail: String = detail.chars().take(DETAIL_SHOWN).collect();
+                (code.to_string(), format!("{name}: {detail}"))
+            }
             Ending::Left(code) => {
-                (code.map_or("none".to_owned(), |_| "client".to_owned()), "client")
+                (code.map_or("none", |_| "client").to_owned(), "client".to_owned())
             }
         };
         metrics.closed.with_label_values(&[&code]).inc();
         let seconds = began.elapsed().as_secs_f64();
-        info!(socket.id = %self.machine.socket(), close.code = code, seconds, "connection ended: {initiator}");
+        info!(socket.id = %self.machine.socket(), close.code = code, seconds, "connection ended: {cause}");
     }
 
     /// Tells the rooms that the socket is gone.

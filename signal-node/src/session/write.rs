@@ -45,7 +45,7 @@ impl<S: Socket> Session<'_, S> {
         match unwritten {
             Unwritten::Slow(bound) => {
                 self.context.metrics.slow(bound);
-                Reason::Code(CloseCode::SlowConsumer)
+                Reason::Code(CloseCode::SlowConsumer, None)
             }
             Unwritten::Gone => Reason::Left(None),
         }
@@ -85,12 +85,12 @@ impl<S: Socket> Session<'_, S> {
         patience.as_mut().poll(context).map(|()| Err(Unwritten::Slow(SlowBound::Time)))
     }
 
-    pub(super) async fn close(&mut self, code: CloseCode) -> Ending {
+    pub(super) async fn close(&mut self, code: CloseCode, detail: Option<Box<str>>) -> Ending {
         if code != CloseCode::SlowConsumer {
             // What was said before the end is part of it, as far as the client still listens.
             let _ = timeout(CLOSE_PATIENCE, self.write_all()).await;
         }
-        self.close_raw(code.number(), code.name()).await
+        self.close_raw(code.number(), code.name(), detail).await
     }
 
     async fn write_all(&mut self) {
@@ -98,7 +98,12 @@ impl<S: Socket> Session<'_, S> {
     }
 
     /// Closes, and waits a moment for the answer, so that the code is not lost to a reset.
-    pub(super) async fn close_raw(&mut self, code: u16, reason: &'static str) -> Ending {
+    pub(super) async fn close_raw(
+        &mut self,
+        code: u16,
+        reason: &'static str,
+        detail: Option<Box<str>>,
+    ) -> Ending {
         let goodbye = async {
             self.socket.close(code, reason).await;
             while let Ok(incoming) = poll_fn(|context| self.socket.poll_recv(context)).await {
@@ -109,7 +114,7 @@ impl<S: Socket> Session<'_, S> {
         };
         // A peer that does not answer is gone; nothing more is owed to it.
         let _ = timeout(CLOSE_PATIENCE, pin!(goodbye)).await;
-        Ending::Closed(code, reason)
+        Ending::Closed(code, reason, detail)
     }
 }
 

@@ -128,3 +128,16 @@ fn completions_are_printed_for_every_shell() {
     }
     assert_eq!(run(&["completions", "dos"], &[]).status.code(), Some(64));
 }
+
+#[tokio::test]
+async fn the_log_line_of_a_rejected_connection_names_the_claim_and_not_the_token() {
+    let settings = [("SIGNAL_NODE_JWT_SECRET", SECRET), ("SIGNAL_NODE_JWT_ISSUER", "https://id")];
+    let mut node = NodeProcess::heard(&settings).await;
+    let token = token("ana");
+    assert_eq!(TestPeer::dial(node.address(), &token).await.closed().await, 4100);
+    let line = node.logs("connection ended: ").await;
+    let cause = "connection ended: unauthorized: claim iss: the token is from another issuer";
+    assert!(line.contains(cause), "{line}");
+    let signature = token.rsplit_once('.').unwrap().1;
+    assert!(!line.contains(signature), "{line}");
+}

@@ -54,16 +54,16 @@ pub enum TokenError {
     #[error("the signature of the token is wrong")]
     Signature,
     /// It ended.
-    #[error("the token has expired")]
+    #[error("claim exp: the token has expired")]
     Expired,
     /// It has not begun.
-    #[error("the token is not valid yet")]
+    #[error("claim nbf: the token is not valid yet")]
     NotYetValid,
     /// It is meant for somebody else.
-    #[error("the token is for another audience")]
+    #[error("claim aud: the token is for another audience")]
     Audience,
     /// It comes from somebody else.
-    #[error("the token is from another issuer")]
+    #[error("claim iss: the token is from another issuer")]
     Issuer,
     /// A claim is missing, of a wrong type or out of range.
     #[error("a claim of the token is wrong: {what}")]

@@ -47,11 +47,14 @@ async fn a_token_in_the_url_is_refused() {
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_refused_and_our_own_is_not() {
+async fn a_page_of_a_foreign_origin_is_closed_4204_and_our_own_is_not() {
     let node = TestNode::open().await;
     for foreign in ["https://evil.example", "null", "http://127.0.0.1:1"] {
-        let request = with_header(&node, "origin", foreign);
-        assert_eq!(refused(request).await, (403, "forbidden".to_owned()), "{foreign}");
+        let (mut peer, _) = knock(with_header(&node, "origin", foreign)).await.unwrap();
+        let error = peer.expect_error("forbidden").await;
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(foreign) && message.contains("ALLOWED_ORIGINS"), "{message}");
+        assert_eq!(peer.closed().await, 4204, "{foreign}");
     }
     let own = format!("http://{}", node.address());
     assert!(knock(with_header(&node, "origin", &own)).await.is_ok());
@@ -102,6 +105,36 @@ async fn a_bad_token_as_subprotocol_is_upgraded_and_then_closed() {
         let (mut peer, _) = knock(request).await.unwrap();
         peer.expect_error(code).await;
         assert_eq!(peer.closed().await, close, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_refused_are_counted_however_they_came() {
+    let node = TestNode::closed().await;
+    let bad = mint(&claims("ana"), &[7; 32]);
+    let by_header = with_header(&node, "authorization", &format!("Bearer {bad}"));
+    assert_eq!(refused(by_header).await.0, 401);
+    let offered = format!("signal.v1, bearer.{bad}");
+    let by_subprotocol = with_header(&node, "sec-websocket-protocol", &offered);
+    let (mut peer, _) = knock(by_subprotocol).await.unwrap();
+    assert_eq!(peer.closed().await, 4100);
+    for hello in [json!({"type": "hello", "token": bad}), json!({"type": "hello"})] {
+        let mut peer = TestPeer::connect(&node).await;
+        peer.say(hello).await;
+        assert_eq!(peer.closed().await, 4100);
+    }
+    let rejected = r#"signal_upgrade_rejected_total{reason="token"} 4"#;
+    assert!(node.metrics().await.contains(rejected));
+}
+
+#[tokio::test]
+async fn a_page_of_any_origin_may_read_why_it_could_not_connect() {
+    let node = TestNode::open().await;
+    for (path, code) in [("/v1/ws", "bad_request"), ("/ws", "not_found")] {
+        let answer = node.get(path).await;
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*", "{path}");
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], code, "{path}");
     }
 }
 

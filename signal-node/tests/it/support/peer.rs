@@ -93,12 +93,17 @@ impl TestPeer {
 
     /// Connects to an address with a token and takes the welcome.
     pub(crate) async fn at(address: &str, token: &str) -> Self {
+        let mut peer = Self::dial(address, token).await;
+        peer.expect("welcome").await;
+        peer.attended()
+    }
+
+    /// Connects to an address with a token as a subprotocol, whatever the node thinks of it.
+    pub(crate) async fn dial(address: &str, token: &str) -> Self {
         let mut request = request_to(address);
         let offered = format!("signal.v1, bearer.{token}").parse().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", offered);
-        let mut peer = knock(request).await.unwrap().0;
-        peer.expect("welcome").await;
-        peer.attended()
+        knock(request).await.unwrap().0
     }
 
     /// Answers pings from now on also while the test looks elsewhere.

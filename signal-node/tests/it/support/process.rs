@@ -53,10 +53,15 @@ impl NodeProcess {
         Self { child, told: serde_json::from_str(&line).unwrap() }
     }
 
-    /// Waits until it logs this.
-    pub(crate) async fn logs(&mut self, text: &str) {
+    /// Waits until it logs this, and returns the line.
+    pub(crate) async fn logs(&mut self, text: &str) -> String {
         let mut lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
-        while !lines.next_line().await.unwrap().expect("a process that goes on").contains(text) {}
+        loop {
+            let line = lines.next_line().await.unwrap().expect("a process that goes on");
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     /// Starts one over this Redis, with these settings besides.
