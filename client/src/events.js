@@ -2,13 +2,14 @@
  * Typed events: a name, one detail value, listeners in the order they were added.
  *
  * A listener that throws is reported to the host as an uncaught error and never disturbs the
- * code that emitted: a fault in a page must not cost it the order of its room.
+ * code that emitted: a fault in a page must not cost it the order of its room. That holds as well for a
+ * listener that `on` or `once` calls at once.
  */
 
 /** @template {Record<string, any>} Events */
 export class Emitter {
-  /** @type {Map<keyof Events, Set<(detail: any) => void>>} */
-  #listeners = new Map();
+  /** @type {Map<keyof Events, Set<{listener: (detail: any) => void, once: boolean}>>} */
+  #subscriptions = new Map();
 
   /**
    * Calls `listener` for every event called `name`.
@@ -18,9 +19,7 @@ export class Emitter {
    * @returns {() => void} a function that removes the listener
    */
   on(name, listener) {
-    const listeners = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, listeners.add(listener));
-    return () => this.off(name, listener);
+    return this.#subscribe(name, listener, false);
   }
 
   /**
@@ -31,21 +30,18 @@ export class Emitter {
    * @returns {() => void} a function that removes the listener
    */
   once(name, listener) {
-    const off = this.on(name, (detail) => {
-      off();
-      listener(detail);
-    });
-    return off;
+    return this.#subscribe(name, listener, true);
   }
 
   /**
-   * Removes a listener that `on` added.
+   * Removes a listener that `on` or `once` added; it is not called again, not even by an `emit` that is running.
    * @template {keyof Events} Name
    * @param {Name} name
    * @param {(detail: Events[Name]) => void} listener
    */
   off(name, listener) {
-    this.#listeners.get(name)?.delete(listener);
+    const subscriptions = this.#of(name);
+    for (const subscription of subscriptions) if (subscription.listener === listener) subscriptions.delete(subscription);
   }
 
   /**
@@ -55,14 +51,59 @@ export class Emitter {
    * @param {Events[Name]} detail
    */
   emit(name, detail) {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      try {
-        listener(detail);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    const subscriptions = this.#of(name);
+    for (const subscription of [...subscriptions]) call(subscriptions, subscription, detail);
+  }
+
+  /**
+   * Returns the details that a new listener of `name` is called with at once. A subclass overrides it for
+   * an event that tells of a state, such as the peers that are in the room already.
+   * @protected
+   * @param {keyof Events} _name
+   * @returns {Iterable<any>}
+   */
+  current(_name) {
+    return [];
+  }
+
+  /**
+   * @param {keyof Events} name
+   * @param {(detail: any) => void} listener
+   * @param {boolean} once
+   */
+  #subscribe(name, listener, once) {
+    const subscriptions = this.#of(name);
+    const known = [...subscriptions].find((other) => other.listener === listener && other.once === once);
+    const subscription = known ?? { listener, once };
+    // Read before the listener is added: what it causes to be emitted reaches it through `emit`, and only so.
+    const details = [...this.current(name)];
+    subscriptions.add(subscription);
+    for (const detail of details) call(subscriptions, subscription, detail);
+    return () => void subscriptions.delete(subscription);
+  }
+
+  /** @param {keyof Events} name */
+  #of(name) {
+    const subscriptions = this.#subscriptions.get(name) ?? new Set();
+    this.#subscriptions.set(name, subscriptions);
+    return subscriptions;
+  }
+}
+
+/**
+ * @template {{listener: (detail: any) => void, once: boolean}} Subscription
+ * @param {Set<Subscription>} subscriptions
+ * @param {Subscription} subscription
+ * @param {any} detail
+ */
+function call(subscriptions, subscription, detail) {
+  if (!subscriptions.has(subscription)) return;
+  if (subscription.once) subscriptions.delete(subscription);
+  try {
+    subscription.listener(detail);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

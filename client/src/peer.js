@@ -83,15 +83,14 @@ export class Peer extends Emitter {
   }
 
   /**
-   * Calls `listener` for every event called `name`; one for `stream` is first called with the stream
-   * that is there already.
-   * @template {keyof PeerEvents} Name
-   * @param {Name} name
-   * @param {(detail: PeerEvents[Name]) => void} listener
+   * A listener of `stream` is called at once with the stream that is there already.
+   * @protected
+   * @override
+   * @param {keyof PeerEvents} name
+   * @returns {Iterable<any>}
    */
-  on(name, listener) {
-    if (name === "stream" && this.stream) /** @type {any} */ (listener)(this.stream);
-    return super.on(name, listener);
+  current(name) {
+    return name === "stream" && this.stream ? [this.stream] : [];
   }
 
   /** Takes over what the room says about this member. @param {Partial<import("./protocol.js").Member>} member */

@@ -96,15 +96,14 @@ export class Room extends Emitter {
   }
 
   /**
-   * Calls `listener` for every event called `name`; one for `peer` is first called for everyone who
-   * is in the room already.
-   * @template {keyof RoomEvents} Name
-   * @param {Name} name
-   * @param {(detail: RoomEvents[Name]) => void} listener
+   * A listener of `peer` is called at once for everyone who is in the room already.
+   * @protected
+   * @override
+   * @param {keyof RoomEvents} name
+   * @returns {Iterable<any>}
    */
-  on(name, listener) {
-    if (name === "peer") for (const peer of this.peers.values()) /** @type {any} */ (listener)(peer);
-    return super.on(name, listener);
+  current(name) {
+    return name === "peer" ? this.peers.values() : [];
   }
 
   /** The room's name. */
