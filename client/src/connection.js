@@ -141,21 +141,26 @@ export class Connection extends Emitter {
   async #connect() {
     this.#cancelAttempt();
     this.#show({ phase: "connecting", code: this.state.code, reason: "Connecting to the server.", todo: "" });
-    const link = await this.#open();
-    if (link) this.#current = link;
+    await this.#open((link) => {
+      this.#current = link;
+    });
   }
 
-  /** Fetches a token and opens a link; returns null if that failed or was overtaken. */
-  async #open() {
+  /**
+   * Fetches a token and opens a link, unless that fails or is overtaken. `keep` runs in the same turn as
+   * the check of `#turn`: were the link returned from here, a `stop()` in the microtasks before the caller
+   * has it would find no link to close.
+   * @param {(link: Link) => void} keep
+   */
+  async #open(keep) {
     const turn = ++this.#turn;
     const token = await this.#inTime(this.#tokens.get(this.#clock.date()));
-    if (turn !== this.#turn) return null;
+    if (turn !== this.#turn) return;
     if (token === null) return this.#lostBeforeOpening();
     try {
-      return this.#watch(new Link({ ...this.#options, url: this.#addresses.next(), token, clock: this.#clock }));
+      keep(this.#watch(new Link({ ...this.#options, url: this.#addresses.next(), token, clock: this.#clock })));
     } catch (error) {
       this.#halt({ code: "bad_request", reason: String(error), todo: "Check the address and the token." });
-      return null;
     }
   }
 
@@ -174,12 +179,11 @@ export class Connection extends Emitter {
     });
   }
 
-  /** No token could be fetched. @returns {null} */
+  /** No token could be fetched. */
   #lostBeforeOpening() {
     const { what, todo } = explainError("no_token");
     if (this.#current?.open) this.#handover(backoff(this.#attempt++, this.#random));
     else this.#wait({ code: "no_token", reason: what, todo });
-    return null;
   }
 
   /** @param {Link} link */
@@ -239,12 +243,10 @@ export class Connection extends Emitter {
   #handover(ms) {
     if (this.#next) return;
     this.#cancelHandover();
-    this.#cancelHandover = this.#clock.after(ms, async () => {
-      const link = await this.#open();
-      if (!link) return;
+    this.#cancelHandover = this.#clock.after(ms, () => this.#open((link) => {
       this.#next = link;
       this.#cancelHandover = this.#clock.after(HANDOVER_WITHIN, () => this.abandon(link));
-    });
+    }));
   }
 
   /**
@@ -331,6 +333,7 @@ export class Connection extends Emitter {
 
   async #renew() {
     const token = await this.#inTime(this.#tokens.renew());
+    if (this.state.phase === "stopped") return; // else a closed client would ask for tokens for ever
     if (token && this.link) this.requests.send(this.link, (id) => build.auth({ id, token }), () => {});
     this.#renewLater();
   }

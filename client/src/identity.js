@@ -19,7 +19,9 @@ export class Identity {
   #storage;
   #locks;
   #patience;
-  #release = () => {};
+  #unlock = () => {};
+  /** Whether the membership is over: a lock that is granted afterwards is given back. */
+  #over = false;
   /** The member's secret: 22 characters of base64url. */
   key = "";
   /** How many joins were sent with this key. */
@@ -42,6 +44,7 @@ export class Identity {
   async claim() {
     const stored = this.#load();
     if (!stored || !(await this.#lock(stored.key))) return this.renew();
+    if (this.#over) return this.#drop();
     this.key = stored.key;
     this.tries = stored.tries;
     this.restored = true;
@@ -49,9 +52,11 @@ export class Identity {
 
   /** Takes a new key: a new member. There is no key until its lock is held. */
   async renew() {
-    this.release();
+    this.#drop();
+    if (this.#over) return;
     const key = randomName();
     await this.#lock(key);
+    if (this.#over) return this.#drop();
     Object.assign(this, { key, tries: 0, restored: false });
     this.#save();
   }
@@ -63,16 +68,21 @@ export class Identity {
     return this.tries;
   }
 
-  /** Lets another page load use the key; this one does not any more. */
+  /** Lets another page load use the key; this identity takes no other one. */
   release() {
-    this.#release();
-    this.key = "";
+    this.#over = true;
+    this.#drop();
   }
 
-  /** Forgets the key: the member has left. */
+  /** Forgets the key: the member has left; this identity takes no other one. */
   forget() {
     this.release();
     this.#storage?.removeItem(this.#slot);
+  }
+
+  #drop() {
+    this.#unlock();
+    this.key = "";
   }
 
   /** @returns {{key: string, tries: number} | null} */
@@ -99,7 +109,7 @@ export class Identity {
     if (!locks) return Promise.resolve(true);
     return new Promise((decided) => {
       const hold = () => new Promise((/** @type {(value: void) => void} */ release) => {
-        this.#release = release;
+        this.#unlock = release;
         decided(true);
       });
       const options = { signal: AbortSignal.timeout(this.#patience) };

@@ -76,12 +76,18 @@ export class SignalClient extends Emitter {
     if (known) return known.ready;
     const room = this.#create(name, options);
     await room.prepare();
-    this.#connection.start();
-    room.attach();
+    // Whoever called close() meanwhile has stopped the connection, and start() would open it again.
+    if (room.state !== "left") {
+      this.#connection.start();
+      room.attach();
+    }
     return room.ready;
   }
 
-  /** Closes the connection. Rooms not left before are kept by the server for its grace period. */
+  /**
+   * Closes the connection. Rooms not left before are kept by the server for its grace period; a `join`
+   * that is not answered yet is rejected with the code `closed`.
+   */
   close() {
     this.#connection.stop();
   }

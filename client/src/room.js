@@ -209,7 +209,8 @@ export class Room extends Emitter {
 
   /** The connection has stopped for good. @param {{code: number | string | null, reason: string}} why */
   stopped({ code, reason }) {
-    this.#end(code === 4202 ? "replaced" : code === 4203 ? "kicked" : "stopped", new SignalError({ code: String(code), message: reason }));
+    const error = new SignalError(code === null ? this.#notJoined("closed", "close() was called") : { code: String(code), message: reason });
+    this.#end(code === 4202 ? "replaced" : code === 4203 ? "kicked" : "stopped", error);
   }
 
   /**
@@ -295,8 +296,17 @@ export class Room extends Emitter {
     else this.#identity.forget();
     this.#show("left");
     this.#context.ended?.(this);
-    this.#reject(error ?? new SignalError({ code: reason }));
+    this.#reject(error ?? new SignalError(this.#notJoined(reason, reason === "left" ? "leave() was called" : `the server said ${reason}`)));
     this.emit("left", { reason });
+  }
+
+  /**
+   * Says why the promise of `join` is rejected.
+   * @param {string} code
+   * @param {string} cause
+   */
+  #notJoined(code, cause) {
+    return { code, message: `room ${this.name} was not joined: ${cause} before the join was answered` };
   }
 
   /** @param {Record<string, any>} body */
