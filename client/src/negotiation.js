@@ -5,11 +5,14 @@
  * Messages are handled as they arrive and not one after the other: the browser's own operations
  * chain orders them, and waiting here would hide a collision from the flags below.
  *
+ * What the browser rejects is handed to `failed`, since nobody else waits for it.
+ *
  * @typedef {{description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit}} Message
  */
 export class Negotiation {
   #pc;
   #send;
+  #failed;
   #polite;
   #mayOffer;
   #makingOffer = false;
@@ -22,10 +25,12 @@ export class Negotiation {
    * @param {boolean} options.polite
    * @param {boolean} options.mayOffer false: wait for the other side's first offer
    * @param {(message: Message) => void} options.send
+   * @param {(error: Error) => void} options.failed
    */
-  constructor({ pc, polite, mayOffer, send }) {
+  constructor({ pc, polite, mayOffer, send, failed }) {
     this.#pc = pc;
     this.#send = send;
+    this.#failed = failed;
     this.#polite = polite;
     this.#mayOffer = mayOffer;
     pc.onnegotiationneeded = () => this.#mayOffer && this.#offer();
@@ -44,7 +49,7 @@ export class Negotiation {
   again() {
     this.#mayOffer = true;
     if (this.#makingOffer || this.remind()) return;
-    if (this.begun) this.#pc.restartIce();
+    if (this.begun) this.#restartIce();
     else this.#offer();
   }
 
@@ -64,8 +69,9 @@ export class Negotiation {
       if (description) await this.#describe(description);
       else await this.#pc.addIceCandidate(candidate?.candidate ? candidate : undefined);
     } catch (error) {
-      // Candidates of an ignored offer, of a replaced connection, or of none yet have no place to go.
-      if (description && this.#pc.signalingState !== "closed") throw error;
+      // A candidate of an ignored offer, or one that precedes any offer, has no place to go.
+      const placeless = !description && (this.#ignoreOffer || !this.begun);
+      if (!placeless) this.#report(error);
     }
   }
 
@@ -100,14 +106,32 @@ export class Negotiation {
       await this.#pc.setLocalDescription();
       this.#describeTo(this.#pc.localDescription);
     } catch (error) {
-      if (this.#pc.signalingState !== "closed") throw error;
+      this.#report(error);
     } finally {
       this.#makingOffer = false;
     }
+  }
+
+  #restartIce() {
+    try {
+      this.#pc.restartIce();
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /** A connection that was closed meanwhile rejects whatever was under way. @param {unknown} error */
+  #report(error) {
+    if (this.#pc.signalingState !== "closed") this.#failed(asError(error));
   }
 
   /** @param {RTCSessionDescription | null} description */
   #describeTo(description) {
     if (description) this.#send({ description: { type: description.type, sdp: description.sdp } });
   }
+}
+
+/** @param {unknown} error @returns {Error} */
+export function asError(error) {
+  return error instanceof Error ? error : new Error(String(error));
 }

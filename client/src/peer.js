@@ -1,5 +1,6 @@
 import { Emitter } from "./events.js";
-import { Negotiation } from "./negotiation.js";
+import { Negotiation, asError } from "./negotiation.js";
+import { isNegotiation } from "./negotiation-message.js";
 import { randomName } from "./random.js";
 import { readFacts } from "./facts.js";
 
@@ -126,11 +127,12 @@ export class Peer extends Emitter {
 
   /** Takes `data` of a signal of this member. @param {PeerMessage} data */
   receive(data) {
+    if (!isNegotiation(data)) return this.emit("error", new TypeError("a negotiation message lacks its session, description or candidate"));
     if (!this.pc) this.#open(false);
     if (data.for !== undefined && data.for !== this.#session) return this.#introduce(data);
     if (this.#remoteSession !== null && data.session !== this.#remoteSession) this.#open(false);
     this.#remoteSession = data.session;
-    this.#negotiation?.receive(data).catch((error) => this.emit("error", error));
+    this.#negotiation?.receive(data);
   }
 
   /** Sends an application message on the data channel; returns false if that is not open. @param {string} message */
@@ -185,17 +187,46 @@ export class Peer extends Emitter {
 
   /** @param {boolean} offers */
   #open(offers) {
-    const { RTCPeerConnection, iceServers, iceTransportPolicy } = this.#media;
+    const { RTCPeerConnection } = this.#media;
     if (!RTCPeerConnection || this.state === "closed") return;
     this.#drop();
+    if (!this.#guard(() => this.#assemble(RTCPeerConnection, offers))) {
+      this.#drop();
+      return this.#show("failed");
+    }
+    this.#show("connecting");
+    this.#restartIn(CONNECT_WITHIN);
+  }
+
+  /**
+   * @param {typeof RTCPeerConnection} RTCPeerConnection
+   * @param {boolean} offers
+   */
+  #assemble(RTCPeerConnection, offers) {
+    const { iceServers, iceTransportPolicy } = this.#media;
     const pc = new RTCPeerConnection({ iceServers: iceServers(), iceTransportPolicy });
     this.pc = pc;
-    this.#negotiation = new Negotiation({ pc, polite: this.polite, mayOffer: offers, send: (message) => this.#tell(message) });
+    const send = (/** @type {import("./negotiation.js").Message} */ message) => this.#tell(message);
+    const failed = (/** @type {Error} */ error) => this.emit("error", error);
+    this.#negotiation = new Negotiation({ pc, polite: this.polite, mayOffer: offers, send, failed });
     this.#listen(pc);
     this.#listenTo(pc.createDataChannel("app", { negotiated: true, id: 0 }));
     this.#addTracks();
-    this.#show("connecting");
-    this.#restartIn(CONNECT_WITHIN);
+  }
+
+  /**
+   * Runs calls to the browser that throw, for instance at an ICE server it cannot read. The caller handles a
+   * frame of the whole room, so the fault ends here, as the event `error` of this peer. Returns whether none was thrown.
+   * @param {() => void} act
+   */
+  #guard(act) {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      this.emit("error", asError(error));
+      return false;
+    }
   }
 
   /** @param {RTCPeerConnection} pc */
@@ -258,8 +289,7 @@ export class Peer extends Emitter {
     const { pc } = this;
     if (!pc || pc.signalingState === "closed") return false;
     const { iceServers, iceTransportPolicy } = this.#media;
-    pc.setConfiguration({ ...pc.getConfiguration(), iceServers: iceServers(), iceTransportPolicy });
-    return true;
+    return this.#guard(() => pc.setConfiguration({ ...pc.getConfiguration(), iceServers: iceServers(), iceTransportPolicy }));
   }
 
   /** The other side talks to a predecessor of this connection: if it waits for us, speak up. @param {PeerMessage} data */

@@ -3,6 +3,7 @@ import { Emitter } from "./events.js";
 import { explainError } from "./explain.js";
 import { Identity } from "./identity.js";
 import { Membership } from "./membership.js";
+import { NegotiationFilter, RESERVED_KEY, isMarked, mark } from "./negotiation-message.js";
 import { Peer } from "./peer.js";
 import { Roster } from "./roster.js";
 import { Sender } from "./sender.js";
@@ -56,6 +57,7 @@ export class Room extends Emitter {
   #media;
   #meta;
   #membership;
+  #negotiations = new NegotiationFilter();
   #forgetServers;
   /** @type {(value: Room) => void} */
   #resolve = () => {};
@@ -129,12 +131,13 @@ export class Room extends Emitter {
   /**
    * Sends `data` to one member or, without `to`, to everyone else; kept, ordered, delivered once.
    * With `volatile` it is told once or lost (cursor, volume). Returns the message's `mid`, if kept;
-   * what cannot be taken is told by the event `error` (`too_large`, `limit_exceeded`).
+   * what cannot be taken is told by the event `error` (`too_large`, `limit_exceeded`, `bad_request`).
    * @param {any} data
    * @param {{to?: string, volatile?: boolean}} [options]
    */
   signal(data, { to, volatile } = {}) {
     const body = build.signal({ room: this.name, to, volatile: volatile || undefined, data });
+    if (isMarked(data)) return this.#refuseReserved(to);
     if (!volatile) return this.#push(body);
     if (this.#accepts(body)) this.#membership.link?.send(body);
     return undefined;
@@ -226,7 +229,7 @@ export class Room extends Emitter {
       case "error": return this.#failed(frame, link);
       case "signal": return this.#signalled(frame);
       case "peer_joined": return this.#roster.add(frame.peer);
-      case "peer_updated": return this.#roster.update(frame.peer);
+      case "peer_updated": return this.#updated(frame.peer);
       case "peer_left": return this.#roster.remove(frame.peer, frame.reason);
     }
   }
@@ -248,11 +251,22 @@ export class Room extends Emitter {
   }
 
   /** @param {import("./protocol.js").Signal} frame */
-  #signalled({ from, to, data, volatile = false }) {
-    const peer = this.peers.get(from);
-    const negotiates = typeof data?.session === "string" && ("description" in data || "candidate" in data);
-    if (negotiates && this.#media.RTCPeerConnection) peer?.receive(data);
+  #signalled(frame) {
+    const { from, to, data, volatile = false } = frame;
+    if (this.#media.RTCPeerConnection && this.#negotiations.accepts(frame)) this.peers.get(from)?.receive(data);
     else this.emit("signal", { from, to, data, volatile });
+  }
+
+  /** @param {import("./protocol.js").PeerUpdated["peer"]} change */
+  #updated(change) {
+    if (change.away !== undefined) this.#negotiations.forget(change.id);
+    this.#roster.update(change);
+  }
+
+  /** @param {string} [to] @returns {undefined} */
+  #refuseReserved(to) {
+    const message = `the key "${RESERVED_KEY}" of a signal's data is reserved for the SDK: name yours otherwise`;
+    this.emit("error", { code: "bad_request", message, to });
   }
 
   /** @param {import("./protocol.js").Reset} frame */
@@ -337,7 +351,7 @@ export class Room extends Emitter {
   #rosterHooks() {
     return {
       create: (member) => {
-        const send = (/** @type {any} */ data) => void this.signal(data, { to: member.id });
+        const send = (/** @type {any} */ data) => void this.#push(build.signal({ room: this.name, to: member.id, data: mark(data) }));
         const peer = new Peer({ member, media: this.#media, clock: this.#context.clock, send });
         peer.on("state", (state) => BROKEN.has(state) && this.#context.ice.want());
         return peer;
