@@ -58,7 +58,12 @@ function explain(error) {
   const code = String(error?.code ?? error?.message ?? error);
   const { what, todo } = /^\d+$/.test(code) ? explainClose(Number(code)) : explainError(code);
   const seat = error?.after ? ` A seat may become free in ${Math.ceil(error.after / 1000)} s.` : "";
-  return { what, todo: todo + seat };
+  return { what, todo: todo + seat + quote(error?.detail === what ? "" : error?.detail) };
+}
+
+/** What the server said, for whoever runs it. @param {string | undefined} message */
+function quote(message) {
+  return message ? ` The server said: “${message}”` : "";
 }
 
 async function join() {
@@ -100,9 +105,9 @@ function checkRoom(roomName) {
 /** While nobody answers, the lobby says why and goes on trying. */
 function connect() {
   const made = new SignalClient({ url: location.origin, token: params.token });
-  made.on("state", ({ phase, reason, todo }) => {
+  made.on("state", ({ phase, reason, todo, message }) => {
     if (phase !== "waiting" || room) return;
-    complain({ what: `${reason.replace("was lost", "failed")}`, todo: `${todo} Trying again.` });
+    complain({ what: `${reason.replace("was lost", "failed")}`, todo: `${todo} Trying again.${quote(message)}` });
   });
   return made;
 }
@@ -111,7 +116,10 @@ function connect() {
 function ending(reason) {
   if (reason === "replaced") return explainClose(4202);
   if (reason === "kicked") return explainClose(4203);
-  if (reason === "stopped") return { what: client?.state.reason ?? "", todo: client?.state.todo ?? "" };
+  if (reason === "stopped") {
+    const { reason: what = "", todo = "", message } = client?.state ?? {};
+    return { what, todo: todo + quote(message) };
+  }
   return explainError(reason);
 }
 

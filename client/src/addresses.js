@@ -5,6 +5,8 @@
 export class Addresses {
   #urls;
   #next;
+  /** The address of the latest attempt. */
+  last;
 
   /**
    * @param {string | readonly string[]} urls
@@ -15,13 +17,14 @@ export class Addresses {
     this.#urls = [urls].flat().map(endpoint);
     if (this.#urls.length === 0) throw new TypeError("no address of a node was given");
     this.#next = Math.floor(random() * this.#urls.length);
+    this.last = this.#urls[this.#next];
   }
 
   /** Returns the address for the next attempt. */
   next() {
-    const url = this.#urls[this.#next];
+    this.last = this.#urls[this.#next];
     this.#next = (this.#next + 1) % this.#urls.length;
-    return url;
+    return this.last;
   }
 }
 

@@ -3,8 +3,9 @@ import { NetworkWatch, browserEvents } from "./network.js";
 import { backoff, between } from "./backoff.js";
 import { CLIENT_NAME, build, closeAction } from "./protocol.js";
 import { explainClose, explainError } from "./explain.js";
+import { diagnose } from "./diagnosis.js";
 import { Emitter } from "./events.js";
-import { Link } from "./link.js";
+import { Link, isAboutConnection } from "./link.js";
 import { Requests } from "./requests.js";
 import { Tokens, renewIn } from "./token.js";
 import { systemClock } from "./clock.js";
@@ -23,6 +24,7 @@ import { systemClock } from "./clock.js";
  * @property {number | string | null} code the close or error code behind it, if any
  * @property {string} reason what happened, in words
  * @property {string} todo what a person can do about it
+ * @property {string} [message] what the server said was wrong, for a developer
  * @property {number} [retryIn] milliseconds until the next attempt, while waiting
  *
  * @typedef {object} ConnectionOptions
@@ -33,6 +35,7 @@ import { systemClock } from "./clock.js";
  * @property {typeof WebSocket} [WebSocket] the constructor, where the host has none (Node below 22)
  * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] uniform in [0, 1)
+ * @property {typeof globalThis.fetch | null} [fetch] asks why no WebSocket comes about; the host's own by default
  * @property {EventTarget | null} [network] emits `online`, `offline` and `visibilitychange`
  *
  * @typedef {{state: ConnectionState, link: {link: Link, handover: boolean}, lost: Link,
@@ -41,6 +44,12 @@ import { systemClock } from "./clock.js";
 
 /** Said to a link whose last member is on a newer one. */
 const REPLACED = 4202;
+
+/** What a browser says of a WebSocket that ended without a close frame, or never opened (RFC 6455 §7.1.5). */
+const LOST = 1006;
+
+/** Of so many attempts that fail, one is followed by the question why. */
+const DIAGNOSE_EVERY = 5;
 
 /** How often in a row a token may be refused before the provider is considered unable to help. */
 const REFUSALS = 3;
@@ -70,6 +79,9 @@ export class Connection extends Emitter {
   /** Why `#current` is to be replaced, if it is. @type {null | "drain" | "outage"} */
   #moving = null;
   #attempt = 0;
+  #wasWelcomed = false;
+  /** Why the attempts so far failed, as far as it was found out. @type {import("./diagnosis.js").Diagnosis | null} */
+  #diagnosis = null;
   #refusals = 0;
   #welcomedAt = 0;
   /** Makes attempts obsolete that were overtaken while they waited for a token. */
@@ -87,7 +99,8 @@ export class Connection extends Emitter {
   /** @param {ConnectionOptions} options */
   constructor(options) {
     super();
-    this.#options = { client: CLIENT_NAME, WebSocket: globalThis.WebSocket, ...options };
+    const host = { WebSocket: globalThis.WebSocket, fetch: globalThis.fetch?.bind(globalThis) };
+    this.#options = { client: CLIENT_NAME, ...host, ...options };
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#tokens = new Tokens(options.token);
@@ -197,6 +210,7 @@ export class Connection extends Emitter {
   /** @param {Link} link */
   #welcomed(link) {
     this.#refusals = 0;
+    this.#wasWelcomed = true;
     this.#renewLater();
     const handover = link === this.#next;
     if (!handover) this.#take(link);
@@ -296,23 +310,37 @@ export class Connection extends Emitter {
    * @param {import("./link.js").Closed} closed
    * @param {import("./protocol.js").CloseAction} action
    */
-  #followUp({ code }, action) {
+  #followUp({ code, message }, action) {
     const { what: reason, todo } = explainClose(code);
+    const why = { code, reason, todo, ...(message && { message }) };
     this.#moving = null;
     if (action === "token") this.#tokens.drop();
     const hopeless = action === "token" && (!this.#tokens.renewable || ++this.#refusals > REFUSALS);
-    if (action === "stop" || hopeless) this.#halt({ code, reason, todo });
-    else this.#wait({ code, reason, todo });
+    if (action === "stop" || hopeless) this.#halt(why);
+    else this.#wait(why);
+    if (code === LOST && !this.#wasWelcomed) this.#diagnose();
   }
 
-  /** @param {{code: number | string, reason: string, todo: string}} why */
+  /**
+   * Says why no connection has come about yet. Asks at the first failure and then seldom, so that an outage does not
+   * double the requests to the servers.
+   */
+  async #diagnose() {
+    const turn = this.#turn;
+    if (this.#attempt % DIAGNOSE_EVERY === 1) this.#diagnosis = await diagnose(this.#addresses.last, this.#options.fetch, this.#clock);
+    if (this.#diagnosis === null || turn !== this.#turn || this.state.phase !== "waiting") return;
+    const { what: reason, todo } = explainError(this.#diagnosis);
+    this.#show({ ...this.state, code: this.#diagnosis, reason, todo });
+  }
+
+  /** @param {{code: number | string, reason: string, todo: string, message?: string}} why */
   #wait(why) {
     const retryIn = backoff(this.#attempt++, this.#random);
     this.#show({ phase: "waiting", ...why, retryIn });
     this.#cancelAttempt = this.#clock.after(retryIn, () => this.#connect());
   }
 
-  /** @param {{code: number | string | null, reason: string, todo: string}} why */
+  /** @param {{code: number | string | null, reason: string, todo: string, message?: string}} why */
   #halt(why) {
     this.#turn += 1;
     for (const cancel of [this.#cancelAttempt, this.#cancelHandover, this.#cancelRenewal]) cancel();
@@ -347,5 +375,5 @@ export class Connection extends Emitter {
 
 /** Whether the node says, outside of any request, that it cannot reach its memory. @param {any} frame */
 function isOutage(frame) {
-  return frame.type === "error" && frame.code === "unavailable" && frame.id === undefined && frame.mid === undefined;
+  return isAboutConnection(frame) && frame.code === "unavailable";
 }

@@ -21,6 +21,7 @@ const CLOSES = Object.freeze({
   4201: { what: "The server waited too long for a greeting.", todo: "Reload the page." },
   4202: { what: "This participant continued in another window.", todo: "Go on there, or join again here." },
   4203: { what: "A moderator removed this participant.", todo: "Ask the moderator before joining again." },
+  4204: { what: "The server lets no page of this address in.", todo: "Open the page at its usual address, or ask the operator to allow this one." },
 });
 
 /** @type {Readonly<Record<string, Explanation>>} */
@@ -41,6 +42,10 @@ const ERRORS = Object.freeze({
   rate_limited: { what: "Too many messages at once.", todo: "Nothing: they are sent again." },
   unavailable: { what: "The server cannot reach its memory right now.", todo: "Nothing: calls go on, it is tried again." },
   internal: { what: "The server made a mistake.", todo: "Nothing: it is tried again." },
+  no_answer: { what: "Nothing answers at the server's address.", todo: "Check the address and the port, whether the server runs, and your network." },
+  not_a_node: { what: "What answers at this address is not the signaling server.", todo: "Check the address and the port. Behind a proxy, check that a node runs." },
+  wrong_path: { what: "The server has no signaling at this path.", todo: "Use the path /v1/ws, or none." },
+  no_upgrade: { what: "The server answers, but lets no WebSocket through.", todo: "A proxy, firewall or extension in between has to pass the WebSocket upgrade on." },
   no_token: { what: "No token could be fetched.", todo: "Check your network or sign in again." },
 });
 

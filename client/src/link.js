@@ -8,7 +8,8 @@ import { Emitter } from "./events.js";
  * WebSocket pings, so silence is broken by an application `ping`, and a link that stays silent is
  * given up without waiting for a close handshake that a dead network would never finish.
  *
- * @typedef {{code: number, reason: string, welcomed: boolean}} Closed
+ * @typedef {{code: number, reason: string, welcomed: boolean, message: string | null}} Closed `message`: what the server
+ *   said was wrong with the connection, for a developer
  * @typedef {{welcome: import("./protocol.js").Welcome, frame: import("./protocol.js").ServerFrame, closed: Closed}} LinkEvents
  */
 
@@ -25,6 +26,8 @@ export class Link extends Emitter {
   #answered = true;
   #cancelTimer = () => {};
   #closed = false;
+  /** @type {string | null} */
+  #complaint = null;
   /** The server's greeting, once it came. @type {import("./protocol.js").Welcome | null} */
   welcome = null;
   /** What the server said about leaving, once it did. @type {import("./protocol.js").GoAway | null} */
@@ -88,6 +91,7 @@ export class Link extends Emitter {
     const frame = typeof data === "string" ? parse(data) : null;
     if (!frame) return;
     if (frame.type === "goaway") this.goaway = frame;
+    if (isAboutConnection(frame)) this.#complaint = frame.message;
     if (frame.type === "welcome") this.#greet(frame);
     else this.emit("frame", frame);
   }
@@ -121,7 +125,7 @@ export class Link extends Emitter {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTimer();
-    this.emit("closed", { code, reason, welcomed: this.welcome !== null });
+    this.emit("closed", { code, reason, welcomed: this.welcome !== null, message: this.#complaint });
   }
 
   /**
@@ -132,4 +136,13 @@ export class Link extends Emitter {
     this.#cancelTimer();
     this.#cancelTimer = this.#clock.after(ms, run);
   }
+}
+
+/**
+ * Whether a frame answers no request and no message: it says what is wrong with the connection.
+ * @param {any} frame
+ * @returns {frame is import("./protocol.js").ErrorFrame}
+ */
+export function isAboutConnection(frame) {
+  return frame.type === "error" && frame.id === undefined && frame.mid === undefined;
 }

@@ -185,6 +185,8 @@ export class SignalError extends Error {
     this.name = "SignalError";
     /** The protocol's error code. */
     this.code = code;
+    /** What the server said, for a developer; empty if it said nothing. */
+    this.detail = message ?? "";
     /** Whether the same request may succeed later. */
     this.retry = retry;
     /** How long to wait before that, in milliseconds, if the server said so. */

@@ -210,9 +210,9 @@ export class Room extends Emitter {
     if (this.self && !this.#membership.link && !moving) this.#show("away");
   }
 
-  /** The connection has stopped for good. @param {{code: number | string | null, reason: string}} why */
-  stopped({ code, reason }) {
-    const error = new SignalError(code === null ? this.#notJoined("closed", "close() was called") : { code: String(code), message: reason });
+  /** The connection has stopped for good. @param {{code: number | string | null, reason: string, message?: string}} why */
+  stopped({ code, reason, message = reason }) {
+    const error = new SignalError(code === null ? this.#notJoined("closed", "close() was called") : { code: String(code), message });
     this.#end(code === 4202 ? "replaced" : code === 4203 ? "kicked" : "stopped", error);
   }
 

@@ -97,7 +97,69 @@ test("a provider that fails is asked again later", async () => {
   assert.equal(connection.state.phase, "open");
 });
 
-for (const code of [1002, 1003, 1007, 1009, 4200, 4202, 4203]) {
+test("what the server says of the connection before it closes is in the state", async () => {
+  const { server, connection } = connecting({ token: "a.b.c" });
+  await server.accept(1, { welcome: false });
+  server.say({ type: "error", code: "unauthorized", retry: false, message: "claim iss: the token is from another issuer" });
+  server.close(4100);
+  assert.equal(connection.state.message, "claim iss: the token is from another issuer");
+});
+
+/** An answer of a node to a plain GET. */
+const problem = (code) => Response.json({ type: `urn:signal-cluster:problem:${code}`, code });
+const refuse = async () => Promise.reject(new TypeError("Failed to fetch"));
+const CAUSES = {
+  no_answer: refuse,
+  not_a_node: async () => new Response("<html>", { status: 502 }),
+  wrong_path: async () => problem("not_found"),
+  no_upgrade: async () => problem("bad_request"),
+};
+
+for (const [code, fetch] of Object.entries(CAUSES)) {
+  test(`a connection that does not come about is explained: ${code}`, async () => {
+    const asked = [];
+    const { server, connection } = connecting({ fetch: (url) => asked.push(url) && fetch() });
+    await settle();
+    server.close(1006);
+    assert.equal(connection.state.code, 1006);
+    await settle();
+    assert.equal(asked[0], "http://node.test/v1/ws");
+    assert.equal(connection.state.code, code);
+    assert.equal(connection.state.phase, "waiting");
+    assert.equal(connection.state.retryIn, 400);
+    assert.notEqual(connection.state.todo, "");
+  });
+}
+
+test("an answer that a page may not read is another server", async () => {
+  const fetch = async (_url, { mode }) => (mode === "no-cors" ? new Response() : refuse());
+  const { server, connection } = connecting({ fetch });
+  await settle();
+  server.close(1006);
+  await settle();
+  assert.equal(connection.state.code, "not_a_node");
+});
+
+test("the cause is asked for at every fifth failure, and not once a connection was open", async () => {
+  let asked = 0;
+  const fetch = () => refuse((asked += 1));
+  const { server, connection } = connecting({ fetch });
+  for (let attempt = 1; attempt <= 5; attempt += 1) {
+    await settle();
+    server.close(1006);
+    await settle();
+    assert.equal(connection.state.code, "no_answer", `attempt ${attempt}`);
+    await server.clock.pass(connection.state.retryIn);
+  }
+  assert.equal(asked, 2, "with and without CORS");
+  await server.accept(6);
+  server.close(1006);
+  await settle();
+  assert.equal(connection.state.code, 1006);
+  assert.equal(asked, 2);
+});
+
+for (const code of [1002, 1003, 1007, 1009, 4200, 4202, 4203, 4204]) {
   test(`close code ${code} stops the client for good`, async () => {
     const { server, connection } = connecting();
     await server.accept(1);

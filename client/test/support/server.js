@@ -25,7 +25,7 @@ export class FakeServer {
         this.closedWith = code;
       }
     }
-    return { url: "http://node.test", WebSocket, clock: this.clock, random: () => 0.5, network: null, ...more };
+    return { url: "http://node.test", WebSocket, clock: this.clock, random: () => 0.5, network: null, fetch: null, ...more };
   }
 
   /** The socket opened last. */

@@ -93,12 +93,15 @@ async fn admit(
         reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
     })?);
     let offered = knock.protocols();
-    if !offered.contains(&SUBPROTOCOL) {
-        let text = "offer the WebSocket subprotocol signal.v1";
-        return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", text));
+    if !offered.is_empty() && !offered.contains(&SUBPROTOCOL) {
+        let text = Refused::protocol().message;
+        return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
     let place = public.visitors.enter(knock.address(public), Instant::now()).map_err(crowded)?;
-    let entrance = match knock.refused_origin(public) {
+    let refused = knock.refused_origin(public);
+    // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
+    let refused = refused.or_else(|| offered.is_empty().then(Refused::protocol));
+    let entrance = match refused {
         Some(refused) => Entrance::TurnedAway(refused),
         None => knock.entrance(public, &offered).await?,
     };

@@ -11,7 +11,7 @@ use axum::http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::future::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -34,9 +34,12 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
         (CONNECTION, "upgrade".to_owned()),
         (UPGRADE, "websocket".to_owned()),
         (SEC_WEBSOCKET_ACCEPT, derive_accept_key(key)),
-        (SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL.to_owned()),
     ];
-    (StatusCode::SWITCHING_PROTOCOLS, answer).into_response()
+    // A client fails the connection when a subprotocol comes back that it has not offered (§4.1).
+    let protocol = headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+    let protocol = protocol.then_some([(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)]);
+    (StatusCode::SWITCHING_PROTOCOLS, answer, AppendHeaders(protocol.into_iter().flatten()))
+        .into_response()
 }
 
 /// Serves the session once the connection has been given up by HTTP.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use service_kit::tokens::{Claims, Right, TokenError, opens};
-use signal_protocol::{CloseCode, ErrorCode, RoomId, Subject};
+use signal_protocol::{CloseCode, ErrorCode, RoomId, SUBPROTOCOL, Subject};
 use tokio::time::Instant;
 
 use crate::log::Payload;
@@ -36,12 +36,12 @@ pub struct Rights {
     meta: Option<Box<Map<String, Value>>>,
 }
 
-/// Why a connection is rejected: its token opens nothing, or its page may not connect.
+/// Why a connection is rejected: its token opens nothing, its page may not connect, or it speaks another protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// 4100, 4101 or 4204.
+    /// 4100, 4101, 4200 or 4204.
     pub close: CloseCode,
-    /// `unauthorized`, `token_expired` or `forbidden`.
+    /// `unauthorized`, `token_expired`, `bad_request` or `forbidden`.
     pub code: ErrorCode,
     /// For a developer to read.
     pub message: String,
@@ -62,10 +62,21 @@ impl Refused {
         Self { close: CloseCode::OriginRefused, code: ErrorCode::Forbidden, message }
     }
 
+    /// The handshake names no subprotocol.
+    #[must_use]
+    pub fn protocol() -> Self {
+        let message = format!("offer the WebSocket subprotocol {SUBPROTOCOL}");
+        Self { close: CloseCode::ProtocolError, code: ErrorCode::BadRequest, message }
+    }
+
     /// Returns the label of `signal_upgrade_rejected_total`.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        if self.close == CloseCode::OriginRefused { "origin" } else { "token" }
+        match self.close {
+            CloseCode::OriginRefused => "origin",
+            CloseCode::ProtocolError => "malformed",
+            _ => "token",
+        }
     }
 
     /// The token is void before its end.

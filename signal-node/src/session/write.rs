@@ -16,8 +16,10 @@ use crate::room::{Delivery, Mark, Overflow};
 /// A socket that takes nothing for this long is a slow consumer's.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the other side has to answer our close frame (RFC 6455 §7.1.1).
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the other side has to answer our close frame (RFC 6455 §7.1.1): a round trip of a bad mobile network. What a
+/// client sends after we are gone is answered by a reset, which may cost it the frames it has not read yet, and the code
+/// with them.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Frames written before the socket is listened to again.
 const FRAMES_PER_TURN: usize = 64;

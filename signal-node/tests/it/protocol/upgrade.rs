@@ -38,6 +38,18 @@ async fn a_client_without_the_subprotocol_is_refused() {
 }
 
 #[tokio::test]
+async fn a_page_that_forgot_the_subprotocol_is_told_and_closed_4200() {
+    let node = TestNode::open().await;
+    let mut request = request(&node);
+    request.headers_mut().remove("sec-websocket-protocol");
+    let (mut peer, response) = knock(request).await.unwrap();
+    assert_eq!(response.headers().get("sec-websocket-protocol"), None);
+    let error = peer.expect_error("bad_request").await;
+    assert!(error["message"].as_str().unwrap().contains("signal.v1"), "{error}");
+    assert_eq!(peer.closed().await, 4200);
+}
+
+#[tokio::test]
 async fn a_token_in_the_url_is_refused() {
     let node = TestNode::closed().await;
     let mut request = request(&node);
