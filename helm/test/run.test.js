@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
+import { createServer, request } from "node:http";
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { once } from "node:events";
@@ -30,14 +31,39 @@ function secret(name, key, value) {
   return { kind: "Secret", metadata: { name }, data: { [key]: Buffer.from(value).toString("base64") } };
 }
 
-/** Starts everything that the manifests ask for. @param {Group} group */
-async function release(group) {
+/** The Service of the credential service: who asks it asks by this name. */
+const TURN_SERVICE = "demo-signal-cluster-turn:8091";
+
+/**
+ * Stands for a Service of the cluster: passes requests on to its pod, by the name that they would have there.
+ * @param {string} pod its address
+ * @param {AbortSignal} signal ends it
+ * @returns {Promise<string>} its address here
+ */
+async function startServiceOf(pod, signal) {
+  const [host, port] = pod.split(":");
+  const server = createServer((question, answer) => {
+    const { method, url: path, headers } = question;
+    const passed = request({ host, port, method, path, headers: { ...headers, host: TURN_SERVICE } }, (response) => {
+      answer.writeHead(response.statusCode ?? 502, response.headers);
+      response.pipe(answer);
+    });
+    passed.on("error", () => answer.destroy());
+    question.pipe(passed);
+  });
+  signal.addEventListener("abort", () => { server.close(); server.closeAllConnections(); });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return `127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}`;
+}
+
+/** Starts everything that the manifests ask for. @param {Group} group @param {string} mode of the credential service @param {AbortSignal} signal */
+async function release(group, mode, signal) {
   const programs = findPrograms(BINARIES);
   const redis = await startRedis(group, programs.redis, "redis");
   const values = [
     "--set", "signal.replicas=2,signal.drain.delaySeconds=0,signal.drain.deadlineSeconds=5",
     "--set", "redis.existingSecret=redis,auth.jwt.existingSecret=jwt",
-    "--set", "turn.mode=sidecar,turn.secret.existingSecret=relays",
+    "--set", `turn.mode=${mode},turn.secret.existingSecret=relays`,
     "--set", "coturn.enabled=true,coturn.relays[0].name=one,coturn.relays[0].externalIp=127.0.0.1",
     "--set", "signal.config.room_capacity=2",
   ];
@@ -45,8 +71,15 @@ async function release(group) {
   const secrets = [secret("redis", "url", redis.url), secret("jwt", "jwt", JWT), secret("relays", "turn", TURN)];
   const relay = await startRelay(group, find(manifests, "Deployment", "demo-signal-cluster-coturn-one").spec.template.spec, [...manifests, ...secrets]);
   const objects = JSON.parse(JSON.stringify([...manifests, ...secrets]).replaceAll("turn:127.0.0.1:3478", `turn:127.0.0.1:${relay}`));
-  const { spec } = find(manifests, "Deployment", "demo-signal-cluster").spec.template;
+  const { spec: written } = find(manifests, "Deployment", "demo-signal-cluster").spec.template;
   const containers = { "signal-node": programs.node, "turn-cred-service": programs.credentials };
+  let spec = written;
+  if (mode === "deployment") {
+    const pod = await startPod(group, containers, "turn-0", find(manifests, "Deployment", "demo-signal-cluster-turn").spec.template.spec, objects);
+    const service = await startServiceOf(pod["turn-cred-service"].ready.internal, signal);
+    spec = JSON.parse(JSON.stringify(written).replace(TURN_SERVICE, service));
+    assert.notDeepEqual(spec, written, "the node asks the Service");
+  }
   const pods = [];
   for (let at = 0; at < find(manifests, "Deployment", "demo-signal-cluster").spec.replicas; at += 1) pods.push(await startPod(group, containers, `pod-${at}`, spec, objects));
   const nodes = pods.map((pod, at) => asNode(`node-${at + 1}`, pod["signal-node"]));
@@ -96,10 +129,29 @@ class Member {
   }
 }
 
-test("a call comes about over the pods of a release", LIMITS, async () => {
+/** Calls with a release, and stops it. @param {string} mode @param {(group: Group, release: any) => Promise<void>} act */
+async function withRelease(mode, act) {
   const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
+  const ending = new AbortController();
   try {
-    const { balancer, containers, manifests, nodes, objects, pods } = await release(group);
+    await act(group, await release(group, mode, ending.signal));
+  } finally {
+    await group.stop();
+    ending.abort();
+  }
+}
+
+test("members get ICE servers from a credential service in pods of its own, and helm test passes", LIMITS, () =>
+  withRelease("deployment", async (group, { balancer, containers, manifests, objects }) => {
+    const ana = new Member(balancer.origin, "ana");
+    const { ice } = await ana.join("A".repeat(22));
+    assert.match(ice?.iceServers[0].urls[0] ?? "none", /^turn:127/);
+    await helmTest(group, { containers, manifests, objects, origin: balancer.origin });
+    ana.socket.terminate();
+  }));
+
+test("a call comes about over the pods of a release", LIMITS, () =>
+  withRelease("sidecar", async (group, { balancer, containers, manifests, nodes, objects, pods }) => {
     const [ana, bo] = [new Member(balancer.origin, "ana"), new Member(balancer.origin, "bo")];
     const here = await ana.join("A".repeat(22));
     const there = await bo.join("B".repeat(22));
@@ -121,10 +173,7 @@ test("a call comes about over the pods of a release", LIMITS, async () => {
     for (const { process } of nodes) process.process.kill("SIGTERM");
     assert.equal((await ana.hear("goaway")).reason, "drain");
     for (const { socket } of [ana, bo, cy]) socket.terminate();
-  } finally {
-    await group.stop();
-  }
-});
+  }));
 
 /** Runs what `helm test` runs, against this release. @param {Group} group @param {any} release */
 async function helmTest(group, { containers, manifests, objects, origin }) {

@@ -120,7 +120,7 @@ impl Service {
         if let Some(listener) = bound.internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let (end, metrics) = (life.soft.clone(), metrics.clone());
-            let desk = InternalDesk::new(issuer, token, listener.address(), rooms, end, metrics);
+            let desk = InternalDesk::new(issuer, token, rooms, end, metrics);
             spawn(life, listener, internal_router(desk));
         }
         look_after(&running.issuer, keeper, &config, &metrics, life);

@@ -1,10 +1,10 @@
 //! The internal listener: the node beside us names the subject, and no browser gets through.
 //!
-//! Browsers are kept out three times: whatever carries `Origin` is refused, `Host` must be one of
-//! our own names (so that a foreign name rebound to this address is of no use), and over TCP
-//! a bearer token is asked for.
+//! Browsers are kept out: a request with `Origin` is refused, and over TCP a bearer token is asked
+//! for, which no page has. `Host` says nothing there: a node asks by the name of a Service, or of a
+//! proxy. Without a token, on a socket file, `Host` must be `localhost`, so that a page gets nothing
+//! even where somebody forwards a port to the file.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use service_kit::clock;
-use service_kit::http::ListenAddr;
 use service_kit::http::bearer;
 use service_kit::secrets::SecretSource;
 use signal_protocol::IceReason;
@@ -38,7 +37,6 @@ use crate::usage::RoomNotes;
 pub(crate) struct InternalDesk {
     issuer: Issuer,
     token: Option<SecretSource>,
-    names: Vec<String>,
     cache: Cache,
     rooms: Option<RoomNotes>,
     /// Cancelled when the service winds down, so that nobody waits for changes then.
@@ -111,17 +109,15 @@ async fn changes(
 }
 
 impl InternalDesk {
-    /// Prepares answering on `address`, which also says by which names we may be called.
+    /// Prepares answering; over TCP the settings see to it that there is a token.
     pub(crate) fn new(
         issuer: Issuer,
         token: Option<SecretSource>,
-        address: &ListenAddr,
         rooms: Option<RoomNotes>,
         end: CancellationToken,
         metrics: Metrics,
     ) -> Self {
-        let (names, cache) = (own_names(address), Cache::default());
-        Self { issuer, token, names, cache, rooms, end, metrics }
+        Self { issuer, token, cache: Cache::default(), rooms, end, metrics }
     }
 
     async fn answer(&self, request: Request) -> Result<Answer, Refusal> {
@@ -149,40 +145,22 @@ impl InternalDesk {
         if request.headers().contains_key(ORIGIN) {
             return Err(Refusal::FromBrowser);
         }
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        if !host.is_some_and(|host| is_ours(&self.names, host)) {
-            return Err(Refusal::ForeignHost);
-        }
-        let Some(accepted) = &self.token else { return Ok(()) };
+        let Some(accepted) = &self.token else { return check_host(request) };
         let shown = bearer(request.headers()).ok_or(Refusal::NoToken)?;
         if is_one_of(accepted, shown) { Ok(()) } else { Err(Refusal::WrongToken) }
     }
 }
 
-/// Tells whether a `Host` header is one of `names`, with or without a port.
-fn is_ours(names: &[String], host: &str) -> bool {
-    names.iter().any(|name| {
-        let beginning = host.get(..name.len());
-        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(name))
-            && is_port_or_nothing(&host[name.len()..])
-    })
+/// Refuses a request that means another host: a page whose name was rebound to this address.
+fn check_host(request: &Request) -> Result<(), Refusal> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    if host.is_some_and(is_localhost) { Ok(()) } else { Err(Refusal::ForeignHost) }
 }
 
-/// Lists the names in `Host` that mean this listener, without a port.
-fn own_names(address: &ListenAddr) -> Vec<String> {
-    let mut names = vec!["localhost".to_owned()];
-    if let ListenAddr::Tcp(address) = address {
-        names.extend(["127.0.0.1".to_owned(), "[::1]".to_owned()]);
-        names.push(match address.ip() {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        });
-    }
-    names
-}
-
-fn is_port_or_nothing(text: &str) -> bool {
-    text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+/// Tells whether a `Host` header is `localhost`, with or without a port.
+fn is_localhost(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    name.eq_ignore_ascii_case("localhost") && port.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -190,15 +168,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_names_are_ours() {
-        let names = |text: &str| own_names(&text.parse().unwrap());
-        let tcp = names("10.0.0.7:8091");
-        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8091", "[::1]:8091", "10.0.0.7:8091"] {
-            assert!(is_ours(&tcp, host), "{host}");
+    fn only_localhost_is_localhost() {
+        for host in ["localhost", "LOCALHOST:1"] {
+            assert!(is_localhost(host), "{host}");
         }
-        for host in ["", "evil.example", "localhost.evil.example", "10.0.0.7:", "10.0.0.77"] {
-            assert!(!is_ours(&tcp, host), "{host}");
+        for host in ["", "evil.example", "localhost.evil.example", "localhost:", "127.0.0.1"] {
+            assert!(!is_localhost(host), "{host}");
         }
-        assert!(!is_ours(&names("unix:/run/x.sock"), "127.0.0.1"));
     }
 }

@@ -85,8 +85,30 @@ async fn over_tcp_a_bearer_token_is_asked_for() {
         let answer = Answer::to(request).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "unauthorized"));
     }
-    let foreign = Answer::to(ask().bearer_auth(TOKEN).header("host", "evil.example")).await;
-    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    let from_page = ask().bearer_auth(TOKEN).header("origin", "https://app.example");
+    assert_eq!(Answer::to(from_page).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn over_tcp_a_node_may_ask_by_any_name_but_not_without_the_token() {
+    let service = TestService::start([
+        ("TURN_CRED_INTERNAL_LISTEN", "127.0.0.1:0"),
+        ("TURN_CRED_INTERNAL_TOKEN", TOKEN),
+    ])
+    .await;
+    let address = service.running.addresses.internal.clone().unwrap();
+    for host in ["calls-signal-cluster-turn:8091", "turn.calls.svc.cluster.local", "[::1]:8091"] {
+        let ask =
+            |path: &str| Client::new().get(format!("http://{address}{path}")).header("host", host);
+        let post = || {
+            let request = Client::new().post(format!("http://{address}{PATH}"));
+            request.header("host", host).json(&json!({"subject": "a"}))
+        };
+        assert_eq!(Answer::to(post().bearer_auth(TOKEN)).await.status, StatusCode::OK, "{host}");
+        assert_eq!(Answer::to(post()).await.status, StatusCode::UNAUTHORIZED, "{host}");
+        let changes = ask("/internal/v1/changes").bearer_auth(TOKEN);
+        assert_eq!(Answer::to(changes).await.status, StatusCode::OK, "{host}");
+    }
 }
 
 #[tokio::test]
