@@ -1,6 +1,7 @@
 //! One client of one relay: requests, their signatures, their answers.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -22,6 +23,14 @@ const INBOX: usize = 64;
 const UDP: [u8; 4] = [17, 0, 0, 0];
 /// The nonce has become stale (RFC 8489 §9.2.5).
 const STALE_NONCE: u16 = 438;
+/// The relay knows our address and port from somebody else (RFC 8656 §7.2).
+const ALLOCATION_MISMATCH: u16 = 437;
+/// From how many local ports an allocation is asked for: ours, and three others if the relay knows
+/// them from somebody else (RFC 8656 §7.4).
+///
+/// The system gives the port of a closed socket to the next one, and coturn remembers for a while
+/// whose it was. So 437 says nothing about the health of a relay before several ports got it.
+const PORTS: usize = 4;
 
 /// The kind of relayed address that is asked for (RFC 8656 §18.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +44,11 @@ pub enum Family {
 /// One client of one relay: a 5-tuple.
 pub struct TurnClient {
     transport: Transport,
-    patience: Duration,
+    endpoint: Endpoint,
+    address: SocketAddr,
+    dialing: Dialing,
+    /// Whether the 5-tuple has an allocation of ours, which another local port would leave behind.
+    is_allocated: bool,
     session: Option<Session>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
 }
@@ -79,10 +92,10 @@ impl TurnClient {
         address: SocketAddr,
         dialing: &Dialing,
     ) -> Result<Self, RelayError> {
-        let opening = Transport::open(endpoint, address, &dialing.trust);
-        let transport = timeout(dialing.patience, opening).await??;
-        let (patience, inbox) = (dialing.patience, VecDeque::new());
-        Ok(Self { transport, patience, session: None, inbox })
+        let transport = open_transport(endpoint, address, dialing).await?;
+        let (endpoint, dialing) = (endpoint.clone(), dialing.clone());
+        let (session, inbox) = (None, VecDeque::new());
+        Ok(Self { transport, endpoint, address, dialing, is_allocated: false, session, inbox })
     }
 
     /// Opens a way to an address and sees that somebody answers there.
@@ -136,8 +149,31 @@ impl TurnClient {
         self.allocate_with(credential, &[family]).await
     }
 
-    /// The first request carries no credential; its refusal brings realm and nonce.
+    /// Asks from [`PORTS`] local ports at most, the next one after each refusal with 437.
+    ///
+    /// The refused ports stay open until then, so that the system gives out none of them again.
     async fn allocate_with(
+        &mut self,
+        credential: &Credential,
+        families: &[Family],
+    ) -> Result<SocketAddr, RelayError> {
+        let mut refused = Vec::new();
+        loop {
+            let asked = self.allocate_here(credential, families).await;
+            let is_known = matches!(asked, Err(RelayError::Refused(ALLOCATION_MISMATCH)));
+            if !is_known || self.is_allocated || refused.len() + 1 == PORTS {
+                self.is_allocated |= asked.is_ok();
+                return asked;
+            }
+            let other = open_transport(&self.endpoint, self.address, &self.dialing).await?;
+            refused.push(mem::replace(&mut self.transport, other));
+            self.inbox.clear();
+        }
+    }
+
+    /// Asks from the local port that is open. The first request carries no credential; its refusal
+    /// brings realm and nonce.
+    async fn allocate_here(
         &mut self,
         credential: &Credential,
         families: &[Family],
@@ -162,7 +198,9 @@ impl TurnClient {
     pub async fn refresh(&mut self, lifetime: Duration) -> Result<(), RelayError> {
         let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX).to_be_bytes();
         let request = || Message::request(Method::Refresh).with(attribute::LIFETIME, &seconds);
-        self.exchange(request).await.map(drop)
+        self.exchange(request).await?;
+        self.is_allocated &= !lifetime.is_zero();
+        Ok(())
     }
 
     /// Asks that a peer may send to us (RFC 8656 §9, §10). Nothing is sent to the peer.
@@ -197,7 +235,7 @@ impl TurnClient {
             if let Some(data) = self.inbox.pop_front() {
                 return Ok(data);
             }
-            let message = timeout(self.patience, self.transport.receive()).await??;
+            let message = timeout(self.dialing.patience, self.transport.receive()).await??;
             self.keep_data(&message);
         }
     }
@@ -239,7 +277,7 @@ impl TurnClient {
     /// Sends a request until its answer comes or patience ends (RFC 8489 §6.2.1).
     async fn answer_to(&mut self, request: &Message) -> Result<Message, RelayError> {
         let bytes = request.encode();
-        timeout(self.patience, async {
+        timeout(self.dialing.patience, async {
             let mut wait = if self.transport.loses() { FIRST_WAIT } else { Duration::MAX };
             loop {
                 self.transport.send(&bytes).await?;
@@ -270,6 +308,14 @@ impl TurnClient {
             self.inbox.push_back((peer, data.to_vec()));
         }
     }
+}
+
+async fn open_transport(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    dialing: &Dialing,
+) -> Result<Transport, RelayError> {
+    timeout(dialing.patience, Transport::open(endpoint, address, &dialing.trust)).await?
 }
 
 impl Session {

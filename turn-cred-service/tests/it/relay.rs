@@ -11,6 +11,7 @@ use turn_cred_service::pool::IceUri;
 use turn_cred_service::relay::{Dialing, Family, RelayError, Trust, TurnClient};
 
 use crate::support::coturn::{Coturn, dialing, has_ipv6};
+use crate::support::nat::{Nat, Reuse};
 use crate::support::{API_KEY, Answer, TURN_SECRET, TestService};
 
 /// What a client waits that is not answered.
@@ -124,6 +125,39 @@ async fn a_family_that_the_relay_lacks_is_refused() {
     let mut client = connect(&coturn, &coturn.udp()).await;
     let error = client.allocate_in(Family::V6, &good()).await.unwrap_err();
     assert_eq!(error.code(), Some(440), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_that_the_relay_knows_from_somebody_else_is_changed_for_another() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let nat = Nat::start(&coturn, Reuse::EverySecond).await;
+    for _ in 0..4 {
+        let mut client = connect(&coturn, &nat.udp()).await;
+        let relayed = client.allocate(&good()).await.unwrap();
+        client.permit(relayed.ip()).await.unwrap();
+        client.refresh(Duration::ZERO).await.unwrap();
+    }
+    assert!(coturn.logged("error 437") > 0, "no port was refused");
+}
+
+#[tokio::test]
+async fn four_ports_are_tried_and_no_more() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let nat = Nat::start(&coturn, Reuse::Always).await;
+    let mut client = connect(&coturn, &nat.udp()).await;
+    assert_eq!(client.allocate(&good()).await.unwrap_err().code(), Some(437));
+    assert_eq!(nat.clients(), 1 + 4);
+}
+
+#[tokio::test]
+async fn a_second_allocation_on_one_port_is_refused_and_the_first_one_stays() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let mut client = connect(&coturn, &coturn.udp()).await;
+    let seen = client.bind().await.unwrap();
+    client.allocate(&good()).await.unwrap();
+    assert_eq!(client.allocate(&good()).await.unwrap_err().code(), Some(437));
+    assert_eq!(client.bind().await.unwrap(), seen);
+    client.refresh(Duration::from_secs(600)).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use signal_protocol::IceReason;
 use tokio::time::Instant;
 
 use crate::support::coturn::Coturn;
+use crate::support::nat::{Nat, Reuse};
 use crate::support::{Answer, TURN_SECRET, TestService};
 
 /// A service with a region for each relay, `eu` and `us`.
@@ -91,4 +92,20 @@ async fn with_every_relay_dead_the_answer_says_that_it_is_degraded() {
     assert_eq!((first(&answer), &answer.json["degraded"]), (of(&only), &true.into()));
     let metrics = reqwest::get(service.admin("/metrics")).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("turncred_degraded 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_relay_that_knows_our_port_from_somebody_else_is_healthy() {
+    let coturn = Coturn::start(TURN_SECRET).await;
+    let nat = Nat::start(&coturn, Reuse::EverySecond).await;
+    let uri = nat.udp().to_string();
+    let settings = [("TURN_CRED_URIS", uri.as_str()), ("TURN_CRED_PROBE_EVERY", "100ms")];
+    let service = TestService::start(settings).await;
+    coturn.logs("error 437", 4).await;
+    let metrics = reqwest::get(service.admin("/metrics")).await.unwrap().text().await.unwrap();
+    let failed = metrics.lines().filter(|line| {
+        line.starts_with("turncred_probes_total") && !line.contains("ok") && !line.ends_with(" 0")
+    });
+    assert_eq!(failed.collect::<Vec<_>>(), Vec::<&str>::new());
+    assert!(metrics.contains("turncred_degraded 0"), "{metrics}");
 }

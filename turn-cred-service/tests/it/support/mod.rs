@@ -2,6 +2,7 @@
 
 pub(crate) mod coturn;
 pub(crate) mod janus;
+pub(crate) mod nat;
 pub(crate) mod redis;
 
 use std::collections::BTreeMap;
