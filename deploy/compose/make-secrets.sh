@@ -31,7 +31,7 @@ EOF
   echo 'allow-loopback-peers'
   echo 'no-tls'
   echo 'pidfile=/tmp/turnserver.pid'
-  echo "static-auth-secret=$(cat turn)"
+  LC_ALL=C awk -f ../../../helm/signal-cluster/static-auth-secrets.awk turn
 } > turnserver.conf
 chmod 444 ./*
 echo 'made deploy/compose/secrets'

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { LOOPBACK, onFreePort } from "./ports.js";
+import { parseKeys } from "./keys.js";
 import { fillIn } from "./templates.js";
 
 /**
@@ -65,7 +66,7 @@ export function signCredential(secret, subject, ttl) {
 /** Lines of coturn.conf. @param {Admission} admission @param {string} db a file that coturn makes and we leave empty */
 function admissionLines(admission, db) {
   if ("user" in admission) return `lt-cred-mech\nuser=${admission.user}:${admission.password}\nuserdb=${db}`;
-  if ("secret" in admission) return `use-auth-secret\nstatic-auth-secret=${admission.secret}\nuserdb=${db}`;
+  if ("secret" in admission) return `use-auth-secret\n${parseKeys(admission.secret).map((key) => `static-auth-secret=${key}`).join("\n")}\nuserdb=${db}`;
   const { port, password } = admission.redis;
   return `use-auth-secret\nredis-userdb="ip=${LOOPBACK} port=${port} password=${password} dbname=0 connect_timeout=3"`;
 }

@@ -18,6 +18,7 @@ export const SERVICES = /** @type {[string, any][]} */ (Object.entries(COMPOSE.s
 export function makeSecrets(folder) {
   const filter = (/** @type {string} */ from) => basename(from) !== "secrets";
   for (const name of ["compose", "coturn"]) cpSync(join(DEPLOY, name), join(folder, "deploy", name), { recursive: true, filter });
+  cpSync(join(DEPLOY, "../helm/signal-cluster/static-auth-secrets.awk"), join(folder, "helm/signal-cluster/static-auth-secrets.awk"));
   run(join(folder, "deploy/compose/make-secrets.sh"), []);
   const files = /** @type {[string, {file: string}][]} */ (Object.entries(COMPOSE.secrets));
   return Object.fromEntries(files.map(([name, { file }]) => [name, join(folder, "deploy", file)]));

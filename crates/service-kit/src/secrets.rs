@@ -1,7 +1,12 @@
 //! Secrets: never printed, several at a time, read again when their file changes.
 //!
-//! The first key signs and all verify, so that a key is rotated by adding the new one on top,
-//! waiting, and removing the old one, without a moment in which anything valid is refused.
+//! The first key signs and all verify, so that a key is rotated without a moment in which anything
+//! valid is refused: the new one is added below, then moved to the top once every verifier knows
+//! it, and the old one is removed when everything it signed has ended.
+//!
+//! Other programs read the same files: coturn gets their keys from the chart and from Compose, and
+//! applications sign tokens with them. All of them follow the rule of [`Secrets::parse`], and
+//! `deploy/test/key-files.json` holds the examples that each of them is tested with.
 
 use std::fmt;
 use std::path::Path;
@@ -16,17 +21,23 @@ pub const MIN_KEY_BYTES: usize = 32;
 pub struct Secrets(Vec<Box<[u8]>>);
 
 impl Secrets {
-    /// Reads keys, one per line; blank lines and white space around a key are ignored.
+    /// Reads keys, one per line.
+    ///
+    /// Spaces, tabs and carriage returns around a line are not part of it. A line that is blank
+    /// then, or begins with `#`, is no key; every other line is one, and has to be a whole one.
     ///
     /// # Errors
-    /// When there is no key at all, or one of them is shorter than [`MIN_KEY_BYTES`].
+    /// When there is no key at all, or one of them is shorter than [`MIN_KEY_BYTES`], holds
+    /// anything but printable ASCII, or begins with a quotation mark.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        let keys: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t', '\r']));
+        let keys: Vec<_> =
+            lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         if keys.is_empty() {
             return Err(SecretError::Empty);
         }
-        if let Some(at) = keys.iter().position(|key| key.len() < MIN_KEY_BYTES) {
-            return Err(SecretError::Short { number: at + 1, bytes: keys[at].len() });
+        for (at, key) in keys.iter().enumerate() {
+            check_key(at + 1, key)?;
         }
         Ok(Self(keys.into_iter().map(|key| key.as_bytes().into()).collect()))
     }
@@ -49,12 +60,42 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// Checks that a line is a whole key, which coturn, a shell and an application read alike.
+fn check_key(number: usize, key: &str) -> Result<(), SecretError> {
+    if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(SecretError::Unprintable { number });
+    }
+    // coturn takes quotation marks around a value away.
+    if key.starts_with('"') {
+        return Err(SecretError::Quoted { number });
+    }
+    if key.len() < MIN_KEY_BYTES {
+        return Err(SecretError::Short { number, bytes: key.len() });
+    }
+    Ok(())
+}
+
 /// Why a text is not a list of keys. It never quotes the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// There is no key, or only white space.
+    /// There is no key: only white space, blank lines and comments.
     #[error("there is no key in it")]
     Empty,
+    /// A key holds a character that programs read differently, or that no key was meant to hold.
+    #[error(
+        "key {number} holds a character that is not printable ASCII: write it anew, such as with \
+         openssl rand -hex 32"
+    )]
+    Unprintable {
+        /// Which key, counted from 1.
+        number: usize,
+    },
+    /// A key begins with a quotation mark, which coturn would take away.
+    #[error("key {number} begins with a quotation mark: write keys without")]
+    Quoted {
+        /// Which key, counted from 1.
+        number: usize,
+    },
     /// A key is short enough to be guessed.
     #[error("key {number} has {bytes} bytes, {MIN_KEY_BYTES} or more are needed")]
     Short {
@@ -161,6 +202,34 @@ mod tests {
         let secrets = Secrets::parse(&format!("\n {FIRST} \r\n\n{SECOND}\n")).unwrap();
         assert_eq!(secrets.signing(), FIRST.as_bytes());
         assert_eq!(secrets.all().collect::<Vec<_>>(), [FIRST.as_bytes(), SECOND.as_bytes()]);
+    }
+
+    #[test]
+    fn a_file_of_keys_is_read_by_the_rule_that_all_programs_share() {
+        #[derive(serde::Deserialize)]
+        struct Example {
+            what: String,
+            text: String,
+            keys: Vec<String>,
+        }
+        let examples = include_str!("../../../deploy/test/key-files.json");
+        for Example { what, text, keys } in serde_json::from_str::<Vec<Example>>(examples).unwrap()
+        {
+            let found = Secrets::parse(&text).map_or_else(
+                |_| Vec::new(),
+                |found| found.all().map(|key| String::from_utf8(key.to_vec()).unwrap()).collect(),
+            );
+            assert_eq!(found, keys, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_programs_would_read_differently_is_refused_by_number() {
+        let error = |line: &str| Secrets::parse(&format!("{FIRST}\n{line}")).unwrap_err();
+        let unprintable = SecretError::Unprintable { number: 2 };
+        assert_eq!(error(&format!("\u{feff}{SECOND}")), unprintable);
+        assert_eq!(error(&format!("{SECOND}\r{SECOND}")), unprintable);
+        assert_eq!(error(&format!("\"{SECOND}\"")), SecretError::Quoted { number: 2 });
     }
 
     #[test]

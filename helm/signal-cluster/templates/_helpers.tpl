@@ -124,3 +124,14 @@ readOnlyRootFilesystem: true
 {{ $name }} = {{ ternary (join "," $value) ($value | toString) (kindIs "slice" $value) | quote }}
 {{- end }}
 {{- end }}
+
+{{/* The program of static-auth-secrets.awk on one line, without its comments, for a shell in single quotes. */}}
+{{- define "signal-cluster.staticAuthSecrets" -}}
+{{- regexReplaceAll "(?m)^#.*\n" (.Files.Get "static-auth-secrets.awk") "" | trim | replace "\n" " " }}
+{{- end }}
+
+{{/* Allocations of one user at a relay: (members - 1) x TURN URLs x networks. The chart's relays have two URLs. */}}
+{{- define "signal-cluster.userQuota" -}}
+{{- $room := .Values.turn.room }}
+{{- .Values.coturn.userQuota | default (mul (sub (int $room.members) 1) 2 (int $room.networks)) }}
+{{- end }}

@@ -47,6 +47,9 @@
 {{- if and $v.coturn.enabled (not $v.coturn.relays) }}
 {{- fail "coturn.enabled needs coturn.relays: each with a name and the externalIp by which clients reach it" }}
 {{- end }}
+{{- if regexMatch "(?m)^\\s*static-auth-secret" $v.coturn.extraConfig }}
+{{- fail "coturn.extraConfig has static-auth-secret, which everybody could read in the ConfigMap: put the key into the Secret of turn.secret.existingSecret" }}
+{{- end }}
 {{- if gt (int $v.coturn.minPort) (int $v.coturn.maxPort) }}
 {{- fail "coturn.maxPort is below coturn.minPort" }}
 {{- end }}

@@ -1,3 +1,5 @@
+import { parseKeys } from "../../../deploy/local/keys.js";
+
 /** What a run is told from outside, as environment variables: `run.js` sets them, and so may you with `k6 run -e`. */
 
 const { URL: url = "ws://127.0.0.1:8080/v1/ws", PROFILE = "smoke", OUT = "", MACHINE = "" } = __ENV;
@@ -8,14 +10,14 @@ export const URL = url;
 /** Which sizes are used: `smoke`, `small` or `full`. */
 export const PROFILE_NAME = PROFILE;
 
-/** The key that tokens are signed with: the first line of the file that a node reads it from. */
-export const JWT_SECRET = __ENV.JWT_SECRET_FILE ? open(__ENV.JWT_SECRET_FILE).split("\n")[0].trim() : __ENV.JWT_SECRET;
+/** The key that tokens are signed with: the first key of the file that a node reads it from. */
+export const JWT_SECRET = __ENV.JWT_SECRET_FILE ? parseKeys(open(__ENV.JWT_SECRET_FILE))[0] : __ENV.JWT_SECRET;
 
 /** Where `ice` asks, such as `http://127.0.0.1:8090`. */
 export const CREDENTIALS = __ENV.CREDENTIALS;
 
 /** The secret shared with the relays, by which `ice` checks what it gets; without it only the form is checked. */
-export const TURN_SECRET = __ENV.TURN_SECRET_FILE ? open(__ENV.TURN_SECRET_FILE).split("\n")[0].trim() : null;
+export const TURN_SECRET = __ENV.TURN_SECRET_FILE ? parseKeys(open(__ENV.TURN_SECRET_FILE))[0] : null;
 
 /** Where `run.js` waits to be told that everybody is in, so that it can break something; or nothing. */
 export const CONDUCTOR = __ENV.CONDUCTOR;

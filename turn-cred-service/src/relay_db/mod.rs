@@ -126,6 +126,16 @@ impl RelayDb {
         Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }
 
+    /// Takes a member out of the set of secrets that no ledger knows.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn remove(&self, secret: &str) -> Result<(), DbError> {
+        let mut command = redis::cmd("SREM");
+        command.arg(self.secrets_key()).arg(secret);
+        Ok(command.query_async(&mut self.connection.clone()).await?)
+    }
+
     /// Takes the lead in something, or keeps it, for a while; false if another has it.
     ///
     /// # Errors

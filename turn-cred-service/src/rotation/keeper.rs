@@ -6,7 +6,7 @@ use std::time::Duration;
 use service_kit::clock;
 use service_kit::secrets::{SecretHand, SecretSource, Secrets};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::ledger::{Fingerprint, Ledger, PROPAGATION, Policy, Request, Step};
 use super::prove::{Verdict, prove};
@@ -139,7 +139,22 @@ impl Keeper {
         }
         let Some(ledger) = snapshot.ledger else { return Ok(None) };
         self.follow(&ledger);
+        self.remove_blank(&snapshot.secrets).await?;
         Ok(Some((ledger, snapshot.now)))
+    }
+
+    /// Takes secrets without a letter out of the set: coturn admits everybody who signs with the
+    /// empty key while `""` is a member. The set is not empty then, since the secret that signs is
+    /// one of it.
+    async fn remove_blank(&self, secrets: &[String]) -> Result<(), DbError> {
+        for blank in secrets.iter().filter(|secret| secret.trim().is_empty()) {
+            error!(
+                "a blank secret was in the relays' Redis, with which they admit everybody: taking \
+                 it out; find what wrote it"
+            );
+            self.db.remove(blank).await?;
+        }
+        Ok(())
     }
 
     /// Takes the next step, if nobody else has the lead.

@@ -72,6 +72,30 @@ async fn check_config_reports_every_fault_at_once_and_exits_64() {
 }
 
 #[tokio::test]
+async fn check_config_refuses_a_file_in_which_no_whole_key_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("turn");
+    for (content, fault) in [
+        ("", "there is no key in it"),
+        ("\n \t\r\n", "there is no key in it"),
+        ("# canary-comment-that-is-longer-than-32-bytes\n", "there is no key in it"),
+        ("canary\n", "key 1 has 6 bytes, 32 or more are needed"),
+        ("canary-turn-secret-of-thirty-two-bytes\n\ncanary\n", "key 2 has 6 bytes"),
+        ("\"canary-turn-secret-of-thirty-two-bytes\"", "key 1 begins with a quotation mark"),
+        ("\u{feff}canary-turn-secret-of-thirty-two-bytes", "key 1 holds a character that is not"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let mut variables = USABLE.to_vec();
+        variables.retain(|(name, _)| *name != "TURN_CRED_SECRET");
+        variables.push(("TURN_CRED_SECRET_FILE", file.to_str().unwrap()));
+        let (output, _, stderr) = run(&["check-config"], &variables).await;
+        assert_eq!(output.status.code(), Some(64), "{content:?}: {stderr}");
+        assert!(stderr.contains(fault) && stderr.contains("TURN_CRED_SECRET"), "{stderr}");
+        assert!(!stderr.contains("canary"), "{stderr}");
+    }
+}
+
+#[tokio::test]
 async fn mint_needs_the_secret_only_and_prints_a_credential() {
     let secret = [("TURN_CRED_SECRET", TURN_SECRET)];
     let (output, stdout, stderr) = run(&["mint", "--sub", "ana", "--ttl", "60s"], &secret).await;
