@@ -6,7 +6,7 @@ import { byId, element } from "./dom.js";
 import { closeMedia } from "./media.js";
 import { dismiss, dismissAll, notify } from "./notices.js";
 import { inviteLink } from "./params.js";
-import { peerNote, statusLine } from "./notes.js";
+import { peerNote, refusalNote, statusLine } from "./notes.js";
 import { watchGrid } from "./grid.js";
 
 /**
@@ -142,7 +142,7 @@ export class CallView {
   #iceError(error) {
     this.iceErrors.push(error);
     if (error.code < UNREACHABLE) {
-      notify("relay-refused", { what: `The relay refused a request (${error.code} ${error.text.replace(/\.$/, "")}).`, todo: "Leave and join again for fresh credentials." });
+      notify("relay-refused", refusalNote(error));
     }
     for (const id of this.#participants.keys()) this.#drawPeer(id);
   }
@@ -183,7 +183,8 @@ export class CallView {
   }
 
   #relays() {
-    const refused = this.iceErrors.some(({ code }) => code < UNREACHABLE);
+    const refusal = this.iceErrors.findLast(({ code }) => code < UNREACHABLE);
+    const refused = refusal ? refusalNote(refusal) : null;
     return { relayOnly: this.#tools.relayOnly, noRelay: this.#session?.client.warning != null, refused };
   }
 

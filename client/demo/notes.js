@@ -3,7 +3,7 @@
  *
  * @typedef {import("./tile.js").Note} Note
  * @typedef {{name: string, state: string, away: boolean, connected: boolean}} PeerView
- * @typedef {{relayOnly: boolean, noRelay: boolean, refused: boolean}} Relays
+ * @typedef {{relayOnly: boolean, noRelay: boolean, refused: {what: string, todo: string} | null}} Relays `refused`: the newest refusal
  */
 
 /**
@@ -21,10 +21,26 @@ export function peerNote({ name, state, away, connected }, relays) {
   return { title: `Connecting to ${name}`, text: stuck ? blame(relays) : "", busy: true };
 }
 
+/** Of RFC 8656, section 19: the user holds as many allocations as the relay gives to one. */
+const QUOTA_REACHED = 486;
+
+/**
+ * What a person should know about a refusal of the relay. At 486 the advice is not to join again: the relay holds the
+ * allocations of the connection that was left for up to ten minutes, and joining asks for as many again.
+ * @param {{code: number, text: string}} error of ICE
+ * @returns {{what: string, todo: string}}
+ */
+export function refusalNote({ code, text }) {
+  if (code === QUOTA_REACHED) {
+    return { what: "The relay gives you no more connections (486 Allocation Quota Reached).", todo: "Close other tabs with calls. Joining again does not help: it takes more of them. The operator of the relay can raise user-quota." };
+  }
+  return { what: `The relay refused a request (${code} ${text.replace(/\.$/, "")}).`, todo: "Leave and join again for fresh credentials." };
+}
+
 /** Why there may be no path, as far as can be told. @param {Relays} relays */
 function blame({ relayOnly, noRelay, refused }) {
   if (relayOnly && noRelay) return "Relay only is on, but there is no relay. Switch it off to connect directly.";
-  if (refused) return "The relay refused the request. Leave and join again for fresh credentials.";
+  if (refused) return `${refused.what} ${refused.todo}`;
   if (relayOnly) return "Relay only is on, and the relay cannot be reached. Switch it off to connect directly.";
   if (noRelay) return "The networks between you block direct traffic, and there is no relay.";
   return "The networks between you block the traffic.";

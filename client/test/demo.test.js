@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { peerNote, statusLine } from "../demo/notes.js";
+import { peerNote, refusalNote, statusLine } from "../demo/notes.js";
 import { tileSize } from "../demo/grid.js";
 
 const WIDE = { width: 1400, height: 700 };
@@ -29,7 +29,7 @@ test("a tile on a wide screen is never taller than 4:3 nor flatter than 16:9", (
   }
 });
 
-const RELAYS = { relayOnly: false, noRelay: false, refused: false };
+const RELAYS = { relayOnly: false, noRelay: false, refused: null };
 const BO = { name: "Bo", state: "connected", away: false, connected: true };
 
 test("nothing covers the picture of a connected peer, even while it is away", () => {
@@ -44,8 +44,18 @@ test("each state in which there is no picture has words of its own", () => {
 });
 
 test("relay only without a relay says what to switch off", () => {
-  const note = peerNote({ ...BO, connected: false, state: "connecting" }, { relayOnly: true, noRelay: true, refused: false });
+  const note = peerNote({ ...BO, connected: false, state: "connecting" }, { relayOnly: true, noRelay: true, refused: null });
   assert.match(note.text, /Switch it off/);
+});
+
+test("at a reached quota nobody is told to take more of it, and at another refusal fresh credentials help", () => {
+  const quota = refusalNote({ code: 486, text: "Allocation Quota Reached" });
+  assert.doesNotMatch(`${quota.what} ${quota.todo}`, /Leave and join|fresh credentials/);
+  assert.match(quota.todo, /Close other tabs.*does not help.*user-quota/);
+  const note = peerNote({ ...BO, connected: false, state: "failed" }, { ...RELAYS, refused: quota });
+  assert.match(note.text, /486/);
+  assert.doesNotMatch(note.text, /Leave and join/);
+  assert.deepEqual(refusalNote({ code: 401, text: "Unauthorized." }), { what: "The relay refused a request (401 Unauthorized).", todo: "Leave and join again for fresh credentials." });
 });
 
 test("a lost server is told as what it is: calls go on", () => {

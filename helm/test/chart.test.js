@@ -123,6 +123,7 @@ const REFUSED = /** @type {[string, string, string][]} */ ([
   ["relays for nobody", "coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=b", "admits nobody without the credential service"],
   ["relays without an address", "turn.mode=sidecar,coturn.enabled=true", "needs coturn.relays"],
   ["more ports than a balancer has", "turn.mode=sidecar,coturn.enabled=true,coturn.expose=loadBalancer,coturn.maxPort=60000,coturn.relays[0].name=a,coturn.relays[0].externalIp=b", "bring coturn.minPort and maxPort closer together"],
+  ["a relay's key in the open", "turn.mode=sidecar,coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=b,coturn.extraConfig=static-auth-secret=", "put the key into the Secret"],
   ["ports the wrong way round", "coturn.maxPort=2000", "coturn.maxPort is below"],
   ["KEDA without Prometheus", "redis.url=redis://a,autoscaling.type=keda", "needs autoscaling.prometheusAddress"],
   ["bounds the wrong way round", "redis.url=redis://a,autoscaling.minReplicas=20", "minReplicas is above maxReplicas"],
@@ -145,11 +146,23 @@ test("the pod of `helm test` joins a room and allocates on the relays", () => {
   const values = ["-f", join(CHART, "ci/production.yaml")];
   const pod = find(render(...values), "Pod");
   const commands = pod.spec.containers.map((/** @type {{args: string[]}} */ { args }) => args.join(" "));
-  assert.deepEqual(commands, ["doctor --url ws://demo-signal-cluster:80", "doctor"]);
+  assert.deepEqual(commands, ["doctor --url ws://demo-signal-cluster:80", "doctor --members 8 --networks 2"]);
 });
 
 test("relays deny the same ranges as the coturn that this project describes", () => {
   const denied = (/** @type {string} */ text) => text.split("\n").filter((line) => line.startsWith("denied-peer-ip="));
   const described = run("cat", [new URL("../../deploy/coturn/turnserver.conf", import.meta.url).pathname]);
   assert.deepEqual(denied(read("coturn.conf")), denied(described));
+});
+
+test("a relay gives one user what the largest room takes: (members - 1) x URLs x networks", () => {
+  const quota = (/** @type {string[]} */ ...args) => {
+    const { data } = find(render(...WITH_RELAY, ...args), "ConfigMap", "demo-signal-cluster-coturn");
+    return data?.["turnserver.conf"].match(/^user-quota=(.*)$/m)?.[1];
+  };
+  assert.equal(quota(), "28");
+  assert.equal(quota("--set", "turn.room.members=16,turn.room.networks=1"), "30");
+  assert.equal(quota("--set", "coturn.userQuota=99"), "99");
+  const urls = find(render(...WITH_RELAY), "ConfigMap", "demo-signal-cluster").data?.["turn-cred-service.toml"].match(/"turn:/g);
+  assert.equal(urls?.length, 2, "the formula counts the URLs of a relay");
 });

@@ -1,4 +1,4 @@
-//! Whom a relay admits, for how long, and how often.
+//! Whom a relay admits, and for how long.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,17 +10,15 @@ use super::visit::{Visit, nobody};
 use crate::credential::Credential;
 use crate::relay::{RelayError, Skew, SkewSearch, SkewStep, TurnClient};
 
-/// The most allocations opened in search of a quota.
-const MOST_ALLOCATIONS: usize = 20;
 /// How long ago the credential ended that must be refused, in seconds: more than clocks differ.
 const LONG_AGO: i64 = -3600;
 /// Codes of refusals (RFC 8489 §14.8, RFC 8656 §19).
 const UNAUTHORIZED: u16 = 401;
-const QUOTA_REACHED: u16 = 486;
+pub(super) const QUOTA_REACHED: u16 = 486;
 const NO_CAPACITY: u16 = 508;
 
 /// Asks for an allocation over a way of its own.
-async fn admit(
+pub(super) async fn admit(
     visit: &Visit<'_>,
     credential: &Credential,
 ) -> Result<(TurnClient, SocketAddr), RelayError> {
@@ -75,7 +73,7 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-fn remedy(error: &RelayError) -> &'static str {
+pub(super) fn remedy(error: &RelayError) -> &'static str {
     match error {
         RelayError::Refused(UNAUTHORIZED) => {
             "give both sides the same secret (static-auth-secret of coturn, the first line of \
@@ -109,6 +107,21 @@ pub(super) async fn wrong_secret(visit: &mut Visit<'_>) -> Finding {
     let credential = Credential::issue(&random::bytes::<32>(), &nobody(), end);
     let advice = "set use-auth-secret, and nothing that admits others (no-auth, user)";
     judge_refusal(Check::WrongSecret, admits(visit, &credential).await, advice)
+}
+
+/// Signs with the empty key, as anybody can: coturn takes a line `static-auth-secret=`, or an empty
+/// member of its set in Redis, for a secret.
+pub(super) async fn empty_secret(visit: &mut Visit<'_>) -> Finding {
+    let end = (visit.terms.now)().saturating_add_signed(visit.ttl());
+    let credential = Credential::issue(&[], &nobody(), end);
+    let admitted = admits(visit, &credential).await;
+    if matches!(admitted, Ok(true)) {
+        let found = "open to the world: a credential signed with the empty key is admitted";
+        let advice = "remove the blank secret, then restart the relay: a line static-auth-secret= of \
+                      turnserver.conf, or the member \"\" of turn/realm/REALM/secret in its Redis";
+        return Finding::fail(Check::EmptySecret, found, advice);
+    }
+    judge_refusal(Check::EmptySecret, admitted, "set use-auth-secret, and no blank secret")
 }
 
 pub(super) async fn expiry(visit: &mut Visit<'_>) -> Finding {
@@ -169,41 +182,6 @@ fn judge_skew(skew: Skew, ttl: i64) -> Finding {
         return Finding::warn(Check::Clock, found, advice);
     }
     Finding::ok(Check::Clock, found)
-}
-
-pub(super) async fn quota(visit: &mut Visit<'_>) -> Finding {
-    if visit.allocation.is_none() {
-        return Finding::skipped(Check::Quota, "there is no allocation");
-    }
-    let credential = visit.credential(&nobody(), visit.ttl());
-    let mut held = Vec::new();
-    let mut refusal = None;
-    while held.len() < MOST_ALLOCATIONS && refusal.is_none() {
-        match admit(visit, &credential).await {
-            Ok((client, _)) => held.push(client),
-            Err(error) => refusal = Some(error),
-        }
-    }
-    for client in &mut held {
-        release(client).await;
-    }
-    judge_quota(held.len(), refusal.as_ref())
-}
-
-fn judge_quota(held: usize, refusal: Option<&RelayError>) -> Finding {
-    match refusal {
-        Some(RelayError::Refused(QUOTA_REACHED)) => {
-            Finding::ok(Check::Quota, format!("one user gets {held} allocations"))
-        }
-        Some(error) => {
-            let found = format!("after {held} allocations of one user: {error}");
-            Finding::warn(Check::Quota, found, remedy(error))
-        }
-        None => {
-            let found = format!("no per-user quota: one user got {held} allocations");
-            Finding::warn(Check::Quota, found, "set user-quota=12, or one user takes every port")
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use service_kit::clock;
 use service_kit::lifecycle::Exit;
 use service_kit::program::block_on;
 use service_kit::settings::{Faults, Resolved};
 
-use super::{Report, Style, Terms, Verdict, run};
+use super::{Demand, Report, Style, Terms, Verdict, run};
 use crate::commands::CommandError;
 use crate::config::Ground;
 use crate::opened::Opened;
@@ -22,6 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[must_use]
 pub fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let count = |name: &'static str, default: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("COUNT")
+            .value_parser(value_parser!(u16).range(1..=1000))
+            .default_value(default)
+    };
     Command::new("doctor")
         .about(
             "Tries every relay as a client would, and what no client may; exit code 1 if \
@@ -32,6 +39,8 @@ pub fn command() -> Command {
             flag("allow-loopback")
                 .help("Lets a relay reach its own machine, as one on a laptop must"),
         )
+        .arg(count("members", "8").help("The largest room whose media may all go over relays"))
+        .arg(count("networks", "2").help("Networks that a machine of a member gathers on"))
 }
 
 /// Examines the relays of the settings; needs them, the secret, and nothing else.
@@ -46,10 +55,9 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
     }
     reader.finish()?;
     let ground = ground.expect("its absence is a fault");
-    let (loopback, json) = (asked.get_flag("allow-loopback"), asked.get_flag("json"));
     let mut exit = Exit::Failed;
     let ended = block_on(async {
-        exit = visit(&ground, loopback, json).await?;
+        exit = visit(&ground, asked).await?;
         Ok::<_, CommandError>(())
     });
     if let Err(error) = ended {
@@ -58,17 +66,19 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
     Ok(exit)
 }
 
-async fn visit(ground: &Ground, allow_loopback: bool, json: bool) -> Result<Exit, CommandError> {
+async fn visit(ground: &Ground, asked: &ArgMatches) -> Result<Exit, CommandError> {
+    let count = |name| usize::from(*asked.get_one::<u16>(name).expect("it has a default"));
     let secrets = Opened::open(ground).await?.keys.signing.current();
     let terms = Terms {
         secrets: &secrets,
         ttl: ground.lifetimes.default,
         dialing: ground.dialing(PATIENCE),
-        allow_loopback,
+        allow_loopback: asked.get_flag("allow-loopback"),
+        demand: Demand { members: count("members"), networks: count("networks") },
         now: clock::unix_seconds,
     };
     let mut out = io::stdout();
-    let style = match json {
+    let style = match asked.get_flag("json") {
         true => Style::Json,
         false if out.is_terminal() => Style::Coloured,
         false => Style::Plain,

@@ -27,13 +27,15 @@ pub enum Check {
     Refresh,
     /// A credential made with another secret is refused.
     WrongSecret,
+    /// A credential made with no secret at all is refused.
+    EmptySecret,
     /// A credential that has ended is refused.
     Expiry,
     /// The clocks agree.
     Clock,
     /// The relay does not reach into private networks.
     Peers,
-    /// One user cannot take all ports.
+    /// One user gets the allocations of a call, and not all ports.
     Quota,
 }
 
@@ -42,10 +44,11 @@ impl Check {
     pub(super) const OF_STUN: [Self; 4] =
         [Self::Name, Self::Port, Self::Certificate, Self::Binding];
     /// What only a relay is for.
-    pub(super) const OF_TURN: [Self; 7] = [
+    pub(super) const OF_TURN: [Self; 8] = [
         Self::Allocation,
         Self::Refresh,
         Self::WrongSecret,
+        Self::EmptySecret,
         Self::Expiry,
         Self::Clock,
         Self::Peers,
@@ -62,6 +65,7 @@ impl Check {
             Self::Allocation => "allocation",
             Self::Refresh => "refresh",
             Self::WrongSecret => "wrong secret",
+            Self::EmptySecret => "empty secret",
             Self::Expiry => "expiry",
             Self::Clock => "clock",
             Self::Peers => "peers",

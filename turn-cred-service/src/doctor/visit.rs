@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use service_kit::random;
 
 use super::report::{Check, Finding};
-use super::{Terms, admission, peers, reach};
+use super::{Terms, admission, peers, quota, reach};
 use crate::credential::{Credential, Subject};
 use crate::pool::IceUri;
 use crate::relay::{Endpoint, Protocol, RelayError, TurnClient};
@@ -15,6 +15,8 @@ pub(super) struct Visit<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) terms: &'a Terms<'a>,
     relays: bool,
+    /// How many TURN URLs the relay has.
+    pub(super) urls: usize,
     /// Where the name leads.
     pub(super) addresses: Vec<SocketAddr>,
     /// The first of them that answered.
@@ -26,11 +28,13 @@ pub(super) struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    pub(super) fn new(uri: &IceUri, terms: &'a Terms<'a>) -> Self {
+    /// Prepares a visit to one of the URLs of a relay.
+    pub(super) fn new(uri: &IceUri, of: &[IceUri], terms: &'a Terms<'a>) -> Self {
         Self {
             endpoint: Endpoint::from(uri),
             terms,
             relays: uri.relays(),
+            urls: of.iter().filter(|uri| uri.relays()).count(),
             addresses: Vec::new(),
             address: None,
             allocation: None,
@@ -58,10 +62,11 @@ impl<'a> Visit<'a> {
             Check::Allocation => admission::allocation(self).await,
             Check::Refresh => admission::refresh(self).await,
             Check::WrongSecret => admission::wrong_secret(self).await,
+            Check::EmptySecret => admission::empty_secret(self).await,
             Check::Expiry => admission::expiry(self).await,
             Check::Clock => admission::clock(self).await,
             Check::Peers => peers::peers(self).await,
-            Check::Quota => admission::quota(self).await,
+            Check::Quota => quota::quota(self).await,
         }
     }
 

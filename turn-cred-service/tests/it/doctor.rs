@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 use service_kit::clock;
 use service_kit::secrets::Secrets;
-use turn_cred_service::doctor::{self, Report, Style, Terms, Verdict};
+use turn_cred_service::doctor::{self, Demand, Report, Style, Terms, Verdict};
 use turn_cred_service::pool::IceUri;
 use turn_cred_service::relay::{Dialing, Trust};
 
 use crate::support::TURN_SECRET;
 use crate::support::coturn::{Coturn, dialing, has_ipv6};
+use crate::support::nat::{Nat, Reuse};
 
 /// The configuration that operators are given.
 const SHIPPED: &str = include_str!("../../../deploy/coturn/turnserver.conf");
@@ -53,7 +54,8 @@ impl Diagnosis {
 /// What a relay is held against unless a test says otherwise.
 fn terms(secrets: &Secrets, dialing: Dialing) -> Terms<'_> {
     let ttl = Duration::from_secs(600);
-    Terms { secrets, ttl, dialing, allow_loopback: false, now: clock::unix_seconds }
+    let demand = Demand { members: 8, networks: 2 };
+    Terms { secrets, ttl, dialing, allow_loopback: false, demand, now: clock::unix_seconds }
 }
 
 async fn diagnose(uri: IceUri, terms: &Terms<'_>) -> Diagnosis {
@@ -81,7 +83,9 @@ async fn the_configuration_that_we_ship_is_well_over_udp_tcp_and_tls() {
         let found = diagnose(uri, &terms(&secrets, coturn.dialing())).await;
         let all: Vec<_> = ["ok", "warn", "fail", "skipped"].map(|v| found.with(v)).concat();
         assert_eq!((found.worst, found.with("ok")), (Verdict::Ok, all), "{}", found.json);
-        assert_eq!(found.of("quota").1, "one user gets 12 allocations");
+        let quota = "one user gets 42 allocations; a relay-only room of 8 takes 14: (8 - 1) x 1 TURN \
+                     URLs x 2 networks";
+        assert_eq!(found.of("quota").1, quota);
         let refuses = format!("it refuses {forbidden} addresses that no call needs");
         assert_eq!(found.of("peers").1, refuses);
     }
@@ -103,7 +107,57 @@ async fn a_relay_that_reaches_private_networks_fails_and_they_are_named() {
 async fn a_relay_without_a_quota_is_warned_of() {
     let found = examine(&without("user-quota"), |_| {}).await;
     assert_eq!((found.worst, found.with("warn")), (Verdict::Warn, vec!["quota"]));
-    assert_eq!(found.of("quota").1, "no per-user quota: one user got 20 allocations");
+    let (_, found) = found.of("quota");
+    assert!(found.starts_with("no per-user quota: one user got 64 allocations"), "{found}");
+}
+
+#[tokio::test]
+async fn a_quota_that_is_too_small_for_a_room_is_warned_of_with_the_numbers() {
+    let found = examine(&(without("user-quota") + "user-quota=12\n"), |_| {}).await;
+    assert_eq!((found.worst, found.with("warn")), (Verdict::Warn, vec!["quota"]));
+    let text = found.json.to_string();
+    for part in [
+        "one user gets 12 allocations",
+        "takes 14: (8 - 1) x 1 TURN URLs x 2 networks",
+        "user-quota=14",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let pairs = |terms: &mut Terms<'_>| terms.demand = Demand { members: 7, networks: 2 };
+    let found = examine(&(without("user-quota") + "user-quota=12\n"), pairs).await;
+    assert_eq!(found.of("quota").0, "ok", "{}", found.json);
+}
+
+#[tokio::test]
+async fn every_url_of_a_relay_counts_towards_what_a_user_needs() {
+    let coturn = Coturn::with(LOOPBACK, TURN_SECRET, SHIPPED).await;
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    let mut out = Vec::new();
+    let relays = [("default".to_owned(), vec![coturn.udp(), coturn.tcp(), coturn.tls()])];
+    let terms = terms(&secrets, coturn.dialing());
+    doctor::run(&relays, &terms, Report::new(Style::Plain, &mut out)).await;
+    let table = String::from_utf8(out).unwrap();
+    let need =
+        "one user gets 42 allocations; a relay-only room of 8 takes 42: (8 - 1) x 3 TURN URLs";
+    assert_eq!(table.matches(need).count(), 3, "{table}");
+}
+
+#[tokio::test]
+async fn a_relay_that_admits_the_empty_key_is_open_to_the_world() {
+    let found = examine(&format!("{SHIPPED}\nstatic-auth-secret=\n"), |_| {}).await;
+    assert_eq!((found.worst, found.with("fail")), (Verdict::Fail, vec!["empty-secret"]));
+    assert!(found.of("empty-secret").1.starts_with("open to the world"), "{}", found.json);
+    assert!(found.json.to_string().contains("remove the blank secret"), "{}", found.json);
+}
+
+#[tokio::test]
+async fn a_port_that_the_relay_knows_from_somebody_else_is_no_finding() {
+    let coturn = Coturn::with(LOOPBACK, TURN_SECRET, SHIPPED).await;
+    let nat = Nat::start(&coturn, Reuse::EverySecond).await;
+    let secrets = Secrets::parse(TURN_SECRET).unwrap();
+    let found = diagnose(nat.udp(), &terms(&secrets, coturn.dialing())).await;
+    assert_eq!((found.worst, found.with("skipped")), (Verdict::Ok, vec![]), "{}", found.json);
+    assert!(coturn.logged("error 437") > 0, "no port was refused");
 }
 
 #[tokio::test]
@@ -178,7 +232,7 @@ async fn what_cannot_be_reached_fails_where_the_way_ends() {
     let at = |url: String| diagnose(url.parse().unwrap(), &terms);
 
     let nowhere = at("turn:relay.invalid".into()).await;
-    assert_eq!((nowhere.with("fail"), nowhere.with("skipped").len()), (vec!["name"], 9));
+    assert_eq!((nowhere.with("fail"), nowhere.with("skipped").len()), (vec!["name"], 10));
 
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for transport in ["udp", "tcp"] {
