@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { createRequire } from "node:module";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -6,6 +8,7 @@ import { tmpdir } from "node:os";
 import { Group } from "../local/processes.js";
 import { LOOPBACK, findPort } from "../local/ports.js";
 import { findOnPath, findPrograms } from "../local/tools.js";
+import { mintToken } from "../local/tokens.js";
 import { startService } from "../local/services.js";
 import { ROOT, run } from "./settings.js";
 
@@ -13,6 +16,9 @@ import { ROOT, run } from "./settings.js";
 
 const GUIDE = readFileSync(join(ROOT, "docs/GUIDE.md"), "utf8");
 const KEY = "ahoj/0123456789+0123456789abcdef0123456789abcdef=";
+const NEXT = "next/fedcba9876543210+fedcba98765432100123456789=";
+const BINARIES = process.env.TARGET_DIR ?? join(ROOT, "target/debug");
+const { WebSocket } = createRequire(new URL("../../client/package.json", import.meta.url))("ws");
 
 /** The code below a mark. @param {string} mark */
 function code(mark) {
@@ -26,27 +32,91 @@ async function answers(url) {
   return fetch(url).then(({ ok }) => ok, () => false);
 }
 
-for (const [language, file] of [["node", "tokens.mjs"], ["python", "tokens.py"]]) {
-  test(`the token endpoint in ${language} makes tokens that a node takes`, { timeout: 60_000 }, async () => {
-    const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
-    try {
-      group.write("jwt.key", KEY);
-      const program = findOnPath(language === "node" ? "node" : "python3") ?? "";
-      const port = await findPort();
-      const script = group.write(file, code(`token endpoint: ${language}`).replace('"jwt.key"', JSON.stringify(join(group.dir, "jwt.key"))));
-      const endpoint = { name: language, program, args: [script], env: { PORT: String(port), PATH: process.env.PATH ?? "" } };
-      await group.start(endpoint, (child) => child.ready(() => answers(`http://${LOOPBACK}:${port}/`)));
-      const token = await (await fetch(`http://${LOOPBACK}:${port}/`)).text();
+/** Starts a token endpoint of the guide; returns what mints a token. @param {Group} group @param {string} language @param {string} keys its file */
+async function startEndpoint(group, language, keys) {
+  const program = findOnPath(language === "node" ? "node" : "python3") ?? "";
+  const port = await findPort();
+  const text = code(`token endpoint: ${language}`).replace('"jwt.key"', JSON.stringify(keys));
+  const script = group.write(language === "node" ? "tokens.mjs" : "tokens.py", text);
+  const endpoint = { name: language, program, args: [script], env: { PORT: String(port), PATH: process.env.PATH ?? "" } };
+  await group.start(endpoint, (child) => child.ready(() => answers(`http://${LOOPBACK}:${port}/`)));
+  return async () => (await fetch(`http://${LOOPBACK}:${port}/`)).text();
+}
 
-      const { node } = findPrograms(process.env.TARGET_DIR ?? join(ROOT, "target/debug"));
-      const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET_FILE: join(group.dir, "jwt.key") };
-      const { ready } = await startService(group, { name: "node", program: node, env });
-      const shown = run(node, ["doctor", "--url", `ws://${ready.public}`, "--token-file", group.write("ana.jwt", token), "--room", "demo"], { env: {} });
-      assert.match(shown, /^ok +echo/m);
-    } finally {
-      await group.stop();
-    }
+/** Starts a node with a file of keys. @param {Group} group @param {string} keys @returns {Promise<string>} its public address */
+async function startNode(group, keys) {
+  const { node } = findPrograms(BINARIES);
+  const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET_FILE: keys };
+  return (await startService(group, { name: "node", program: node, env })).ready.public;
+}
+
+/** Calls with a group of processes. @param {(group: Group) => Promise<void>} act */
+async function withGroup(act) {
+  const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
+  try {
+    await act(group);
+  } finally {
+    await group.stop();
+  }
+}
+
+/** Whether a node takes a token. @param {string} node @param {string} token @returns {Promise<boolean>} */
+function takes(node, token) {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`ws://${node}/v1/ws`, ["signal.v1", `bearer.${token}`]);
+    socket.on("error", () => resolve(false));
+    socket.on("message", (/** @type {Buffer} */ frame) => {
+      resolve(JSON.parse(frame.toString()).type === "welcome");
+      socket.close();
+    });
   });
+}
+
+/** Which key has signed a token. @param {string} token */
+function signer(token) {
+  const [head, claims, signature] = token.split(".");
+  const signed = (/** @type {string} */ key) => createHmac("sha256", key).update(`${head}.${claims}`).digest("base64url") === signature;
+  return { old: signed(KEY), new: signed(NEXT) };
+}
+
+for (const language of ["node", "python"]) {
+  test(`the token endpoint in ${language} makes tokens that a node takes`, { timeout: 60_000 }, () => withGroup(async (group) => {
+    const keys = group.write("jwt.key", KEY);
+    const mint = await startEndpoint(group, language, keys);
+    const node = await startNode(group, keys);
+    const args = ["doctor", "--url", `ws://${node}`, "--token-file", group.write("ana.jwt", await mint()), "--room", "demo"];
+    assert.match(run(findPrograms(BINARIES).node, args, { env: {} }), /^ok +echo/m);
+  }));
+
+  test(`a key is rotated in the order of OPERATIONS while the endpoint in ${language} mints`, { timeout: 60_000 }, () => withGroup(async (group) => {
+    const both = `# the one below is next\r\n\r\n ${KEY} \r\n${NEXT}\r\n`;
+    const turned = `\n# signs since today\n${NEXT}\n\n# until the last token of it has ended\n${KEY}\n`;
+    const [verifier, signing] = [group.write("node.key", `${KEY}\n`), group.write("endpoint.key", `${KEY}\n`)];
+    const mint = await startEndpoint(group, language, signing);
+    const node = await startNode(group, verifier);
+    const isAccepted = async (/** @type {"old" | "new"} */ by, /** @type {string} */ step) => {
+      const token = await mint();
+      assert(signer(token)[by], `${step}: the ${by} key signs`);
+      assert(await takes(node, token), `${step}: the node takes it`);
+    };
+    await isAccepted("old", "before");
+    // A signer that switches before the verifiers know the key: what the order is for.
+    writeFileSync(signing, turned);
+    assert.equal(await takes(node, await mint()), false);
+
+    writeFileSync(signing, both);
+    await isAccepted("old", "1: the signer has the new key below");
+    writeFileSync(verifier, both);
+    while (!(await takes(node, mintToken(NEXT, { sub: "ana", room: "demo" })))) await isAccepted("old", "1: the node learns the new key");
+    writeFileSync(signing, turned);
+    await isAccepted("new", "2: the signer has it on top");
+    writeFileSync(verifier, turned);
+    await isAccepted("new", "2: so has the node");
+    writeFileSync(signing, `${NEXT}\n`);
+    writeFileSync(verifier, `${NEXT}\n`);
+    while (await takes(node, mintToken(KEY, { sub: "ana", room: "demo" }))) await isAccepted("new", "3: the old one is taken out");
+    await isAccepted("new", "after");
+  }));
 }
 
 test("the endpoints are as short as an afternoon wants them", () => {
