@@ -186,6 +186,7 @@ async function helmTest(group, { containers, manifests, objects, origin }) {
     if (container.name === "turn-cred-service") args.push("--allow-loopback");
     const { stdout } = await exec(containers[container.name], args, { env: environment(container, pod) });
     assert.match(stdout, /^0 failed/m, stdout);
+    if (container.name === "turn-cred-service") assert.match(stdout, /ok +quota +one user gets 28 allocations/);
   }
 }
 

@@ -76,7 +76,7 @@ fn is_private(ip: IpAddr) -> bool {
 pub(super) fn remedy(error: &RelayError) -> &'static str {
     match error {
         RelayError::Refused(UNAUTHORIZED) => {
-            "give both sides the same secret (static-auth-secret of coturn, the first line of \
+            "give both sides the same secret (static-auth-secret of coturn, the first key of \
              TURN_CRED_SECRET), and compare their clocks"
         }
         RelayError::Refused(QUOTA_REACHED) => "raise total-quota, or wait until others have left",
