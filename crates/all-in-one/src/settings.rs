@@ -58,17 +58,17 @@ impl Settings {
 pub fn introduce(environment: Environment, folder: &Path, relay: SocketAddr) -> Environment {
     let socket = format!("unix:{}", folder.join("turn-cred.sock").display());
     environment
-        .or("TURN_CRED_INTERNAL_LISTEN", socket.as_str())
-        .or("TURN_CRED_URIS", format!("turn:{relay}?transport=udp"))
-        .or("SIGNAL_NODE_CREDENTIALS_URL", socket)
+        .with_default("TURN_CRED_INTERNAL_LISTEN", socket.as_str())
+        .with_default("TURN_CRED_URIS", format!("turn:{relay}?transport=udp"))
+        .with_default("SIGNAL_NODE_CREDENTIALS_URL", socket)
         // Nobody balances load in front of a laptop.
-        .or("SIGNAL_NODE_DRAIN_DELAY", "0s")
+        .with_default("SIGNAL_NODE_DRAIN_DELAY", "0s")
 }
 
 /// Gives the relay and the credential service a secret that nobody has ever seen.
 #[must_use]
 pub fn with_secret(environment: Environment) -> Environment {
-    environment.or("TURN_CRED_SECRET", random::token() + &random::token())
+    environment.with_default("TURN_CRED_SECRET", random::token() + &random::token())
 }
 
 #[cfg(test)]

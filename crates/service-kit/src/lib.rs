@@ -16,4 +16,4 @@ pub mod settings;
 pub mod telemetry;
 pub mod tokens;
 pub mod trace;
-mod watched;
+mod watched_file;

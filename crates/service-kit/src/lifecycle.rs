@@ -50,7 +50,7 @@ impl Lifecycle {
     pub fn follow_signals(&self) -> std::io::Result<()> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        tokio::spawn(self.clone().obey(terminate, interrupt));
+        tokio::spawn(self.clone().handle_signals(terminate, interrupt));
         Ok(())
     }
 
@@ -63,7 +63,7 @@ impl Lifecycle {
         }
     }
 
-    async fn obey(self, mut terminate: Signal, mut interrupt: Signal) {
+    async fn handle_signals(self, mut terminate: Signal, mut interrupt: Signal) {
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}

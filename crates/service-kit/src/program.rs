@@ -17,7 +17,7 @@ use crate::settings::{Environment, Faults, Resolved, Schema};
 use crate::telemetry::LogSettings;
 
 /// How long blocking work may hold up the end of the process.
-const SHUTDOWN: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reads command line, environment and file, and does what was asked.
 ///
@@ -25,14 +25,14 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 pub fn run(
     schema: Schema,
     command: Command,
-    act: impl FnOnce(&ArgMatches, &Resolved) -> Result<Exit, Faults>,
+    dispatch: impl FnOnce(&ArgMatches, &Resolved) -> Result<Exit, Faults>,
 ) -> ExitCode {
     let matches = match Schema::parse(command, env::args_os()) {
         Ok(matches) => matches,
         Err(exit) => return exit,
     };
     let resolved = schema.resolve(&matches, &Environment::from_process());
-    act(&matches, &resolved)
+    dispatch(&matches, &resolved)
         .unwrap_or_else(|faults| {
             eprintln!("{}: {faults}", schema.program);
             Exit::Unusable
@@ -71,7 +71,7 @@ pub fn serve<E: Display + From<io::Error>>(
 pub fn block_on<E: From<io::Error>>(service: impl Future<Output = Result<(), E>>) -> Result<(), E> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(service);
-    runtime.shutdown_timeout(SHUTDOWN);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     ended
 }
 
@@ -99,8 +99,8 @@ pub fn completions_command() -> Command {
 
 /// Prints the completions that `asked` is for.
 #[must_use]
-pub fn print_completions(program: &str, mut command: Command, asked: &ArgMatches) -> Exit {
-    let shell = asked.get_one::<Shell>("shell").expect("it is a required argument");
+pub fn print_completions(program: &str, mut command: Command, matches: &ArgMatches) -> Exit {
+    let shell = matches.get_one::<Shell>("shell").expect("it is a required argument");
     let mut script = Vec::new();
     generate(*shell, &mut command, program, &mut script);
     print(&String::from_utf8_lossy(&script));

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_past_its_burst_is_told_how_long_to_wait() {
+    fn a_key_past_its_burst_gets_the_time_to_wait() {
         let limiter = limiter("2/h");
         assert!(limiter.check(&1).is_ok() && limiter.check(&1).is_ok());
         let wait = limiter.check(&1).unwrap_err();

@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::watched::Watched;
+use crate::watched_file::WatchedFile;
 
 /// The shortest key accepted, in bytes: what RFC 7518 §3.2 asks of an HS256 key.
 pub const MIN_KEY_BYTES: usize = 32;
@@ -113,15 +113,15 @@ pub struct SecretSource(Source);
 #[derive(Clone, Debug)]
 enum Source {
     Fixed(Arc<Secrets>),
-    File(Arc<Watched<Secrets>>),
-    Handed(Arc<RwLock<Arc<Secrets>>>),
+    File(Arc<WatchedFile<Secrets>>),
+    Updatable(Arc<RwLock<Arc<Secrets>>>),
 }
 
 /// Hands other keys to the holders of a [`SecretSource`].
 #[derive(Debug)]
-pub struct SecretHand(Arc<RwLock<Arc<Secrets>>>);
+pub struct SecretUpdater(Arc<RwLock<Arc<Secrets>>>);
 
-impl SecretHand {
+impl SecretUpdater {
     /// Puts these keys in force.
     pub fn set(&self, secrets: Secrets) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
@@ -141,14 +141,14 @@ impl SecretSource {
     /// When the file cannot be read or holds no usable keys; the text names the file.
     pub fn file(path: &Path) -> Result<Self, String> {
         let parse = |text: &str| Secrets::parse(text).map_err(|error| error.to_string());
-        Watched::open(path, parse).map(|file| Self(Source::File(Arc::new(file))))
+        WatchedFile::open(path, parse).map(|file| Self(Source::File(Arc::new(file))))
     }
 
     /// Begins with keys that somebody will replace.
     #[must_use]
-    pub fn handed(secrets: Secrets) -> (SecretHand, Self) {
-        let place = Arc::new(RwLock::new(Arc::new(secrets)));
-        (SecretHand(Arc::clone(&place)), Self(Source::Handed(place)))
+    pub fn updatable(secrets: Secrets) -> (SecretUpdater, Self) {
+        let shared = Arc::new(RwLock::new(Arc::new(secrets)));
+        (SecretUpdater(Arc::clone(&shared)), Self(Source::Updatable(shared)))
     }
 
     /// Hands out the keys as they are now.
@@ -159,8 +159,8 @@ impl SecretSource {
         match &self.0 {
             Source::Fixed(secrets) => Arc::clone(secrets),
             Source::File(file) => file.current(),
-            Source::Handed(place) => {
-                Arc::clone(&place.read().unwrap_or_else(PoisonError::into_inner))
+            Source::Updatable(shared) => {
+                Arc::clone(&shared.read().unwrap_or_else(PoisonError::into_inner))
             }
         }
     }
@@ -254,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_handed_over_are_in_force_at_once() {
-        let (hand, source) = SecretSource::handed(Secrets::parse(FIRST).unwrap());
+    fn replaced_keys_are_in_force_at_once() {
+        let (updater, source) = SecretSource::updatable(Secrets::parse(FIRST).unwrap());
         assert_eq!(source.current().signing(), FIRST.as_bytes());
-        hand.set(Secrets::parse(SECOND).unwrap());
+        updater.set(Secrets::parse(SECOND).unwrap());
         assert_eq!(source.clone().current().signing(), SECOND.as_bytes());
     }
 

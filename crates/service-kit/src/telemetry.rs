@@ -95,11 +95,11 @@ impl LogSettings {
             LogFormat::Json => lines.json().boxed(),
             LogFormat::Auto if !terminal => lines.json().boxed(),
             LogFormat::Auto | LogFormat::Text => {
-                lines.with_ansi(terminal).fmt_fields(plain_fields()).boxed()
+                lines.with_ansi(terminal).fmt_fields(escaped_fields()).boxed()
             }
         };
         let filter = EnvFilter::try_new(&self.filter).expect("the filter was checked when read");
-        let lines = lines.with_filter(filter.and(filter_fn(is_told)));
+        let lines = lines.with_filter(filter.and(filter_fn(is_loggable)));
         let registry = tracing_subscriber::registry().with(lines).with(exporter.layer());
         registry.try_init().map_err(io::Error::other)?;
         Ok(Telemetry(exporter))
@@ -107,9 +107,9 @@ impl LogSettings {
 }
 
 /// Writes fields so that what strangers say can neither paint a terminal nor begin a line.
-fn plain_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+fn escaped_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     let fields = debug_fn(|writer, field, value| {
-        let text = plain(&format!("{value:?}"));
+        let text = escaped(&format!("{value:?}"));
         match field.name() {
             "message" => write!(writer, "{text}"),
             name => write!(writer, "{name}={text}"),
@@ -119,27 +119,27 @@ fn plain_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'st
 }
 
 /// Writes control characters as they are written in code.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         if letter.is_control() {
-            plain.extend(letter.escape_default());
+            escaped.extend(letter.escape_default());
         } else {
-            plain.push(letter);
+            escaped.push(letter);
         }
     }
-    plain
+    escaped
 }
 
 /// Tells whether something may be logged at all: spans are for the collector, and what libraries say of their work in
 /// detail holds what passes through them, tokens and payloads included.
-fn is_told(of: &Metadata<'_>) -> bool {
-    let ours = OURS.iter().any(|name| of.target().starts_with(name));
+fn is_loggable(of: &Metadata<'_>) -> bool {
+    let ours = OWN_CRATES.iter().any(|name| of.target().starts_with(name));
     of.target() != TARGET && (ours || *of.level() <= Level::INFO)
 }
 
 /// Where log lines of ours come from.
-const OURS: [&str; 6] = [
+const OWN_CRATES: [&str; 6] = [
     "signal_node",
     "turn_cred_service",
     "service_kit",
@@ -161,7 +161,7 @@ impl Telemetry {
 }
 
 #[derive(Serialize)]
-struct Listening<'a> {
+struct ListeningEvent<'a> {
     event: &'static str,
     service: &'a str,
     #[serde(flatten)]
@@ -183,7 +183,7 @@ fn announcement<'a>(
     addresses: impl IntoIterator<Item = (&'a str, impl Display)>,
 ) -> String {
     let addresses = addresses.into_iter().map(|(role, address)| (role, address.to_string()));
-    let line = Listening { event: "listening", service, addresses: addresses.collect() };
+    let line = ListeningEvent { event: "listening", service, addresses: addresses.collect() };
     serde_json::to_string(&line).expect("a map of strings serializes")
 }
 
@@ -228,13 +228,13 @@ mod tests {
         let sink = Sink::default();
         let copy = sink.clone();
         let lines = fmt::layer().with_writer(move || copy.clone()).with_ansi(false);
-        let lines = lines.fmt_fields(plain_fields());
+        let lines = lines.fmt_fields(escaped_fields());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), act);
         String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
-    fn what_strangers_say_cannot_paint_the_terminal_or_forge_a_line() {
+    fn logged_input_cannot_write_terminal_escapes_or_forge_a_line() {
         let said = "\u{1b}[31mred\r\n2026-01-01T00:00:00Z INFO forged\u{7}";
         let text = logged(|| tracing::info!(error = said, shown = %said, "refused: {said}"));
         assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");

@@ -30,7 +30,7 @@ use crate::settings::Environment;
 pub(crate) const TARGET: &str = "otel_span";
 
 /// How long the last spans may take on their way when the process ends.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The header and the form in which a trace goes on elsewhere (W3C Trace Context §3.2).
 pub const TRACEPARENT: &str = "traceparent";
@@ -162,7 +162,7 @@ impl Exporter {
     /// # Errors
     /// When what the environment says of it is not usable.
     pub(crate) fn open(service: &str, environment: &Environment) -> io::Result<Self> {
-        if !is_wanted(environment) {
+        if !is_enabled(environment) {
             return Ok(Self(None));
         }
         let exporter = SpanExporter::builder().with_http().build().map_err(io::Error::other)?;
@@ -189,12 +189,12 @@ impl Exporter {
     pub(crate) fn end(self) {
         if let Some(provider) = self.0 {
             // A collector that is away loses the last spans; the process ends.
-            let _ = provider.shutdown_with_timeout(FAREWELL);
+            let _ = provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
         }
     }
 }
 
-fn is_wanted(environment: &Environment) -> bool {
+fn is_enabled(environment: &Environment) -> bool {
     let says = |name: &str, word: &str| {
         environment.get(name).is_some_and(|value| value.eq_ignore_ascii_case(word))
     };
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unsampled_or_no_traceparent_is_none() {
+    fn an_unsampled_or_malformed_traceparent_is_rejected() {
         for text in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
@@ -238,9 +238,9 @@ mod tests {
     #[test]
     fn the_standard_variables_turn_traces_on_and_off() {
         let on = Environment::from([("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")]);
-        assert!(is_wanted(&on));
-        assert!(!is_wanted(&Environment::default()));
-        assert!(!is_wanted(&on.clone().or("OTEL_SDK_DISABLED", "true")));
-        assert!(!is_wanted(&on.or("OTEL_TRACES_EXPORTER", "none")));
+        assert!(is_enabled(&on));
+        assert!(!is_enabled(&Environment::default()));
+        assert!(!is_enabled(&on.clone().with_default("OTEL_SDK_DISABLED", "true")));
+        assert!(!is_enabled(&on.with_default("OTEL_TRACES_EXPORTER", "none")));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use service_kit::clock;
-use service_kit::secrets::{SecretHand, SecretSource, Secrets};
+use service_kit::secrets::{SecretSource, SecretUpdater, Secrets};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -31,7 +31,7 @@ pub struct Keeper {
     db: RelayDb,
     policy: Policy,
     keys: Keys,
-    hand: SecretHand,
+    hand: SecretUpdater,
     /// Every secret that was ever seen, in case Redis forgets it.
     known: HashMap<Fingerprint, String>,
     ledger: watch::Sender<Ledger>,
@@ -61,7 +61,7 @@ impl Keeper {
         let (ledger, snapshot) = settle(&db).await?;
         let known: HashMap<_, _> = remember(&snapshot).collect();
         let signing = parse(&known[&ledger.signing]);
-        let (hand, signing) = SecretSource::handed(signing);
+        let (hand, signing) = SecretSource::updatable(signing);
         let own = || SecretSource::fixed(parse(&snapshot.pseudonym_key));
         let keys = Keys { signing, pseudonyms: Some(pseudonyms.unwrap_or_else(own)) };
         Ok(Self { db, policy, keys, hand, known, ledger: watch::Sender::new(ledger) })

@@ -21,7 +21,7 @@ pub struct Problem {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -66,8 +66,8 @@ impl Problem {
         serde_json::to_value(self.body()).expect("texts and numbers serialize")
     }
 
-    fn body(&self) -> Body<'_> {
-        Body {
+    fn body(&self) -> ProblemBody<'_> {
+        ProblemBody {
             r#type: format!("urn:signal-cluster:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),

@@ -25,7 +25,7 @@ pub const MAX_HEADERS: usize = 64;
 /// How long the headers of a request may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most bytes read ahead per connection, which also bounds the head of a request.
-const MAX_BUFFER: usize = 16 << 10;
+const MAX_BUFFER_BYTES: usize = 16 << 10;
 /// The pause after a failed accept, so that a process out of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,17 +40,19 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             Ok(Accepted::Tcp(stream, peer)) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 match listener.tls() {
-                    None => connections.spawn(connection(stream, Some(peer), router, shutdown)),
+                    None => {
+                        connections.spawn(serve_connection(stream, Some(peer), router, shutdown))
+                    }
                     Some(tls) => {
-                        connections.spawn(secured(tls.clone(), stream, peer, (router, shutdown)))
+                        connections.spawn(serve_tls(tls.clone(), stream, peer, (router, shutdown)))
                     }
                 };
             }
             Ok(Accepted::Unix(stream)) => {
-                let connection = connection(stream, None, router.clone(), shutdown.clone());
+                let connection = serve_connection(stream, None, router.clone(), shutdown.clone());
                 connections.spawn(connection);
             }
-            Err(error) => pause_after(&error).await,
+            Err(error) => pause_after_accept_error(&error).await,
         }
     }
     drop(listener); // from here on the operating system refuses new connections
@@ -59,7 +61,7 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
 }
 
 /// Serves the requests of one connection once it is secured.
-async fn secured(
+async fn serve_tls(
     tls: Tls,
     stream: TcpStream,
     peer: SocketAddr,
@@ -69,11 +71,11 @@ async fn secured(
     let Some(stream) = secured else {
         return debug!("a connection came to no TLS handshake");
     };
-    connection(stream, Some(peer), router, shutdown).await;
+    serve_connection(stream, Some(peer), router, shutdown).await;
 }
 
 /// Serves the requests of one connection.
-async fn connection<S>(
+async fn serve_connection<S>(
     stream: S,
     peer: Option<SocketAddr>,
     router: Router,
@@ -91,7 +93,7 @@ async fn connection<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_BUFFER)
+        .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -108,7 +110,7 @@ async fn connection<S>(
 }
 
 /// Waits a moment where trying again at once would fail again: out of descriptors or memory.
-async fn pause_after(error: &io::Error) {
+async fn pause_after_accept_error(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
         return; // that one peer is gone

@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
 use crate::settings::{Kind, Reader, Setting};
-use crate::watched::Watched;
+use crate::watched_file::WatchedFile;
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,15 +77,17 @@ impl Tls {
     }
 
     fn open(cert: &Path, key: &Path) -> Result<Self, String> {
-        let files = Files {
-            chain: Watched::open(cert, chain).map_err(|why| format!("is not usable: {why}"))?,
-            key: Watched::open(key, private_key)
+        let files = CertificateFiles {
+            chain: WatchedFile::open(cert, parse_chain)
+                .map_err(|why| format!("is not usable: {why}"))?,
+            key: WatchedFile::open(key, parse_private_key)
                 .map_err(|why| format!("goes with {}, which {why}", TLS_KEY_FILE.name))?,
         };
         let pair = files.pair();
         let certified =
             pair.certified().map_err(|error| format!("does not go with its key: {error}"))?;
-        let resolver = Resolver { files, known: Mutex::new((pair, Arc::new(certified))) };
+        let resolver =
+            CertificateResolver { files, known: Mutex::new((pair, Arc::new(certified))) };
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider has them")
@@ -101,7 +103,7 @@ impl Tls {
     }
 }
 
-fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn parse_chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
     match read {
         Ok(chain) if chain.is_empty() => Err("holds no certificate: write it in PEM".to_owned()),
@@ -110,29 +112,29 @@ fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+fn parse_private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "holds no key in PEM".to_owned())
 }
 
-struct Files {
-    chain: Watched<Vec<CertificateDer<'static>>>,
-    key: Watched<PrivateKeyDer<'static>>,
+struct CertificateFiles {
+    chain: WatchedFile<Vec<CertificateDer<'static>>>,
+    key: WatchedFile<PrivateKeyDer<'static>>,
 }
 
 /// What the two files held at one moment.
-struct Pair {
+struct CertificatePair {
     chain: Arc<Vec<CertificateDer<'static>>>,
     key: Arc<PrivateKeyDer<'static>>,
 }
 
-impl Files {
-    fn pair(&self) -> Pair {
-        Pair { chain: self.chain.current(), key: self.key.current() }
+impl CertificateFiles {
+    fn pair(&self) -> CertificatePair {
+        CertificatePair { chain: self.chain.current(), key: self.key.current() }
     }
 }
 
-impl Pair {
-    fn is(&self, other: &Self) -> bool {
+impl CertificatePair {
+    fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.chain, &other.chain) && Arc::ptr_eq(&self.key, &other.key)
     }
 
@@ -144,22 +146,22 @@ impl Pair {
 }
 
 /// Hands out the newest pair of files that goes together.
-struct Resolver {
-    files: Files,
-    known: Mutex<(Pair, Arc<CertifiedKey>)>,
+struct CertificateResolver {
+    files: CertificateFiles,
+    known: Mutex<(CertificatePair, Arc<CertifiedKey>)>,
 }
 
-impl fmt::Debug for Resolver {
+impl fmt::Debug for CertificateResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolver")
+        f.write_str("CertificateResolver")
     }
 }
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.files.pair();
-        if !known.0.is(&found) {
+        if !known.0.is_same_as(&found) {
             match found.certified() {
                 Ok(certified) => *known = (found, Arc::new(certified)),
                 // One of the two was written, the other one will be.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 
-use super::suggest::nearest;
+use super::suggest::did_you_mean;
 use super::{Kind, Schema};
 
 /// A copy of the environment; tests make their own.
@@ -29,7 +29,7 @@ impl Environment {
 
     /// Returns a copy in which a variable that is not set, nor its `_FILE`, has this value.
     #[must_use]
-    pub fn or(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub fn with_default(mut self, name: &str, value: impl Into<String>) -> Self {
         if !self.0.contains_key(&format!("{name}_FILE")) {
             self.0.entry(name.to_owned()).or_insert_with(|| value.into());
         }
@@ -42,7 +42,9 @@ impl Environment {
         let prefix = format!("{}_", schema.prefix);
         let ours = self.0.keys().filter(|name| name.starts_with(&prefix));
         ours.filter(|name| !known.contains(name) && !is_service_link(name, &prefix))
-            .map(|name| format!("{name} (environment) is not a setting{}", nearest(name, &known)))
+            .map(|name| {
+                format!("{name} (environment) is not a setting{}", did_you_mean(name, &known))
+            })
             .collect()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::resolved::{Faults, Given, Resolved, Value};
+use super::resolved::{Faults, GivenValue, Resolved, Value};
 use super::values::{self, Rate};
 use crate::secrets::{SecretSource, SecretText, Secrets};
 
@@ -94,22 +94,22 @@ impl<'a> Reader<'a> {
     pub fn secrets(&mut self, name: &str) -> Option<SecretSource> {
         let value = self.resolved.get(name)?;
         let source = match &value.given {
-            Given::Text(text) | Given::SecretText(text) => Secrets::parse(text)
+            GivenValue::Text(text) | GivenValue::SecretText(text) => Secrets::parse(text)
                 .map(SecretSource::fixed)
                 .map_err(|error| format!("is not usable: {error}")),
-            Given::SecretFile(path) => {
+            GivenValue::SecretFile(path) => {
                 SecretSource::file(path).map_err(|error| format!("is not usable: {error}"))
             }
         };
-        self.note(value, source)
+        self.collect_fault(value, source)
     }
 
     /// Reads a text that may hold a password, from the value or the first line of its file.
     pub fn secret_text(&mut self, name: &str) -> Option<SecretText> {
         let value = self.resolved.get(name)?;
         let text = match &value.given {
-            Given::Text(text) | Given::SecretText(text) => Ok(text.clone()),
-            Given::SecretFile(path) => {
+            GivenValue::Text(text) | GivenValue::SecretText(text) => Ok(text.clone()),
+            GivenValue::SecretFile(path) => {
                 fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
             }
         };
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
             Some(line) => Ok(SecretText::new(line)),
             None => Err("is empty".to_owned()),
         });
-        self.note(value, line)
+        self.collect_fault(value, line)
     }
 
     /// Reads the tables `[[name]]` of the file, leaving out those that cannot be used.
@@ -171,12 +171,12 @@ impl<'a> Reader<'a> {
     fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let value = self.resolved.get(name)?;
         let read = match &value.given {
-            Given::Text(text) => parse(text),
-            Given::SecretText(_) | Given::SecretFile(_) => {
+            GivenValue::Text(text) => parse(text),
+            GivenValue::SecretText(_) | GivenValue::SecretFile(_) => {
                 unreachable!("{name} is declared secret and read as plain")
             }
         };
-        self.note(value, read)
+        self.collect_fault(value, read)
     }
 
     fn required<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
         default.unwrap_or_else(|| panic!("{name} is read as required and has no usable default"))
     }
 
-    fn note<T>(&mut self, value: &Value, read: Result<T, String>) -> Option<T> {
+    fn collect_fault<T>(&mut self, value: &Value, read: Result<T, String>) -> Option<T> {
         read.map_err(|what| self.faults.push(format!("{} {what}", value.describe()))).ok()
     }
 }

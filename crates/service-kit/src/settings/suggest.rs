@@ -3,7 +3,7 @@
 /// Writes `; did you mean X?` for the nearest known name, or nothing when none is near.
 ///
 /// Near means that at most a third of the letters differ.
-pub(super) fn nearest(name: &str, known: &[impl AsRef<str>]) -> String {
+pub(super) fn did_you_mean(name: &str, known: &[impl AsRef<str>]) -> String {
     let candidates = known.iter().map(AsRef::as_ref);
     let best = candidates.map(|k| (distance(name, k), k)).min_by_key(|(distance, _)| *distance);
     match best {
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_far_name_is_not_suggested() {
-        assert_eq!(nearest("colour", &["grace", "lease"]), "");
-        assert_eq!(nearest("grase", &["grace", "lease"]), "; did you mean grace?");
+        assert_eq!(did_you_mean("colour", &["grace", "lease"]), "");
+        assert_eq!(did_you_mean("grase", &["grace", "lease"]), "; did you mean grace?");
     }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::jwks::{KeySet, is_kid};
 use self::remote::RemoteKeys;
 use crate::secrets::SecretSource;
-use crate::watched::Watched;
+use crate::watched_file::WatchedFile;
 
 pub use claims::{Claims, Right, opens};
 pub use settings::{
@@ -85,7 +85,7 @@ impl TokenError {
 #[derive(Debug)]
 pub struct Verifier {
     secrets: Option<SecretSource>,
-    file: Option<Watched<KeySet>>,
+    file: Option<WatchedFile<KeySet>>,
     remote: Option<RemoteKeys>,
     issuer: Option<String>,
     audience: Option<String>,
@@ -105,7 +105,7 @@ impl Verifier {
     /// # Errors
     /// When the file cannot be used, or the URL is not one to trust keys from.
     pub fn new(settings: TokenSettings) -> Result<Self, VerifierError> {
-        let open = |path: PathBuf| Watched::open(&path, KeySet::parse);
+        let open = |path: PathBuf| WatchedFile::open(&path, KeySet::parse);
         let fetch = |url: String| RemoteKeys::new(&url);
         Ok(Self {
             secrets: settings.secret,
@@ -128,7 +128,7 @@ impl Verifier {
     /// The first thing wrong with the token; its claims are looked at only once the signature
     /// is right.
     pub fn verify(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
-        let parts = Parts::split(token).ok_or(TokenError::Malformed)?;
+        let parts = JwsParts::split(token).ok_or(TokenError::Malformed)?;
         self.check_signature(&parts)?;
         let claims = parts.claims()?;
         self.check_claims(&claims, now)?;
@@ -143,7 +143,7 @@ impl Verifier {
     pub async fn verify_fresh(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
         match (self.verify(token, now), &self.remote) {
             (Err(TokenError::UnknownKey), Some(remote)) => {
-                remote.settled().await;
+                remote.wait_idle().await;
                 self.verify(token, now)
             }
             (verdict, _) => verdict,
@@ -161,27 +161,27 @@ impl Verifier {
         self.file.is_some() || self.remote.is_some()
     }
 
-    fn check_signature(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
+    fn check_signature(&self, parts: &JwsParts<'_>) -> Result<(), TokenError> {
         let header = parts.header()?;
         match header.alg.as_str() {
-            "HS256" => self.check_shared(parts),
-            "RS256" => self.check_public(parts, header.kid, Algorithm::RS256),
-            "ES256" => self.check_public(parts, header.kid, Algorithm::ES256),
-            "EdDSA" => self.check_public(parts, header.kid, Algorithm::EdDSA),
+            "HS256" => self.check_hmac(parts),
+            "RS256" => self.check_public_key(parts, header.kid, Algorithm::RS256),
+            "ES256" => self.check_public_key(parts, header.kid, Algorithm::ES256),
+            "EdDSA" => self.check_public_key(parts, header.kid, Algorithm::EdDSA),
             _ => Err(TokenError::Algorithm),
         }
     }
 
-    fn check_shared(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
+    fn check_hmac(&self, parts: &JwsParts<'_>) -> Result<(), TokenError> {
         let secrets = self.secrets.as_ref().ok_or(TokenError::Algorithm)?.current();
         let is_signed =
             |key: &[u8]| parts.is_signed(&DecodingKey::from_secret(key), Algorithm::HS256);
         if secrets.all().any(is_signed) { Ok(()) } else { Err(TokenError::Signature) }
     }
 
-    fn check_public(
+    fn check_public_key(
         &self,
-        parts: &Parts<'_>,
+        parts: &JwsParts<'_>,
         kid: Option<String>,
         algorithm: Algorithm,
     ) -> Result<(), TokenError> {
@@ -189,7 +189,7 @@ impl Verifier {
             return Err(TokenError::Algorithm);
         }
         let kid = kid.ok_or(TokenError::UnknownKey)?;
-        let sets = self.file.iter().map(Watched::current);
+        let sets = self.file.iter().map(WatchedFile::current);
         let sets = sets.chain(self.remote.iter().map(RemoteKeys::current));
         for keys in sets {
             if let Some(found) = keys.get(&kid) {
@@ -200,7 +200,7 @@ impl Verifier {
                 };
             }
         }
-        self.remote.iter().for_each(RemoteKeys::ask);
+        self.remote.iter().for_each(RemoteKeys::request_fetch);
         Err(TokenError::UnknownKey)
     }
 
@@ -221,7 +221,7 @@ impl Verifier {
 }
 
 /// The three parts of a compact JWS (RFC 7515 §7.1).
-struct Parts<'a> {
+struct JwsParts<'a> {
     header: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -229,7 +229,7 @@ struct Parts<'a> {
     message: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> JwsParts<'a> {
     fn split(token: &'a str) -> Option<Self> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;

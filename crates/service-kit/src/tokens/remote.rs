@@ -23,7 +23,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How long one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a caller with an unknown `kid` waits for a fetch.
-const PATIENCE: Duration = Duration::from_secs(3);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The keys behind one URL.
 pub(super) struct RemoteKeys {
@@ -31,7 +31,7 @@ pub(super) struct RemoteKeys {
     client: Client,
     keys: RwLock<Arc<KeySet>>,
     /// Says that somebody met an unknown `kid`.
-    wanted: Notify,
+    fetch_requested: Notify,
     /// When an unknown `kid` may cause a fetch again.
     refetch_from: Mutex<Instant>,
     fetching: AtomicBool,
@@ -43,7 +43,7 @@ impl RemoteKeys {
     /// Checks the URL and prepares the client; nothing is fetched yet.
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let url: Url = url.parse().map_err(|error| format!("is not a URL: {error}"))?;
-        if !is_trustworthy(&url) {
+        if !is_https_or_loopback(&url) {
             return Err("is not https: keys over plain http are taken from loopback only".into());
         }
         let client = Client::builder()
@@ -55,7 +55,7 @@ impl RemoteKeys {
             url,
             client,
             keys: RwLock::default(),
-            wanted: Notify::new(),
+            fetch_requested: Notify::new(),
             refetch_from: Mutex::new(Instant::now()),
             fetching: AtomicBool::new(true), // the first fetch is under way from the start
             fetched: watch::Sender::new(0),
@@ -68,21 +68,21 @@ impl RemoteKeys {
     }
 
     /// Asks for a fetch after an unknown `kid`, unless one was caused that way just now.
-    pub(super) fn ask(&self) {
+    pub(super) fn request_fetch(&self) {
         let now = Instant::now();
         let mut from = self.refetch_from.lock().unwrap_or_else(PoisonError::into_inner);
         if now >= *from && !self.fetching.swap(true, Ordering::SeqCst) {
             *from = now + REFETCH_AFTER;
-            self.wanted.notify_one();
+            self.fetch_requested.notify_one();
         }
     }
 
     /// Waits for the fetch under way, if there is one.
-    pub(super) async fn settled(&self) {
+    pub(super) async fn wait_idle(&self) {
         let mut fetched = self.fetched.subscribe();
         if self.fetching.load(Ordering::SeqCst) {
             // A fetch slower than the patience ends in the answer "unknown key".
-            let _ = timeout(PATIENCE, fetched.changed()).await;
+            let _ = timeout(WAIT_TIMEOUT, fetched.changed()).await;
         }
     }
 
@@ -90,19 +90,19 @@ impl RemoteKeys {
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let mut retry = FIRST_RETRY;
         while let Some(outcome) = shutdown.run_until_cancelled(self.fetch()).await {
-            let pause = self.keep(outcome, &mut retry);
+            let pause = self.store(outcome, &mut retry);
             self.fetching.store(false, Ordering::SeqCst);
             self.fetched.send_modify(|count| *count += 1);
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = sleep(pause) => self.fetching.store(true, Ordering::SeqCst),
-                () = self.wanted.notified() => {}
+                () = self.fetch_requested.notified() => {}
             }
         }
     }
 
     /// Stores what was fetched, or keeps what there is, and says how long to pause.
-    fn keep(&self, outcome: Result<KeySet, String>, retry: &mut Duration) -> Duration {
+    fn store(&self, outcome: Result<KeySet, String>, retry: &mut Duration) -> Duration {
         match outcome {
             Ok(keys) => {
                 info!("fetched the token keys");
@@ -122,13 +122,13 @@ impl RemoteKeys {
     async fn fetch(&self) -> Result<KeySet, String> {
         let request = self.client.get(self.url.clone());
         // The error is told without the URL, which may hold a password.
-        let tell = |error: reqwest::Error| error.without_url().to_string();
-        let mut response = request.send().await.map_err(tell)?;
+        let without_url = |error: reqwest::Error| error.without_url().to_string();
+        let mut response = request.send().await.map_err(without_url)?;
         if response.status() != StatusCode::OK {
             return Err(format!("the provider answered {}", response.status()));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(tell)? {
+        while let Some(chunk) = response.chunk().await.map_err(without_url)? {
             if body.len() + chunk.len() > MAX_BYTES {
                 return Err(format!("the key set has more than {MAX_BYTES} bytes"));
             }
@@ -146,7 +146,7 @@ impl fmt::Debug for RemoteKeys {
 }
 
 /// Who can change the keys can sign any token, so they travel encrypted or not at all.
-fn is_trustworthy(url: &Url) -> bool {
+fn is_https_or_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
