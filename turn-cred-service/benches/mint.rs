@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
-use turn_cred_service::issuer::{Ask, Issuer, Keys, Lifetimes};
+use turn_cred_service::issuer::{CredentialRequest, Issuer, Keys, TtlSettings};
 use turn_cred_service::pool::{Pool, Pools};
 
 const KEY: &str = "north-star-secret-of-thirty-two-bytes";
@@ -47,7 +47,7 @@ async fn main() -> io::Result<()> {
         return serve_floor().await;
     }
     keep_off_core_0().await?;
-    row("the issuer alone: one mint", format!("{:.1} µs", alone() * 1e6));
+    row("the issuer alone: one mint", format!("{:.1} µs", issuer_alone() * 1e6));
     let mut service = Service::start().await?;
     let closed = service.measure(closed_loop).await?;
     row("over HTTP, one core of service: mints per second", format!("{:.0}", closed.rate()));
@@ -100,20 +100,20 @@ async fn keep_off_core_0() -> io::Result<()> {
 }
 
 /// Seconds per mint, without HTTP.
-fn alone() -> f64 {
+fn issuer_alone() -> f64 {
     const MINTS: u32 = 200_000;
     let signing = SecretSource::fixed(Secrets::parse(KEY).expect("it is long enough"));
     let pool = Pool::parse(&"eu".parse().expect("a name"), RELAYS).expect("two URLs");
     let ttl = Duration::from_secs(600);
     let keys = Keys { signing, pseudonyms: None };
-    let issuer = Issuer::new(keys, Pools::new(vec![pool]), Lifetimes { default: ttl, max: ttl });
+    let issuer = Issuer::new(keys, Pools::new(vec![pool]), TtlSettings { default: ttl, max: ttl });
     let region = issuer.pools().region(None, None).expect("there is a default");
     let now = Duration::from_secs(1_700_000_000);
     let began = std::time::Instant::now();
     for number in 0..MINTS {
         let subject = format!("user-{number}").parse().expect("a subject");
-        let ask = Ask { subject, room: None, region, ttl };
-        black_box(issuer.issue(&ask, now)).expect("it is issued");
+        let request = CredentialRequest { subject, room: None, region, ttl };
+        black_box(issuer.issue(&request, now)).expect("it is issued");
     }
     began.elapsed().as_secs_f64() / f64::from(MINTS)
 }
@@ -250,14 +250,14 @@ async fn closed_loop(address: String) -> io::Result<Vec<Duration>> {
             let (mut connection, mut latencies) = (Connection::open(&address).await?, Vec::new());
             let began = Instant::now();
             while began.elapsed() < TIME {
-                let asked = Instant::now();
+                let began_request = Instant::now();
                 connection.mint(number.fetch_add(1, Ordering::Relaxed)).await?;
-                latencies.push(asked.elapsed());
+                latencies.push(began_request.elapsed());
             }
             Ok(latencies)
         });
     }
-    gather(tasks).await
+    join_results(tasks).await
 }
 
 /// Asks at a rate, whatever the answers do; latency counts from when a request was due.
@@ -265,15 +265,15 @@ async fn open_loop(address: String) -> io::Result<Vec<Duration>> {
     let mut tasks = JoinSet::new();
     let every = Duration::from_secs(1) * u32::try_from(PACED_CONNECTIONS).expect("it is small")
         / u32::try_from(RATE).expect("it is small");
-    for lane in 0..PACED_CONNECTIONS {
+    for index in 0..PACED_CONNECTIONS {
         let address = address.clone();
         tasks.spawn(async move {
             let (mut connection, mut latencies) = (Connection::open(&address).await?, Vec::new());
-            sleep(every * u32::try_from(lane).expect("it is small") / 64).await;
-            let (mut pace, began) = (interval(every), Instant::now());
-            let mut number = lane << 32;
+            sleep(every * u32::try_from(index).expect("it is small") / 64).await;
+            let (mut ticks, began) = (interval(every), Instant::now());
+            let mut number = index << 32;
             while began.elapsed() < TIME {
-                let due = pace.tick().await;
+                let due = ticks.tick().await;
                 connection.mint(number).await?;
                 latencies.push(due.elapsed());
                 number += 1;
@@ -281,10 +281,10 @@ async fn open_loop(address: String) -> io::Result<Vec<Duration>> {
             Ok(latencies)
         });
     }
-    gather(tasks).await
+    join_results(tasks).await
 }
 
-async fn gather(tasks: JoinSet<io::Result<Vec<Duration>>>) -> io::Result<Vec<Duration>> {
-    let lanes: io::Result<Vec<_>> = tasks.join_all().await.into_iter().collect();
-    Ok(lanes?.concat())
+async fn join_results(tasks: JoinSet<io::Result<Vec<Duration>>>) -> io::Result<Vec<Duration>> {
+    let latencies: io::Result<Vec<_>> = tasks.join_all().await.into_iter().collect();
+    Ok(latencies?.concat())
 }

@@ -35,15 +35,15 @@ pub struct Subject(String);
 /// What is not a [`Subject`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a subject is 1 to 128 letters, digits, dots, underscores, tildes or hyphens")]
-pub struct NotASubject;
+pub struct InvalidSubject;
 
 impl FromStr for Subject {
-    type Err = NotASubject;
+    type Err = InvalidSubject;
 
-    fn from_str(text: &str) -> Result<Self, NotASubject> {
+    fn from_str(text: &str) -> Result<Self, InvalidSubject> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
-        fits.then(|| Self(text.to_owned())).ok_or(NotASubject)
+        fits.then(|| Self(text.to_owned())).ok_or(InvalidSubject)
     }
 }
 
@@ -54,7 +54,7 @@ impl Subject {
     /// same from credential to credential so that the quotas of a relay work.
     #[must_use]
     pub fn pseudonym(&self, secret: &[u8]) -> Self {
-        let mut mac = keyed::<Hmac<Sha256>>(secret);
+        let mut mac = new_hmac::<Hmac<Sha256>>(secret);
         mac.update(PSEUDONYM_DOMAIN);
         mac.update(self.0.as_bytes());
         let hidden = mac.finalize().into_bytes();
@@ -113,7 +113,7 @@ impl fmt::Debug for Credential {
 /// Computes the password of any username.
 #[must_use]
 pub fn password(secret: &[u8], username: &str) -> String {
-    let mut mac = keyed::<Hmac<Sha1>>(secret);
+    let mut mac = new_hmac::<Hmac<Sha1>>(secret);
     mac.update(username.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
 }
@@ -124,7 +124,7 @@ pub fn expiry(username: &str) -> Option<u64> {
     username.split(':').next()?.parse().ok()
 }
 
-fn keyed<M: KeyInit>(secret: &[u8]) -> M {
+fn new_hmac<M: KeyInit>(secret: &[u8]) -> M {
     M::new_from_slice(secret).expect("HMAC takes a key of any length")
 }
 
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_subject_with_a_colon_or_a_space_is_refused() {
         for text in ["", "a:b", "a b", "ä", "a\n", &"x".repeat(129)] {
-            assert_eq!(text.parse::<Subject>(), Err(NotASubject), "{text:?}");
+            assert_eq!(text.parse::<Subject>(), Err(InvalidSubject), "{text:?}");
         }
         for text in ["a", "A-Z.a_z~0", &"x".repeat(128)] {
             assert!(text.parse::<Subject>().is_ok(), "{text:?}");

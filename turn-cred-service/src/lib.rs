@@ -6,7 +6,7 @@
 //! one is decided by a token on the public listener, and by the node beside us on the internal
 //! one (`http`). [`Service::start`] runs it all in any process: the binary, a test, a laptop.
 
-pub mod changes;
+pub mod change_notifier;
 pub mod commands;
 pub mod config;
 pub mod credential;
@@ -14,8 +14,8 @@ pub mod doctor;
 mod health;
 mod http;
 pub mod issuer;
+pub mod key_store;
 mod metrics;
-pub mod opened;
 pub mod pool;
 pub mod relay;
 pub mod relay_db;
@@ -27,4 +27,4 @@ pub mod usage;
 
 pub use config::{Config, SCHEMA};
 pub use http::openapi;
-pub use service::{Addresses, Running, Service, StartError};
+pub use service::{ListenAddresses, RunningService, Service, StartError};

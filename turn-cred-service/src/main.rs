@@ -12,21 +12,24 @@ use service_kit::program::{
 use service_kit::settings::{Faults, Resolved, parse_duration};
 use service_kit::telemetry::announce;
 use turn_cred_service::commands::{self, CommandError};
-use turn_cred_service::config::Ground;
+use turn_cred_service::config::CredentialSettings;
 use turn_cred_service::credential::Subject;
 use turn_cred_service::pool::Name;
-use turn_cred_service::rotation::Request;
+use turn_cred_service::rotation::RotationRequest;
 use turn_cred_service::{Config, SCHEMA, Service, StartError, doctor, openapi};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
-        Some(("rotate", asked)) => ground(resolved).map(|ground| rotate(ground, asked)),
-        Some(("doctor", asked)) => doctor::examine(resolved, asked),
-        Some((name @ ("mint" | "deny" | "allow" | "usage" | "drain" | "undrain"), asked)) => {
-            ground(resolved).map(|ground| decide(name, ground, asked))
+        Some(("rotate", args)) => {
+            read_credential_settings(resolved).map(|settings| rotate(settings, args))
         }
-        Some(("completions", asked)) => Ok(print_completions(SCHEMA.program, command(), asked)),
+        Some(("doctor", args)) => doctor::run_command(resolved, args),
+        Some((name @ ("mint" | "deny" | "allow" | "usage" | "drain" | "undrain"), args)) => {
+            read_credential_settings(resolved)
+                .map(|settings| run_operator_command(name, settings, args))
+        }
+        Some(("completions", args)) => Ok(print_completions(SCHEMA.program, command(), args)),
         Some(("openapi", _)) => {
             print(&openapi());
             Ok(Exit::Drained)
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn command() -> Command {
-    let named = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let subcommand = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let for_time = Arg::new("for")
         .long("for")
         .value_name("DURATION")
@@ -49,17 +52,20 @@ fn command() -> Command {
         .help("The secret is in wrong hands: the old one ends as soon as the new one signs");
     SCHEMA
         .command()
-        .subcommand(named("serve", "Serves credentials; what happens without a command"))
-        .subcommand(named(
+        .subcommand(subcommand("serve", "Serves credentials; what happens without a command"))
+        .subcommand(subcommand(
             "check-config",
             "Prints the effective settings, secrets masked; exit code 64 with all faults",
         ))
         .subcommand(
-            named("mint", "Prints a credential as JSON, for trying a relay; --ttl sets its life")
-                .arg(subject()),
+            subcommand(
+                "mint",
+                "Prints a credential as JSON, for trying a relay; --ttl sets its life",
+            )
+            .arg(subject()),
         )
         .subcommand(
-            named(
+            subcommand(
                 "rotate",
                 "Lets another secret sign that every relay accepts; for those in Redis",
             )
@@ -67,18 +73,23 @@ fn command() -> Command {
         )
         .subcommand(doctor::command())
         .subcommand(completions_command())
-        .subcommand(named(
+        .subcommand(subcommand(
             "openapi",
             "Prints the description of the public listener, as it serves it",
         ))
         .subcommand(
-            named("deny", "Issues nothing to a subject, and ends its allocations where it can")
-                .args([subject(), for_time]),
+            subcommand(
+                "deny",
+                "Issues nothing to a subject, and ends its allocations where it can",
+            )
+            .args([subject(), for_time]),
         )
-        .subcommand(named("allow", "Lifts what deny did").arg(subject()))
-        .subcommand(named("usage", "Tells what a subject has relayed").arg(subject()))
-        .subcommand(named("drain", "Sends nobody new to a relay; calls there go on").arg(relay()))
-        .subcommand(named("undrain", "Uses a relay again").arg(relay()))
+        .subcommand(subcommand("allow", "Lifts what deny did").arg(subject()))
+        .subcommand(subcommand("usage", "Tells what a subject has relayed").arg(subject()))
+        .subcommand(
+            subcommand("drain", "Sends nobody new to a relay; calls there go on").arg(relay()),
+        )
+        .subcommand(subcommand("undrain", "Uses a relay again").arg(relay()))
 }
 
 fn subject() -> Arg {
@@ -99,42 +110,42 @@ fn relay() -> Arg {
 }
 
 /// Reads what commands need, and nothing else of the settings.
-fn ground(resolved: &Resolved) -> Result<Ground, Faults> {
+fn read_credential_settings(resolved: &Resolved) -> Result<CredentialSettings, Faults> {
     let mut reader = resolved.reader();
-    let ground = Ground::read(&mut reader);
+    let settings = CredentialSettings::read(&mut reader);
     reader.finish()?;
-    Ok(ground.expect("its absence is a fault"))
+    Ok(settings.expect("its absence is a fault"))
 }
 
 /// Does what operators decide, or look up, about a subject or a relay.
-fn decide(name: &str, ground: Ground, asked: &ArgMatches) -> Exit {
-    let subject = || asked.get_one::<Subject>("sub").expect("it is a required argument");
-    let relay = || asked.get_one::<Name>("relay").expect("it is a required argument");
-    finish(async {
-        let told = match name {
-            "mint" => commands::mint(ground, subject()).await?,
+fn run_operator_command(name: &str, settings: CredentialSettings, args: &ArgMatches) -> Exit {
+    let subject = || args.get_one::<Subject>("sub").expect("it is a required argument");
+    let relay = || args.get_one::<Name>("relay").expect("it is a required argument");
+    run_to_exit(async {
+        let output = match name {
+            "mint" => commands::mint(settings, subject()).await?,
             "deny" => {
-                let time = asked.get_one::<Duration>("for").expect("it has a default");
-                commands::deny(ground, subject(), *time).await?
+                let time = args.get_one::<Duration>("for").expect("it has a default");
+                commands::deny(settings, subject(), *time).await?
             }
-            "allow" => commands::allow(ground, subject()).await?,
-            "usage" => commands::usage(ground, subject()).await?,
-            "drain" => commands::drain(ground, relay(), true).await?,
-            _ => commands::drain(ground, relay(), false).await?,
+            "allow" => commands::allow(settings, subject()).await?,
+            "usage" => commands::usage(settings, subject()).await?,
+            "drain" => commands::drain(settings, relay(), true).await?,
+            _ => commands::drain(settings, relay(), false).await?,
         };
-        print(&told);
+        print(&output);
         Ok(())
     })
 }
 
-fn rotate(ground: Ground, asked: &ArgMatches) -> Exit {
-    let emergency = asked.get_flag("emergency");
-    let request = if emergency { Request::Emergency } else { Request::Rotation };
-    finish(commands::rotate(ground, request, |line| print(&(line + "\n"))))
+fn rotate(settings: CredentialSettings, args: &ArgMatches) -> Exit {
+    let emergency = args.get_flag("emergency");
+    let request = if emergency { RotationRequest::Emergency } else { RotationRequest::Rotation };
+    run_to_exit(commands::rotate(settings, request, |line| print(&(line + "\n"))))
 }
 
 /// Runs a command to its end and says why it failed.
-fn finish(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
+fn run_to_exit(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
     match block_on(command) {
         Ok(()) => Exit::Drained,
         Err(failed) => {
@@ -147,10 +158,10 @@ fn finish(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
 /// Serves until asked to end.
 fn start(config: Config) -> Exit {
     let logging = config.logging.clone();
-    serve(SCHEMA.program, &logging, work(config))
+    serve(SCHEMA.program, &logging, run_service(config))
 }
 
-async fn work(config: Config) -> Result<(), StartError> {
+async fn run_service(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
     let running = Service::start(config, &life).await?;

@@ -12,7 +12,7 @@ use crate::relay_db::{DbError, RelayDb};
 
 /// What was taken back.
 #[derive(Debug)]
-pub struct Revoked {
+pub struct Revocation {
     /// Until when nothing is issued, in Unix seconds.
     pub until: u64,
     /// What became of the allocations, by relay; relays without a console are not named.
@@ -28,7 +28,7 @@ pub async fn revoke(
     pools: &Pools,
     pseudonym: &Subject,
     seconds: u64,
-) -> Result<Revoked, DbError> {
+) -> Result<Revocation, DbError> {
     let now = clock::unix_seconds();
     let until = now.saturating_add(seconds);
     db.deny(pseudonym, until, now).await?;
@@ -39,5 +39,5 @@ pub async fn revoke(
             relays.push((relay.name.clone(), ended));
         }
     }
-    Ok(Revoked { until, relays })
+    Ok(Revocation { until, relays })
 }

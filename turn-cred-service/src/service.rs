@@ -12,19 +12,19 @@ use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
 use tracing::{debug, info};
 
-use crate::config::{Config, PROBE_WITHIN};
-use crate::health::Watch;
-use crate::http::{InternalDesk, PublicDesk, internal_router, public_router};
+use crate::config::{Config, PROBE_TIMEOUT};
+use crate::health::RelayMonitor;
+use crate::http::{InternalState, PublicState, internal_router, public_router};
 use crate::issuer::Issuer;
+use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
-use crate::opened::Opened;
 use crate::relay_db::{DbError, RelayDb};
-use crate::rotation::Keeper;
-use crate::rotation::keeper::Hands;
-use crate::usage::{Accountant, RoomNotes};
+use crate::rotation::SecretRotator;
+use crate::rotation::rotator::RotationContext;
+use crate::usage::{RoomRecorder, UsageCounter};
 
 /// How often decisions are looked for.
-const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+const DECISION_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts the service in this process.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub struct Service;
 
 /// A service that is running.
 #[derive(Clone, Debug)]
-pub struct Running {
+pub struct RunningService {
     /// Where it listens.
-    pub addresses: Addresses,
+    pub addresses: ListenAddresses,
     /// What it tells the probes.
     pub health: Health,
     /// Issues credentials to other parts of the same process.
@@ -43,7 +43,7 @@ pub struct Running {
 
 /// Where the listeners are bound, with the ports taken for port 0.
 #[derive(Clone, Debug)]
-pub struct Addresses {
+pub struct ListenAddresses {
     /// REST for holders of tokens.
     pub public: ListenAddr,
     /// REST for the node beside us, if it is on.
@@ -52,7 +52,7 @@ pub struct Addresses {
     pub admin: ListenAddr,
 }
 
-impl Addresses {
+impl ListenAddresses {
     /// Lists the addresses by role, for `service_kit::telemetry::announce`.
     pub fn by_role(&self) -> impl Iterator<Item = (&'static str, &ListenAddr)> {
         let always = [("public", &self.public), ("admin", &self.admin)];
@@ -75,13 +75,13 @@ pub enum StartError {
 }
 
 /// Everything bound, so that nothing runs before all of it can.
-struct Bound {
+struct BoundListeners {
     public: Listener,
     internal: Option<Listener>,
     admin: Listener,
 }
 
-impl Bound {
+impl BoundListeners {
     async fn bind(config: &Config) -> io::Result<Self> {
         let public = Listener::bind(&config.listen).await?;
         let internal = match &config.internal_listen {
@@ -92,8 +92,8 @@ impl Bound {
         Ok(Self { public, internal, admin })
     }
 
-    fn addresses(&self) -> Addresses {
-        Addresses {
+    fn addresses(&self) -> ListenAddresses {
+        ListenAddresses {
             public: self.public.address().clone(),
             internal: self.internal.as_ref().map(|listener| listener.address().clone()),
             admin: self.admin.address().clone(),
@@ -109,75 +109,82 @@ impl Service {
     ///
     /// # Errors
     /// When an address cannot be bound; nothing is left running then.
-    pub async fn start(config: Config, life: &Lifecycle) -> Result<Running, StartError> {
+    pub async fn start(config: Config, life: &Lifecycle) -> Result<RunningService, StartError> {
         let metrics = Metrics::new()?;
-        let Opened { keys, keeper, db } = Opened::open(&config.ground).await?;
-        let pools = config.ground.pools.clone().expect("its absence is a fault");
-        let issuer = Issuer::new(keys, pools, config.ground.lifetimes);
-        let bound = Bound::bind(&config).await?;
-        let running = Running { addresses: bound.addresses(), health: Health::new(), issuer };
-        let rooms = db.as_ref().map(|db| heed(&running.issuer, db, &config, &metrics, life));
+        let KeyStore { keys, rotator, db } = KeyStore::open(&config.credentials).await?;
+        let pools = config.credentials.pools.clone().expect("its absence is a fault");
+        let issuer = Issuer::new(keys, pools, config.credentials.ttl_settings);
+        let bound = BoundListeners::bind(&config).await?;
+        let running =
+            RunningService { addresses: bound.addresses(), health: Health::new(), issuer };
+        let rooms =
+            db.as_ref().map(|db| spawn_redis_tasks(&running.issuer, db, &config, &metrics, life));
         if let Some(listener) = bound.internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let (end, metrics) = (life.soft.clone(), metrics.clone());
-            let desk = InternalDesk::new(issuer, token, rooms, end, metrics);
-            spawn(life, listener, internal_router(desk));
+            let state = InternalState::new(issuer, token, rooms, end, metrics);
+            spawn_listener(life, listener, internal_router(state));
         }
-        look_after(&running.issuer, keeper, &config, &metrics, life);
-        spawn(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
-        spawn(life, bound.public, public(config, running.issuer.clone(), db, metrics, life));
-        life.tasks.spawn(follow_end(life.clone(), running.health.clone()));
+        spawn_background_tasks(&running.issuer, rotator, &config, &metrics, life);
+        spawn_listener(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
+        spawn_listener(
+            life,
+            bound.public,
+            build_public_router(config, running.issuer.clone(), db, metrics, life),
+        );
+        life.tasks.spawn(fail_readiness_on_shutdown(life.clone(), running.health.clone()));
         running.health.ready();
         Ok(running)
     }
 }
 
-fn spawn(life: &Lifecycle, listener: Listener, router: Router) {
+fn spawn_listener(life: &Lifecycle, listener: Listener, router: Router) {
     life.tasks.spawn(serve(listener, router, life.soft.clone()));
 }
 
 /// Starts what goes on beside requests: following the keys and trying the relays.
-fn look_after(
+fn spawn_background_tasks(
     issuer: &Issuer,
-    keeper: Option<Keeper>,
+    rotator: Option<SecretRotator>,
     config: &Config,
     metrics: &Metrics,
     life: &Lifecycle,
 ) {
-    let dialing = config.ground.dialing(PROBE_WITHIN);
-    if let Some(keeper) = keeper {
-        let (who, pools) = (service_kit::random::token(), issuer.pools().clone());
-        let hands = Hands { who, pools, dialing: dialing.clone() };
-        spawn_until_end(life, keeper.run(issuer.clone(), hands, metrics.clone()));
+    let connect_options = config.credentials.connect_options(PROBE_TIMEOUT);
+    if let Some(rotator) = rotator {
+        let (leader_id, pools) = (service_kit::random::token(), issuer.pools().clone());
+        let context =
+            RotationContext { leader_id, pools, connect_options: connect_options.clone() };
+        spawn_until_shutdown(life, rotator.run(issuer.clone(), context, metrics.clone()));
     }
     if !config.probe_every.is_zero() {
         let (issuer, every, metrics) = (issuer.clone(), config.probe_every, metrics.clone());
-        spawn_until_end(life, Watch { issuer, dialing, every, metrics }.run());
+        spawn_until_shutdown(life, RelayMonitor { issuer, connect_options, every, metrics }.run());
     }
     let issuer = issuer.clone();
-    spawn_until_end(life, async move { issuer.follow_keys().await });
+    spawn_until_shutdown(life, async move { issuer.watch_keys().await });
 }
 
 /// Starts what goes on with the relays' Redis: following decisions, counting what is relayed, and taking
 /// notes of rooms.
-fn heed(
+fn spawn_redis_tasks(
     issuer: &Issuer,
     db: &RelayDb,
     config: &Config,
     metrics: &Metrics,
     life: &Lifecycle,
-) -> RoomNotes {
-    spawn_until_end(life, follow_decisions(db.clone(), issuer.clone()));
-    let budget = config.ground.budget;
-    let accountant = Accountant { db: db.clone(), budget, metrics: metrics.clone() };
-    spawn_until_end(life, accountant.run());
-    let (notes, writing) = RoomNotes::new(db.clone(), budget);
-    spawn_until_end(life, writing);
-    notes
+) -> RoomRecorder {
+    spawn_until_shutdown(life, poll_decisions(db.clone(), issuer.clone()));
+    let budget = config.credentials.budget;
+    let counter = UsageCounter { db: db.clone(), budget, metrics: metrics.clone() };
+    spawn_until_shutdown(life, counter.run());
+    let (recorder, writing) = RoomRecorder::new(db.clone(), budget);
+    spawn_until_shutdown(life, writing);
+    recorder
 }
 
 /// Follows what operators decide, until dropped.
-async fn follow_decisions(db: RelayDb, issuer: Issuer) {
+async fn poll_decisions(db: RelayDb, issuer: Issuer) {
     let mut edition = String::new();
     loop {
         match db.decisions(&edition, clock::unix_seconds()).await {
@@ -189,17 +196,17 @@ async fn follow_decisions(db: RelayDb, issuer: Issuer) {
             // What was decided stays so; that Redis is away is told where its secrets are followed.
             Err(error) => debug!(%error, "decisions cannot be followed"),
         }
-        tokio::time::sleep(FOLLOW_EVERY).await;
+        tokio::time::sleep(DECISION_POLL_INTERVAL).await;
     }
 }
 
-fn spawn_until_end(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'static) {
+fn spawn_until_shutdown(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'static) {
     let end = life.soft.clone();
     life.tasks.spawn(async move { end.run_until_cancelled(work).await });
 }
 
 /// Puts together the public listener and keeps its token keys fresh.
-fn public(
+fn build_public_router(
     config: Config,
     issuer: Issuer,
     db: Option<RelayDb>,
@@ -212,7 +219,7 @@ fn public(
     }
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));
-    let desk = PublicDesk {
+    let state = PublicState {
         issuer,
         verifier,
         api_keys: config.api_keys,
@@ -221,13 +228,13 @@ fn public(
         trusted_proxies: config.trusted_proxies,
         region_header: config.region_header,
         db,
-        budget: config.ground.budget,
+        budget: config.credentials.budget,
         metrics,
     };
-    public_router(desk, &config.allowed_origins)
+    public_router(state, &config.allowed_origins)
 }
 
-async fn follow_end(life: Lifecycle, health: Health) {
+async fn fail_readiness_on_shutdown(life: Lifecycle, health: Health) {
     life.soft.cancelled().await;
     info!("winding down: no new requests are taken");
     health.not_ready("draining");

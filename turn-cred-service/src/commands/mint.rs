@@ -4,15 +4,15 @@ use serde::Serialize;
 use service_kit::clock;
 
 use super::CommandError;
-use crate::config::Ground;
+use crate::config::CredentialSettings;
 use crate::credential::{Credential, Subject};
-use crate::opened::Opened;
+use crate::key_store::KeyStore;
 use crate::pool::Pools;
 
 /// A credential as `RTCIceServer` has it, with its end.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Minted {
+struct MintedCredential {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     urls: Vec<String>,
     username: String,
@@ -25,15 +25,15 @@ struct Minted {
 ///
 /// # Errors
 /// When the secret is in a Redis that is away.
-pub async fn mint(ground: Ground, subject: &Subject) -> Result<String, CommandError> {
-    let Opened { keys, .. } = Opened::open(&ground).await?;
-    let ttl = ground.lifetimes.default.as_secs();
+pub async fn mint(settings: CredentialSettings, subject: &Subject) -> Result<String, CommandError> {
+    let KeyStore { keys, .. } = KeyStore::open(&settings).await?;
+    let ttl = settings.ttl_settings.default.as_secs();
     let expiry = clock::unix_seconds() + ttl;
     let secrets = keys.signing.current();
     let Credential { username, password } =
-        Credential::issue(secrets.signing(), &keys.hide(subject), expiry);
-    let relays = ground.pools.iter().flat_map(Pools::relays);
-    let minted = Minted {
+        Credential::issue(secrets.signing(), &keys.pseudonym_of(subject), expiry);
+    let relays = settings.pools.iter().flat_map(Pools::relays);
+    let minted = MintedCredential {
         urls: relays.flat_map(|relay| &relay.uris).map(ToString::to_string).collect(),
         username,
         credential: password,

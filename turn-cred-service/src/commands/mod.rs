@@ -1,7 +1,7 @@
 //! What the program does beside serving.
 
-mod decide;
 mod mint;
+mod operator;
 mod rotate;
 
 use std::io;
@@ -9,8 +9,8 @@ use std::io;
 use crate::pool::Name;
 use crate::relay_db::DbError;
 
-pub use decide::{allow, deny, drain, usage};
 pub use mint::mint;
+pub use operator::{allow, deny, drain, usage};
 pub use rotate::rotate;
 
 /// Why a command could not do what it was asked.
@@ -21,7 +21,7 @@ pub enum CommandError {
     Db(#[from] DbError),
     /// Decisions have to be kept where every credential service sees them.
     #[error("this needs TURN_CRED_REDIS_URL, where every credential service sees it")]
-    NoDb,
+    NoRedis,
     /// No relay is known.
     #[error("this needs the relays: TURN_CRED_URIS, or [[pools]] in the file")]
     NoRelays,
@@ -41,5 +41,5 @@ pub enum CommandError {
     #[error(
         "a relay refused the new secret, which was given up; its log and turn-cred-service doctor say why"
     )]
-    Refused,
+    SecretRejected,
 }

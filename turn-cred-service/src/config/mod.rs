@@ -1,6 +1,6 @@
 //! The settings of the service, read.
 
-mod ground;
+mod credentials;
 mod origin;
 mod pools;
 mod schema;
@@ -14,12 +14,12 @@ use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
-pub use ground::{DbSettings, Ground, KeySettings};
+pub use credentials::{CredentialSettings, DbSettings, KeySettings};
 pub use origin::Origin;
 pub use schema::SCHEMA;
 
 /// How long each step of trying a relay may take.
-pub const PROBE_WITHIN: Duration = Duration::from_secs(1);
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The settings, read and checked against each other.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Config {
     /// The networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What credentials are made of.
-    pub ground: Ground,
+    pub credentials: CredentialSettings,
     /// The header in which a proxy says where a caller is.
     pub region_header: Option<String>,
     /// How often every relay is tried; zero: never.
@@ -73,7 +73,7 @@ impl Config {
         let (rate_per_subject, rate_per_ip) =
             (reader.rate("rate_per_subject"), reader.rate("rate_per_ip"));
         let logging = LogSettings::read(&mut reader);
-        let ground = Ground::read(&mut reader);
+        let credentials = CredentialSettings::read(&mut reader);
         if !reader.is_set("uris") && !reader.has_tables("pools") {
             reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
         }
@@ -95,7 +95,7 @@ impl Config {
             admin_listen,
             allowed_origins,
             trusted_proxies,
-            ground: ground.expect("its absence is a fault"),
+            credentials: credentials.expect("its absence is a fault"),
             region_header,
             probe_every,
             verifier: verifier.expect("its absence is a fault"),

@@ -43,12 +43,12 @@ struct RelayTable {
 
 /// Reads the relays, wherever they stand; nothing if there are none, or after a fault.
 pub(super) fn read_pools(reader: &mut Reader<'_>) -> Option<Pools> {
-    let line = reader.optional_parse::<Line>("uris");
+    let line = reader.optional_parse::<SinglePool>("uris");
     let tables: Vec<PoolTable> = reader.tables("pools");
     if line.is_some() && !tables.is_empty() {
         reader.fault("uris", "and [[pools]] are both set: keep one");
     }
-    let mut pools: Vec<Pool> = line.map(|Line(pool)| pool).into_iter().collect();
+    let mut pools: Vec<Pool> = line.map(|SinglePool(pool)| pool).into_iter().collect();
     for (at, table) in tables.into_iter().enumerate() {
         match table.pool() {
             Ok(pool) => pools.push(pool),
@@ -87,9 +87,9 @@ fn check_names(reader: &mut Reader<'_>, pools: &[Pool]) {
 }
 
 /// The pool on one line.
-struct Line(Pool);
+struct SinglePool(Pool);
 
-impl std::str::FromStr for Line {
+impl std::str::FromStr for SinglePool {
     type Err = PoolError;
 
     fn from_str(text: &str) -> Result<Self, PoolError> {
@@ -103,7 +103,7 @@ impl PoolTable {
         let region = name("region", &self.region)?;
         let fallback = self.fallback.map(|text| name("fallback", &text)).transpose()?;
         let stun = parse_uris(self.stun.iter().map(String::as_str)).map_err(|e| e.to_string())?;
-        if let Some(relay) = stun.iter().find(|uri| uri.relays()) {
+        if let Some(relay) = stun.iter().find(|uri| uri.is_turn()) {
             return Err(format!("{relay} belongs into [[pools.relays]]: it needs a credential"));
         }
         if self.relays.is_empty() {
@@ -120,12 +120,12 @@ impl RelayTable {
     fn relay(self, region: &Name, number: usize) -> Result<Relay, String> {
         let text = self.name.unwrap_or_else(|| format!("{region}-{number}"));
         let name = name("name", &text)?;
-        let told = |error: PoolError| format!("relay {name}: {error}");
-        let uris = parse_uris(self.uris.iter().map(String::as_str)).map_err(told)?;
-        if let Some(stun) = uris.iter().find(|uri| !uri.relays()) {
+        let in_relay = |error: PoolError| format!("relay {name}: {error}");
+        let uris = parse_uris(self.uris.iter().map(String::as_str)).map_err(in_relay)?;
+        if let Some(stun) = uris.iter().find(|uri| !uri.is_turn()) {
             return Err(format!("relay {name}: {stun} is no relay and belongs into stun"));
         }
-        let relay = Relay::new(name.clone(), uris).map_err(told)?;
+        let relay = Relay::new(name.clone(), uris).map_err(in_relay)?;
         Ok(Relay {
             weight: self.weight.unwrap_or(relay.weight),
             enforcement: self.enforcement.unwrap_or(relay.enforcement),
@@ -207,7 +207,7 @@ uris = ["turn:us.example.org"]
     }
 
     #[test]
-    fn what_is_wrong_with_the_relays_is_said_with_its_place() {
+    fn a_fault_in_the_relays_names_its_table() {
         for (from, to, fault) in [
             ("\"us\"\n[[pools]]", "\"mars\"\n[[pools]]", "the regions are: eu, us"),
             ("fallback = \"us\"", "fallback = \"ap\"", "[[pools]] 1: fallback ap is none of"),

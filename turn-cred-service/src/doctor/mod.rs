@@ -6,59 +6,59 @@
 //! for large rooms, for users that nobody else is, and gives all of them back. No datagram is sent to any peer: whether
 //! a relay would carry one is decided when a permission is asked for (RFC 8656 §9.2).
 
-mod admission;
 mod certificate;
-mod command;
-mod peers;
+mod cli;
+mod connectivity;
+mod credential_checks;
+mod findings;
+mod peer_permissions;
 mod quota;
-mod reach;
-mod report;
-mod visit;
+mod url_context;
 
 use std::time::Duration;
 
 use service_kit::secrets::Secrets;
 
 use crate::pool::IceUri;
-use crate::relay::Dialing;
-use visit::Visit;
+use crate::relay::ConnectOptions;
+use url_context::UrlContext;
 
-pub use command::{command, examine};
-pub use quota::Demand;
-pub use report::{Check, Finding, Report, Style, Verdict};
+pub use cli::{command, run_command};
+pub use findings::{Check, CheckResult, Finding, OutputFormat, Report};
+pub use quota::CallSize;
 
 /// What the relays are held against.
 #[derive(Clone, Debug)]
-pub struct Terms<'a> {
+pub struct DoctorOptions<'a> {
     /// The secret that the relays shall share.
     pub secrets: &'a Secrets,
     /// How long the credentials live that clients are given.
     pub ttl: Duration,
     /// How the relays are approached.
-    pub dialing: Dialing,
+    pub connect_options: ConnectOptions,
     /// Whether a relay may reach its own machine, as one on a laptop must.
     pub allow_loopback: bool,
     /// The largest call that a relay must have allocations for.
-    pub demand: Demand,
+    pub call_size: CallSize,
     /// The clock that credentials are issued by, in Unix seconds.
     pub now: fn() -> u64,
 }
 
 /// Does every check at every URL, and tells the worst that was found.
-pub async fn run(
+pub async fn examine_relays(
     relays: &[(String, Vec<IceUri>)],
-    terms: &Terms<'_>,
+    options: &DoctorOptions<'_>,
     mut report: Report<'_>,
-) -> Verdict {
+) -> CheckResult {
     for (name, uris, uri) in
         relays.iter().flat_map(|(name, uris)| uris.iter().map(move |uri| (name, uris, uri)))
     {
         report.begin(name, uri);
-        let mut visit = Visit::new(uri, uris, terms);
-        for check in visit.checks() {
-            report.add(visit.perform(check).await);
+        let mut url = UrlContext::new(uri, uris, options);
+        for check in url.checks() {
+            report.add(url.run_check(check).await);
         }
-        visit.leave().await;
+        url.release_allocation().await;
     }
     report.end()
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::judge::Outcome;
+use super::url_health::ProbeOutcome;
 use crate::credential::Credential;
 use crate::pool::IceUri;
-use crate::relay::{Dialing, RelayError, TurnClient};
+use crate::relay::{ConnectOptions, RelayError, TurnClient};
 
 /// What a relay answers whose policy denies a peer; it has understood and checked the request then.
 const FORBIDDEN: u16 = 403;
@@ -14,23 +14,26 @@ const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
 
 /// Asks for our own address, which needs no credential: the relay is there.
-pub(super) async fn greet(uri: &IceUri, dialing: &Dialing) -> Result<(), RelayError> {
-    TurnClient::connect(uri, dialing).await?.bind().await.map(drop)
+pub(super) async fn check_binding(
+    uri: &IceUri,
+    connect_options: &ConnectOptions,
+) -> Result<(), RelayError> {
+    TurnClient::connect(uri, connect_options).await?.binding().await.map(drop)
 }
 
 /// Allocates, permits a peer, refreshes, and gives the allocation back: the relay works.
 ///
 /// # Errors
 /// The first step that a client would have failed at.
-pub(crate) async fn call(
+pub(crate) async fn simulate_call(
     uri: &IceUri,
-    dialing: &Dialing,
+    connect_options: &ConnectOptions,
     credential: &Credential,
 ) -> Result<(), RelayError> {
-    let mut client = TurnClient::connect(uri, dialing).await?;
-    client.bind().await?;
+    let mut client = TurnClient::connect(uri, connect_options).await?;
+    client.binding().await?;
     let relayed = client.allocate(credential).await?;
-    let permitted = client.permit(relayed.ip()).await;
+    let permitted = client.create_permission(relayed.ip()).await;
     client.refresh(Duration::ZERO).await?;
     match permitted {
         Err(error) if error.code() != Some(FORBIDDEN) => Err(error),
@@ -42,24 +45,24 @@ pub(crate) async fn call(
 ///
 /// # Errors
 /// When it says neither yes nor that the credential is wrong.
-pub(super) async fn admits(
+pub(super) async fn accepts_credential(
     uri: &IceUri,
-    dialing: &Dialing,
+    connect_options: &ConnectOptions,
     credential: &Credential,
 ) -> Result<bool, RelayError> {
-    let mut client = TurnClient::connect(uri, dialing).await?;
+    let mut client = TurnClient::connect(uri, connect_options).await?;
     match client.allocate(credential).await {
         Ok(_) => client.refresh(Duration::ZERO).await.map(|()| true),
-        Err(RelayError::Refused(UNAUTHORIZED)) => Ok(false),
+        Err(RelayError::ErrorResponse(UNAUTHORIZED)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 /// Reads a try as what it says of the relay.
-pub(super) fn outcome(tried: &Result<(), RelayError>) -> Outcome {
-    match tried {
-        Ok(()) => Outcome::Well,
-        Err(error) if error.code() == Some(FORBIDDEN) => Outcome::Draining,
-        Err(_) => Outcome::Failed,
+pub(super) fn classify(result: &Result<(), RelayError>) -> ProbeOutcome {
+    match result {
+        Ok(()) => ProbeOutcome::Succeeded,
+        Err(error) if error.code() == Some(FORBIDDEN) => ProbeOutcome::Draining,
+        Err(_) => ProbeOutcome::Failed,
     }
 }

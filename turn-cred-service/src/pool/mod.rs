@@ -12,7 +12,7 @@ use signal_protocol::Enforcement;
 
 use crate::relay::ConsoleSettings;
 
-pub use select::{Offer, Standing, Standings};
+pub use select::{RelaySelection, Standing, Standings};
 pub use uri::{IceUri, UriError};
 
 /// The most URLs handed out: every further one only makes gathering slower.
@@ -27,7 +27,7 @@ pub struct Name(Arc<str>);
 /// What is not a [`Name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no name: write 1 to 32 letters, digits, dots, underscores or hyphens")]
-pub struct NotAName;
+pub struct InvalidName;
 
 impl Name {
     /// The name as text.
@@ -38,12 +38,12 @@ impl Name {
 }
 
 impl FromStr for Name {
-    type Err = NotAName;
+    type Err = InvalidName;
 
-    fn from_str(text: &str) -> Result<Self, NotAName> {
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         let fits = (1..=32).contains(&text.len()) && text.bytes().all(allowed);
-        fits.then(|| Self(text.into())).ok_or(NotAName)
+        fits.then(|| Self(text.into())).ok_or(InvalidName)
     }
 }
 
@@ -88,8 +88,8 @@ impl Relay {
     /// # Errors
     /// Without a URL that relays, or with more than [`MAX_URIS`].
     pub fn new(name: Name, mut uris: Vec<IceUri>) -> Result<Self, PoolError> {
-        uris.retain(IceUri::relays);
-        uris.sort_by_key(IceUri::rank);
+        uris.retain(IceUri::is_turn);
+        uris.sort_by_key(IceUri::transport_rank);
         match uris.len() {
             0 => Err(PoolError::NoRelay),
             1..=MAX_URIS => {
@@ -127,7 +127,7 @@ impl Pool {
         if uris.len() > MAX_URIS {
             return Err(PoolError::TooMany);
         }
-        let (relays, stun): (Vec<_>, Vec<_>) = uris.into_iter().partition(IceUri::relays);
+        let (relays, stun): (Vec<_>, Vec<_>) = uris.into_iter().partition(IceUri::is_turn);
         let relay = Relay::new(region.clone(), relays)?;
         let (countries, fallback) = (Vec::new(), None);
         Ok(Self { region: region.clone(), countries, fallback, stun, relays: vec![relay] })
@@ -198,22 +198,22 @@ impl Pools {
         hint: Option<&str>,
     ) -> Result<Region, UnknownRegion> {
         if let Some(chosen) = chosen {
-            return self.named(chosen).ok_or_else(|| self.unknown());
+            return self.region_named(chosen).ok_or_else(|| self.unknown_region());
         }
-        Ok(hint.and_then(|hint| self.hinted(hint)).unwrap_or(Region(self.default)))
+        Ok(hint.and_then(|hint| self.region_for_hint(hint)).unwrap_or(Region(self.default)))
     }
 
-    fn named(&self, name: &str) -> Option<Region> {
+    fn region_named(&self, name: &str) -> Option<Region> {
         self.pools.iter().position(|pool| pool.region.as_str() == name).map(Region)
     }
 
-    fn hinted(&self, hint: &str) -> Option<Region> {
+    fn region_for_hint(&self, hint: &str) -> Option<Region> {
         let serves =
             |pool: &Pool| pool.countries.iter().any(|country| country.eq_ignore_ascii_case(hint));
-        self.named(hint).or_else(|| self.pools.iter().position(serves).map(Region))
+        self.region_named(hint).or_else(|| self.pools.iter().position(serves).map(Region))
     }
 
-    fn unknown(&self) -> UnknownRegion {
+    fn unknown_region(&self) -> UnknownRegion {
         let known: Vec<_> = self.pools.iter().map(|pool| pool.region.as_str()).collect();
         UnknownRegion { known: known.join(", ") }
     }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IceUri {
     text: String,
-    relays: bool,
+    is_turn: bool,
 }
 
 /// Why a URL is not one to hand out.
@@ -38,13 +38,13 @@ pub enum UriError {
 impl IceUri {
     /// Tells whether it is a relay (`turn:`, `turns:`), which needs a credential.
     #[must_use]
-    pub fn relays(&self) -> bool {
-        self.relays
+    pub fn is_turn(&self) -> bool {
+        self.is_turn
     }
 
     /// In which order clients should try it: UDP is fastest, TCP passes more firewalls, TLS nearly all.
     #[must_use]
-    pub(super) fn rank(&self) -> u8 {
+    pub(super) fn transport_rank(&self) -> u8 {
         match (self.text.starts_with("turns:"), self.text.ends_with("?transport=tcp")) {
             (false, false) => 0,
             (false, true) => 1,
@@ -70,7 +70,7 @@ impl FromStr for IceUri {
 
     fn from_str(text: &str) -> Result<Self, UriError> {
         let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
-        let relays = match scheme {
+        let is_turn = match scheme {
             "stun" | "stuns" => false,
             "turn" | "turns" => true,
             _ => return Err(UriError::Scheme),
@@ -83,13 +83,13 @@ impl FromStr for IceUri {
             Some((authority, query)) => (authority, Some(query)),
             None => (rest, None),
         };
-        match (relays, query) {
+        match (is_turn, query) {
             (_, None) | (true, Some("transport=udp" | "transport=tcp")) => {}
             (true, Some(_)) => return Err(UriError::Transport),
             (false, Some(_)) => return Err(UriError::Query),
         }
         check_authority(authority)?;
-        Ok(Self { text: text.to_owned(), relays })
+        Ok(Self { text: text.to_owned(), is_turn })
     }
 }
 

@@ -9,15 +9,15 @@ use tokio::time::timeout;
 
 use super::stun::{Class, Message, Method, attribute, long_term_key};
 use super::transport::Transport;
-use super::{Dialing, Endpoint, RelayError};
+use super::{ConnectOptions, Endpoint, RelayError};
 use crate::credential::Credential;
 use crate::pool::IceUri;
 
 /// How long the first copy of a datagram is waited for; each further copy doubles it
 /// (RFC 8489 §6.2.1).
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+const INITIAL_RTO: Duration = Duration::from_millis(500);
 /// How much relayed data is kept for [`TurnClient::receive`]; more is lost, as datagrams are.
-const INBOX: usize = 64;
+const MAX_BUFFERED: usize = 64;
 /// REQUESTED-TRANSPORT for UDP, the IANA protocol number and three reserved bytes
 /// (RFC 8656 §18.7).
 const UDP: [u8; 4] = [17, 0, 0, 0];
@@ -30,7 +30,7 @@ const ALLOCATION_MISMATCH: u16 = 437;
 ///
 /// The system gives the port of a closed socket to the next one, and coturn remembers for a while
 /// whose it was. So 437 says nothing about the health of a relay before several ports got it.
-const PORTS: usize = 4;
+const MAX_LOCAL_PORTS: usize = 4;
 
 /// The kind of relayed address that is asked for (RFC 8656 §18.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +46,15 @@ pub struct TurnClient {
     transport: Transport,
     endpoint: Endpoint,
     address: SocketAddr,
-    dialing: Dialing,
+    connect_options: ConnectOptions,
     /// Whether the 5-tuple has an allocation of ours, which another local port would leave behind.
     is_allocated: bool,
-    session: Option<Session>,
+    session: Option<AuthSession>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
 /// What signs requests (RFC 8489 §9.2).
-struct Session {
+struct AuthSession {
     username: String,
     realm: Vec<u8>,
     nonce: Vec<u8>,
@@ -66,14 +66,17 @@ impl TurnClient {
     ///
     /// # Errors
     /// Why the last address could not be reached, or that there is none.
-    pub async fn connect(uri: &IceUri, dialing: &Dialing) -> Result<Self, RelayError> {
+    pub async fn connect(
+        uri: &IceUri,
+        connect_options: &ConnectOptions,
+    ) -> Result<Self, RelayError> {
         let endpoint = Endpoint::from(uri);
-        let addresses = endpoint.resolve(dialing.patience).await?;
-        let mut failure = RelayError::Silent;
+        let addresses = endpoint.resolve(connect_options.step_timeout).await?;
+        let mut failure = RelayError::TimedOut;
         for address in &addresses {
             let reached = match &addresses[..] {
-                [_] => Self::open(&endpoint, *address, dialing).await,
-                _ => Self::knock(&endpoint, *address, dialing).await,
+                [_] => Self::open(&endpoint, *address, connect_options).await,
+                _ => Self::open_checked(&endpoint, *address, connect_options).await,
             };
             match reached {
                 Ok(client) => return Ok(client),
@@ -90,26 +93,34 @@ impl TurnClient {
     pub async fn open(
         endpoint: &Endpoint,
         address: SocketAddr,
-        dialing: &Dialing,
+        connect_options: &ConnectOptions,
     ) -> Result<Self, RelayError> {
-        let transport = open_transport(endpoint, address, dialing).await?;
-        let (endpoint, dialing) = (endpoint.clone(), dialing.clone());
+        let transport = open_transport(endpoint, address, connect_options).await?;
+        let (endpoint, connect_options) = (endpoint.clone(), connect_options.clone());
         let (session, inbox) = (None, VecDeque::new());
-        Ok(Self { transport, endpoint, address, dialing, is_allocated: false, session, inbox })
+        Ok(Self {
+            transport,
+            endpoint,
+            address,
+            connect_options,
+            is_allocated: false,
+            session,
+            inbox,
+        })
     }
 
     /// Opens a way to an address and sees that somebody answers there.
     ///
     /// # Errors
     /// As [`TurnClient::open`], and when nobody answers.
-    pub async fn knock(
+    pub async fn open_checked(
         endpoint: &Endpoint,
         address: SocketAddr,
-        dialing: &Dialing,
+        connect_options: &ConnectOptions,
     ) -> Result<Self, RelayError> {
-        let mut client = Self::open(endpoint, address, dialing).await?;
-        match client.bind().await {
-            Ok(_) | Err(RelayError::Refused(_)) => Ok(client),
+        let mut client = Self::open(endpoint, address, connect_options).await?;
+        match client.binding().await {
+            Ok(_) | Err(RelayError::ErrorResponse(_)) => Ok(client),
             Err(error) => Err(error),
         }
     }
@@ -124,8 +135,8 @@ impl TurnClient {
     ///
     /// # Errors
     /// When the relay does not tell.
-    pub async fn bind(&mut self) -> Result<SocketAddr, RelayError> {
-        let answer = success(self.answer_to(&Message::request(Method::Binding)).await?)?;
+    pub async fn binding(&mut self) -> Result<SocketAddr, RelayError> {
+        let answer = success(self.transact(&Message::request(Method::Binding)).await?)?;
         answer.address(attribute::XOR_MAPPED_ADDRESS).ok_or(RelayError::Malformed)
     }
 
@@ -149,7 +160,7 @@ impl TurnClient {
         self.allocate_with(credential, &[family]).await
     }
 
-    /// Asks from [`PORTS`] local ports at most, the next one after each refusal with 437.
+    /// Asks from [`MAX_LOCAL_PORTS`] local ports at most, the next one after each refusal with 437.
     ///
     /// The refused ports stay open until then, so that the system gives out none of them again.
     async fn allocate_with(
@@ -159,13 +170,13 @@ impl TurnClient {
     ) -> Result<SocketAddr, RelayError> {
         let mut refused = Vec::new();
         loop {
-            let asked = self.allocate_here(credential, families).await;
-            let is_known = matches!(asked, Err(RelayError::Refused(ALLOCATION_MISMATCH)));
-            if !is_known || self.is_allocated || refused.len() + 1 == PORTS {
+            let asked = self.allocate_from_current_port(credential, families).await;
+            let is_mismatch = matches!(asked, Err(RelayError::ErrorResponse(ALLOCATION_MISMATCH)));
+            if !is_mismatch || self.is_allocated || refused.len() + 1 == MAX_LOCAL_PORTS {
                 self.is_allocated |= asked.is_ok();
                 return asked;
             }
-            let other = open_transport(&self.endpoint, self.address, &self.dialing).await?;
+            let other = open_transport(&self.endpoint, self.address, &self.connect_options).await?;
             refused.push(mem::replace(&mut self.transport, other));
             self.inbox.clear();
         }
@@ -173,7 +184,7 @@ impl TurnClient {
 
     /// Asks from the local port that is open. The first request carries no credential; its refusal
     /// brings realm and nonce.
-    async fn allocate_here(
+    async fn allocate_from_current_port(
         &mut self,
         credential: &Credential,
         families: &[Family],
@@ -185,9 +196,9 @@ impl TurnClient {
                 request.with(attribute::REQUESTED_ADDRESS_FAMILY, &[*family as u8, 0, 0, 0])
             })
         };
-        let challenge = self.answer_to(&request()).await?;
-        self.session = Some(Session::begin(&challenge, credential)?);
-        let answer = self.exchange(request).await?;
+        let challenge = self.transact(&request()).await?;
+        self.session = Some(AuthSession::from_challenge(&challenge, credential)?);
+        let answer = self.signed_request(request).await?;
         answer.address(attribute::XOR_RELAYED_ADDRESS).ok_or(RelayError::Malformed)
     }
 
@@ -198,7 +209,7 @@ impl TurnClient {
     pub async fn refresh(&mut self, lifetime: Duration) -> Result<(), RelayError> {
         let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX).to_be_bytes();
         let request = || Message::request(Method::Refresh).with(attribute::LIFETIME, &seconds);
-        self.exchange(request).await?;
+        self.signed_request(request).await?;
         self.is_allocated &= !lifetime.is_zero();
         Ok(())
     }
@@ -207,12 +218,12 @@ impl TurnClient {
     ///
     /// # Errors
     /// When the relay refuses: 403 for a peer it denies, 443 for one of another family.
-    pub async fn permit(&mut self, peer: IpAddr) -> Result<(), RelayError> {
+    pub async fn create_permission(&mut self, peer: IpAddr) -> Result<(), RelayError> {
         let request = || {
             Message::request(Method::CreatePermission)
                 .with_address(attribute::XOR_PEER_ADDRESS, SocketAddr::new(peer, 0))
         };
-        self.exchange(request).await.map(drop)
+        self.signed_request(request).await.map(drop)
     }
 
     /// Sends to a peer through the relay (RFC 8656 §11.1); nothing comes back for it.
@@ -235,19 +246,23 @@ impl TurnClient {
             if let Some(data) = self.inbox.pop_front() {
                 return Ok(data);
             }
-            let message = timeout(self.dialing.patience, self.transport.receive()).await??;
-            self.keep_data(&message);
+            let message =
+                timeout(self.connect_options.step_timeout, self.transport.receive()).await??;
+            self.buffer_data(&message);
         }
     }
 
     /// Sends a signed request and takes a signed success only.
     ///
     /// A stale nonce is replaced by the one that its refusal brings, once (RFC 8489 §9.2.5).
-    async fn exchange(&mut self, request: impl Fn() -> Message) -> Result<Message, RelayError> {
-        let mut answer = self.answer_to(&self.sign(request())).await?;
+    async fn signed_request(
+        &mut self,
+        request: impl Fn() -> Message,
+    ) -> Result<Message, RelayError> {
+        let mut answer = self.transact(&self.sign(request())).await?;
         if answer.error_code() == Some(STALE_NONCE) {
             self.renew_nonce(&answer)?;
-            answer = self.answer_to(&self.sign(request())).await?;
+            answer = self.transact(&self.sign(request())).await?;
         }
         let answer = success(answer)?;
         let is_signed = self.session.as_ref().is_some_and(|session| answer.is_signed(session.key));
@@ -275,35 +290,35 @@ impl TurnClient {
     }
 
     /// Sends a request until its answer comes or patience ends (RFC 8489 §6.2.1).
-    async fn answer_to(&mut self, request: &Message) -> Result<Message, RelayError> {
+    async fn transact(&mut self, request: &Message) -> Result<Message, RelayError> {
         let bytes = request.encode();
-        timeout(self.dialing.patience, async {
-            let mut wait = if self.transport.loses() { FIRST_WAIT } else { Duration::MAX };
+        timeout(self.connect_options.step_timeout, async {
+            let mut rto = if self.transport.is_unreliable() { INITIAL_RTO } else { Duration::MAX };
             loop {
                 self.transport.send(&bytes).await?;
-                if let Ok(answer) = timeout(wait, self.matching(request)).await {
+                if let Ok(answer) = timeout(rto, self.receive_response(request)).await {
                     return answer;
                 }
-                wait = wait.saturating_mul(2);
+                rto = rto.saturating_mul(2);
             }
         })
         .await?
     }
 
-    async fn matching(&mut self, request: &Message) -> Result<Message, RelayError> {
+    async fn receive_response(&mut self, request: &Message) -> Result<Message, RelayError> {
         loop {
             let message = self.transport.receive().await?;
             if message.answers(request) {
                 return Ok(message);
             }
-            self.keep_data(&message);
+            self.buffer_data(&message);
         }
     }
 
-    fn keep_data(&mut self, message: &Message) {
+    fn buffer_data(&mut self, message: &Message) {
         let peer = message.address(attribute::XOR_PEER_ADDRESS);
         if let (Some(peer), Some(data), true) =
-            (peer, message.get(attribute::DATA), self.inbox.len() < INBOX)
+            (peer, message.get(attribute::DATA), self.inbox.len() < MAX_BUFFERED)
         {
             self.inbox.push_back((peer, data.to_vec()));
         }
@@ -313,18 +328,24 @@ impl TurnClient {
 async fn open_transport(
     endpoint: &Endpoint,
     address: SocketAddr,
-    dialing: &Dialing,
+    connect_options: &ConnectOptions,
 ) -> Result<Transport, RelayError> {
-    timeout(dialing.patience, Transport::open(endpoint, address, &dialing.trust)).await?
+    timeout(
+        connect_options.step_timeout,
+        Transport::open(endpoint, address, &connect_options.trust),
+    )
+    .await?
 }
 
-impl Session {
+impl AuthSession {
     /// Takes realm and nonce from the refusal of a request without a credential (RFC 8489 §9.2.3).
-    fn begin(challenge: &Message, credential: &Credential) -> Result<Self, RelayError> {
+    fn from_challenge(challenge: &Message, credential: &Credential) -> Result<Self, RelayError> {
         match challenge.error_code() {
             Some(401) => {}
-            Some(code) => return Err(RelayError::Refused(code)),
-            None if challenge.class() == Class::Success => return Err(RelayError::Unguarded),
+            Some(code) => return Err(RelayError::ErrorResponse(code)),
+            None if challenge.class() == Class::Success => {
+                return Err(RelayError::NoAuthentication);
+            }
             None => return Err(RelayError::Malformed),
         }
         let realm = challenge.get(attribute::REALM).ok_or(RelayError::Malformed)?.to_vec();
@@ -338,7 +359,7 @@ impl Session {
 fn success(answer: Message) -> Result<Message, RelayError> {
     match (answer.class(), answer.error_code()) {
         (Class::Success, None) => Ok(answer),
-        (_, Some(code)) => Err(RelayError::Refused(code)),
+        (_, Some(code)) => Err(RelayError::ErrorResponse(code)),
         (Class::Request | Class::Indication | Class::Error, None) => Err(RelayError::Malformed),
     }
 }

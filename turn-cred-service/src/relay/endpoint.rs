@@ -51,12 +51,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// When there are none, or the resolver does not answer in time.
-    pub async fn resolve(&self, patience: Duration) -> Result<Vec<SocketAddr>, RelayError> {
-        let asked = timeout(patience, lookup_host((self.host.as_str(), self.port))).await;
+    pub async fn resolve(&self, step_timeout: Duration) -> Result<Vec<SocketAddr>, RelayError> {
+        let asked = timeout(step_timeout, lookup_host((self.host.as_str(), self.port))).await;
         let found = asked.unwrap_or_else(|late| Err(late.into()));
-        let addresses: Vec<_> = found.map_err(RelayError::Unresolved)?.collect();
+        let addresses: Vec<_> = found.map_err(RelayError::Resolve)?.collect();
         if addresses.is_empty() {
-            return Err(RelayError::Unresolved(ErrorKind::NotFound.into()));
+            return Err(RelayError::Resolve(ErrorKind::NotFound.into()));
         }
         Ok(addresses)
     }

@@ -2,17 +2,17 @@
 //! do.
 //!
 //! [`TurnClient::connect`] follows an ICE server URL to a relay, and each method after it is one
-//! request and its answer. Nothing is waited for longer than the patience of [`Dialing`], and a
+//! request and its answer. Nothing is waited for longer than the patience of [`ConnectOptions`], and a
 //! success counts only with the signature of the relay. An allocation lives on after its client,
 //! for up to ten minutes, unless `refresh(Duration::ZERO)` gave it back.
 
 mod client;
+mod clock_skew;
 mod console;
 mod endpoint;
-mod skew;
 mod stun;
 mod transport;
-mod trust;
+mod trust_store;
 
 use std::io;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use tokio::time::error::Elapsed;
 use tokio_rustls::rustls;
 
 pub use client::{Family, TurnClient};
+pub use clock_skew::{ClockSkew, SkewSearch, SkewStep};
 pub use console::{ConsoleError, ConsoleSettings, end_allocations};
 pub use endpoint::{Endpoint, Protocol};
-pub use skew::{Skew, SkewSearch, SkewStep};
-pub use trust::{Trust, TrustError};
+pub use trust_store::{TrustStore, TrustStoreError};
 
 /// Reads what a relay may have sent with everything that reads it, and tells whether it is signed; public for
 /// `fuzz/`.
@@ -40,11 +40,11 @@ pub fn read_message(bytes: &[u8]) -> Option<bool> {
 
 /// How a relay is approached.
 #[derive(Clone, Debug)]
-pub struct Dialing {
+pub struct ConnectOptions {
     /// How long each step may take: finding the name, connecting, one answer.
-    pub patience: Duration,
+    pub step_timeout: Duration,
     /// Which certificates are believed.
-    pub trust: Trust,
+    pub trust: TrustStore,
 }
 
 /// Why the relay did not do what was asked.
@@ -52,22 +52,22 @@ pub struct Dialing {
 pub enum RelayError {
     /// Its name leads to no address.
     #[error("the name cannot be resolved: {0}")]
-    Unresolved(#[source] io::Error),
+    Resolve(#[source] io::Error),
     /// Its URL asks for what we do not speak.
     #[error("TLS for datagrams (turns with transport=udp) is not supported")]
-    Unsupported,
+    DtlsUnsupported,
     /// It did not prove its name.
     #[error("TLS failed: {0}")]
     Tls(#[source] rustls::Error),
     /// It said no, with a code of RFC 8489 §14.8 or RFC 8656 §19.
     #[error("the relay refused with {0}")]
-    Refused(u16),
+    ErrorResponse(u16),
     /// It asked for no credential where it must.
     #[error("the relay admits anybody: it asks for no credential")]
-    Unguarded,
+    NoAuthentication,
     /// It said nothing in time.
     #[error("the relay did not answer")]
-    Silent,
+    TimedOut,
     /// It said something that makes no sense.
     #[error("the answer is malformed or not signed by the relay")]
     Malformed,
@@ -81,12 +81,12 @@ impl RelayError {
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {
-            Self::Refused(code) => Some(*code),
-            Self::Unresolved(_)
-            | Self::Unsupported
+            Self::ErrorResponse(code) => Some(*code),
+            Self::Resolve(_)
+            | Self::DtlsUnsupported
             | Self::Tls(_)
-            | Self::Unguarded
-            | Self::Silent
+            | Self::NoAuthentication
+            | Self::TimedOut
             | Self::Malformed
             | Self::Socket(_) => None,
         }
@@ -95,6 +95,6 @@ impl RelayError {
 
 impl From<Elapsed> for RelayError {
     fn from(_: Elapsed) -> Self {
-        Self::Silent
+        Self::TimedOut
     }
 }

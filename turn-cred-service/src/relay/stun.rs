@@ -121,15 +121,15 @@ impl Message {
         bytes.extend(MAGIC_COOKIE.to_be_bytes());
         bytes.extend(self.transaction);
         for (kind, value) in &self.attributes {
-            push(&mut bytes, *kind, value);
+            push_attribute(&mut bytes, *kind, value);
         }
         let length = bytes.len() - HEADER_BYTES;
         set_length(&mut bytes, length);
         if let Some(key) = self.key {
             // The length covers the signature that is about to be added (§14.5).
             set_length(&mut bytes, length + INTEGRITY_BYTES);
-            let signature = keyed(&key, &bytes).finalize().into_bytes();
-            push(&mut bytes, attribute::MESSAGE_INTEGRITY, &signature);
+            let signature = hmac_of(&key, &bytes).finalize().into_bytes();
+            push_attribute(&mut bytes, attribute::MESSAGE_INTEGRITY, &signature);
         }
         bytes
     }
@@ -209,7 +209,7 @@ impl Message {
             signed.iter().map(|(_, value)| 4 + value.len().next_multiple_of(4)).sum();
         let mut before = self.raw[..HEADER_BYTES + length].to_vec();
         set_length(&mut before, length + INTEGRITY_BYTES);
-        keyed(&key, &before).verify_slice(signature).is_ok()
+        hmac_of(&key, &before).verify_slice(signature).is_ok()
     }
 }
 
@@ -232,12 +232,12 @@ pub(super) fn long_term_key(username: &str, realm: &[u8], password: &str) -> [u8
     Md5::digest(text).into()
 }
 
-fn keyed(key: &[u8], bytes: &[u8]) -> Hmac<Sha1> {
+fn hmac_of(key: &[u8], bytes: &[u8]) -> Hmac<Sha1> {
     let mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.chain_update(bytes)
 }
 
-fn push(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+fn push_attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(value.len()).expect("attributes are short");
     bytes.extend(kind.to_be_bytes());
     bytes.extend(length.to_be_bytes());

@@ -4,7 +4,7 @@
 //! session, and accepts what any member of it signed. Everything of ours begins with
 //! `turncred/realm/<realm>/`.
 
-mod control;
+mod decisions;
 mod usage;
 
 use std::fmt;
@@ -16,11 +16,11 @@ use service_kit::secrets::SecretText;
 
 use crate::rotation::Ledger;
 
-pub use control::Decisions;
-pub use usage::{Bytes, Window};
+pub use decisions::Decisions;
+pub use usage::{ByteCounts, Window};
 
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the relays' Redis did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum DbError {
 
 /// What a realm's secrets are at one moment.
 #[derive(Clone)]
-pub struct Snapshot {
+pub struct SecretsSnapshot {
     /// The members of the set.
     pub secrets: Vec<String>,
     /// What is noted about them.
@@ -47,7 +47,7 @@ pub struct Snapshot {
 }
 
 /// Shows no secret.
-impl fmt::Debug for Snapshot {
+impl fmt::Debug for SecretsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secrets = self.secrets.len();
         let mut shown = f.debug_struct("Snapshot");
@@ -78,8 +78,8 @@ impl RelayDb {
         let client = redis::Client::open(url.expose())?;
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let connection = client.get_connection_manager_with_config(config).await?;
         Ok(Self { client, connection, realm: realm.to_owned() })
     }
@@ -96,15 +96,15 @@ impl RelayDb {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn read(&self) -> Result<Snapshot, DbError> {
-        let script = Script::new(include_str!("read.lua"));
+    pub async fn read(&self) -> Result<SecretsSnapshot, DbError> {
+        let script = Script::new(include_str!("read_secrets.lua"));
         let mut call = script.key(self.secrets_key());
         call.key(self.own_key("ledger")).key(self.own_key("pseudonym-key"));
         call.arg(service_kit::random::token() + &service_kit::random::token());
         let (secrets, ledger, pseudonym_key, now): (Vec<String>, String, String, u64) =
             call.invoke_async(&mut self.connection.clone()).await?;
         let ledger = (!ledger.is_empty()).then(|| serde_json::from_str(&ledger)).transpose()?;
-        Ok(Snapshot { secrets, ledger, pseudonym_key, now })
+        Ok(SecretsSnapshot { secrets, ledger, pseudonym_key, now })
     }
 
     /// Writes a ledger that follows version `after` (0: none), with the change of the set that it is about;
@@ -119,7 +119,7 @@ impl RelayDb {
         add: Option<&str>,
         remove: Option<&str>,
     ) -> Result<bool, DbError> {
-        let script = Script::new(include_str!("commit.lua"));
+        let script = Script::new(include_str!("commit_ledger.lua"));
         let mut call = script.key(self.secrets_key());
         call.key(self.own_key("ledger")).arg(after).arg(serde_json::to_string(ledger)?);
         call.arg(add.unwrap_or_default()).arg(remove.unwrap_or_default());
@@ -140,8 +140,13 @@ impl RelayDb {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn lead(&self, what: &str, who: &str, lease: Duration) -> Result<bool, DbError> {
-        let script = Script::new(include_str!("lead.lua"));
+    pub async fn acquire_lease(
+        &self,
+        what: &str,
+        who: &str,
+        lease: Duration,
+    ) -> Result<bool, DbError> {
+        let script = Script::new(include_str!("acquire_lease.lua"));
         let mut call = script.key(self.own_key(&format!("leader/{what}")));
         call.arg(who).arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         Ok(call.invoke_async(&mut self.connection.clone()).await?)

@@ -8,7 +8,7 @@ use redis::pipe;
 use super::{DbError, RelayDb};
 
 /// What was relayed since it was last noted, in bytes.
-pub type Bytes = HashMap<String, u64>;
+pub type ByteCounts = HashMap<String, u64>;
 
 /// A span of time in which bytes are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl RelayDb {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn note_rooms(
+    pub async fn record_rooms(
         &self,
         window: Window,
         rooms: &[(String, String)],
@@ -81,8 +81,8 @@ impl RelayDb {
     pub async fn add_usage(
         &self,
         window: Window,
-        subjects: &Bytes,
-        rooms: &Bytes,
+        subjects: &ByteCounts,
+        rooms: &ByteCounts,
     ) -> Result<HashMap<String, u64>, DbError> {
         let (by_subject, by_room) =
             (self.window_key("usage", window), self.window_key("room-usage", window));
@@ -128,13 +128,17 @@ impl RelayDb {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn overdraw(&self, window: Window, pseudonyms: &[String]) -> Result<(), DbError> {
+    pub async fn mark_over_budget(
+        &self,
+        window: Window,
+        pseudonyms: &[String],
+    ) -> Result<(), DbError> {
         let key = self.own_key("overdrawn");
         let members: Vec<_> = pseudonyms.iter().map(|who| (window.end, who)).collect();
         let mut calls = pipe();
         calls.atomic().zadd_multiple(&key, &members).ignore();
         calls.zrembyscore(&key, 0, window.end - window.length).ignore();
-        self.decide(&mut calls).await
+        self.commit_decision(&mut calls).await
     }
 
     fn window_key(&self, what: &str, window: Window) -> String {

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::issuer::Issued;
+use crate::issuer::IssuedCredential;
 
 /// A credential and where it is good.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = DraftAnswer)]
-pub struct Answer {
+pub struct DraftResponse {
     /// `<unix expiry>:<pseudonym>`.
     #[schema(example = "1785672600:9f86d081884c7d659a2feaa0c55ad015")]
     username: String,
@@ -23,12 +23,12 @@ pub struct Answer {
     uris: Vec<String>,
 }
 
-impl Answer {
+impl DraftResponse {
     /// Writes what was issued as it is seen at `now`, in Unix seconds.
     #[must_use]
-    pub fn new(issued: &Issued, now: u64) -> Self {
-        let Issued { credential, offer, expires_at, .. } = issued;
-        let uris = offer.relays.iter().flat_map(|(_, uris)| uris);
+    pub fn new(issued: &IssuedCredential, now: u64) -> Self {
+        let IssuedCredential { credential, selection, expires_at, .. } = issued;
+        let uris = selection.relays.iter().flat_map(|(_, uris)| uris);
         Self {
             username: credential.username.clone(),
             password: credential.password.clone(),
@@ -49,7 +49,7 @@ mod tests {
     fn an_answer_has_the_four_members_of_the_draft() {
         let issued = issued(&[("eu", "turn:a?transport=udp,stun:a"), ("us", "turns:b:443")]);
         assert_eq!(
-            serde_json::to_value(Answer::new(&issued, 1_599_491_171)).unwrap(),
+            serde_json::to_value(DraftResponse::new(&issued, 1_599_491_171)).unwrap(),
             json!({
                 "username": "1599491771:ana",
                 "password": "8uVfTVljE2aHse8hyI5KPok3yRE=",

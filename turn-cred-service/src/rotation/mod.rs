@@ -5,9 +5,9 @@
 //! agree in a ledger beside the set ([`ledger`]): each follows it ([`keeper`]), and one of them, whoever
 //! has the lead, takes the next step. A step is one atomic change, so a crash loses none and repeats none.
 
-pub mod keeper;
 pub mod ledger;
 mod prove;
+pub mod rotator;
 
-pub use keeper::Keeper;
-pub use ledger::{Fingerprint, Ledger, Policy, Request};
+pub use ledger::{Fingerprint, Ledger, RotationPolicy, RotationRequest};
+pub use rotator::SecretRotator;

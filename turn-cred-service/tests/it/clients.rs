@@ -19,7 +19,7 @@ const OFFER: &str = include_str!("../clients/offer.sdp");
 
 /// Starts a relay on `ip` and a service that hands it out.
 async fn relay_and_service(ip: impl Into<IpAddr>, lines: &str) -> (Coturn, TestService) {
-    let coturn = Coturn::with(ip, TURN_SECRET, lines).await;
+    let coturn = Coturn::with_lines(ip, TURN_SECRET, lines).await;
     let uris = coturn.udp().to_string();
     let service =
         TestService::start([("TURN_CRED_URIS", &uris), ("TURN_CRED_API_KEYS", API_KEY)]).await;
@@ -31,7 +31,7 @@ async fn allocate(coturn: &Coturn, server: &Value) {
     let text = |name: &str| server[name].as_str().unwrap().to_owned();
     let uri = server["urls"][0].as_str().unwrap().parse().unwrap();
     let credential = Credential { username: text("username"), password: text("credential") };
-    let mut client = TurnClient::connect(&uri, &coturn.dialing()).await.unwrap();
+    let mut client = TurnClient::connect(&uri, &coturn.connect_options()).await.unwrap();
     client.allocate(&credential).await.unwrap();
 }
 

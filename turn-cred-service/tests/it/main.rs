@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+mod api_shapes;
 mod clients;
 mod doctor;
 mod internal;
@@ -9,8 +10,7 @@ mod openapi;
 mod program;
 mod public;
 mod relay;
-mod relays;
+mod relay_failover;
 mod rotation;
-mod shapes;
 mod support;
 mod usage;

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use turn_cred_service::credential::{self, Subject};
 
 use crate::support::coturn::Coturn;
-use crate::support::{API_KEY, Answer, JWT_SECRET, TURN_SECRET, token};
+use crate::support::{API_KEY, ApiResponse, JWT_SECRET, TURN_SECRET, token};
 
 /// The program with an environment of its own.
 fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
@@ -138,7 +138,7 @@ async fn the_doctor_prints_a_table_or_json_and_exits_1_when_something_failed() {
     // All but loopback and what every call may need.
     let loopback = "allow-loopback-peers\ndenied-peer-ip=0.0.0.0-8.255.255.255\n\
         denied-peer-ip=10.0.0.0-126.255.255.255\ndenied-peer-ip=128.0.0.0-255.255.255.255";
-    let coturn = Coturn::with([127, 0, 0, 1], TURN_SECRET, loopback).await;
+    let coturn = Coturn::with_lines([127, 0, 0, 1], TURN_SECRET, loopback).await;
     let url = coturn.udp().to_string();
     let settings = [("TURN_CRED_SECRET", TURN_SECRET), ("TURN_CRED_URIS", &url)];
     let (output, table, _) = run(&["doctor", "--allow-loopback"], &settings).await;
@@ -182,13 +182,13 @@ async fn it_says_where_it_listens_and_ends_with_0_when_asked() {
 
     let url = format!("http://{}/v1/ice-servers", listening["public"].as_str().unwrap());
     let ask = || reqwest::Client::new().post(&url).bearer_auth(token("ana"));
-    assert_eq!(Answer::to(ask()).await.status, 200);
+    assert_eq!(ApiResponse::of(ask()).await.status, 200);
     assert_eq!(end(&mut process).await, Some(0));
     assert!(ask().send().await.is_err(), "the port is closed");
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_told_and_exits_1() {
+async fn a_taken_address_is_an_error_with_exit_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (output, _, stderr) = run(&["--listen", &address], &USABLE).await;
@@ -211,13 +211,16 @@ async fn logs_at_their_most_talkative_show_no_secret() {
     let listening: Value = serde_json::from_str(&line).unwrap();
     let url = format!("http://{}/v1/ice-servers", listening["public"].as_str().unwrap());
     let token = token("ana");
-    let good = Answer::to(reqwest::Client::new().post(&url).bearer_auth(&token)).await;
+    let good = ApiResponse::of(reqwest::Client::new().post(&url).bearer_auth(&token)).await;
     let bad = format!("{token}x");
-    assert_eq!(Answer::to(reqwest::Client::new().post(&url).bearer_auth(&bad)).await.status, 401);
+    assert_eq!(
+        ApiResponse::of(reqwest::Client::new().post(&url).bearer_auth(&bad)).await.status,
+        401
+    );
     let ask = async |key| {
         let query = format!("service=turn&username=ana&key={key}");
         let url = url.replace("/v1/ice-servers", &format!("/turn?{query}"));
-        Answer::to(reqwest::Client::new().get(url)).await
+        ApiResponse::of(reqwest::Client::new().get(url)).await
     };
     let drafted = ask(API_KEY).await;
     assert_eq!(ask("canary-of-a-guess").await.status, 401);

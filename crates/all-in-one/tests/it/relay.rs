@@ -8,7 +8,7 @@ use service_kit::clock;
 use service_kit::secrets::{SecretSource, Secrets};
 use tokio::net::UdpSocket;
 use turn_cred_service::credential::Credential;
-use turn_cred_service::relay::{Dialing, Trust, TurnClient};
+use turn_cred_service::relay::{ConnectOptions, TrustStore, TurnClient};
 
 const SECRET: &str = "embedded-relay-secret-of-thirty-two-bytes";
 const OLD_SECRET: &str = "embedded-relay-old-secret-of-thirty-two-bytes";
@@ -24,8 +24,9 @@ fn credential(secret: &str, expiry: u64) -> Credential {
 
 async fn connect(relay: &Relay) -> TurnClient {
     let uri = format!("turn:{}", relay.address()).parse().unwrap();
-    let dialing = Dialing { patience: Duration::from_secs(5), trust: Trust::system() };
-    TurnClient::connect(&uri, &dialing).await.unwrap()
+    let connect_options =
+        ConnectOptions { step_timeout: Duration::from_secs(5), trust: TrustStore::system() };
+    TurnClient::connect(&uri, &connect_options).await.unwrap()
 }
 
 async fn allocate(relay: &Relay, credential: &Credential) -> Result<Allocated, Option<u16>> {
@@ -46,8 +47,8 @@ async fn two_clients(relay: &Relay) -> (Allocated, Allocated) {
 async fn data_passes_between_two_relayed_addresses() {
     let relay = start().await;
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
-    ana.permit(at_bob.ip()).await.unwrap();
-    bob.permit(at_ana.ip()).await.unwrap();
+    ana.create_permission(at_bob.ip()).await.unwrap();
+    bob.create_permission(at_ana.ip()).await.unwrap();
     ana.send(at_bob, b"offer").await.unwrap();
     assert_eq!(bob.receive().await.unwrap(), (at_ana, b"offer".to_vec()));
     bob.send(at_ana, b"answer").await.unwrap();
@@ -60,8 +61,8 @@ async fn nothing_outside_the_relay_is_reached_or_heard() {
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
     let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at_outside = outside.local_addr().unwrap();
-    ana.permit(at_outside.ip()).await.unwrap(); // permissions are per address, not per port
-    bob.permit(at_ana.ip()).await.unwrap();
+    ana.create_permission(at_outside.ip()).await.unwrap(); // permissions are per address, not per port
+    bob.create_permission(at_ana.ip()).await.unwrap();
 
     // What is sent second arrives, so the first would have arrived before it.
     ana.send(at_outside, b"escape").await.unwrap();
@@ -81,8 +82,8 @@ async fn an_address_given_back_is_a_peer_no_longer() {
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
     let good = credential(SECRET, clock::unix_seconds() + 60);
     let (mut eve, at_eve) = allocate(&relay, &good).await.unwrap();
-    ana.permit(at_bob.ip()).await.unwrap();
-    eve.permit(at_ana.ip()).await.unwrap();
+    ana.create_permission(at_bob.ip()).await.unwrap();
+    eve.create_permission(at_ana.ip()).await.unwrap();
     bob.refresh(Duration::ZERO).await.unwrap();
 
     // Somebody else on this machine takes the port that was given back.
@@ -135,7 +136,7 @@ async fn a_live_allocation_outlasts_its_credential() {
         client.refresh(Duration::from_secs(600)).await.unwrap(); // the relay's clock is the event
     }
     client.refresh(Duration::from_secs(600)).await.unwrap();
-    client.permit(relayed.ip()).await.unwrap();
+    client.create_permission(relayed.ip()).await.unwrap();
     assert_eq!(
         allocate(&relay, &brief).await.err().unwrap(),
         Some(401),
@@ -153,7 +154,7 @@ async fn nonsense_is_survived() {
         socket.send_to(bytes, relay.address()).await.unwrap();
     }
     let mut client = connect(&relay).await;
-    assert!(client.bind().await.is_ok());
+    assert!(client.binding().await.is_ok());
 }
 
 #[tokio::test]

@@ -16,14 +16,14 @@ use service_kit::http::bearer;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::super::refusal::Refusal;
-use super::super::{conclude, read_body};
-use super::desk::{PublicDesk, Wish};
-use super::problems::Refusals;
-use crate::credential::{NotASubject, Subject};
-use crate::issuer::Issued;
-use crate::metrics::Side;
-use crate::render::cloudflare::{List, Single};
+use super::super::request_error::RequestError;
+use super::super::{read_body, respond};
+use super::error_responses::ErrorResponses;
+use super::state::{PublicState, UnresolvedRequest};
+use crate::credential::{InvalidSubject, Subject};
+use crate::issuer::IssuedCredential;
+use crate::metrics::ListenerKind;
+use crate::render::cloudflare::{CloudflareIceServer, CloudflareIceServers};
 
 /// What a server asks for; members not listed are ignored.
 #[derive(Deserialize, ToSchema)]
@@ -43,7 +43,7 @@ pub(super) struct Body {
 type KeyId = Result<Path<String>, PathRejection>;
 
 /// Routes both endpoints.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new()
         .route("/v1/turn/keys/{id}/credentials/generate-ice-servers", post(generate_ice_servers))
         .route("/v1/turn/keys/{id}/credentials/generate", post(generate))
@@ -56,18 +56,19 @@ pub(super) fn routes() -> Router<Arc<PublicDesk>> {
     tag = "cloudflare",
     params(("id" = String, Path, description = "Names the caller.", example = "backend")),
     request_body = Body,
-    responses((status = 201, description = "ICE servers.", body = List), Refusals),
+    responses((status = 201, description = "ICE servers.", body = CloudflareIceServers), ErrorResponses),
     security(("api_key" = [])),
 )]
 pub(super) async fn generate_ice_servers(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     id: KeyId,
     request: Request,
 ) -> Response {
     let began = Instant::now();
-    let outcome = answer(&desk, id, request).await;
-    let created = outcome.map(|issued| (StatusCode::CREATED, Json(List::from(&issued))));
-    conclude(&desk.metrics, Side::Public, began, created)
+    let outcome = answer(&state, id, request).await;
+    let created =
+        outcome.map(|issued| (StatusCode::CREATED, Json(CloudflareIceServers::from(&issued))));
+    respond(&state.metrics, ListenerKind::Public, began, created)
 }
 
 /// Issues one ICE server to a server that shows an API key, as Cloudflare did at first
@@ -77,25 +78,30 @@ pub(super) async fn generate_ice_servers(
     tag = "cloudflare",
     params(("id" = String, Path, description = "Names the caller.", example = "backend")),
     request_body = Body,
-    responses((status = 201, description = "One ICE server.", body = Single), Refusals),
+    responses((status = 201, description = "One ICE server.", body = CloudflareIceServer), ErrorResponses),
     security(("api_key" = [])),
 )]
 pub(super) async fn generate(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     id: KeyId,
     request: Request,
 ) -> Response {
     let began = Instant::now();
-    let outcome = answer(&desk, id, request).await;
-    let created = outcome.map(|issued| (StatusCode::CREATED, Json(Single::from(&issued))));
-    conclude(&desk.metrics, Side::Public, began, created)
+    let outcome = answer(&state, id, request).await;
+    let created =
+        outcome.map(|issued| (StatusCode::CREATED, Json(CloudflareIceServer::from(&issued))));
+    respond(&state.metrics, ListenerKind::Public, began, created)
 }
 
-async fn answer(desk: &PublicDesk, id: KeyId, request: Request) -> Result<Issued, Refusal> {
-    desk.check_api_key(desk.address(&request), bearer(request.headers()))?;
-    let hint = desk.hint(&request);
-    let Path(id) = id.map_err(|_| NotASubject)?;
+async fn answer(
+    state: &PublicState,
+    id: KeyId,
+    request: Request,
+) -> Result<IssuedCredential, RequestError> {
+    state.check_api_key(state.address(&request), bearer(request.headers()))?;
+    let hint = state.hint(&request);
+    let Path(id) = id.map_err(|_| InvalidSubject)?;
     let Body { ttl, custom_identifier } = read_body(request).await?;
     let subject: Subject = custom_identifier.unwrap_or(id).parse()?;
-    desk.issue(Wish { subject, ttl, region: None, hint }, clock::unix_now())
+    state.issue(UnresolvedRequest { subject, ttl, region: None, hint }, clock::unix_now())
 }

@@ -14,13 +14,13 @@ use service_kit::{clock, random};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::refusal::Refusal;
-use super::super::{conclude, read_bytes};
-use super::desk::{PublicDesk, Wish};
-use super::problems::Refusals;
+use super::super::request_error::RequestError;
+use super::super::{read_bytes, respond};
+use super::error_responses::ErrorResponses;
+use super::state::{PublicState, UnresolvedRequest};
 use crate::credential::Subject;
-use crate::metrics::Side;
-use crate::render::draft::Answer;
+use crate::metrics::ListenerKind;
+use crate::render::draft::DraftResponse;
 
 /// The media type of a form (WHATWG URL §5).
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -28,8 +28,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// What a server asks for.
 #[derive(IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
+#[schema(as = DraftAsk)]
 #[expect(dead_code, reason = "a parameter is read by its name")]
-pub(super) struct DraftAsk {
+pub(super) struct DraftParameters {
     /// Always `turn`.
     #[param(example = "turn")]
     #[schema(example = "turn")]
@@ -54,7 +55,7 @@ struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Reads the query, and after it the form that a `POST` may carry.
-    async fn read(request: Request) -> Result<Self, Refusal> {
+    async fn read(request: Request) -> Result<Self, RequestError> {
         let query = request.uri().query().unwrap_or_default().as_bytes();
         let mut pairs: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
         let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -73,8 +74,8 @@ impl Parameters {
 }
 
 /// Routes `/turn` and `/turn/credentials`, which are one.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
-    let both = || -> MethodRouter<Arc<PublicDesk>> { get(turn).post(turn_by_form) };
+pub(super) fn routes() -> Router<Arc<PublicState>> {
+    let both = || -> MethodRouter<Arc<PublicState>> { get(turn).post(turn_by_form) };
     Router::new().route("/turn", both()).route("/turn/credentials", both())
 }
 
@@ -83,14 +84,14 @@ pub(super) fn routes() -> Router<Arc<PublicDesk>> {
     get,
     path = "/turn",
     tag = "draft-uberti",
-    params(DraftAsk),
-    responses((status = 200, description = "A credential.", body = Answer), Refusals),
+    params(DraftParameters),
+    responses((status = 200, description = "A credential.", body = DraftResponse), ErrorResponses),
     security(("key" = []), ("api" = [])),
 )]
-pub(super) async fn turn(State(desk): State<Arc<PublicDesk>>, request: Request) -> Response {
+pub(super) async fn turn(State(state): State<Arc<PublicState>>, request: Request) -> Response {
     let began = Instant::now();
-    let outcome = answer(&desk, request).await;
-    conclude(&desk.metrics, Side::Public, began, outcome.map(Json))
+    let outcome = answer(&state, request).await;
+    respond(&state.metrics, ListenerKind::Public, began, outcome.map(Json))
 }
 
 /// Issues a credential to a server that shows an API key in a form
@@ -100,29 +101,29 @@ pub(super) async fn turn(State(desk): State<Arc<PublicDesk>>, request: Request) 
     post,
     path = "/turn",
     tag = "draft-uberti",
-    request_body(content = DraftAsk, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "A credential.", body = Answer), Refusals),
+    request_body(content = DraftParameters, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "A credential.", body = DraftResponse), ErrorResponses),
     security(("key" = []), ("api" = [])),
 )]
-pub(super) async fn turn_by_form(state: State<Arc<PublicDesk>>, request: Request) -> Response {
+pub(super) async fn turn_by_form(state: State<Arc<PublicState>>, request: Request) -> Response {
     turn(state, request).await
 }
 
-async fn answer(desk: &PublicDesk, request: Request) -> Result<Answer, Refusal> {
-    let (address, hint) = (desk.address(&request), desk.hint(&request));
+async fn answer(state: &PublicState, request: Request) -> Result<DraftResponse, RequestError> {
+    let (address, hint) = (state.address(&request), state.hint(&request));
     let given = Parameters::read(request).await?;
-    desk.check_api_key(address, given.get("key").or(given.get("api")))?;
+    state.check_api_key(address, given.get("key").or(given.get("api")))?;
     if given.get("service") != Some("turn") {
-        return Err(Refusal::Service);
+        return Err(RequestError::UnsupportedService);
     }
-    let ttl = given.get("ttl").map(str::parse).transpose().map_err(|_| Refusal::Ttl)?;
-    let subject = given.get("username").map_or_else(|| Ok(somebody()), str::parse)?;
+    let ttl = given.get("ttl").map(str::parse).transpose().map_err(|_| RequestError::InvalidTtl)?;
+    let subject = given.get("username").map_or_else(|| Ok(random_subject()), str::parse)?;
     let now = clock::unix_now();
-    let issued = desk.issue(Wish { subject, ttl, region: None, hint }, now)?;
-    Ok(Answer::new(&issued, now.as_secs()))
+    let issued = state.issue(UnresolvedRequest { subject, ttl, region: None, hint }, now)?;
+    Ok(DraftResponse::new(&issued, now.as_secs()))
 }
 
 /// A subject that nobody else has, so that who is not named shares no quota with others.
-fn somebody() -> Subject {
+fn random_subject() -> Subject {
     random::token().parse().expect("a token is letters, digits, hyphens and underscores")
 }

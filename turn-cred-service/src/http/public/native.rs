@@ -11,12 +11,12 @@ use service_kit::clock;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::super::refusal::Refusal;
-use super::super::{conclude, read_body};
-use super::desk::{PublicDesk, Wish};
-use super::problems::Refusals;
-use crate::metrics::Side;
-use crate::render::native::Answer;
+use super::super::request_error::RequestError;
+use super::super::{read_body, respond};
+use super::error_responses::ErrorResponses;
+use super::state::{PublicState, UnresolvedRequest};
+use crate::metrics::ListenerKind;
+use crate::render::native::NativeResponse;
 
 /// What the holder of a token asks for; members not listed are ignored.
 #[derive(Deserialize, ToSchema)]
@@ -31,7 +31,7 @@ pub(super) struct Body {
 }
 
 /// Routes `POST /v1/ice-servers`.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new().route("/v1/ice-servers", post(ice_servers))
 }
 
@@ -41,20 +41,23 @@ pub(super) fn routes() -> Router<Arc<PublicDesk>> {
     path = "/v1/ice-servers",
     tag = "native",
     request_body = Body,
-    responses((status = 200, description = "ICE servers.", body = Answer), Refusals),
+    responses((status = 200, description = "ICE servers.", body = NativeResponse), ErrorResponses),
     security(("token" = [])),
 )]
-pub(super) async fn ice_servers(State(desk): State<Arc<PublicDesk>>, request: Request) -> Response {
+pub(super) async fn ice_servers(
+    State(state): State<Arc<PublicState>>,
+    request: Request,
+) -> Response {
     let began = Instant::now();
-    let outcome = answer(&desk, request).await;
-    conclude(&desk.metrics, Side::Public, began, outcome.map(Json))
+    let outcome = answer(&state, request).await;
+    respond(&state.metrics, ListenerKind::Public, began, outcome.map(Json))
 }
 
-async fn answer(desk: &PublicDesk, request: Request) -> Result<Answer, Refusal> {
-    let subject = desk.holder(desk.token(&request)?).await?;
-    let hint = desk.hint(&request);
+async fn answer(state: &PublicState, request: Request) -> Result<NativeResponse, RequestError> {
+    let subject = state.subject_of(state.token(&request)?).await?;
+    let hint = state.hint(&request);
     let Body { ttl, region } = read_body(request).await?;
     let now = clock::unix_now();
-    let issued = desk.issue(Wish { subject, ttl, region, hint }, now)?;
-    Ok(Answer::new(&issued, now.as_secs()))
+    let issued = state.issue(UnresolvedRequest { subject, ttl, region, hint }, now)?;
+    Ok(NativeResponse::new(&issued, now.as_secs()))
 }

@@ -11,8 +11,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{Header, HeaderBuilder, OpenApi as Document, PathItem, Ref, RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::desk::PublicDesk;
-use super::{admin, cloudflare, draft, matrix, native, problems};
+use super::state::PublicState;
+use super::{admin, cloudflare, draft, error_responses, matrix, native};
 
 /// Paths that are asked for under a second name.
 const ALIASES: [(&str, &str); 2] = [
@@ -63,7 +63,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
         (name = "admin", description = "For operators and back ends, with a token whose `can` has `admin`."),
         (name = "cloudflare", description = "Cloudflare's TURN service."),
     ),
-    components(schemas(problems::Document, problems::MatrixDocument, problems::AdminDocument)),
+    components(schemas(error_responses::ProblemSchema, error_responses::MatrixProblemSchema, error_responses::AdminProblemSchema)),
     modifiers(&Schemes, &Bodies, &Aliases, &Answers),
 )]
 struct Public;
@@ -75,7 +75,7 @@ pub fn openapi() -> String {
 }
 
 /// Routes `GET /v1/openapi.json`.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new().route("/v1/openapi.json", get(description))
 }
 
@@ -144,7 +144,7 @@ struct Answers;
 impl Modify for Answers {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        let errors = problems::answers().map(|(name, answer)| (name, RefOr::T(answer)));
+        let errors = error_responses::answers().map(|(name, answer)| (name, RefOr::T(answer)));
         components.responses.extend(errors);
         let items = document.paths.paths.values_mut();
         let direct = items.flat_map(operations).flat_map(|o| o.responses.responses.values_mut());

@@ -69,10 +69,10 @@ fn the_addresses_of_the_sample_responses_are_read() {
 }
 
 #[test]
-fn what_follows_the_signature_is_left_out() {
+fn attributes_after_the_signature_are_ignored() {
     let key = long_term_key("ana", b"realm", "password");
     let mut bytes = message(&[(attribute::REALM, b"realm".to_vec())]).signed(key).encode();
-    push(&mut bytes, attribute::NONCE, b"forged");
+    push_attribute(&mut bytes, attribute::NONCE, b"forged");
     let length = bytes.len() - HEADER_BYTES;
     set_length(&mut bytes, length);
     let read = Message::decode(&bytes).unwrap();
@@ -82,7 +82,7 @@ fn what_follows_the_signature_is_left_out() {
 }
 
 #[test]
-fn what_is_not_stun_is_not_read() {
+fn bytes_that_are_not_stun_do_not_decode() {
     let good = Message::request(Method::Binding).encode();
     assert!(Message::decode(&good).is_some());
     assert!(Message::decode(&good[..19]).is_none());
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_as_it_was(attributes in attributes(), key: [u8; 16]) {
+    fn an_encoded_message_decodes_to_itself(attributes in attributes(), key: [u8; 16]) {
         let written = message(&attributes).signed(key);
         let mut read = Message::decode(&written.encode()).unwrap();
         prop_assert!(read.is_signed(key));

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 use turn_cred_service::pool::IceUri;
-use turn_cred_service::relay::{Dialing, Trust};
+use turn_cred_service::relay::{ConnectOptions, TrustStore};
 
 use super::redis::Redis;
 
@@ -36,17 +36,17 @@ pub(crate) struct Coturn {
 impl Coturn {
     /// Starts coturn with a shared secret and peers on loopback.
     pub(crate) async fn start(secret: &str) -> Self {
-        Self::with(Ipv4Addr::LOCALHOST, secret, "allow-loopback-peers\n").await
+        Self::with_lines(Ipv4Addr::LOCALHOST, secret, "allow-loopback-peers\n").await
     }
 
     /// Starts coturn with a shared secret after `lines` of turnserver.conf.
-    pub(crate) async fn with(ip: impl Into<IpAddr>, secret: &str, lines: &str) -> Self {
+    pub(crate) async fn with_lines(ip: impl Into<IpAddr>, secret: &str, lines: &str) -> Self {
         let secret = format!("use-auth-secret\nstatic-auth-secret={secret}\n");
         Self::run(ip.into(), &format!("{lines}\n{secret}")).await
     }
 
     /// Starts coturn with its secrets in Redis, and peers on loopback.
-    pub(crate) async fn over(redis: &Redis) -> Self {
+    pub(crate) async fn with_redis(redis: &Redis) -> Self {
         let lines = format!("allow-loopback-peers\n{}", redis.coturn_lines());
         Self::run(Ipv4Addr::LOCALHOST.into(), &lines).await
     }
@@ -67,7 +67,7 @@ impl Coturn {
     }
 
     /// Starts coturn for everybody.
-    pub(crate) async fn unguarded(ip: impl Into<IpAddr>, lines: &str) -> Self {
+    pub(crate) async fn without_auth(ip: impl Into<IpAddr>, lines: &str) -> Self {
         Self::run(ip.into(), &format!("{lines}\nno-auth\n")).await
     }
 
@@ -117,7 +117,7 @@ impl Coturn {
             .kill_on_drop(true)
             .spawn()
             .expect("turnserver cannot be started: install coturn (apt-get install coturn)");
-        let log = follow(process.stdout.take().unwrap());
+        let log = capture_output(process.stdout.take().unwrap());
         Self { address, tls, log, process, files }
     }
 
@@ -163,8 +163,8 @@ impl Coturn {
     }
 
     /// A way to approach it that believes its certificate.
-    pub(crate) fn dialing(&self) -> Dialing {
-        dialing(Trust::and_pem_file(&self.certificate()).unwrap())
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        connect_options(TrustStore::with_pem_file(&self.certificate()).unwrap())
     }
 }
 
@@ -180,8 +180,8 @@ pub(crate) fn has_ipv6() -> bool {
 }
 
 /// Approaches a relay with patience enough for a busy machine.
-pub(crate) fn dialing(trust: Trust) -> Dialing {
-    Dialing { patience: Duration::from_secs(5), trust }
+pub(crate) fn connect_options(trust: TrustStore) -> ConnectOptions {
+    ConnectOptions { step_timeout: Duration::from_secs(5), trust }
 }
 
 /// Finds a port that is free for UDP and TCP.
@@ -195,7 +195,7 @@ fn free_port(ip: IpAddr) -> SocketAddr {
 }
 
 /// Collects what a process writes, so that it never waits for a reader.
-pub(crate) fn follow(output: ChildStdout) -> watch::Receiver<String> {
+pub(crate) fn capture_output(output: ChildStdout) -> watch::Receiver<String> {
     let (sender, receiver) = watch::channel(String::new());
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use super::coturn::follow;
+use super::coturn::capture_output;
 
 /// How many free ports are tried: one may be taken between finding it and using it.
 const ATTEMPTS: usize = 3;
@@ -71,7 +71,7 @@ impl Janus {
             .kill_on_drop(true)
             .spawn()
             .expect("janus cannot be started: install it (deploy/install-test-tools.sh)");
-        let log = follow(process.stdout.take().unwrap());
+        let log = capture_output(process.stdout.take().unwrap());
         Self { api: format!("http://{free}/janus"), log, _process: process, _files: files }
     }
 
@@ -80,8 +80,9 @@ impl Janus {
         let plugin = json!({ "plugin": "janus.plugin.echotest", "opaque_id": user });
         let session = self.create(&self.api, "create", json!({})).await;
         let handle = self.create(&session, "attach", plugin).await;
-        let offer = json!({ "body": { "audio": true }, "jsep": { "type": "offer", "sdp": sdp } });
-        post(&handle, "message", offer).await;
+        let selection =
+            json!({ "body": { "audio": true }, "jsep": { "type": "offer", "sdp": sdp } });
+        post(&handle, "message", selection).await;
         loop {
             let event = reqwest::get(format!("{session}?maxev=1")).await.unwrap();
             let event: Value = event.json().await.unwrap();

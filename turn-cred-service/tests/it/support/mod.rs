@@ -15,7 +15,7 @@ use service_kit::clock;
 use service_kit::lifecycle::Lifecycle;
 use service_kit::settings::Environment;
 use service_kit::tokens::{Claims, Right, mint};
-use turn_cred_service::{Config, Running, SCHEMA, Service};
+use turn_cred_service::{Config, RunningService, SCHEMA, Service};
 
 use self::redis::Redis;
 
@@ -25,7 +25,7 @@ pub(crate) const JWT_SECRET: &str = "canary-token-key-of-thirty-two-bytes";
 
 /// A service on free ports; it ends with the test.
 pub(crate) struct TestService {
-    pub(crate) running: Running,
+    pub(crate) running: RunningService,
     pub(crate) life: Lifecycle,
     client: reqwest::Client,
     redis: Option<String>,
@@ -40,7 +40,7 @@ impl TestService {
     }
 
     /// Starts with the secrets in a Redis.
-    pub(crate) async fn over(redis: &Redis, uris: &str, more: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with_redis(redis: &Redis, uris: &str, more: &[(&str, &str)]) -> Self {
         let url = redis.url();
         let own = [
             ("TURN_CRED_URIS", uris),
@@ -86,7 +86,7 @@ impl TestService {
     }
 
     /// Waits until it counts what the relays report: from then on nothing is missed.
-    pub(crate) async fn counts(&self) {
+    pub(crate) async fn wait_until_counting(&self) {
         let is_heard = async |redis: &str| {
             let client = ::redis::Client::open(redis).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -112,7 +112,7 @@ impl TestService {
     }
 
     /// Asks on the public listener with a token for `sub`.
-    pub(crate) fn ask(&self, sub: &str) -> RequestBuilder {
+    pub(crate) fn ice_servers(&self, sub: &str) -> RequestBuilder {
         self.client.post(self.url()).bearer_auth(token(sub))
     }
 }
@@ -136,19 +136,19 @@ pub(crate) fn admin_token(sub: &str) -> String {
 }
 
 /// An answer, read to its end.
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) json: Value,
 }
 
-impl Answer {
-    pub(crate) async fn to(request: RequestBuilder) -> Self {
-        Self::attempt(request).await.unwrap()
+impl ApiResponse {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
+        Self::try_of(request).await.unwrap()
     }
 
     /// The same, where the way to the service may be lost.
-    pub(crate) async fn attempt(request: RequestBuilder) -> reqwest::Result<Self> {
+    pub(crate) async fn try_of(request: RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let json = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();

@@ -41,7 +41,7 @@ impl Nat {
         let (address, clients) = (inside.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         tokio::spawn(forward(inside, coturn.address, reuse, Arc::clone(&clients)));
         let nat = Self { address, clients };
-        let mut gone = TurnClient::connect(&nat.udp(), &coturn.dialing()).await.unwrap();
+        let mut gone = TurnClient::connect(&nat.udp(), &coturn.connect_options()).await.unwrap();
         let (subject, expiry) = ("gone".parse().unwrap(), clock::unix_seconds() + 60);
         let credential = Credential::issue(TURN_SECRET.as_bytes(), &subject, expiry);
         gone.allocate(&credential).await.unwrap();

@@ -11,11 +11,11 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use super::super::refusal::Refusal;
+use super::super::request_error::RequestError;
 use super::matrix;
 use super::openapi::header;
-use crate::credential::NotASubject;
-use crate::issuer::NotIssued;
+use crate::credential::InvalidSubject;
+use crate::issuer::IssueError;
 
 /// The media type of every error.
 const MEDIA: &str = "application/problem+json";
@@ -24,14 +24,14 @@ const MEDIA: &str = "application/problem+json";
 #[derive(ToSchema)]
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "it describes what `service_kit::http::Problem` writes")]
-pub(super) struct Document {
+pub(super) struct ProblemSchema {
     /// `urn:signal-cluster:problem:` and the code.
     r#type: String,
     /// The name of the status.
     title: String,
     /// The status.
     status: u16,
-    code: Code,
+    code: ProblemCode,
     /// A sentence for the developer who reads it.
     detail: Option<String>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Document {
 #[derive(ToSchema)]
 #[schema(as = ProblemCode, rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes what `Refusal` and the router decide")]
-enum Code {
+enum ProblemCode {
     BadRequest,
     Unauthorized,
     TokenExpired,
@@ -59,9 +59,9 @@ enum Code {
 #[derive(ToSchema)]
 #[schema(as = MatrixProblem)]
 #[expect(dead_code, reason = "it describes what `matrix` writes")]
-pub(super) struct MatrixDocument {
+pub(super) struct MatrixProblemSchema {
     #[serde(flatten)]
-    problem: Document,
+    problem: ProblemSchema,
     /// What Matrix calls it.
     errcode: String,
     /// The same as `detail`.
@@ -74,122 +74,123 @@ pub(super) struct MatrixDocument {
 #[derive(ToSchema)]
 #[schema(as = AdminProblem)]
 #[expect(dead_code, reason = "it is the same as `Document`, for routes with refusals of their own")]
-pub(super) struct AdminDocument {
+pub(super) struct AdminProblemSchema {
     #[serde(flatten)]
-    problem: Document,
+    problem: ProblemSchema,
 }
 
 /// How holders of tokens and of API keys are refused.
-pub(super) struct Refusals;
+pub(super) struct ErrorResponses;
 
-impl IntoResponses for Refusals {
+impl IntoResponses for ErrorResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         references(&common())
     }
 }
 
 /// How Matrix clients are refused.
-pub(super) struct MatrixRefusals;
+pub(super) struct MatrixErrorResponses;
 
-impl IntoResponses for MatrixRefusals {
+impl IntoResponses for MatrixErrorResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         references(&of_matrix())
     }
 }
 
 /// How administrators are refused.
-pub(super) struct AdminRefusals;
+pub(super) struct AdminErrorResponses;
 
-impl IntoResponses for AdminRefusals {
+impl IntoResponses for AdminErrorResponses {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         references(&of_admins())
     }
 }
 
-/// Every answer that [`Refusals`] and [`MatrixRefusals`] refer to, by its name.
+/// Every answer that [`ErrorResponses`] and [`MatrixErrorResponses`] refer to, by its name.
 pub(super) fn answers() -> impl Iterator<Item = (String, Response)> {
     let groups = common().into_iter().chain(of_matrix()).chain(of_admins());
     groups.map(|group| (group.name(), group.describe()))
 }
 
 /// Refusals with the same status.
-struct Group {
+struct StatusGroup {
     status: StatusCode,
     schema: &'static str,
-    refusals: Vec<(Refusal, Value)>,
+    errors: Vec<(RequestError, Value)>,
 }
 
-fn common() -> Vec<Group> {
+fn common() -> Vec<StatusGroup> {
     let others = [
-        Refusal::Body("expected value at line 1 column 1".to_owned()),
-        Refusal::Subject(NotASubject),
-        Refusal::Service,
-        Refusal::Ttl,
-        Refusal::NoApiKey,
-        Refusal::WrongApiKey,
-        Refusal::ApiKeysUnset,
-        Refusal::SlowBody,
-        Refusal::LargeBody,
+        RequestError::InvalidBody("expected value at line 1 column 1".to_owned()),
+        RequestError::InvalidSubject(InvalidSubject),
+        RequestError::UnsupportedService,
+        RequestError::InvalidTtl,
+        RequestError::MissingApiKey,
+        RequestError::UnknownApiKey,
+        RequestError::ApiKeysNotConfigured,
+        RequestError::BodyTimeout,
+        RequestError::BodyTooLarge,
     ];
-    let document = |refusal: &Refusal| Problem::from(refusal).to_json();
-    group("Problem", holders().into_iter().chain(others), document)
+    let document = |error: &RequestError| Problem::from(error).to_json();
+    group("Problem", token_errors().into_iter().chain(others), document)
 }
 
-fn of_matrix() -> Vec<Group> {
-    let document = |refusal: &Refusal| matrix::worded(refusal, Problem::from(refusal)).to_json();
-    group("MatrixProblem", holders(), document)
+fn of_matrix() -> Vec<StatusGroup> {
+    let document =
+        |error: &RequestError| matrix::with_matrix_fields(error, Problem::from(error)).to_json();
+    group("MatrixProblem", token_errors(), document)
 }
 
-fn of_admins() -> Vec<Group> {
+fn of_admins() -> Vec<StatusGroup> {
     let others = [
-        Refusal::NoToken,
-        Refusal::Token(TokenError::Expired),
-        Refusal::AddressTooOften { wait: Duration::from_secs(2) },
-        Refusal::NoRight,
-        Refusal::NoDb,
-        Refusal::Subject(NotASubject),
-        Refusal::Body("expected value at line 1 column 1".to_owned()),
+        RequestError::MissingToken,
+        RequestError::Token(TokenError::Expired),
+        RequestError::AddressRateLimited { wait: Duration::from_secs(2) },
+        RequestError::MissingRight,
+        RequestError::NoRedis,
+        RequestError::InvalidSubject(InvalidSubject),
+        RequestError::InvalidBody("expected value at line 1 column 1".to_owned()),
     ];
-    let document = |refusal: &Refusal| Problem::from(refusal).to_json();
+    let document = |error: &RequestError| Problem::from(error).to_json();
     group("AdminProblem", others, document)
 }
 
 /// How whoever shows a token may be refused.
-fn holders() -> [Refusal; 7] {
+fn token_errors() -> [RequestError; 7] {
     let wait = Duration::from_secs(2);
     [
-        Refusal::NoToken,
-        Refusal::Token(TokenError::Expired),
-        Refusal::SubjectTooOften { wait },
-        Refusal::AddressTooOften { wait },
-        Refusal::NotIssued(NotIssued::KeysUnconfirmed),
-        Refusal::NotIssued(NotIssued::Denied { until: 0 }),
-        Refusal::NotIssued(NotIssued::OverBudget { until: 0 }),
+        RequestError::MissingToken,
+        RequestError::Token(TokenError::Expired),
+        RequestError::SubjectRateLimited { wait },
+        RequestError::AddressRateLimited { wait },
+        RequestError::Issue(IssueError::KeysUnconfirmed),
+        RequestError::Issue(IssueError::Denied { until: 0 }),
+        RequestError::Issue(IssueError::OverBudget { until: 0 }),
     ]
 }
 
 fn group(
     schema: &'static str,
-    refusals: impl IntoIterator<Item = Refusal>,
-    document: impl Fn(&Refusal) -> Value,
-) -> Vec<Group> {
-    let mut groups: BTreeMap<StatusCode, Group> = BTreeMap::new();
-    for refusal in refusals {
-        let status = refusal.status().0;
+    errors: impl IntoIterator<Item = RequestError>,
+    document: impl Fn(&RequestError) -> Value,
+) -> Vec<StatusGroup> {
+    let mut groups: BTreeMap<StatusCode, StatusGroup> = BTreeMap::new();
+    for error in errors {
+        let status = error.status().0;
         let group = groups.entry(status);
-        let group = group.or_insert_with(|| Group { status, schema, refusals: Vec::new() });
-        let document = document(&refusal);
-        group.refusals.push((refusal, document));
+        let group = group.or_insert_with(|| StatusGroup { status, schema, errors: Vec::new() });
+        let document = document(&error);
+        group.errors.push((error, document));
     }
     groups.into_values().collect()
 }
 
-fn references(groups: &[Group]) -> BTreeMap<String, RefOr<Response>> {
-    let reference = |group: &Group| RefOr::Ref(Ref::from_response_name(group.name()));
+fn references(groups: &[StatusGroup]) -> BTreeMap<String, RefOr<Response>> {
+    let reference = |group: &StatusGroup| RefOr::Ref(Ref::from_response_name(group.name()));
     groups.iter().map(|group| (group.status.as_str().to_owned(), reference(group))).collect()
 }
 
-impl Group {
+impl StatusGroup {
     fn title(&self) -> &'static str {
         self.status.canonical_reason().expect("it is a status of ours")
     }
@@ -200,9 +201,9 @@ impl Group {
 
     fn describe(&self) -> Response {
         let mut content = Content::new(Some(Ref::from_schema_name(self.schema)));
-        for (refusal, document) in &self.refusals {
+        for (error, document) in &self.errors {
             let example = ExampleBuilder::new().value(Some(document.clone())).build();
-            content.examples.insert(refusal.reason().to_owned(), RefOr::T(example));
+            content.examples.insert(error.reason().to_owned(), RefOr::T(example));
         }
         let response = ResponseBuilder::new().description(self.title()).content(MEDIA, content);
         let mut response = response.build();
@@ -215,7 +216,7 @@ impl Group {
     /// What such an answer carries beside what all carry.
     fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let asks = self.status == StatusCode::UNAUTHORIZED;
-        let waits = self.refusals.iter().any(|(refusal, _)| refusal.wait().is_some());
+        let waits = self.errors.iter().any(|(error, _)| error.retry_after().is_some());
         let asks = asks.then_some(("WWW-Authenticate", "`Bearer`"));
         let waits = waits.then_some(("Retry-After", "Seconds until it is worth asking again."));
         asks.into_iter().chain(waits)

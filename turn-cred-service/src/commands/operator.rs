@@ -5,19 +5,19 @@ use std::time::Duration;
 use service_kit::clock;
 
 use super::CommandError;
-use crate::config::Ground;
+use crate::config::CredentialSettings;
 use crate::credential::Subject;
-use crate::opened::Opened;
+use crate::key_store::KeyStore;
 use crate::pool::{Name, Pools};
 use crate::relay_db::RelayDb;
 use crate::revocation::revoke;
 use crate::usage::window;
 
 /// The relays' Redis, which decisions are kept in, and how to hide a subject there.
-async fn open(ground: &Ground) -> Result<(RelayDb, Opened), CommandError> {
-    let opened = Opened::open(ground).await?;
-    let db = opened.db.clone().ok_or(CommandError::NoDb)?;
-    Ok((db, opened))
+async fn open(settings: &CredentialSettings) -> Result<(RelayDb, KeyStore), CommandError> {
+    let key_store = KeyStore::open(settings).await?;
+    let db = key_store.db.clone().ok_or(CommandError::NoRedis)?;
+    Ok((db, key_store))
 }
 
 /// Denies a subject credentials for a while, and ends its allocations where a relay has a console.
@@ -25,13 +25,14 @@ async fn open(ground: &Ground) -> Result<(RelayDb, Opened), CommandError> {
 /// # Errors
 /// When there is no Redis to keep that in.
 pub async fn deny(
-    ground: Ground,
+    settings: CredentialSettings,
     subject: &Subject,
     time: Duration,
 ) -> Result<String, CommandError> {
-    let (db, opened) = open(&ground).await?;
-    let pools = ground.pools.clone().ok_or(CommandError::NoRelays)?;
-    let revoked = revoke(&db, &pools, &opened.keys.hide(subject), time.as_secs()).await?;
+    let (db, key_store) = open(&settings).await?;
+    let pools = settings.pools.clone().ok_or(CommandError::NoRelays)?;
+    let revoked =
+        revoke(&db, &pools, &key_store.keys.pseudonym_of(subject), time.as_secs()).await?;
     let until = format!("denied until {}\n", clock::rfc3339(revoked.until));
     let ended = revoked.relays.into_iter().map(|(relay, ended)| match ended {
         Ok(count) => format!("relay {relay}: ended {count} allocations\n"),
@@ -44,9 +45,12 @@ pub async fn deny(
 ///
 /// # Errors
 /// As [`deny`].
-pub async fn allow(ground: Ground, subject: &Subject) -> Result<String, CommandError> {
-    let (db, opened) = open(&ground).await?;
-    db.allow(&opened.keys.hide(subject)).await?;
+pub async fn allow(
+    settings: CredentialSettings,
+    subject: &Subject,
+) -> Result<String, CommandError> {
+    let (db, key_store) = open(&settings).await?;
+    db.allow(&key_store.keys.pseudonym_of(subject)).await?;
     Ok("allowed\n".to_owned())
 }
 
@@ -54,9 +58,13 @@ pub async fn allow(ground: Ground, subject: &Subject) -> Result<String, CommandE
 ///
 /// # Errors
 /// As [`deny`], and when there is no such relay.
-pub async fn drain(ground: Ground, relay: &Name, drains: bool) -> Result<String, CommandError> {
-    let (db, _) = open(&ground).await?;
-    let mut relays = ground.pools.iter().flat_map(Pools::relays);
+pub async fn drain(
+    settings: CredentialSettings,
+    relay: &Name,
+    drains: bool,
+) -> Result<String, CommandError> {
+    let (db, _) = open(&settings).await?;
+    let mut relays = settings.pools.iter().flat_map(Pools::relays);
     if !relays.any(|known| known.name == *relay) {
         return Err(CommandError::UnknownRelay(relay.clone()));
     }
@@ -69,11 +77,14 @@ pub async fn drain(ground: Ground, relay: &Name, drains: bool) -> Result<String,
 ///
 /// # Errors
 /// As [`deny`].
-pub async fn usage(ground: Ground, subject: &Subject) -> Result<String, CommandError> {
-    let (db, opened) = open(&ground).await?;
-    let window = window(ground.budget, clock::unix_seconds());
-    let bytes = db.usage(window, opened.keys.hide(subject).as_str()).await?;
+pub async fn usage(
+    settings: CredentialSettings,
+    subject: &Subject,
+) -> Result<String, CommandError> {
+    let (db, key_store) = open(&settings).await?;
+    let window = window(settings.budget, clock::unix_seconds());
+    let bytes = db.usage(window, key_store.keys.pseudonym_of(subject).as_str()).await?;
     let end = clock::rfc3339(window.end);
-    let of = ground.budget.map(|budget| format!(" of {}", budget.bytes)).unwrap_or_default();
+    let of = settings.budget.map(|budget| format!(" of {}", budget.bytes)).unwrap_or_default();
     Ok(format!("{bytes}{of} bytes in the {} s that end at {end}\n", window.length))
 }

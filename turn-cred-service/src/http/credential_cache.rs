@@ -6,59 +6,59 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::issuer::{Ask, Ground, Issued};
+use crate::issuer::{CredentialRequest, IssuedCredential, IssuerSnapshot};
 
 /// The most answers remembered: about 10 MB.
 const MAX_ENTRIES: usize = 20_000;
 
 /// A bounded memory of answers, forgotten as a whole when keys or relays change.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<State>);
+pub(super) struct CredentialCache(Mutex<CacheState>);
 
 #[derive(Debug, Default)]
-struct State {
-    ground: Option<Ground>,
-    entries: HashMap<Ask, Issued>,
+struct CacheState {
+    snapshot: Option<IssuerSnapshot>,
+    entries: HashMap<CredentialRequest, IssuedCredential>,
 }
 
-impl Cache {
+impl CredentialCache {
     /// Gives what is remembered for the same question, or issues and remembers it.
     ///
     /// # Errors
     /// What `issue` returns; it is not remembered.
     pub(super) fn get_or_issue<E>(
         &self,
-        ask: Ask,
-        ground: Ground,
+        request: CredentialRequest,
+        snapshot: IssuerSnapshot,
         now: u64,
-        issue: impl FnOnce(&Ask) -> Result<Issued, E>,
-    ) -> Result<Issued, E> {
+        issue: impl FnOnce(&CredentialRequest) -> Result<IssuedCredential, E>,
+    ) -> Result<IssuedCredential, E> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.follow(ground);
-        if let Some(known) = state.entries.get(&ask).filter(|known| now < known.refresh_at) {
-            return Ok(known.clone());
+        state.reset_unless(snapshot);
+        if let Some(cached) = state.entries.get(&request).filter(|cached| now < cached.refresh_at) {
+            return Ok(cached.clone());
         }
-        let issued = issue(&ask)?;
-        state.make_room(now);
-        state.entries.insert(ask, issued.clone());
+        let issued = issue(&request)?;
+        state.evict(now);
+        state.entries.insert(request, issued.clone());
         Ok(issued)
     }
 }
 
-impl State {
+impl CacheState {
     /// Forgets everything that stands on something else than what is in force.
-    fn follow(&mut self, ground: Ground) {
-        if self.ground.as_ref() != Some(&ground) {
+    fn reset_unless(&mut self, snapshot: IssuerSnapshot) {
+        if self.snapshot.as_ref() != Some(&snapshot) {
             self.entries.clear();
-            self.ground = Some(ground);
+            self.snapshot = Some(snapshot);
         }
     }
 
-    fn make_room(&mut self, now: u64) {
+    fn evict(&mut self, now: u64) {
         if self.entries.len() < MAX_ENTRIES {
             return;
         }
-        self.entries.retain(|_, known| now < known.refresh_at);
+        self.entries.retain(|_, cached| now < cached.refresh_at);
         if self.entries.len() >= MAX_ENTRIES {
             self.entries.clear(); // all are fresh: issuing again is cheap, growing is not
         }
@@ -73,7 +73,7 @@ mod tests {
     use service_kit::secrets::{SecretSource, Secrets};
 
     use super::*;
-    use crate::issuer::{Issuer, Keys, Lifetimes};
+    use crate::issuer::{Issuer, Keys, TtlSettings};
     use crate::pool::{Pool, Pools, Standing};
 
     fn issuer() -> Issuer {
@@ -81,45 +81,47 @@ mod tests {
         let keys = Keys { signing: SecretSource::fixed(secrets), pseudonyms: None };
         let pool = Pool::parse(&"default".parse().unwrap(), "turn:a").unwrap();
         let ttl = Duration::from_secs(600);
-        Issuer::new(keys, Pools::new(vec![pool]), Lifetimes { default: ttl, max: ttl })
+        Issuer::new(keys, Pools::new(vec![pool]), TtlSettings { default: ttl, max: ttl })
     }
 
     /// Asks for `subject` at `now` and returns when the answer was issued.
-    fn ask(cache: &Cache, subject: &str, issuer: &Issuer, now: u64) -> u64 {
+    fn request(cache: &CredentialCache, subject: &str, issuer: &Issuer, now: u64) -> u64 {
         let region = issuer.pools().region(None, None).unwrap();
         let subject = subject.parse().unwrap();
-        let ask = Ask { subject, room: None, region, ttl: issuer.settle(None) };
-        let issue =
-            |ask: &Ask| Ok::<_, Infallible>(issuer.issue(ask, Duration::from_secs(now)).unwrap());
-        cache.get_or_issue(ask, issuer.ground(), now, issue).unwrap().expires_at - 600
+        let request =
+            CredentialRequest { subject, room: None, region, ttl: issuer.clamp_ttl(None) };
+        let issue = |request: &CredentialRequest| {
+            Ok::<_, Infallible>(issuer.issue(request, Duration::from_secs(now)).unwrap())
+        };
+        cache.get_or_issue(request, issuer.snapshot(), now, issue).unwrap().expires_at - 600
     }
 
     #[test]
     fn an_answer_is_given_again_until_it_is_due_for_renewal() {
-        let (cache, issuer) = (Cache::default(), issuer());
-        assert_eq!(ask(&cache, "ana", &issuer, 1000), 1000);
-        assert_eq!(ask(&cache, "ana", &issuer, 1299), 1000);
-        assert_eq!(ask(&cache, "bob", &issuer, 1299), 1299);
-        assert_eq!(ask(&cache, "ana", &issuer, 1300), 1300);
+        let (cache, issuer) = (CredentialCache::default(), issuer());
+        assert_eq!(request(&cache, "ana", &issuer, 1000), 1000);
+        assert_eq!(request(&cache, "ana", &issuer, 1299), 1000);
+        assert_eq!(request(&cache, "bob", &issuer, 1299), 1299);
+        assert_eq!(request(&cache, "ana", &issuer, 1300), 1300);
     }
 
     #[test]
     fn new_keys_and_other_relays_forget_what_stood_on_the_old_ones() {
-        let (cache, first) = (Cache::default(), issuer());
-        assert_eq!(ask(&cache, "ana", &first, 1000), 1000);
+        let (cache, first) = (CredentialCache::default(), issuer());
+        assert_eq!(request(&cache, "ana", &first, 1000), 1000);
         let second = issuer();
-        assert_eq!(ask(&cache, "ana", &second, 1001), 1001);
+        assert_eq!(request(&cache, "ana", &second, 1001), 1001);
         let mut standings = second.standings();
         standings.set(0, 0, Standing::Down);
         second.set_health(standings);
-        assert_eq!(ask(&cache, "ana", &second, 1002), 1002);
+        assert_eq!(request(&cache, "ana", &second, 1002), 1002);
     }
 
     #[test]
     fn memory_is_bounded_by_any_number_of_subjects() {
-        let (cache, issuer) = (Cache::default(), issuer());
+        let (cache, issuer) = (CredentialCache::default(), issuer());
         for n in 0..=MAX_ENTRIES {
-            ask(&cache, &format!("user-{n}"), &issuer, 1000);
+            request(&cache, &format!("user-{n}"), &issuer, 1000);
         }
         assert!(cache.0.lock().unwrap().entries.len() <= MAX_ENTRIES);
     }

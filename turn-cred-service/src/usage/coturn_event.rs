@@ -2,7 +2,7 @@
 
 /// One message of coturn's statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Report {
+pub(super) enum CoturnEvent {
     /// So many bytes went to and from a client since the last time it said so.
     Relayed { pseudonym: String, bytes: u64 },
     /// An allocation was made.
@@ -15,7 +15,7 @@ pub(super) enum Report {
 ///
 /// The topic is `turn/realm/R/user/<end>:<pseudonym>/allocation/<id>/traffic` or `…/status`. What is told at
 /// the end as `total_traffic`, and what the peers got, has been counted by then.
-pub(super) fn read(topic: &str, message: &str) -> Option<Report> {
+pub(super) fn parse_event(topic: &str, message: &str) -> Option<CoturnEvent> {
     let (_, rest) = topic.split_once("/user/")?;
     let (user, rest) = rest.split_once("/allocation/")?;
     let (_, kind) = rest.split_once('/')?;
@@ -23,10 +23,10 @@ pub(super) fn read(topic: &str, message: &str) -> Option<Report> {
         "traffic" => {
             let (_, pseudonym) = user.split_once(':')?;
             let bytes = field(message, "rcvb")? + field(message, "sentb")?;
-            Some(Report::Relayed { pseudonym: pseudonym.to_owned(), bytes })
+            Some(CoturnEvent::Relayed { pseudonym: pseudonym.to_owned(), bytes })
         }
-        "status" if message.starts_with("new") => Some(Report::Opened),
-        "status" if message.starts_with("deleted") => Some(Report::Closed),
+        "status" if message.starts_with("new") => Some(CoturnEvent::Opened),
+        "status" if message.starts_with("deleted") => Some(CoturnEvent::Closed),
         _ => None,
     }
 }
@@ -41,33 +41,33 @@ fn field(message: &str, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const PLACE: &str = "turn/realm/turn.test/user/1795650364:ana/allocation/000000000000000003";
+    const TOPIC: &str = "turn/realm/turn.test/user/1795650364:ana/allocation/000000000000000003";
 
     #[test]
-    fn what_coturn_said_is_read() {
+    fn recorded_coturn_messages_are_parsed() {
         // Recorded from coturn 4.6.1.
         let said = "rcvp=1239, rcvb=376468, sentp=386, sentb=117124";
-        let relayed = Report::Relayed { pseudonym: "ana".to_owned(), bytes: 493_592 };
-        assert_eq!(read(&format!("{PLACE}/traffic"), said), Some(relayed));
+        let relayed = CoturnEvent::Relayed { pseudonym: "ana".to_owned(), bytes: 493_592 };
+        assert_eq!(parse_event(&format!("{TOPIC}/traffic"), said), Some(relayed));
         let new = "new lifetime=777, type=UDP, local=127.0.0.1:13478, remote=127.0.0.1:50203";
-        assert_eq!(read(&format!("{PLACE}/status"), new), Some(Report::Opened));
-        assert_eq!(read(&format!("{PLACE}/status"), "deleted"), Some(Report::Closed));
+        assert_eq!(parse_event(&format!("{TOPIC}/status"), new), Some(CoturnEvent::Opened));
+        assert_eq!(parse_event(&format!("{TOPIC}/status"), "deleted"), Some(CoturnEvent::Closed));
     }
 
     #[test]
-    fn what_was_counted_already_or_is_nonsense_is_not_read() {
+    fn totals_peer_traffic_and_malformed_messages_are_skipped() {
         let said = "rcvp=9008, rcvb=2736908, sentp=9008, sentb=2736708";
         for kind in ["total_traffic", "traffic/peer", "total_traffic/peer", "other"] {
-            assert_eq!(read(&format!("{PLACE}/{kind}"), said), None, "{kind}");
+            assert_eq!(parse_event(&format!("{TOPIC}/{kind}"), said), None, "{kind}");
         }
         for (topic, message) in [
-            (format!("{PLACE}/traffic"), "rcvb=1"),
-            (format!("{PLACE}/traffic"), "rcvb=x, sentb=1"),
-            (format!("{PLACE}/status"), "refreshed lifetime=600"),
+            (format!("{TOPIC}/traffic"), "rcvb=1"),
+            (format!("{TOPIC}/traffic"), "rcvb=x, sentb=1"),
+            (format!("{TOPIC}/status"), "refreshed lifetime=600"),
             ("turn/realm/r/user/static/allocation/1/traffic".to_owned(), said),
             ("nonsense".to_owned(), said),
         ] {
-            assert_eq!(read(&topic, message), None, "{topic} {message}");
+            assert_eq!(parse_event(&topic, message), None, "{topic} {message}");
         }
     }
 }

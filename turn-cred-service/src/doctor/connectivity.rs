@@ -7,25 +7,25 @@ use std::net::SocketAddr;
 use service_kit::clock;
 
 use super::certificate::not_after;
-use super::report::{Check, Finding};
-use super::visit::Visit;
+use super::findings::{Check, Finding};
+use super::url_context::UrlContext;
 use crate::relay::{Protocol, RelayError, TurnClient};
 
 /// How many days before its end a certificate should have been renewed: half of the thirty days
 /// that are usual for beginning to try.
-const RENEWED_BEFORE: u64 = 15;
+const RENEW_BEFORE_DAYS: u64 = 15;
 const DAY: u64 = 86_400;
 
-pub(super) async fn name(visit: &mut Visit<'_>) -> Finding {
-    match visit.endpoint.resolve(visit.terms.dialing.patience).await {
+pub(super) async fn name(url: &mut UrlContext<'_>) -> Finding {
+    match url.endpoint.resolve(url.options.connect_options.step_timeout).await {
         Ok(addresses) => {
             let found = list(addresses.iter().map(SocketAddr::ip));
-            visit.addresses = addresses;
+            url.addresses = addresses;
             Finding::ok(Check::Name, found)
         }
         Err(error) => {
-            visit.blocked = Some("the name leads to no address");
-            let host = &visit.endpoint.host;
+            url.skip_reason = Some("the name leads to no address");
+            let host = &url.endpoint.host;
             let advice = format!("publish an A or AAAA record for {host}, or correct the URL");
             Finding::fail(Check::Name, error.to_string(), advice)
         }
@@ -33,21 +33,21 @@ pub(super) async fn name(visit: &mut Visit<'_>) -> Finding {
 }
 
 /// Knocks at every address, since clients may be given any of them.
-pub(super) async fn port(visit: &mut Visit<'_>) -> Finding {
-    let (protocol, port) = (visit.endpoint.protocol, visit.endpoint.port);
+pub(super) async fn port(url: &mut UrlContext<'_>) -> Finding {
+    let (protocol, port) = (url.endpoint.protocol, url.endpoint.port);
     if protocol == Protocol::Dtls {
-        visit.blocked = Some("TLS for datagrams is not looked at");
+        url.skip_reason = Some("TLS for datagrams is not looked at");
         let advice = "write ?transport=tcp: browsers speak TLS over TCP only";
         return Finding::warn(Check::Port, "TLS for datagrams is not looked at", advice);
     }
     let (mut open, mut closed) = (Vec::new(), Vec::new());
-    for address in &visit.addresses {
-        match knock(visit, *address).await {
+    for address in &url.addresses {
+        match check_port(url, *address).await {
             Ok(()) => open.push(*address),
             Err(error) => closed.push(format!("{}: {}", address.ip(), describe(&error))),
         }
     }
-    visit.address = open.first().copied();
+    url.address = open.first().copied();
     let advice = format!(
         "open port {port} for {} in the firewall, and let the relay listen there",
         if protocol == Protocol::Udp { "UDP" } else { "TCP" }
@@ -55,7 +55,7 @@ pub(super) async fn port(visit: &mut Visit<'_>) -> Finding {
     match (&open[..], &closed[..]) {
         (_, []) => Finding::ok(Check::Port, format!("{protocol} {port} answers")),
         ([], _) => {
-            visit.blocked = Some("nothing answers at the port");
+            url.skip_reason = Some("nothing answers at the port");
             Finding::fail(Check::Port, list(&closed), advice)
         }
         (_, _) => Finding::warn(Check::Port, list(&closed), advice),
@@ -63,19 +63,19 @@ pub(super) async fn port(visit: &mut Visit<'_>) -> Finding {
 }
 
 /// Tells whether somebody answers; that TLS fails is a matter of the next check.
-async fn knock(visit: &Visit<'_>, address: SocketAddr) -> Result<(), RelayError> {
-    match TurnClient::knock(&visit.endpoint, address, &visit.terms.dialing).await {
+async fn check_port(url: &UrlContext<'_>, address: SocketAddr) -> Result<(), RelayError> {
+    match TurnClient::open_checked(&url.endpoint, address, &url.options.connect_options).await {
         Ok(_) | Err(RelayError::Tls(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-pub(super) async fn certificate(visit: &mut Visit<'_>) -> Finding {
-    let host = visit.endpoint.host.clone();
-    let client = match visit.open().await {
+pub(super) async fn certificate(url: &mut UrlContext<'_>) -> Finding {
+    let host = url.endpoint.host.clone();
+    let client = match url.open().await {
         Ok(client) => client,
         Err(error) => {
-            visit.blocked = Some("TLS fails");
+            url.skip_reason = Some("TLS fails");
             let advice = format!(
                 "give the relay a certificate for {host} with its chain (cert and pkey of \
                  coturn), or name its authority with TURN_CRED_RELAY_CA_FILE"
@@ -87,22 +87,22 @@ pub(super) async fn certificate(visit: &mut Visit<'_>) -> Finding {
         let advice = "look at it with openssl s_client";
         return Finding::warn(Check::Certificate, "the end of it cannot be read", advice);
     };
-    judge_end(&host, end, clock::unix_seconds())
+    assess_expiry(&host, end, clock::unix_seconds())
 }
 
-fn judge_end(host: &str, end: u64, now: u64) -> Finding {
+fn assess_expiry(host: &str, end: u64, now: u64) -> Finding {
     let days = end.saturating_sub(now) / DAY;
     let found = format!("is for {host} and ends in {days} days, {}", clock::rfc3339(end));
-    if days >= RENEWED_BEFORE {
+    if days >= RENEW_BEFORE_DAYS {
         return Finding::ok(Check::Certificate, found);
     }
     let advice = "renew it, and let the relay read it again (SIGUSR2 for coturn)";
     Finding::warn(Check::Certificate, found, advice)
 }
 
-pub(super) async fn binding(visit: &mut Visit<'_>) -> Finding {
-    let asked = async { visit.open().await?.bind().await };
-    match asked.await {
+pub(super) async fn binding(url: &mut UrlContext<'_>) -> Finding {
+    let result = async { url.open().await?.binding().await };
+    match result.await {
         Ok(seen) => Finding::ok(Check::Binding, format!("it sees us as {}", seen.ip())),
         Err(error) => {
             let advice = "let the relay answer STUN Binding (no secure-stun, no no-stun in coturn)";
@@ -127,16 +127,16 @@ pub(super) fn list(items: impl IntoIterator<Item: Display>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::CheckResult;
     use super::*;
 
     #[test]
     fn a_certificate_is_renewed_two_weeks_before_its_end() {
         let now = 1_700_000_000;
-        let verdict = |end| judge_end("a.example", end, now).verdict;
-        assert_eq!(verdict(now + 15 * DAY), Verdict::Ok);
-        assert_eq!(verdict(now + 15 * DAY - 1), Verdict::Warn);
-        let found = judge_end("a.example", now + DAY, now).found;
+        let verdict = |end| assess_expiry("a.example", end, now).verdict;
+        assert_eq!(verdict(now + 15 * DAY), CheckResult::Ok);
+        assert_eq!(verdict(now + 15 * DAY - 1), CheckResult::Warn);
+        let found = assess_expiry("a.example", now + DAY, now).found;
         assert_eq!(found, "is for a.example and ends in 1 days, 2023-11-15T22:13:20Z");
     }
 }

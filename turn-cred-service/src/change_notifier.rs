@@ -14,9 +14,9 @@ pub struct Change {
 
 /// The newest change, for everybody who waits for the next.
 #[derive(Clone, Debug)]
-pub struct Changes(watch::Sender<Change>);
+pub struct ChangeNotifier(watch::Sender<Change>);
 
-impl Changes {
+impl ChangeNotifier {
     /// Begins with a number that no earlier process has given.
     #[must_use]
     pub fn new() -> Self {
@@ -26,7 +26,7 @@ impl Changes {
     }
 
     /// Tells everybody to ask again.
-    pub fn announce(&self, reason: IceReason) {
+    pub fn notify(&self, reason: IceReason) {
         self.0.send_modify(|change| *change = Change { number: change.number + 1, reason });
     }
 
@@ -37,7 +37,7 @@ impl Changes {
     }
 }
 
-impl Default for Changes {
+impl Default for ChangeNotifier {
     fn default() -> Self {
         Self::new()
     }

@@ -14,10 +14,10 @@ use service_kit::rate::{Limiter, ip_key};
 use service_kit::secrets::SecretSource;
 use service_kit::tokens::{Right, Verifier};
 
-use super::super::is_one_of;
-use super::super::refusal::Refusal;
+use super::super::matches_any_key;
+use super::super::request_error::RequestError;
 use crate::credential::Subject;
-use crate::issuer::{Ask, Issued, Issuer};
+use crate::issuer::{CredentialRequest, IssuedCredential, Issuer};
 use crate::metrics::Metrics;
 use crate::relay_db::RelayDb;
 use crate::usage::Budget;
@@ -26,7 +26,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What answering on the public listener takes.
 #[derive(Debug)]
-pub(crate) struct PublicDesk {
+pub(crate) struct PublicState {
     pub(crate) issuer: Issuer,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) api_keys: Option<SecretSource>,
@@ -42,7 +42,7 @@ pub(crate) struct PublicDesk {
 
 /// What a caller wants, whatever the shape.
 #[derive(Debug)]
-pub(super) struct Wish {
+pub(super) struct UnresolvedRequest {
     pub(super) subject: Subject,
     /// Seconds.
     pub(super) ttl: Option<u64>,
@@ -51,23 +51,23 @@ pub(super) struct Wish {
     pub(super) hint: Option<String>,
 }
 
-impl PublicDesk {
+impl PublicState {
     /// Finds the bearer token of a request, which counts for its address.
-    pub(super) fn token<'a>(&self, request: &'a Request) -> Result<&'a str, Refusal> {
-        self.count(self.address(request))?;
-        bearer(request.headers()).ok_or(Refusal::NoToken)
+    pub(super) fn token<'a>(&self, request: &'a Request) -> Result<&'a str, RequestError> {
+        self.count_request(self.address(request))?;
+        bearer(request.headers()).ok_or(RequestError::MissingToken)
     }
 
     /// Finds out for whom a token is.
-    pub(super) async fn holder(&self, token: &str) -> Result<Subject, Refusal> {
+    pub(super) async fn subject_of(&self, token: &str) -> Result<Subject, RequestError> {
         let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
         Ok(claims.sub.parse()?)
     }
 
     /// Checks that a token gives a right.
-    pub(super) async fn check_right(&self, token: &str, right: Right) -> Result<(), Refusal> {
+    pub(super) async fn check_right(&self, token: &str, right: Right) -> Result<(), RequestError> {
         let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
-        if claims.can(right) { Ok(()) } else { Err(Refusal::NoRight) }
+        if claims.can(right) { Ok(()) } else { Err(RequestError::MissingRight) }
     }
 
     /// Checks that `shown` is one of the API keys.
@@ -76,27 +76,33 @@ impl PublicDesk {
     pub(super) fn check_api_key(
         &self,
         address: IpAddr,
-        shown: Option<&str>,
-    ) -> Result<(), Refusal> {
-        let refusal = match (&self.api_keys, shown) {
-            (Some(keys), Some(shown)) if is_one_of(keys, shown) => return Ok(()),
-            (Some(_), Some(_)) => Refusal::WrongApiKey,
-            (Some(_), None) => Refusal::NoApiKey,
-            (None, _) => Refusal::ApiKeysUnset,
+        presented: Option<&str>,
+    ) -> Result<(), RequestError> {
+        let error = match (&self.api_keys, presented) {
+            (Some(keys), Some(presented)) if matches_any_key(keys, presented) => return Ok(()),
+            (Some(_), Some(_)) => RequestError::UnknownApiKey,
+            (Some(_), None) => RequestError::MissingApiKey,
+            (None, _) => RequestError::ApiKeysNotConfigured,
         };
-        self.count(address)?;
-        Err(refusal)
+        self.count_request(address)?;
+        Err(error)
     }
 
     /// Issues at `now` what is wished for, unless its subject asks too often.
-    pub(super) fn issue(&self, wish: Wish, now: Duration) -> Result<Issued, Refusal> {
-        let Wish { subject, ttl, region, hint } = wish;
-        self.by_subject.check(&subject).map_err(|wait| Refusal::SubjectTooOften { wait })?;
-        let ask = Ask {
+    pub(super) fn issue(
+        &self,
+        request: UnresolvedRequest,
+        now: Duration,
+    ) -> Result<IssuedCredential, RequestError> {
+        let UnresolvedRequest { subject, ttl, region, hint } = request;
+        self.by_subject
+            .check(&subject)
+            .map_err(|wait| RequestError::SubjectRateLimited { wait })?;
+        let ask = CredentialRequest {
             subject,
             room: None,
             region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
-            ttl: self.issuer.settle(ttl.map(Duration::from_secs)),
+            ttl: self.issuer.clamp_ttl(ttl.map(Duration::from_secs)),
         };
         Ok(self.issuer.issue(&ask, now)?)
     }
@@ -116,8 +122,10 @@ impl PublicDesk {
         client_ip(peer, hops.filter_map(|value| value.to_str().ok()), &self.trusted_proxies)
     }
 
-    fn count(&self, address: IpAddr) -> Result<(), Refusal> {
-        self.by_address.check(&ip_key(address)).map_err(|wait| Refusal::AddressTooOften { wait })
+    fn count_request(&self, address: IpAddr) -> Result<(), RequestError> {
+        self.by_address
+            .check(&ip_key(address))
+            .map_err(|wait| RequestError::AddressRateLimited { wait })
     }
 }
 

@@ -6,20 +6,20 @@ use axum::response::Response;
 use service_kit::trace::{Kind, Span, TRACEPARENT};
 
 /// Traces a request of a node, if the node does; its questions for news, which are long, it does not.
-pub(super) async fn below_the_node(request: Request, next: Next) -> Response {
-    let told = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-    let parent = told.and_then(|text| text.parse().ok());
+pub(super) async fn trace_with_parent(request: Request, next: Next) -> Response {
+    let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let parent = header.and_then(|text| text.parse().ok());
     let span = parent.map(|parent| Span::under(parent, "POST", Kind::Server));
-    follow(span, request, next).await
+    trace(span, request, next).await
 }
 
 /// Traces a request from anywhere. What it says of a trace of its own is not believed: anybody could have all that he
 /// asks sampled.
-pub(super) async fn of_its_own(request: Request, next: Next) -> Response {
-    follow(Span::root("POST", Kind::Server), request, next).await
+pub(super) async fn trace_root(request: Request, next: Next) -> Response {
+    trace(Span::root("POST", Kind::Server), request, next).await
 }
 
-async fn follow(span: Option<Span>, request: Request, next: Next) -> Response {
+async fn trace(span: Option<Span>, request: Request, next: Next) -> Response {
     let Some(span) = span else { return next.run(request).await };
     span.set("http.request.method", request.method().to_string());
     if let Some(route) = request.extensions().get::<MatchedPath>() {

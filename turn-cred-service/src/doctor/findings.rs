@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::pool::IceUri;
 
 /// The advice where the relay knows more than we do.
-pub(super) const LOOK_INTO_LOG: &str = "look into the log of the relay";
+pub(super) const SEE_RELAY_LOG: &str = "look into the log of the relay";
 
 /// One thing that is looked at, in the order in which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,7 +77,7 @@ impl Check {
 /// How it stands with one check, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum CheckResult {
     /// It is as it shall be.
     Ok,
     /// It could not be looked at.
@@ -88,7 +88,7 @@ pub enum Verdict {
     Fail,
 }
 
-impl Verdict {
+impl CheckResult {
     fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -115,7 +115,7 @@ pub struct Finding {
     /// What was looked at.
     pub check: Check,
     /// How it stands.
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
     /// What was found.
     pub found: String,
     /// What to do about it, in one sentence.
@@ -125,25 +125,25 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn ok(check: Check, found: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, found: found.into(), advice: None }
+        Self { check, verdict: CheckResult::Ok, found: found.into(), advice: None }
     }
 
     pub(super) fn skipped(check: Check, why: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Skipped, found: why.into(), advice: None }
+        Self { check, verdict: CheckResult::Skipped, found: why.into(), advice: None }
     }
 
     pub(super) fn warn(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Warn, found: found.into(), advice: Some(advice.into()) }
+        Self { check, verdict: CheckResult::Warn, found: found.into(), advice: Some(advice.into()) }
     }
 
     pub(super) fn fail(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Fail, found: found.into(), advice: Some(advice.into()) }
+        Self { check, verdict: CheckResult::Fail, found: found.into(), advice: Some(advice.into()) }
     }
 }
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub enum OutputFormat {
     /// A table.
     Plain,
     /// A table on a terminal.
@@ -154,14 +154,14 @@ pub enum Style {
 
 /// Collects what is found and prints it.
 pub struct Report<'a> {
-    style: Style,
+    style: OutputFormat,
     out: &'a mut (dyn Write + Send),
-    relays: Vec<Examined>,
+    relays: Vec<UrlFindings>,
 }
 
 /// What was found at one URL.
 #[derive(Serialize)]
-struct Examined {
+struct UrlFindings {
     name: String,
     url: String,
     checks: Vec<Finding>,
@@ -169,19 +169,19 @@ struct Examined {
 
 /// The whole report, for machines.
 #[derive(Serialize)]
-struct Document<'a> {
-    verdict: Verdict,
-    relays: &'a [Examined],
+struct JsonReport<'a> {
+    verdict: CheckResult,
+    relays: &'a [UrlFindings],
 }
 
 impl<'a> Report<'a> {
     /// Begins a report that is printed to `out`.
-    pub fn new(style: Style, out: &'a mut (dyn Write + Send)) -> Self {
+    pub fn new(style: OutputFormat, out: &'a mut (dyn Write + Send)) -> Self {
         Self { style, out, relays: Vec::new() }
     }
 
     pub(super) fn begin(&mut self, name: &str, uri: &IceUri) {
-        self.relays.push(Examined {
+        self.relays.push(UrlFindings {
             name: name.to_owned(),
             url: uri.to_string(),
             checks: Vec::new(),
@@ -196,15 +196,15 @@ impl<'a> Report<'a> {
     }
 
     /// Ends the report and tells the worst that was found.
-    pub(super) fn end(self) -> Verdict {
+    pub(super) fn end(self) -> CheckResult {
         let findings = || self.relays.iter().flat_map(|relay| &relay.checks);
-        let worst = findings().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
-        let text = if self.style == Style::Json {
-            let document = Document { verdict: worst, relays: &self.relays };
+        let worst = findings().map(|finding| finding.verdict).max().unwrap_or(CheckResult::Ok);
+        let text = if self.style == OutputFormat::Json {
+            let document = JsonReport { verdict: worst, relays: &self.relays };
             serde_json::to_string_pretty(&document).expect("strings serialize") + "\n"
         } else {
             let count = |verdict| findings().filter(|found| found.verdict == verdict).count();
-            let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
+            let (failed, warned) = (count(CheckResult::Fail), count(CheckResult::Warn));
             format!("{failed} failed, {warned} to look at\n")
         };
         // A reader that went away is no failure of ours.
@@ -214,7 +214,7 @@ impl<'a> Report<'a> {
 
     /// Prints a part of the table at once, so that whoever waits sees it grow.
     fn write(&mut self, text: &str) {
-        if self.style != Style::Json {
+        if self.style != OutputFormat::Json {
             let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
         }
     }
@@ -222,10 +222,10 @@ impl<'a> Report<'a> {
     fn row(&self, finding: &Finding) -> String {
         let Finding { check, verdict, found, advice } = finding;
         let verdict = match self.style {
-            Style::Coloured => {
+            OutputFormat::Coloured => {
                 format!("\x1b[{}m{:<7}\x1b[0m", verdict.colour(), verdict.label())
             }
-            Style::Plain | Style::Json => format!("{:<7}", verdict.label()),
+            OutputFormat::Plain | OutputFormat::Json => format!("{:<7}", verdict.label()),
         };
         let row = format!("  {verdict}  {:<12}  {found}\n", check.label());
         match advice {
@@ -239,7 +239,7 @@ impl<'a> Report<'a> {
 mod tests {
     use super::*;
 
-    fn printed(style: Style) -> (String, Verdict) {
+    fn printed(style: OutputFormat) -> (String, CheckResult) {
         let mut out = Vec::new();
         let mut report = Report::new(style, &mut out);
         report.begin("eu-1", &"turn:a.example".parse().unwrap());
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_found_and_what_to_do() {
-        let (text, worst) = printed(Style::Plain);
+        let (text, worst) = printed(OutputFormat::Plain);
         let expected = "\
 turn:a.example (eu-1)
   ok       name          192.0.2.1
@@ -262,21 +262,21 @@ turn:a.example (eu-1)
 1 failed, 0 to look at
 ";
         assert_eq!(text, expected);
-        assert_eq!(worst, Verdict::Fail);
+        assert_eq!(worst, CheckResult::Fail);
     }
 
     #[test]
     fn colours_change_no_word() {
-        let (text, _) = printed(Style::Coloured);
+        let (text, _) = printed(OutputFormat::Coloured);
         assert!(text.contains("\x1b[1;31mFAIL   \x1b[0m"), "{text}");
         let codes = ["\x1b[32m", "\x1b[2m", "\x1b[1;31m", "\x1b[0m"];
         let bare = codes.iter().fold(text, |text, code| text.replace(code, ""));
-        assert_eq!(bare, printed(Style::Plain).0);
+        assert_eq!(bare, printed(OutputFormat::Plain).0);
     }
 
     #[test]
     fn json_says_the_same_as_the_table() {
-        let (text, _) = printed(Style::Json);
+        let (text, _) = printed(OutputFormat::Json);
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "verdict": "fail",

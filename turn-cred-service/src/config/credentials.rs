@@ -6,10 +6,10 @@ use service_kit::secrets::{SecretSource, SecretText};
 use service_kit::settings::Reader;
 
 use super::pools::read_pools;
-use crate::issuer::{Keys, Lifetimes};
+use crate::issuer::{Keys, TtlSettings};
 use crate::pool::Pools;
-use crate::relay::{Dialing, Trust};
-use crate::rotation::Policy;
+use crate::relay::{ConnectOptions, TrustStore};
+use crate::rotation::RotationPolicy;
 use crate::usage::Budget;
 
 /// Where the keys shared with the relays come from.
@@ -35,45 +35,50 @@ pub struct DbSettings {
 
 /// What credentials are made of: all that `serve`, `mint`, `rotate` and `doctor` need.
 #[derive(Clone, Debug)]
-pub struct Ground {
+pub struct CredentialSettings {
     /// The keys.
     pub keys: KeySettings,
     /// The relays' Redis, if it is known.
     pub db: Option<DbSettings>,
     /// How keys there are rotated.
-    pub policy: Policy,
+    pub policy: RotationPolicy,
     /// The relays.
     pub pools: Option<Pools>,
     /// How much one subject may relay.
     pub budget: Option<Budget>,
     /// Which certificates of relays are believed.
-    pub trust: Trust,
+    pub trust: TrustStore,
     /// How long credentials live.
-    pub lifetimes: Lifetimes,
+    pub ttl_settings: TtlSettings,
 }
 
-impl Ground {
+impl CredentialSettings {
     /// Reads it; after a fault nothing.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let lifetimes = read_lifetimes(reader);
+        let ttl_settings = read_ttl_settings(reader);
         let url = reader.secret_text("redis_url");
         let realm = reader.text("realm");
         let db = url.map(|url| DbSettings { url, realm });
         let every = reader.optional_duration("rotate_every");
-        let policy = Policy { every, max_ttl: lifetimes.max, skew: reader.duration("clock_skew") };
+        let policy = RotationPolicy {
+            every,
+            max_ttl: ttl_settings.max,
+            skew: reader.duration("clock_skew"),
+        };
         let keys = read_keys(reader);
         let pools = read_pools(reader);
-        let (budget, trust) = (reader.optional_parse("budget_per_subject"), Trust::read(reader));
+        let (budget, trust) =
+            (reader.optional_parse("budget_per_subject"), TrustStore::read(reader));
         if budget.is_some() && db.is_none() {
             reader.fault("budget_per_subject", "needs TURN_CRED_REDIS_URL, where coturn reports");
         }
-        Some(Self { keys: keys?, db, policy, pools, budget, trust, lifetimes })
+        Some(Self { keys: keys?, db, policy, pools, budget, trust, ttl_settings })
     }
 
     /// How relays are approached by who waits so long for each step.
     #[must_use]
-    pub fn dialing(&self, patience: Duration) -> Dialing {
-        Dialing { patience, trust: self.trust.clone() }
+    pub fn connect_options(&self, step_timeout: Duration) -> ConnectOptions {
+        ConnectOptions { step_timeout, trust: self.trust.clone() }
     }
 }
 
@@ -96,7 +101,7 @@ fn read_keys(reader: &mut Reader<'_>) -> Option<KeySettings> {
 }
 
 /// Reads and compares `ttl` and `max_ttl`.
-fn read_lifetimes(reader: &mut Reader<'_>) -> Lifetimes {
+fn read_ttl_settings(reader: &mut Reader<'_>) -> TtlSettings {
     let default = reader.duration("ttl");
     let max = reader.duration("max_ttl");
     if default < Duration::from_secs(1) {
@@ -105,5 +110,5 @@ fn read_lifetimes(reader: &mut Reader<'_>) -> Lifetimes {
     if max < default {
         reader.fault("max_ttl", "is less than ttl");
     }
-    Lifetimes { default, max: max.max(default) }
+    TtlSettings { default, max: max.max(default) }
 }

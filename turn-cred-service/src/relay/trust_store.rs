@@ -15,14 +15,14 @@ use super::RelayError;
 
 /// The authorities that are believed: those of the system, and perhaps more.
 #[derive(Clone, Debug)]
-pub struct Trust {
+pub struct TrustStore {
     /// That there are none matters to TLS only, so it is told when TLS is asked for.
     config: Result<Arc<ClientConfig>, rustls::Error>,
 }
 
 /// Why a file of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
+pub enum TrustStoreError {
     /// It cannot be read, or is not PEM.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] pem::Error),
@@ -34,7 +34,7 @@ pub enum TrustError {
     Unusable(#[from] rustls::Error),
 }
 
-impl Trust {
+impl TrustStore {
     /// Believes the authorities of the system.
     #[must_use]
     pub fn system() -> Self {
@@ -45,10 +45,10 @@ impl Trust {
     ///
     /// # Errors
     /// When the file cannot be read or has no usable certificate.
-    pub fn and_pem_file(path: &Path) -> Result<Self, TrustError> {
+    pub fn with_pem_file(path: &Path) -> Result<Self, TrustStoreError> {
         let authorities = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
         if authorities.is_empty() {
-            return Err(TrustError::Empty);
+            return Err(TrustStoreError::Empty);
         }
         Ok(Self { config: Ok(config(authorities)?) })
     }
@@ -56,7 +56,7 @@ impl Trust {
     /// Reads the setting `relay_ca_file`, which the schema must declare.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let Some(path) = reader.optional_text("relay_ca_file") else { return Self::system() };
-        Self::and_pem_file(Path::new(&path)).unwrap_or_else(|error| {
+        Self::with_pem_file(Path::new(&path)).unwrap_or_else(|error| {
             reader.fault("relay_ca_file", error);
             Self::system()
         })
@@ -94,11 +94,11 @@ mod tests {
     fn a_file_without_a_certificate_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
-        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Unreadable(_))));
+        assert!(matches!(TrustStore::with_pem_file(&path), Err(TrustStoreError::Unreadable(_))));
         std::fs::write(&path, "no PEM at all\n").unwrap();
-        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Empty)));
+        assert!(matches!(TrustStore::with_pem_file(&path), Err(TrustStoreError::Empty)));
         let not_a_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&path, not_a_certificate).unwrap();
-        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Unusable(_))));
+        assert!(matches!(TrustStore::with_pem_file(&path), Err(TrustStoreError::Unusable(_))));
     }
 }

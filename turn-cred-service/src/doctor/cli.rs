@@ -9,10 +9,10 @@ use service_kit::lifecycle::Exit;
 use service_kit::program::block_on;
 use service_kit::settings::{Faults, Resolved};
 
-use super::{Demand, Report, Style, Terms, Verdict, run};
+use super::{CallSize, CheckResult, DoctorOptions, OutputFormat, Report, examine_relays};
 use crate::commands::CommandError;
-use crate::config::Ground;
-use crate::opened::Opened;
+use crate::config::CredentialSettings;
+use crate::key_store::KeyStore;
 use crate::pool::{IceUri, Pools};
 
 /// How long a step may take: a relay that needs longer is not one for calls.
@@ -47,17 +47,17 @@ pub fn command() -> Command {
 ///
 /// # Errors
 /// What is wrong with these settings.
-pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
+pub fn run_command(resolved: &Resolved, matches: &ArgMatches) -> Result<Exit, Faults> {
     let mut reader = resolved.reader();
-    let ground = Ground::read(&mut reader);
+    let settings = CredentialSettings::read(&mut reader);
     if !reader.is_set("uris") && !reader.has_tables("pools") {
         reader.fault("uris", "is needed, or [[pools]]: the relays to look at");
     }
     reader.finish()?;
-    let ground = ground.expect("its absence is a fault");
+    let settings = settings.expect("its absence is a fault");
     let mut exit = Exit::Failed;
     let ended = block_on(async {
-        exit = visit(&ground, asked).await?;
+        exit = examine(&settings, matches).await?;
         Ok::<_, CommandError>(())
     });
     if let Err(error) = ended {
@@ -66,30 +66,33 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
     Ok(exit)
 }
 
-async fn visit(ground: &Ground, asked: &ArgMatches) -> Result<Exit, CommandError> {
-    let count = |name| usize::from(*asked.get_one::<u16>(name).expect("it has a default"));
-    let secrets = Opened::open(ground).await?.keys.signing.current();
-    let terms = Terms {
+async fn examine(
+    settings: &CredentialSettings,
+    matches: &ArgMatches,
+) -> Result<Exit, CommandError> {
+    let count = |name| usize::from(*matches.get_one::<u16>(name).expect("it has a default"));
+    let secrets = KeyStore::open(settings).await?.keys.signing.current();
+    let options = DoctorOptions {
         secrets: &secrets,
-        ttl: ground.lifetimes.default,
-        dialing: ground.dialing(PATIENCE),
-        allow_loopback: asked.get_flag("allow-loopback"),
-        demand: Demand { members: count("members"), networks: count("networks") },
+        ttl: settings.ttl_settings.default,
+        connect_options: settings.connect_options(PATIENCE),
+        allow_loopback: matches.get_flag("allow-loopback"),
+        call_size: CallSize { members: count("members"), networks: count("networks") },
         now: clock::unix_seconds,
     };
     let mut out = io::stdout();
-    let style = match asked.get_flag("json") {
-        true => Style::Json,
-        false if out.is_terminal() => Style::Coloured,
-        false => Style::Plain,
+    let style = match matches.get_flag("json") {
+        true => OutputFormat::Json,
+        false if out.is_terminal() => OutputFormat::Coloured,
+        false => OutputFormat::Plain,
     };
-    let relays: Vec<_> = ground.pools.iter().flat_map(by_name).collect();
-    let worst = run(&relays, &terms, Report::new(style, &mut out)).await;
-    Ok(if worst == Verdict::Fail { Exit::Failed } else { Exit::Drained })
+    let relays: Vec<_> = settings.pools.iter().flat_map(urls_by_name).collect();
+    let worst = examine_relays(&relays, &options, Report::new(style, &mut out)).await;
+    Ok(if worst == CheckResult::Fail { Exit::Failed } else { Exit::Drained })
 }
 
 /// Lists the relays by their names, and what needs no credential by the region it is for.
-fn by_name(pools: &Pools) -> Vec<(String, Vec<IceUri>)> {
+fn urls_by_name(pools: &Pools) -> Vec<(String, Vec<IceUri>)> {
     let stun = pools.iter().map(|pool| (pool.region.to_string(), pool.stun.clone()));
     let relays = pools.relays().map(|relay| (relay.name.to_string(), relay.uris.clone()));
     stun.chain(relays).collect()

@@ -8,30 +8,32 @@ use service_kit::secrets::{SecretSource, SecretUpdater, Secrets};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::ledger::{Fingerprint, Ledger, PROPAGATION, Policy, Request, Step};
-use super::prove::{Verdict, prove};
+use super::ledger::{
+    Fingerprint, Ledger, PROPAGATION, RotationPolicy, RotationRequest, RotationStep,
+};
+use super::prove::{ProofResult, prove};
 use crate::issuer::{Issuer, Keys};
 use crate::metrics::Metrics;
 use crate::pool::Pools;
-use crate::relay::Dialing;
-use crate::relay_db::{DbError, RelayDb, Snapshot};
+use crate::relay::ConnectOptions;
+use crate::relay_db::{DbError, RelayDb, SecretsSnapshot};
 
 /// How often the ledger is read.
-const READ_EVERY: Duration = Duration::from_secs(1);
+const READ_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the lead is kept without being renewed: longer than the longest step.
 const LEASE: Duration = Duration::from_secs(15);
 
 /// Pause before relays are asked again of which none answered.
-const PROVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+const RETRY_PROOF_AFTER: Duration = Duration::from_secs(5);
 
 /// The secrets of a realm, as this process knows them.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct SecretRotator {
     db: RelayDb,
-    policy: Policy,
+    policy: RotationPolicy,
     keys: Keys,
-    hand: SecretUpdater,
+    updater: SecretUpdater,
     /// Every secret that was ever seen, in case Redis forgets it.
     known: HashMap<Fingerprint, String>,
     ledger: watch::Sender<Ledger>,
@@ -39,32 +41,32 @@ pub struct Keeper {
 
 /// What taking steps needs.
 #[derive(Clone, Debug)]
-pub struct Hands {
+pub struct RotationContext {
     /// Who asks for the lead; another process is another one.
-    pub who: String,
+    pub leader_id: String,
     /// The relays that have to accept a secret.
     pub pools: Pools,
     /// How they are approached.
-    pub dialing: Dialing,
+    pub connect_options: ConnectOptions,
 }
 
-impl Keeper {
+impl SecretRotator {
     /// Reads the secrets, makes the first one where there is none, and keeps them from then on.
     ///
     /// # Errors
     /// When Redis is away.
     pub async fn open(
         db: RelayDb,
-        policy: Policy,
+        policy: RotationPolicy,
         pseudonyms: Option<SecretSource>,
     ) -> Result<Self, DbError> {
-        let (ledger, snapshot) = settle(&db).await?;
-        let known: HashMap<_, _> = remember(&snapshot).collect();
+        let (ledger, snapshot) = load_or_init(&db).await?;
+        let known: HashMap<_, _> = by_fingerprint(&snapshot).collect();
         let signing = parse(&known[&ledger.signing]);
-        let (hand, signing) = SecretSource::updatable(signing);
+        let (updater, signing) = SecretSource::updatable(signing);
         let own = || SecretSource::fixed(parse(&snapshot.pseudonym_key));
         let keys = Keys { signing, pseudonyms: Some(pseudonyms.unwrap_or_else(own)) };
-        Ok(Self { db, policy, keys, hand, known, ledger: watch::Sender::new(ledger) })
+        Ok(Self { db, policy, keys, updater, known, ledger: watch::Sender::new(ledger) })
     }
 
     /// The keys in force; they change as the ledger does.
@@ -83,70 +85,74 @@ impl Keeper {
     ///
     /// # Errors
     /// When Redis is away.
-    pub async fn ask(&mut self, request: Request) -> Result<Ledger, DbError> {
+    pub async fn request(&mut self, request: RotationRequest) -> Result<Ledger, DbError> {
         loop {
-            let (ledger, _) = settle(&self.db).await?;
-            let asked = ledger.asked(request);
-            if self.db.commit(ledger.version, &asked, None, None).await? {
-                return Ok(asked);
+            let (ledger, _) = load_or_init(&self.db).await?;
+            let next = ledger.with_request(request);
+            if self.db.commit(ledger.version, &next, None, None).await? {
+                return Ok(next);
             }
         }
     }
 
     /// Keeps the secrets of `issuer` until dropped.
-    pub(crate) async fn run(mut self, issuer: Issuer, hands: Hands, metrics: Metrics) {
-        let mut is_away = false;
+    pub(crate) async fn run(mut self, issuer: Issuer, context: RotationContext, metrics: Metrics) {
+        let mut was_failing = false;
         loop {
-            let turned = self.tend(&issuer, &hands).await;
-            if let Err(error) = &turned
-                && !is_away
+            let ticked = self.tick(&issuer, &context).await;
+            if let Err(error) = &ticked
+                && !was_failing
             {
                 warn!(%error, "the secrets cannot be followed: {error}");
             }
-            is_away = turned.is_err();
+            was_failing = ticked.is_err();
             let since = self.ledger.borrow().since;
             metrics.secret_since.set(i64::try_from(since).unwrap_or(i64::MAX));
-            tokio::time::sleep(turned.unwrap_or(READ_EVERY).min(READ_EVERY)).await;
+            tokio::time::sleep(ticked.unwrap_or(READ_INTERVAL).min(READ_INTERVAL)).await;
         }
     }
 
     /// Takes a turn for an issuer, which learns before the step, however long that takes, until when its key
     /// is sure to be accepted.
-    async fn tend(&mut self, issuer: &Issuer, hands: &Hands) -> Result<Duration, DbError> {
-        let Some((ledger, now)) = self.look().await? else { return Ok(Duration::ZERO) };
-        let sure = self.policy.max_ttl + PROPAGATION;
-        issuer.set_horizon(clock::unix_seconds() + sure.as_secs());
-        self.act(&ledger, now, hands).await
+    async fn tick(
+        &mut self,
+        issuer: &Issuer,
+        context: &RotationContext,
+    ) -> Result<Duration, DbError> {
+        let Some((ledger, now)) = self.read_ledger().await? else { return Ok(Duration::ZERO) };
+        let accepted_for = self.policy.max_ttl + PROPAGATION;
+        issuer.set_accepted_until(clock::unix_seconds() + accepted_for.as_secs());
+        self.advance(&ledger, now, context).await
     }
 
     /// Reads the ledger and takes one step of it, if it is our turn; returns when to come again.
     ///
     /// # Errors
     /// When Redis is away.
-    pub async fn turn(&mut self, hands: &Hands) -> Result<Duration, DbError> {
-        match self.look().await? {
-            Some((ledger, now)) => self.act(&ledger, now, hands).await,
+    pub async fn advance_once(&mut self, context: &RotationContext) -> Result<Duration, DbError> {
+        match self.read_ledger().await? {
+            Some((ledger, now)) => self.advance(&ledger, now, context).await,
             None => Ok(Duration::ZERO),
         }
     }
 
     /// Reads and follows the ledger; nothing where Redis had lost something that is put back now.
-    async fn look(&mut self) -> Result<Option<(Ledger, u64)>, DbError> {
+    async fn read_ledger(&mut self) -> Result<Option<(Ledger, u64)>, DbError> {
         let snapshot = self.db.read().await?;
-        self.known.extend(remember(&snapshot));
-        if self.mend(&snapshot).await? {
+        self.known.extend(by_fingerprint(&snapshot));
+        if self.restore_lost(&snapshot).await? {
             return Ok(None);
         }
         let Some(ledger) = snapshot.ledger else { return Ok(None) };
-        self.follow(&ledger);
-        self.remove_blank(&snapshot.secrets).await?;
+        self.apply_ledger(&ledger);
+        self.remove_blank_secrets(&snapshot.secrets).await?;
         Ok(Some((ledger, snapshot.now)))
     }
 
     /// Takes secrets without a letter out of the set: coturn admits everybody who signs with the
     /// empty key while `""` is a member. The set is not empty then, since the secret that signs is
     /// one of it.
-    async fn remove_blank(&self, secrets: &[String]) -> Result<(), DbError> {
+    async fn remove_blank_secrets(&self, secrets: &[String]) -> Result<(), DbError> {
         for blank in secrets.iter().filter(|secret| secret.trim().is_empty()) {
             error!(
                 "a blank secret was in the relays' Redis, with which they admit everybody: taking \
@@ -158,17 +164,22 @@ impl Keeper {
     }
 
     /// Takes the next step, if nobody else has the lead.
-    async fn act(&self, ledger: &Ledger, now: u64, hands: &Hands) -> Result<Duration, DbError> {
-        if !self.db.lead("rotation", &hands.who, LEASE).await? {
-            return Ok(READ_EVERY);
+    async fn advance(
+        &self,
+        ledger: &Ledger,
+        now: u64,
+        context: &RotationContext,
+    ) -> Result<Duration, DbError> {
+        if !self.db.acquire_lease("rotation", &context.leader_id, LEASE).await? {
+            return Ok(READ_INTERVAL);
         }
-        self.step(ledger, now, hands).await
+        self.take_step(ledger, now, context).await
     }
 
-    fn follow(&mut self, ledger: &Ledger) {
+    fn apply_ledger(&mut self, ledger: &Ledger) {
         if self.ledger.borrow().signing != ledger.signing {
             info!(secret = %ledger.signing, "secret {} signs from now on", ledger.signing);
-            self.hand.set(parse(&self.known[&ledger.signing]));
+            self.updater.set(parse(&self.known[&ledger.signing]));
         }
         self.ledger.send_if_modified(|known| {
             let changed = known != ledger;
@@ -178,8 +189,8 @@ impl Keeper {
     }
 
     /// Puts back what Redis has lost; tells whether anything was wrong.
-    async fn mend(&self, snapshot: &Snapshot) -> Result<bool, DbError> {
-        let there: HashMap<_, _> = remember(snapshot).collect();
+    async fn restore_lost(&self, snapshot: &SecretsSnapshot) -> Result<bool, DbError> {
+        let present: HashMap<_, _> = by_fingerprint(snapshot).collect();
         let Some(ledger) = &snapshot.ledger else {
             let own = Ledger { version: 1, ..self.ledger.borrow().clone() };
             warn!("the relays' Redis has lost the ledger; putting it back");
@@ -187,34 +198,39 @@ impl Keeper {
             self.db.commit(0, &own, signing, None).await?;
             return Ok(true);
         };
-        let mut lost = ledger.secrets().filter(|secret| !there.contains_key(secret));
+        let mut lost = ledger.secrets().filter(|secret| !present.contains_key(secret));
         if let Some(secret) = lost.find_map(|secret| self.known.get(secret)) {
             warn!("the relays' Redis has lost a secret in use; putting it back");
-            let mended = Ledger { version: ledger.version + 1, ..ledger.clone() };
-            self.db.commit(ledger.version, &mended, Some(secret), None).await?;
+            let restored = Ledger { version: ledger.version + 1, ..ledger.clone() };
+            self.db.commit(ledger.version, &restored, Some(secret), None).await?;
             return Ok(true);
         }
-        let is_lost = !there.contains_key(&ledger.signing);
+        let is_lost = !present.contains_key(&ledger.signing);
         if is_lost {
-            settle(&self.db).await?;
+            load_or_init(&self.db).await?;
         }
         Ok(is_lost)
     }
 
-    async fn step(&self, ledger: &Ledger, now: u64, hands: &Hands) -> Result<Duration, DbError> {
-        match ledger.next(&self.policy, now) {
-            Step::Stage => {
+    async fn take_step(
+        &self,
+        ledger: &Ledger,
+        now: u64,
+        context: &RotationContext,
+    ) -> Result<Duration, DbError> {
+        match ledger.next_step(&self.policy, now) {
+            RotationStep::Stage => {
                 let secret = new_secret();
-                let next = ledger.staged(Fingerprint::of(&secret));
+                let next = ledger.with_staged(Fingerprint::of(&secret));
                 self.db.commit(ledger.version, &next, Some(&secret), None).await?;
             }
-            Step::Prove(staged) => return self.prove(ledger, &staged, now, hands).await,
-            Step::Retire(old) => {
+            RotationStep::Prove(staged) => return self.prove(ledger, &staged, now, context).await,
+            RotationStep::Retire(old) => {
                 let secret = self.known.get(&old).map(String::as_str);
-                self.db.commit(ledger.version, &ledger.retired(&old), None, secret).await?;
+                self.db.commit(ledger.version, &ledger.without_retired(&old), None, secret).await?;
                 info!(secret = %old, "secret {old} is retired");
             }
-            Step::Rest(rest) => return Ok(rest),
+            RotationStep::Wait(wait) => return Ok(wait),
         }
         Ok(Duration::ZERO)
     }
@@ -224,25 +240,25 @@ impl Keeper {
         ledger: &Ledger,
         staged: &Fingerprint,
         now: u64,
-        hands: &Hands,
+        context: &RotationContext,
     ) -> Result<Duration, DbError> {
         let Some(secret) = self.known.get(staged) else {
-            self.db.commit(ledger.version, &ledger.given_up(now), None, None).await?;
+            self.db.commit(ledger.version, &ledger.abandon_staged(now), None, None).await?;
             return Ok(Duration::ZERO);
         };
-        match prove(secret, &hands.pools, &hands.dialing).await {
-            Verdict::Accepted => {
-                let flipped = ledger.flipped(&self.policy, now);
-                self.db.commit(ledger.version, &flipped, None, None).await?;
+        match prove(secret, &context.pools, &context.connect_options).await {
+            ProofResult::Accepted => {
+                let promoted = ledger.promote_staged(&self.policy, now);
+                self.db.commit(ledger.version, &promoted, None, None).await?;
             }
-            Verdict::Refused { relay, code } => {
+            ProofResult::Rejected { relay, code } => {
                 warn!(relay = %relay, code, "relay {relay} refuses the new secret: no rotation");
-                let given_up = ledger.given_up(now);
-                self.db.commit(ledger.version, &given_up, None, Some(secret)).await?;
+                let abandoned = ledger.abandon_staged(now);
+                self.db.commit(ledger.version, &abandoned, None, Some(secret)).await?;
             }
-            Verdict::Unknown => {
+            ProofResult::NoAnswer => {
                 warn!("no relay answers: the new secret cannot be proved");
-                return Ok(PROVE_AGAIN_AFTER);
+                return Ok(RETRY_PROOF_AFTER);
             }
         }
         Ok(Duration::ZERO)
@@ -250,26 +266,26 @@ impl Keeper {
 }
 
 /// Finds the secret that signs; adopts one of the set, or makes the first one.
-async fn settle(db: &RelayDb) -> Result<(Ledger, Snapshot), DbError> {
+async fn load_or_init(db: &RelayDb) -> Result<(Ledger, SecretsSnapshot), DbError> {
     loop {
         let snapshot = db.read().await?;
-        let there: HashMap<_, _> = remember(&snapshot).collect();
-        let known = snapshot.ledger.clone().filter(|l| there.contains_key(&l.signing));
+        let present: HashMap<_, _> = by_fingerprint(&snapshot).collect();
+        let known = snapshot.ledger.clone().filter(|l| present.contains_key(&l.signing));
         if let Some(ledger) = known {
             return Ok((ledger, snapshot));
         }
         let after = snapshot.ledger.as_ref().map_or(0, |ledger| ledger.version);
         let first = snapshot.secrets.iter().filter(|secret| is_strong(secret)).min();
-        let made = first.is_none().then(new_secret);
-        let signing = first.or(made.as_ref()).expect("one of them is there");
-        let adopted = Ledger::adopt(Fingerprint::of(signing), snapshot.now);
-        let adopted = Ledger { version: after + 1, ..adopted };
-        info!(secret = %adopted.signing, "beginning with secret {}", adopted.signing);
-        db.commit(after, &adopted, made.as_deref(), None).await?;
+        let generated = first.is_none().then(new_secret);
+        let signing = first.or(generated.as_ref()).expect("one of them is there");
+        let initial = Ledger::starting_with(Fingerprint::of(signing), snapshot.now);
+        let initial = Ledger { version: after + 1, ..initial };
+        info!(secret = %initial.signing, "beginning with secret {}", initial.signing);
+        db.commit(after, &initial, generated.as_deref(), None).await?;
     }
 }
 
-fn remember(snapshot: &Snapshot) -> impl Iterator<Item = (Fingerprint, String)> {
+fn by_fingerprint(snapshot: &SecretsSnapshot) -> impl Iterator<Item = (Fingerprint, String)> {
     let strong = snapshot.secrets.iter().filter(|secret| is_strong(secret));
     strong.map(|secret| (Fingerprint::of(secret), secret.clone()))
 }

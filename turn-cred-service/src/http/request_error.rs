@@ -1,0 +1,143 @@
+//! Why a request gets no credential, and what it is told.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use service_kit::clock;
+use service_kit::http::Problem;
+use service_kit::tokens::TokenError;
+
+use crate::credential::InvalidSubject;
+use crate::issuer::IssueError;
+use crate::pool::UnknownRegion;
+use crate::relay_db::DbError;
+
+/// Every way to be refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("send Authorization: Bearer and a token")]
+    MissingToken,
+    #[error("the token is not one of those accepted here")]
+    UnknownToken,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("send one of the API keys")]
+    MissingApiKey,
+    #[error("the API key is not one of those accepted here")]
+    UnknownApiKey,
+    #[error("no API keys are set here: an operator sets TURN_CRED_API_KEYS")]
+    ApiKeysNotConfigured,
+    #[error("this subject asks too often")]
+    SubjectRateLimited { wait: Duration },
+    #[error("this address asks too often")]
+    AddressRateLimited { wait: Duration },
+    #[error("the body does not parse: {0}")]
+    InvalidBody(String),
+    #[error("the body is larger than 4 KiB")]
+    BodyTooLarge,
+    #[error("the body took too long to arrive")]
+    BodyTimeout,
+    #[error("only service=turn is served")]
+    UnsupportedService,
+    #[error("ttl is a number of seconds")]
+    InvalidTtl,
+    #[error(transparent)]
+    UnknownRegion(#[from] UnknownRegion),
+    #[error(transparent)]
+    InvalidSubject(#[from] InvalidSubject),
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    #[error("the token has not the right admin")]
+    MissingRight,
+    #[error("usage and denials need TURN_CRED_REDIS_URL, where every credential service sees them")]
+    NoRedis,
+    #[error("the relays' Redis does not answer")]
+    Redis(#[from] DbError),
+    #[error("a browser sent this, and this listener is not for browsers")]
+    SentByBrowser,
+    #[error("the Host header names none of our own names")]
+    ForeignHost,
+}
+
+impl RequestError {
+    /// Names the refusal for the metric, from a closed set.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::MissingToken => "no_token",
+            Self::Token(TokenError::Expired) => "token_expired",
+            Self::Token(_) | Self::UnknownToken => "token",
+            Self::MissingApiKey => "no_api_key",
+            Self::UnknownApiKey => "api_key",
+            Self::ApiKeysNotConfigured => "api_keys_unset",
+            Self::SubjectRateLimited { .. } => "rate_subject",
+            Self::AddressRateLimited { .. } => "rate_ip",
+            Self::InvalidBody(_) | Self::BodyTooLarge | Self::BodyTimeout => "body",
+            Self::UnsupportedService => "service",
+            Self::InvalidTtl => "ttl",
+            Self::UnknownRegion(_) => "region",
+            Self::InvalidSubject(_) => "subject",
+            Self::Issue(IssueError::KeysUnconfirmed) => "keys",
+            Self::Issue(IssueError::Denied { .. }) => "denied",
+            Self::Issue(IssueError::OverBudget { .. }) => "budget",
+            Self::MissingRight => "right",
+            Self::NoRedis | Self::Redis(_) => "redis",
+            Self::SentByBrowser => "origin",
+            Self::ForeignHost => "host",
+        }
+    }
+
+    /// Tells how long to wait before asking again, where that is all there is to do.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::SubjectRateLimited { wait } | Self::AddressRateLimited { wait } => Some(*wait),
+            Self::Issue(IssueError::OverBudget { until }) => {
+                Some(Duration::from_secs(*until).saturating_sub(clock::unix_now()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Maps it to its status, and to a code that programs may depend on.
+    pub(super) fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, "token_expired"),
+            Self::MissingToken
+            | Self::UnknownToken
+            | Self::Token(_)
+            | Self::MissingApiKey
+            | Self::UnknownApiKey
+            | Self::ApiKeysNotConfigured => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::SubjectRateLimited { .. } | Self::AddressRateLimited { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+            }
+            Self::InvalidBody(_)
+            | Self::UnsupportedService
+            | Self::InvalidTtl
+            | Self::UnknownRegion(_)
+            | Self::InvalidSubject(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Issue(IssueError::KeysUnconfirmed) | Self::NoRedis | Self::Redis(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            Self::Issue(IssueError::Denied { .. }) => (StatusCode::FORBIDDEN, "denied"),
+            Self::Issue(IssueError::OverBudget { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, "over_budget")
+            }
+            Self::MissingRight | Self::SentByBrowser | Self::ForeignHost => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
+        }
+    }
+}
+
+impl From<&RequestError> for Problem {
+    fn from(error: &RequestError) -> Self {
+        let (status, code) = error.status();
+        let problem = Self::new(status, code).detail(error.to_string());
+        match error.retry_after() {
+            Some(wait) => problem.retry_after(wait),
+            None => problem,
+        }
+    }
+}
