@@ -55,8 +55,12 @@ impl Settings {
 
 /// Tells the parts of each other; what the user has set stays.
 #[must_use]
-pub fn introduce(environment: Environment, folder: &Path, relay: SocketAddr) -> Environment {
-    let socket = format!("unix:{}", folder.join("turn-cred.sock").display());
+pub fn wire_components(
+    environment: Environment,
+    socket_dir: &Path,
+    relay: SocketAddr,
+) -> Environment {
+    let socket = format!("unix:{}", socket_dir.join("turn-cred.sock").display());
     environment
         .with_default("TURN_CRED_INTERNAL_LISTEN", socket.as_str())
         .with_default("TURN_CRED_URIS", format!("turn:{relay}?transport=udp"))
@@ -67,7 +71,7 @@ pub fn introduce(environment: Environment, folder: &Path, relay: SocketAddr) -> 
 
 /// Gives the relay and the credential service a secret that nobody has ever seen.
 #[must_use]
-pub fn with_secret(environment: Environment) -> Environment {
+pub fn with_generated_secret(environment: Environment) -> Environment {
     environment.with_default("TURN_CRED_SECRET", random::token() + &random::token())
 }
 
@@ -76,12 +80,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_are_introduced_and_what_was_set_stays() {
+    fn components_are_wired_and_user_settings_are_kept() {
         let set: Environment = [("TURN_CRED_URIS", "stun:other:3478")].into_iter().collect();
         let relay = "127.0.0.1:3478".parse().unwrap();
-        let told = introduce(with_secret(set), Path::new("/run"), relay);
-        assert_eq!(told.get("TURN_CRED_URIS"), Some("stun:other:3478"));
-        assert_eq!(told.get("SIGNAL_NODE_CREDENTIALS_URL"), Some("unix:/run/turn-cred.sock"));
-        assert!(told.get("TURN_CRED_SECRET").unwrap().len() >= 32);
+        let wired = wire_components(with_generated_secret(set), Path::new("/run"), relay);
+        assert_eq!(wired.get("TURN_CRED_URIS"), Some("stun:other:3478"));
+        assert_eq!(wired.get("SIGNAL_NODE_CREDENTIALS_URL"), Some("unix:/run/turn-cred.sock"));
+        assert!(wired.get("TURN_CRED_SECRET").unwrap().len() >= 32);
     }
 }

@@ -7,8 +7,8 @@
 //! here is what it lacks, in two sockets it is given: the gate in front of its listener and
 //! the fence around each relayed address.
 
-mod fence;
-mod gate;
+mod auth_socket;
+mod isolated_relay;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,8 +21,8 @@ use tokio::net::UdpSocket;
 use turn::server::Server;
 use turn::server::config::{ConnConfig, ServerConfig};
 
-use self::fence::Fence;
-use self::gate::{Gate, LastKey};
+use self::auth_socket::{AuthSocket, LastKey};
+use self::isolated_relay::IsolatedAddressGenerator;
 
 /// The realm of the relay; clients learn it from the first refusal (RFC 8489 §9.2.1).
 pub const REALM: &str = "signal";
@@ -38,14 +38,14 @@ pub const TURN_LISTEN: Setting = Setting {
 };
 
 /// A running relay; it ends when dropped.
-pub struct Relay {
+pub struct EmbeddedRelay {
     address: SocketAddr,
     server: Server,
 }
 
 /// Why the relay does not run.
 #[derive(Debug, thiserror::Error)]
-pub enum RelayError {
+pub enum EmbeddedRelayError {
     /// The address cannot be bound.
     #[error("the TURN relay cannot listen on {address}: {source}")]
     Bind {
@@ -59,20 +59,23 @@ pub enum RelayError {
     Server(#[from] turn::Error),
 }
 
-impl Relay {
+impl EmbeddedRelay {
     /// Binds `listen` over UDP and relays for holders of credentials issued with `secrets`.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn start(listen: SocketAddr, secrets: SecretSource) -> Result<Self, RelayError> {
-        let cannot_bind = |source| RelayError::Bind { address: listen, source };
+    pub async fn start(
+        listen: SocketAddr,
+        secrets: SecretSource,
+    ) -> Result<Self, EmbeddedRelayError> {
+        let cannot_bind = |source| EmbeddedRelayError::Bind { address: listen, source };
         let socket = UdpSocket::bind(listen).await.map_err(cannot_bind)?;
         let address = socket.local_addr().map_err(cannot_bind)?;
         let key = LastKey::default();
         let server = Server::new(ServerConfig {
             conn_configs: vec![ConnConfig {
-                conn: Arc::new(Gate::new(socket, secrets, key.clone())),
-                relay_addr_generator: Box::new(Fence::default()),
+                conn: Arc::new(AuthSocket::new(socket, secrets, key.clone())),
+                relay_addr_generator: Box::new(IsolatedAddressGenerator::default()),
             }],
             realm: REALM.to_owned(),
             auth_handler: Arc::new(key),
@@ -93,7 +96,7 @@ impl Relay {
     ///
     /// # Errors
     /// When the server has failed before.
-    pub async fn stop(self) -> Result<(), RelayError> {
+    pub async fn stop(self) -> Result<(), EmbeddedRelayError> {
         Ok(self.server.close().await?)
     }
 }

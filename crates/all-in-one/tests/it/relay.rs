@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use all_in_one::relay::{Relay, RelayError};
+use all_in_one::relay::{EmbeddedRelay, EmbeddedRelayError};
 use service_kit::clock;
 use service_kit::secrets::{SecretSource, Secrets};
 use tokio::net::UdpSocket;
@@ -13,23 +13,28 @@ use turn_cred_service::relay::{ConnectOptions, TrustStore, TurnClient};
 const SECRET: &str = "embedded-relay-secret-of-thirty-two-bytes";
 const OLD_SECRET: &str = "embedded-relay-old-secret-of-thirty-two-bytes";
 
-async fn start() -> Relay {
+async fn start() -> EmbeddedRelay {
     let secrets = Secrets::parse(&format!("{SECRET}\n{OLD_SECRET}")).unwrap();
-    Relay::start("127.0.0.1:0".parse().unwrap(), SecretSource::fixed(secrets)).await.unwrap()
+    EmbeddedRelay::start("127.0.0.1:0".parse().unwrap(), SecretSource::fixed(secrets))
+        .await
+        .unwrap()
 }
 
 fn credential(secret: &str, expiry: u64) -> Credential {
     Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
 }
 
-async fn connect(relay: &Relay) -> TurnClient {
+async fn connect(relay: &EmbeddedRelay) -> TurnClient {
     let uri = format!("turn:{}", relay.address()).parse().unwrap();
     let connect_options =
         ConnectOptions { step_timeout: Duration::from_secs(5), trust: TrustStore::system() };
     TurnClient::connect(&uri, &connect_options).await.unwrap()
 }
 
-async fn allocate(relay: &Relay, credential: &Credential) -> Result<Allocated, Option<u16>> {
+async fn allocate(
+    relay: &EmbeddedRelay,
+    credential: &Credential,
+) -> Result<Allocated, Option<u16>> {
     let mut client = connect(relay).await;
     let allocated = client.allocate(credential).await;
     allocated.map(|address| (client, address)).map_err(|error| error.code())
@@ -38,7 +43,7 @@ async fn allocate(relay: &Relay, credential: &Credential) -> Result<Allocated, O
 /// A client and its relayed address.
 type Allocated = (TurnClient, SocketAddr);
 
-async fn two_clients(relay: &Relay) -> (Allocated, Allocated) {
+async fn two_clients(relay: &EmbeddedRelay) -> (Allocated, Allocated) {
     let good = credential(SECRET, clock::unix_seconds() + 60);
     (allocate(relay, &good).await.unwrap(), allocate(relay, &good).await.unwrap())
 }
@@ -158,12 +163,14 @@ async fn nonsense_is_survived() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_and_a_stopped_relay_gives_it_back() {
+async fn a_taken_port_is_an_error_and_a_stopped_relay_frees_it() {
     let relay = start().await;
     let address = relay.address();
     let secrets = || SecretSource::fixed(Secrets::parse(SECRET).unwrap());
-    let taken = Relay::start(address, secrets()).await.err().unwrap();
-    assert!(matches!(taken, RelayError::Bind { .. }) && taken.to_string().contains("listen on"));
+    let taken = EmbeddedRelay::start(address, secrets()).await.err().unwrap();
+    assert!(
+        matches!(taken, EmbeddedRelayError::Bind { .. }) && taken.to_string().contains("listen on")
+    );
 
     relay.stop().await.unwrap();
     rebind(address).await;

@@ -14,13 +14,13 @@ use webrtc_util::{Conn, Error as ConnError};
 
 /// Hands out relayed addresses on loopback and knows all that are held.
 #[derive(Default)]
-pub(super) struct Fence(Held);
+pub(super) struct IsolatedAddressGenerator(ActiveAddresses);
 
 /// The relayed addresses in use now.
 #[derive(Clone, Default)]
-struct Held(Arc<RwLock<HashSet<SocketAddr>>>);
+struct ActiveAddresses(Arc<RwLock<HashSet<SocketAddr>>>);
 
-impl Held {
+impl ActiveAddresses {
     fn insert(&self, address: SocketAddr) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(address);
     }
@@ -35,7 +35,7 @@ impl Held {
 }
 
 #[async_trait]
-impl RelayAddressGenerator for Fence {
+impl RelayAddressGenerator for IsolatedAddressGenerator {
     fn validate(&self) -> Result<(), Error> {
         Ok(())
     }
@@ -51,32 +51,32 @@ impl RelayAddressGenerator for Fence {
         }
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, requested_port)).await?;
         let address = socket.local_addr()?;
-        let held = self.0.clone();
-        held.insert(address);
-        Ok((Arc::new(Fenced { socket, address, held }), address))
+        let active = self.0.clone();
+        active.insert(address);
+        Ok((Arc::new(IsolatedRelaySocket { socket, address, active }), address))
     }
 }
 
 /// One relayed address. While it exists it is a peer that others may reach.
-struct Fenced {
+struct IsolatedRelaySocket {
     socket: UdpSocket,
     address: SocketAddr,
-    held: Held,
+    active: ActiveAddresses,
 }
 
-impl Drop for Fenced {
+impl Drop for IsolatedRelaySocket {
     fn drop(&mut self) {
-        self.held.remove(self.address);
+        self.active.remove(self.address);
     }
 }
 
 #[async_trait]
-impl Conn for Fenced {
+impl Conn for IsolatedRelaySocket {
     /// Waits for a datagram from another relayed address and passes over all others.
     async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
         loop {
             let (length, from) = self.socket.recv_from(buf).await?;
-            if self.held.contains(from) {
+            if self.active.contains(from) {
                 return Ok((length, from));
             }
             debug!("dropped a datagram from outside the relay");
@@ -85,7 +85,7 @@ impl Conn for Fenced {
 
     /// Sends to another relayed address; a datagram for anywhere else is lost, as UDP may be.
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
-        if !self.held.contains(target) {
+        if !self.active.contains(target) {
             debug!("dropped a datagram to outside the relay");
             return Ok(buf.len());
         }
@@ -97,11 +97,11 @@ impl Conn for Fenced {
     }
 
     async fn connect(&self, _: SocketAddr) -> Result<(), ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     async fn send(&self, _: &[u8]) -> Result<usize, ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     fn local_addr(&self) -> Result<SocketAddr, ConnError> {
@@ -123,6 +123,6 @@ impl Conn for Fenced {
 }
 
 /// The answer to whoever takes a socket with many peers for one with a single peer.
-pub(super) fn never_connected() -> ConnError {
+pub(super) fn not_connected() -> ConnError {
     ConnError::Other("a relay socket has no single peer".to_owned())
 }

@@ -8,19 +8,19 @@ use service_kit::settings::{Environment, Faults};
 use signal_node::node::Node;
 use tempfile::TempDir;
 
-use crate::relay::{Relay, RelayError};
-use crate::settings::{Settings, introduce, with_secret};
+use crate::relay::{EmbeddedRelay, EmbeddedRelayError};
+use crate::settings::{Settings, wire_components, with_generated_secret};
 
 /// All parts, running.
-pub struct Together {
+pub struct LocalCluster {
     /// Where the demo page is.
     pub public: ListenAddr,
     /// Where the node's probes and metrics are.
     pub admin: ListenAddr,
     /// The relay.
-    pub relay: Relay,
+    pub relay: EmbeddedRelay,
     /// Holds the socket between the parts.
-    _folder: TempDir,
+    _socket_dir: TempDir,
 }
 
 /// Why the parts could not be started.
@@ -31,7 +31,7 @@ pub enum StartError {
     Settings(#[from] Faults),
     /// The relay has no place.
     #[error("{0}; see --turn-listen (127.0.0.1:0 takes a free port)")]
-    Relay(#[from] RelayError),
+    Relay(#[from] EmbeddedRelayError),
     /// The credential service could not start.
     #[error("credential service: {0}; see TURN_CRED_LISTEN and TURN_CRED_ADMIN_LISTEN")]
     Credentials(#[from] turn_cred_service::StartError),
@@ -45,7 +45,7 @@ pub enum StartError {
     Folder(#[from] io::Error),
 }
 
-impl Together {
+impl LocalCluster {
     /// Starts relay, credential service and node; they end with `life`.
     ///
     /// # Errors
@@ -55,18 +55,18 @@ impl Together {
         environment: Environment,
         life: &Lifecycle,
     ) -> Result<Self, StartError> {
-        let environment = with_secret(environment);
-        let folder = tempfile::tempdir()?;
-        let secret = secret(&environment)?;
-        let relay = Relay::start(settings.turn_listen, secret).await?;
-        let environment = introduce(environment, folder.path(), relay.address());
+        let environment = with_generated_secret(environment);
+        let socket_dir = tempfile::tempdir()?;
+        let secret = read_secret(&environment)?;
+        let relay = EmbeddedRelay::start(settings.turn_listen, secret).await?;
+        let environment = wire_components(environment, socket_dir.path(), relay.address());
         let config =
             turn_cred_service::Config::read(&resolve(turn_cred_service::SCHEMA, &environment))?;
         turn_cred_service::Service::start(config, life).await?;
         let config =
             signal_node::config::Config::read(&resolve(signal_node::config::SCHEMA, &environment))?;
         let Node { public, admin } = Node::start(config, life).await?;
-        Ok(Self { public, admin, relay, _folder: folder })
+        Ok(Self { public, admin, relay, _socket_dir: socket_dir })
     }
 }
 
@@ -79,7 +79,7 @@ fn resolve(
     schema.resolve(&no_flags, environment)
 }
 
-fn secret(environment: &Environment) -> Result<service_kit::secrets::SecretSource, Faults> {
+fn read_secret(environment: &Environment) -> Result<service_kit::secrets::SecretSource, Faults> {
     let resolved = resolve(turn_cred_service::SCHEMA, environment);
     let mut reader = resolved.reader();
     let secret = reader.secrets("secret");

@@ -23,7 +23,7 @@ use turn_cred_service::credential;
 use webrtc_util::{Conn, Error as ConnError};
 
 use super::REALM;
-use super::fence::never_connected;
+use super::isolated_relay::not_connected;
 
 /// The header of a STUN message (RFC 8489 §5) and of an attribute (§14), in bytes.
 const MESSAGE_HEADER: usize = 20;
@@ -42,32 +42,32 @@ impl AuthHandler for LastKey {
 }
 
 /// The socket that clients talk to.
-pub(super) struct Gate {
+pub(super) struct AuthSocket {
     socket: UdpSocket,
     secrets: SecretSource,
     key: LastKey,
 }
 
-impl Gate {
+impl AuthSocket {
     pub(super) fn new(socket: UdpSocket, secrets: SecretSource, key: LastKey) -> Self {
         Self { socket, secrets, key }
     }
 
     /// Returns how much of a datagram the server may see.
-    fn admit(&self, datagram: &mut [u8]) -> usize {
-        let Some(signed) = Signed::read(datagram) else { return datagram.len() };
-        match self.key_of(&signed) {
+    fn filter(&self, datagram: &mut [u8]) -> usize {
+        let Some(signed) = SignedRequest::read(datagram) else { return datagram.len() };
+        match self.valid_key(&signed) {
             Some(key) => {
                 *self.key.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
                 datagram.len()
             }
-            None => strip(datagram, signed.before_signature),
+            None => truncate_message(datagram, signed.signature_offset),
         }
     }
 
     /// Finds the key that a request is rightly signed with.
-    fn key_of(&self, signed: &Signed) -> Option<Vec<u8>> {
-        let Signed { message, username, .. } = signed;
+    fn valid_key(&self, signed: &SignedRequest) -> Option<Vec<u8>> {
+        let SignedRequest { message, username, .. } = signed;
         let ended = credential::expiry(username)? < clock::unix_seconds();
         if ended && message.typ.method == METHOD_ALLOCATE {
             return None; // a live allocation outlasts its credential, a new one does not begin
@@ -82,14 +82,14 @@ impl Gate {
 }
 
 /// A request that carries a username and a signature.
-struct Signed {
+struct SignedRequest {
     message: Message,
     username: String,
     /// Where the signature begins.
-    before_signature: usize,
+    signature_offset: usize,
 }
 
-impl Signed {
+impl SignedRequest {
     /// Reads a datagram; anything else in it is the server's to judge.
     fn read(datagram: &[u8]) -> Option<Self> {
         let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
@@ -98,25 +98,25 @@ impl Signed {
         let attributes = message.attributes.0.iter();
         let before = attributes.take_while(|attribute| attribute.typ != ATTR_MESSAGE_INTEGRITY);
         let lengths = before.map(|a| ATTRIBUTE_HEADER + usize::from(a.length).next_multiple_of(4));
-        let before_signature = MESSAGE_HEADER + lengths.sum::<usize>();
+        let signature_offset = MESSAGE_HEADER + lengths.sum::<usize>();
         let is_signed = message.contains(ATTR_MESSAGE_INTEGRITY);
         let is_request = message.typ.class == CLASS_REQUEST;
-        (is_signed && is_request).then_some(Self { message, username, before_signature })
+        (is_signed && is_request).then_some(Self { message, username, signature_offset })
     }
 }
 
 /// Cuts a message off at `length` and writes its new length into its header (RFC 8489 §5).
-fn strip(datagram: &mut [u8], length: usize) -> usize {
+fn truncate_message(datagram: &mut [u8], length: usize) -> usize {
     let Ok(attributes) = u16::try_from(length - MESSAGE_HEADER) else { return datagram.len() };
     datagram[2..4].copy_from_slice(&attributes.to_be_bytes());
     length
 }
 
 #[async_trait]
-impl Conn for Gate {
+impl Conn for AuthSocket {
     async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
         let (length, from) = self.socket.recv_from(buf).await?;
-        Ok((self.admit(&mut buf[..length]), from))
+        Ok((self.filter(&mut buf[..length]), from))
     }
 
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
@@ -128,11 +128,11 @@ impl Conn for Gate {
     }
 
     async fn connect(&self, _: SocketAddr) -> Result<(), ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     async fn send(&self, _: &[u8]) -> Result<usize, ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     fn local_addr(&self) -> Result<SocketAddr, ConnError> {
