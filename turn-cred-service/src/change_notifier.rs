@@ -1,36 +1,36 @@
-//! Tells the nodes beside us when what they hold is not the best any more.
+//! Notifies waiting nodes that the credentials or relays they handed out have been superseded.
 
 use signal_protocol::IceReason;
 use tokio::sync::watch;
 
-/// One change of what is handed out.
+/// One change of keys or relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Counts the changes from an arbitrary beginning; what differs is newer.
+    /// Rises by one per change, from a random start; nodes only compare it for equality.
     pub number: u64,
-    /// What happened.
+    /// The kind of change; nodes forward it to clients.
     pub reason: IceReason,
 }
 
-/// The newest change, for everybody who waits for the next.
+/// Holds the newest change and wakes everyone who waits for the next one.
 #[derive(Clone, Debug)]
 pub struct ChangeNotifier(watch::Sender<Change>);
 
 impl ChangeNotifier {
-    /// Begins with a number that no earlier process has given.
+    /// Starts at a random number, so that a node notices the restart of this service as a change.
     #[must_use]
     pub fn new() -> Self {
-        // Programs in other languages read numbers as floats of 53 bits.
+        // 53 bits: clients in other languages read JSON numbers as IEEE doubles.
         let number = u64::from_be_bytes(service_kit::random::bytes()) >> 12;
         Self(watch::Sender::new(Change { number, reason: IceReason::Refresh }))
     }
 
-    /// Tells everybody to ask again.
+    /// Publishes a change; every waiting `GET /internal/v1/changes` returns.
     pub fn notify(&self, reason: IceReason) {
         self.0.send_modify(|change| *change = Change { number: change.number + 1, reason });
     }
 
-    /// Hears of every change from now on.
+    /// Returns a receiver that sees every change from now on.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Change> {
         self.0.subscribe()

@@ -1,4 +1,4 @@
-//! Decides what a caller gets: for whom, on which relays, until when.
+//! Issues credentials: checks denials, clamps the TTL, selects the relays, signs.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,26 +14,25 @@ use crate::credential::{Credential, Subject};
 use crate::pool::{Pools, Region, RelaySelection, Standings};
 use crate::relay_db::Decisions;
 
-/// The shortest TTL a caller may ask for, where the operator's own is not shorter.
+/// The shortest TTL a caller can request, unless the operator's default is shorter.
 ///
-/// A credential must outlive the gathering of candidates and some skew between clocks.
+/// A credential must outlive candidate gathering plus the skew between the clocks.
 pub const MIN_REQUESTED_TTL: Duration = Duration::from_secs(60);
 
-/// How often keys are compared with those before.
+/// How often [`Issuer::watch_keys`] compares the keys with the previous ones.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long credentials live.
+/// Default and maximum TTL of a credential.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TtlSettings {
-    /// For callers who ask for nothing.
     pub default: Duration,
-    /// For callers who ask for more.
     pub max: Duration,
 }
 
 impl TtlSettings {
-    /// Settles what a caller gets who asked for `asked`: between a minute, or the default
-    /// where that is shorter, and the maximum.
+    /// Returns the TTL for a requested one: at most `max`, at least the shorter of a minute and
+    /// `default`.
     #[must_use]
     pub fn clamp_ttl(self, requested: Option<Duration>) -> Duration {
         let shortest = MIN_REQUESTED_TTL.min(self.default);
@@ -41,18 +40,18 @@ impl TtlSettings {
     }
 }
 
-/// The keys of an issuer.
+/// The secret shared with the relays, and the key of the pseudonyms.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Shared with the relays; the first one signs.
+    /// Shared with the relays; the first key signs.
     pub signing: SecretSource,
-    /// Hides subjects. Without one the signing key does, and a rotation gives everybody a new name
-    /// at the relays.
+    /// Keys the pseudonyms. Without it `signing` does, and each rotation gives every user a new
+    /// name at the relays, with a fresh quota.
     pub pseudonyms: Option<SecretSource>,
 }
 
 impl Keys {
-    /// Hides a subject behind its pseudonym.
+    /// Returns the pseudonym of a subject under the current key.
     #[must_use]
     pub fn pseudonym_of(&self, subject: &Subject) -> Subject {
         let source = self.pseudonyms.as_ref().unwrap_or(&self.signing);
@@ -60,48 +59,47 @@ impl Keys {
     }
 }
 
-/// What a caller asks for, settled; equal ones may be answered alike.
+/// A validated request: region resolved, TTL clamped. Equal requests may share one cached answer.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialRequest {
-    /// For whom.
     pub subject: Subject,
-    /// The room, where both ends of a call should meet on one relay.
+    /// Selects the relay, so that both ends of a call get the same one.
     pub room: Option<String>,
-    /// Where.
     pub region: Region,
-    /// For how long.
     pub ttl: Duration,
 }
 
-/// What was issued: a credential, where it is good, and its two deadlines in Unix seconds.
+/// A signed credential with the relays that accept it.
 #[derive(Clone, Debug)]
 pub struct IssuedCredential {
     /// Username and password.
     pub credential: Credential,
-    /// The relays it is good for.
+    /// The relays to offer with it.
     pub selection: Arc<RelaySelection>,
-    /// When new allocations with it end.
+    /// Expiry in Unix seconds: relays refuse new allocations from then on, and keep existing ones.
     pub expires_at: u64,
-    /// When to fetch the next one: at half of its life.
+    /// When to fetch the next credential, in Unix seconds: at half of the TTL.
     pub refresh_at: u64,
 }
 
-/// Why somebody gets no credential now.
+/// Reasons to issue no credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
-    /// Nothing signed now is sure to be accepted: Redis, which says so, has been away for too long.
+    /// Redis has been unreachable for longer than [`Issuer::set_accepted_until`] allows: the
+    /// signing key may have been rotated out meanwhile.
     #[error("the keys of the relays could not be confirmed for too long")]
     KeysUnconfirmed,
-    /// An operator has decided so.
+    /// An operator denied the subject.
     #[error("this subject is denied credentials")]
     Denied {
-        /// Until when, in Unix seconds.
+        /// End of the denial, in Unix seconds.
         until: u64,
     },
-    /// The relays have relayed enough for it.
+    /// The subject has relayed more than its budget.
     #[error("this subject has relayed more than its budget")]
     OverBudget {
-        /// Until when, in Unix seconds.
+        /// End of the budget window, in Unix seconds.
         until: u64,
     },
 }
@@ -116,22 +114,25 @@ struct IssuerShared {
     pools: Pools,
     ttl_settings: TtlSettings,
     state: RwLock<Arc<IssuerState>>,
-    /// Until when the signing key is sure to be accepted, in Unix seconds.
+    /// Unix time until which the relays are certain to accept the signing key; set by
+    /// `SecretRotator`. A credential must not outlive it, because a service that cannot read the
+    /// ledger does not learn that its key was retired.
     accepted_until: AtomicU64,
     changes: ChangeNotifier,
 }
 
-/// What is known of relays and callers.
+/// What the health probes and the operators reported last.
 #[derive(Clone, Debug)]
 struct IssuerState {
-    /// How the relays do.
+    /// As probed, without the operators' drains.
     health: Standings,
     decisions: Decisions,
-    /// What both make of the relays.
+    /// `health` with the drained relays of `decisions` marked: what callers are sent to.
     standings: Standings,
 }
 
-/// What answers depend on beside the question; an answer is good for as long as it is the same.
+/// Identity of the keys and relay states that an answer was computed from. A cached answer is valid
+/// while the snapshot compares equal.
 #[derive(Clone, Debug)]
 pub struct IssuerSnapshot {
     keys: Arc<Secrets>,
@@ -145,7 +146,7 @@ impl PartialEq for IssuerSnapshot {
 }
 
 impl Issuer {
-    /// Makes an issuer that believes in all relays.
+    /// Creates an issuer that considers every relay healthy until the first probe.
     #[must_use]
     pub fn new(keys: Keys, pools: Pools, ttl_settings: TtlSettings) -> Self {
         let health = Standings::healthy(&pools);
@@ -156,37 +157,38 @@ impl Issuer {
         Self(Arc::new(IssuerShared { keys, pools, ttl_settings, state, accepted_until, changes }))
     }
 
-    /// The relays.
+    /// The relays to select from.
     #[must_use]
     pub fn pools(&self) -> &Pools {
         &self.0.pools
     }
 
-    /// The keys.
+    /// The keys to sign with.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.0.keys
     }
 
-    /// Where changes are announced.
+    /// Notifies nodes of new keys and withdrawn relays.
     #[must_use]
     pub fn changes(&self) -> &ChangeNotifier {
         &self.0.changes
     }
 
-    /// Settles how long a credential lives for a caller who asked for `asked`.
+    /// Clamps a requested TTL to the configured bounds.
     #[must_use]
     pub fn clamp_ttl(&self, requested: Option<Duration>) -> Duration {
         self.0.ttl_settings.clamp_ttl(requested)
     }
 
-    /// Returns what the answers given now depend on.
+    /// Returns the identity of the keys and relay states in force now.
     #[must_use]
     pub fn snapshot(&self) -> IssuerSnapshot {
         IssuerSnapshot { keys: self.0.keys.signing.current(), state: self.state() }
     }
 
-    /// Announces other keys, however they came, until dropped.
+    /// Announces changed keys, whether they came from a file or from a rotation, until the future
+    /// is dropped.
     pub async fn watch_keys(&self) {
         let mut known = self.0.keys.signing.current();
         loop {
@@ -200,18 +202,18 @@ impl Issuer {
         }
     }
 
-    /// Returns how the relays stand, as far as callers are sent there.
+    /// Returns the health of the relays, with drained ones marked.
     #[must_use]
     pub fn standings(&self) -> Standings {
         self.state().standings.clone()
     }
 
-    /// Takes in how the relays do.
+    /// Replaces the probed health of the relays.
     pub fn set_health(&self, health: Standings) {
         self.update(|state| state.health = health);
     }
 
-    /// Takes in what operators have decided.
+    /// Replaces the operators' decisions.
     pub fn set_decisions(&self, decisions: Decisions) {
         self.update(|state| state.decisions = decisions);
     }
@@ -220,7 +222,7 @@ impl Issuer {
         Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what is known, and tells everybody if something that was handed out is not any more.
+    /// Updates the state, and announces a drain if a URL that was offered no longer is.
     fn update(&self, change: impl FnOnce(&mut IssuerState)) {
         let mut shared_state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = (**shared_state).clone();
@@ -239,15 +241,17 @@ impl Issuer {
         }
     }
 
-    /// Takes in until when the signing key is sure to be accepted, in Unix seconds.
+    /// Sets the Unix time until which the relays are certain to accept the signing key.
     pub fn set_accepted_until(&self, accepted_until: u64) {
         self.0.accepted_until.store(accepted_until, Ordering::Relaxed);
     }
 
-    /// Issues what is asked for at `now` (since 1970). It lives shorter where the keys do.
+    /// Issues a credential at `now` (since 1970). Its TTL is cut to the time until which the
+    /// signing key is certain to be accepted.
     ///
     /// # Errors
-    /// [`IssueError`] says why not.
+    /// [`IssueError`]; a denial is checked first, so that a denied subject learns nothing about the
+    /// keys.
     pub fn issue(
         &self,
         request: &CredentialRequest,

@@ -1,29 +1,30 @@
-//! The keys in hand, wherever they come from.
+//! Opens the signing keys, from the settings or from the relays' Redis.
 
 use crate::config::{CredentialSettings, KeySettings};
 use crate::issuer::Keys;
 use crate::relay_db::{DbError, RelayDb};
 use crate::rotation::SecretRotator;
 
-/// Keys, and what they were reached through.
+/// The keys, and the connection they were read through.
 #[derive(Debug)]
 pub struct KeyStore {
-    /// The keys.
+    /// Signing and pseudonym keys.
     pub keys: Keys,
-    /// Who keeps them in step with the relays' Redis, where they are there.
+    /// Present when the keys live in Redis: keeps them in step with the rotation ledger.
     pub rotator: Option<SecretRotator>,
-    /// The relays' Redis, if it is known.
+    /// Present when `redis_url` is set.
     pub db: Option<RelayDb>,
 }
 
 impl KeyStore {
-    /// Connects to the relays' Redis, if it is known, and takes the keys from there unless they are set.
+    /// Connects to the relays' Redis if one is configured, and reads the keys from there unless the
+    /// settings contain them.
     ///
     /// # Errors
-    /// When it cannot be reached.
+    /// When Redis cannot be reached.
     ///
     /// # Panics
-    /// Never: the settings have keys of their own or a Redis.
+    /// Never: the settings contain keys or a Redis URL.
     pub async fn open(settings: &CredentialSettings) -> Result<Self, DbError> {
         let db = match &settings.db {
             Some(settings) => Some(RelayDb::connect(&settings.url, &settings.realm).await?),

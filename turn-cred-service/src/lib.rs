@@ -1,10 +1,11 @@
-//! Issues short-lived TURN credentials over REST, so that no TURN password is ever kept in a
-//! client.
+//! Issues short-lived TURN credentials over REST, so that no client ever holds a long-lived TURN
+//! password.
 //!
-//! A credential is a username that names its own end and the HMAC of that username under a
-//! secret shared with the relay (`credential`); the relay checks it without asking anybody. Who gets
-//! one is decided by a token on the public listener, and by the node beside us on the internal
-//! one (`http`). [`Service::start`] runs it all in any process: the binary, a test, a laptop.
+//! A credential is a username that contains its expiry, and the HMAC of that username under a
+//! secret shared with the relay (`credential`); the relay verifies both without a request to this
+//! service. On the public listener a JWT or an API key authenticates the caller; on the internal
+//! listener the node names the subject (`http`). [`Service::start`] runs the whole service in any
+//! process: the binary, a test, the all-in-one program.
 
 pub mod change_notifier;
 pub mod commands;

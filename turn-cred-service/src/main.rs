@@ -1,4 +1,4 @@
-//! The credential service as a program of its own.
+//! The `turn-cred-service` binary: command line, subcommands, exit codes.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -109,7 +109,8 @@ fn relay() -> Arg {
         .help("Its name in [[pools.relays]]")
 }
 
-/// Reads what commands need, and nothing else of the settings.
+/// Reads only the settings that the commands need, so that `mint` or `doctor` run without listeners
+/// or token keys being configured.
 fn read_credential_settings(resolved: &Resolved) -> Result<CredentialSettings, Faults> {
     let mut reader = resolved.reader();
     let settings = CredentialSettings::read(&mut reader);
@@ -117,7 +118,7 @@ fn read_credential_settings(resolved: &Resolved) -> Result<CredentialSettings, F
     Ok(settings.expect("its absence is a fault"))
 }
 
-/// Does what operators decide, or look up, about a subject or a relay.
+/// Runs the commands that change or look up the state of a subject or a relay.
 fn run_operator_command(name: &str, settings: CredentialSettings, args: &ArgMatches) -> Exit {
     let subject = || args.get_one::<Subject>("sub").expect("it is a required argument");
     let relay = || args.get_one::<Name>("relay").expect("it is a required argument");
@@ -144,7 +145,7 @@ fn rotate(settings: CredentialSettings, args: &ArgMatches) -> Exit {
     run_to_exit(commands::rotate(settings, request, |line| print(&(line + "\n"))))
 }
 
-/// Runs a command to its end and says why it failed.
+/// Runs a command to completion and maps an error to exit code 1.
 fn run_to_exit(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
     match block_on(command) {
         Ok(()) => Exit::Drained,
@@ -155,7 +156,7 @@ fn run_to_exit(command: impl Future<Output = Result<(), CommandError>>) -> Exit 
     }
 }
 
-/// Serves until asked to end.
+/// Serves until SIGTERM or SIGINT.
 fn start(config: Config) -> Exit {
     let logging = config.logging.clone();
     serve(SCHEMA.program, &logging, run_service(config))

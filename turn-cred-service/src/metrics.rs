@@ -1,4 +1,4 @@
-//! What the service counts.
+//! Prometheus metrics of the service.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-/// Times to answer from memory, in seconds.
+/// Buckets around an answer computed from memory, in seconds.
 const ISSUE_BUCKETS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
 
-/// Times to try a relay, in seconds.
+/// Buckets around one probe of a relay, in seconds.
 const PROBE_BUCKETS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
 
-/// The listener an answer was given on.
+/// The listener that served a request; a metric label.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ListenerKind {
     Public,
@@ -30,46 +30,42 @@ impl ListenerKind {
     }
 }
 
-/// The counters of one service. Labels come from closed sets or the settings, never from callers.
+/// The counters of one service. Label values come from closed sets or the settings, never from
+/// requests, so a caller cannot create new time series.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     issued: IntCounterVec,
     refused: IntCounterVec,
     seconds: Histogram,
-    /// Since when the secret signs that does, in Unix seconds.
+    /// When the current secret began to sign, in Unix seconds.
     pub(crate) secret_since: IntGauge,
     pub(crate) relays: RelayMetrics,
     pub(crate) usage: UsageMetrics,
 }
 
-/// What is found out about relays.
+/// Results of the relay probes.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayMetrics {
-    /// Whether a URL of a relay is handed out.
+    /// 1 while a URL of a relay is offered to clients.
     pub(crate) up: IntGaugeVec,
-    /// Tries of relays, by result.
     pub(crate) probes: IntCounterVec,
-    /// How long a try of a relay took.
     pub(crate) probe_seconds: Histogram,
-    /// Whether no relay at all works.
+    /// 1 while no relay works.
     pub(crate) degraded: IntGauge,
-    /// How far the clock of a relay is ahead of ours, in seconds.
+    /// Seconds by which a relay's clock is ahead of this machine's.
     pub(crate) clock_skew: IntGaugeVec,
 }
 
-/// What relays report, as far as this service counted it.
+/// Usage reported by the relays while this process held the counting lease.
 #[derive(Clone, Debug)]
 pub(crate) struct UsageMetrics {
-    /// Bytes to and from clients.
     pub(crate) relayed: IntCounter,
-    /// Allocations opened and closed.
     pub(crate) allocations: IntCounterVec,
-    /// Subjects that went over their budget.
     pub(crate) over_budget: IntCounter,
 }
 
-/// Registers what counts something.
+/// Creates collectors and registers them in one step.
 struct MetricRegistrar<'a>(&'a Registry);
 
 impl MetricRegistrar<'_> {
@@ -163,7 +159,7 @@ impl UsageMetrics {
     }
 }
 
-/// Why a request may be refused.
+/// Label values of `turncred_refused_total`.
 const REFUSAL_REASONS: [&str; 20] = [
     "api_key",
     "api_keys_unset",
@@ -188,7 +184,8 @@ const REFUSAL_REASONS: [&str; 20] = [
 ];
 
 impl Metrics {
-    /// Makes and registers them; series of closed sets begin at 0, so that their first event is an increase.
+    /// Creates the metrics. Series with a closed set of labels start at 0: `rate()` misses the
+    /// first event of a series that appears with value 1.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let metrics = Self::register_all()?;
         for reason in REFUSAL_REASONS {

@@ -1,4 +1,4 @@
-//! The running service: three listeners that begin and end together.
+//! Wires the listeners and background tasks together; all of them end with one [`Lifecycle`].
 
 use std::future::Future;
 use std::io;
@@ -23,32 +23,29 @@ use crate::rotation::SecretRotator;
 use crate::rotation::rotator::RotationContext;
 use crate::usage::{RoomRecorder, UsageCounter};
 
-/// How often decisions are looked for.
+/// How often operator decisions are read from Redis; the delay until `deny` takes effect
+/// everywhere.
 const DECISION_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts the service in this process.
+/// Entry point: starts the service in this process.
 #[derive(Debug)]
 pub struct Service;
 
 /// A service that is running.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct RunningService {
-    /// Where it listens.
     pub addresses: ListenAddresses,
-    /// What it tells the probes.
     pub health: Health,
-    /// Issues credentials to other parts of the same process.
     pub issuer: Issuer,
 }
 
-/// Where the listeners are bound, with the ports taken for port 0.
+/// The bound addresses; port 0 is replaced by the port the system chose.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct ListenAddresses {
-    /// REST for holders of tokens.
     pub public: ListenAddr,
-    /// REST for the node beside us, if it is on.
     pub internal: Option<ListenAddr>,
-    /// Probes and metrics.
     pub admin: ListenAddr,
 }
 
@@ -66,15 +63,15 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] io::Error),
-    /// The relays' Redis, which has the keys, is not there.
+    /// The relays' Redis is unreachable; without it there are no keys.
     #[error("{0} (TURN_CRED_REDIS_URL)")]
     Db(#[from] DbError),
-    /// The metrics contradict each other.
+    /// A metric could not be registered.
     #[error("cannot register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// Everything bound, so that nothing runs before all of it can.
+/// All listeners, bound before any task starts: a port that is taken leaves nothing running.
 struct BoundListeners {
     public: Listener,
     internal: Option<Listener>,
@@ -102,13 +99,13 @@ impl BoundListeners {
 }
 
 impl Service {
-    /// Binds every listener, then serves on all of them until the soft end of `life`.
+    /// Binds every listener, then serves on all of them until `life.soft` is cancelled.
     ///
-    /// The listeners are tasks of `life`, so that [`Lifecycle::finished`] waits for requests
-    /// under way.
+    /// The listeners are tasks of `life`, so [`Lifecycle::finished`] waits for requests in flight.
     ///
     /// # Errors
-    /// When an address cannot be bound; nothing is left running then.
+    /// When the relays' Redis is unreachable or an address cannot be bound; no task is running
+    /// then.
     pub async fn start(config: Config, life: &Lifecycle) -> Result<RunningService, StartError> {
         let metrics = Metrics::new()?;
         let KeyStore { keys, rotator, db } = KeyStore::open(&config.credentials).await?;
@@ -142,7 +139,8 @@ fn spawn_listener(life: &Lifecycle, listener: Listener, router: Router) {
     life.tasks.spawn(serve(listener, router, life.soft.clone()));
 }
 
-/// Starts what goes on beside requests: following the keys and trying the relays.
+/// Starts the tasks that need no Redis of their own: secret rotation, relay probes, the key
+/// watcher.
 fn spawn_background_tasks(
     issuer: &Issuer,
     rotator: Option<SecretRotator>,
@@ -165,8 +163,8 @@ fn spawn_background_tasks(
     spawn_until_shutdown(life, async move { issuer.watch_keys().await });
 }
 
-/// Starts what goes on with the relays' Redis: following decisions, counting what is relayed, and taking
-/// notes of rooms.
+/// Starts the tasks that use the relays' Redis: decision polling, usage counting, and recording of
+/// rooms.
 fn spawn_redis_tasks(
     issuer: &Issuer,
     db: &RelayDb,
@@ -183,7 +181,7 @@ fn spawn_redis_tasks(
     recorder
 }
 
-/// Follows what operators decide, until dropped.
+/// Applies operator decisions from Redis to the issuer until the task is dropped.
 async fn poll_decisions(db: RelayDb, issuer: Issuer) {
     let mut edition = String::new();
     loop {
@@ -193,7 +191,8 @@ async fn poll_decisions(db: RelayDb, issuer: Issuer) {
                 issuer.set_decisions(decisions);
             }
             Ok(None) => {}
-            // What was decided stays so; that Redis is away is told where its secrets are followed.
+            // The last known decisions stay in force. Logged at debug only: `SecretRotator::run`
+            // already warns when the same Redis is unreachable.
             Err(error) => debug!(%error, "decisions cannot be followed"),
         }
         tokio::time::sleep(DECISION_POLL_INTERVAL).await;
@@ -205,7 +204,7 @@ fn spawn_until_shutdown(life: &Lifecycle, work: impl Future<Output = ()> + Send 
     life.tasks.spawn(async move { end.run_until_cancelled(work).await });
 }
 
-/// Puts together the public listener and keeps its token keys fresh.
+/// Builds the public router and starts the refresh of its token keys.
 fn build_public_router(
     config: Config,
     issuer: Issuer,
@@ -214,7 +213,8 @@ fn build_public_router(
     life: &Lifecycle,
 ) -> Router {
     if !config.verifier.has_keys() {
-        // Not a fault: `Config` has seen to it that somebody can call.
+        // Not an error: `config::check_callers` made sure that API keys or the internal listener
+        // exist.
         info!("no token keys are set: the public listener refuses every token");
     }
     let verifier = Arc::new(config.verifier);

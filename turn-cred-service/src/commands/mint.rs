@@ -1,4 +1,4 @@
-//! `mint`: a credential to try a relay with by hand.
+//! `mint`: prints one credential, for testing a relay by hand.
 
 use serde::Serialize;
 use service_kit::clock;
@@ -9,7 +9,7 @@ use crate::credential::{Credential, Subject};
 use crate::key_store::KeyStore;
 use crate::pool::Pools;
 
-/// A credential as `RTCIceServer` has it, with its end.
+/// A credential with the field names of `RTCIceServer`, and its expiry.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MintedCredential {
@@ -21,10 +21,10 @@ struct MintedCredential {
     expires_at: String,
 }
 
-/// Makes a credential for `subject` as a line of JSON, with the URLs of all relays.
+/// Issues a credential for `subject` as one line of JSON with the URLs of all relays.
 ///
 /// # Errors
-/// When the secret is in a Redis that is away.
+/// When the secret is in a Redis that cannot be reached.
 pub async fn mint(settings: CredentialSettings, subject: &Subject) -> Result<String, CommandError> {
     let KeyStore { keys, .. } = KeyStore::open(&settings).await?;
     let ttl = settings.ttl_settings.default.as_secs();

@@ -1,4 +1,5 @@
-//! `deny`, `allow`, `drain`, `undrain`, `usage`: what operators decide, and look up first.
+//! `deny`, `allow`, `drain`, `undrain` and `usage`: decisions of operators, and what they look up
+//! first.
 
 use std::time::Duration;
 
@@ -13,17 +14,17 @@ use crate::relay_db::RelayDb;
 use crate::revocation::revoke;
 use crate::usage::window;
 
-/// The relays' Redis, which decisions are kept in, and how to hide a subject there.
+/// Opens Redis, where decisions are stored, and the key that pseudonyms are computed with.
 async fn open(settings: &CredentialSettings) -> Result<(RelayDb, KeyStore), CommandError> {
     let key_store = KeyStore::open(settings).await?;
     let db = key_store.db.clone().ok_or(CommandError::NoRedis)?;
     Ok((db, key_store))
 }
 
-/// Denies a subject credentials for a while, and ends its allocations where a relay has a console.
+/// Denies a subject credentials for `time`, and ends its allocations at relays with a console.
 ///
 /// # Errors
-/// When there is no Redis to keep that in.
+/// Without a Redis to store the denial in.
 pub async fn deny(
     settings: CredentialSettings,
     subject: &Subject,
@@ -41,7 +42,7 @@ pub async fn deny(
     Ok([until].into_iter().chain(ended).collect())
 }
 
-/// Lifts a denial.
+/// Removes a denial.
 ///
 /// # Errors
 /// As [`deny`].
@@ -54,7 +55,7 @@ pub async fn allow(
     Ok("allowed\n".to_owned())
 }
 
-/// Sends nobody new to a relay, or does again.
+/// Stops or resumes sending new clients to a relay.
 ///
 /// # Errors
 /// As [`deny`], and when there is no such relay.
@@ -73,7 +74,7 @@ pub async fn drain(
     Ok(format!("relay {relay} {what}\n"))
 }
 
-/// Tells what a subject has relayed.
+/// Returns the bytes that a subject has relayed in the current window.
 ///
 /// # Errors
 /// As [`deny`].

@@ -1,4 +1,4 @@
-//! `rotate`: another secret for the relays, now.
+//! `rotate`: replaces the secret that the relays share, now.
 
 use service_kit::clock;
 
@@ -8,12 +8,13 @@ use crate::key_store::KeyStore;
 use crate::rotation::rotator::RotationContext;
 use crate::rotation::{Fingerprint, Ledger, RotationRequest};
 
-/// Asks for a rotation and sees it through, whoever takes its steps; tells each as it happens.
+/// Requests a rotation and follows it to the end, reporting each step. Any instance of the service
+/// may take the steps.
 ///
-/// Returns once the new secret signs; in an emergency, once the old ones are out.
+/// Returns once the new secret signs; in an emergency, once the old ones are out of the set.
 ///
 /// # Errors
-/// [`CommandError`] says what is in the way; the secret before signs on then.
+/// [`CommandError`]; the previous secret keeps signing.
 pub async fn rotate(
     settings: CredentialSettings,
     request: RotationRequest,
@@ -44,7 +45,9 @@ pub async fn rotate(
     }
 }
 
-/// Tells whether what `asked` asks for has happened. Later rotations are nobody's business here.
+/// Tells whether the rotation requested in `requested` is complete. A later rotation does not
+/// matter: in an emergency only the secrets known at the time of the request must be gone, since a
+/// scheduled rotation may retire others meanwhile.
 fn is_complete(requested: &Ledger, now: &Ledger) -> bool {
     let retires = |secret: &Fingerprint| requested.retiring.iter().any(|r| r.secret == *secret);
     let is_old = |secret: &Fingerprint| *secret == requested.signing || retires(secret);
@@ -54,7 +57,7 @@ fn is_complete(requested: &Ledger, now: &Ledger) -> bool {
     }
 }
 
-/// Tells what happened between two states of a ledger.
+/// Describes the transitions between two states of the ledger, one line each.
 fn describe_changes(before: &Ledger, now: &Ledger) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(staged) = now.staged.as_ref().filter(|_| before.staged != now.staged) {

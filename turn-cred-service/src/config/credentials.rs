@@ -1,4 +1,4 @@
-//! What credentials are made of: keys, relays and lifetimes.
+//! The settings that credentials are made from: keys, relays and TTLs.
 
 use std::time::Duration;
 
@@ -12,48 +12,43 @@ use crate::relay::{ConnectOptions, TrustStore};
 use crate::rotation::RotationPolicy;
 use crate::usage::Budget;
 
-/// Where the keys shared with the relays come from.
+/// Source of the keys shared with the relays.
 #[derive(Clone, Debug)]
 pub enum KeySettings {
-    /// From the settings, or a file that is followed.
+    /// From the settings or a watched file.
     Own(Keys),
-    /// From the relays' Redis, where they are rotated.
+    /// From the relays' Redis, where `SecretRotator` rotates them.
     Managed {
-        /// Hides subjects; a key in Redis does otherwise.
+        /// Keys the pseudonyms; without it a random key in Redis does.
         pseudonyms: Option<SecretSource>,
     },
 }
 
-/// Where the relays' Redis is.
+/// How to reach the relays' Redis.
 #[derive(Clone, Debug)]
 pub struct DbSettings {
-    /// Its URL, which may hold a password.
+    /// May contain a password.
     pub url: SecretText,
-    /// The realm of the relays.
+    /// coturn's realm, part of every key in Redis.
     pub realm: String,
 }
 
-/// What credentials are made of: all that `serve`, `mint`, `rotate` and `doctor` need.
+/// The subset of the settings that `serve`, `mint`, `rotate` and `doctor` share.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct CredentialSettings {
-    /// The keys.
     pub keys: KeySettings,
-    /// The relays' Redis, if it is known.
     pub db: Option<DbSettings>,
-    /// How keys there are rotated.
     pub policy: RotationPolicy,
     /// The relays.
     pub pools: Option<Pools>,
-    /// How much one subject may relay.
     pub budget: Option<Budget>,
-    /// Which certificates of relays are believed.
     pub trust: TrustStore,
-    /// How long credentials live.
     pub ttl_settings: TtlSettings,
 }
 
 impl CredentialSettings {
-    /// Reads it; after a fault nothing.
+    /// Reads the subset; `None` after a fault.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let ttl_settings = read_ttl_settings(reader);
         let url = reader.secret_text("redis_url");
@@ -75,14 +70,14 @@ impl CredentialSettings {
         Some(Self { keys: keys?, db, policy, pools, budget, trust, ttl_settings })
     }
 
-    /// How relays are approached by who waits so long for each step.
+    /// Returns the options for connecting to relays with this timeout per step.
     #[must_use]
     pub fn connect_options(&self, step_timeout: Duration) -> ConnectOptions {
         ConnectOptions { step_timeout, trust: self.trust.clone() }
     }
 }
 
-/// Reads where the keys come from, and reports that they come from nowhere.
+/// Reads the source of the keys; neither a secret nor a Redis URL is a fault.
 fn read_keys(reader: &mut Reader<'_>) -> Option<KeySettings> {
     let pseudonyms = reader.secrets("pseudonym_key");
     if reader.is_set("secret") {

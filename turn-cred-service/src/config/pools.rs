@@ -1,4 +1,4 @@
-//! The relays: one on a line, or `[[pools]]` in the file.
+//! Reads the relays from `TURN_CRED_URIS` (one relay) or from `[[pools]]` of the file.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -12,10 +12,9 @@ use signal_protocol::Enforcement;
 use crate::pool::{Name, Pool, PoolError, Pools, Relay, parse_uris};
 use crate::relay::ConsoleSettings;
 
-/// The region that `TURN_CRED_URIS` makes.
+/// Region of the relay in `TURN_CRED_URIS`.
 const DEFAULT_REGION: &str = "default";
 
-/// One `[[pools]]` of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PoolTable {
@@ -29,7 +28,6 @@ struct PoolTable {
     relays: Vec<RelayTable>,
 }
 
-/// One `[[pools.relays]]` of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RelayTable {
@@ -41,7 +39,7 @@ struct RelayTable {
     console_password_file: Option<PathBuf>,
 }
 
-/// Reads the relays, wherever they stand; nothing if there are none, or after a fault.
+/// Reads the relays from either place; `None` if there are none, or after a fault.
 pub(super) fn read_pools(reader: &mut Reader<'_>) -> Option<Pools> {
     let line = reader.optional_parse::<SinglePool>("uris");
     let tables: Vec<PoolTable> = reader.tables("pools");
@@ -69,7 +67,7 @@ pub(super) fn read_pools(reader: &mut Reader<'_>) -> Option<Pools> {
     }
 }
 
-/// Reports names that two regions or two relays share, and fallbacks that do not exist.
+/// Reports duplicate region or relay names and fallbacks to unknown regions.
 fn check_names(reader: &mut Reader<'_>, pools: &[Pool]) {
     let regions: HashSet<&Name> = pools.iter().map(|pool| &pool.region).collect();
     let (mut seen, mut relays) = (HashSet::new(), HashSet::new());
@@ -86,7 +84,7 @@ fn check_names(reader: &mut Reader<'_>, pools: &[Pool]) {
     }
 }
 
-/// The pool on one line.
+/// Parses the relay of `TURN_CRED_URIS` as a pool of one.
 struct SinglePool(Pool);
 
 impl std::str::FromStr for SinglePool {

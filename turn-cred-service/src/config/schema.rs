@@ -1,4 +1,4 @@
-//! Every setting of the service, declared.
+//! Declares every setting of the service.
 
 use service_kit::settings::{Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT};

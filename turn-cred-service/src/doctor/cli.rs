@@ -1,4 +1,4 @@
-//! `turn-cred-service doctor`: from the command line to an exit code.
+//! `turn-cred-service doctor`: flags, output format and exit code.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::config::CredentialSettings;
 use crate::key_store::KeyStore;
 use crate::pool::{IceUri, Pools};
 
-/// How long a step may take: a relay that needs longer is not one for calls.
+/// Timeout of one step; a relay slower than this is unusable for calls.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The subcommand and its flags.
@@ -43,10 +43,10 @@ pub fn command() -> Command {
         .arg(count("networks", "2").help("Networks that a machine of a member gathers on"))
 }
 
-/// Examines the relays of the settings; needs them, the secret, and nothing else.
+/// Examines the configured relays. Needs only the relays and their secret.
 ///
 /// # Errors
-/// What is wrong with these settings.
+/// Faults of these settings.
 pub fn run_command(resolved: &Resolved, matches: &ArgMatches) -> Result<Exit, Faults> {
     let mut reader = resolved.reader();
     let settings = CredentialSettings::read(&mut reader);
@@ -91,7 +91,7 @@ async fn examine(
     Ok(if worst == CheckResult::Fail { Exit::Failed } else { Exit::Drained })
 }
 
-/// Lists the relays by their names, and what needs no credential by the region it is for.
+/// Lists the relays by name, and the STUN URLs by region.
 fn urls_by_name(pools: &Pools) -> Vec<(String, Vec<IceUri>)> {
     let stun = pools.iter().map(|pool| (pool.region.to_string(), pool.stun.clone()));
     let relays = pools.relays().map(|relay| (relay.name.to_string(), relay.uris.clone()));

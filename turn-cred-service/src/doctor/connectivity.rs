@@ -1,4 +1,4 @@
-//! Whether a relay can be reached: name, port, certificate, and our own address as it sees it.
+//! Connectivity checks: name, port, certificate, and STUN Binding.
 
 use std::fmt::Display;
 use std::io::ErrorKind;
@@ -11,8 +11,8 @@ use super::findings::{Check, Finding};
 use super::url_context::UrlContext;
 use crate::relay::{Protocol, RelayError, TurnClient};
 
-/// How many days before its end a certificate should have been renewed: half of the thirty days
-/// that are usual for beginning to try.
+/// Remaining validity below which a certificate should have been renewed: half of the thirty days
+/// before expiry at which ACME clients usually start.
 const RENEW_BEFORE_DAYS: u64 = 15;
 const DAY: u64 = 86_400;
 
@@ -32,7 +32,7 @@ pub(super) async fn name(url: &mut UrlContext<'_>) -> Finding {
     }
 }
 
-/// Knocks at every address, since clients may be given any of them.
+/// Connects to every address of the name, because a client may be given any of them.
 pub(super) async fn port(url: &mut UrlContext<'_>) -> Finding {
     let (protocol, port) = (url.endpoint.protocol, url.endpoint.port);
     if protocol == Protocol::Dtls {
@@ -62,7 +62,8 @@ pub(super) async fn port(url: &mut UrlContext<'_>) -> Finding {
     }
 }
 
-/// Tells whether somebody answers; that TLS fails is a matter of the next check.
+/// Tells whether the port answers. A TLS failure counts as an answer: the certificate check reports
+/// it.
 async fn check_port(url: &UrlContext<'_>, address: SocketAddr) -> Result<(), RelayError> {
     match TurnClient::open_checked(&url.endpoint, address, &url.options.connect_options).await {
         Ok(_) | Err(RelayError::Tls(_)) => Ok(()),
@@ -111,7 +112,7 @@ pub(super) async fn binding(url: &mut UrlContext<'_>) -> Finding {
     }
 }
 
-/// Says what the operating system means in the words of this page.
+/// Words an error of the operating system for the report.
 fn describe(error: &RelayError) -> String {
     match error {
         RelayError::Socket(socket) if socket.kind() == ErrorKind::ConnectionRefused => {

@@ -1,4 +1,4 @@
-//! Whom a relay admits, and for how long.
+//! Credential checks: a valid one works; wrong, empty and expired ones are rejected.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,14 +10,15 @@ use super::url_context::{UrlContext, random_subject};
 use crate::credential::Credential;
 use crate::relay::{ClockSkew, RelayError, SkewSearch, SkewStep, TurnClient};
 
-/// How long ago the credential ended that must be refused, in seconds: more than clocks differ.
+/// Expiry of the credential that must be rejected, relative to now: further back than clocks
+/// differ.
 const EXPIRED_OFFSET: i64 = -3600;
-/// Codes of refusals (RFC 8489 §14.8, RFC 8656 §19).
+/// Error codes (RFC 8489 §14.8, RFC 8656 §19).
 const UNAUTHORIZED: u16 = 401;
 pub(super) const QUOTA_REACHED: u16 = 486;
 const NO_CAPACITY: u16 = 508;
 
-/// Asks for an allocation over a way of its own.
+/// Allocates over a new connection.
 pub(super) async fn open_allocation(
     url: &UrlContext<'_>,
     credential: &Credential,
@@ -27,12 +28,12 @@ pub(super) async fn open_allocation(
     Ok((client, relayed))
 }
 
-/// Gives an allocation back; a relay that does not take it ends it by itself in ten minutes.
+/// Releases an allocation. A failure is ignored: the relay ends the allocation within ten minutes.
 pub(super) async fn release(client: &mut TurnClient) {
     let _ = client.refresh(Duration::ZERO).await;
 }
 
-/// Tells whether a credential is admitted, and gives back what it got.
+/// Tells whether a credential is accepted; releases the allocation it got.
 async fn accepts(url: &UrlContext<'_>, credential: &Credential) -> Result<bool, RelayError> {
     match open_allocation(url, credential).await {
         Ok((mut client, _)) => {
@@ -55,7 +56,8 @@ pub(super) async fn allocation(url: &mut UrlContext<'_>) -> Finding {
     }
 }
 
-/// A relay behind NAT must name its public address, or peers send into the void.
+/// Compares the relayed address with the relay's own: behind a NAT, coturn without `external-ip`
+/// hands out a private address that no peer can reach.
 fn assess_relayed_address(relayed: IpAddr, relay: Option<IpAddr>) -> Finding {
     let found = format!("a right credential gets {relayed}");
     let is_hidden = is_private(relayed) && relay.is_some_and(|relay| !is_private(relay));
@@ -113,8 +115,8 @@ pub(super) async fn wrong_secret(url: &mut UrlContext<'_>) -> Finding {
     assess_rejection(Check::WrongSecret, accepts(url, &credential).await, advice)
 }
 
-/// Signs with the empty key, as anybody can: coturn takes a line `static-auth-secret=`, or an empty
-/// member of its set in Redis, for a secret.
+/// Signs with the empty key, which anybody can: coturn accepts a line `static-auth-secret=`, or an
+/// empty member of its set in Redis, as a secret.
 pub(super) async fn empty_secret(url: &mut UrlContext<'_>) -> Finding {
     let end = (url.options.now)().saturating_add_signed(url.ttl());
     let credential = Credential::issue(&[], &random_subject(), end);
@@ -168,7 +170,8 @@ pub(super) async fn clock(url: &mut UrlContext<'_>) -> Finding {
     }
 }
 
-/// A quarter of the TTL is what a refresh at half of it leaves to spare, and some.
+/// Warns from a quarter of the TTL on: a client refreshes at half of it, and this leaves half of
+/// the rest as a margin.
 fn assess_skew(skew: ClockSkew, ttl: i64) -> Finding {
     let seconds = match skew {
         ClockSkew::Ahead(seconds) => seconds,

@@ -1,4 +1,4 @@
-//! What was found, as a table that grows while we look, or as one JSON document at the end.
+//! Findings of the doctor, printed as a growing table or as one JSON document at the end.
 
 use std::io::Write;
 
@@ -6,44 +6,44 @@ use serde::Serialize;
 
 use crate::pool::IceUri;
 
-/// The advice where the relay knows more than we do.
+/// Advice for failures whose cause only the relay knows.
 pub(super) const SEE_RELAY_LOG: &str = "look into the log of the relay";
 
-/// One thing that is looked at, in the order in which it is.
+/// A check; the order is that of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// The host name leads to addresses.
+    /// The host name resolves.
     Name,
-    /// Something answers at the port, by the transport of the URL.
+    /// The port answers on the transport of the URL.
     Port,
-    /// The certificate is for the name, and for how long.
+    /// The certificate matches the name, and expires late enough.
     Certificate,
-    /// STUN Binding tells our own address.
+    /// STUN Binding returns this machine's address.
     Binding,
-    /// A right credential is admitted.
+    /// A valid credential gets an allocation.
     Allocation,
-    /// An allocation can be prolonged.
+    /// An allocation can be refreshed.
     Refresh,
-    /// A credential made with another secret is refused.
+    /// A credential signed with another secret is rejected.
     WrongSecret,
-    /// A credential made with no secret at all is refused.
+    /// A credential signed with the empty key is rejected.
     EmptySecret,
-    /// A credential that has ended is refused.
+    /// An expired credential is rejected.
     Expiry,
-    /// The clocks agree.
+    /// The clocks of relay and service agree.
     Clock,
-    /// The relay does not reach into private networks.
+    /// The relay denies peers in private networks.
     Peers,
-    /// One user gets the allocations of a call, and not all ports.
+    /// One user gets the allocations of a call, but not every port.
     Quota,
 }
 
 impl Check {
-    /// What every ICE server is for.
+    /// Checks of every ICE server.
     pub(super) const OF_STUN: [Self; 4] =
         [Self::Name, Self::Port, Self::Certificate, Self::Binding];
-    /// What only a relay is for.
+    /// Further checks of a TURN relay.
     pub(super) const OF_TURN: [Self; 8] = [
         Self::Allocation,
         Self::Refresh,
@@ -55,7 +55,7 @@ impl Check {
         Self::Quota,
     ];
 
-    /// What the table calls it.
+    /// Name in the table.
     fn label(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -74,17 +74,17 @@ impl Check {
     }
 }
 
-/// How it stands with one check, from good to bad.
+/// Result of a check, from best to worst: the order decides the overall result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckResult {
-    /// It is as it shall be.
+    /// As it should be.
     Ok,
-    /// It could not be looked at.
+    /// An earlier failure made the check impossible.
     Skipped,
-    /// It works, and something should be done about it.
+    /// Works, but needs attention.
     Warn,
-    /// It is broken or open.
+    /// Broken, or open to attackers.
     Fail,
 }
 
@@ -98,7 +98,7 @@ impl CheckResult {
         }
     }
 
-    /// The colour of a terminal (ECMA-48 §8.3.117).
+    /// SGR parameter of the terminal colour (ECMA-48 §8.3.117).
     fn colour(self) -> &'static str {
         match self {
             Self::Ok => "32",
@@ -109,14 +109,13 @@ impl CheckResult {
     }
 }
 
-/// What came of one check.
+/// The outcome of one check.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What was looked at.
     pub check: Check,
-    /// How it stands.
     pub verdict: CheckResult,
-    /// What was found.
+    /// What was observed.
     pub found: String,
     /// What to do about it, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,25 +140,24 @@ impl Finding {
     }
 }
 
-/// How a report is printed.
+/// How the report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
     /// A table.
     Plain,
-    /// A table on a terminal.
+    /// A table with colours, for a terminal.
     Coloured,
     /// One JSON document.
     Json,
 }
 
-/// Collects what is found and prints it.
+/// Collects the findings and prints them.
 pub struct Report<'a> {
     style: OutputFormat,
     out: &'a mut (dyn Write + Send),
     relays: Vec<UrlFindings>,
 }
 
-/// What was found at one URL.
 #[derive(Serialize)]
 struct UrlFindings {
     name: String,
@@ -167,7 +165,6 @@ struct UrlFindings {
     checks: Vec<Finding>,
 }
 
-/// The whole report, for machines.
 #[derive(Serialize)]
 struct JsonReport<'a> {
     verdict: CheckResult,
@@ -175,7 +172,7 @@ struct JsonReport<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Begins a report that is printed to `out`.
+    /// Starts a report that is printed to `out`.
     pub fn new(style: OutputFormat, out: &'a mut (dyn Write + Send)) -> Self {
         Self { style, out, relays: Vec::new() }
     }
@@ -195,7 +192,7 @@ impl<'a> Report<'a> {
         relay.checks.push(finding);
     }
 
-    /// Ends the report and tells the worst that was found.
+    /// Ends the report and returns the worst result.
     pub(super) fn end(self) -> CheckResult {
         let findings = || self.relays.iter().flat_map(|relay| &relay.checks);
         let worst = findings().map(|finding| finding.verdict).max().unwrap_or(CheckResult::Ok);
@@ -207,12 +204,12 @@ impl<'a> Report<'a> {
             let (failed, warned) = (count(CheckResult::Fail), count(CheckResult::Warn));
             format!("{failed} failed, {warned} to look at\n")
         };
-        // A reader that went away is no failure of ours.
+        // A closed pipe (`doctor | head`) is no failure of the relays.
         let _ = self.out.write_all(text.as_bytes());
         worst
     }
 
-    /// Prints a part of the table at once, so that whoever waits sees it grow.
+    /// Prints and flushes at once: a check may take seconds.
     fn write(&mut self, text: &str) {
         if self.style != OutputFormat::Json {
             let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());

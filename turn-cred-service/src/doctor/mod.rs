@@ -1,10 +1,10 @@
-//! Looks at every relay as clients will meet it, for an operator's first hour: can it be reached,
-//! does it admit whom it shall and nobody else, and where would it let them go.
+//! Examines relays for an operator: are they reachable, do they accept exactly the right
+//! credentials, which peers would they relay to.
 //!
-//! [`run`] visits one URL after the other and does the checks of [`Check`] in their order; each
-//! ends in a [`Finding`] that says what to do. A visit opens some seventy allocations at most, more
-//! for large rooms, for users that nobody else is, and gives all of them back. No datagram is sent to any peer: whether
-//! a relay would carry one is decided when a permission is asked for (RFC 8656 §9.2).
+//! [`examine_relays`] runs the checks of [`Check`] at one URL after the other; each ends in a
+//! [`Finding`] with advice. One URL costs up to about seventy allocations, more for large rooms,
+//! all under random usernames and all released. No datagram goes to any peer: a relay already
+//! decides about a peer when a permission is requested (RFC 8656 §9.2).
 
 mod certificate;
 mod cli;
@@ -27,24 +27,24 @@ pub use cli::{command, run_command};
 pub use findings::{Check, CheckResult, Finding, OutputFormat, Report};
 pub use quota::CallSize;
 
-/// What the relays are held against.
+/// What the relays are checked against.
 #[derive(Clone, Debug)]
 pub struct DoctorOptions<'a> {
-    /// The secret that the relays shall share.
+    /// The secret that the relays should share.
     pub secrets: &'a Secrets,
-    /// How long the credentials live that clients are given.
+    /// TTL of the credentials handed to clients.
     pub ttl: Duration,
-    /// How the relays are approached.
+    #[expect(missing_docs, reason = "the names say it all")]
     pub connect_options: ConnectOptions,
-    /// Whether a relay may reach its own machine, as one on a laptop must.
+    /// Accept a relay that permits its own loopback, as one on a laptop must.
     pub allow_loopback: bool,
     /// The largest call that a relay must have allocations for.
     pub call_size: CallSize,
-    /// The clock that credentials are issued by, in Unix seconds.
+    /// Clock that expiries are computed from, in Unix seconds.
     pub now: fn() -> u64,
 }
 
-/// Does every check at every URL, and tells the worst that was found.
+/// Runs every check at every URL and returns the worst result.
 pub async fn examine_relays(
     relays: &[(String, Vec<IceUri>)],
     options: &DoctorOptions<'_>,

@@ -1,9 +1,9 @@
-//! Where a relay would let its clients go.
+//! Checks which peers a relay permits.
 //!
-//! A relay stands inside a network and sends wherever its clients say. One that carries datagrams
-//! to private addresses opens the network behind it, and the metadata service of a cloud hands
-//! out the rights of the machine. So permission is asked for an address of every range that a
-//! call never needs, and for one that every call may need.
+//! A relay is inside a network and sends to any address that a client names. One that relays to
+//! private addresses opens the network behind it, including the metadata service of a cloud, which
+//! hands out the machine's credentials. So this check requests permissions for an address of every
+//! range that no call needs, and for one public address that every call may need.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use super::findings::{Check, Finding, SEE_RELAY_LOG};
 use super::url_context::{UrlContext, random_subject};
 use crate::relay::{Family, RelayError, TurnClient};
 
-/// An address that no client has business with, and what it stands for (RFC 6890).
+/// An address that no client needs, and its meaning (RFC 6890).
 struct Forbidden {
     ip: &'static str,
     what: &'static str,
@@ -52,10 +52,10 @@ const FORBIDDEN_V6: [Forbidden; 8] = [
     forbidden("::ffff:a9fe:a9fe", "metadata of a cloud, mapped"),
 ];
 
-/// A resolver that everybody may ask: as good as any address that a peer may have.
+/// A public resolver, standing for any peer on the internet.
 const PUBLIC_V4: &str = "9.9.9.9";
 
-/// What came of asking.
+/// Results of the permission requests.
 #[derive(Default)]
 struct PermissionResults {
     refused: usize,
@@ -79,7 +79,8 @@ pub(super) async fn peers(url: &mut UrlContext<'_>) -> Finding {
     }
 }
 
-/// Asks with the allocation there is, and with one of IPv6 where the relay has that.
+/// Requests permissions with the existing allocation, and with one of IPv6 if the relay supports
+/// it.
 async fn try_all_peers(
     url: &UrlContext<'_>,
     client: &mut TurnClient,
@@ -95,7 +96,8 @@ async fn try_all_peers(
             release(&mut client).await;
             answered.map(|()| results)
         }
-        // 440: no such family (RFC 8656 §19). 400 and 420: it has never heard of families.
+        // 440: family not supported (RFC 8656 §19). 400 and 420: the relay does not know the
+        // attribute.
         Err(RelayError::ErrorResponse(400 | 420 | 440)) => Ok(results),
         Err(error) => Err(error),
     }
@@ -116,8 +118,8 @@ async fn try_peers(
     Ok(())
 }
 
-/// Asks for a permission. 403 denies it, 400 and 443 find the address unfit (RFC 8656 §9.2);
-/// any other refusal is not about the peer.
+/// Requests a permission. 403 denies the peer; 400 and 443 reject the address (RFC 8656 §9.2). Any
+/// other error is not about the peer.
 async fn permits(client: &mut TurnClient, ip: &str) -> Result<bool, RelayError> {
     let ip: IpAddr = ip.parse().expect("the lists hold addresses");
     match client.create_permission(ip).await {

@@ -1,25 +1,25 @@
-//! How many allocations one user gets: enough for a call, and not all there are.
+//! Checks the per-user quota: enough allocations for a call, but not all of the relay's.
 
 use super::credential_checks::{QUOTA_REACHED, open_allocation, release, remedy};
 use super::findings::{Check, Finding};
 use super::url_context::{UrlContext, random_subject};
 use crate::relay::RelayError;
 
-/// At least so many allocations are opened in search of a quota.
+/// Allocations opened before the check concludes that there is no quota.
 const MIN_ATTEMPTS: usize = 64;
 
-/// The largest call that the relays are for, in which all media goes over them.
+/// The largest call whose media may all go over relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallSize {
-    /// Members of a room, each connected to each.
+    /// Members of a full-mesh room.
     pub members: usize,
-    /// Networks that one machine gathers on, such as Wi-Fi and a cable.
+    /// Networks that one machine gathers candidates on, such as Wi-Fi and Ethernet.
     pub networks: usize,
 }
 
 impl CallSize {
-    /// How many allocations one member holds at a relay with so many TURN URLs: one for each of the
-    /// others, URL and network.
+    /// Allocations of one member at a relay: one per other member, TURN URL and network. Browsers
+    /// allocate for every combination before they know which one is used.
     pub(super) fn allocations(self, turn_urls: usize) -> usize {
         self.members.saturating_sub(1) * turn_urls * self.networks
     }

@@ -1,4 +1,4 @@
-//! A visit to one URL: what one check learns, the next one needs.
+//! State shared by the checks of one URL: later checks use what earlier ones found.
 
 use std::net::SocketAddr;
 
@@ -10,25 +10,24 @@ use crate::credential::{Credential, Subject};
 use crate::pool::IceUri;
 use crate::relay::{Endpoint, Protocol, RelayError, TurnClient};
 
-/// What is known of one URL so far.
+/// What the checks found so far.
 pub(super) struct UrlContext<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) options: &'a DoctorOptions<'a>,
     relays: bool,
-    /// How many TURN URLs the relay has.
+    /// TURN URLs of the relay; each adds allocations per peer connection.
     pub(super) turn_urls: usize,
-    /// Where the name leads.
     pub(super) addresses: Vec<SocketAddr>,
-    /// The first of them that answered.
+    /// The first address that answered.
     pub(super) address: Option<SocketAddr>,
-    /// The allocation that a right credential got.
+    /// The allocation of the valid credential.
     pub(super) allocation: Option<TurnClient>,
-    /// Why the checks that are left make no sense.
+    /// Set when the remaining checks cannot succeed.
     pub(super) skip_reason: Option<&'static str>,
 }
 
 impl<'a> UrlContext<'a> {
-    /// Prepares a visit to one of the URLs of a relay.
+    /// Creates the state for one of the URLs of a relay.
     pub(super) fn new(uri: &IceUri, of: &[IceUri], options: &'a DoctorOptions<'a>) -> Self {
         Self {
             endpoint: Endpoint::from(uri),
@@ -42,7 +41,7 @@ impl<'a> UrlContext<'a> {
         }
     }
 
-    /// The checks that this URL is for, in their order.
+    /// The checks that apply to this URL, in order.
     pub(super) fn checks(&self) -> Vec<Check> {
         let has_certificate = matches!(self.endpoint.protocol, Protocol::Tls);
         let of_turn: &[Check] = if self.relays { &Check::OF_TURN } else { &[] };
@@ -70,32 +69,32 @@ impl<'a> UrlContext<'a> {
         }
     }
 
-    /// Gives back what is still held.
+    /// Releases the allocation if the checks left one.
     pub(super) async fn release_allocation(mut self) {
         if let Some(client) = &mut self.allocation {
             credential_checks::release(client).await;
         }
     }
 
-    /// Opens a way of its own to the address that answered.
+    /// Connects to the address that answered.
     pub(super) async fn open(&self) -> Result<TurnClient, RelayError> {
         let address = self.address.ok_or(RelayError::TimedOut)?;
         TurnClient::open(&self.endpoint, address, &self.options.connect_options).await
     }
 
-    /// Issues a right credential that ends at `offset` seconds from now.
+    /// Issues a valid credential that expires `offset` seconds from now.
     pub(super) fn credential(&self, subject: &Subject, offset: i64) -> Credential {
         let end = (self.options.now)().saturating_add_signed(offset);
         Credential::issue(self.options.secrets.signing(), subject, end)
     }
 
-    /// How long the credentials of clients live, in seconds.
+    /// TTL of client credentials, in seconds.
     pub(super) fn ttl(&self) -> i64 {
         self.options.ttl.as_secs().try_into().unwrap_or(i64::MAX)
     }
 }
 
-/// Names a user that nobody else is, so that quotas do not meet.
+/// Generates a username of its own for each check, so that their allocations do not share a quota.
 pub(super) fn random_subject() -> Subject {
     random::token().parse().expect("a token has the letters of a subject")
 }

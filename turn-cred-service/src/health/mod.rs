@@ -1,9 +1,9 @@
-//! Watches the relays, so that nobody is sent to one that does not work.
+//! Probes the relays and keeps clients away from those that do not work.
 //!
-//! Every URL is tried all the time: mostly with a STUN Binding request, which costs the relay nothing,
-//! now and then, and whenever something is wrong, with everything that a client does. One failure makes
-//! a URL suspect and others preferred; three in a row take it out of all answers, and the nodes beside us
-//! are told so that calls under way learn of a better relay.
+//! Every URL has a probe loop. Most rounds send one STUN Binding request, which costs the relay
+//! nothing; every tenth round, and every round while the URL is not healthy, performs the whole
+//! sequence of a client. One failure makes a URL `Suspect`, so others are preferred; three in a row
+//! take it out of all answers, and nodes are notified so that running calls get new relays.
 
 mod probe;
 mod url_health;
@@ -24,19 +24,19 @@ use url_health::UrlHealth;
 
 pub(crate) use probe::simulate_call;
 
-/// One try in this many does all that a client does.
+/// One probe in this many performs the full client sequence.
 const FULL_PROBE_EVERY: u64 = 10;
 
-/// How much sooner a URL is tried again that is in doubt.
+/// A suspect URL is probed this many times as often.
 const SUSPECT_SPEEDUP: u32 = 4;
 
-/// How long the credential lives that a try is made with, in seconds.
+/// TTL of the credential used by a probe, in seconds.
 const TTL: i64 = 60;
 
-/// How often clocks are compared.
+/// How often the clocks are compared.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
-/// What watching takes.
+/// Probes all relays of an issuer and reports their health to it.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayMonitor {
     pub(crate) issuer: Issuer,
@@ -45,7 +45,7 @@ pub(crate) struct RelayMonitor {
     pub(crate) metrics: Metrics,
 }
 
-/// One URL under watch.
+/// A URL and its position in [`Standings`].
 #[derive(Clone, Debug)]
 struct MonitoredUrl {
     relay_index: usize,
@@ -54,14 +54,14 @@ struct MonitoredUrl {
     uri: IceUri,
 }
 
-/// What was found of a URL.
+/// The new standing of a URL.
 struct UrlStanding {
     url: MonitoredUrl,
     standing: Standing,
 }
 
 impl RelayMonitor {
-    /// Watches every relay until dropped.
+    /// Probes every relay until the future is dropped.
     pub(crate) async fn run(self) {
         let (sender, mut changes) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
@@ -125,7 +125,8 @@ impl RelayMonitor {
         result
     }
 
-    /// Compares the clock of a relay with ours, by which credentials end, and warns while there is time.
+    /// Compares the relay's clock with this machine's, which expiries are computed from, and warns
+    /// before the difference costs credentials.
     async fn clock_skew_loop(self, url: MonitoredUrl) {
         let name = &url.name;
         loop {
@@ -156,7 +157,7 @@ impl RelayMonitor {
         }
     }
 
-    /// A credential of ours that ends at an offset from now, in seconds.
+    /// Issues a credential that expires `offset` seconds from now.
     fn credential(&self, subject: &Subject, offset: i64) -> Credential {
         let keys = self.issuer.keys();
         let expiry = clock::unix_seconds().saturating_add_signed(offset);
@@ -164,7 +165,7 @@ impl RelayMonitor {
     }
 
     fn pause(&self, standing: Standing) -> Duration {
-        // Suspicion is settled quickly; what is down may take its time.
+        // Decide about a suspect quickly; a URL that is down may take a full interval to come back.
         if standing == Standing::Suspect { self.every / SUSPECT_SPEEDUP } else { self.every }
     }
 
@@ -177,7 +178,7 @@ impl RelayMonitor {
         }
     }
 
-    /// Takes a finding in.
+    /// Stores a standing and, if it changed, publishes the new health table.
     fn apply(&self, standings: &mut Standings, change: &UrlStanding) {
         let UrlStanding { url: MonitoredUrl { relay_index, uri_index, name, uri }, standing } =
             change;
@@ -200,7 +201,8 @@ impl RelayMonitor {
     }
 }
 
-/// Who tries: another one each time, so that the quota of one is not that of all.
+/// A new user per loop: with a shared one, all probes of all instances would count against one
+/// quota.
 fn probe_subject() -> Subject {
     let name = format!("prober-{}", service_kit::random::token());
     name.parse().expect("base64url is allowed in subjects")

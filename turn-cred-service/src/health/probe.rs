@@ -1,4 +1,4 @@
-//! Does to a relay what a client does.
+//! The probes: what a client does at a relay, step by step.
 
 use std::time::Duration;
 
@@ -7,13 +7,14 @@ use crate::credential::Credential;
 use crate::pool::IceUri;
 use crate::relay::{ConnectOptions, RelayError, TurnClient};
 
-/// What a relay answers whose policy denies a peer; it has understood and checked the request then.
+/// The relay's policy denies the peer; the relay itself works, since it authenticated and parsed
+/// the request.
 const FORBIDDEN: u16 = 403;
 
-/// What a relay answers to a credential that is wrong or over.
+/// The credential is wrong or has expired.
 const UNAUTHORIZED: u16 = 401;
 
-/// Asks for our own address, which needs no credential: the relay is there.
+/// Sends a Binding request, which needs no credential and creates no state.
 pub(super) async fn check_binding(
     uri: &IceUri,
     connect_options: &ConnectOptions,
@@ -21,10 +22,10 @@ pub(super) async fn check_binding(
     TurnClient::connect(uri, connect_options).await?.binding().await.map(drop)
 }
 
-/// Allocates, permits a peer, refreshes, and gives the allocation back: the relay works.
+/// Allocates, creates a permission, refreshes, and releases the allocation.
 ///
 /// # Errors
-/// The first step that a client would have failed at.
+/// The first step that failed.
 pub(crate) async fn simulate_call(
     uri: &IceUri,
     connect_options: &ConnectOptions,
@@ -41,10 +42,10 @@ pub(crate) async fn simulate_call(
     }
 }
 
-/// Tells whether a relay admits a credential.
+/// Tells whether a relay accepts a credential.
 ///
 /// # Errors
-/// When it says neither yes nor that the credential is wrong.
+/// When the answer is neither success nor 401.
 pub(super) async fn accepts_credential(
     uri: &IceUri,
     connect_options: &ConnectOptions,
@@ -58,7 +59,7 @@ pub(super) async fn accepts_credential(
     }
 }
 
-/// Reads a try as what it says of the relay.
+/// Maps the result of a probe to its effect on the health.
 pub(super) fn classify(result: &Result<(), RelayError>) -> ProbeOutcome {
     match result {
         Ok(()) => ProbeOutcome::Succeeded,

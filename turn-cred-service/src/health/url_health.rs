@@ -1,34 +1,32 @@
-//! Turns single tries of a URL into a standing, so that one lost packet moves nobody.
+//! Turns probe results into a standing with hysteresis, so that one lost packet moves no client.
 
 use crate::pool::Standing;
 
-/// How many failures in a row make a URL down.
+/// Consecutive failures until a URL is down.
 const FAILURES_TO_DOWN: u32 = 3;
 
-/// How many successes in a row make it healthy again.
+/// Consecutive successes until a URL that was down is healthy.
 const SUCCESSES_TO_HEALTHY: u32 = 2;
 
-/// How one try went.
+/// The result of one probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeOutcome {
-    /// The relay did all that a client asks of it.
     Succeeded,
-    /// It did not.
     Failed,
-    /// It says that it takes nobody new.
+    /// The relay refused with 403: an operator is draining it.
     Draining,
 }
 
-/// What is known of one URL.
+/// The health of one URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UrlHealth {
     standing: Standing,
-    /// Tries in a row that speak against the standing.
+    /// Consecutive probes that contradict `standing`.
     streak: u32,
 }
 
 impl UrlHealth {
-    /// Believes in a URL that was never tried.
+    /// Starts healthy: without a probe, nothing speaks against a URL.
     pub(super) fn new() -> Self {
         Self { standing: Standing::Healthy, streak: 0 }
     }
@@ -37,7 +35,8 @@ impl UrlHealth {
         self.standing
     }
 
-    /// Takes in one try.
+    /// Applies one probe result. `Draining` takes effect at once: it is the relay's own statement,
+    /// not a measurement.
     #[must_use]
     pub(super) fn record(self, outcome: ProbeOutcome) -> Self {
         let streak = self.streak + 1;

@@ -1,17 +1,17 @@
-//! Credentials already handed to a subject, given again until they are due for renewal.
+//! Caches issued credentials per request until they are due for renewal.
 //!
-//! A node asks once per member and again on every reconnect; with an answer that stays the same
-//! for half a TTL a storm of reconnects costs one lookup each.
+//! A node asks once per member and again on every reconnect. With the same answer for half a TTL, a
+//! reconnect storm costs one lookup per member instead of one HMAC and one relay selection.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::issuer::{CredentialRequest, IssuedCredential, IssuerSnapshot};
 
-/// The most answers remembered: about 10 MB.
+/// About 10 MB.
 const MAX_ENTRIES: usize = 20_000;
 
-/// A bounded memory of answers, forgotten as a whole when keys or relays change.
+/// A bounded cache, valid for one [`IssuerSnapshot`].
 #[derive(Debug, Default)]
 pub(super) struct CredentialCache(Mutex<CacheState>);
 
@@ -22,10 +22,10 @@ struct CacheState {
 }
 
 impl CredentialCache {
-    /// Gives what is remembered for the same question, or issues and remembers it.
+    /// Returns the cached answer to an equal request, or issues and caches one.
     ///
     /// # Errors
-    /// What `issue` returns; it is not remembered.
+    /// Those of `issue`; they are not cached.
     pub(super) fn get_or_issue<E>(
         &self,
         request: CredentialRequest,
@@ -46,7 +46,7 @@ impl CredentialCache {
 }
 
 impl CacheState {
-    /// Forgets everything that stands on something else than what is in force.
+    /// Drops entries issued under older keys or relay states.
     fn reset_unless(&mut self, snapshot: IssuerSnapshot) {
         if self.snapshot.as_ref() != Some(&snapshot) {
             self.entries.clear();
@@ -84,7 +84,7 @@ mod tests {
         Issuer::new(keys, Pools::new(vec![pool]), TtlSettings { default: ttl, max: ttl })
     }
 
-    /// Asks for `subject` at `now` and returns when the answer was issued.
+    /// Requests a credential at `now` and returns its time of issue.
     fn request(cache: &CredentialCache, subject: &str, issuer: &Issuer, now: u64) -> u64 {
         let region = issuer.pools().region(None, None).unwrap();
         let subject = subject.parse().unwrap();

@@ -1,9 +1,9 @@
-//! The internal listener: the node beside us names the subject, and no browser gets through.
+//! The internal listener, where the node names the subject. No browser may reach it.
 //!
-//! Browsers are kept out: a request with `Origin` is refused, and over TCP a bearer token is asked
-//! for, which no page has. `Host` says nothing there: a node asks by the name of a Service, or of a
-//! proxy. Without a token, on a socket file, `Host` must be `localhost`, so that a page gets nothing
-//! even where somebody forwards a port to the file.
+//! A request with `Origin` is rejected, and over TCP a bearer token is required, which no page has.
+//! There `Host` is not checked, because a node may use the name of a Kubernetes Service or of a
+//! proxy. A socket file needs no token, so `Host` must be `localhost`: otherwise DNS rebinding
+//! would reach a socket that a developer forwarded to a TCP port.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,46 +32,44 @@ use crate::metrics::{ListenerKind, Metrics};
 use crate::render::native::NativeResponse;
 use crate::usage::RoomRecorder;
 
-/// What answering on the internal listener takes.
+/// State of the internal listener.
 #[derive(Debug)]
 pub(crate) struct InternalState {
     issuer: Issuer,
     token: Option<SecretSource>,
     cache: CredentialCache,
     rooms: Option<RoomRecorder>,
-    /// Cancelled when the service winds down, so that nobody waits for changes then.
+    /// Cancelled on shutdown; ends the requests that wait for changes.
     end: CancellationToken,
     metrics: Metrics,
 }
 
-/// The body of a request; fields not listed are ignored.
+/// Request body; unknown fields are ignored.
 #[derive(Deserialize)]
 struct RequestBody {
     subject: String,
-    /// The room, so that both ends of a call meet on one relay.
+    /// Selects the relay, so that both ends of a call get the same one.
     room: Option<String>,
     /// Seconds.
     ttl: Option<u64>,
     region: Option<String>,
-    /// The region or country that a proxy told the node.
+    /// Region or country that a proxy reported to the node.
     hint: Option<String>,
 }
 
-/// The query of a request for changes.
 #[derive(Deserialize)]
 struct ChangesQuery {
-    /// The number of the last change known; absent at the beginning.
+    /// Number of the last change known to the node; absent in its first request.
     after: Option<u64>,
 }
 
-/// The answer to a request for changes.
 #[derive(Serialize)]
 struct ChangeResponse {
     number: u64,
     reason: IceReason,
 }
 
-/// How long a request for changes waits for one: shorter than what proxies call idle.
+/// Longest wait of a changes request; below the idle timeout of common proxies.
 const CHANGES_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Routes `POST /internal/v1/ice-servers` and `GET /internal/v1/changes`.
@@ -89,8 +87,8 @@ async fn ice_servers(State(state): State<Arc<InternalState>>, request: Request) 
     respond(&state.metrics, ListenerKind::Internal, began, outcome.map(Json))
 }
 
-/// Answers with the newest change, at once if it is another than the caller knows, else when
-/// there is one or after [`CHANGES_TIMEOUT`].
+/// Returns the newest change: at once if the caller does not know it, else at the next change or
+/// after [`CHANGES_TIMEOUT`].
 async fn changes(
     State(state): State<Arc<InternalState>>,
     Query(ChangesQuery { after }): Query<ChangesQuery>,
@@ -102,14 +100,14 @@ async fn changes(
     let mut changes = state.issuer.changes().subscribe();
     let is_newer = |change: &Change| after != Some(change.number);
     let next_change = timeout(CHANGES_TIMEOUT, changes.wait_for(is_newer));
-    // Neither the end of the time nor the end of the service is news.
+    // Timeout and shutdown both answer with the change the caller knows already.
     let _ = state.end.run_until_cancelled(next_change).await;
     let Change { number, reason } = *changes.borrow();
     Json(ChangeResponse { number, reason }).into_response()
 }
 
 impl InternalState {
-    /// Prepares answering; over TCP the settings see to it that there is a token.
+    /// Creates the state; the settings guarantee a token for TCP.
     pub(crate) fn new(
         issuer: Issuer,
         token: Option<SecretSource>,
@@ -156,7 +154,7 @@ impl InternalState {
     }
 }
 
-/// Refuses a request that means another host: a page whose name was rebound to this address.
+/// Rejects a `Host` other than localhost: a DNS-rebound page sends its own name.
 fn check_host(request: &Request) -> Result<(), RequestError> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     if host.is_some_and(is_localhost) { Ok(()) } else { Err(RequestError::ForeignHost) }

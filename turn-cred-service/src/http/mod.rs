@@ -1,4 +1,4 @@
-//! The two listeners that hand out credentials.
+//! The public and the internal listener.
 
 mod credential_cache;
 mod internal;
@@ -29,12 +29,12 @@ pub(crate) use internal::{InternalState, internal_router};
 pub use public::openapi;
 pub(crate) use public::{PublicState, public_router};
 
-/// The largest request body, in bytes: a TTL and a region need a hundredth of it.
+/// A TTL and a region need a hundredth of it.
 const MAX_BODY_BYTES: usize = 4 << 10;
-/// How long a request body may take to arrive.
+/// Bound on the arrival of a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Counts how a request ended and writes its answer.
+/// Records the outcome of a request and builds the response.
 fn respond(
     metrics: &Metrics,
     listener: ListenerKind,
@@ -50,26 +50,26 @@ fn respond(
     }
 }
 
-/// Counts a refusal and writes its answer.
+/// Counts an error and builds its response.
 fn error_response(metrics: &Metrics, error: &RequestError) -> Response {
     count_refusal(metrics, error).into_response()
 }
 
-/// Counts a refusal and words its answer.
+/// Counts an error and builds its problem document.
 fn count_refusal(metrics: &Metrics, error: &RequestError) -> Problem {
     metrics.count_refused(error.reason());
     debug!(reason = error.reason(), "refused a request: {error}");
     error.into()
 }
 
-/// Reads a JSON body; an empty one reads as `{}`.
+/// Parses a JSON body; an empty one is `{}`.
 async fn read_body<T: DeserializeOwned>(request: Request) -> Result<T, RequestError> {
     let body = read_bytes(request).await?;
     let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { &body };
     serde_json::from_slice(text).map_err(|error| RequestError::InvalidBody(error.to_string()))
 }
 
-/// Reads a body of any kind.
+/// Reads a body within [`BODY_TIMEOUT`].
 async fn read_bytes(request: Request) -> Result<Bytes, RequestError> {
     let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
     body.map_err(|_| RequestError::BodyTimeout)?.map_err(|rejection| match rejection.status() {
@@ -78,14 +78,14 @@ async fn read_bytes(request: Request) -> Result<Bytes, RequestError> {
     })
 }
 
-/// Tells whether `shown` is one of `keys`, and by the time it takes nothing about any of them.
+/// Tells whether `presented` is one of `keys`, in constant time.
 fn matches_any_key(keys: &SecretSource, presented: &str) -> bool {
     let presented = presented.as_bytes();
-    // Every key is compared in full.
+    // No early return: the time must not depend on which key matches.
     keys.current().all().fold(0, |found, key| found | key.ct_eq(presented).unwrap_u8()) == 1
 }
 
-/// Gives a router what both listeners have: a bounded body and problems for unknown routes.
+/// Adds the body limit, and problem documents for unknown routes and methods.
 fn with_limits(router: Router) -> Router {
     router
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found"))
@@ -95,7 +95,7 @@ fn with_limits(router: Router) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
-/// Keeps every cache away from what a router answers; one cached credential would serve everybody.
+/// Forbids caching: a cached credential would be handed to every client of the cache.
 fn without_caching(router: Router, vary: &'static str) -> Router {
     let always = |name: HeaderName, value| {
         SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))

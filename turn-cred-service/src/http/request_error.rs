@@ -1,4 +1,4 @@
-//! Why a request gets no credential, and what it is told.
+//! Errors of both listeners: metric label, status, problem code.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::issuer::IssueError;
 use crate::pool::UnknownRegion;
 use crate::relay_db::DbError;
 
-/// Every way to be refused.
+/// Every reason to reject a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
     #[error("send Authorization: Bearer and a token")]
@@ -60,7 +60,7 @@ pub(super) enum RequestError {
 }
 
 impl RequestError {
-    /// Names the refusal for the metric, from a closed set.
+    /// Label of the error in `turncred_refused_total`.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::MissingToken => "no_token",
@@ -86,7 +86,7 @@ impl RequestError {
         }
     }
 
-    /// Tells how long to wait before asking again, where that is all there is to do.
+    /// Time after which a repetition may succeed, for errors that pass by themselves.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::SubjectRateLimited { wait } | Self::AddressRateLimited { wait } => Some(*wait),
@@ -97,7 +97,7 @@ impl RequestError {
         }
     }
 
-    /// Maps it to its status, and to a code that programs may depend on.
+    /// The HTTP status and the `code` of the problem document, which clients may depend on.
     pub(super) fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, "token_expired"),

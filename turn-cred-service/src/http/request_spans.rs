@@ -1,11 +1,12 @@
-//! Requests as spans: whose request it is stays untold.
+//! Spans of requests. They contain no subject.
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use service_kit::trace::{Kind, Span, TRACEPARENT};
 
-/// Traces a request of a node, if the node does; its questions for news, which are long, it does not.
+/// Continues the trace of a node, if the request has one. Changes requests have none: they wait for
+/// up to 25 s.
 pub(super) async fn trace_with_parent(request: Request, next: Next) -> Response {
     let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
     let parent = header.and_then(|text| text.parse().ok());
@@ -13,8 +14,8 @@ pub(super) async fn trace_with_parent(request: Request, next: Next) -> Response 
     trace(span, request, next).await
 }
 
-/// Traces a request from anywhere. What it says of a trace of its own is not believed: anybody could have all that he
-/// asks sampled.
+/// Starts a trace on the public listener. A `traceparent` of the request is ignored: with it,
+/// anybody could force sampling of every request.
 pub(super) async fn trace_root(request: Request, next: Next) -> Response {
     trace(Span::root("POST", Kind::Server), request, next).await
 }

@@ -1,47 +1,48 @@
-//! Which relays one caller is offered.
+//! Selects the relays of one caller.
 //!
-//! Rendezvous hashing (Thaler and Ravishankar, 1998, with weights): every relay gets a score from the
-//! caller's key and its own name, and the best one wins. So a caller comes back to the same relay, and
-//! a relay that is gone moves only its own callers.
+//! Weighted rendezvous hashing (Thaler and Ravishankar, 1998): each relay has a score computed from
+//! the caller's key and its own name, and the best score wins. The same caller gets the same relay
+//! again, and a relay that fails moves only its own callers.
 
 use sha2::{Digest as _, Sha256};
 use signal_protocol::Enforcement;
 
 use super::{IceUri, MAX_URIS, Name, Pools, Region, Relay};
 
-/// How well a URL works, as far as is known; better ones are less.
+/// Health of a URL, from best to worst. The order counts: [`Standing::is_offered`] and the minimum
+/// in [`Standings::of_relay`] compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
-    /// It did what it should when last tried, or was never tried.
+    /// The last probe succeeded, or there was none.
     Healthy,
-    /// It failed just now: others are preferred.
+    /// The last probe failed; others are preferred.
     Suspect,
-    /// It is being emptied, and takes nobody new.
+    /// Gets no new clients; existing allocations continue.
     Draining,
-    /// It failed repeatedly.
+    /// Several probes failed.
     Down,
 }
 
 impl Standing {
-    /// Tells whether clients may be sent there.
+    /// Tells whether clients may be sent to this URL.
     #[must_use]
     pub fn is_offered(self) -> bool {
         self <= Self::Suspect
     }
 }
 
-/// The standing of every URL of every relay, as [`Pools::relays`] numbers them.
+/// Standing of every URL of every relay, in the order of [`Pools::relays`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standings(Vec<Vec<Standing>>);
 
 impl Standings {
-    /// Believes in all relays.
+    /// Starts with every URL healthy.
     #[must_use]
     pub fn healthy(pools: &Pools) -> Self {
         Self(pools.relays().map(|relay| vec![Standing::Healthy; relay.uris.len()]).collect())
     }
 
-    /// Notes how a URL does.
+    /// Sets the standing of a URL.
     ///
     /// # Panics
     /// When there is no such relay or URL.
@@ -49,18 +50,18 @@ impl Standings {
         self.0[relay][uri] = standing;
     }
 
-    /// Notes that a relay is being emptied.
+    /// Marks a relay as draining; URLs that are down stay down.
     pub(crate) fn set_draining(&mut self, relay: usize) {
         self.0[relay].iter_mut().for_each(|standing| *standing = Standing::Draining.max(*standing));
     }
 
-    /// Tells whether something is not offered that was before.
+    /// Tells whether a URL that was offered in `before` no longer is.
     pub(crate) fn has_withdrawn_since(&self, before: &Self) -> bool {
         let pairs = self.0.iter().flatten().zip(before.0.iter().flatten());
         pairs.into_iter().any(|(now, before)| before.is_offered() && !now.is_offered())
     }
 
-    /// Returns how a relay does: as its best URL.
+    /// Returns the standing of a relay's best URL.
     ///
     /// # Panics
     /// When there is no such relay.
@@ -69,28 +70,27 @@ impl Standings {
         self.0[relay].iter().copied().min().unwrap_or(Standing::Down)
     }
 
-    /// Returns how one URL does.
     pub(crate) fn of_uri(&self, relay: usize, uri: usize) -> Standing {
         self.0[relay][uri]
     }
 }
 
-/// What one caller is offered: [`MAX_URIS`] URLs at most.
+/// The URLs offered to one caller: [`MAX_URIS`] at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelaySelection {
-    /// The region asked for.
+    /// The caller's region, which the relays may not be in.
     pub region: Name,
-    /// URLs that need no credential.
+    /// STUN URLs, as far as [`MAX_URIS`] leaves space.
     pub stun: Vec<IceUri>,
-    /// URLs that need one, by relay: the caller's own one, and perhaps another in case it fails.
+    /// URLs that need a credential, by relay: the caller's own relay, and one to fall back on.
     pub relays: Vec<(Name, Vec<IceUri>)>,
-    /// The strictest of the relays.
+    /// The strictest of the selected relays.
     pub enforcement: Enforcement,
-    /// Whether no relay is known to work, and this is the least bad.
+    /// No relay is known to work; these are the best of those that failed.
     pub degraded: bool,
 }
 
-/// A relay as a candidate.
+/// A relay with its index and standing.
 #[derive(Clone, Copy)]
 struct Candidate<'a> {
     relay: &'a Relay,
@@ -99,7 +99,11 @@ struct Candidate<'a> {
 }
 
 impl Pools {
-    /// Chooses for a caller of `region`; the same `key` gets the same relays while they work.
+    /// Selects relays for a caller of `region`. The same `key` gets the same relays while they
+    /// work.
+    ///
+    /// The second relay comes from another region where possible, so that a region that fails as a
+    /// whole does not take both.
     #[must_use]
     pub fn select(&self, region: Region, key: &str, standings: &Standings) -> RelaySelection {
         let own = self.ranked(region.0, key, standings);
@@ -148,7 +152,7 @@ impl Pools {
         named.into_iter().chain(rest).filter(move |at| *at != region)
     }
 
-    /// The relays of a region, the best for `key` first.
+    /// The relays of a region, best for `key` first. The standing outweighs the score.
     fn ranked(&self, region: usize, key: &str, standings: &Standings) -> Vec<Candidate<'_>> {
         let before: usize = self.pools[..region].iter().map(|pool| pool.relays.len()).sum();
         let mut ranked: Vec<_> = self.pools[region]
@@ -170,8 +174,8 @@ impl Pools {
 }
 
 impl Relay {
-    /// An exponentially distributed score whose rate is the weight: the least one wins, and wins in
-    /// proportion to the weight.
+    /// An exponentially distributed score with the weight as its rate: the smallest wins, with a
+    /// probability proportional to the weight. The 0.5 keeps the logarithm finite.
     #[expect(clippy::cast_precision_loss, reason = "53 bits of the hash are what a float holds")]
     fn rendezvous_score(&self, key: &str) -> f64 {
         let hash =
@@ -183,7 +187,7 @@ impl Relay {
 }
 
 impl Candidate<'_> {
-    /// The URLs that work, or all where none does; `room` of them at most.
+    /// At most `limit` usable URLs; all URLs count as usable if the whole relay is down.
     fn uris(&self, standings: &Standings, limit: usize) -> Vec<IceUri> {
         let is_usable = |(at, _): &(usize, &IceUri)| {
             !self.standing.is_offered() || standings.of_uri(self.number, *at).is_offered()

@@ -1,4 +1,4 @@
-//! One client of one relay: requests, their signatures, their answers.
+//! A TURN client: sends requests, signs them, verifies the responses.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -13,47 +13,45 @@ use super::{ConnectOptions, Endpoint, RelayError};
 use crate::credential::Credential;
 use crate::pool::IceUri;
 
-/// How long the first copy of a datagram is waited for; each further copy doubles it
-/// (RFC 8489 §6.2.1).
+/// Retransmission timeout of the first copy of a datagram; it doubles with each further copy (RFC
+/// 8489 §6.2.1).
 const INITIAL_RTO: Duration = Duration::from_millis(500);
-/// How much relayed data is kept for [`TurnClient::receive`]; more is lost, as datagrams are.
+/// Datagrams buffered for [`TurnClient::receive`]; further ones are dropped, as UDP may.
 const MAX_BUFFERED: usize = 64;
-/// REQUESTED-TRANSPORT for UDP, the IANA protocol number and three reserved bytes
-/// (RFC 8656 §18.7).
+/// REQUESTED-TRANSPORT for UDP: the IANA protocol number and three reserved bytes (RFC 8656 §18.7).
 const UDP: [u8; 4] = [17, 0, 0, 0];
-/// The nonce has become stale (RFC 8489 §9.2.5).
+/// The nonce has expired (RFC 8489 §9.2.5).
 const STALE_NONCE: u16 = 438;
-/// The relay knows our address and port from somebody else (RFC 8656 §7.2).
+/// The relay holds an allocation of somebody else for this 5-tuple (RFC 8656 §7.2).
 const ALLOCATION_MISMATCH: u16 = 437;
-/// From how many local ports an allocation is asked for: ours, and three others if the relay knows
-/// them from somebody else (RFC 8656 §7.4).
+/// Local ports tried for one allocation while the relay answers 437 (RFC 8656 §7.4).
 ///
-/// The system gives the port of a closed socket to the next one, and coturn remembers for a while
-/// whose it was. So 437 says nothing about the health of a relay before several ports got it.
+/// The operating system hands the port of a closed socket to the next one, while coturn keeps the
+/// old 5-tuple for a while. So a single 437 says nothing about the health of a relay.
 const MAX_LOCAL_PORTS: usize = 4;
 
-/// The kind of relayed address that is asked for (RFC 8656 §18.6).
+/// Address family of an allocation (RFC 8656 §18.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// IPv4, which relays give where nothing is asked for.
+    /// IPv4, the default of a relay.
     V4 = 1,
     /// IPv6.
     V6 = 2,
 }
 
-/// One client of one relay: a 5-tuple.
+/// One client of one relay, with one 5-tuple at a time.
 pub struct TurnClient {
     transport: Transport,
     endpoint: Endpoint,
     address: SocketAddr,
     connect_options: ConnectOptions,
-    /// Whether the 5-tuple has an allocation of ours, which another local port would leave behind.
+    /// The 5-tuple holds an allocation, which a change of the local port would orphan.
     is_allocated: bool,
     session: Option<AuthSession>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
-/// What signs requests (RFC 8489 §9.2).
+/// Realm, nonce and key that sign requests (RFC 8489 §9.2).
 struct AuthSession {
     username: String,
     realm: Vec<u8>,
@@ -62,10 +60,10 @@ struct AuthSession {
 }
 
 impl TurnClient {
-    /// Follows a URL to the first address of the relay that can be reached.
+    /// Connects to the first reachable address of a URL.
     ///
     /// # Errors
-    /// Why the last address could not be reached, or that there is none.
+    /// The failure at the last address, or that the name has none.
     pub async fn connect(
         uri: &IceUri,
         connect_options: &ConnectOptions,
@@ -86,10 +84,10 @@ impl TurnClient {
         Err(failure)
     }
 
-    /// Opens a way to one address of an endpoint. Over UDP nothing is sent yet.
+    /// Connects to one address of an endpoint. Over UDP nothing is sent yet.
     ///
     /// # Errors
-    /// When nobody listens there or TLS fails.
+    /// When the connection or TLS fails.
     pub async fn open(
         endpoint: &Endpoint,
         address: SocketAddr,
@@ -109,10 +107,11 @@ impl TurnClient {
         })
     }
 
-    /// Opens a way to an address and sees that somebody answers there.
+    /// Connects to an address and waits for a Binding response, the only proof that something
+    /// listens on a UDP port.
     ///
     /// # Errors
-    /// As [`TurnClient::open`], and when nobody answers.
+    /// As [`TurnClient::open`], and when there is no response.
     pub async fn open_checked(
         endpoint: &Endpoint,
         address: SocketAddr,
@@ -125,33 +124,33 @@ impl TurnClient {
         }
     }
 
-    /// The certificate that the relay showed, in DER, where TLS is spoken.
+    /// The certificate of a TLS relay, in DER.
     #[must_use]
     pub fn certificate(&self) -> Option<&[u8]> {
         self.transport.certificate()
     }
 
-    /// Asks for our own address as the relay sees it (RFC 8489 §3, Binding).
+    /// Returns this client's address as the relay sees it (RFC 8489 §3, Binding).
     ///
     /// # Errors
-    /// When the relay does not tell.
+    /// When the relay does not answer with one.
     pub async fn binding(&mut self) -> Result<SocketAddr, RelayError> {
         let answer = success(self.transact(&Message::request(Method::Binding)).await?)?;
         answer.address(attribute::XOR_MAPPED_ADDRESS).ok_or(RelayError::Malformed)
     }
 
-    /// Asks for a relayed address (RFC 8656 §7), in the family the relay likes.
+    /// Requests a relayed address (RFC 8656 §7) of the relay's preferred family.
     ///
     /// # Errors
-    /// When there is none for this credential.
+    /// When the relay refuses the credential or has no capacity.
     pub async fn allocate(&mut self, credential: &Credential) -> Result<SocketAddr, RelayError> {
         self.allocate_with(credential, &[]).await
     }
 
-    /// Asks for a relayed address of one family (RFC 8656 §7).
+    /// Requests a relayed address of one family (RFC 8656 §7).
     ///
     /// # Errors
-    /// As [`TurnClient::allocate`]; 440 says that the relay has none of this family.
+    /// As [`TurnClient::allocate`]; 440 if the relay does not support the family.
     pub async fn allocate_in(
         &mut self,
         family: Family,
@@ -160,9 +159,10 @@ impl TurnClient {
         self.allocate_with(credential, &[family]).await
     }
 
-    /// Asks from [`MAX_LOCAL_PORTS`] local ports at most, the next one after each refusal with 437.
+    /// Tries up to [`MAX_LOCAL_PORTS`] local ports, the next one after each 437.
     ///
-    /// The refused ports stay open until then, so that the system gives out none of them again.
+    /// The refused sockets stay open until the end: the operating system must not hand out their
+    /// ports again.
     async fn allocate_with(
         &mut self,
         credential: &Credential,
@@ -182,8 +182,8 @@ impl TurnClient {
         }
     }
 
-    /// Asks from the local port that is open. The first request carries no credential; its refusal
-    /// brings realm and nonce.
+    /// Allocates from the current local port. The first request carries no credential; the 401
+    /// response brings realm and nonce.
     async fn allocate_from_current_port(
         &mut self,
         credential: &Credential,
@@ -202,7 +202,7 @@ impl TurnClient {
         answer.address(attribute::XOR_RELAYED_ADDRESS).ok_or(RelayError::Malformed)
     }
 
-    /// Asks that the allocation live on, or end when `lifetime` is zero (RFC 8656 §8).
+    /// Extends the allocation, or releases it when `lifetime` is zero (RFC 8656 §8).
     ///
     /// # Errors
     /// When the relay refuses.
@@ -214,10 +214,11 @@ impl TurnClient {
         Ok(())
     }
 
-    /// Asks that a peer may send to us (RFC 8656 §9, §10). Nothing is sent to the peer.
+    /// Permits a peer address to send to this client (RFC 8656 §9, §10). Nothing is sent to the
+    /// peer.
     ///
     /// # Errors
-    /// When the relay refuses: 403 for a peer it denies, 443 for one of another family.
+    /// 403 for a peer that the relay denies, 443 for one of another family.
     pub async fn create_permission(&mut self, peer: IpAddr) -> Result<(), RelayError> {
         let request = || {
             Message::request(Method::CreatePermission)
@@ -226,7 +227,8 @@ impl TurnClient {
         self.signed_request(request).await.map(drop)
     }
 
-    /// Sends to a peer through the relay (RFC 8656 §11.1); nothing comes back for it.
+    /// Sends data to a peer through the relay (RFC 8656 §11.1). An indication: the relay sends no
+    /// response.
     ///
     /// # Errors
     /// When the socket fails.
@@ -240,7 +242,7 @@ impl TurnClient {
     /// Waits for data that a peer sent through the relay (RFC 8656 §11.3).
     ///
     /// # Errors
-    /// When none comes in time, or the way to the relay is lost.
+    /// When none arrives in time, or the connection is lost.
     pub async fn receive(&mut self) -> Result<(SocketAddr, Vec<u8>), RelayError> {
         loop {
             if let Some(data) = self.inbox.pop_front() {
@@ -252,9 +254,10 @@ impl TurnClient {
         }
     }
 
-    /// Sends a signed request and takes a signed success only.
+    /// Sends a signed request and accepts only a signed success response.
     ///
-    /// A stale nonce is replaced by the one that its refusal brings, once (RFC 8489 §9.2.5).
+    /// A stale nonce is replaced by the one in the 438 response, and the request repeated once (RFC
+    /// 8489 §9.2.5).
     async fn signed_request(
         &mut self,
         request: impl Fn() -> Message,
@@ -269,7 +272,7 @@ impl TurnClient {
         is_signed.then_some(answer).ok_or(RelayError::Malformed)
     }
 
-    /// Signs a request; before there is a session it stays as it is, and the relay refuses it.
+    /// Signs a request. Without a session the request stays unsigned, and the relay answers 401.
     fn sign(&self, request: Message) -> Message {
         match &self.session {
             None => request,
@@ -289,7 +292,8 @@ impl TurnClient {
         Ok(())
     }
 
-    /// Sends a request until its answer comes or patience ends (RFC 8489 §6.2.1).
+    /// Sends a request, with retransmissions over UDP, until its response arrives or the step times
+    /// out (RFC 8489 §6.2.1).
     async fn transact(&mut self, request: &Message) -> Result<Message, RelayError> {
         let bytes = request.encode();
         timeout(self.connect_options.step_timeout, async {
@@ -338,7 +342,8 @@ async fn open_transport(
 }
 
 impl AuthSession {
-    /// Takes realm and nonce from the refusal of a request without a credential (RFC 8489 §9.2.3).
+    /// Takes realm and nonce from the 401 to an unsigned request (RFC 8489 §9.2.3). A success
+    /// instead means that the relay does not authenticate.
     fn from_challenge(challenge: &Message, credential: &Credential) -> Result<Self, RelayError> {
         match challenge.error_code() {
             Some(401) => {}

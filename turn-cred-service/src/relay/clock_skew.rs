@@ -1,40 +1,40 @@
-//! How far the clock of a relay is from ours, found by asking.
+//! Measures how far the clock of a relay is ahead, by bisection over expiries.
 //!
-//! A relay admits a credential exactly while its end is not before the relay's own time. So the
-//! earliest end that is admitted, counted from our time, is how far the relay is ahead.
+//! A relay accepts a credential whose expiry is not before the relay's own time. So the earliest
+//! accepted expiry, relative to this machine's clock, is the relay's lead.
 
-/// The most that is looked for, in seconds: a day and a half.
+/// Largest offset tried, in seconds: a day and a half.
 const MAX_OFFSET: i64 = 1 << 17;
 
-/// A search for how far a clock is off. What is known: no end up to `refused` is admitted, every end from `admitted` on is.
+/// The search interval: no expiry up to `refused` is accepted, every expiry from `admitted` on is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SkewSearch {
     refused: Option<i64>,
     admitted: Option<i64>,
 }
 
-/// What has come out.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockSkew {
-    /// The relay is so many seconds ahead of us, or behind if negative.
+    /// Seconds by which the relay is ahead; negative if it is behind.
     Ahead(i64),
-    /// It admits a credential that ended a day ago.
+    /// The relay accepts a credential that expired a day ago: it does not check the expiry.
     Unbounded,
-    /// It admits none.
+    /// The relay accepts no credential.
     Unknown,
 }
 
-/// What to do next.
+/// The next action of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkewStep {
-    /// Try a credential that ends so many seconds from now.
+    /// Try a credential that expires this many seconds from now.
     Try(i64),
-    /// Stop.
+    /// Stop: this is the result.
     Found(ClockSkew),
 }
 
 impl SkewSearch {
-    /// Doubles the distance until one answer of each kind is known, then halves between them.
+    /// Doubles the distance until one accepted and one refused expiry are known, then bisects.
     #[must_use]
     pub fn next(self) -> SkewStep {
         match (self.refused, self.admitted) {
@@ -47,7 +47,8 @@ impl SkewSearch {
             (Some(refused), None) if refused >= MAX_OFFSET => SkewStep::Found(ClockSkew::Unknown),
             (Some(0), None) => SkewStep::Try(1),
             (Some(refused), None) => SkewStep::Try(2 * refused),
-            // A second may pass between two questions, so they may even cross.
+            // `<= 1` and not `== 1`: a second may pass between two attempts, and the bounds may
+            // even cross.
             (Some(refused), Some(admitted)) if admitted - refused <= 1 => {
                 SkewStep::Found(ClockSkew::Ahead(admitted))
             }
@@ -55,7 +56,7 @@ impl SkewSearch {
         }
     }
 
-    /// Takes in whether a credential that ended at `offset` from now was admitted.
+    /// Records whether an expiry `offset` seconds from now was accepted.
     pub fn record(&mut self, offset: i64, was_admitted: bool) {
         let known = if was_admitted { &mut self.admitted } else { &mut self.refused };
         *known = Some(offset);
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Asks a relay that is `ahead`; tells what comes out, and after how many questions.
+    /// Searches at a simulated relay; returns the result and the number of attempts.
     fn find(admits: impl Fn(i64) -> bool) -> (ClockSkew, usize) {
         let mut search = SkewSearch::default();
         let mut questions = 0;

@@ -1,4 +1,5 @@
-//! The admin console of coturn (`cli-port`), for ending allocations: text over TCP, a prompt after each answer.
+//! Client of coturn's admin console (`cli-port`), used to close allocations: text over TCP, with a
+//! prompt after each response.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,41 +9,41 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long one answer may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest answer that is read, in bytes: some thousand sessions.
+/// Bound on one response: several thousand sessions.
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
-/// Where the console of a relay is.
+/// Location of a relay's console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleSettings {
-    /// `cli-ip` and `cli-port`; keep it off every network but the admins'.
+    /// `cli-ip` and `cli-port`. Must be reachable from the admin network only: the protocol is not
+    /// encrypted.
     pub address: SocketAddr,
-    /// A file with `cli-password`.
+    /// File with the value of `cli-password`.
     pub password_file: PathBuf,
 }
 
-/// Why the console did not do what was asked.
+/// Errors of the console.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
-    /// The password cannot be read.
+    /// The password file cannot be read.
     #[error("{}: {source}", path.display())]
     Password {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Nobody answers, or the connection broke.
+    /// The connection failed or broke.
     #[error("the console does not answer: {0}")]
     Io(#[from] std::io::Error),
-    /// The password is wrong, or it is no console of coturn.
+    /// Wrong password, or not a console of coturn.
     #[error("the console does not let us in: look at cli-password")]
     LoginFailed,
 }
 
-/// An open console.
+/// A logged-in connection.
 struct Console {
     stream: TcpStream,
 }
@@ -80,15 +81,16 @@ impl Console {
     }
 }
 
-/// Tells whether a text ends with the prompt on a line of its own.
+/// Tells whether a text ends with the prompt on its own line; usernames in a listing contain `>`
+/// too.
 fn is_prompt(text: &[u8]) -> bool {
     text == b"> " || text.ends_with(b"\n> ")
 }
 
-/// Ends every allocation whose username ends with `:<pseudonym>`; returns how many there were.
+/// Closes every allocation whose username ends with `:<pseudonym>`; returns their number.
 ///
 /// # Errors
-/// [`ConsoleError`]; some may have been ended then.
+/// [`ConsoleError`]; some may have been closed by then.
 pub async fn end_allocations(
     settings: &ConsoleSettings,
     pseudonym: &str,
@@ -102,7 +104,8 @@ pub async fn end_allocations(
     Ok(sessions.len())
 }
 
-/// Finds sessions in what `ps` prints: `1) id=001000000000000007, user <1700000600:ana>:`.
+/// Finds the session ids of a pseudonym in the output of `ps`: `1) id=001000000000000007, user
+/// <1700000600:ana>:`.
 fn session_ids(listed: &str, pseudonym: &str) -> Vec<String> {
     let of = format!(":{pseudonym}>");
     let session = |line: &str| {

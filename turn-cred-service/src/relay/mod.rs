@@ -1,10 +1,10 @@
-//! A TURN client (RFC 8656) over UDP, TCP and TLS: enough to tell what a relay lets a credential
-//! do.
+//! A TURN client (RFC 8656) over UDP, TCP and TLS, with the part of the protocol that probes and
+//! the doctor need.
 //!
-//! [`TurnClient::connect`] follows an ICE server URL to a relay, and each method after it is one
-//! request and its answer. Nothing is waited for longer than the patience of [`ConnectOptions`], and a
-//! success counts only with the signature of the relay. An allocation lives on after its client,
-//! for up to ten minutes, unless `refresh(Duration::ZERO)` gave it back.
+//! [`TurnClient::connect`] connects to a URL; each further method is one request and its response.
+//! No step takes longer than the timeout of [`ConnectOptions`], and a success counts only with the
+//! relay's signature. Dropping the client does not release its allocation, which then lives for up
+//! to ten minutes: call `refresh(Duration::ZERO)`.
 
 mod client;
 mod clock_skew;
@@ -26,7 +26,7 @@ pub use console::{ConsoleError, ConsoleSettings, end_allocations};
 pub use endpoint::{Endpoint, Protocol};
 pub use trust_store::{TrustStore, TrustStoreError};
 
-/// Reads what a relay may have sent with everything that reads it, and tells whether it is signed; public for
+/// Runs the parser over arbitrary bytes and tells whether the message is signed; public for
 /// `fuzz/`.
 #[doc(hidden)]
 #[must_use]
@@ -38,37 +38,37 @@ pub fn read_message(bytes: &[u8]) -> Option<bool> {
     Some(message.is_signed([0x5A; 16]))
 }
 
-/// How a relay is approached.
+/// How to connect to a relay.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// How long each step may take: finding the name, connecting, one answer.
+    /// Timeout of each step: resolving the name, connecting, one response.
     pub step_timeout: Duration,
-    /// Which certificates are believed.
+    /// Certificate authorities for TLS.
     pub trust: TrustStore,
 }
 
-/// Why the relay did not do what was asked.
+/// Reasons why a relay could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// Its name leads to no address.
+    /// The name does not resolve.
     #[error("the name cannot be resolved: {0}")]
     Resolve(#[source] io::Error),
-    /// Its URL asks for what we do not speak.
+    /// The URL requires DTLS.
     #[error("TLS for datagrams (turns with transport=udp) is not supported")]
     DtlsUnsupported,
-    /// It did not prove its name.
+    /// The certificate was not accepted.
     #[error("TLS failed: {0}")]
     Tls(#[source] rustls::Error),
-    /// It said no, with a code of RFC 8489 §14.8 or RFC 8656 §19.
+    /// An error response, with a code of RFC 8489 §14.8 or RFC 8656 §19.
     #[error("the relay refused with {0}")]
     ErrorResponse(u16),
-    /// It asked for no credential where it must.
+    /// The relay answered an unauthenticated request with a success.
     #[error("the relay admits anybody: it asks for no credential")]
     NoAuthentication,
-    /// It said nothing in time.
+    /// No response within the timeout.
     #[error("the relay did not answer")]
     TimedOut,
-    /// It said something that makes no sense.
+    /// The response is malformed, or its signature is missing or wrong.
     #[error("the answer is malformed or not signed by the relay")]
     Malformed,
     /// The socket failed.
@@ -77,7 +77,7 @@ pub enum RelayError {
 }
 
 impl RelayError {
-    /// The code of a refusal.
+    /// The code of an error response.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -1,4 +1,4 @@
-//! Carries STUN messages over UDP, TCP or TLS (RFC 8489 §6.2).
+//! STUN messages over UDP, TCP or TLS (RFC 8489 §6.2).
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,32 +11,32 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::stun::{HEADER_BYTES, Message, message_bytes};
 use super::{Endpoint, Protocol, RelayError, TrustStore};
 
-/// The largest datagram read: relayed data fits an Ethernet frame.
+/// Largest datagram read; relayed data fits into an Ethernet frame.
 const DATAGRAM_BYTES: usize = 2048;
 
-/// An open way to one address of a relay.
+/// A connection to one address of a relay.
 pub(super) enum Transport {
-    /// Connected, so that the kernel tells when nobody listens there (ICMP).
+    /// Connected, so that an ICMP "port unreachable" becomes an error of the socket.
     Udp(UdpSocket),
     Stream(FramedStream),
 }
 
-/// Messages one after the other; each says how long it is (RFC 8489 §6.2.2).
+/// Messages over a byte stream; each header contains the length (RFC 8489 §6.2.2).
 pub(super) struct FramedStream {
     io_stream: Box<dyn ByteStream>,
-    /// What arrived of messages that are not complete.
+    /// Bytes of incomplete messages.
     ///
-    /// It is kept here, and not in the future that reads, because that is dropped at a timeout.
+    /// A field, not a local of the reading future: a timeout drops that future, and the bytes would
+    /// be lost with it.
     buffer: Vec<u8>,
     certificate: Option<CertificateDer<'static>>,
 }
 
-/// What TCP and TLS have in common.
 trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Transport {
-    /// Opens a way to `address`; `endpoint` says how, and what name TLS shall find there.
+    /// Connects to `address`; `endpoint` determines the transport and the name to verify in TLS.
     pub(super) async fn open(
         endpoint: &Endpoint,
         address: SocketAddr,
@@ -70,12 +70,12 @@ impl Transport {
         })
     }
 
-    /// Tells whether what is sent may get lost, so that it has to be sent again.
+    /// Tells whether requests may be lost and need retransmission.
     pub(super) fn is_unreliable(&self) -> bool {
         matches!(self, Self::Udp(_))
     }
 
-    /// What the relay showed of itself in TLS.
+    /// The relay's TLS certificate.
     pub(super) fn certificate(&self) -> Option<&[u8]> {
         match self {
             Self::Udp(_) => None,
@@ -93,7 +93,7 @@ impl Transport {
         }
     }
 
-    /// Waits for the next message; nothing is lost when the waiting is given up.
+    /// Waits for the next message. Cancel safe: see [`FramedStream::buffer`].
     pub(super) async fn receive(&mut self) -> Result<Message, RelayError> {
         match self {
             Self::Udp(socket) => next_datagram(socket).await,
@@ -112,7 +112,7 @@ async fn connect_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Waits for a datagram that is STUN; others are not for us (RFC 8489 §6.3).
+/// Waits for a datagram that is STUN; others are ignored (RFC 8489 §6.3).
 async fn next_datagram(socket: &UdpSocket) -> Result<Message, RelayError> {
     let mut buffer = [0; DATAGRAM_BYTES];
     loop {
@@ -135,7 +135,7 @@ impl FramedStream {
         }
     }
 
-    /// Cuts off the first message, once it is complete.
+    /// Removes the first message from the buffer, once it is complete.
     fn take_message(&mut self) -> Result<Option<Message>, RelayError> {
         if self.buffer.len() < HEADER_BYTES {
             return Ok(None);
@@ -149,7 +149,7 @@ impl FramedStream {
     }
 }
 
-/// Finds what rustls said inside an error of its stream.
+/// Unwraps the rustls error inside an `io::Error`.
 fn tls_error(error: io::Error) -> RelayError {
     match error.downcast::<rustls::Error>() {
         Ok(error) => RelayError::Tls(error),

@@ -1,4 +1,4 @@
-//! Whose word about its name a relay behind TLS may show.
+//! Certificate authorities accepted for TLS relays.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,35 +13,36 @@ use tokio_rustls::rustls::{self, ClientConfig};
 
 use super::RelayError;
 
-/// The authorities that are believed: those of the system, and perhaps more.
+/// The authorities of the system, and optionally those of a PEM file.
 #[derive(Clone, Debug)]
 pub struct TrustStore {
-    /// That there are none matters to TLS only, so it is told when TLS is asked for.
+    /// A system without authorities is an error only for TLS relays, so the result is kept until
+    /// one is connected to.
     config: Result<Arc<ClientConfig>, rustls::Error>,
 }
 
-/// Why a file of authorities cannot be used.
+/// Reasons why a file of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustStoreError {
-    /// It cannot be read, or is not PEM.
+    /// Unreadable, or not PEM.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] pem::Error),
-    /// It is PEM and has no certificate.
+    /// PEM without a certificate.
     #[error("holds no certificate: write it in PEM")]
     Empty,
-    /// What it holds cannot be an authority.
+    /// A certificate that cannot be an authority.
     #[error("holds a certificate that cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
 impl TrustStore {
-    /// Believes the authorities of the system.
+    /// Trusts the authorities of the system.
     #[must_use]
     pub fn system() -> Self {
         Self { config: config(Vec::new()) }
     }
 
-    /// Believes the authorities of the system and the certificates of a PEM file.
+    /// Trusts the authorities of the system and the certificates of a PEM file.
     ///
     /// # Errors
     /// When the file cannot be read or has no usable certificate.
@@ -62,7 +63,7 @@ impl TrustStore {
         })
     }
 
-    /// Makes ready to meet a relay that calls itself `host`, a name or an address.
+    /// Returns the TLS connector and the name to verify for `host`, a name or an address.
     pub(super) fn connector(
         &self,
         host: &str,
@@ -79,7 +80,8 @@ fn config(more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, rustl
     let verifier = Verifier::new_with_extra_roots(more, Arc::clone(&provider))?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        // rustls calls every verifier but its own dangerous; this is its own with more roots.
+        // rustls calls every custom verifier dangerous; this one is the platform's with additional
+        // roots.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();

@@ -1,4 +1,4 @@
-//! What operators have decided, kept where every credential service of the relays sees it.
+//! Decisions about subjects and relays, stored where every instance of the service reads them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,23 +7,23 @@ use redis::{Script, pipe};
 use super::{DbError, RelayDb};
 use crate::credential::Subject;
 
-/// What is decided, as of one edition.
+/// The decisions at one edition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decisions {
-    /// Counts the changes.
+    /// Rises with every change; instances read the rest only when it differs.
     pub edition: String,
-    /// Who gets no credential, by pseudonym, until when in seconds since 1970.
+    /// Pseudonyms denied by an operator, with the end in Unix seconds.
     pub denied: HashMap<String, u64>,
-    /// Who has relayed more than the budget, until its end.
+    /// Pseudonyms over their budget, with the end of the window in Unix seconds.
     pub over_budget: HashMap<String, u64>,
-    /// The names of the relays that get nobody new.
+    /// Names of the relays that get no new clients.
     pub draining: HashSet<String>,
 }
 
 type DecisionsReply = (String, Vec<(String, u64)>, Vec<(String, u64)>, HashSet<String>);
 
 impl RelayDb {
-    /// Reads what is decided; nothing if it is still `edition`.
+    /// Reads the decisions; `None` if the edition is still `edition`.
     ///
     /// # Errors
     /// [`DbError`].
@@ -40,7 +40,7 @@ impl RelayDb {
         Ok((decisions.edition != edition).then_some(decisions))
     }
 
-    /// Denies credentials to a pseudonym until then, in seconds since 1970.
+    /// Denies credentials to a pseudonym until `until`, in Unix seconds.
     ///
     /// # Errors
     /// [`DbError`].
@@ -52,7 +52,7 @@ impl RelayDb {
         self.commit_decision(&mut calls).await
     }
 
-    /// Lifts what denies a pseudonym credentials.
+    /// Removes the denial of a pseudonym.
     ///
     /// # Errors
     /// [`DbError`].
@@ -62,7 +62,7 @@ impl RelayDb {
         self.commit_decision(&mut calls).await
     }
 
-    /// Sends nobody new to a relay, or does again.
+    /// Starts or stops draining a relay.
     ///
     /// # Errors
     /// [`DbError`].

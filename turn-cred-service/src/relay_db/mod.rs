@@ -1,7 +1,7 @@
-//! The Redis of the relays: the secrets coturn reads there, and what we keep beside them.
+//! The relays' Redis: coturn's secrets, and the keys of this service beside them.
 //!
-//! The only place that names `redis`. coturn reads the set `turn/realm/<realm>/secret` at every new
-//! session, and accepts what any member of it signed. Everything of ours begins with
+//! The only module that names `redis`. coturn reads the set `turn/realm/<realm>/secret` for every
+//! new session and accepts a credential signed by any member. The keys of this service begin with
 //! `turncred/realm/<realm>/`.
 
 mod decisions;
@@ -19,34 +19,34 @@ use crate::rotation::Ledger;
 pub use decisions::Decisions;
 pub use usage::{ByteCounts, Window};
 
-/// How long one answer may take.
+/// Timeout of one command.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the relays' Redis did not do what was asked.
+/// Errors of the relays' Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// It is away, or refuses.
+    /// Unreachable, or the command was refused.
     #[error("the relays' Redis: {0}")]
     Redis(#[from] redis::RedisError),
-    /// Somebody else wrote what is ours.
+    /// Another program wrote to the ledger's key.
     #[error("the ledger in the relays' Redis cannot be read: {0}")]
     Ledger(#[from] serde_json::Error),
 }
 
-/// What a realm's secrets are at one moment.
+/// The secrets of a realm, read in one script.
 #[derive(Clone)]
 pub struct SecretsSnapshot {
-    /// The members of the set.
+    /// Members of the set that coturn reads.
     pub secrets: Vec<String>,
     /// What is noted about them.
     pub ledger: Option<Ledger>,
-    /// The key that hides subjects.
+    /// Keys the pseudonyms.
     pub pseudonym_key: String,
-    /// Seconds since 1970 by the clock of Redis.
+    /// Unix seconds by the clock of Redis.
     pub now: u64,
 }
 
-/// Shows no secret.
+/// Prints no secret.
 impl fmt::Debug for SecretsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secrets = self.secrets.len();
@@ -55,7 +55,7 @@ impl fmt::Debug for SecretsSnapshot {
     }
 }
 
-/// The way there, which is made again when it breaks.
+/// A connection that reconnects by itself.
 #[derive(Clone)]
 pub struct RelayDb {
     client: redis::Client,
@@ -70,10 +70,10 @@ impl fmt::Debug for RelayDb {
 }
 
 impl RelayDb {
-    /// Connects, for the secrets of one realm.
+    /// Connects, for the keys of one realm.
     ///
     /// # Errors
-    /// When the URL is none, or nobody answers.
+    /// When the URL is invalid or Redis does not answer.
     pub async fn connect(url: &SecretText, realm: &str) -> Result<Self, DbError> {
         let client = redis::Client::open(url.expose())?;
         let config = ConnectionManagerConfig::new()
@@ -92,7 +92,8 @@ impl RelayDb {
         format!("turncred/realm/{}/{name}", self.realm)
     }
 
-    /// Reads everything about the secrets.
+    /// Reads secrets, ledger, pseudonym key and time in one script, so that they belong to one
+    /// moment. Creates the pseudonym key if there is none.
     ///
     /// # Errors
     /// [`DbError`].
@@ -107,11 +108,12 @@ impl RelayDb {
         Ok(SecretsSnapshot { secrets, ledger, pseudonym_key, now })
     }
 
-    /// Writes a ledger that follows version `after` (0: none), with the change of the set that it is about;
-    /// false if somebody was faster.
+    /// Replaces the ledger of version `after` (0: none) and changes the set in the same script;
+    /// false if the ledger has another version by now.
     ///
     /// # Errors
-    /// [`DbError`]; then it may have been written all the same.
+    /// [`DbError`]; the write may have happened nevertheless, so read again before the next
+    /// attempt.
     pub async fn commit(
         &self,
         after: u64,
@@ -126,7 +128,7 @@ impl RelayDb {
         Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }
 
-    /// Takes a member out of the set of secrets that no ledger knows.
+    /// Removes a member of the set that no ledger names.
     ///
     /// # Errors
     /// [`DbError`].
@@ -136,7 +138,7 @@ impl RelayDb {
         Ok(command.query_async(&mut self.connection.clone()).await?)
     }
 
-    /// Takes the lead in something, or keeps it, for a while; false if another has it.
+    /// Takes or renews a lease; false while another process holds it.
     ///
     /// # Errors
     /// [`DbError`].

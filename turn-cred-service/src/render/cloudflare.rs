@@ -1,4 +1,4 @@
-//! The two shapes of Cloudflare's TURN service: a list of ICE servers, and the older single one.
+//! Response formats of Cloudflare's TURN service: a list of ICE servers, and the older single one.
 
 use serde::Serialize;
 use signal_protocol::IceServer;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::native::ice_servers;
 use crate::issuer::IssuedCredential;
 
-/// The answer of `…/credentials/generate-ice-servers`: what `RTCPeerConnection` takes.
+/// Response of `…/credentials/generate-ice-servers`.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CloudflareIceServers)]
@@ -15,7 +15,7 @@ pub struct CloudflareIceServers {
     ice_servers: Vec<IceServer>,
 }
 
-/// The answer of `…/credentials/generate`: one server, with all URLs in it.
+/// Response of `…/credentials/generate`: one server with all URLs.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CloudflareIceServer)]

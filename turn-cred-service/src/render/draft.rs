@@ -1,11 +1,12 @@
-//! The shape of draft-uberti-behave-turn-rest-00 §2.2, which Matrix, Janus and Nextcloud read too.
+//! Response format of draft-uberti-behave-turn-rest-00 §2.2; Matrix, Janus and Nextcloud use the
+//! same.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::issuer::IssuedCredential;
 
-/// A credential and where it is good.
+/// A credential and the relays that accept it.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = DraftAnswer)]
 pub struct DraftResponse {
@@ -15,16 +16,16 @@ pub struct DraftResponse {
     /// Base64 of the HMAC-SHA1 over the username.
     #[schema(example = "Tpz/nKkyvX/vMSLKvL4sbtBt8Vs=")]
     password: String,
-    /// Seconds from now until new allocations with it are refused.
+    /// Seconds until relays refuse new allocations with the credential.
     #[schema(example = 600)]
     ttl: u64,
-    /// `turn:` and `turns:` URLs, and no others: Janus warns of `stun:`.
+    /// `turn:` and `turns:` URLs only: Janus warns about `stun:`.
     #[schema(example = json!(["turn:relay.example.org:3478?transport=udp"]))]
     uris: Vec<String>,
 }
 
 impl DraftResponse {
-    /// Writes what was issued as it is seen at `now`, in Unix seconds.
+    /// Renders a credential at `now`, in Unix seconds.
     #[must_use]
     pub fn new(issued: &IssuedCredential, now: u64) -> Self {
         let IssuedCredential { credential, selection, expires_at, .. } = issued;

@@ -1,4 +1,4 @@
-//! What was issued, for the tests of every shape.
+//! A credential for the tests of every format.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::credential::Credential;
 use crate::issuer::IssuedCredential;
 use crate::pool::{Pool, Pools, Standings};
 
-/// Issues for `ana` under the secret `foobar`, in the first of the regions, ten minutes long.
+/// Issues ten minutes for `ana` under the secret `foobar`, in the first region.
 pub(super) fn issued(regions: &[(&str, &str)]) -> IssuedCredential {
     let pool = |(region, uris): &(&str, &str)| Pool::parse(&region.parse().unwrap(), uris).unwrap();
     let pools = Pools::new(regions.iter().map(pool).collect());

@@ -1,4 +1,4 @@
-//! Our own shape: what `RTCPeerConnection` takes, and when to come back.
+//! Response format of `POST /v1/ice-servers`: `RTCIceServer`s, and when to renew them.
 
 use serde::Serialize;
 use service_kit::clock;
@@ -8,27 +8,27 @@ use utoipa::ToSchema;
 use crate::issuer::IssuedCredential;
 use crate::pool::IceUri;
 
-/// The answer of `POST /v1/ice-servers`.
+/// Response of `POST /v1/ice-servers`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Answer)]
 pub struct NativeResponse {
     #[serde(flatten)]
     ice: IceServers,
-    /// When new allocations with the credentials end (RFC 3339).
+    /// When relays begin to refuse new allocations (RFC 3339).
     #[schema(format = DateTime, example = "2026-08-02T12:10:00Z")]
     expires_at: String,
-    /// The region that was chosen.
+    /// The selected region.
     #[schema(example = "eu")]
     region: String,
-    /// Present where no relay is known to work.
+    /// True if no relay is known to work; absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     degraded: bool,
 }
 
 impl NativeResponse {
-    /// Writes what was issued as it is seen at `now`, in Unix seconds.
+    /// Renders a credential at `now`, in Unix seconds.
     #[must_use]
     pub fn new(issued: &IssuedCredential, now: u64) -> Self {
         let IssuedCredential { selection, expires_at, refresh_at, .. } = issued;
@@ -43,8 +43,8 @@ impl NativeResponse {
     }
 }
 
-/// Writes the URLs as `RTCConfiguration.iceServers`: one entry without and one with a credential for
-/// each relay.
+/// Renders `RTCConfiguration.iceServers`: one entry of STUN URLs, and one with the credential per
+/// relay.
 pub(crate) fn ice_servers(issued: &IssuedCredential) -> Vec<IceServer> {
     let IssuedCredential { credential, selection, .. } = issued;
     let texts = |uris: &[IceUri]| uris.iter().map(ToString::to_string).collect();

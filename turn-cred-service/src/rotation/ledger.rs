@@ -1,8 +1,9 @@
-//! What is known of the secrets of a realm, and what has to be done with them next: a pure machine.
+//! The rotation ledger of a realm: which secret signs, which is staged, which are retiring. A pure
+//! state machine; time is an argument.
 //!
-//! The secrets themselves are members of the set that the relays read. The ledger names them by
-//! fingerprint and says which one signs. Each step of a rotation is one change of the ledger, so that
-//! whoever comes after a crash sees how far it went.
+//! The secrets themselves are members of the set that the relays read; the ledger names them by
+//! fingerprint. Each step of a rotation is one new version of the ledger, so an instance that takes
+//! over after a crash continues at the step that was written last.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,16 +11,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// How long others may take to hear that another secret signs.
+/// Bound on the delay until every instance has read a new ledger.
 pub const PROPAGATION: Duration = Duration::from_secs(10);
 
-/// The same in an emergency, which cuts off whoever has not heard.
+/// The same bound in an emergency. An instance that takes longer hands out credentials that relays
+/// refuse, which is the lesser harm once a secret has leaked.
 pub const EMERGENCY_PROPAGATION: Duration = Duration::from_secs(3);
 
-/// Pause after a rotation that a relay refused, before the schedule begins another.
+/// Pause before the schedule tries again after a relay rejected the staged secret.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
-/// Names a secret without telling it: the first 64 bits of its SHA-256.
+/// Identifies a secret in logs and in the ledger without revealing it: the first 64 bits of its
+/// SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint(String);
 
@@ -39,74 +42,76 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// What somebody asked for.
+/// A rotation requested by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RotationRequest {
-    /// A rotation that nobody notices.
+    /// Waits until everything the old secret signed has expired; clients notice nothing.
     Rotation,
-    /// One that ends the old secrets at once, because they are in wrong hands.
+    /// For a leaked secret: removes the old ones as soon as the new one signs.
     Emergency,
 }
 
-/// A secret that signs no more and is accepted until everything it signed has ended.
+/// A secret that no longer signs, and that relays accept until everything it signed has expired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetiringSecret {
-    /// Which.
+    /// The secret.
     pub secret: Fingerprint,
-    /// Until when, in seconds since 1970 by the clock of Redis.
+    /// Unix seconds by the clock of Redis.
     pub until: u64,
 }
 
-/// Everything about the secrets of a realm. Times are seconds since 1970 by the clock of Redis.
+/// The state of a realm's secrets. Times are Unix seconds by the clock of Redis, the one clock that
+/// all instances share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Counts the changes, so that two writers cannot both make one.
+    /// Rises by one per change; [`RelayDb::commit`](crate::relay_db::RelayDb::commit) compares it,
+    /// so of two writers one wins.
     pub version: u64,
     /// The secret that signs.
     pub signing: Fingerprint,
-    /// Since when.
+    /// When `signing` began to sign.
     pub since: u64,
-    /// A new secret that the relays accept and that does not sign yet.
+    /// A secret that is in the set and does not sign yet: the relays may not have accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<Fingerprint>,
     /// Secrets that do not sign any more.
     #[serde(default)]
     pub retiring: Vec<RetiringSecret>,
-    /// What somebody waits for.
+    /// An operator's request that is not carried out yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RotationRequest>,
-    /// When a relay last refused a staged secret.
+    /// When a relay last rejected a staged secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<u64>,
 }
 
-/// What governs rotations.
+/// The parameters of rotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RotationPolicy {
-    /// How long a secret signs; `None`: until somebody asks for another.
+    /// How long a secret signs; `None` rotates on request only.
     pub every: Option<Duration>,
-    /// The longest life of what a secret signed.
+    /// Longest TTL of a credential.
     pub max_ttl: Duration,
-    /// How far clocks may differ.
+    /// Largest expected difference between the clocks.
     pub skew: Duration,
 }
 
-/// What has to be done next.
+/// The next action that a ledger calls for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotationStep {
     /// Add a new secret to the set of the relays.
     Stage,
-    /// See that every relay accepts it, then let it sign.
+    /// Allocate with the staged secret on every relay, then let it sign.
     Prove(Fingerprint),
-    /// Take a secret out of the set: nothing that it signed is good any more.
+    /// Remove a secret from the set: everything it signed has expired.
     Retire(Fingerprint),
-    /// Nothing for this long, at most.
+    /// Do nothing, for at most this long.
     Wait(Duration),
 }
 
 impl Ledger {
-    /// Begins with a secret that is in use already.
+    /// Creates the ledger of a realm whose secret is already in use.
     #[must_use]
     pub fn starting_with(signing: Fingerprint, now: u64) -> Self {
         Self {
@@ -120,13 +125,16 @@ impl Ledger {
         }
     }
 
-    /// Every secret that the relays have to accept.
+    /// Every secret that the relays must accept.
     pub fn secrets(&self) -> impl Iterator<Item = &Fingerprint> {
         let retiring = self.retiring.iter().map(|retiring| &retiring.secret);
         [&self.signing].into_iter().chain(&self.staged).chain(retiring)
     }
 
-    /// Says what has to be done at `now`.
+    /// Returns the next action at `now`.
+    ///
+    /// Retiring comes first: proving can fail for as long as no relay answers, and a leaked secret
+    /// must leave the set on time all the same.
     #[must_use]
     pub fn next_step(&self, policy: &RotationPolicy, now: u64) -> RotationStep {
         if let Some(over) = self.retiring.iter().find(|retiring| retiring.until <= now) {
@@ -157,20 +165,25 @@ impl Ledger {
         Self { version: self.version + 1, ..self.clone() }
     }
 
-    /// Notes what somebody asks for; an earlier failure does not hold it up.
+    /// Records an operator's request. It clears `failed`, so that the request is not delayed by an
+    /// earlier rejection.
     #[must_use]
     pub fn with_request(&self, request: RotationRequest) -> Self {
         Self { request: Some(request), failed: None, ..self.next_version() }
     }
 
-    /// Notes that a new secret is in the set.
+    /// Records a secret that has been added to the set.
     #[must_use]
     pub fn with_staged(&self, secret: Fingerprint) -> Self {
         Self { staged: Some(secret), ..self.next_version() }
     }
 
-    /// Lets the staged secret sign from `now` on; the one before is accepted until everything it signed
-    /// has ended, in an emergency only until others have heard.
+    /// Makes the staged secret sign from `now` on. The previous one retires after `max_ttl + skew +
+    /// PROPAGATION`: an instance that has not read this ledger yet may sign with it for another
+    /// [`PROPAGATION`], for `max_ttl`, checked against a relay's clock that is `skew` behind.
+    ///
+    /// In an emergency every retiring secret, also that of an earlier rotation, ends after
+    /// [`EMERGENCY_PROPAGATION`]: any of them may be the leaked one.
     #[must_use]
     pub fn promote_staged(&self, policy: &RotationPolicy, now: u64) -> Self {
         let Some(staged) = self.staged.clone() else { return self.clone() };
@@ -186,13 +199,13 @@ impl Ledger {
         next
     }
 
-    /// Gives the staged secret up: a relay refused it.
+    /// Drops a staged secret that a relay rejected.
     #[must_use]
     pub fn abandon_staged(&self, now: u64) -> Self {
         Self { staged: None, request: None, failed: Some(now), ..self.next_version() }
     }
 
-    /// Forgets a secret that is out of the set.
+    /// Forgets a secret that has left the set.
     #[must_use]
     pub fn without_retired(&self, secret: &Fingerprint) -> Self {
         let mut next = self.next_version();
@@ -275,8 +288,8 @@ mod tests {
     }
 
     proptest! {
-        /// The relays accept whatever any holder of a credential may still show, at any pace of
-        /// rotations, emergencies and failures, whoever is told late.
+        /// Relays accept every unexpired credential, for any sequence of rotations, emergencies and
+        /// failures, and with instances that read the ledger as late as allowed.
         #[test]
         fn every_signed_credential_is_accepted_until_its_end(
             events in proptest::collection::vec((1_u64..400, 0_u8..4), 1..60),
@@ -285,7 +298,7 @@ mod tests {
             let mut set = HashSet::from([secret(0)]);
             let (mut now, mut number, mut signed) = (0, 0, Vec::new());
             for (pause, event) in events {
-                // Signed just before the flip is heard of, for as long as allowed.
+                // The latest moment at which an instance may still sign with the previous secret.
                 let heard = now + PROPAGATION.as_secs();
                 signed.push((ledger.signing.clone(), heard + POLICY.max_ttl.as_secs()));
                 now += pause;

@@ -1,4 +1,4 @@
-//! Proves a secret by allocating with it, on every relay.
+//! Proves a staged secret by an allocation on every relay.
 
 use std::time::Duration;
 
@@ -10,27 +10,28 @@ use crate::health::simulate_call;
 use crate::pool::{IceUri, Name, Pools};
 use crate::relay::{ConnectOptions, RelayError};
 
-/// How long the credential lives that a secret is proved with.
+/// TTL of the credential used for the proof.
 const CREDENTIAL_TTL: Duration = Duration::from_secs(60);
 
-/// How often a relay is asked that refuses: its Redis may be a replica that is a moment behind.
+/// Attempts per relay after a 401: its Redis may be a replica that lags behind.
 const ATTEMPTS: u32 = 5;
 
-/// Pause between two of these.
+/// Pause between these attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What the relays say of a secret.
+/// The combined answer of the relays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProofResult {
-    /// Every relay that answers accepts it.
+    /// At least one relay accepted the secret and none rejected it.
     Accepted,
-    /// This one does not.
+    /// One relay rejected it.
     Rejected { relay: Name, code: u16 },
     /// No relay answers.
     NoAnswer,
 }
 
-/// Asks all relays at once. One that does not answer says nothing: it will read the same set when it is back.
+/// Tries every URL of every relay concurrently. A relay that does not answer neither accepts nor
+/// rejects: once it is back, it reads the same set.
 pub(super) async fn prove(
     secret: &str,
     pools: &Pools,
@@ -52,7 +53,7 @@ pub(super) async fn prove(
     combine(tries.join_all().await)
 }
 
-/// Tries a URL again where the relay does not know the secret yet.
+/// Repeats an attempt while the relay does not know the secret.
 async fn allocate_with_retries(
     uri: &IceUri,
     connect_options: &ConnectOptions,
@@ -71,7 +72,7 @@ fn combine(tries: Vec<(Name, Result<(), RelayError>)>) -> ProofResult {
     let mut result = ProofResult::NoAnswer;
     for (relay, tried) in tries {
         match tried.map_err(|error| error.code()) {
-            // Full, or draining: it has seen that the credential is good.
+            // Quota, capacity or policy: the relay checked the credential before it refused.
             Ok(()) | Err(Some(403 | 486 | 508)) => result = ProofResult::Accepted,
             Err(Some(code)) => return ProofResult::Rejected { relay, code },
             Err(None) => {}

@@ -1,4 +1,5 @@
-//! Follows the ledger of a realm, and takes its next step when it is our turn.
+//! Applies the rotation ledger of a realm to this process, and takes its next step while holding
+//! the lease.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,40 +22,42 @@ use crate::relay_db::{DbError, RelayDb, SecretsSnapshot};
 /// How often the ledger is read.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the lead is kept without being renewed: longer than the longest step.
+/// Validity of the lease without renewal. A proof, the longest step, takes less. If it ever took
+/// more, a second leader could start the same step: [`RelayDb::commit`] compares versions, so only
+/// one of them is written.
 const LEASE: Duration = Duration::from_secs(15);
 
-/// Pause before relays are asked again of which none answered.
+/// Pause after a proof that no relay answered.
 const RETRY_PROOF_AFTER: Duration = Duration::from_secs(5);
 
-/// The secrets of a realm, as this process knows them.
+/// The secrets of a realm as this process last read them.
 #[derive(Debug)]
 pub struct SecretRotator {
     db: RelayDb,
     policy: RotationPolicy,
     keys: Keys,
     updater: SecretUpdater,
-    /// Every secret that was ever seen, in case Redis forgets it.
+    /// Every secret seen so far: the only copy if Redis comes back without its last writes.
     known: HashMap<Fingerprint, String>,
     ledger: watch::Sender<Ledger>,
 }
 
-/// What taking steps needs.
+/// The inputs of a rotation step.
 #[derive(Clone, Debug)]
 pub struct RotationContext {
-    /// Who asks for the lead; another process is another one.
+    /// Identifies this process in the lease.
     pub leader_id: String,
-    /// The relays that have to accept a secret.
+    /// The relays that must accept a new secret.
     pub pools: Pools,
-    /// How they are approached.
+    /// How to connect to them.
     pub connect_options: ConnectOptions,
 }
 
 impl SecretRotator {
-    /// Reads the secrets, makes the first one where there is none, and keeps them from then on.
+    /// Reads the secrets and generates the first one if the set is empty.
     ///
     /// # Errors
-    /// When Redis is away.
+    /// When Redis is unreachable.
     pub async fn open(
         db: RelayDb,
         policy: RotationPolicy,
@@ -69,22 +72,22 @@ impl SecretRotator {
         Ok(Self { db, policy, keys, updater, known, ledger: watch::Sender::new(ledger) })
     }
 
-    /// The keys in force; they change as the ledger does.
+    /// Returns the keys; their current secret follows the ledger.
     #[must_use]
     pub fn keys(&self) -> Keys {
         self.keys.clone()
     }
 
-    /// The ledger as last read.
+    /// Returns a receiver of the ledger as last read.
     #[must_use]
     pub fn ledger(&self) -> watch::Receiver<Ledger> {
         self.ledger.subscribe()
     }
 
-    /// Asks for a rotation, and returns the ledger that says so.
+    /// Writes a request for a rotation into the ledger and returns that ledger.
     ///
     /// # Errors
-    /// When Redis is away.
+    /// When Redis is unreachable.
     pub async fn request(&mut self, request: RotationRequest) -> Result<Ledger, DbError> {
         loop {
             let (ledger, _) = load_or_init(&self.db).await?;
@@ -95,7 +98,7 @@ impl SecretRotator {
         }
     }
 
-    /// Keeps the secrets of `issuer` until dropped.
+    /// Applies and advances the ledger until the future is dropped.
     pub(crate) async fn run(mut self, issuer: Issuer, context: RotationContext, metrics: Metrics) {
         let mut was_failing = false;
         loop {
@@ -112,8 +115,12 @@ impl SecretRotator {
         }
     }
 
-    /// Takes a turn for an issuer, which learns before the step, however long that takes, until when its key
-    /// is sure to be accepted.
+    /// Reads the ledger, tells `issuer` until when its key is certain to be accepted, then takes a
+    /// step.
+    ///
+    /// The order matters: a proof may take seconds, and the deadline counts from the read. A secret
+    /// that signed at that moment retires `max_ttl + skew + PROPAGATION` after its replacement at
+    /// the earliest, so `max_ttl + PROPAGATION` from now is on the safe side.
     async fn tick(
         &mut self,
         issuer: &Issuer,
@@ -125,10 +132,11 @@ impl SecretRotator {
         self.advance(&ledger, now, context).await
     }
 
-    /// Reads the ledger and takes one step of it, if it is our turn; returns when to come again.
+    /// Reads the ledger and takes one step if the lease is free; returns the time until the next
+    /// call.
     ///
     /// # Errors
-    /// When Redis is away.
+    /// When Redis is unreachable.
     pub async fn advance_once(&mut self, context: &RotationContext) -> Result<Duration, DbError> {
         match self.read_ledger().await? {
             Some((ledger, now)) => self.advance(&ledger, now, context).await,
@@ -136,7 +144,8 @@ impl SecretRotator {
         }
     }
 
-    /// Reads and follows the ledger; nothing where Redis had lost something that is put back now.
+    /// Reads the ledger and applies it. `None` after something lost was written back: the next read
+    /// sees the result.
     async fn read_ledger(&mut self) -> Result<Option<(Ledger, u64)>, DbError> {
         let snapshot = self.db.read().await?;
         self.known.extend(by_fingerprint(&snapshot));
@@ -149,9 +158,11 @@ impl SecretRotator {
         Ok(Some((ledger, snapshot.now)))
     }
 
-    /// Takes secrets without a letter out of the set: coturn admits everybody who signs with the
-    /// empty key while `""` is a member. The set is not empty then, since the secret that signs is
-    /// one of it.
+    /// Removes blank members of the set: while `""` is one, coturn accepts credentials signed with
+    /// the empty key, which anybody can compute.
+    ///
+    /// Runs after `restore_lost`, which made sure that the signing secret is in the set, so the set
+    /// does not become empty.
     async fn remove_blank_secrets(&self, secrets: &[String]) -> Result<(), DbError> {
         for blank in secrets.iter().filter(|secret| secret.trim().is_empty()) {
             error!(
@@ -163,7 +174,7 @@ impl SecretRotator {
         Ok(())
     }
 
-    /// Takes the next step, if nobody else has the lead.
+    /// Takes the next step if this process gets the lease.
     async fn advance(
         &self,
         ledger: &Ledger,
@@ -188,7 +199,11 @@ impl SecretRotator {
         });
     }
 
-    /// Puts back what Redis has lost; tells whether anything was wrong.
+    /// Writes back what Redis lost in a restart or failover; tells whether anything was missing.
+    ///
+    /// A missing ledger is restored from memory with version 1, and only if there is still none, so
+    /// that of many instances one writes it. A missing secret comes from `known`. A signing secret
+    /// that no instance knows any more cannot be restored: `load_or_init` adopts another one.
     async fn restore_lost(&self, snapshot: &SecretsSnapshot) -> Result<bool, DbError> {
         let present: HashMap<_, _> = by_fingerprint(snapshot).collect();
         let Some(ledger) = &snapshot.ledger else {
@@ -265,7 +280,9 @@ impl SecretRotator {
     }
 }
 
-/// Finds the secret that signs; adopts one of the set, or makes the first one.
+/// Returns the ledger and its secrets. If the signing secret is not in the set, adopts the smallest
+/// strong member, or generates one. The smallest, so that instances that start at the same time
+/// choose alike; whoever loses the race in `commit` reads again.
 async fn load_or_init(db: &RelayDb) -> Result<(Ledger, SecretsSnapshot), DbError> {
     loop {
         let snapshot = db.read().await?;
@@ -290,12 +307,13 @@ fn by_fingerprint(snapshot: &SecretsSnapshot) -> impl Iterator<Item = (Fingerpri
     strong.map(|secret| (Fingerprint::of(secret), secret.clone()))
 }
 
-/// Tells whether a secret of the set may sign; a weak one of an operator's is left alone.
+/// Tells whether a member of the set may sign. An operator's weak secrets stay in the set, but
+/// never sign.
 fn is_strong(secret: &str) -> bool {
     Secrets::parse(secret).is_ok_and(|secrets| secrets.all().count() == 1)
 }
 
-/// Makes a secret of 256 bits.
+/// Generates a secret of 256 bits.
 fn new_secret() -> String {
     service_kit::random::token() + &service_kit::random::token()
 }

@@ -1,20 +1,21 @@
-//! What coturn tells of its allocations, read.
+//! Parses the statistics that coturn publishes about its allocations.
 
-/// One message of coturn's statistics.
+/// One message of coturn's `redis-statsdb`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CoturnEvent {
-    /// So many bytes went to and from a client since the last time it said so.
-    Relayed { pseudonym: String, bytes: u64 },
-    /// An allocation was made.
+    /// Bytes to and from a client since the previous message.
+    Relayed {
+        pseudonym: String,
+        bytes: u64,
+    },
     Opened,
-    /// An allocation is gone.
     Closed,
 }
 
-/// Reads a message; `None` if it says nothing that counts here.
+/// Parses a message; `None` for those that do not count here.
 ///
-/// The topic is `turn/realm/R/user/<end>:<pseudonym>/allocation/<id>/traffic` or `…/status`. What is told at
-/// the end as `total_traffic`, and what the peers got, has been counted by then.
+/// The topic is `turn/realm/R/user/<expiry>:<pseudonym>/allocation/<id>/traffic` or `…/status`.
+/// `total_traffic`, sent at the end, and the peer side repeat bytes that `traffic` has reported.
 pub(super) fn parse_event(topic: &str, message: &str) -> Option<CoturnEvent> {
     let (_, rest) = topic.split_once("/user/")?;
     let (user, rest) = rest.split_once("/allocation/")?;

@@ -1,9 +1,10 @@
-//! Counts what the relays relay, for whom and in which room, and who has had enough.
+//! Counts relayed bytes per subject and room, and marks subjects over their budget.
 //!
-//! coturn publishes what each allocation relays in its Redis. One credential service of all, whoever has
-//! the lead, adds that up there (`UsageCounter`); all of them read who is over the budget. In which room a
-//! subject is, whoever issued the credential has noted (`RoomRecorder`): a TURN username cannot say it, since
-//! the quotas of a relay go by the whole of it.
+//! coturn publishes the traffic of each allocation in its Redis. The instance with the lease adds
+//! it up there (`UsageCounter`); all instances read who is over budget. A message names the
+//! pseudonym but not the room, so the issuing instance records the room of each subject
+//! (`RoomRecorder`). The room cannot go into the TURN username: relays apply their user quota to
+//! the whole of it.
 
 mod budget;
 mod coturn_event;
@@ -24,31 +25,31 @@ use coturn_event::{CoturnEvent, parse_event};
 
 pub use budget::Budget;
 
-/// How often what was heard is added up in Redis.
+/// How often collected bytes are written to Redis.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the lead is kept without being renewed.
+/// Validity of the lease without renewal.
 const LEASE: Duration = Duration::from_secs(5);
 
-/// How often who does not have the lead asks for it.
+/// How often an instance without the lease tries to get it.
 const ELECTION_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Rooms that wait to be noted; more are not, which only costs statistics.
+/// Rooms waiting to be recorded; beyond that they are dropped, which costs statistics only.
 const QUEUE_CAPACITY: usize = 4096;
 
-/// How many rooms are noted at once.
+/// Rooms recorded per command.
 const MAX_BATCH: usize = 512;
 
-/// In how long a time usage is counted where there is no budget.
+/// Length of the window without a budget.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// The window that is counted in now.
+/// Returns the current window.
 #[must_use]
 pub fn window(budget: Option<Budget>, now: u64) -> Window {
     Window::at(now, budget.map_or(DEFAULT_WINDOW, |budget| budget.per).as_secs())
 }
 
-/// Adds up what the relays report, while it has the lead.
+/// Adds up the traffic of all relays while this process holds the lease.
 #[derive(Debug)]
 pub(crate) struct UsageCounter {
     pub(crate) db: RelayDb,
@@ -57,11 +58,11 @@ pub(crate) struct UsageCounter {
 }
 
 impl UsageCounter {
-    /// Counts until dropped.
+    /// Counts until the future is dropped.
     pub(crate) async fn run(self) {
         let leader_id = service_kit::random::token();
         loop {
-            // Without Redis there are no secrets either, and that is told elsewhere.
+            // `SecretRotator` already reports an unreachable Redis.
             let is_leader =
                 self.db.acquire_lease("accountant", &leader_id, LEASE).await.unwrap_or(false);
             if is_leader && let Err(error) = self.count(&leader_id).await {
@@ -71,7 +72,7 @@ impl UsageCounter {
         }
     }
 
-    /// Counts as long as it has the lead.
+    /// Counts until the lease is lost.
     async fn count(&self, leader_id: &str) -> Result<(), DbError> {
         let mut reports = pin!(self.db.reports().await?);
         let mut clock = interval(FLUSH_INTERVAL);
@@ -110,7 +111,10 @@ impl UsageCounter {
         }
     }
 
-    /// Adds up what was heard, and notes who has had enough.
+    /// Adds the bytes to Redis and marks subjects that crossed their budget.
+    ///
+    /// The bytes of a failed flush are dropped: Redis may have added them, and a repetition would
+    /// count them twice.
     async fn flush(&self, pending: &ByteCounts) -> Result<(), DbError> {
         if pending.is_empty() {
             return Ok(());
@@ -120,7 +124,8 @@ impl UsageCounter {
         let totals = self.db.add_usage(window, pending, &rooms).await?;
         let Some(budget) = self.budget else { return Ok(()) };
         let over = totals.into_iter().filter(|(pseudonym, total)| {
-            // Once, when it is passed.
+            // Only the flush that crosses the budget marks the subject; marking again would bump
+            // the edition and make every instance re-read the decisions.
             *total > budget.bytes && total - pending[pseudonym] <= budget.bytes
         });
         let over: Vec<_> = over.map(|(pseudonym, _)| pseudonym).collect();
@@ -145,12 +150,12 @@ impl UsageCounter {
     }
 }
 
-/// Takes notes of who was issued something for which room.
+/// Records the room of each issued credential.
 #[derive(Clone, Debug)]
 pub(crate) struct RoomRecorder(mpsc::Sender<(String, String)>);
 
 impl RoomRecorder {
-    /// Starts taking notes; the second part writes them down until dropped.
+    /// Returns the recorder and the future that writes its queue to Redis.
     pub(crate) fn new(
         db: RelayDb,
         budget: Option<Budget>,
@@ -159,9 +164,9 @@ impl RoomRecorder {
         (Self(sender), write_rooms(db, budget, receiver))
     }
 
-    /// Notes a room, unless too many wait.
+    /// Queues a room; drops it if the queue is full.
     pub(crate) fn record(&self, pseudonym: &str, room: &str) {
-        // Statistics are not worth waiting for.
+        // A full queue must not delay an answer for the sake of statistics.
         let _ = self.0.try_send((pseudonym.to_owned(), room.to_owned()));
     }
 }

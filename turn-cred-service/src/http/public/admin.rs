@@ -1,4 +1,5 @@
-//! What operators and back ends ask with a token that has the right `admin`: usage, denials, relays.
+//! Endpoints for operators and back ends, with a token that has the right `admin`: usage, denials,
+//! relays.
 
 use std::sync::Arc;
 
@@ -22,32 +23,32 @@ use crate::relay_db::{RelayDb, Window};
 use crate::revocation::revoke;
 use crate::usage::{Budget, window};
 
-/// How long a denial lasts where nothing is said, in seconds: a day.
+/// A day.
 const DEFAULT_DENIAL_SECONDS: u64 = 86_400;
 
-/// What was relayed in the window that is counted in now.
+/// Bytes relayed in the current window.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Usage {
-    /// To and from clients, as the relays reported it so far.
+    /// Bytes to and from clients, as far as the relays have reported them.
     #[schema(example = 1_048_576)]
     bytes: u64,
-    /// How much it may be, where there is a budget.
+    /// The budget in bytes, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<u64>,
     /// The length of the window in seconds.
     #[schema(example = 86_400)]
     window: u64,
-    /// When it ends and counting begins anew.
+    /// End of the window; the counter restarts then.
     #[schema(example = "2026-11-26T00:00:00Z")]
     ends_at: String,
 }
 
-/// How long to deny.
+/// The duration of a denial.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = DenialAsk)]
 pub(super) struct DenialBody {
-    /// Seconds; a day where nothing is said.
+    /// Seconds; a day if absent.
     #[schema(example = 3600)]
     seconds: Option<u64>,
 }
@@ -55,14 +56,14 @@ pub(super) struct DenialBody {
 /// A denial.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Denial {
-    /// Until when nothing is issued.
+    /// End of the denial.
     #[schema(example = "2026-11-26T12:00:00Z")]
     until: String,
-    /// What became of the allocations that the subject has, at relays with a console.
+    /// The allocations closed, per relay with a console.
     relays: Vec<RelayRevocation>,
 }
 
-/// What was ended at one relay.
+/// The allocations closed at one relay.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RevokedAtRelay)]
 pub(super) struct RelayRevocation {
@@ -71,12 +72,12 @@ pub(super) struct RelayRevocation {
     /// How many allocations were ended.
     #[schema(example = 2)]
     ended: usize,
-    /// Why that failed, if it did.
+    /// The error of the console, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-/// A relay, and how it does.
+/// A relay and its health.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RelayState {
     #[schema(example = "eu-1")]
@@ -89,7 +90,6 @@ pub(super) struct RelayState {
     uris: Vec<String>,
 }
 
-/// Routes what administrators ask.
 pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new()
         .route("/v1/subjects/{subject}/usage", get(subject_usage))
@@ -98,7 +98,7 @@ pub(super) fn routes() -> Router<Arc<PublicState>> {
         .route("/v1/relays", get(relays))
 }
 
-/// Tells what a subject has relayed
+/// Returns the bytes that a subject has relayed
 #[utoipa::path(
     get,
     path = "/v1/subjects/{subject}/usage",
@@ -127,7 +127,7 @@ async fn usage_of_subject(
     Ok(Json(Usage::new(bytes, window, state.budget)))
 }
 
-/// Tells what the members of a room have relayed
+/// Returns the bytes that the members of a room have relayed
 #[utoipa::path(
     get,
     path = "/v1/rooms/{room}/usage",
@@ -155,7 +155,7 @@ async fn usage_of_room(
     Ok(Json(Usage::new(bytes, window, None)))
 }
 
-/// Denies a subject credentials, and ends its allocations where a relay has a console
+/// Denies a subject credentials, and closes its allocations where a relay has a console
 #[utoipa::path(
     put,
     path = "/v1/subjects/{subject}/denial",
@@ -191,7 +191,7 @@ async fn deny_subject(
     Ok(Json(Denial { until: clock::rfc3339(revoked.until), relays: ended.collect() }))
 }
 
-/// Lifts a denial
+/// Removes a denial
 #[utoipa::path(
     delete,
     path = "/v1/subjects/{subject}/denial",
@@ -218,7 +218,7 @@ async fn allow_subject(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lists the relays, and how they do
+/// Lists the relays and their health
 #[utoipa::path(
     get,
     path = "/v1/relays",
@@ -270,7 +270,7 @@ impl Usage {
 }
 
 impl PublicState {
-    /// Checks that an administrator asks, and that there is a place for what it asks for.
+    /// Checks the right `admin`, and that Redis is configured.
     async fn admin_db(&self, token: &str) -> Result<RelayDb, RequestError> {
         self.check_right(token, Right::Admin).await?;
         self.db.clone().ok_or(RequestError::NoRedis)

@@ -1,6 +1,6 @@
-//! The shape of Cloudflare's TURN service: `POST /v1/turn/keys/{id}/credentials/…` for servers.
+//! The API of Cloudflare's TURN service: `POST /v1/turn/keys/{id}/credentials/…`, for servers.
 //!
-//! What was written for it is pointed here by changing the host and the key.
+//! A client of Cloudflare's service works with this one after a change of host and key.
 
 use std::sync::Arc;
 
@@ -25,31 +25,31 @@ use crate::issuer::IssuedCredential;
 use crate::metrics::ListenerKind;
 use crate::render::cloudflare::{CloudflareIceServer, CloudflareIceServers};
 
-/// What a server asks for; members not listed are ignored.
+/// Request body; unknown members are ignored.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CloudflareAsk)]
 pub(super) struct Body {
-    /// Seconds; what is out of bounds is brought within them.
+    /// Seconds; clamped to the bounds of the service.
     #[schema(example = 86400)]
     ttl: Option<u64>,
-    /// For whom: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. Without it the
-    /// credential is for the `id` of the path.
+    /// The subject: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. If absent, the
+    /// `id` of the path.
     #[schema(example = "u1")]
     custom_identifier: Option<String>,
 }
 
-/// The `id` in the path. What it says to Cloudflare the key says to us; it only names the caller.
+/// The `id` of the path: Cloudflare's key id, here only the name of the caller. The API key
+/// authenticates.
 type KeyId = Result<Path<String>, PathRejection>;
 
-/// Routes both endpoints.
 pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new()
         .route("/v1/turn/keys/{id}/credentials/generate-ice-servers", post(generate_ice_servers))
         .route("/v1/turn/keys/{id}/credentials/generate", post(generate))
 }
 
-/// Issues what `RTCPeerConnection` takes to a server that shows an API key
+/// Issues ICE servers for `RTCPeerConnection` to a server with an API key
 #[utoipa::path(
     post,
     path = "/v1/turn/keys/{id}/credentials/generate-ice-servers",
@@ -71,7 +71,7 @@ pub(super) async fn generate_ice_servers(
     respond(&state.metrics, ListenerKind::Public, began, created)
 }
 
-/// Issues one ICE server to a server that shows an API key, as Cloudflare did at first
+/// Issues one ICE server to a server with an API key, in Cloudflare's older form
 #[utoipa::path(
     post,
     path = "/v1/turn/keys/{id}/credentials/generate",

@@ -1,6 +1,6 @@
-//! The shape of draft-uberti-behave-turn-rest-00, for servers: `?service=turn&username=…&key=…`.
+//! The API of draft-uberti-behave-turn-rest-00, for servers: `?service=turn&username=…&key=…`.
 //!
-//! Janus asks so, and so does what was written for Nextcloud's signaling server, whose path is
+//! Janus uses it; clients written for Nextcloud's signaling server use it under
 //! `/turn/credentials`.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::render::draft::DraftResponse;
 /// The media type of a form (WHATWG URL §5).
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// What a server asks for.
+/// The request parameters.
 #[derive(IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 #[schema(as = DraftAsk)]
@@ -35,26 +35,26 @@ pub(super) struct DraftParameters {
     #[param(example = "turn")]
     #[schema(example = "turn")]
     service: String,
-    /// For whom: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. Without it every
-    /// answer is for somebody new, and no limit per user applies.
+    /// The subject: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. If absent,
+    /// every response is for a new random subject, and no limit per user applies.
     #[param(example = "ana")]
     #[schema(example = "ana")]
     username: Option<String>,
-    /// An API key. In a URL it is seen by every proxy on the way; a form hides it.
+    /// An API key. Proxies on the way log it in a URL; a form hides it.
     key: Option<String>,
-    /// The same under the name that Janus and Nextcloud know.
+    /// The API key, under the name that Janus and Nextcloud send.
     api: Option<String>,
-    /// Seconds; what is out of bounds is brought within them.
+    /// Seconds; clamped to the bounds of the service.
     #[param(example = 600)]
     #[schema(example = 600)]
     ttl: Option<u64>,
 }
 
-/// The parameters of a request.
+/// Name and value pairs of query and form.
 struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads the query, and after it the form that a `POST` may carry.
+    /// Reads the query, then the form of a `POST`.
     async fn read(request: Request) -> Result<Self, RequestError> {
         let query = request.uri().query().unwrap_or_default().as_bytes();
         let mut pairs: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
@@ -66,20 +66,19 @@ impl Parameters {
         Ok(Self(pairs))
     }
 
-    /// Finds the first parameter of a name that is not empty.
+    /// Returns the first non-empty value of a parameter, so the query wins over the form.
     fn get(&self, name: &str) -> Option<&str> {
         let mut named = self.0.iter().filter(|(key, value)| key == name && !value.is_empty());
         named.next().map(|(_, value)| value.as_str())
     }
 }
 
-/// Routes `/turn` and `/turn/credentials`, which are one.
 pub(super) fn routes() -> Router<Arc<PublicState>> {
     let both = || -> MethodRouter<Arc<PublicState>> { get(turn).post(turn_by_form) };
     Router::new().route("/turn", both()).route("/turn/credentials", both())
 }
 
-/// Issues a credential to a server that shows an API key
+/// Issues a credential to a server with an API key
 #[utoipa::path(
     get,
     path = "/turn",
@@ -94,9 +93,9 @@ pub(super) async fn turn(State(state): State<Arc<PublicState>>, request: Request
     respond(&state.metrics, ListenerKind::Public, began, outcome.map(Json))
 }
 
-/// Issues a credential to a server that shows an API key in a form
+/// Issues a credential to a server with an API key in a form
 ///
-/// Parameters may stand in the query too, and win over those of the form there.
+/// A parameter in the query wins over the same one in the form.
 #[utoipa::path(
     post,
     path = "/turn",
@@ -123,7 +122,7 @@ async fn answer(state: &PublicState, request: Request) -> Result<DraftResponse, 
     Ok(DraftResponse::new(&issued, now.as_secs()))
 }
 
-/// A subject that nobody else has, so that who is not named shares no quota with others.
+/// Generates a subject, so that requests without a username share no quota.
 fn random_subject() -> Subject {
     random::token().parse().expect("a token is letters, digits, hyphens and underscores")
 }

@@ -1,4 +1,4 @@
-//! Errors in the description of the public listener: real refusals, grouped by their status.
+//! Error responses of the OpenAPI document, generated from `RequestError` and grouped by status.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,6 @@ use super::openapi::header;
 use crate::credential::InvalidSubject;
 use crate::issuer::IssueError;
 
-/// The media type of every error.
 const MEDIA: &str = "application/problem+json";
 
 /// An error (RFC 9457).
@@ -25,18 +24,17 @@ const MEDIA: &str = "application/problem+json";
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "it describes what `service_kit::http::Problem` writes")]
 pub(super) struct ProblemSchema {
-    /// `urn:signal-cluster:problem:` and the code.
+    /// `urn:signal-cluster:problem:` followed by the code.
     r#type: String,
     /// The name of the status.
     title: String,
-    /// The status.
     status: u16,
     code: ProblemCode,
-    /// A sentence for the developer who reads it.
+    /// An explanation for the developer.
     detail: Option<String>,
 }
 
-/// What programs may depend on.
+/// Codes that programs may depend on.
 #[derive(ToSchema)]
 #[schema(as = ProblemCode, rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes what `Refusal` and the router decide")]
@@ -55,22 +53,22 @@ enum ProblemCode {
     Unavailable,
 }
 
-/// An error with what Matrix clients read of it.
+/// An error with the members that Matrix clients read.
 #[derive(ToSchema)]
 #[schema(as = MatrixProblem)]
 #[expect(dead_code, reason = "it describes what `matrix` writes")]
 pub(super) struct MatrixProblemSchema {
     #[serde(flatten)]
     problem: ProblemSchema,
-    /// What Matrix calls it.
+    /// The error code of the Matrix API.
     errcode: String,
     /// The same as `detail`.
     error: String,
-    /// Milliseconds until it is worth asking again.
+    /// Milliseconds after which a repetition may succeed.
     retry_after_ms: Option<u64>,
 }
 
-/// An error that administrators are told.
+/// An error of the admin endpoints.
 #[derive(ToSchema)]
 #[schema(as = AdminProblem)]
 #[expect(dead_code, reason = "it is the same as `Document`, for routes with refusals of their own")]
@@ -79,7 +77,7 @@ pub(super) struct AdminProblemSchema {
     problem: ProblemSchema,
 }
 
-/// How holders of tokens and of API keys are refused.
+/// Errors of endpoints for tokens and API keys.
 pub(super) struct ErrorResponses;
 
 impl IntoResponses for ErrorResponses {
@@ -88,7 +86,7 @@ impl IntoResponses for ErrorResponses {
     }
 }
 
-/// How Matrix clients are refused.
+/// Errors of the Matrix endpoint.
 pub(super) struct MatrixErrorResponses;
 
 impl IntoResponses for MatrixErrorResponses {
@@ -97,7 +95,7 @@ impl IntoResponses for MatrixErrorResponses {
     }
 }
 
-/// How administrators are refused.
+/// Errors of the admin endpoints.
 pub(super) struct AdminErrorResponses;
 
 impl IntoResponses for AdminErrorResponses {
@@ -106,13 +104,13 @@ impl IntoResponses for AdminErrorResponses {
     }
 }
 
-/// Every answer that [`ErrorResponses`] and [`MatrixErrorResponses`] refer to, by its name.
+/// All error responses by component name.
 pub(super) fn answers() -> impl Iterator<Item = (String, Response)> {
     let groups = common().into_iter().chain(of_matrix()).chain(of_admins());
     groups.map(|group| (group.name(), group.describe()))
 }
 
-/// Refusals with the same status.
+/// Errors with the same status.
 struct StatusGroup {
     status: StatusCode,
     schema: &'static str,
@@ -155,7 +153,7 @@ fn of_admins() -> Vec<StatusGroup> {
     group("AdminProblem", others, document)
 }
 
-/// How whoever shows a token may be refused.
+/// Errors of any endpoint that takes a token.
 fn token_errors() -> [RequestError; 7] {
     let wait = Duration::from_secs(2);
     [
@@ -213,7 +211,7 @@ impl StatusGroup {
         response
     }
 
-    /// What such an answer carries beside what all carry.
+    /// Headers of this status, besides those of every response.
     fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let asks = self.status == StatusCode::UNAUTHORIZED;
         let waits = self.errors.iter().any(|(error, _)| error.retry_after().is_some());

@@ -1,7 +1,7 @@
-//! The shape of the Matrix client-server API (§ VoIP): `GET …/voip/turnServer` with a token.
+//! The Matrix client-server API (§ VoIP): `GET …/voip/turnServer` with a token.
 //!
-//! A proxy in front of a homeserver sends this one path here. Matrix clients read `errcode` and
-//! `error`, so errors carry them beside what all errors carry.
+//! A proxy in front of a homeserver routes this path here. Matrix clients read `errcode` and
+//! `error`, so errors contain them besides the members of a problem document.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ use crate::issuer::IssueError;
 use crate::metrics::ListenerKind;
 use crate::render::draft::DraftResponse;
 
-/// Routes `turnServer` of the version that clients ask for now, and of the one before.
+/// Routes the current `v3` path and the older `r0`.
 pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new()
         .route("/_matrix/client/v3/voip/turnServer", get(turn_server))
         .route("/_matrix/client/r0/voip/turnServer", get(turn_server))
 }
 
-/// Issues a credential to a Matrix client that holds a token
+/// Issues a credential to a Matrix client with a token
 #[utoipa::path(
     get,
     path = "/_matrix/client/v3/voip/turnServer",
@@ -56,7 +56,7 @@ async fn answer(state: &PublicState, request: Request) -> Result<DraftResponse, 
     Ok(DraftResponse::new(&issued, now.as_secs()))
 }
 
-/// Adds what a Matrix client reads of an error.
+/// Adds the members that Matrix clients read.
 pub(super) fn with_matrix_fields(error: &RequestError, problem: Problem) -> Problem {
     let problem = problem.member("errcode", errcode(error)).member("error", error.to_string());
     let Some(wait) = error.retry_after() else { return problem };
@@ -64,7 +64,7 @@ pub(super) fn with_matrix_fields(error: &RequestError, problem: Problem) -> Prob
     problem.member("retry_after_ms", u64::try_from(ceiling).unwrap_or(u64::MAX))
 }
 
-/// Names a refusal as the Matrix client-server API does (§ Standard error response).
+/// Maps an error to a Matrix error code (§ Standard error response).
 fn errcode(error: &RequestError) -> &'static str {
     match error {
         RequestError::MissingToken => "M_MISSING_TOKEN",

@@ -1,5 +1,5 @@
-//! The public listener: whoever holds a token or an API key gets a credential, in the shape of the
-//! route that is asked; holders of tokens from a browser too.
+//! The public listener: JWTs or API keys authenticate the caller, and the route determines the
+//! response format. Browsers may call with a JWT.
 
 mod admin;
 mod cloudflare;
@@ -26,10 +26,10 @@ use crate::config::Origin;
 pub use openapi::openapi;
 pub(crate) use state::PublicState;
 
-/// How long a browser may remember the answer to a preflight.
+/// Time a browser may cache a preflight response.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
-/// Routes every shape.
+/// Combines the routes of every API.
 pub(crate) fn public_router(state: PublicState, origins: &[Origin]) -> Router {
     let shapes = native::routes()
         .merge(draft::routes())
@@ -42,7 +42,7 @@ pub(crate) fn public_router(state: PublicState, origins: &[Origin]) -> Router {
     without_caching(router.layer(cors(origins)), "Origin, Authorization")
 }
 
-/// Lets the listed origins call, exactly; without any, browsers of other origins cannot.
+/// Allows exactly the listed origins; without any, no cross-origin browser request succeeds.
 fn cors(origins: &[Origin]) -> CorsLayer {
     let allowed = if origins.iter().any(Origin::is_any) {
         AllowOrigin::any()

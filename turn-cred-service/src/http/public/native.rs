@@ -1,4 +1,4 @@
-//! Our own shape: `POST /v1/ice-servers` for holders of a token.
+//! This project's own API: `POST /v1/ice-servers` with a token.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use super::state::{PublicState, UnresolvedRequest};
 use crate::metrics::ListenerKind;
 use crate::render::native::NativeResponse;
 
-/// What the holder of a token asks for; members not listed are ignored.
+/// Request body; unknown members are ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Ask)]
 pub(super) struct Body {
-    /// Seconds; what is out of bounds is brought within them.
+    /// Seconds; clamped to the bounds of the service.
     #[schema(example = 300)]
     ttl: Option<u64>,
     /// One of the regions of this service.
@@ -30,12 +30,11 @@ pub(super) struct Body {
     region: Option<String>,
 }
 
-/// Routes `POST /v1/ice-servers`.
 pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new().route("/v1/ice-servers", post(ice_servers))
 }
 
-/// Issues what `RTCPeerConnection` takes to the holder of a token
+/// Issues ICE servers for `RTCPeerConnection` to the holder of a token
 #[utoipa::path(
     post,
     path = "/v1/ice-servers",

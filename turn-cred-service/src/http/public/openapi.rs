@@ -1,4 +1,4 @@
-//! The description of the public listener (OpenAPI 3.1), made of its types and routes.
+//! The OpenAPI 3.1 document of the public listener, generated from its types and routes.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,20 +14,20 @@ use utoipa::{Modify, OpenApi};
 use super::state::PublicState;
 use super::{admin, cloudflare, draft, error_responses, matrix, native};
 
-/// Paths that are asked for under a second name.
+/// Second paths of the same route.
 const ALIASES: [(&str, &str); 2] = [
     ("/turn", "/turn/credentials"),
     ("/_matrix/client/v3/voip/turnServer", "/_matrix/client/r0/voip/turnServer"),
 ];
 
-/// What every answer carries, errors too.
+/// Headers of every response, errors too.
 const HEADERS: [(&str, &str); 3] = [
     ("Cache-Control", "`no-store`: one cached credential would serve everybody."),
     ("Pragma", "`no-cache`, for caches of HTTP/1.0."),
     ("Vary", "`Origin, Authorization`"),
 ];
 
-/// Written once; it does not depend on the settings.
+/// Generated once: the document does not depend on the settings.
 static TEXT: LazyLock<String> = LazyLock::new(|| {
     let text = Public::openapi().to_pretty_json().expect("a description serializes");
     text + "\n"
@@ -68,13 +68,12 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
 )]
 struct Public;
 
-/// The description of the public listener, as it serves it.
+/// The OpenAPI document, as the public listener serves it.
 #[must_use]
 pub fn openapi() -> String {
     TEXT.clone()
 }
 
-/// Routes `GET /v1/openapi.json`.
 pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new().route("/v1/openapi.json", get(description))
 }
@@ -90,7 +89,7 @@ async fn description() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str())
 }
 
-/// Declares by what callers are told apart.
+/// Adds the security schemes.
 struct Schemes;
 
 impl Modify for Schemes {
@@ -109,7 +108,7 @@ impl Modify for Schemes {
     }
 }
 
-/// Says that every body may be absent.
+/// Marks every request body as optional.
 struct Bodies;
 
 impl Modify for Bodies {
@@ -122,7 +121,7 @@ impl Modify for Bodies {
     }
 }
 
-/// Describes second names like the first ones.
+/// Copies the operations of a route to its second path.
 struct Aliases;
 
 impl Modify for Aliases {
@@ -130,7 +129,7 @@ impl Modify for Aliases {
         for (path, alias) in ALIASES {
             let mut item = document.paths.paths[path].clone();
             for operation in operations(&mut item) {
-                // Ids are unique in a document.
+                // Operation ids must be unique in a document.
                 operation.operation_id.as_mut().expect("it has one").push_str("_alias");
             }
             document.paths.paths.insert(alias.to_owned(), item);
@@ -138,7 +137,7 @@ impl Modify for Aliases {
     }
 }
 
-/// Puts the errors where routes refer to them, and [`HEADERS`] on every answer.
+/// Adds the error responses that routes refer to, and [`HEADERS`] to every response.
 struct Answers;
 
 impl Modify for Answers {
@@ -159,7 +158,6 @@ impl Modify for Answers {
     }
 }
 
-/// Describes a header.
 pub(super) fn header(what: &str) -> RefOr<Header> {
     RefOr::T(HeaderBuilder::new().description(Some(what)).build())
 }

@@ -1,4 +1,4 @@
-//! One mint behind every shape: finds out who calls, limits how often, issues.
+//! State shared by the public routes: authentication, rate limits, issuing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -34,45 +34,47 @@ pub(crate) struct PublicState {
     pub(crate) by_address: Limiter<IpAddr>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) region_header: Option<String>,
-    /// Where usage and denials are kept, if anywhere.
+    /// Stores usage and denials; `None` without Redis.
     pub(crate) db: Option<RelayDb>,
     pub(crate) budget: Option<Budget>,
     pub(crate) metrics: Metrics,
 }
 
-/// What a caller wants, whatever the shape.
+/// A request before region and TTL are resolved, common to all APIs.
 #[derive(Debug)]
 pub(super) struct UnresolvedRequest {
     pub(super) subject: Subject,
     /// Seconds.
     pub(super) ttl: Option<u64>,
     pub(super) region: Option<String>,
-    /// The region or country that a proxy told.
+    /// Region or country reported by a proxy.
     pub(super) hint: Option<String>,
 }
 
 impl PublicState {
-    /// Finds the bearer token of a request, which counts for its address.
+    /// Returns the bearer token; the request counts against the rate limit of its address, so that
+    /// guessing tokens is limited too.
     pub(super) fn token<'a>(&self, request: &'a Request) -> Result<&'a str, RequestError> {
         self.count_request(self.address(request))?;
         bearer(request.headers()).ok_or(RequestError::MissingToken)
     }
 
-    /// Finds out for whom a token is.
+    /// Verifies a token and returns its subject.
     pub(super) async fn subject_of(&self, token: &str) -> Result<Subject, RequestError> {
         let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
         Ok(claims.sub.parse()?)
     }
 
-    /// Checks that a token gives a right.
+    /// Verifies a token and checks that it grants a right.
     pub(super) async fn check_right(&self, token: &str, right: Right) -> Result<(), RequestError> {
         let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
         if claims.can(right) { Ok(()) } else { Err(RequestError::MissingRight) }
     }
 
-    /// Checks that `shown` is one of the API keys.
+    /// Checks that `presented` is one of the API keys.
     ///
-    /// Servers hold them, so an address may show one as often as it likes; any other request counts.
+    /// A request with a valid key does not count against its address: a server makes requests for
+    /// all of its users. Any other request does, which limits guessing.
     pub(super) fn check_api_key(
         &self,
         address: IpAddr,
@@ -88,7 +90,7 @@ impl PublicState {
         Err(error)
     }
 
-    /// Issues at `now` what is wished for, unless its subject asks too often.
+    /// Issues a credential at `now`, within the rate limit of the subject.
     pub(super) fn issue(
         &self,
         request: UnresolvedRequest,
@@ -107,7 +109,7 @@ impl PublicState {
         Ok(self.issuer.issue(&ask, now)?)
     }
 
-    /// Reads where a trusted proxy says the caller is.
+    /// Returns the region header, if the peer is a trusted proxy.
     pub(super) fn hint(&self, request: &Request) -> Option<String> {
         let header = self.region_header.as_ref()?;
         let trusted = is_trusted(peer(request), &self.trusted_proxies);
@@ -115,7 +117,8 @@ impl PublicState {
         value.to_str().ok().map(str::to_owned)
     }
 
-    /// Finds whom a request counts for; over a socket file it is the proxy on this machine.
+    /// Returns the address that a request counts against. Requests over a socket file count against
+    /// the local proxy.
     pub(super) fn address(&self, request: &Request) -> IpAddr {
         let peer = peer(request).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let hops = request.headers().get_all(FORWARDED_FOR).iter();
