@@ -71,11 +71,10 @@ pub struct CredentialRequest {
 }
 
 /// A signed credential with the relays that accept it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct IssuedCredential {
-    /// Username and password.
     pub credential: Credential,
-    /// The relays to offer with it.
     pub selection: Arc<RelaySelection>,
     /// Expiry in Unix seconds: relays refuse new allocations from then on, and keep existing ones.
     pub expires_at: u64,
@@ -83,25 +82,18 @@ pub struct IssuedCredential {
     pub refresh_at: u64,
 }
 
-/// Reasons to issue no credential.
+/// Reasons to issue no credential. `until` is in Unix seconds.
+#[expect(missing_docs, reason = "the error texts say it")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
     /// Redis has been unreachable for longer than [`Issuer::set_accepted_until`] allows: the
     /// signing key may have been rotated out meanwhile.
-    #[error("the keys of the relays could not be confirmed for too long")]
+    #[error("the signing key could not be confirmed in Redis for too long")]
     KeysUnconfirmed,
-    /// An operator denied the subject.
     #[error("this subject is denied credentials")]
-    Denied {
-        /// End of the denial, in Unix seconds.
-        until: u64,
-    },
-    /// The subject has relayed more than its budget.
+    Denied { until: u64 },
     #[error("this subject has relayed more than its budget")]
-    OverBudget {
-        /// End of the budget window, in Unix seconds.
-        until: u64,
-    },
+    OverBudget { until: u64 },
 }
 
 /// Issues credentials. Clones share their state.
@@ -195,7 +187,7 @@ impl Issuer {
             tokio::time::sleep(KEY_CHECK_INTERVAL).await;
             let current = self.0.keys.signing.current();
             if !Arc::ptr_eq(&known, &current) {
-                info!("the keys of the relays have changed");
+                info!("the keys shared with the relays have changed");
                 self.0.changes.notify(IceReason::Rotate);
                 known = current;
             }

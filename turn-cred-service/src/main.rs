@@ -45,51 +45,49 @@ fn command() -> Command {
         .value_name("DURATION")
         .default_value("24h")
         .value_parser(parse_duration)
-        .help("For how long");
+        .help("Duration of the denial");
     let emergency = Arg::new("emergency")
         .long("emergency")
         .action(ArgAction::SetTrue)
-        .help("The secret is in wrong hands: the old one ends as soon as the new one signs");
+        .help("For a leaked secret: removes the old one as soon as the new one signs");
     SCHEMA
         .command()
-        .subcommand(subcommand("serve", "Serves credentials; what happens without a command"))
+        .subcommand(subcommand("serve", "Serves credentials (the default command)"))
         .subcommand(subcommand(
             "check-config",
-            "Prints the effective settings, secrets masked; exit code 64 with all faults",
+            "Prints the effective settings with secrets masked; with faults, lists them all and \
+             exits with 64",
         ))
         .subcommand(
-            subcommand(
-                "mint",
-                "Prints a credential as JSON, for trying a relay; --ttl sets its life",
-            )
-            .arg(subject()),
+            subcommand("mint", "Prints a credential as JSON, to test a relay; --ttl sets its TTL")
+                .arg(subject()),
         )
         .subcommand(
             subcommand(
                 "rotate",
-                "Lets another secret sign that every relay accepts; for those in Redis",
+                "Rotates the secret in Redis to a new one that every relay accepts",
             )
             .arg(emergency),
         )
         .subcommand(doctor::command())
         .subcommand(completions_command())
-        .subcommand(subcommand(
-            "openapi",
-            "Prints the description of the public listener, as it serves it",
-        ))
+        .subcommand(subcommand("openapi", "Prints the OpenAPI document of the public listener"))
         .subcommand(
             subcommand(
                 "deny",
-                "Issues nothing to a subject, and ends its allocations where it can",
+                "Denies a subject credentials, and closes its allocations at relays with a console",
             )
             .args([subject(), for_time]),
         )
-        .subcommand(subcommand("allow", "Lifts what deny did").arg(subject()))
-        .subcommand(subcommand("usage", "Tells what a subject has relayed").arg(subject()))
+        .subcommand(subcommand("allow", "Removes a denial").arg(subject()))
         .subcommand(
-            subcommand("drain", "Sends nobody new to a relay; calls there go on").arg(relay()),
+            subcommand("usage", "Prints the bytes that a subject has relayed").arg(subject()),
         )
-        .subcommand(subcommand("undrain", "Uses a relay again").arg(relay()))
+        .subcommand(
+            subcommand("drain", "Sends no new clients to a relay; running calls continue")
+                .arg(relay()),
+        )
+        .subcommand(subcommand("undrain", "Sends new clients to a relay again").arg(relay()))
 }
 
 fn subject() -> Arg {
@@ -98,7 +96,7 @@ fn subject() -> Arg {
         .value_name("SUBJECT")
         .required(true)
         .value_parser(|text: &str| text.parse::<Subject>())
-        .help("Who; relays see a pseudonym")
+        .help("The subject; relays see its pseudonym")
 }
 
 fn relay() -> Arg {
@@ -106,7 +104,7 @@ fn relay() -> Arg {
         .value_name("RELAY")
         .required(true)
         .value_parser(|text: &str| text.parse::<Name>())
-        .help("Its name in [[pools.relays]]")
+        .help("Name of the relay in [[pools.relays]]")
 }
 
 /// Reads only the settings that the commands need, so that `mint` or `doctor` run without listeners

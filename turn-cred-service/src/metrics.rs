@@ -115,26 +115,26 @@ impl RelayMetrics {
         Ok(Self {
             up: registrar.gauge_vec(
                 "turncred_relay_up",
-                "1 while a URL of a relay works and is handed out.",
+                "1 while a URL of a relay works and is offered to clients.",
                 &["relay", "uri"],
             )?,
             probes: registrar.counter_vec(
                 "turncred_probes_total",
-                "Tries of relays, by result.",
+                "Probes of relays, by result.",
                 &["relay", "result"],
             )?,
             probe_seconds: registrar.histogram(
                 "turncred_probe_seconds",
-                "How long a try of a relay took.",
+                "Duration of a relay probe.",
                 &PROBE_BUCKETS,
             )?,
             degraded: registrar.gauge(
                 "turncred_degraded",
-                "1 while no relay works: the least bad is handed out.",
+                "1 while no relay works and a failing one is offered.",
             )?,
             clock_skew: registrar.gauge_vec(
                 "turncred_relay_clock_skew_seconds",
-                "How far the clock of a relay is ahead of ours, from what it admits.",
+                "Seconds that a relay's clock is ahead, measured by the expiries it accepts.",
                 &["relay"],
             )?,
         })
@@ -146,15 +146,15 @@ impl UsageMetrics {
         Ok(Self {
             relayed: registrar.counter(
                 "turncred_relayed_bytes_total",
-                "Bytes to and from clients that the relays reported, while this service counted.",
+                "Bytes to and from clients, reported by the relays while this instance counted.",
             )?,
             allocations: registrar.counter_vec(
                 "turncred_allocations_total",
-                "Allocations that the relays reported, while this service counted.",
+                "Allocations reported by the relays while this instance counted.",
                 &["event"],
             )?,
             over_budget: registrar
-                .counter("turncred_overdrawn_total", "Subjects that went over their budget.")?,
+                .counter("turncred_overdrawn_total", "Subjects that exceeded their budget.")?,
         })
     }
 }
@@ -208,12 +208,12 @@ impl Metrics {
         Ok(Self {
             issued: registrar.counter_vec(
                 "turncred_issued_total",
-                "Credentials handed out.",
+                "Credentials issued.",
                 &["listener"],
             )?,
             refused: registrar.counter_vec(
                 "turncred_refused_total",
-                "Requests refused, by reason.",
+                "Requests rejected, by reason.",
                 &["reason"],
             )?,
             seconds: registrar.histogram(
@@ -223,7 +223,8 @@ impl Metrics {
             )?,
             secret_since: registrar.gauge(
                 "turncred_secret_since_seconds",
-                "Since when the current secret signs, in seconds since 1970; 0 where a file has it.",
+                "When the current secret began to sign, in seconds since 1970; 0 if it comes from \
+                 the settings.",
             )?,
             relays: RelayMetrics::new(&registrar)?,
             usage: UsageMetrics::new(&registrar)?,

@@ -193,7 +193,7 @@ async fn poll_decisions(db: RelayDb, issuer: Issuer) {
             Ok(None) => {}
             // The last known decisions stay in force. Logged at debug only: `SecretRotator::run`
             // already warns when the same Redis is unreachable.
-            Err(error) => debug!(%error, "decisions cannot be followed"),
+            Err(error) => debug!(%error, "cannot read the operators' decisions"),
         }
         tokio::time::sleep(DECISION_POLL_INTERVAL).await;
     }
@@ -215,7 +215,7 @@ fn build_public_router(
     if !config.verifier.has_keys() {
         // Not an error: `config::check_callers` made sure that API keys or the internal listener
         // exist.
-        info!("no token keys are set: the public listener refuses every token");
+        info!("no token keys are set: the public listener rejects every token");
     }
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));
@@ -236,6 +236,6 @@ fn build_public_router(
 
 async fn fail_readiness_on_shutdown(life: Lifecycle, health: Health) {
     life.soft.cancelled().await;
-    info!("winding down: no new requests are taken");
+    info!("shutting down: no new requests are accepted");
     health.not_ready("draining");
 }

@@ -36,7 +36,7 @@ pub async fn deny(
         revoke(&db, &pools, &key_store.keys.pseudonym_of(subject), time.as_secs()).await?;
     let until = format!("denied until {}\n", clock::rfc3339(revoked.until));
     let ended = revoked.relays.into_iter().map(|(relay, ended)| match ended {
-        Ok(count) => format!("relay {relay}: ended {count} allocations\n"),
+        Ok(count) => format!("relay {relay}: closed {count} allocations\n"),
         Err(error) => format!("relay {relay}: {error}\n"),
     });
     Ok([until].into_iter().chain(ended).collect())
@@ -70,7 +70,11 @@ pub async fn drain(
         return Err(CommandError::UnknownRelay(relay.clone()));
     }
     db.drain(relay.as_str(), drains).await?;
-    let what = if drains { "gets nobody new; calls there go on" } else { "is used again" };
+    let what = if drains {
+        "gets no new clients; running calls continue"
+    } else {
+        "gets new clients again"
+    };
     Ok(format!("relay {relay} {what}\n"))
 }
 

@@ -29,7 +29,7 @@ pub async fn rotate(
         RotationContext { leader_id: service_kit::random::token(), pools, connect_options };
     let requested = rotator.request(request).await?;
     let mut known = requested.clone();
-    report(format!("secret {} signs; asked for another", known.signing));
+    report(format!("secret {} signs; requested a rotation", known.signing));
     loop {
         let wait = rotator.advance_once(&context).await?;
         let ledger = rotator.ledger().borrow().clone();
@@ -61,11 +61,12 @@ fn is_complete(requested: &Ledger, now: &Ledger) -> bool {
 fn describe_changes(before: &Ledger, now: &Ledger) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(staged) = now.staged.as_ref().filter(|_| before.staged != now.staged) {
-        lines.push(format!("secret {staged} is in the set of the relays; every relay is tried"));
+        lines.push(format!(
+            "secret {staged} is in the set of the relays; testing it on every relay"
+        ));
     }
     if before.signing != now.signing {
-        lines
-            .push(format!("every relay that answers accepts secret {}: it signs now", now.signing));
+        lines.push(format!("every answering relay accepts secret {}: it signs now", now.signing));
         for retiring in &now.retiring {
             let until = clock::rfc3339(retiring.until);
             lines.push(format!("secret {} is accepted until {until}", retiring.secret));
@@ -73,7 +74,7 @@ fn describe_changes(before: &Ledger, now: &Ledger) -> Vec<String> {
     }
     let is_out = |secret| now.retiring.iter().all(|retiring| retiring.secret != secret);
     for old in before.retiring.iter().filter(|old| is_out(old.secret.clone())) {
-        lines.push(format!("secret {} is out", old.secret));
+        lines.push(format!("secret {} is removed", old.secret));
     }
     lines
 }

@@ -65,7 +65,10 @@ impl CredentialSettings {
         let (budget, trust) =
             (reader.optional_parse("budget_per_subject"), TrustStore::read(reader));
         if budget.is_some() && db.is_none() {
-            reader.fault("budget_per_subject", "needs TURN_CRED_REDIS_URL, where coturn reports");
+            reader.fault(
+                "budget_per_subject",
+                "needs TURN_CRED_REDIS_URL, where coturn reports usage",
+            );
         }
         Some(Self { keys: keys?, db, policy, pools, budget, trust, ttl_settings })
     }
@@ -82,7 +85,8 @@ fn read_keys(reader: &mut Reader<'_>) -> Option<KeySettings> {
     let pseudonyms = reader.secrets("pseudonym_key");
     if reader.is_set("secret") {
         if reader.is_set("rotate_every") {
-            reader.fault("rotate_every", "is for secrets in Redis: leave TURN_CRED_SECRET out");
+            reader
+                .fault("rotate_every", "applies to secrets in Redis only: unset TURN_CRED_SECRET");
         }
         let signing = reader.secrets("secret")?;
         return Some(KeySettings::Own(Keys { signing, pseudonyms }));

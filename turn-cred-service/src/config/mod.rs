@@ -108,7 +108,10 @@ fn check_callers(reader: &mut Reader<'_>) {
     if !ways.iter().any(|name| reader.is_set(name)) {
         let others = "nor TURN_CRED_JWKS_URL, TURN_CRED_JWKS_FILE, TURN_CRED_API_KEYS or \
                       TURN_CRED_INTERNAL_LISTEN";
-        reader.fault("jwt_secret", format_args!("is not set, {others}: nobody could call"));
+        reader.fault(
+            "jwt_secret",
+            format_args!("is not set, {others}: no caller could authenticate"),
+        );
     }
 }
 

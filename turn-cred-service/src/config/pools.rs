@@ -73,13 +73,17 @@ fn check_names(reader: &mut Reader<'_>, pools: &[Pool]) {
     let (mut seen, mut relays) = (HashSet::new(), HashSet::new());
     for (at, pool) in pools.iter().enumerate() {
         if !seen.insert(&pool.region) {
-            reader.table_fault("pools", at, format_args!("region {} is there twice", pool.region));
+            reader.table_fault(
+                "pools",
+                at,
+                format_args!("region {} is defined twice", pool.region),
+            );
         }
         if let Some(lost) = pool.fallback.as_ref().filter(|name| !regions.contains(name)) {
             reader.table_fault("pools", at, format_args!("fallback {lost} is none of the regions"));
         }
         for relay in pool.relays.iter().filter(|relay| !relays.insert(&relay.name)) {
-            reader.table_fault("pools", at, format_args!("relay {} is there twice", relay.name));
+            reader.table_fault("pools", at, format_args!("relay {} is defined twice", relay.name));
         }
     }
 }
@@ -102,7 +106,7 @@ impl PoolTable {
         let fallback = self.fallback.map(|text| name("fallback", &text)).transpose()?;
         let stun = parse_uris(self.stun.iter().map(String::as_str)).map_err(|e| e.to_string())?;
         if let Some(relay) = stun.iter().find(|uri| uri.is_turn()) {
-            return Err(format!("{relay} belongs into [[pools.relays]]: it needs a credential"));
+            return Err(format!("{relay} belongs in [[pools.relays]]: it needs a credential"));
         }
         if self.relays.is_empty() {
             return Err("has no relay: write [[pools.relays]] below it".to_owned());
@@ -121,7 +125,7 @@ impl RelayTable {
         let in_relay = |error: PoolError| format!("relay {name}: {error}");
         let uris = parse_uris(self.uris.iter().map(String::as_str)).map_err(in_relay)?;
         if let Some(stun) = uris.iter().find(|uri| !uri.is_turn()) {
-            return Err(format!("relay {name}: {stun} is no relay and belongs into stun"));
+            return Err(format!("relay {name}: {stun} is no relay and belongs in stun"));
         }
         let relay = Relay::new(name.clone(), uris).map_err(in_relay)?;
         Ok(Relay {
@@ -149,7 +153,9 @@ fn name(what: &str, text: &str) -> Result<Name, String> {
 
 fn country(text: String) -> Result<String, String> {
     let is_code = text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
-    is_code.then_some(text).ok_or_else(|| "countries are two upper-case letters, as DE".to_owned())
+    is_code
+        .then_some(text)
+        .ok_or_else(|| "countries are two upper-case letters, such as DE".to_owned())
 }
 
 #[cfg(test)]
@@ -209,10 +215,10 @@ uris = ["turn:us.example.org"]
         for (from, to, fault) in [
             ("\"us\"\n[[pools]]", "\"mars\"\n[[pools]]", "the regions are: eu, us"),
             ("fallback = \"us\"", "fallback = \"ap\"", "[[pools]] 1: fallback ap is none of"),
-            ("region = \"us\"", "region = \"eu\"", "[[pools]] 2: region eu is there twice"),
-            ("\"eu-new\"", "\"eu-1\"", "[[pools]] 1: relay eu-1 is there twice"),
+            ("region = \"us\"", "region = \"eu\"", "[[pools]] 2: region eu is defined twice"),
+            ("\"eu-new\"", "\"eu-1\"", "[[pools]] 1: relay eu-1 is defined twice"),
             ("\"DE\"", "\"de\"", "[[pools]] 1: countries are two upper-case letters"),
-            ("stun:eu", "turn:eu", "belongs into [[pools.relays]]"),
+            ("stun:eu", "turn:eu", "belongs in [[pools.relays]]"),
             ("\"turn:new", "\"stun:new", "relay eu-new: stun:new.example.org is no relay"),
             ("\"turn:us", "\"http:us", "relay us-1: \"http:us.example.org\" begins with none"),
             ("weight = 3", "weight = 0", "[[pools]] 1:"),

@@ -31,16 +31,19 @@ pub fn command() -> Command {
     };
     Command::new("doctor")
         .about(
-            "Tries every relay as a client would, and what no client may; exit code 1 if \
-             anything failed",
+            "Checks every relay as a client would, and what it must not permit; exit code 1 if a \
+             check failed",
         )
         .arg(flag("json").help("Prints one JSON document instead of a table"))
         .arg(
             flag("allow-loopback")
-                .help("Lets a relay reach its own machine, as one on a laptop must"),
+                .help("Accepts a relay that permits its own loopback, as one on a laptop does"),
         )
-        .arg(count("members", "8").help("The largest room whose media may all go over relays"))
-        .arg(count("networks", "2").help("Networks that a machine of a member gathers on"))
+        .arg(count("members", "8").help(
+            "Members of the largest room whose media may all go over \
+                                         relays",
+        ))
+        .arg(count("networks", "2").help("Networks on which a member's machine gathers candidates"))
 }
 
 /// Examines the configured relays. Needs only the relays and their secret.
@@ -51,7 +54,7 @@ pub fn run_command(resolved: &Resolved, matches: &ArgMatches) -> Result<Exit, Fa
     let mut reader = resolved.reader();
     let settings = CredentialSettings::read(&mut reader);
     if !reader.is_set("uris") && !reader.has_tables("pools") {
-        reader.fault("uris", "is needed, or [[pools]]: the relays to look at");
+        reader.fault("uris", "is needed, or [[pools]]: the relays to check");
     }
     reader.finish()?;
     let settings = settings.expect("its absence is a fault");

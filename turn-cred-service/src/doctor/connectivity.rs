@@ -36,9 +36,9 @@ pub(super) async fn name(url: &mut UrlContext<'_>) -> Finding {
 pub(super) async fn port(url: &mut UrlContext<'_>) -> Finding {
     let (protocol, port) = (url.endpoint.protocol, url.endpoint.port);
     if protocol == Protocol::Dtls {
-        url.skip_reason = Some("TLS for datagrams is not looked at");
+        url.skip_reason = Some("DTLS is not checked");
         let advice = "write ?transport=tcp: browsers speak TLS over TCP only";
-        return Finding::warn(Check::Port, "TLS for datagrams is not looked at", advice);
+        return Finding::warn(Check::Port, "DTLS is not checked", advice);
     }
     let (mut open, mut closed) = (Vec::new(), Vec::new());
     for address in &url.addresses {
@@ -85,26 +85,28 @@ pub(super) async fn certificate(url: &mut UrlContext<'_>) -> Finding {
         }
     };
     let Some(end) = client.certificate().and_then(not_after) else {
-        let advice = "look at it with openssl s_client";
-        return Finding::warn(Check::Certificate, "the end of it cannot be read", advice);
+        let advice = "inspect it with openssl s_client";
+        return Finding::warn(Check::Certificate, "its expiry cannot be read", advice);
     };
     assess_expiry(&host, end, clock::unix_seconds())
 }
 
 fn assess_expiry(host: &str, end: u64, now: u64) -> Finding {
     let days = end.saturating_sub(now) / DAY;
-    let found = format!("is for {host} and ends in {days} days, {}", clock::rfc3339(end));
+    let found = format!("is for {host} and expires in {days} days, {}", clock::rfc3339(end));
     if days >= RENEW_BEFORE_DAYS {
         return Finding::ok(Check::Certificate, found);
     }
-    let advice = "renew it, and let the relay read it again (SIGUSR2 for coturn)";
+    let advice = "renew it, and make the relay reload it (SIGUSR2 for coturn)";
     Finding::warn(Check::Certificate, found, advice)
 }
 
 pub(super) async fn binding(url: &mut UrlContext<'_>) -> Finding {
     let result = async { url.open().await?.binding().await };
     match result.await {
-        Ok(seen) => Finding::ok(Check::Binding, format!("it sees us as {}", seen.ip())),
+        Ok(seen) => {
+            Finding::ok(Check::Binding, format!("the relay sees this machine as {}", seen.ip()))
+        }
         Err(error) => {
             let advice = "let the relay answer STUN Binding (no secure-stun, no no-stun in coturn)";
             Finding::warn(Check::Binding, error.to_string(), advice)
@@ -138,6 +140,6 @@ mod tests {
         assert_eq!(verdict(now + 15 * DAY), CheckResult::Ok);
         assert_eq!(verdict(now + 15 * DAY - 1), CheckResult::Warn);
         let found = assess_expiry("a.example", now + DAY, now).found;
-        assert_eq!(found, "is for a.example and ends in 1 days, 2023-11-15T22:13:20Z");
+        assert_eq!(found, "is for a.example and expires in 1 days, 2023-11-15T22:13:20Z");
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn allocation(url: &mut UrlContext<'_>) -> Finding {
 /// Compares the relayed address with the relay's own: behind a NAT, coturn without `external-ip`
 /// hands out a private address that no peer can reach.
 fn assess_relayed_address(relayed: IpAddr, relay: Option<IpAddr>) -> Finding {
-    let found = format!("a right credential gets {relayed}");
+    let found = format!("a valid credential gets {relayed}");
     let is_hidden = is_private(relayed) && relay.is_some_and(|relay| !is_private(relay));
     if relayed.is_unspecified() || is_hidden {
         let advice = "set external-ip: peers outside cannot send to this address";
@@ -78,7 +78,7 @@ fn is_private(ip: IpAddr) -> bool {
 pub(super) fn remedy(error: &RelayError) -> &'static str {
     match error {
         RelayError::ErrorResponse(UNAUTHORIZED) => {
-            "give both sides the same secret (static-auth-secret of coturn, the first key of \
+            "configure the same secret on both sides (static-auth-secret of coturn, the first key of \
              TURN_CRED_SECRET), and compare their clocks"
         }
         RelayError::ErrorResponse(QUOTA_REACHED) => {
@@ -87,7 +87,7 @@ pub(super) fn remedy(error: &RelayError) -> &'static str {
         RelayError::ErrorResponse(NO_CAPACITY) => {
             "widen min-port to max-port, or raise bps-capacity"
         }
-        RelayError::NoAuthentication => "set use-auth-secret: this relay carries anybody's traffic",
+        RelayError::NoAuthentication => "set use-auth-secret: this relay relays anybody's traffic",
         RelayError::ErrorResponse(_)
         | RelayError::Resolve(_)
         | RelayError::DtlsUnsupported
@@ -103,7 +103,7 @@ pub(super) async fn refresh(url: &mut UrlContext<'_>) -> Finding {
         return Finding::skipped(Check::Refresh, "there is no allocation");
     };
     match client.refresh(Duration::from_secs(600)).await {
-        Ok(()) => Finding::ok(Check::Refresh, "an allocation can be prolonged"),
+        Ok(()) => Finding::ok(Check::Refresh, "an allocation can be refreshed"),
         Err(error) => Finding::fail(Check::Refresh, error.to_string(), remedy(&error)),
     }
 }
@@ -111,7 +111,7 @@ pub(super) async fn refresh(url: &mut UrlContext<'_>) -> Finding {
 pub(super) async fn wrong_secret(url: &mut UrlContext<'_>) -> Finding {
     let end = (url.options.now)().saturating_add_signed(url.ttl());
     let credential = Credential::issue(&random::bytes::<32>(), &random_subject(), end);
-    let advice = "set use-auth-secret, and nothing that admits others (no-auth, user)";
+    let advice = "set use-auth-secret, and remove no-auth and user, which admit others";
     assess_rejection(Check::WrongSecret, accepts(url, &credential).await, advice)
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn empty_secret(url: &mut UrlContext<'_>) -> Finding {
     let credential = Credential::issue(&[], &random_subject(), end);
     let admitted = accepts(url, &credential).await;
     if matches!(admitted, Ok(true)) {
-        let found = "open to the world: a credential signed with the empty key is admitted";
+        let found = "open to the world: a credential signed with the empty key is accepted";
         let advice = "remove the blank secret, then restart the relay: a line static-auth-secret= of \
                       turnserver.conf, or the member \"\" of turn/realm/REALM/secret in its Redis";
         return Finding::fail(Check::EmptySecret, found, advice);
@@ -132,7 +132,7 @@ pub(super) async fn empty_secret(url: &mut UrlContext<'_>) -> Finding {
 
 pub(super) async fn expiry(url: &mut UrlContext<'_>) -> Finding {
     let credential = url.credential(&random_subject(), EXPIRED_OFFSET);
-    let advice = "set the clock of the relay; if it is right, the relay does not look at the end";
+    let advice = "set the clock of the relay; if it is right, the relay does not check the expiry";
     assess_rejection(Check::Expiry, accepts(url, &credential).await, advice)
 }
 
@@ -142,12 +142,12 @@ fn assess_rejection(
     advice: &'static str,
 ) -> Finding {
     match admitted {
-        Ok(false) => Finding::ok(check, "refused with 401"),
+        Ok(false) => Finding::ok(check, "rejected with 401"),
         Ok(true) | Err(RelayError::NoAuthentication) => {
-            Finding::fail(check, "it is admitted", advice)
+            Finding::fail(check, "it is accepted", advice)
         }
         Err(RelayError::ErrorResponse(code)) => {
-            let found = format!("refused with {code} where 401 is right");
+            let found = format!("rejected with {code} instead of 401");
             Finding::warn(check, found, SEE_RELAY_LOG)
         }
         Err(error) => Finding::fail(check, error.to_string(), SEE_RELAY_LOG),
@@ -175,19 +175,23 @@ pub(super) async fn clock(url: &mut UrlContext<'_>) -> Finding {
 fn assess_skew(skew: ClockSkew, ttl: i64) -> Finding {
     let seconds = match skew {
         ClockSkew::Ahead(seconds) => seconds,
-        ClockSkew::Unknown => return Finding::skipped(Check::Clock, "it admits no credential"),
+        ClockSkew::Unknown => return Finding::skipped(Check::Clock, "it accepts no credential"),
         ClockSkew::Unbounded => {
-            let advice = "use a relay that looks at the end of a credential";
-            return Finding::fail(Check::Clock, "it admits what ended a day ago", advice);
+            let advice = "use a relay that checks the expiry of a credential";
+            return Finding::fail(
+                Check::Clock,
+                "it accepts a credential that expired a day ago",
+                advice,
+            );
         }
     };
     let found = match seconds {
-        -1..=1 => "it agrees with ours to a second".to_owned(),
+        -1..=1 => "it agrees with this machine's to a second".to_owned(),
         2.. => format!("the relay is {seconds} s ahead of us (±1 s)"),
         ..-1 => format!("the relay is {} s behind us (±1 s)", -seconds),
     };
     if seconds.abs() > 1 && seconds.abs() > ttl / 4 {
-        let advice = "run NTP on both machines: credentials name their end in absolute time";
+        let advice = "run NTP on both machines: credentials contain an absolute expiry";
         return Finding::warn(Check::Clock, found, advice);
     }
     Finding::ok(Check::Clock, found)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::pool::IceUri;
 
 /// Advice for failures whose cause only the relay knows.
-pub(super) const SEE_RELAY_LOG: &str = "look into the log of the relay";
+pub(super) const SEE_RELAY_LOG: &str = "see the log of the relay";
 
 /// A check; the order is that of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -282,7 +282,8 @@ turn:a.example (eu-1)
                 "url": "turn:a.example",
                 "checks": [
                     {"check": "name", "verdict": "ok", "found": "192.0.2.1"},
-                    {"check": "peers", "verdict": "fail", "found": "permits 10.0.0.1", "advice": "deny it"},
+                    {"check": "peers", "verdict": "fail", "found": "permits 10.0.0.1", "advice": "\
+                        deny it"},
                     {"check": "quota", "verdict": "skipped", "found": "nothing answers"},
                 ],
             }],

@@ -133,8 +133,8 @@ impl RelayMonitor {
             if let Ok(ClockSkew::Ahead(seconds)) = self.skew(&url.uri).await {
                 self.metrics.relays.clock_skew.with_label_values(&[name.as_str()]).set(seconds);
                 if seconds.unsigned_abs() > self.issuer.clamp_ttl(None).as_secs() / 4 {
-                    warn!(relay = %name, seconds, "the clock of relay {name} is {seconds} s ahead of ours: \
-                          it may refuse credentials that are good, or accept some that are over");
+                    warn!(relay = %name, seconds, "the clock of relay {name} is {seconds} s ahead \
+                        of this machine's: it may reject valid credentials or accept expired ones");
                 }
             }
             tokio::time::sleep(CLOCK_CHECK_INTERVAL).await;
@@ -197,7 +197,8 @@ impl RelayMonitor {
             .enumerate()
             .any(|(at, _)| standings.of_relay(at).is_offered());
         self.metrics.relays.degraded.set(i64::from(!works));
-        info!(relay = %name, uri = %uri, standing = ?standing, "relay {name} is {standing:?} at {uri}");
+        info!(relay = %name, uri = %uri, standing = ?standing, "relay {name} is {standing:?} at \
+            {uri}");
     }
 }
 

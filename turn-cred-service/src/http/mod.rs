@@ -58,7 +58,7 @@ fn error_response(metrics: &Metrics, error: &RequestError) -> Response {
 /// Counts an error and builds its problem document.
 fn count_refusal(metrics: &Metrics, error: &RequestError) -> Problem {
     metrics.count_refused(error.reason());
-    debug!(reason = error.reason(), "refused a request: {error}");
+    debug!(reason = error.reason(), "rejected a request: {error}");
     error.into()
 }
 

@@ -17,19 +17,19 @@ use crate::relay_db::DbError;
 pub(super) enum RequestError {
     #[error("send Authorization: Bearer and a token")]
     MissingToken,
-    #[error("the token is not one of those accepted here")]
+    #[error("the token is not accepted")]
     UnknownToken,
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error("send one of the API keys")]
     MissingApiKey,
-    #[error("the API key is not one of those accepted here")]
+    #[error("the API key is not accepted")]
     UnknownApiKey,
-    #[error("no API keys are set here: an operator sets TURN_CRED_API_KEYS")]
+    #[error("no API keys are configured: set TURN_CRED_API_KEYS")]
     ApiKeysNotConfigured,
-    #[error("this subject asks too often")]
+    #[error("too many requests for this subject")]
     SubjectRateLimited { wait: Duration },
-    #[error("this address asks too often")]
+    #[error("too many requests from this address")]
     AddressRateLimited { wait: Duration },
     #[error("the body does not parse: {0}")]
     InvalidBody(String),
@@ -37,9 +37,9 @@ pub(super) enum RequestError {
     BodyTooLarge,
     #[error("the body took too long to arrive")]
     BodyTimeout,
-    #[error("only service=turn is served")]
+    #[error("the parameter service must be turn")]
     UnsupportedService,
-    #[error("ttl is a number of seconds")]
+    #[error("ttl must be a number of seconds")]
     InvalidTtl,
     #[error(transparent)]
     UnknownRegion(#[from] UnknownRegion),
@@ -47,15 +47,15 @@ pub(super) enum RequestError {
     InvalidSubject(#[from] InvalidSubject),
     #[error(transparent)]
     Issue(#[from] IssueError),
-    #[error("the token has not the right admin")]
+    #[error("the token does not grant the right admin")]
     MissingRight,
-    #[error("usage and denials need TURN_CRED_REDIS_URL, where every credential service sees them")]
+    #[error("usage and denials need TURN_CRED_REDIS_URL")]
     NoRedis,
     #[error("the relays' Redis does not answer")]
     Redis(#[from] DbError),
-    #[error("a browser sent this, and this listener is not for browsers")]
+    #[error("the request has an Origin header: browsers may not use this listener")]
     SentByBrowser,
-    #[error("the Host header names none of our own names")]
+    #[error("the Host header must be localhost")]
     ForeignHost,
 }
 

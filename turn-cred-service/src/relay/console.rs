@@ -39,7 +39,7 @@ pub enum ConsoleError {
     #[error("the console does not answer: {0}")]
     Io(#[from] std::io::Error),
     /// Wrong password, or not a console of coturn.
-    #[error("the console does not let us in: look at cli-password")]
+    #[error("the console rejected the login: check cli-password")]
     LoginFailed,
 }
 

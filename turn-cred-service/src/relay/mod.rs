@@ -54,22 +54,22 @@ pub enum RelayError {
     #[error("the name cannot be resolved: {0}")]
     Resolve(#[source] io::Error),
     /// The URL requires DTLS.
-    #[error("TLS for datagrams (turns with transport=udp) is not supported")]
+    #[error("DTLS (turns with transport=udp) is not supported")]
     DtlsUnsupported,
     /// The certificate was not accepted.
     #[error("TLS failed: {0}")]
     Tls(#[source] rustls::Error),
     /// An error response, with a code of RFC 8489 §14.8 or RFC 8656 §19.
-    #[error("the relay refused with {0}")]
+    #[error("the relay answered with error {0}")]
     ErrorResponse(u16),
     /// The relay answered an unauthenticated request with a success.
-    #[error("the relay admits anybody: it asks for no credential")]
+    #[error("the relay requires no credential: anybody can use it")]
     NoAuthentication,
     /// No response within the timeout.
     #[error("the relay did not answer")]
     TimedOut,
     /// The response is malformed, or its signature is missing or wrong.
-    #[error("the answer is malformed or not signed by the relay")]
+    #[error("the response is malformed or not signed by the relay")]
     Malformed,
     /// The socket failed.
     #[error(transparent)]

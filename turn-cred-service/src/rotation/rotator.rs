@@ -106,7 +106,7 @@ impl SecretRotator {
             if let Err(error) = &ticked
                 && !was_failing
             {
-                warn!(%error, "the secrets cannot be followed: {error}");
+                warn!(%error, "cannot read the rotation ledger: {error}");
             }
             was_failing = ticked.is_err();
             let since = self.ledger.borrow().since;
@@ -166,8 +166,8 @@ impl SecretRotator {
     async fn remove_blank_secrets(&self, secrets: &[String]) -> Result<(), DbError> {
         for blank in secrets.iter().filter(|secret| secret.trim().is_empty()) {
             error!(
-                "a blank secret was in the relays' Redis, with which they admit everybody: taking \
-                 it out; find what wrote it"
+                "the relays' Redis contains a blank secret, so relays accept anybody: removing \
+                 it; find the program that wrote it"
             );
             self.db.remove(blank).await?;
         }
@@ -208,14 +208,14 @@ impl SecretRotator {
         let present: HashMap<_, _> = by_fingerprint(snapshot).collect();
         let Some(ledger) = &snapshot.ledger else {
             let own = Ledger { version: 1, ..self.ledger.borrow().clone() };
-            warn!("the relays' Redis has lost the ledger; putting it back");
+            warn!("the relays' Redis has lost the ledger: restoring it");
             let signing = self.known.get(&own.signing).map(String::as_str);
             self.db.commit(0, &own, signing, None).await?;
             return Ok(true);
         };
         let mut lost = ledger.secrets().filter(|secret| !present.contains_key(secret));
         if let Some(secret) = lost.find_map(|secret| self.known.get(secret)) {
-            warn!("the relays' Redis has lost a secret in use; putting it back");
+            warn!("the relays' Redis has lost a secret in use: restoring it");
             let restored = Ledger { version: ledger.version + 1, ..ledger.clone() };
             self.db.commit(ledger.version, &restored, Some(secret), None).await?;
             return Ok(true);
@@ -267,12 +267,13 @@ impl SecretRotator {
                 self.db.commit(ledger.version, &promoted, None, None).await?;
             }
             ProofResult::Rejected { relay, code } => {
-                warn!(relay = %relay, code, "relay {relay} refuses the new secret: no rotation");
+                warn!(relay = %relay, code, "relay {relay} rejected the new secret: rotation \
+                                             abandoned");
                 let abandoned = ledger.abandon_staged(now);
                 self.db.commit(ledger.version, &abandoned, None, Some(secret)).await?;
             }
             ProofResult::NoAnswer => {
-                warn!("no relay answers: the new secret cannot be proved");
+                warn!("no relay answers, so the new secret cannot be tested");
                 return Ok(RETRY_PROOF_AFTER);
             }
         }
@@ -297,7 +298,7 @@ async fn load_or_init(db: &RelayDb) -> Result<(Ledger, SecretsSnapshot), DbError
         let signing = first.or(generated.as_ref()).expect("one of them is there");
         let initial = Ledger::starting_with(Fingerprint::of(signing), snapshot.now);
         let initial = Ledger { version: after + 1, ..initial };
-        info!(secret = %initial.signing, "beginning with secret {}", initial.signing);
+        info!(secret = %initial.signing, "starting with secret {}", initial.signing);
         db.commit(after, &initial, generated.as_deref(), None).await?;
     }
 }

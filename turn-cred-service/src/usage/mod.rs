@@ -78,7 +78,7 @@ impl UsageCounter {
         let mut clock = interval(FLUSH_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pending = ByteCounts::new();
-        info!("counting what the relays relay");
+        info!("this instance counts the usage of the relays");
         loop {
             tokio::select! {
                 report = reports.next() => match report {
@@ -180,7 +180,7 @@ async fn write_rooms(
     while pairs.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let window = window(budget, clock::unix_seconds());
         if let Err(error) = db.record_rooms(window, &batch).await {
-            warn!(%error, "rooms could not be noted: {error}");
+            warn!(%error, "rooms could not be recorded: {error}");
         }
         batch.clear();
     }

@@ -63,14 +63,24 @@ async fn a_bad_draft_request_gets_the_reason() {
     let service = TestService::start([KEYS]).await;
     let key = format!("key={API_KEY}");
     for (query, status, code, detail) in [
-        (format!("username=ana&{key}"), 400, "bad_request", "only service=turn is served"),
-        (format!("service=stun&{key}"), 400, "bad_request", "only service=turn is served"),
-        (format!("service=turn&ttl=1h&{key}"), 400, "bad_request", "ttl is a number of seconds"),
+        (format!("username=ana&{key}"), 400, "bad_request", "the parameter service must be turn"),
+        (format!("service=stun&{key}"), 400, "bad_request", "the parameter service must be turn"),
+        (
+            format!("service=turn&ttl=1h&{key}"),
+            400,
+            "bad_request",
+            "ttl must be a number of seconds",
+        ),
         (format!("service=turn&username=a%20b&{key}"), 400, "bad_request", "a subject is"),
         ("service=turn&username=ana".to_owned(), 401, "unauthorized", "send one of the API keys"),
         ("service=turn&key=".to_owned(), 401, "unauthorized", "send one of the API keys"),
-        (format!("service=turn&{key}x"), 401, "unauthorized", "not one of those accepted"),
-        (format!("service=turn&key={}", token("ana")), 401, "unauthorized", "not one of those"),
+        (format!("service=turn&{key}x"), 401, "unauthorized", "the API key is not accepted"),
+        (
+            format!("service=turn&key={}", token("ana")),
+            401,
+            "unauthorized",
+            "the API key is not accepted",
+        ),
     ] {
         let answer = ApiResponse::of(get(&service, &format!("/turn?{query}"))).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{query}");

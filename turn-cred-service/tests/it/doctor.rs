@@ -174,7 +174,7 @@ async fn a_relay_with_another_secret_fails() {
     let others = Secrets::parse("another-turn-secret-of-thirty-two-bytes").unwrap();
     let coturn = Coturn::with_lines(LOOPBACK, TURN_SECRET, SHIPPED).await;
     let found = diagnose(coturn.udp(), &options(&others, coturn.connect_options())).await;
-    assert_eq!(found.of("allocation"), ("fail", "the relay refused with 401"));
+    assert_eq!(found.of("allocation"), ("fail", "the relay answered with error 401"));
     assert_eq!(found.with("skipped"), ["refresh", "clock", "peers", "quota"]);
     assert_eq!(found.with("fail"), ["allocation"]);
 }
@@ -199,8 +199,8 @@ async fn a_relay_that_asks_for_no_credential_fails() {
     let open = Coturn::without_auth(LOOPBACK, &lines).await;
     let secrets = Secrets::parse(TURN_SECRET).unwrap();
     let found = diagnose(open.udp(), &options(&secrets, open.connect_options())).await;
-    assert_eq!(found.of("allocation").1, "the relay admits anybody: it asks for no credential");
-    assert_eq!(found.of("wrong-secret"), ("fail", "it is admitted"));
+    assert_eq!(found.of("allocation").1, "the relay requires no credential: anybody can use it");
+    assert_eq!(found.of("wrong-secret"), ("fail", "it is accepted"));
 }
 
 #[tokio::test]

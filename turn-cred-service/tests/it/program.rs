@@ -227,7 +227,7 @@ async fn logs_at_their_most_talkative_show_no_secret() {
     assert_eq!(end(&mut process).await, Some(0));
 
     let log = fs::read_to_string(log).unwrap();
-    assert!(log.contains("refused a request"), "{log}");
+    assert!(log.contains("rejected a request"), "{log}");
     let password = drafted.json["password"].as_str().unwrap();
     for secret in ["canary", token.as_str(), good.credential().1, password] {
         assert!(!log.contains(secret), "{secret} in the log");

@@ -342,8 +342,8 @@ async fn the_program_rotates_and_tells_each_step() {
     let (output, stdout, stderr) = crate::program::run(&["rotate"], &variables).await;
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     let lines: Vec<_> = stdout.lines().collect();
-    assert!(lines[0].ends_with("asked for another"), "{stdout}");
-    assert!(lines[1].ends_with("every relay is tried"), "{stdout}");
+    assert!(lines[0].ends_with("requested a rotation"), "{stdout}");
+    assert!(lines[1].ends_with("testing it on every relay"), "{stdout}");
     assert!(lines[2].ends_with("it signs now"), "{stdout}");
     assert!(lines[3].contains("is accepted until 20"), "{stdout}");
     let secrets = redis.secrets().await;
@@ -353,5 +353,5 @@ async fn the_program_rotates_and_tells_each_step() {
     let fixed = fixed.each_ref().map(|(name, value)| (*name, value.as_str()));
     let (output, _, stderr) = crate::program::run(&["rotate"], &fixed).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("put the new one on top of that file"), "{stderr}");
+    assert!(stderr.contains("put it on top of that file"), "{stderr}");
 }

@@ -198,13 +198,16 @@ async fn the_program_drains_a_relay_and_uses_it_again() {
         (output.status.code(), stdout + &stderr)
     };
     let (code, told) = run(&["drain", "eu-1"]).await;
-    assert_eq!(told, "relay eu-1 gets nobody new; calls there go on\n");
+    assert_eq!(told, "relay eu-1 gets no new clients; running calls continue\n");
     assert_eq!(code, Some(0));
     let hosts =
         async || ApiResponse::of(service.ice_servers("ana")).await.json["iceServers"].to_string();
     while hosts().await.contains("a.example") {}
     assert!(hosts().await.contains("b.example"));
-    assert_eq!(run(&["undrain", "eu-1"]).await, (Some(0), "relay eu-1 is used again\n".to_owned()));
+    assert_eq!(
+        run(&["undrain", "eu-1"]).await,
+        (Some(0), "relay eu-1 gets new clients again\n".to_owned())
+    );
     while !hosts().await.contains("a.example") {}
     let (code, told) = run(&["drain", "mars"]).await;
     assert_eq!(code, Some(1));

@@ -103,7 +103,7 @@ pub(super) fn routes() -> Router<Arc<PublicState>> {
     get,
     path = "/v1/subjects/{subject}/usage",
     tag = "admin",
-    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
+    params(("subject" = String, Path, description = "The subject as in tokens, not its pseudonym.")),
     responses((status = 200, description = "Its usage.", body = Usage), AdminErrorResponses),
     security(("token" = [])),
 )]
@@ -132,7 +132,7 @@ async fn usage_of_subject(
     get,
     path = "/v1/rooms/{room}/usage",
     tag = "admin",
-    params(("room" = String, Path, description = "As nodes name it.")),
+    params(("room" = String, Path, description = "The room id.")),
     responses((status = 200, description = "Its usage.", body = Usage), AdminErrorResponses),
     security(("token" = [])),
 )]
@@ -160,7 +160,7 @@ async fn usage_of_room(
     put,
     path = "/v1/subjects/{subject}/denial",
     tag = "admin",
-    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
+    params(("subject" = String, Path, description = "The subject as in tokens, not its pseudonym.")),
     request_body = DenialBody,
     responses((status = 200, description = "The denial.", body = Denial), AdminErrorResponses),
     security(("token" = [])),
@@ -196,8 +196,8 @@ async fn deny_subject(
     delete,
     path = "/v1/subjects/{subject}/denial",
     tag = "admin",
-    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
-    responses((status = 204, description = "There is none any more."), AdminErrorResponses),
+    params(("subject" = String, Path, description = "The subject as in tokens, not its pseudonym.")),
+    responses((status = 204, description = "The denial is removed."), AdminErrorResponses),
     security(("token" = [])),
 )]
 pub(super) async fn allow(
@@ -223,7 +223,7 @@ async fn allow_subject(
     get,
     path = "/v1/relays",
     tag = "admin",
-    responses((status = 200, description = "All of them.", body = [RelayState]), AdminErrorResponses),
+    responses((status = 200, description = "All relays.", body = [RelayState]), AdminErrorResponses),
     security(("token" = [])),
 )]
 pub(super) async fn relays(State(state): State<Arc<PublicState>>, request: Request) -> Response {

@@ -216,7 +216,8 @@ impl StatusGroup {
         let asks = self.status == StatusCode::UNAUTHORIZED;
         let waits = self.errors.iter().any(|(error, _)| error.retry_after().is_some());
         let asks = asks.then_some(("WWW-Authenticate", "`Bearer`"));
-        let waits = waits.then_some(("Retry-After", "Seconds until it is worth asking again."));
+        let waits =
+            waits.then_some(("Retry-After", "Seconds after which a repetition may succeed."));
         asks.into_iter().chain(waits)
     }
 }

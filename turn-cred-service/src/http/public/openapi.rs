@@ -22,7 +22,7 @@ const ALIASES: [(&str, &str); 2] = [
 
 /// Headers of every response, errors too.
 const HEADERS: [(&str, &str); 3] = [
-    ("Cache-Control", "`no-store`: one cached credential would serve everybody."),
+    ("Cache-Control", "`no-store`: a cached credential would be served to other clients."),
     ("Pragma", "`no-cache`, for caches of HTTP/1.0."),
     ("Vary", "`Origin, Authorization`"),
 ];
@@ -37,9 +37,10 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
 #[openapi(
     info(
         title = "turn-cred-service",
-        description = "Short-lived TURN credentials, in the shape of the route that is asked. Errors \
-                       are `application/problem+json` (RFC 9457) with a `code` to depend on; it is \
-                       `not_found` or `method_not_allowed` for what is not described here.",
+        description = "Short-lived TURN credentials; the route determines the response format. \
+                       Errors are `application/problem+json` (RFC 9457) with a stable `code`; \
+                       routes and methods that are not described here answer `not_found` or \
+                       `method_not_allowed`.",
     ),
     paths(
         native::ice_servers,
@@ -56,14 +57,20 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
         description,
     ),
     tags(
-        (name = "native", description = "For clients of our own: ICE servers, and when to come back."),
-        (name = "draft-uberti", description = "draft-uberti-behave-turn-rest-00: Janus, and what was \
-                                               written for Nextcloud's signaling server."),
+        (name = "native", description = "This project's own API: ICE servers, and when to \
+                                         renew them."),
+        (name = "draft-uberti", description = "draft-uberti-behave-turn-rest-00: Janus, and \
+                                               clients of Nextcloud's signaling server."),
         (name = "matrix", description = "The client-server API of Matrix."),
-        (name = "admin", description = "For operators and back ends, with a token whose `can` has `admin`."),
+        (name = "admin", description = "For operators and back ends, with a token whose `can` has \
+                                        `admin`."),
         (name = "cloudflare", description = "Cloudflare's TURN service."),
     ),
-    components(schemas(error_responses::ProblemSchema, error_responses::MatrixProblemSchema, error_responses::AdminProblemSchema)),
+    components(schemas(
+        error_responses::ProblemSchema,
+        error_responses::MatrixProblemSchema,
+        error_responses::AdminProblemSchema,
+    )),
     modifiers(&Schemes, &Bodies, &Aliases, &Answers),
 )]
 struct Public;
