@@ -1,4 +1,4 @@
-//! Starts the parts in the order in which they need each other.
+//! Starts the components in dependency order: relay, credential service, node.
 
 use std::io;
 
@@ -11,36 +11,35 @@ use tempfile::TempDir;
 use crate::relay::{EmbeddedRelay, EmbeddedRelayError};
 use crate::settings::{Settings, wire_components, with_generated_secret};
 
-/// All parts, running.
+/// The running components.
 pub struct LocalCluster {
-    /// Where the demo page is.
+    /// Address of the demo page.
     pub public: ListenAddr,
-    /// Where the node's probes and metrics are.
+    /// Address of the node's probes and metrics.
     pub admin: ListenAddr,
     /// The relay.
     pub relay: EmbeddedRelay,
-    /// Holds the socket between the parts.
+    /// Contains the socket file between node and credential service; deleted on drop.
     _socket_dir: TempDir,
 }
 
-/// Why the parts could not be started.
+/// Reasons why a component could not start.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A setting of a part cannot be used.
+    /// A setting of a component is unusable.
     #[error("{0}")]
     Settings(#[from] Faults),
-    /// The relay has no place.
     #[error("{0}; see --turn-listen (127.0.0.1:0 takes a free port)")]
     Relay(#[from] EmbeddedRelayError),
-    /// The credential service could not start.
     #[error("credential service: {0}; see TURN_CRED_LISTEN and TURN_CRED_ADMIN_LISTEN")]
     Credentials(#[from] turn_cred_service::StartError),
-    /// The node could not start.
     #[error(
-        "node: {0}; see SIGNAL_NODE_LISTEN and SIGNAL_NODE_ADMIN_LISTEN (127.0.0.1:0 takes a free port)"
+        "node: {0}; see SIGNAL_NODE_LISTEN and SIGNAL_NODE_ADMIN_LISTEN (127.0.0.1:0 takes a free \
+         port)"
     )]
     Node(#[from] signal_node::node::StartError),
-    /// There is no place for the socket between them.
+    /// The directory of the socket file could not be created.
     #[error("cannot make a temporary folder: {0}")]
     Folder(#[from] io::Error),
 }
@@ -49,7 +48,7 @@ impl LocalCluster {
     /// Starts relay, credential service and node; they end with `life`.
     ///
     /// # Errors
-    /// [`StartError`] says which part, and what to set.
+    /// [`StartError`] contains the component and the setting to change.
     pub async fn start(
         settings: &Settings,
         environment: Environment,
@@ -70,7 +69,7 @@ impl LocalCluster {
     }
 }
 
-/// Reads a part's settings from its variables alone.
+/// Reads a component's settings from the environment alone, without flags.
 fn resolve(
     schema: service_kit::settings::Schema,
     environment: &Environment,

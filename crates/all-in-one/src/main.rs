@@ -1,4 +1,4 @@
-//! `cargo run`: a working video call with nothing installed.
+//! `cargo run`: a working video call without further installation.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -48,7 +48,7 @@ async fn run(settings: &Settings, environment: Environment) -> Result<(), StartE
     Ok(())
 }
 
-/// Tells people where to go, and scripts in one line of JSON where everything listens.
+/// Prints the URL for people, and all addresses as one JSON line for scripts.
 fn print_urls(cluster: &LocalCluster) {
     let (public, turn) = (&cluster.public, cluster.relay.address());
     if !io::stdout().is_terminal() {

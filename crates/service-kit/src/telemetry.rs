@@ -1,4 +1,4 @@
-//! Logs on standard error, and the one line on standard output that says where we listen.
+//! Logs on standard error, and the line on standard output with the addresses of a service.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -17,17 +17,17 @@ use tracing_subscriber::{fmt, prelude::*};
 use crate::settings::{Environment, Kind, Reader, Setting};
 use crate::trace::{Exporter, TARGET};
 
-/// The setting for what is logged; for a service's schema.
+/// Setting of the log filter, for a service's schema.
 pub const LOG: Setting = Setting {
     name: "log",
     group: "logging",
     value: "FILTER",
     default: Some("info"),
-    help: "What is logged: a level, or a filter such as info,signal_node=debug",
+    help: "Log filter: a level, or a filter such as info,signal_node=debug",
     kind: Kind::Plain,
 };
 
-/// The setting for how it is logged; for a service's schema.
+/// Setting of the log format, for a service's schema.
 pub const LOG_FORMAT: Setting = Setting {
     name: "log_format",
     group: "logging",
@@ -37,23 +37,23 @@ pub const LOG_FORMAT: Setting = Setting {
     kind: Kind::Plain,
 };
 
-/// How and what a service logs.
+/// Filter and format of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The form of the lines.
+    /// Format of the lines.
     pub format: LogFormat,
-    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    /// Syntax of `tracing_subscriber::EnvFilter`.
     pub filter: String,
 }
 
-/// The form of log lines.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// For people.
+    /// Text, for people.
     Text,
-    /// For machines: one object per line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -80,13 +80,14 @@ impl LogSettings {
         Self { format: reader.parse(LOG_FORMAT.name), filter }
     }
 
-    /// Starts to log on standard error, and to trace where the environment asks for it, once per process.
+    /// Starts logging to standard error, and tracing if the environment configures it. Once per
+    /// process.
     ///
     /// # Errors
-    /// When something else in this process logs already, or the settings of traces are not usable.
+    /// When a logger is already set in this process, or the trace settings are unusable.
     ///
     /// # Panics
-    /// When the filter is not one, which [`LogSettings::read`] reports as a fault.
+    /// When the filter is invalid, which [`LogSettings::read`] reports as a fault.
     pub fn init(&self, service: &str) -> io::Result<Telemetry> {
         let exporter = Exporter::open(service, &Environment::from_process())?;
         let terminal = io::stderr().is_terminal();
@@ -106,7 +107,8 @@ impl LogSettings {
     }
 }
 
-/// Writes fields so that what strangers say can neither paint a terminal nor begin a line.
+/// Formats fields with control characters escaped, so that text from clients can neither write
+/// terminal sequences nor forge a line.
 fn escaped_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     let fields = debug_fn(|writer, field, value| {
         let text = escaped(&format!("{value:?}"));
@@ -118,7 +120,7 @@ fn escaped_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + '
     fields.delimited(" ")
 }
 
-/// Writes control characters as they are written in code.
+/// Escapes control characters as in a Rust literal.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -131,14 +133,14 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Tells whether something may be logged at all: spans are for the collector, and what libraries say of their work in
-/// detail holds what passes through them, tokens and payloads included.
+/// Tells whether something may be logged at all. Spans go to the collector only; debug output of
+/// libraries contains what passes through them, tokens and payloads included.
 fn is_loggable(of: &Metadata<'_>) -> bool {
     let ours = OWN_CRATES.iter().any(|name| of.target().starts_with(name));
     of.target() != TARGET && (ours || *of.level() <= Level::INFO)
 }
 
-/// Where log lines of ours come from.
+/// Targets of this project's own log lines.
 const OWN_CRATES: [&str; 6] = [
     "signal_node",
     "turn_cred_service",
@@ -148,13 +150,13 @@ const OWN_CRATES: [&str; 6] = [
     "signal_protocol",
 ];
 
-/// What is logged and traced; [`Telemetry::end`] sends the last of it.
+/// The running log and trace exporters; [`Telemetry::end`] flushes them.
 #[derive(Debug)]
 #[must_use]
 pub struct Telemetry(Exporter);
 
 impl Telemetry {
-    /// Sends what is left. Not from within a runtime.
+    /// Flushes the trace exporter. Must not be called within a runtime.
     pub fn end(self) {
         self.0.end();
     }
@@ -168,13 +170,13 @@ struct ListeningEvent<'a> {
     addresses: BTreeMap<&'a str, String>,
 }
 
-/// Prints where a service listens as one JSON line on standard output, by role:
+/// Prints the addresses of a service by role as one JSON line on standard output:
 /// `{"event":"listening","service":"signal-node","admin":"127.0.0.1:9080","public":"127.0.0.1:8080"}`.
 ///
 /// Scripts that start a service on port 0 wait for this line.
 pub fn announce<'a>(service: &str, addresses: impl IntoIterator<Item = (&'a str, impl Display)>) {
     let line = announcement(service, addresses);
-    // Who closed our standard output does not want to know.
+    // A closed standard output is no failure.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
@@ -213,7 +215,7 @@ mod tests {
         assert!("yaml".parse::<LogFormat>().is_err());
     }
 
-    /// What a logger of ours writes in text.
+    /// Returns what the text logger writes.
     fn logged(act: impl FnOnce()) -> String {
         #[derive(Clone, Default)]
         struct Sink(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);

@@ -1,4 +1,4 @@
-//! A small file that is read again when it changed.
+//! Small files that are reloaded when they change.
 
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-/// How often a file is looked at, at most.
+/// Interval between checks of a file.
 ///
-/// One `stat` a second costs nothing and is faster than any orchestrator mounts a new secret.
+/// One `stat` per second costs nothing, and no orchestrator mounts a new secret faster.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// A value parsed from a file, kept current.
 ///
-/// A file that became unreadable or invalid keeps its last good value, and says so once per
-/// change: a half-written secret must not stop a running service.
+/// If the file becomes unreadable or invalid, the last good value stays and one warning per change
+/// is logged: a half-written secret must not stop a running service.
 pub(crate) struct WatchedFile<T> {
     path: PathBuf,
     parse: fn(&str) -> Result<T, String>,
@@ -29,7 +29,7 @@ struct CachedValue<T> {
     checked_at: Instant,
 }
 
-/// What differs between two versions of a file, without reading it.
+/// Detects a change without reading the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
     modified: Option<SystemTime>,
@@ -46,7 +46,7 @@ impl<T> WatchedFile<T> {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// Says, without quoting the content, why the file cannot be used.
+    /// The reason without the content, which may be a secret.
     pub(crate) fn open(path: &Path, parse: fn(&str) -> Result<T, String>) -> Result<Self, String> {
         let stamp = stamp(path);
         let current = Arc::new(read(path, parse)?);
@@ -54,7 +54,7 @@ impl<T> WatchedFile<T> {
         Ok(Self { path: path.to_owned(), parse, state })
     }
 
-    /// Hands out the value as the file last had it.
+    /// Returns the value, after a check if the last one is older than [`CHECK_EVERY`].
     pub(crate) fn current(&self) -> Arc<T> {
         self.current_at(Instant::now())
     }
@@ -76,17 +76,18 @@ impl<T> WatchedFile<T> {
         state.stamp = found;
         match read(&self.path, self.parse) {
             Ok(value) => {
-                info!(file = %self.path.display(), "read {} again", self.path.display());
+                info!(file = %self.path.display(), "reloaded {}", self.path.display());
                 state.current = Arc::new(value);
             }
             Err(reason) => {
-                warn!(file = %self.path.display(), "keeping the last good content: {reason}");
+                warn!(file = %self.path.display(), "cannot reload the file, keeping its last good \
+                    content: {reason}");
             }
         }
     }
 }
 
-/// Shows the path and nothing of the content.
+/// Prints the path only: the content may be a secret.
 impl<T> fmt::Debug for WatchedFile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WatchedFile").field("path", &self.path).finish_non_exhaustive()

@@ -1,10 +1,9 @@
-//! The gate: decides about credentials before the server sees a request.
+//! The listener's socket, which verifies credentials before the `turn` server sees a request.
 //!
-//! The `turn` crate answers a wrong credential with 400, where RFC 8489 §9.2.4 wants 401, and
-//! knows no difference between asking for an allocation and keeping one. So a request whose
-//! credential is not good is handed on without its signature, as if it had none, and the server
-//! challenges it with 401 and a fresh nonce. Of a good one the key is kept for the server, which
-//! asks for it right after.
+//! The `turn` crate answers a wrong credential with 400 instead of 401 (RFC 8489 §9.2.4), and
+//! cannot distinguish a new allocation from a refresh. So a request with an invalid credential is
+//! passed on without its signature, and the server answers it like an unauthenticated one: 401 with
+//! a nonce. The key of a valid request is stored in [`LastKey`], where the server looks it up next.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -25,13 +24,13 @@ use webrtc_util::{Conn, Error as ConnError};
 use super::REALM;
 use super::isolated_relay::not_connected;
 
-/// The header of a STUN message (RFC 8489 §5) and of an attribute (§14), in bytes.
+/// Sizes of the STUN message header (RFC 8489 §5) and of an attribute header (§14).
 const MESSAGE_HEADER: usize = 20;
 const ATTRIBUTE_HEADER: usize = 4;
 
-/// The key of the request that came through the gate last.
+/// The key of the request received last.
 ///
-/// One slot is enough: the server finishes a request before it takes the next one.
+/// One slot suffices: the server finishes a request before it receives the next one.
 #[derive(Clone, Default)]
 pub(super) struct LastKey(Arc<Mutex<Vec<u8>>>);
 
@@ -41,7 +40,7 @@ impl AuthHandler for LastKey {
     }
 }
 
-/// The socket that clients talk to.
+/// The UDP socket of the listener.
 pub(super) struct AuthSocket {
     socket: UdpSocket,
     secrets: SecretSource,
@@ -53,7 +52,7 @@ impl AuthSocket {
         Self { socket, secrets, key }
     }
 
-    /// Returns how much of a datagram the server may see.
+    /// Returns the number of bytes of a datagram to pass to the server.
     fn filter(&self, datagram: &mut [u8]) -> usize {
         let Some(signed) = SignedRequest::read(datagram) else { return datagram.len() };
         match self.valid_key(&signed) {
@@ -65,7 +64,7 @@ impl AuthSocket {
         }
     }
 
-    /// Finds the key that a request is rightly signed with.
+    /// Returns the key that verifies the request's signature.
     fn valid_key(&self, signed: &SignedRequest) -> Option<Vec<u8>> {
         let SignedRequest { message, username, .. } = signed;
         let ended = credential::expiry(username)? < clock::unix_seconds();
@@ -81,16 +80,16 @@ impl AuthSocket {
     }
 }
 
-/// A request that carries a username and a signature.
+/// A request with a username and a signature.
 struct SignedRequest {
     message: Message,
     username: String,
-    /// Where the signature begins.
+    /// Offset of MESSAGE-INTEGRITY.
     signature_offset: usize,
 }
 
 impl SignedRequest {
-    /// Reads a datagram; anything else in it is the server's to judge.
+    /// Parses a datagram; `None` leaves everything else to the server.
     fn read(datagram: &[u8]) -> Option<Self> {
         let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
         message.decode().ok()?;
@@ -105,7 +104,7 @@ impl SignedRequest {
     }
 }
 
-/// Cuts a message off at `length` and writes its new length into its header (RFC 8489 §5).
+/// Truncates a message and updates the length in its header (RFC 8489 §5).
 fn truncate_message(datagram: &mut [u8], length: usize) -> usize {
     let Ok(attributes) = u16::try_from(length - MESSAGE_HEADER) else { return datagram.len() };
     datagram[2..4].copy_from_slice(&attributes.to_be_bytes());

@@ -1,4 +1,4 @@
-//! The fence: relayed addresses that can be reached from one another only.
+//! Relayed addresses that reach only one another.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -12,11 +12,11 @@ use turn::Error;
 use turn::relay::RelayAddressGenerator;
 use webrtc_util::{Conn, Error as ConnError};
 
-/// Hands out relayed addresses on loopback and knows all that are held.
+/// Allocates relayed addresses on loopback and records the active ones.
 #[derive(Default)]
 pub(super) struct IsolatedAddressGenerator(ActiveAddresses);
 
-/// The relayed addresses in use now.
+/// The relayed addresses in use.
 #[derive(Clone, Default)]
 struct ActiveAddresses(Arc<RwLock<HashSet<SocketAddr>>>);
 
@@ -40,7 +40,7 @@ impl RelayAddressGenerator for IsolatedAddressGenerator {
         Ok(())
     }
 
-    /// Binds a relayed address; IPv4 loopback is where all peers are.
+    /// Binds a relayed address on IPv4 loopback, where all peers are.
     async fn allocate_conn(
         &self,
         use_ipv4: bool,
@@ -57,7 +57,7 @@ impl RelayAddressGenerator for IsolatedAddressGenerator {
     }
 }
 
-/// One relayed address. While it exists it is a peer that others may reach.
+/// A relayed address. It is a permitted peer of the others until it is dropped.
 struct IsolatedRelaySocket {
     socket: UdpSocket,
     address: SocketAddr,
@@ -72,7 +72,7 @@ impl Drop for IsolatedRelaySocket {
 
 #[async_trait]
 impl Conn for IsolatedRelaySocket {
-    /// Waits for a datagram from another relayed address and passes over all others.
+    /// Receives a datagram from another relayed address; drops all others.
     async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
         loop {
             let (length, from) = self.socket.recv_from(buf).await?;
@@ -83,7 +83,7 @@ impl Conn for IsolatedRelaySocket {
         }
     }
 
-    /// Sends to another relayed address; a datagram for anywhere else is lost, as UDP may be.
+    /// Sends to another relayed address; a datagram to any other address is dropped, as UDP may.
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
         if !self.active.contains(target) {
             debug!("dropped a datagram to outside the relay");
@@ -112,7 +112,7 @@ impl Conn for IsolatedRelaySocket {
         None
     }
 
-    /// Does nothing: the address is given back when the last holder lets go.
+    /// Does nothing: the address becomes free when the last clone is dropped.
     async fn close(&self) -> Result<(), ConnError> {
         Ok(())
     }
@@ -122,7 +122,7 @@ impl Conn for IsolatedRelaySocket {
     }
 }
 
-/// The answer to whoever takes a socket with many peers for one with a single peer.
+/// The error of methods that need a single peer.
 pub(super) fn not_connected() -> ConnError {
     ConnError::Other("a relay socket has no single peer".to_owned())
 }

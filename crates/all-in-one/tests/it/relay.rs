@@ -69,7 +69,7 @@ async fn nothing_outside_the_relay_is_reached_or_heard() {
     ana.create_permission(at_outside.ip()).await.unwrap(); // permissions are per address, not per port
     bob.create_permission(at_ana.ip()).await.unwrap();
 
-    // What is sent second arrives, so the first would have arrived before it.
+    // Datagrams arrive in order: once the second one is here, the first one would have been.
     ana.send(at_outside, b"escape").await.unwrap();
     ana.send(at_bob, b"inside").await.unwrap();
     assert_eq!(bob.receive().await.unwrap(), (at_ana, b"inside".to_vec()));
@@ -91,7 +91,7 @@ async fn an_address_given_back_is_a_peer_no_longer() {
     eve.create_permission(at_ana.ip()).await.unwrap();
     bob.refresh(Duration::ZERO).await.unwrap();
 
-    // Somebody else on this machine takes the port that was given back.
+    // Another process on this machine takes the released port.
     let taken = rebind(at_bob).await;
     ana.send(at_bob, b"escape").await.unwrap();
     ana.send(at_eve, b"inside").await.unwrap();
@@ -100,7 +100,7 @@ async fn an_address_given_back_is_a_peer_no_longer() {
     assert!(taken.try_recv_from(&mut buffer).is_err(), "the relay let a datagram out");
 }
 
-/// Binds an address as soon as the relay has let go of it.
+/// Binds an address as soon as the relay has released it.
 async fn rebind(address: SocketAddr) -> UdpSocket {
     loop {
         match UdpSocket::bind(address).await {

@@ -1,4 +1,4 @@
-//! The accept loop and what bounds one connection.
+//! The accept loop, and the bounds of one connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,19 +20,19 @@ use tracing::{debug, warn};
 use super::listener::{Accepted, Listener};
 use super::tls::Tls;
 
-/// The most headers one request may have; more get 431.
+/// Most headers of a request; more get 431.
 pub const MAX_HEADERS: usize = 64;
-/// How long the headers of a request may take to arrive.
+/// Timeout for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes read ahead per connection, which also bounds the head of a request.
+/// Read buffer per connection; also bounds the request line and headers.
 const MAX_BUFFER_BYTES: usize = 16 << 10;
-/// The pause after a failed accept, so that a process out of descriptors does not spin.
+/// Pause after a failed accept: a process out of file descriptors must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `router` on `listener` until `shutdown`, then lets requests under way end.
+/// Serves `router` until `shutdown`, then lets requests in flight finish.
 ///
-/// Requests carry `ConnectInfo<SocketAddr>` when they came by TCP. Upgraded connections
-/// (WebSocket sessions) live on in their own tasks and are not waited for.
+/// Requests over TCP carry `ConnectInfo<SocketAddr>`. Upgraded connections (WebSocket) continue in
+/// their own tasks, which this future does not wait for.
 pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
@@ -60,7 +60,7 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     connections.wait().await;
 }
 
-/// Serves the requests of one connection once it is secured.
+/// Performs the TLS handshake, then serves the connection.
 async fn serve_tls(
     tls: Tls,
     stream: TcpStream,
@@ -69,12 +69,11 @@ async fn serve_tls(
 ) {
     let secured = shutdown.run_until_cancelled(tls.accept(stream)).await.flatten();
     let Some(stream) = secured else {
-        return debug!("a connection came to no TLS handshake");
+        return debug!("a TLS handshake failed");
     };
     serve_connection(stream, Some(peer), router, shutdown).await;
 }
 
-/// Serves the requests of one connection.
 async fn serve_connection<S>(
     stream: S,
     peer: Option<SocketAddr>,
@@ -109,7 +108,7 @@ async fn serve_connection<S>(
     }
 }
 
-/// Waits a moment where trying again at once would fail again: out of descriptors or memory.
+/// Pauses after errors that an immediate retry would repeat: out of file descriptors or memory.
 async fn pause_after_accept_error(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {

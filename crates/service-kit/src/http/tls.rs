@@ -1,4 +1,4 @@
-//! TLS at the listener itself, for where nothing in front of it ends TLS.
+//! TLS on a listener, for deployments without a TLS-terminating proxy.
 
 use std::fmt;
 use std::path::Path;
@@ -20,30 +20,30 @@ use tracing::warn;
 use crate::settings::{Kind, Reader, Setting};
 use crate::watched_file::WatchedFile;
 
-/// How long a handshake may take.
+/// Timeout of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The setting for the certificate; for a service's schema.
+/// Setting of the certificate, for a service's schema.
 pub const TLS_CERT_FILE: Setting = Setting {
     name: "tls_cert_file",
     group: "network",
     value: "FILE",
     default: None,
-    help: "PEM file of the certificate and its chain: TLS on the public listener; read again when it changes",
+    help: "PEM file of the certificate chain: TLS on the public listener; reloaded when it changes",
     kind: Kind::Plain,
 };
 
-/// The setting for its key; for a service's schema.
+/// Setting of its key, for a service's schema.
 pub const TLS_KEY_FILE: Setting = Setting {
     name: "tls_key_file",
     group: "network",
     value: "FILE",
     default: None,
-    help: "PEM file of the key of that certificate; read again when it changes",
+    help: "PEM file of the certificate's key; reloaded when it changes",
     kind: Kind::Plain,
 };
 
-/// A certificate and its key, followed on disk.
+/// TLS with a certificate and key that are reloaded when their files change.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -56,7 +56,8 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads [`TLS_CERT_FILE`] and [`TLS_KEY_FILE`], which the schema must declare; `None` where neither is set.
+    /// Reads [`TLS_CERT_FILE`] and [`TLS_KEY_FILE`], which the schema must declare; `None` if
+    /// neither is set.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let cert = reader.optional_text(TLS_CERT_FILE.name);
         let key = reader.optional_text(TLS_KEY_FILE.name);
@@ -85,7 +86,7 @@ impl Tls {
         };
         let pair = files.pair();
         let certified =
-            pair.certified().map_err(|error| format!("does not go with its key: {error}"))?;
+            pair.certified().map_err(|error| format!("does not match its key: {error}"))?;
         let resolver =
             CertificateResolver { files, known: Mutex::new((pair, Arc::new(certified))) };
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -97,7 +98,7 @@ impl Tls {
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Shakes hands; `None` if the other side does not in time, or cannot.
+    /// Performs a handshake; `None` if it fails or times out.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await.ok()?.ok()
     }
@@ -121,7 +122,7 @@ struct CertificateFiles {
     key: WatchedFile<PrivateKeyDer<'static>>,
 }
 
-/// What the two files held at one moment.
+/// The contents of both files at one moment.
 struct CertificatePair {
     chain: Arc<Vec<CertificateDer<'static>>>,
     key: Arc<PrivateKeyDer<'static>>,
@@ -138,14 +139,14 @@ impl CertificatePair {
         Arc::ptr_eq(&self.chain, &other.chain) && Arc::ptr_eq(&self.key, &other.key)
     }
 
-    /// Makes what handshakes are signed with, if the two go together.
+    /// Builds the signing key. Fails if certificate and key do not belong together.
     fn certified(&self) -> Result<CertifiedKey, rustls::Error> {
         let provider = aws_lc_rs::default_provider();
         CertifiedKey::from_der(self.chain.to_vec(), self.key.clone_key(), &provider)
     }
 }
 
-/// Hands out the newest pair of files that goes together.
+/// Returns the newest pair of files that belong together.
 struct CertificateResolver {
     files: CertificateFiles,
     known: Mutex<(CertificatePair, Arc<CertifiedKey>)>,
@@ -164,9 +165,10 @@ impl ResolvesServerCert for CertificateResolver {
         if !known.0.is_same_as(&found) {
             match found.certified() {
                 Ok(certified) => *known = (found, Arc::new(certified)),
-                // One of the two was written, the other one will be.
+                // The two files are replaced one after the other, so a mismatch is normal for a
+                // moment: keep the previous pair. Storing `found` logs it once.
                 Err(error) => {
-                    warn!("the new certificate does not go with its key: {error}");
+                    warn!("the new certificate does not match its key: {error}");
                     known.0 = found;
                 }
             }

@@ -1,4 +1,4 @@
-//! The TOML file named by `--config`.
+//! The TOML file of `--config`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::suggest::did_you_mean;
 use super::{Kind, Schema};
 
-/// The values a file gives, by key, as text; and what is wrong with it.
+/// Values of the file by key, as text, and the faults found.
 #[derive(Debug, Default)]
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
@@ -23,7 +23,7 @@ impl ConfigFile {
         let mut file = Self { path: path.to_owned(), ..Self::default() };
         let text = fs::read_to_string(path).map_err(|error| format!("cannot read it: {error}"));
         let table = text.and_then(|text| {
-            // The message alone: the rest of the error quotes the line, which may hold a secret.
+            // Only the message: the rest of the error quotes the line, which may contain a secret.
             text.parse::<Table>().map_err(|error| format!("is not TOML: {}", error.message()))
         });
         match table {
@@ -37,7 +37,6 @@ impl ConfigFile {
         self.values.get(key).map(String::as_str)
     }
 
-    /// Takes out the lists of tables, by name.
     pub(super) fn take_tables(&mut self) -> BTreeMap<String, Vec<Table>> {
         std::mem::take(&mut self.tables)
     }
@@ -99,7 +98,7 @@ impl ConfigFile {
     }
 }
 
-/// The keys that may stand in one place of the file.
+/// The keys allowed in one table of the file.
 struct KnownKeys {
     keys: Vec<String>,
     context: String,
@@ -128,7 +127,7 @@ fn keys(schema: &Schema, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     keys
 }
 
-/// Writes a value as the environment would have it: a list with commas.
+/// Formats a value as in an environment variable: a list with commas.
 fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

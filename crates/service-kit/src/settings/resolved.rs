@@ -1,4 +1,4 @@
-//! The layers laid over each other: which value counts, and where it came from.
+//! Merges the layers: which value wins, and its origin.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use super::file::ConfigFile;
 use super::{Environment, Kind, Reader, Schema, Setting};
 
-/// The value of every setting, before it is read as what it means.
+/// The value of every setting as text, before it is parsed.
 #[derive(Debug)]
 pub struct Resolved {
     schema: Schema,
@@ -19,7 +19,7 @@ pub struct Resolved {
     faults: Vec<String>,
 }
 
-/// Where a value came from.
+/// The layer that a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A flag.
@@ -28,7 +28,7 @@ pub enum Origin {
     Environment,
     /// The TOML file.
     File(PathBuf),
-    /// Nowhere: it is the default.
+    /// The default in the schema.
     Default,
 }
 
@@ -43,15 +43,15 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One value as it was given.
+/// A value with its origin.
 pub(super) struct Value {
     pub(super) given: GivenValue,
     pub(super) origin: Origin,
-    /// What it was called there: `--grace`, `SIGNAL_NODE_GRACE`, `grace`.
+    /// Its name in the layer: `--grace`, `SIGNAL_NODE_GRACE`, `grace`.
     written_as: String,
 }
 
-/// What was given: the value, or the file it stands in.
+/// The value itself, or the file that contains it.
 #[derive(Clone)]
 pub(super) enum GivenValue {
     Text(String),
@@ -60,7 +60,7 @@ pub(super) enum GivenValue {
 }
 
 impl Value {
-    /// Begins a fault: `SIGNAL_NODE_GRACE="abc" (environment)`, without the value of a secret.
+    /// Formats the start of a fault: `SIGNAL_NODE_GRACE="abc" (environment)`. Secrets are left out.
     pub(super) fn describe(&self) -> String {
         let (written_as, origin) = (&self.written_as, &self.origin);
         match &self.given {
@@ -71,7 +71,7 @@ impl Value {
     }
 }
 
-/// Shows where the value came from, and never the value: it may be a secret.
+/// Prints the origin only: the value may be a secret.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Value({} from {})", self.written_as, self.origin)
@@ -91,12 +91,12 @@ impl Resolved {
         Self { schema, values, file: path, tables, faults: layers.faults }
     }
 
-    /// Starts reading the values as what they mean.
+    /// Starts reading typed values.
     pub fn reader(&self) -> Reader<'_> {
         Reader::new(self, self.faults.clone())
     }
 
-    /// Prints the effective configuration: one setting per line with its origin, secrets masked.
+    /// Formats the effective settings: one per line with its origin, secrets masked.
     #[must_use]
     pub fn describe(&self) -> String {
         let settings = self.schema.settings.iter().zip(&self.values).map(row);
@@ -118,7 +118,7 @@ impl Resolved {
         self.values[self.position(name)].as_ref()
     }
 
-    /// The tables `[[name]]` of the file, each with what a fault of it begins with.
+    /// The tables `[[name]]` of the file, each with the prefix of its faults.
     pub(super) fn tables(&self, name: &str) -> impl Iterator<Item = (String, &toml::Table)> {
         assert!(self.schema.tables.contains(&name), "{name} is not declared in the schema");
         let tables = self.tables.get(name).into_iter().flatten().enumerate();
@@ -156,7 +156,7 @@ fn row((setting, value): (&Setting, &Option<Value>)) -> [String; 3] {
     [setting.name.to_owned(), shown, format!("({origin})")]
 }
 
-/// Everything a value may come from.
+/// The layers of a value.
 struct Layers<'a> {
     schema: Schema,
     flags: &'a ArgMatches,
@@ -187,7 +187,7 @@ impl Layers<'_> {
         let name_of = |name: &str| self.schema.variable(name);
         let direct = match setting.kind {
             Kind::Plain => variable(self.environment, &self.schema, setting.name),
-            // An empty secret is a mistake to report, not a setting left out.
+            // An empty secret is a mistake to report, such as an unset variable in a script.
             Kind::Secret => self.environment.get(&name_of(setting.name)),
         };
         let in_file = variable(self.environment, &self.schema, &setting.file_name());
@@ -209,7 +209,7 @@ impl Layers<'_> {
     }
 }
 
-/// Takes the value or, of a secret, the file it stands in; both at once is a fault.
+/// Returns the value, or for a secret the file that contains it; both at once is a fault.
 fn value_or_file(
     setting: &Setting,
     direct: Option<&str>,
@@ -235,17 +235,18 @@ fn from_default(setting: &Setting) -> Option<Value> {
     Some(Value { given, origin: Origin::Default, written_as: setting.name.to_owned() })
 }
 
-/// Looks up a flag; a command line without it, as an embedding program has, reads as not given.
+/// Returns a flag. A command line that does not declare it, as in an embedding program, counts as
+/// not set.
 fn flag<'a>(flags: &'a ArgMatches, name: &str) -> Option<&'a str> {
     flags.try_get_one::<String>(name).ok().flatten().map(String::as_str)
 }
 
-/// Looks up a variable; an empty one counts as not set, as `${NAME:-}` in compose files has it.
+/// Returns a variable. An empty one counts as not set, because compose files write `${NAME:-}`.
 fn variable<'a>(environment: &'a Environment, schema: &Schema, name: &str) -> Option<&'a str> {
     environment.get(&schema.variable(name)).filter(|text| !text.is_empty())
 }
 
-/// Everything that is wrong with the settings.
+/// All faults of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(pub(super) Vec<String>);
 

@@ -1,6 +1,6 @@
-//! "Did you mean …?"
+//! Suggestions for misspelled names.
 
-/// Writes `; did you mean X?` for the nearest known name, or nothing when none is near.
+/// Formats `; did you mean X?` for the nearest known name, or nothing if none is near.
 ///
 /// Near means that at most a third of the letters differ.
 pub(super) fn did_you_mean(name: &str, known: &[impl AsRef<str>]) -> String {
@@ -12,8 +12,8 @@ pub(super) fn did_you_mean(name: &str, known: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// Counts the insertions, deletions and replacements that turn one text into the other
-/// (Levenshtein), keeping one row of the table.
+/// Counts the insertions, deletions and replacements between two texts (Levenshtein), keeping one
+/// row of the table.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.bytes().enumerate() {

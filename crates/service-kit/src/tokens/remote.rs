@@ -1,4 +1,4 @@
-//! Public keys fetched from an identity provider and kept through its outages.
+//! Public keys of an identity provider, kept through its outages.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,37 +14,38 @@ use tracing::{info, warn};
 
 use super::jwks::{KeySet, MAX_BYTES};
 
-/// How often the keys are fetched when nobody asks for an unknown one.
+/// Interval of regular fetches.
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
-/// How soon unknown `kid`s may cause another fetch: forged tokens must not flood the provider.
+/// Shortest time between fetches caused by unknown `kid`s: forged tokens must not flood the
+/// provider.
 const REFETCH_AFTER: Duration = Duration::from_secs(30);
-/// The first pause after a failed fetch; it doubles up to [`REFETCH_AFTER`].
+/// First pause after a failed fetch; doubles up to [`REFETCH_AFTER`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How long one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller with an unknown `kid` waits for a fetch.
+/// Longest wait of a caller with an unknown `kid`.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The keys behind one URL.
+/// The keys behind one URL, and the state of their fetches.
 pub(super) struct RemoteKeys {
     url: Url,
     client: Client,
     keys: RwLock<Arc<KeySet>>,
-    /// Says that somebody met an unknown `kid`.
+    /// Wakes the fetch loop after an unknown `kid`.
     fetch_requested: Notify,
-    /// When an unknown `kid` may cause a fetch again.
+    /// Earliest time of the next fetch caused by an unknown `kid`.
     refetch_from: Mutex<Instant>,
     fetching: AtomicBool,
-    /// Counts the fetches that ended.
+    /// Number of finished fetches.
     fetched: watch::Sender<u64>,
 }
 
 impl RemoteKeys {
-    /// Checks the URL and prepares the client; nothing is fetched yet.
+    /// Checks the URL and creates the client; fetches nothing.
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let url: Url = url.parse().map_err(|error| format!("is not a URL: {error}"))?;
         if !is_https_or_loopback(&url) {
-            return Err("is not https: keys over plain http are taken from loopback only".into());
+            return Err("must be https: plain http is accepted on loopback only".into());
         }
         let client = Client::builder()
             .redirect(redirect::Policy::none())
@@ -62,12 +63,12 @@ impl RemoteKeys {
         })
     }
 
-    /// Hands out the keys last fetched.
+    /// Returns the keys of the last successful fetch.
     pub(super) fn current(&self) -> Arc<KeySet> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks for a fetch after an unknown `kid`, unless one was caused that way just now.
+    /// Requests a fetch after an unknown `kid`, unless one runs or was caused that way recently.
     pub(super) fn request_fetch(&self) {
         let now = Instant::now();
         let mut from = self.refetch_from.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,16 +78,17 @@ impl RemoteKeys {
         }
     }
 
-    /// Waits for the fetch under way, if there is one.
+    /// Waits for the running fetch, if any. Subscribes before it checks `fetching`: a fetch that
+    /// ends in between would otherwise be waited for in vain.
     pub(super) async fn wait_idle(&self) {
         let mut fetched = self.fetched.subscribe();
         if self.fetching.load(Ordering::SeqCst) {
-            // A fetch slower than the patience ends in the answer "unknown key".
+            // A fetch slower than [`WAIT_TIMEOUT`] ends in the error "unknown key".
             let _ = timeout(WAIT_TIMEOUT, fetched.changed()).await;
         }
     }
 
-    /// Fetches now and again until `shutdown`.
+    /// Fetches until `shutdown`.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let mut retry = FIRST_RETRY;
         while let Some(outcome) = shutdown.run_until_cancelled(self.fetch()).await {
@@ -101,7 +103,7 @@ impl RemoteKeys {
         }
     }
 
-    /// Stores what was fetched, or keeps what there is, and says how long to pause.
+    /// Stores fetched keys or keeps the previous ones; returns the pause until the next fetch.
     fn store(&self, outcome: Result<KeySet, String>, retry: &mut Duration) -> Duration {
         match outcome {
             Ok(keys) => {
@@ -112,7 +114,7 @@ impl RemoteKeys {
             }
             Err(reason) => {
                 let pause = *retry;
-                warn!("cannot fetch the token keys, keeping the ones at hand: {reason}");
+                warn!("cannot fetch the token keys, keeping the previous ones: {reason}");
                 *retry = (pause * 2).min(REFETCH_AFTER);
                 pause
             }
@@ -121,7 +123,7 @@ impl RemoteKeys {
 
     async fn fetch(&self) -> Result<KeySet, String> {
         let request = self.client.get(self.url.clone());
-        // The error is told without the URL, which may hold a password.
+        // The URL may contain a password, so errors are reported without it.
         let without_url = |error: reqwest::Error| error.without_url().to_string();
         let mut response = request.send().await.map_err(without_url)?;
         if response.status() != StatusCode::OK {
@@ -145,7 +147,7 @@ impl fmt::Debug for RemoteKeys {
     }
 }
 
-/// Who can change the keys can sign any token, so they travel encrypted or not at all.
+/// Requires TLS except on loopback: whoever can replace the keys can sign any token.
 fn is_https_or_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
