@@ -33,7 +33,7 @@ impl KeyStore {
         match &settings.keys {
             KeySettings::Own(keys) => Ok(Self { keys: keys.clone(), rotator: None, db }),
             KeySettings::Managed { pseudonyms } => {
-                let relay_db = db.clone().expect("keys that are not set are in Redis");
+                let relay_db = db.clone().expect("without a secret the settings have a Redis URL");
                 let rotator =
                     SecretRotator::open(relay_db, settings.policy, pseudonyms.clone()).await?;
                 Ok(Self { keys: rotator.keys(), rotator: Some(rotator), db })

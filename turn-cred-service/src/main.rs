@@ -113,18 +113,18 @@ fn read_credential_settings(resolved: &Resolved) -> Result<CredentialSettings, F
     let mut reader = resolved.reader();
     let settings = CredentialSettings::read(&mut reader);
     reader.finish()?;
-    Ok(settings.expect("its absence is a fault"))
+    Ok(settings.expect("a missing value was reported as a fault"))
 }
 
 /// Runs the commands that change or look up the state of a subject or a relay.
 fn run_operator_command(name: &str, settings: CredentialSettings, args: &ArgMatches) -> Exit {
-    let subject = || args.get_one::<Subject>("sub").expect("it is a required argument");
-    let relay = || args.get_one::<Name>("relay").expect("it is a required argument");
+    let subject = || args.get_one::<Subject>("sub").expect("clap requires the argument");
+    let relay = || args.get_one::<Name>("relay").expect("clap requires the argument");
     run_to_exit(async {
         let output = match name {
             "mint" => commands::mint(settings, subject()).await?,
             "deny" => {
-                let time = args.get_one::<Duration>("for").expect("it has a default");
+                let time = args.get_one::<Duration>("for").expect("the argument has a default");
                 commands::deny(settings, subject(), *time).await?
             }
             "allow" => commands::allow(settings, subject()).await?,

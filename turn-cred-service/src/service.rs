@@ -109,7 +109,8 @@ impl Service {
     pub async fn start(config: Config, life: &Lifecycle) -> Result<RunningService, StartError> {
         let metrics = Metrics::new()?;
         let KeyStore { keys, rotator, db } = KeyStore::open(&config.credentials).await?;
-        let pools = config.credentials.pools.clone().expect("its absence is a fault");
+        let pools =
+            config.credentials.pools.clone().expect("a missing value was reported as a fault");
         let issuer = Issuer::new(keys, pools, config.credentials.ttl_settings);
         let bound = BoundListeners::bind(&config).await?;
         let running =
@@ -191,8 +192,8 @@ async fn poll_decisions(db: RelayDb, issuer: Issuer) {
                 issuer.set_decisions(decisions);
             }
             Ok(None) => {}
-            // The last known decisions stay in force. Logged at debug only: `SecretRotator::run`
-            // already warns when the same Redis is unreachable.
+            // The last known decisions stay in force. Logged at debug only: if the secrets are in
+            // this Redis too, `SecretRotator::run` warns.
             Err(error) => debug!(%error, "cannot read the operators' decisions"),
         }
         tokio::time::sleep(DECISION_POLL_INTERVAL).await;

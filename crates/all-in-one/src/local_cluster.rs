@@ -83,5 +83,5 @@ fn read_secret(environment: &Environment) -> Result<service_kit::secrets::Secret
     let mut reader = resolved.reader();
     let secret = reader.secrets("secret");
     reader.finish()?;
-    Ok(secret.expect("it was set where it was not"))
+    Ok(secret.expect("a secret was generated unless one was set"))
 }

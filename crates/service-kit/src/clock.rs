@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Returns the time since 1970-01-01T00:00:00Z.
 ///
-/// A clock set before 1970 reads as zero. Every token is then not valid yet: the safe side.
+/// A clock set before 1970 reads as zero: credentials issued then have expired for every relay.
 #[must_use]
 pub fn unix_now() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "this is the clock everybody else asks")]

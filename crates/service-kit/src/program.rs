@@ -99,7 +99,7 @@ pub fn completions_command() -> Command {
 /// Prints the completions for the shell in `matches`.
 #[must_use]
 pub fn print_completions(program: &str, mut command: Command, matches: &ArgMatches) -> Exit {
-    let shell = matches.get_one::<Shell>("shell").expect("it is a required argument");
+    let shell = matches.get_one::<Shell>("shell").expect("clap requires the argument");
     let mut script = Vec::new();
     generate(*shell, &mut command, program, &mut script);
     print(&String::from_utf8_lossy(&script));

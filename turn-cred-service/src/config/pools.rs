@@ -95,7 +95,7 @@ impl std::str::FromStr for SinglePool {
     type Err = PoolError;
 
     fn from_str(text: &str) -> Result<Self, PoolError> {
-        let region = DEFAULT_REGION.parse().expect("it is a name");
+        let region = DEFAULT_REGION.parse().expect("the literal is a valid name");
         Pool::parse(&region, text).map(Self)
     }
 }

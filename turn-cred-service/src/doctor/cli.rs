@@ -57,7 +57,7 @@ pub fn run_command(resolved: &Resolved, matches: &ArgMatches) -> Result<Exit, Fa
         reader.fault("uris", "is needed, or [[pools]]: the relays to check");
     }
     reader.finish()?;
-    let settings = settings.expect("its absence is a fault");
+    let settings = settings.expect("a missing value was reported as a fault");
     let mut exit = Exit::Failed;
     let ended = block_on(async {
         exit = examine(&settings, matches).await?;
@@ -73,7 +73,8 @@ async fn examine(
     settings: &CredentialSettings,
     matches: &ArgMatches,
 ) -> Result<Exit, CommandError> {
-    let count = |name| usize::from(*matches.get_one::<u16>(name).expect("it has a default"));
+    let count =
+        |name| usize::from(*matches.get_one::<u16>(name).expect("the argument has a default"));
     let secrets = KeyStore::open(settings).await?.keys.signing.current();
     let options = DoctorOptions {
         secrets: &secrets,

@@ -188,7 +188,7 @@ impl<'a> Report<'a> {
 
     pub(super) fn add(&mut self, finding: Finding) {
         self.write(&self.row(&finding));
-        let relay = self.relays.last_mut().expect("a finding is about a relay that was begun");
+        let relay = self.relays.last_mut().expect("begin() is called before add()");
         relay.checks.push(finding);
     }
 

@@ -67,7 +67,7 @@ impl From<&IceUri> for Endpoint {
     ///
     /// Without a transport, `turn:` is UDP and `turns:` is TLS over TCP, as in browsers.
     fn from(uri: &IceUri) -> Self {
-        let (scheme, rest) = uri.as_str().split_once(':').expect("a URL has a scheme");
+        let (scheme, rest) = uri.as_str().split_once(':').expect("an IceUri has a scheme");
         let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (host, port) = split_authority(authority);
         let (protocol, default_port) = match (scheme, query) {
@@ -76,7 +76,8 @@ impl From<&IceUri> for Endpoint {
             (_, "transport=tcp") => (Protocol::Tcp, 3478),
             (_, _) => (Protocol::Udp, 3478),
         };
-        let port = port.map_or(default_port, |port| port.parse().expect("a URL has a good port"));
+        let port =
+            port.map_or(default_port, |port| port.parse().expect("an IceUri has a valid port"));
         Self { protocol, host: host.to_owned(), port }
     }
 }
@@ -84,7 +85,7 @@ impl From<&IceUri> for Endpoint {
 /// Splits a host, without the brackets of IPv6, from a port.
 fn split_authority(authority: &str) -> (&str, Option<&str>) {
     let (host, rest) = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']').expect("a URL closes its bracket"),
+        Some(bracketed) => bracketed.split_once(']').expect("an IceUri has balanced brackets"),
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     (host, rest.strip_prefix(':'))

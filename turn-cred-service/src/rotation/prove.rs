@@ -37,7 +37,7 @@ pub(super) async fn prove(
     pools: &Pools,
     connect_options: &ConnectOptions,
 ) -> ProofResult {
-    let subject: Subject = "prover".parse().expect("it is a subject");
+    let subject: Subject = "prover".parse().expect("the literal is a valid subject");
     let expiry = clock::unix_seconds() + CREDENTIAL_TTL.as_secs();
     let credential = Credential::issue(secret.as_bytes(), &subject, expiry);
     let mut tries = JoinSet::new();

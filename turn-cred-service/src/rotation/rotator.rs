@@ -22,9 +22,9 @@ use crate::relay_db::{DbError, RelayDb, SecretsSnapshot};
 /// How often the ledger is read.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Validity of the lease without renewal. A proof, the longest step, takes less. If it ever took
-/// more, a second leader could start the same step: [`RelayDb::commit`] compares versions, so only
-/// one of them is written.
+/// Validity of the lease without renewal. A proof, the longest step, normally takes less. If it
+/// takes more, a second leader may start the same step: [`RelayDb::commit`] compares versions,
+/// so only one of them is written.
 const LEASE: Duration = Duration::from_secs(15);
 
 /// Pause after a proof that no relay answered.
@@ -295,7 +295,7 @@ async fn load_or_init(db: &RelayDb) -> Result<(Ledger, SecretsSnapshot), DbError
         let after = snapshot.ledger.as_ref().map_or(0, |ledger| ledger.version);
         let first = snapshot.secrets.iter().filter(|secret| is_strong(secret)).min();
         let generated = first.is_none().then(new_secret);
-        let signing = first.or(generated.as_ref()).expect("one of them is there");
+        let signing = first.or(generated.as_ref()).expect("a secret was found or generated");
         let initial = Ledger::starting_with(Fingerprint::of(signing), snapshot.now);
         let initial = Ledger { version: after + 1, ..initial };
         info!(secret = %initial.signing, "starting with secret {}", initial.signing);
@@ -320,5 +320,5 @@ fn new_secret() -> String {
 }
 
 fn parse(secret: &str) -> Secrets {
-    Secrets::parse(secret).expect("only strong secrets are remembered, and ours are")
+    Secrets::parse(secret).expect("only strong secrets are kept, and generated ones are strong")
 }

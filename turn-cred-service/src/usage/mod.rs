@@ -62,7 +62,7 @@ impl UsageCounter {
     pub(crate) async fn run(self) {
         let leader_id = service_kit::random::token();
         loop {
-            // `SecretRotator` already reports an unreachable Redis.
+            // An unreachable Redis is reported by `SecretRotator`, if the secrets are there too.
             let is_leader =
                 self.db.acquire_lease("accountant", &leader_id, LEASE).await.unwrap_or(false);
             if is_leader && let Err(error) = self.count(&leader_id).await {

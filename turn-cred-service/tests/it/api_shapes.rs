@@ -1,4 +1,4 @@
-//! The shapes of other services, over one mint.
+//! The APIs of other services.
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -12,12 +12,12 @@ const MATRIX: &str = "/_matrix/client/v3/voip/turnServer";
 const CLOUDFLARE: &str = "/v1/turn/keys/backend/credentials/generate-ice-servers";
 const KEYS: (&str, &str) = ("TURN_CRED_API_KEYS", API_KEY);
 
-/// What the relay will see of a subject.
+/// The pseudonym that relays see for a subject.
 fn pseudonym(subject: &str) -> String {
     subject.parse::<Subject>().unwrap().pseudonym(TURN_SECRET.as_bytes()).to_string()
 }
 
-/// Checks that a username is `subject`'s and that the password is the relay's.
+/// Checks that a username belongs to `subject` and the password matches.
 fn check(username: &Value, password: &Value, subject: &str) {
     let username = username.as_str().unwrap();
     assert_eq!(username.split_once(':').unwrap().1, pseudonym(subject));

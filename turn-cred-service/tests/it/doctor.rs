@@ -1,4 +1,4 @@
-//! The doctor, at relays that are well and at relays that are not.
+//! The doctor, at healthy and at misconfigured relays.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -14,36 +14,36 @@ use crate::support::TURN_SECRET;
 use crate::support::coturn::{Coturn, connect_options, has_ipv6};
 use crate::support::nat::{Nat, Reuse};
 
-/// The configuration that operators are given.
+/// The configuration shipped to operators.
 const SHIPPED: &str = include_str!("../../../deploy/coturn/turnserver.conf");
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
-/// The same relay, without a line that begins with `key`.
+/// The shipped configuration without lines that begin with `key`.
 fn without(key: &str) -> String {
     let kept: Vec<_> = SHIPPED.lines().filter(|line| !line.starts_with(key)).collect();
     kept.join("\n") + "\n"
 }
 
-/// The same relay, with relayed addresses of IPv6 where there is IPv6.
+/// The same lines, with IPv6 relayed addresses where the machine has IPv6.
 fn with_ipv6(lines: &str) -> String {
     format!("{lines}\n{}", if has_ipv6() { "relay-ip=::1\n" } else { "" })
 }
 
-/// What the doctor says about one URL.
+/// The findings for one URL.
 struct DoctorRun {
     worst: CheckResult,
     json: Value,
 }
 
 impl DoctorRun {
-    /// Verdict and finding of one check.
+    /// Result and text of one check.
     fn of(&self, check: &str) -> (&str, &str) {
         let checks = self.json["relays"][0]["checks"].as_array().unwrap();
         let finding = checks.iter().find(|finding| finding["check"] == check).unwrap();
         (finding["verdict"].as_str().unwrap(), finding["found"].as_str().unwrap())
     }
 
-    /// The checks that ended with a verdict.
+    /// The checks with this result.
     fn with(&self, verdict: &str) -> Vec<&str> {
         let checks = self.json["relays"][0]["checks"].as_array().unwrap();
         let matching = checks.iter().filter(|finding| finding["verdict"] == verdict);
@@ -51,7 +51,7 @@ impl DoctorRun {
     }
 }
 
-/// What a relay is held against unless a test says otherwise.
+/// The doctor's options unless a test changes them.
 fn options(secrets: &Secrets, connect_options: ConnectOptions) -> DoctorOptions<'_> {
     let ttl = Duration::from_secs(600);
     let call_size = CallSize { members: 8, networks: 2 };
@@ -73,7 +73,7 @@ async fn diagnose(uri: IceUri, options: &DoctorOptions<'_>) -> DoctorRun {
     DoctorRun { worst, json: serde_json::from_slice(&out).unwrap() }
 }
 
-/// Sends the doctor to a coturn with these lines of turnserver.conf, over UDP.
+/// Runs the doctor over UDP on a coturn with these lines of turnserver.conf.
 async fn examine(lines: &str, change: impl FnOnce(&mut DoctorOptions<'_>)) -> DoctorRun {
     let coturn = Coturn::with_lines(LOOPBACK, TURN_SECRET, lines).await;
     let secrets = Secrets::parse(TURN_SECRET).unwrap();

@@ -140,10 +140,10 @@ async fn a_waiting_changes_request_ends_at_once_on_a_change_and_on_shutdown() {
 
     let waiting = tokio::spawn(ApiResponse::of(wait(after(&told))));
     service.life.soft.cancel();
-    // Both would take 25 s otherwise, which is how long nothing may be new.
+    // Without a change, both requests would take 25 s.
     let ended = timeout(Duration::from_secs(5), service.life.finished()).await;
     assert!(ended.is_ok(), "the service waits for who waits");
-    // The request may have come too late to be taken.
+    // The request may have arrived after the shutdown.
     drop(waiting.await);
 }
 

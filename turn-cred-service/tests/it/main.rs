@@ -1,4 +1,4 @@
-//! The service from outside: over HTTP, as a program, and against a real relay.
+//! Black-box tests: over HTTP, as a program, and with a real relay.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 

@@ -1,4 +1,4 @@
-//! The description of the public listener: committed, served, and true.
+//! The OpenAPI document: committed, served, and matched by the responses.
 
 use std::fs;
 
@@ -66,7 +66,7 @@ fn routes(document: &Value) -> Vec<(Method, &str, &Value)> {
     routes.map(|(m, path, op)| (m.to_uppercase().parse().unwrap(), path.as_str(), op)).collect()
 }
 
-/// Checks status, headers, media type and members of an answer against the description.
+/// Checks status, headers, media type and members of a response against the document.
 fn check(document: &Value, operation: &Value, answer: &ApiResponse) {
     let described = resolve(document, &operation["responses"][answer.status.as_str()]);
     if answer.status == 204 {
@@ -85,7 +85,7 @@ fn check(document: &Value, operation: &Value, answer: &ApiResponse) {
     }
 }
 
-/// Gathers the members that a schema requires.
+/// Collects the members that a schema requires.
 fn gather<'a>(document: &'a Value, schema: &'a Value, required: &mut Vec<&'a str>) {
     let schema = resolve(document, schema);
     let own = schema["required"].as_array().into_iter().flatten();

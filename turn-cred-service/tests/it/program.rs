@@ -1,4 +1,4 @@
-//! The program: its command line, its settings, its end.
+//! The binary: command line, settings, exit codes.
 
 use std::fs;
 use std::process::{Output, Stdio};
@@ -11,7 +11,7 @@ use turn_cred_service::credential::{self, Subject};
 use crate::support::coturn::Coturn;
 use crate::support::{API_KEY, ApiResponse, JWT_SECRET, TURN_SECRET, token};
 
-/// The program with an environment of its own.
+/// The binary with an environment of its own.
 fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turn-cred-service"));
     command.args(arguments).env_clear().envs(variables.iter().copied()).kill_on_drop(true);
@@ -121,7 +121,7 @@ async fn the_doctor_prints_a_table_or_json_and_exits_1_when_something_failed() {
         ("TURN_CRED_URIS", &url),
         ("TURN_CRED_RELAY_CA_FILE", certificate.to_str().unwrap()),
     ];
-    // This coturn has no list of denied ranges.
+    // This coturn does not deny any ranges.
     let (output, table, stderr) = run(&["doctor"], &settings).await;
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for part in [url.as_str(), "  ok       certificate ", "  FAIL     peers ", "1 failed"] {
@@ -135,7 +135,7 @@ async fn the_doctor_prints_a_table_or_json_and_exits_1_when_something_failed() {
         assert!(!text.contains("canary") && !text.contains('\x1b'), "{text}");
     }
 
-    // All but loopback and what every call may need.
+    // Denies everything but loopback and the public address that every call may need.
     let loopback = "allow-loopback-peers\ndenied-peer-ip=0.0.0.0-8.255.255.255\n\
         denied-peer-ip=10.0.0.0-126.255.255.255\ndenied-peer-ip=128.0.0.0-255.255.255.255";
     let coturn = Coturn::with_lines([127, 0, 0, 1], TURN_SECRET, loopback).await;
@@ -234,7 +234,7 @@ async fn logs_at_their_most_talkative_show_no_secret() {
     }
 }
 
-/// Asks a process to end and waits for its exit code.
+/// Sends SIGTERM and waits for the exit code.
 async fn end(process: &mut tokio::process::Child) -> Option<i32> {
     let id = process.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());

@@ -1,4 +1,4 @@
-//! What we issue, at a real relay: coturn.
+//! Issued credentials at a real coturn.
 
 use std::io::ErrorKind;
 use std::net::{Ipv6Addr, TcpListener, UdpSocket};
@@ -14,15 +14,15 @@ use crate::support::coturn::{Coturn, connect_options, has_ipv6};
 use crate::support::nat::{Nat, Reuse};
 use crate::support::{API_KEY, ApiResponse, TURN_SECRET, TestService};
 
-/// What a client waits that is not answered.
+/// Timeout of a client that gets no response.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Issues a credential that ends at `expiry`.
+/// Issues a credential with this expiry.
 fn issue(secret: &str, expiry: u64) -> Credential {
     Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
 }
 
-/// Issues a credential that is good for a minute.
+/// Issues a credential that is valid for a minute.
 fn good() -> Credential {
     issue(TURN_SECRET, clock::unix_seconds() + 60)
 }
@@ -242,7 +242,7 @@ async fn an_unusable_url_and_a_dead_relay_give_different_errors() {
     assert!(matches!(nowhere, Err(RelayError::Resolve(_))), "{nowhere:?}");
 }
 
-/// Subjects of every kind that a token or an API key may name, the odd ones first.
+/// Subjects of every form that a token or an API key may contain, edge cases first.
 fn subjects() -> Vec<String> {
     let odd = [
         "a",
@@ -286,7 +286,7 @@ async fn the_relay_accepts_every_issued_subject_and_ttl() {
         let mut client = connect(&coturn, &coturn.udp()).await;
         let allocated = client.allocate(&credential).await.map_err(|error| error.code());
         assert!(allocated.is_ok(), "{subject}: {allocated:?}");
-        // The port must not be taken by the next one while the relay knows it.
+        // Keep the client: while the relay remembers its port, the next one must not get it.
         clients.push(client);
     }
     assert_eq!(coturn.logged("error 400"), 0, "none was taken for an attack");

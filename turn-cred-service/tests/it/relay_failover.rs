@@ -1,4 +1,4 @@
-//! Several relays: who is sent where, and how soon one that died is left out.
+//! Several relays: selection, and the time until a dead relay is left out.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::coturn::Coturn;
 use crate::support::nat::{Nat, Reuse};
 use crate::support::{ApiResponse, TURN_SECRET, TestService};
 
-/// A service with a region for each relay, `eu` and `us`.
+/// A service with the regions `eu` and `us`, one relay each.
 async fn two_regions(eu: &Coturn, us: &Coturn) -> TestService {
     let pool = |region: &str, country: &str, coturn: &Coturn| {
         format!(
@@ -27,7 +27,7 @@ async fn two_regions(eu: &Coturn, us: &Coturn) -> TestService {
     TestService::with_file(&text, settings).await
 }
 
-/// The first relay of an answer.
+/// The first relay of a response.
 fn first(answer: &ApiResponse) -> String {
     let servers = answer.json["iceServers"].as_array().unwrap();
     let url = servers[0]["urls"][0].as_str().unwrap();
@@ -62,7 +62,7 @@ async fn a_dead_relay_gets_no_new_calls_after_five_seconds_and_is_announced() {
     assert_eq!(first(&ApiResponse::of(service.ice_servers("ana")).await), of(&eu));
     eu.kill().await;
     let killed = Instant::now();
-    // Its URLs are found out one after the other; each time everybody is told to ask again.
+    // Each URL of the relay fails by itself, and each failure announces a change.
     let answer = loop {
         changes.changed().await.unwrap();
         assert_eq!(changes.borrow().reason, IceReason::Drain);

@@ -1,4 +1,4 @@
-//! Secrets in coturn's Redis: rotated under load, after crashes, by many at once, and never noticed.
+//! Rotation of secrets in coturn's Redis: under load, after crashes, by many instances at once.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +37,7 @@ async fn rotator(redis: &Redis) -> SecretRotator {
     SecretRotator::open(db(redis).await, POLICY, None).await.unwrap()
 }
 
-/// What it takes to take steps, for another process each time.
+/// The context of a further process.
 fn context(relays: &[&Coturn]) -> RotationContext {
     let uris = relays.iter().map(|relay| relay.udp().to_string()).collect::<Vec<_>>().join(",");
     let pool = Pool::parse(&"default".parse().unwrap(), &uris).unwrap();
@@ -49,7 +49,7 @@ fn context(relays: &[&Coturn]) -> RotationContext {
     }
 }
 
-/// Takes turns until the rotation asked for is done; the others may be the ones to do it.
+/// Advances until the requested rotation is complete; another instance may take the steps.
 async fn run_to_completion(rotator: &mut SecretRotator, context: &RotationContext) {
     while rotator.ledger().borrow().retiring.is_empty() {
         let rest = rotator.advance_once(context).await.unwrap();
@@ -67,7 +67,7 @@ async fn allocate(coturn: &Coturn, credential: &Credential) -> Result<(), Option
 }
 
 async fn try_to_allocate(coturn: &Coturn, credential: &Credential) -> Result<(), RelayError> {
-    // The certificates of the system are many, and read once.
+    // Loading the system's certificates takes long, so they are loaded once.
     static CONNECT_OPTIONS: LazyLock<ConnectOptions> =
         LazyLock::new(|| connect_options(TrustStore::system()));
     let mut client = TurnClient::connect(&coturn.udp(), &CONNECT_OPTIONS).await?;
@@ -75,7 +75,7 @@ async fn try_to_allocate(coturn: &Coturn, credential: &Credential) -> Result<(),
     client.refresh(Duration::ZERO).await
 }
 
-/// A credential that a secret has signed, good for a minute.
+/// A credential signed with `secret`, valid for a minute.
 fn signed(secret: &str) -> Credential {
     let expiry = clock::unix_seconds() + 60;
     Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
@@ -118,7 +118,7 @@ async fn a_rotation_goes_on_in_whatever_process_comes_after_a_crash() {
     let first = rotator(&redis).await.request(RotationRequest::Rotation).await.unwrap();
     let mut steps = Vec::new();
     while ledger(&redis).await.request.is_some() {
-        // Each process takes one step and is gone, and so is its lead.
+        // Each process takes one step and ends; its lease is deleted, as if it had expired.
         let before = ledger(&redis).await.version;
         rotator(&redis).await.advance_once(&context(&[&coturn])).await.unwrap();
         let _: i64 = redis.run(&["DEL", "turncred/realm/turn.test/leader/rotation"]).await;
@@ -226,13 +226,13 @@ async fn in_an_emergency_the_old_secret_is_refused_within_seconds() {
     assert_eq!(allocate(&coturn, &signed(new)).await, Ok(()));
 }
 
-/// What a storm of callers saw.
+/// Results of the callers.
 #[derive(Default)]
 struct StormStats {
     minted: AtomicU64,
     allocated: AtomicU64,
     refused: AtomicU64,
-    /// Without an answer, or too late: not the fault of a rotation.
+    /// Without a response or too late because of a slow machine, not because of the rotation.
     lost: AtomicU64,
 }
 
@@ -243,8 +243,8 @@ impl StormStats {
     }
 }
 
-/// How long the storm lasts: `ROTATION_SECONDS`, for figures; in the tests long enough that the first secrets
-/// have been retired.
+/// Duration of the load: `ROTATION_SECONDS` for measurements; in tests long enough that the first
+/// secrets have been retired.
 fn storm_duration() -> Duration {
     let environment = Environment::from_process();
     let seconds = environment.get("ROTATION_SECONDS").and_then(|text| text.parse().ok());
@@ -293,7 +293,7 @@ async fn rotations_every_five_seconds_under_200_mints_a_second_refuse_nobody() {
     assert_eq!(allocate(&relays[0], &signed(oldest)).await, Err(Some(401)));
 }
 
-/// Asks for a credential, and for an allocation with it: at once, or when it is nearly over.
+/// Requests a credential and allocates with it, at once or shortly before its expiry.
 async fn call(
     request: reqwest::RequestBuilder,
     relays: Arc<[Coturn; 2]>,
@@ -314,14 +314,14 @@ async fn call(
     let (username, password) = answer.credential();
     let credential = Credential { username: username.to_owned(), password: password.to_owned() };
     let end = turn_cred_service::credential::expiry(username).unwrap();
-    // Half of them wait until the secret of the credential signs no more.
+    // Half of the callers wait until the secret no longer signs.
     while number.is_multiple_of(8) && clock::unix_seconds() + 4 < end {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let allocated = allocate(&relays[usize::from(number.is_multiple_of(3))], &credential).await;
     match allocated {
         Ok(()) => drop(seen.allocated.fetch_add(1, Ordering::Relaxed)),
-        // Where this machine was too slow to ask in time, the relay is right.
+        // After the expiry a rejection is correct: this machine was too slow.
         Err(Some(code)) if clock::unix_seconds() < end => {
             seen.refuse(format_args!("a relay answered {code}"));
         }

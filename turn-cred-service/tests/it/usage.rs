@@ -1,4 +1,4 @@
-//! What is relayed is counted, bounded, and can be cut off; with a real coturn that reports it.
+//! Usage is counted, limited, and cut off, as a real coturn reports it.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::support::coturn::{Coturn, connect_options};
 use crate::support::redis::Redis;
 use crate::support::{ApiResponse, TestService, admin_token};
 
-/// How many bytes one datagram carries here.
+/// Bytes per datagram.
 const PAYLOAD: usize = 1_000;
 
-/// A call through a relay: two clients that may send to each other.
+/// Two clients that may send to each other through a relay.
 struct Call {
     clients: [TurnClient; 2],
     addresses: [std::net::SocketAddr; 2],
@@ -40,7 +40,7 @@ impl Call {
         Self { clients: [ana, bob], addresses: [from, to] }
     }
 
-    /// Sends so many datagrams from Ana to Bob, each awaited, so that none is lost.
+    /// Sends datagrams from Ana to Bob, waiting for each, so that none is lost.
     async fn talk(&mut self, datagrams: usize) {
         let [ana, bob] = &mut self.clients;
         for _ in 0..datagrams {
@@ -49,7 +49,7 @@ impl Call {
         }
     }
 
-    /// Ends both allocations, which makes coturn report what it has not yet.
+    /// Ends both allocations, which makes coturn report the remaining traffic.
     async fn end(mut self) {
         for client in &mut self.clients {
             client.refresh(Duration::ZERO).await.unwrap();
@@ -57,7 +57,7 @@ impl Call {
     }
 }
 
-/// Asks with the right to administer.
+/// Sends a request with the right `admin`.
 async fn administer(service: &TestService, method: Method, path: &str, body: Value) -> ApiResponse {
     let request = Client::new().request(method, service.at(path)).bearer_auth(admin_token("op"));
     ApiResponse::of(request.json(&body)).await
@@ -69,7 +69,7 @@ async fn usage(service: &TestService, of: &str) -> u64 {
     answer.json["bytes"].as_u64().unwrap()
 }
 
-/// Asks on the internal listener, as a node does for a member of a room.
+/// Requests a credential on the internal listener, as a node does for a member of a room.
 async fn ask_as_node(service: &TestService, subject: &str, room: &str) -> ApiResponse {
     let url = format!(
         "http://{}/internal/v1/ice-servers",
@@ -95,7 +95,7 @@ async fn relayed_bytes_count_for_subject_and_room_up_to_the_budget() {
     let mut call = Call::between(&coturn, &ana, &bob).await;
     call.talk(400).await;
     call.end().await;
-    // Ana sent 400 datagrams with their headers; Bob got them.
+    // Ana sent 400 datagrams plus headers; Bob received them.
     let least = 400 * PAYLOAD as u64;
     let mut counted = 0;
     while counted < least {
@@ -103,7 +103,7 @@ async fn relayed_bytes_count_for_subject_and_room_up_to_the_budget() {
     }
     assert!(counted < least + 400 * 100, "{counted}");
     while usage(&service, "rooms/demo").await < 2 * least {}
-    // Both are over the budget now, for whichever door they ask at.
+    // Both are over budget now, on either listener.
     let mut refused = ask_as_node(&service, "ana", "demo").await;
     while refused.status == 200 {
         refused = ask_as_node(&service, "ana", "demo").await;

@@ -91,7 +91,7 @@ impl Tls {
             CertificateResolver { files, known: Mutex::new((pair, Arc::new(certified))) };
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("the provider has them")
+            .expect("the provider supports the default versions")
             .with_no_client_auth();
         let mut config = config.with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -190,7 +190,7 @@ fn references(groups: &[StatusGroup]) -> BTreeMap<String, RefOr<Response>> {
 
 impl StatusGroup {
     fn title(&self) -> &'static str {
-        self.status.canonical_reason().expect("it is a status of ours")
+        self.status.canonical_reason().expect("every status used here has a reason phrase")
     }
 
     fn name(&self) -> String {

@@ -137,7 +137,11 @@ impl Modify for Aliases {
             let mut item = document.paths.paths[path].clone();
             for operation in operations(&mut item) {
                 // Operation ids must be unique in a document.
-                operation.operation_id.as_mut().expect("it has one").push_str("_alias");
+                operation
+                    .operation_id
+                    .as_mut()
+                    .expect("utoipa sets an operation id")
+                    .push_str("_alias");
             }
             document.paths.paths.insert(alias.to_owned(), item);
         }
