@@ -19,7 +19,7 @@ use crate::relay_db::Decisions;
 /// A credential must outlive candidate gathering plus the skew between the clocks.
 pub const MIN_REQUESTED_TTL: Duration = Duration::from_secs(60);
 
-/// How often [`Issuer::watch_keys`] compares the keys with the previous ones.
+/// Interval at which [`Issuer::watch_keys`] compares the keys with the previous ones.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Default and maximum TTL of a credential.
@@ -113,7 +113,7 @@ struct IssuerShared {
     changes: ChangeNotifier,
 }
 
-/// What the health probes and the operators reported last.
+/// The latest reports of the health probes and the operators.
 #[derive(Clone, Debug)]
 struct IssuerState {
     /// As probed, without the operators' drains.

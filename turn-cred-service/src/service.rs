@@ -23,7 +23,7 @@ use crate::rotation::SecretRotator;
 use crate::rotation::rotator::RotationContext;
 use crate::usage::{RoomRecorder, UsageCounter};
 
-/// How often operator decisions are read from Redis; the delay until `deny` takes effect
+/// Interval at which operator decisions are read from Redis; the delay until `deny` takes effect
 /// everywhere.
 const DECISION_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -57,7 +57,7 @@ impl ListenAddresses {
     }
 }
 
-/// Why the service cannot start.
+/// Reasons why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be bound.

@@ -33,7 +33,7 @@ turn-cred-service --help. Rooms are kept in memory, the TURN secret is a fresh o
 /// The settings of this program.
 #[expect(missing_docs, reason = "the names say it all")]
 pub struct Settings {
-    /// Where the relay listens.
+    /// UDP address of the relay.
     pub turn_listen: SocketAddr,
     pub logging: LogSettings,
 }

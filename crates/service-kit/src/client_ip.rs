@@ -37,7 +37,7 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Tells whether headers of `peer` about its client are trusted. Over a socket file there is no
+/// Returns whether headers of `peer` about its client are trusted. Over a socket file there is no
 /// address: the peer is a proxy on this machine.
 #[must_use]
 pub fn is_trusted(peer: Option<IpAddr>, trusted: &[IpNet]) -> bool {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A clock set before 1970 reads as zero: credentials issued then have expired for every relay.
 #[must_use]
 pub fn unix_now() -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock everybody else asks")]
+    #[expect(clippy::disallowed_methods, reason = "all other code calls this function")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -62,7 +62,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         self.governor.len()
     }
 
-    /// Tells whether no key is in memory.
+    /// Returns whether no key is in memory.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.governor.is_empty()

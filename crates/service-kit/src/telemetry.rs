@@ -133,7 +133,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Tells whether something may be logged at all. Spans go to the collector only; debug output of
+/// Returns whether something may be logged at all. Spans go to the collector only; debug output of
 /// libraries contains what passes through them, tokens and payloads included.
 fn is_loggable(of: &Metadata<'_>) -> bool {
     let ours = OWN_CRATES.iter().any(|name| of.target().starts_with(name));

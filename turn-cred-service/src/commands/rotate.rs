@@ -45,7 +45,7 @@ pub async fn rotate(
     }
 }
 
-/// Tells whether the rotation requested in `requested` is complete. A later rotation does not
+/// Returns whether the rotation requested in `requested` is complete. A later rotation does not
 /// matter: in an emergency only the secrets known at the time of the request must be gone, since a
 /// scheduled rotation may retire others meanwhile.
 fn is_complete(requested: &Ledger, now: &Ledger) -> bool {

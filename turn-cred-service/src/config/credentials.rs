@@ -24,7 +24,7 @@ pub enum KeySettings {
     },
 }
 
-/// How to reach the relays' Redis.
+/// Location of the relays' Redis.
 #[derive(Clone, Debug)]
 pub struct DbSettings {
     /// May contain a password.

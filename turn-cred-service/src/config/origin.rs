@@ -13,7 +13,7 @@ impl Origin {
         &self.0
     }
 
-    /// Tells whether this is `*`.
+    /// Returns whether this is `*`.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == "*"

@@ -62,7 +62,7 @@ pub(super) async fn port(url: &mut UrlContext<'_>) -> Finding {
     }
 }
 
-/// Tells whether the port answers. A TLS failure counts as an answer: the certificate check reports
+/// Returns whether the port answers. A TLS failure counts as an answer: the certificate check reports
 /// it.
 async fn check_port(url: &UrlContext<'_>, address: SocketAddr) -> Result<(), RelayError> {
     match TurnClient::open_checked(&url.endpoint, address, &url.options.connect_options).await {

@@ -33,7 +33,7 @@ pub(super) async fn release(client: &mut TurnClient) {
     let _ = client.refresh(Duration::ZERO).await;
 }
 
-/// Tells whether a credential is accepted; releases the allocation it got.
+/// Returns whether a credential is accepted; releases the allocation it got.
 async fn accepts(url: &UrlContext<'_>, credential: &Credential) -> Result<bool, RelayError> {
     match open_allocation(url, credential).await {
         Ok((mut client, _)) => {

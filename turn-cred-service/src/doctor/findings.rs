@@ -115,9 +115,9 @@ impl CheckResult {
 pub struct Finding {
     pub check: Check,
     pub verdict: CheckResult,
-    /// What was observed.
+    /// The observation.
     pub found: String,
-    /// What to do about it, in one sentence.
+    /// The remedy, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
@@ -140,7 +140,7 @@ impl Finding {
     }
 }
 
-/// How the report is printed.
+/// Format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
     /// A table.

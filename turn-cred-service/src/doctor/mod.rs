@@ -27,7 +27,7 @@ pub use cli::{command, run_command};
 pub use findings::{Check, CheckResult, Finding, OutputFormat, Report};
 pub use quota::CallSize;
 
-/// What the relays are checked against.
+/// Inputs and expectations of the checks.
 #[derive(Clone, Debug)]
 pub struct DoctorOptions<'a> {
     /// The secret that the relays should share.

@@ -10,7 +10,7 @@ use crate::credential::{Credential, Subject};
 use crate::pool::IceUri;
 use crate::relay::{Endpoint, Protocol, RelayError, TurnClient};
 
-/// What the checks found so far.
+/// The results of the checks so far.
 pub(super) struct UrlContext<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) options: &'a DoctorOptions<'a>,

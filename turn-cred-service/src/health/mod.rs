@@ -33,7 +33,7 @@ const SUSPECT_SPEEDUP: u32 = 4;
 /// TTL of the credential used by a probe, in seconds.
 const TTL: i64 = 60;
 
-/// How often the clocks are compared.
+/// Interval at which the clocks are compared.
 const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Probes all relays of an issuer and reports their health to it.

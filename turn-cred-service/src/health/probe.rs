@@ -42,7 +42,7 @@ pub(crate) async fn simulate_call(
     }
 }
 
-/// Tells whether a relay accepts a credential.
+/// Returns whether a relay accepts a credential.
 ///
 /// # Errors
 /// When the answer is neither success nor 401.

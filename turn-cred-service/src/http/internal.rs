@@ -160,7 +160,7 @@ fn check_host(request: &Request) -> Result<(), RequestError> {
     if host.is_some_and(is_localhost) { Ok(()) } else { Err(RequestError::ForeignHost) }
 }
 
-/// Tells whether a `Host` header is `localhost`, with or without a port.
+/// Returns whether a `Host` header is `localhost`, with or without a port.
 fn is_localhost(host: &str) -> bool {
     let (name, port) = host.split_once(':').unwrap_or((host, "0"));
     name.eq_ignore_ascii_case("localhost") && port.parse::<u16>().is_ok()

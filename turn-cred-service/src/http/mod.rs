@@ -78,7 +78,7 @@ async fn read_bytes(request: Request) -> Result<Bytes, RequestError> {
     })
 }
 
-/// Tells whether `presented` is one of `keys`, in constant time.
+/// Returns whether `presented` is one of `keys`, in constant time.
 fn matches_any_key(keys: &SecretSource, presented: &str) -> bool {
     let presented = presented.as_bytes();
     // No early return: the time must not depend on which key matches.

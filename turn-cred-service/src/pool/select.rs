@@ -24,7 +24,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Tells whether clients may be sent to this URL.
+    /// Returns whether clients may be sent to this URL.
     #[must_use]
     pub fn is_offered(self) -> bool {
         self <= Self::Suspect
@@ -55,7 +55,7 @@ impl Standings {
         self.0[relay].iter_mut().for_each(|standing| *standing = Standing::Draining.max(*standing));
     }
 
-    /// Tells whether a URL that was offered in `before` no longer is.
+    /// Returns whether a URL that was offered in `before` no longer is.
     pub(crate) fn has_withdrawn_since(&self, before: &Self) -> bool {
         let pairs = self.0.iter().flatten().zip(before.0.iter().flatten());
         pairs.into_iter().any(|(now, before)| before.is_offered() && !now.is_offered())

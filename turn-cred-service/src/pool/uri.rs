@@ -15,7 +15,7 @@ pub struct IceUri {
 /// Reasons to reject a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// It begins with none of the four schemes.
+    /// The scheme is none of the four.
     #[error("begins with none of stun:, stuns:, turn: and turns:")]
     Scheme,
     /// A character that a STUN or TURN URL cannot contain.
@@ -36,7 +36,7 @@ pub enum UriError {
 }
 
 impl IceUri {
-    /// Tells whether this is a `turn:` or `turns:` URL, which needs a credential.
+    /// Returns whether this is a `turn:` or `turns:` URL, which needs a credential.
     #[must_use]
     pub fn is_turn(&self) -> bool {
         self.is_turn
@@ -114,7 +114,7 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Tells whether a text is an IPv4 address or a host name (RFC 1123 §2.1). Underscores are allowed:
+/// Returns whether a text is an IPv4 address or a host name (RFC 1123 §2.1). Underscores are allowed:
 /// names in container networks contain them.
 fn is_host(text: &str) -> bool {
     let label = |label: &str| {

@@ -81,7 +81,7 @@ impl Console {
     }
 }
 
-/// Tells whether a text ends with the prompt on its own line; usernames in a listing contain `>`
+/// Returns whether a text ends with the prompt on its own line; usernames in a listing contain `>`
 /// too.
 fn is_prompt(text: &[u8]) -> bool {
     text == b"> " || text.ends_with(b"\n> ")

@@ -26,7 +26,7 @@ pub use console::{ConsoleError, ConsoleSettings, end_allocations};
 pub use endpoint::{Endpoint, Protocol};
 pub use trust_store::{TrustStore, TrustStoreError};
 
-/// Runs the parser over arbitrary bytes and tells whether the message is signed; public for
+/// Runs the parser over arbitrary bytes and returns whether the message is signed; public for
 /// `fuzz/`.
 #[doc(hidden)]
 #[must_use]
@@ -38,7 +38,7 @@ pub fn read_message(bytes: &[u8]) -> Option<bool> {
     Some(message.is_signed([0x5A; 16]))
 }
 
-/// How to connect to a relay.
+/// Options for connecting to a relay.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     /// Timeout of each step: resolving the name, connecting, one response.

@@ -70,7 +70,7 @@ impl Transport {
         })
     }
 
-    /// Tells whether requests may be lost and need retransmission.
+    /// Returns whether requests may be lost and need retransmission.
     pub(super) fn is_unreliable(&self) -> bool {
         matches!(self, Self::Udp(_))
     }

@@ -38,7 +38,7 @@ pub enum DbError {
 pub struct SecretsSnapshot {
     /// Members of the set that coturn reads.
     pub secrets: Vec<String>,
-    /// What is noted about them.
+    /// The rotation ledger; `None` before the first instance wrote one.
     pub ledger: Option<Ledger>,
     /// Keys the pseudonyms.
     pub pseudonym_key: String,

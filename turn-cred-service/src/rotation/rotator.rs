@@ -19,7 +19,7 @@ use crate::pool::Pools;
 use crate::relay::ConnectOptions;
 use crate::relay_db::{DbError, RelayDb, SecretsSnapshot};
 
-/// How often the ledger is read.
+/// Interval at which the ledger is read; shorter than [`PROPAGATION`].
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Validity of the lease without renewal. A proof, the longest step, normally takes less. If it
@@ -199,7 +199,7 @@ impl SecretRotator {
         });
     }
 
-    /// Writes back what Redis lost in a restart or failover; tells whether anything was missing.
+    /// Writes back what Redis lost in a restart or failover; returns whether anything was missing.
     ///
     /// A missing ledger is restored from memory with version 1, and only if there is still none, so
     /// that of many instances one writes it. A missing secret comes from `known`. A signing secret
@@ -308,7 +308,7 @@ fn by_fingerprint(snapshot: &SecretsSnapshot) -> impl Iterator<Item = (Fingerpri
     strong.map(|secret| (Fingerprint::of(secret), secret.clone()))
 }
 
-/// Tells whether a member of the set may sign. An operator's weak secrets stay in the set, but
+/// Returns whether a member of the set may sign. An operator's weak secrets stay in the set, but
 /// never sign.
 fn is_strong(secret: &str) -> bool {
     Secrets::parse(secret).is_ok_and(|secrets| secrets.all().count() == 1)

@@ -25,13 +25,13 @@ use coturn_event::{CoturnEvent, parse_event};
 
 pub use budget::Budget;
 
-/// How often collected bytes are written to Redis.
+/// Interval at which collected bytes are written to Redis.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Validity of the lease without renewal.
 const LEASE: Duration = Duration::from_secs(5);
 
-/// How often an instance without the lease tries to get it.
+/// Interval at which an instance without the lease tries to get it.
 const ELECTION_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Rooms waiting to be recorded; beyond that they are dropped, which costs statistics only.

@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         read
     }
 
-    /// Tells whether the file contains tables `[[name]]`, usable or not.
+    /// Returns whether the file contains tables `[[name]]`, usable or not.
     #[must_use]
     pub fn has_tables(&self, name: &str) -> bool {
         self.resolved.tables(name).next().is_some()
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         self.faults.push(format!("{}: {what}", place.unwrap_or_else(|| format!("[[{name}]]"))));
     }
 
-    /// Tells whether the setting has a value other than its default.
+    /// Returns whether the setting has a value other than its default.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.resolved.get(name).is_some_and(|value| value.origin != super::Origin::Default)

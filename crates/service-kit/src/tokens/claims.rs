@@ -80,20 +80,20 @@ impl Claims {
         }
     }
 
-    /// Tells whether the holder may enter `room`.
+    /// Returns whether the holder may enter `room`.
     #[must_use]
     pub fn may_enter(&self, room: &str) -> bool {
         self.rooms.iter().any(|pattern| opens(pattern, room))
     }
 
-    /// Tells whether the token grants `right`.
+    /// Returns whether the token grants `right`.
     #[must_use]
     pub fn can(&self, right: Right) -> bool {
         self.can.contains(&right)
     }
 }
 
-/// Tells whether `pattern` matches `room`: exactly, or as a prefix if it ends with `*`.
+/// Returns whether `pattern` matches `room`: exactly, or as a prefix if it ends with `*`.
 #[must_use]
 pub fn opens(pattern: &str, room: &str) -> bool {
     match pattern.strip_suffix('*') {

@@ -79,7 +79,7 @@ fn algorithm(parameters: &AlgorithmParameters) -> Option<Algorithm> {
     }
 }
 
-/// Tells whether a text is a valid `kid`: 1–64 bytes of `A–Z a–z 0–9 . _ -`.
+/// Returns whether a text is a valid `kid`: 1–64 bytes of `A–Z a–z 0–9 . _ -`.
 pub(super) fn is_kid(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

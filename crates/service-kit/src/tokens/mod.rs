@@ -71,7 +71,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Tells whether a fresh token would have been accepted.
+    /// Returns whether a fresh token would have been accepted.
     #[must_use]
     pub fn is_expired(&self) -> bool {
         *self == Self::Expired
@@ -113,7 +113,7 @@ impl Verifier {
         })
     }
 
-    /// Tells whether any key is configured; without one every token is rejected.
+    /// Returns whether any key is configured; without one every token is rejected.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         self.secrets.is_some() || self.has_public_keys()

@@ -21,7 +21,7 @@ const REFRESH_EVERY: Duration = Duration::from_secs(300);
 const REFETCH_AFTER: Duration = Duration::from_secs(30);
 /// First pause after a failed fetch; doubles up to [`REFETCH_AFTER`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// How long one fetch may take.
+/// Timeout of one fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait of a caller with an unknown `kid`.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -69,7 +69,7 @@ pub(super) struct Denial {
 pub(super) struct RelayRevocation {
     #[schema(example = "eu-1")]
     relay: String,
-    /// How many allocations were ended.
+    /// Number of allocations closed.
     #[schema(example = 2)]
     ended: usize,
     /// The error of the console, if it failed.

@@ -24,7 +24,7 @@ use crate::usage::Budget;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What answering on the public listener takes.
+/// Everything that a public route needs.
 #[derive(Debug)]
 pub(crate) struct PublicState {
     pub(crate) issuer: Issuer,

@@ -165,13 +165,13 @@ impl Coturn {
     }
 }
 
-/// Tells whether coturn has logged that a listener is open; the order varies.
+/// Returns whether coturn has logged that a listener is open; the order varies.
 fn is_open(log: &str, (protocol, address): (&str, SocketAddr)) -> bool {
     let (listener, port) = (format!("{protocol} listener opened"), format!(":{}", address.port()));
     log.lines().any(|line| line.contains(&listener) && line.ends_with(&port))
 }
 
-/// Tells whether this machine has IPv6; some containers have not.
+/// Returns whether this machine has IPv6; some containers have not.
 pub(crate) fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
