@@ -106,7 +106,7 @@ impl Drain {
         };
         tokio::select! {
             () = ended => info!("drained: every connection has ended"),
-            () = report_progress(&public) => {}
+            () = report_progress(public) => {}
         }
     }
 

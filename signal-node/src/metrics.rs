@@ -186,7 +186,7 @@ impl Metrics {
             rejected: counters(
                 r,
                 "signal_upgrade_rejected_total",
-                "Connections refused at or right after their upgrade.",
+                "Connections refused.",
                 "reason",
             ),
             rooms: gauge(r, "signal_rooms", "Rooms with members on this node."),
