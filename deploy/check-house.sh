@@ -15,7 +15,7 @@ fault() {
 ours() {
   local names=()
   for pattern in "$@"; do names+=(-o -name "$pattern"); done
-  find . \( -name .git -o -name target -o -name node_modules -o -path ./client/types \) -prune \
+  find . \( -name .git -o -name target -o -name node_modules -o -path ./client/types -o -path ./client/dist \) -prune \
     -o -type f \( "${names[@]:1}" \) -print | sed 's|^\./||' | sort
 }
 

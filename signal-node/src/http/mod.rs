@@ -6,6 +6,7 @@ mod origin;
 mod refusal;
 mod revocations;
 mod rooms;
+mod static_file;
 mod upgrade;
 mod visitors;
 mod websocket;
