@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
+use service_kit::redis_access;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -38,11 +39,17 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] io::Error),
     /// Redis is not there.
-    #[error("cannot reach Redis (SIGNAL_NODE_REDIS_URL): {0}")]
+    #[error("cannot reach Redis (SIGNAL_NODE_REDIS_URL): {0}{advice}", advice = advice(.0))]
     Log(#[from] LogError),
     /// The HTTP client for the credential service could not be made.
     #[error("cannot prepare requests to the credential service: {0}")]
     Credentials(#[from] reqwest::Error),
+}
+
+/// What to do if Redis was reached and rejected the node.
+fn advice(error: &LogError) -> String {
+    redis_access::advice(&error.to_string())
+        .map_or_else(String::new, |advice| format!(": {advice}"))
 }
 
 impl Node {

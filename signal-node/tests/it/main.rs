@@ -9,6 +9,7 @@ mod log_suite;
 mod malformed;
 mod program;
 mod protocol;
+mod redis_user;
 mod rest;
 mod revoked;
 mod support;

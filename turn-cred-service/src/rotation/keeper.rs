@@ -1,9 +1,10 @@
 //! Follows the ledger of a realm, and takes its next step when it is our turn.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service_kit::clock;
+use service_kit::redis_access::RejectionLog;
 use service_kit::secrets::{SecretHand, SecretSource, Secrets};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -96,12 +97,11 @@ impl Keeper {
     /// Keeps the secrets of `issuer` until dropped.
     pub(crate) async fn run(mut self, issuer: Issuer, hands: Hands, metrics: Metrics) {
         let mut is_away = false;
+        let rejections = RejectionLog::default();
         loop {
             let turned = self.tend(&issuer, &hands).await;
-            if let Err(error) = &turned
-                && !is_away
-            {
-                warn!(%error, "the secrets cannot be followed: {error}");
+            if let Err(error) = &turned {
+                log_failure(error, is_away, &rejections);
             }
             is_away = turned.is_err();
             let since = self.ledger.borrow().since;
@@ -286,4 +286,12 @@ fn new_secret() -> String {
 
 fn parse(secret: &str) -> Secrets {
     Secrets::parse(secret).expect("only strong secrets are remembered, and ours are")
+}
+/// Logs an outage when it begins, and a rejection whenever its cause is news: one may follow the other unseen.
+fn log_failure(error: &DbError, is_away: bool, rejections: &RejectionLog) {
+    if let Some(advice) = rejections.advice_to_log(&error.to_string(), Instant::now()) {
+        error!(%error, "the relays' Redis rejects this service (TURN_CRED_REDIS_URL): {error}: {advice}");
+    } else if !is_away {
+        warn!(%error, "the secrets cannot be followed: {error}");
+    }
 }

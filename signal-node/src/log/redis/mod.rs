@@ -10,6 +10,7 @@ mod exposure;
 mod hub;
 mod messages;
 mod pulse;
+mod rejected;
 mod revocation;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig
 use fred::types::scripts::Script;
 use fred::types::{Builder, RespVersion, Value};
 use futures_util::future::BoxFuture;
+use service_kit::redis_access::RejectionLog;
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::watch;
 use tracing::warn;
@@ -92,6 +94,7 @@ pub struct RedisLog {
     publishing: Publishing,
     retention: Retention,
     reconnects: watch::Sender<u64>,
+    rejections: Arc<RejectionLog>,
 }
 
 impl RedisLog {
@@ -109,13 +112,17 @@ impl RedisLog {
         config.version = RespVersion::RESP3;
         let (commands, subscriber) = (client(&config)?, client(&config)?);
         tokio::try_join!(commands.init(), subscriber.init())?;
+        let rejections = Arc::new(RejectionLog::default());
+        for client in [&commands, &subscriber] {
+            tokio::spawn(rejected::log_failed_connections(client.error_rx(), rejections.clone()));
+        }
         warn_of_eviction(&commands).await;
         let reconnects = watch::Sender::new(0);
         tokio::spawn(pulse::count(commands.reconnect_rx(), reconnects.clone()));
         let hub = Hub::start(subscriber, publishing, reconnects.clone());
         let convoy = Convoy::start(commands.clone(), publishing);
         let script = Script::from_lua(SCRIPT);
-        Ok(Self { commands, hub, script, convoy, publishing, retention, reconnects })
+        Ok(Self { commands, hub, script, convoy, publishing, retention, reconnects, rejections })
     }
 
     /// Asks Redis about itself.

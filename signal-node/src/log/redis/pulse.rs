@@ -10,7 +10,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
-use super::RedisLog;
+use super::{RedisLog, rejected};
 use crate::log::{Load, LogError, Pulse};
 
 /// Node id → how often its heart has beaten.
@@ -67,7 +67,13 @@ impl Pulse for RedisLog {
         node: &'a NodeId,
         beats: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
-        Box::pin(self.counters(node, beats))
+        Box::pin(async move {
+            let counters = self.counters(node, beats).await;
+            if let Err(error) = &counters {
+                rejected::log(error, &self.rejections);
+            }
+            counters
+        })
     }
 
     fn report<'a>(
