@@ -47,7 +47,10 @@ impl StaticFile {
     fn of(file: &'static File<'static>) -> Self {
         let plain = file.contents();
         let digest = Sha256::digest(plain);
-        let digest = digest.iter().take(DIGEST_BYTES).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let digest = digest
+            .iter()
+            .take(DIGEST_BYTES)
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         Self { content_type: content_type(file.path()), digest, plain, gzip: OnceLock::new() }
     }
 
