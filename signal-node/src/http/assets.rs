@@ -41,7 +41,6 @@ pub(super) fn router() -> Router<Arc<Public>> {
             "/client/{*path}",
             get(async |Path(path): Path<String>, headers: HeaderMap| sdk(&path, &headers)),
         )
-        .fallback(async || missing())
 }
 
 fn missing() -> Response {
