@@ -13,8 +13,8 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::http::Public;
-use crate::liveness::Heart;
-use crate::session::{Handover, Notices};
+use crate::liveness::Heartbeater;
+use crate::session::{Handover, NodeEvents};
 
 /// How often a drain that takes long is logged.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub(crate) struct Drain {
     deadline: Duration,
     /// Ends last, so that nobody takes us for dead while we still hold members. A node without one has no
     /// others to hand its clients over to.
-    heart: Option<Heart>,
+    heartbeater: Option<Heartbeater>,
     listener: CancellationToken,
     sessions: CancellationToken,
     handover: watch::Sender<Option<Handover>>,
@@ -40,14 +40,14 @@ impl Drain {
         config: &Config,
         life: &Lifecycle,
         health: Health,
-        heart: Option<Heart>,
+        heartbeater: Option<Heartbeater>,
     ) -> Self {
         Self {
             life: life.clone(),
             health,
             delay: config.drain_delay,
             deadline: config.drain_deadline,
-            heart,
+            heartbeater,
             listener: CancellationToken::new(),
             sessions: CancellationToken::new(),
             handover: watch::Sender::new(None),
@@ -55,13 +55,13 @@ impl Drain {
     }
 
     /// Returns what every session listens to.
-    pub(crate) fn notices(
+    pub(crate) fn events(
         &self,
         cut_off: watch::Receiver<bool>,
         revoked: watch::Receiver<u64>,
-    ) -> Notices {
+    ) -> NodeEvents {
         let (handover, stop) = (self.handover.subscribe(), self.sessions.clone());
-        Notices { cut_off, handover, revoked, stop }
+        NodeEvents { cut_off, handover, revoked, stop }
     }
 
     /// Returns what closes the public listener.
@@ -76,15 +76,15 @@ impl Drain {
         public.sessions.metrics.draining.set(1);
         info!("draining: not ready any more, still accepting for {:?}", self.delay);
         self.unless_hurried(tokio::time::sleep(self.delay)).await;
-        public.visitors.drain();
+        public.connection_limiter.drain();
         let time = self.deadline.saturating_sub(self.delay);
         let ended = timeout(time, self.unless_hurried(self.empty(&public, time))).await;
         if ended.is_err() {
             warn!("the drain deadline has passed; what is left is cut");
         }
         self.sessions.cancel();
-        if let Some(heart) = self.heart.take() {
-            self.unless_hurried(heart.stop()).await;
+        if let Some(heartbeater) = self.heartbeater.take() {
+            self.unless_hurried(heartbeater.stop()).await;
         }
         self.listener.cancel();
         self.life.hard.cancel();
@@ -92,8 +92,8 @@ impl Drain {
 
     /// Leads every connection out, and waits until the log knows it.
     async fn empty(&self, public: &Public, time: Duration) {
-        if self.heart.is_some() {
-            let clients = public.visitors.count();
+        if self.heartbeater.is_some() {
+            let clients = public.connection_limiter.count();
             info!("draining: asking {clients} clients to go on elsewhere");
             self.handover.send_replace(Some(Handover::plan(clients, time)));
             // Each session ends by itself when its client had the time that it was given.
@@ -101,7 +101,7 @@ impl Drain {
             self.sessions.cancel();
         }
         let ended = async {
-            public.visitors.gone().await;
+            public.connection_limiter.gone().await;
             public.sessions.rooms.settled().await;
         };
         tokio::select! {
@@ -120,7 +120,8 @@ impl Drain {
 async fn report_progress(public: &Public) {
     loop {
         tokio::time::sleep(PROGRESS_EVERY).await;
-        let (connections, rooms) = (public.visitors.count(), public.sessions.metrics.rooms.get());
+        let (connections, rooms) =
+            (public.connection_limiter.count(), public.sessions.metrics.rooms.get());
         info!(
             connections,
             rooms,

@@ -10,8 +10,8 @@ use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
 use super::report::{Finding, Report};
 use crate::log::redis::{Facts, Publishing, RedisLog, exposure};
 use crate::log::{
-    Claim, FeedEvent, Join, LogError, Op, Outcome, Pulse as _, Retention, RoomLog as _, SocketId,
-    Volatile,
+    Claim, FeedEvent, HeartbeatStore as _, Join, LogError, Op, Outcome, Retention, RoomLog as _,
+    SocketId, Volatile,
 };
 
 /// How often Redis is asked for its latency.
@@ -92,7 +92,7 @@ async fn work(log: &RedisLog, room: &RoomId) -> Result<Finding, LogError> {
     log.tell(room, &[volatile]).await?;
     log.read(room, Seq(0), 10).await?;
     log.call(room, joined.seq, &[Op::Leave { by }, Op::Tend]).await?;
-    log.feel(&node, false).await?;
+    log.exchange(&node, false).await?;
     let echo = tokio::time::timeout(ECHO_WITHIN, feed.next()).await;
     Ok(match echo {
         Ok(Some(FeedEvent::Batch(_) | FeedEvent::Volatile(_))) => {

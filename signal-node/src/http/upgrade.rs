@@ -17,10 +17,10 @@ use service_kit::trace::{Kind, Span};
 use signal_protocol::SUBPROTOCOL;
 use tokio::time::Instant;
 
-use super::visitors::{Crowded, Place};
-use super::websocket::{Visit, converse, switching_protocols};
+use super::connection_limiter::{ConnectionPermit, LimitExceeded};
+use super::websocket::{PendingSession, converse, switching_protocols};
 use super::{Anonymous, Public};
-use crate::session::{Entrance, Refused, Source};
+use crate::session::{Entrance, HandshakeInfo, Refused};
 
 /// When a full node, or a full address, may be tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ fn reject(reason: &'static str, status: StatusCode, code: &'static str, detail: 
 }
 
 /// What is read of a request.
-struct Knock<'a> {
+struct UpgradeRequest<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     peer: Option<SocketAddr>,
@@ -57,18 +57,19 @@ pub(super) async fn upgrade(
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let knock = Knock { uri: &uri, headers: &headers, peer };
+    let request = UpgradeRequest { uri: &uri, headers: &headers, peer };
     let span = Span::root("GET /v1/ws", Kind::Server);
-    match admit(&public, &knock, socket).await {
+    match admit(&public, &request, socket).await {
         Ok((entrance, place)) => {
             let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
-            let region = knock.region(&public);
+            let region = request.region(&public);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let source = Source { region, trace };
-            let visit = Box::new(Visit { entrance, source, public: public.clone(), place });
-            tokio::spawn(converse(upgrade, visit));
+            let source = HandshakeInfo { region, trace };
+            let pending =
+                Box::new(PendingSession { entrance, source, public: public.clone(), place });
+            tokio::spawn(converse(upgrade, pending));
             switching_protocols(&headers)
         }
         Err(Rejection { reason, problem }) => {
@@ -84,46 +85,53 @@ pub(super) async fn upgrade(
 
 async fn admit(
     public: &Arc<Public>,
-    knock: &Knock<'_>,
+    request: &UpgradeRequest<'_>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<(Entrance, Place), Rejection> {
-    knock.check_query()?;
+) -> Result<(Entrance, ConnectionPermit), Rejection> {
+    request.check_query()?;
     // axum has checked the handshake; its own WebSocket is not made of it.
     drop(socket.map_err(|rejection| {
         reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
     })?);
-    let offered = knock.protocols();
+    let offered = request.protocols();
     if !offered.is_empty() && !offered.contains(&SUBPROTOCOL) {
         let text = Refused::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
-    let place = public.visitors.enter(knock.address(public), Instant::now()).map_err(crowded)?;
-    let refused = knock.refused_origin(public);
+    let place = public
+        .connection_limiter
+        .enter(request.address(public), Instant::now())
+        .map_err(rejection_for)?;
+    let refused = request.refused_origin(public);
     // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
     let refused = refused.or_else(|| offered.is_empty().then(Refused::protocol));
     let entrance = match refused {
-        Some(refused) => Entrance::TurnedAway(refused),
-        None => knock.entrance(public, &offered).await?,
+        Some(refused) => Entrance::Rejected(refused),
+        None => request.entrance(public, &offered).await?,
     };
     Ok((entrance, place))
 }
 
-fn crowded(crowded: Crowded) -> Rejection {
+fn rejection_for(rejection_for: LimitExceeded) -> Rejection {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    let Rejection { reason, problem } = match crowded {
-        Crowded::Node => reject("capacity", unavailable, "unavailable", "the node is full"),
-        Crowded::Draining => reject("draining", unavailable, "unavailable", "the node is stopping"),
-        Crowded::Address => {
+    let Rejection { reason, problem } = match rejection_for {
+        LimitExceeded::Node => reject("capacity", unavailable, "unavailable", "the node is full"),
+        LimitExceeded::Draining => {
+            reject("draining", unavailable, "unavailable", "the node is stopping")
+        }
+        LimitExceeded::Address => {
             let text = "too many connections from this address";
             reject("address", StatusCode::TOO_MANY_REQUESTS, "rate_limited", text)
         }
-        Crowded::Rate(_) => reject("rate", unavailable, "unavailable", "too many come at once"),
+        LimitExceeded::Rate(_) => {
+            reject("rate", unavailable, "unavailable", "too many come at once")
+        }
     };
-    let after = if let Crowded::Rate(wait) = crowded { wait } else { RETRY_AFTER };
+    let after = if let LimitExceeded::Rate(wait) = rejection_for { wait } else { RETRY_AFTER };
     Rejection { reason, problem: problem.retry_after(after) }
 }
 
-impl<'a> Knock<'a> {
+impl<'a> UpgradeRequest<'a> {
     fn header(&self, name: impl axum::http::header::AsHeaderName) -> Option<&'a str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -173,7 +181,7 @@ impl<'a> Knock<'a> {
         if self.headers.contains_key(AUTHORIZATION) {
             let token = bearer(self.headers).unwrap_or_default();
             return match public.sessions.verify(token).await {
-                Ok(identity) => Ok(Entrance::Known(identity)),
+                Ok(identity) => Ok(Entrance::Authenticated(identity)),
                 Err(refused) => {
                     let (status, code) = (StatusCode::UNAUTHORIZED, refused.code.name());
                     Err(reject("token", status, code, &refused.message))
@@ -183,10 +191,10 @@ impl<'a> Knock<'a> {
         let token = offered.iter().find_map(|protocol| protocol.strip_prefix("bearer."));
         Ok(match token {
             Some(token) => match public.sessions.verify(token).await {
-                Ok(identity) => Entrance::Known(identity),
-                Err(refused) => Entrance::TurnedAway(refused),
+                Ok(identity) => Entrance::Authenticated(identity),
+                Err(refused) => Entrance::Rejected(refused),
             },
-            None => Entrance::Stranger { anonymous: self.may_be_anonymous(public) },
+            None => Entrance::AwaitingHello { anonymous: self.may_be_anonymous(public) },
         })
     }
 

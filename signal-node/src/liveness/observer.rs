@@ -36,7 +36,7 @@ impl Observer {
     }
 
     /// Takes in the counters that were read now.
-    pub(super) fn felt(&mut self, counters: &[(NodeId, u64)], now: Instant) {
+    pub(super) fn counters_read(&mut self, counters: &[(NodeId, u64)], now: Instant) {
         if self.contact(now).is_none() {
             self.broke(now);
         }
@@ -142,11 +142,12 @@ mod tests {
         for second in 0..=6 {
             let now = start + Duration::from_secs(second);
             assert!(names(&observer, now).is_empty());
-            observer.felt(&[(node("dead"), 7), (node("live"), second), (node("me"), 1)], now);
+            observer
+                .counters_read(&[(node("dead"), 7), (node("live"), second), (node("me"), 1)], now);
         }
         let now = start + LEASE;
         assert_eq!(observer.silent(now), [(node("dead"), start + LEASE)]);
-        observer.felt(&[(node("dead"), 8)], now);
+        observer.counters_read(&[(node("dead"), 8)], now);
         assert!(names(&observer, now).is_empty(), "it has moved");
     }
 
@@ -156,15 +157,15 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut observer = Observer::new(node("me"), LEASE, start);
         for second in [0, 1, 2, 62, 63, 64, 65, 66, 67] {
-            observer.felt(&[(node("other"), 7)], at(second));
+            observer.counters_read(&[(node("other"), 7)], at(second));
             assert!(names(&observer, at(second)).is_empty(), "after {second} s");
         }
         assert_eq!(observer.contact(at(67)), Some(at(62)));
         assert_eq!(observer.contact(at(71)), None, "it may have slept since");
-        observer.felt(&[(node("other"), 7)], at(68));
+        observer.counters_read(&[(node("other"), 7)], at(68));
         assert_eq!(names(&observer, at(68)), [node("other")]);
         observer.broke(at(69));
-        observer.felt(&[(node("other"), 7)], at(69));
+        observer.counters_read(&[(node("other"), 7)], at(69));
         assert!(names(&observer, at(69)).is_empty());
     }
 
@@ -172,10 +173,10 @@ mod tests {
     fn a_node_of_a_roster_without_a_counter_is_silent_after_a_lease_too() {
         let start = Instant::now();
         let mut observer = Observer::new(node("me"), LEASE, start);
-        observer.felt(&[], start);
+        observer.counters_read(&[], start);
         observer.watch(&node("ghost"), start);
         for second in 1..=6 {
-            observer.felt(&[], start + Duration::from_secs(second));
+            observer.counters_read(&[], start + Duration::from_secs(second));
         }
         assert_eq!(names(&observer, start + LEASE), [node("ghost")]);
         assert_eq!(observer.forget(Duration::ZERO, start + LEASE), [node("ghost")]);
@@ -187,14 +188,14 @@ mod tests {
         let start = Instant::now();
         let mut observer = Observer::new(node("me"), LEASE, start);
         let both = [(node("killed"), 7), (node("stopped"), 3)];
-        observer.felt(&both, start);
+        observer.counters_read(&both, start);
         for second in 1..=6 {
-            observer.felt(&both[..1], start + Duration::from_secs(second));
+            observer.counters_read(&both[..1], start + Duration::from_secs(second));
         }
         let now = start + LEASE;
         assert_eq!(observer.failed(now), [node("killed")]);
         assert_eq!(names(&observer, now), [node("killed"), node("stopped")]);
-        observer.felt(&both, now);
+        observer.counters_read(&both, now);
         assert_eq!(names(&observer, now), [node("killed")], "its entry is back");
     }
 
@@ -202,7 +203,7 @@ mod tests {
     fn a_lease_without_an_answer_is_being_cut_off() {
         let start = Instant::now();
         let mut observer = Observer::new(node("me"), LEASE, start);
-        observer.felt(&[], start);
+        observer.counters_read(&[], start);
         assert!(!observer.is_cut_off(start + LEASE / 2));
         assert!(observer.is_cut_off(start + LEASE));
     }
@@ -227,7 +228,7 @@ mod tests {
                     steady_since = now;
                 }
                 count += 1;
-                observer.felt(&[(node("still"), 1), (node("moving"), count)], now);
+                observer.counters_read(&[(node("still"), 1), (node("moving"), count)], now);
                 let silent = names(&observer, now);
                 prop_assert!(!silent.contains(&node("moving")));
                 if now < steady_since + LEASE {

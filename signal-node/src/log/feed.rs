@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::entry::{Batch, Volatile};
-use crate::mailbox::{Receiver, Sender, Unsent, mailbox};
+use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 
 /// Batches a room may have waiting. What does not fit is read again from the log.
 const CAPACITY: u32 = 256;
@@ -37,7 +37,7 @@ pub struct Feed {
 /// Makes both ends.
 #[must_use]
 pub fn feed() -> (FeedSender, Feed) {
-    let (sender, receiver) = mailbox(CAPACITY);
+    let (sender, receiver) = lazy_queue(CAPACITY);
     (FeedSender { queue: sender }, Feed { queue: receiver, end: None })
 }
 

@@ -64,9 +64,9 @@ pub trait RoomLog: Send + Sync + 'static {
 }
 
 /// The heartbeats of all nodes, kept beside the rooms.
-pub trait Pulse: Send + Sync + 'static {
+pub trait HeartbeatStore: Send + Sync + 'static {
     /// Raises this node's counter if `beats`, and returns the counters of all nodes.
-    fn feel<'a>(
+    fn exchange<'a>(
         &'a self,
         node: &'a NodeId,
         beats: bool,

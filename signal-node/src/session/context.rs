@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::handover::Handover;
 use super::identity::{Identity, Refused};
 use super::machine::SessionSettings;
-use super::sweep::Sweeper;
+use super::session_timers::SessionTimers;
 use crate::credentials::Credentials;
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
@@ -32,14 +32,14 @@ pub struct Context {
     /// What the node counts.
     pub metrics: Arc<Metrics>,
     /// What all sessions are told at once.
-    pub notices: Notices,
+    pub events: NodeEvents,
     /// Who wakes the sessions.
-    pub sweeper: Arc<Sweeper>,
+    pub timers: Arc<SessionTimers>,
 }
 
-/// What all sessions are told at once. The sweeper wakes them for it.
+/// What all sessions are told at once. The timers wakes them for it.
 #[derive(Clone)]
-pub struct Notices {
+pub struct NodeEvents {
     /// Whether the log has not answered for a lease.
     pub cut_off: watch::Receiver<bool>,
     /// Set when the node asks its clients to go on elsewhere.
@@ -79,12 +79,12 @@ impl Context {
 #[derive(Debug)]
 pub enum Entrance {
     /// It showed a valid token.
-    Known(Identity),
+    Authenticated(Identity),
     /// It has to say `hello`; whether that may be anonymous.
-    Stranger {
+    AwaitingHello {
         /// It may.
         anonymous: bool,
     },
     /// Its token opens nothing, or its page may not connect; browsers learn that only after the upgrade.
-    TurnedAway(Refused),
+    Rejected(Refused),
 }

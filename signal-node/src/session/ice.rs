@@ -120,7 +120,7 @@ impl Machine {
     }
 
     pub(super) fn tick_ice(&mut self, now: Instant) {
-        if self.seats.is_empty() {
+        if self.memberships.is_empty() {
             return;
         }
         if let Some(reason) = self.ice.take_due(now) {

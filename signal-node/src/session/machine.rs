@@ -18,8 +18,8 @@ use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
 use super::identity::{Identity, Refused};
-use super::pace::{Pace, Verdict};
-use super::seats::{SeatState, Seats};
+use super::memberships::{MembershipState, Memberships};
+use super::message_rate::{MessageRateLimit, Verdict};
 use crate::log::SocketId;
 use crate::room::{Kept, Mark};
 
@@ -58,7 +58,7 @@ pub struct SessionSettings {
 #[derive(Debug)]
 enum Phase {
     /// Not yet.
-    Knocking {
+    AwaitingHello {
         /// When it must have.
         hello_by: Instant,
         /// Whether it may stay anonymous.
@@ -73,11 +73,11 @@ enum Phase {
 pub struct Machine {
     pub(super) settings: Arc<SessionSettings>,
     pub(super) socket: SocketId,
-    pub(super) seats: Seats,
+    pub(super) memberships: Memberships,
     pub(super) ice: IceState,
     pub(super) effects: VecDeque<Effect>,
     phase: Phase,
-    pace: Pace,
+    pace: MessageRateLimit,
     heartbeat: Heartbeat,
     /// When the connection ends, because its node does.
     ends_at: Option<Instant>,
@@ -93,13 +93,13 @@ impl Machine {
         now: Instant,
     ) -> Self {
         let mut machine = Self {
-            pace: Pace::new(now),
+            pace: MessageRateLimit::new(now),
             heartbeat: Heartbeat::new(settings.ping, now),
             ends_at: None,
             settings,
             socket: SocketId::random(),
-            phase: Phase::Knocking { hello_by: now + HELLO_WITHIN, anonymous },
-            seats: Seats::default(),
+            phase: Phase::AwaitingHello { hello_by: now + HELLO_WITHIN, anonymous },
+            memberships: Memberships::default(),
             ice: IceState::default(),
             effects: VecDeque::new(),
         };
@@ -128,14 +128,14 @@ impl Machine {
 
     /// Returns the memberships that have to be detached when the connection is gone.
     pub fn memberships(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
-        self.seats.iter()
+        self.memberships.iter()
     }
 
     /// Returns whose connection it is, once that is known.
     pub(super) fn identity(&self) -> Option<&Identity> {
         match &self.phase {
             Phase::Open(identity) => Some(identity),
-            Phase::Knocking { .. } => None,
+            Phase::AwaitingHello { .. } => None,
         }
     }
 
@@ -183,11 +183,11 @@ impl Machine {
     fn message(&mut self, message: ClientMessage<'_>, now: Instant) {
         match (&self.phase, message) {
             (_, ClientMessage::Ping) => self.send(&ServerMessage::Pong),
-            (Phase::Knocking { anonymous, .. }, ClientMessage::Hello(hello)) => {
+            (Phase::AwaitingHello { anonymous, .. }, ClientMessage::Hello(hello)) => {
                 let anonymous = *anonymous;
                 self.hello(hello.token, anonymous);
             }
-            (Phase::Knocking { .. }, message) => {
+            (Phase::AwaitingHello { .. }, message) => {
                 let error = ErrorFrame::new(ErrorCode::Unauthorized, "say hello first");
                 self.refuse(answering(&message, error));
             }
@@ -244,7 +244,7 @@ impl Machine {
     /// A kept message that cannot be read is refused in its turn, so that its `mid` is consumed.
     fn fault(&mut self, fault: &FrameFault) {
         if let (Some(mid), Some(room)) = (fault.mid, &fault.room)
-            && let Some(peer) = self.seats.speaker(room).cloned()
+            && let Some(peer) = self.memberships.speaker(room).cloned()
         {
             let refusal = Kept::Refuse(fault.code, fault.message.clone());
             return self.effects.push_back(Effect::Keep(room.clone(), peer, mid, refusal));
@@ -267,19 +267,19 @@ impl Machine {
     /// Takes in a change of membership, in its place among the frames.
     pub fn marked(&mut self, mark: &Mark) {
         match mark {
-            Mark::Joined(room) => self.seats.set(room, SeatState::Joined),
-            Mark::Refused(room) | Mark::Left(room) => self.seats.free(room),
+            Mark::Joined(room) => self.memberships.set(room, MembershipState::Joined),
+            Mark::Refused(room) | Mark::Left(room) => self.memberships.free(room),
             Mark::Traced(_) => {}
             Mark::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
             Mark::Ended(room, reason) => {
-                self.seats.free(room);
+                self.memberships.free(room);
                 self.ended(*reason);
             }
         }
     }
 
     fn ended(&mut self, reason: LeftReason) {
-        if !self.seats.is_empty() {
+        if !self.memberships.is_empty() {
             return;
         }
         match reason {
@@ -308,10 +308,10 @@ impl Machine {
     #[must_use]
     pub fn next_tick(&self) -> Instant {
         let deadline = match &self.phase {
-            Phase::Knocking { hello_by, .. } => Some(*hello_by),
+            Phase::AwaitingHello { hello_by, .. } => Some(*hello_by),
             Phase::Open(identity) => identity.expires_at(),
         };
-        let ice = self.ice.due().filter(|_| !self.seats.is_empty());
+        let ice = self.ice.due().filter(|_| !self.memberships.is_empty());
         [deadline, ice, self.ends_at]
             .into_iter()
             .flatten()
@@ -321,13 +321,13 @@ impl Machine {
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
         match &self.phase {
-            Phase::Knocking { hello_by, .. } if now >= *hello_by => {
+            Phase::AwaitingHello { hello_by, .. } if now >= *hello_by => {
                 self.effects.push_back(Effect::Close(CloseCode::HelloTimeout));
             }
             Phase::Open(identity) if identity.expires_at().is_some_and(|at| now >= at) => {
                 self.effects.push_back(Effect::Close(CloseCode::TokenExpired));
             }
-            Phase::Knocking { .. } | Phase::Open(_) => {}
+            Phase::AwaitingHello { .. } | Phase::Open(_) => {}
         }
         if self.ends_at.is_some_and(|at| now >= at) {
             self.effects.push_back(Effect::Close(CloseCode::Drain));

@@ -10,7 +10,7 @@ use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, Ser
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::Refused;
-use super::run::{Reason, Session, Source};
+use super::run::{HandshakeInfo, Reason, Session};
 use super::socket::Socket;
 use crate::log::{Join, SocketId};
 use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Reply, describe};
@@ -142,7 +142,7 @@ impl<S: Socket> Session<'_, S> {
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
-        let Source { region, trace } = self.source.as_deref().cloned().unwrap_or_default();
+        let HandshakeInfo { region, trace } = self.source.as_deref().cloned().unwrap_or_default();
         self.ice.push(async move {
             let servers = match &context.credentials {
                 Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,

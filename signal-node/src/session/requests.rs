@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::Identity;
 use super::machine::Machine;
-use super::seats::SeatState;
+use super::memberships::MembershipState;
 use crate::log::{Join, Volatile};
 use crate::room::Kept;
 
@@ -77,7 +77,7 @@ impl Machine {
             silent: Vec::new(),
             waits: false,
         });
-        self.seats.join(join.room.clone(), wish.peer.clone());
+        self.memberships.join(join.room.clone(), wish.peer.clone());
         self.effects.push_back(match self.ice.fresh(now) {
             Some(servers) => Effect::Join(join.room, wish, join.id, Some(servers)),
             None if !self.settings.relays => Effect::Join(join.room, wish, join.id, None),
@@ -87,14 +87,14 @@ impl Machine {
 
     fn may_join(&self, identity: &Identity, join: &client::Join<'_>) -> Result<(), Refusal> {
         let room = &join.room;
-        if self.seats.is_taken(room) {
+        if self.memberships.is_taken(room) {
             let text = format!("this connection is in room '{room}' already");
             return Err((ErrorCode::AlreadyJoined, text));
         }
         if !identity.may_enter(room) {
             return Err((ErrorCode::Forbidden, format!("the token does not open room '{room}'")));
         }
-        if self.seats.len() >= self.settings.rooms_per_connection {
+        if self.memberships.len() >= self.settings.rooms_per_connection {
             let most = self.settings.rooms_per_connection;
             let text = format!("a connection may be in {most} rooms at once");
             return Err((ErrorCode::LimitExceeded, text));
@@ -107,7 +107,7 @@ impl Machine {
 
     fn signal(&mut self, signal: client::Signal<'_>) {
         let client::Signal { mid, room, to, data } = signal;
-        let Some(peer) = self.seats.speaker(&room).cloned() else {
+        let Some(peer) = self.memberships.speaker(&room).cloned() else {
             return self.not_joined(&room, Some(mid), None);
         };
         let what = if to.as_ref() == Some(&peer) {
@@ -120,7 +120,7 @@ impl Machine {
 
     fn update(&mut self, identity: &Identity, update: &client::Update<'_>) {
         let client::Update { mid, room, meta } = update;
-        let Some(peer) = self.seats.speaker(room).cloned() else {
+        let Some(peer) = self.memberships.speaker(room).cloned() else {
             return self.not_joined(room, Some(*mid), None);
         };
         let what = match check_meta(meta) {
@@ -132,7 +132,7 @@ impl Machine {
 
     fn volatile(&mut self, volatile: client::Volatile<'_>) {
         let client::Volatile { room, to, data } = volatile;
-        let Some(from) = self.seats.speaker(&room).cloned() else {
+        let Some(from) = self.memberships.speaker(&room).cloned() else {
             return self.not_joined(&room, None, None);
         };
         let volatile = Volatile { from, to, data: data.to_owned().into() };
@@ -140,16 +140,16 @@ impl Machine {
     }
 
     fn leave(&mut self, leave: &client::Leave) {
-        let Some(peer) = self.seats.speaker(&leave.room).cloned() else {
+        let Some(peer) = self.memberships.speaker(&leave.room).cloned() else {
             return self.not_joined(&leave.room, None, leave.id);
         };
-        self.seats.set(&leave.room, SeatState::Leaving);
+        self.memberships.set(&leave.room, MembershipState::Leaving);
         self.effects.push_back(Effect::Leave(leave.room.clone(), peer, leave.id));
     }
 
     fn kick(&mut self, identity: &Identity, kick: client::Kick) {
         let client::Kick { id, room, peer, ban } = kick;
-        if self.seats.speaker(&room).is_none() {
+        if self.memberships.speaker(&room).is_none() {
             return self.not_joined(&room, None, id);
         }
         if !identity.may_moderate() {

@@ -13,10 +13,10 @@ use tracing::info;
 use super::context::{Context, Entrance};
 use super::effect::IcePurpose;
 use super::machine::Machine;
-use super::seats::Handles;
-use super::socket::{Incoming, Interrupted, Socket};
+use super::memberships::Handles;
+use super::socket::{Incoming, Socket, SocketError};
+use crate::pending_futures::PendingFutures;
 use crate::room::{Command, Nudge, Nudges, Outbox};
-use crate::under_way::UnderWay;
 
 /// When what the credential service hands out changes, the sessions of a node ask within this, not all at
 /// once.
@@ -46,7 +46,7 @@ pub(super) enum Reason {
 
 /// What a session waits for.
 enum Event<T> {
-    Incoming(Result<Incoming<T>, Interrupted>),
+    Incoming(Result<Incoming<T>, SocketError>),
     News,
     Ice(IcePurpose, Option<Arc<IceServers>>),
 }
@@ -59,17 +59,17 @@ pub(super) struct Session<'a, S> {
     pub(super) machine: Machine,
     pub(super) outbox: Arc<Outbox>,
     pub(super) handles: Handles,
-    /// When the sweeper will wake us.
+    /// When the timers will wake us.
     woken_at: Option<Instant>,
     /// What the handshake told besides who it is; most of the time nothing.
-    pub(super) source: Option<Box<Source>>,
+    pub(super) source: Option<Box<HandshakeInfo>>,
     /// Questions for ICE servers; most of the time there are none.
-    pub(super) ice: UnderWay<'a, IceAnswer>,
+    pub(super) ice: PendingFutures<'a, IceAnswer>,
 }
 
 /// What a handshake tells besides who it is.
 #[derive(Clone, Debug, Default)]
-pub struct Source {
+pub struct HandshakeInfo {
     /// The region or country that a proxy says it comes from.
     pub region: Option<String>,
     /// Where what it asks belongs, if it is traced.
@@ -80,13 +80,13 @@ pub struct Source {
 pub fn run<S: Socket>(
     socket: S,
     entrance: Entrance,
-    source: Source,
+    source: HandshakeInfo,
     context: &Context,
 ) -> impl Future<Output = ()> + Send {
     context.metrics.opened.inc();
     context.metrics.connections.inc();
     let mut session = Session::new(socket, &entrance, source, context);
-    if let Entrance::TurnedAway(refused) = entrance {
+    if let Entrance::Rejected(refused) = entrance {
         session.machine.turn_away(refused);
     }
     // Not an `async fn`, which would hold what it is given beside the session for as long as that lives.
@@ -104,11 +104,11 @@ fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Se
 }
 
 impl<'a, S: Socket> Session<'a, S> {
-    fn new(socket: S, entrance: &Entrance, source: Source, context: &'a Context) -> Self {
+    fn new(socket: S, entrance: &Entrance, source: HandshakeInfo, context: &'a Context) -> Self {
         let (identity, anonymous) = match entrance {
-            Entrance::Known(identity) => (Some(identity.clone()), false),
-            Entrance::Stranger { anonymous } => (None, *anonymous),
-            Entrance::TurnedAway(_) => (None, false),
+            Entrance::Authenticated(identity) => (Some(identity.clone()), false),
+            Entrance::AwaitingHello { anonymous } => (None, *anonymous),
+            Entrance::Rejected(_) => (None, false),
         };
         let settings = context.settings.clone();
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
@@ -123,7 +123,7 @@ impl<'a, S: Socket> Session<'a, S> {
             handles,
             woken_at: None,
             source: is_told.then(|| Box::new(source)),
-            ice: UnderWay::default(),
+            ice: PendingFutures::default(),
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a, S: Socket> Session<'a, S> {
     /// Works until there is a reason to end.
     async fn work(&mut self) -> Result<Infallible, Reason> {
         self.wake_in_time();
-        // What was told to all before the sweeper knew of us.
+        // What was told to all before the timers knew of us.
         self.nudged(Nudges::EARLIER)?;
         self.write().await?;
         loop {
@@ -174,7 +174,7 @@ impl<'a, S: Socket> Session<'a, S> {
         Ok(false)
     }
 
-    fn heard(&mut self, incoming: Result<Incoming<S::Text>, Interrupted>) -> Result<(), Reason> {
+    fn heard(&mut self, incoming: Result<Incoming<S::Text>, SocketError>) -> Result<(), Reason> {
         match incoming {
             Ok(Incoming::Text(text)) => {
                 self.context.metrics.received.inc();
@@ -183,10 +183,10 @@ impl<'a, S: Socket> Session<'a, S> {
             Ok(Incoming::Control) => self.machine.control(Instant::now()),
             Ok(Incoming::Binary) => return Err(Reason::Fault(1003, "text frames only")),
             Ok(Incoming::Closed(code)) => return Err(Reason::Left(code)),
-            Err(Interrupted::Broken(code)) => {
+            Err(SocketError::Broken(code)) => {
                 return Err(Reason::Fault(code, "WebSocket protocol error"));
             }
-            Err(Interrupted::Gone) => return Err(Reason::Left(None)),
+            Err(SocketError::Gone) => return Err(Reason::Left(None)),
         }
         Ok(())
     }
@@ -199,11 +199,11 @@ impl<'a, S: Socket> Session<'a, S> {
         }
     }
 
-    /// Sees to it that the sweeper wakes us for what the machine has to do next.
+    /// Sees to it that the timers wakes us for what the machine has to do next.
     fn wake_in_time(&mut self) {
         let at = self.machine.next_tick();
         if self.woken_at.is_none_or(|woken_at| at < woken_at) {
-            self.context.sweeper.wake_at(&self.outbox, at);
+            self.context.timers.wake_at(&self.outbox, at);
             self.woken_at = Some(at);
         }
     }
@@ -226,7 +226,7 @@ impl<'a, S: Socket> Session<'a, S> {
         if nudges.has(Nudge::Revoked) {
             self.look_for_revocation();
         }
-        if nudges.has(Nudge::Stop) && self.context.notices.stop.is_cancelled() {
+        if nudges.has(Nudge::Stop) && self.context.events.stop.is_cancelled() {
             return Err(Reason::Code(CloseCode::Drain, None));
         }
         Ok(())
@@ -240,7 +240,7 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     fn tell_cut_off(&mut self) {
-        if *self.context.notices.cut_off.borrow() {
+        if *self.context.events.cut_off.borrow() {
             self.machine.cut_off();
         }
     }
@@ -255,7 +255,7 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     fn hand_over(&mut self) {
-        let handover = self.context.notices.handover.borrow().clone();
+        let handover = self.context.events.handover.borrow().clone();
         if let Some(handover) = handover {
             self.machine.hand_over(&handover.invitation(), Instant::now());
         }

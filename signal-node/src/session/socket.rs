@@ -20,7 +20,7 @@ pub enum Incoming<T> {
 
 /// Why a socket cannot be read or written any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupted {
+pub enum SocketError {
     /// It is gone.
     Gone,
     /// The other side broke RFC 6455; it is told by this close code (§7.4.1).
@@ -35,7 +35,7 @@ pub trait Socket: Send {
     fn poll_recv(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Incoming<Self::Text>, Interrupted>>;
+    ) -> Poll<Result<Incoming<Self::Text>, SocketError>>;
     /// Queues a text frame; [`Socket::poll_flush`] writes it.
     fn queue(&mut self, frame: Bytes);
     /// Queues a ping.
@@ -43,7 +43,7 @@ pub trait Socket: Send {
     /// Tells whether so much is queued that it should be written before there is more.
     fn is_full(&self) -> bool;
     /// Writes what is queued; the next call goes on where it was.
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Interrupted>>;
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketError>>;
     /// Writes a close frame.
     fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;
 }

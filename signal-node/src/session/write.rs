@@ -9,7 +9,7 @@ use signal_protocol::CloseCode;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::run::{Ending, Reason, Session};
-use super::socket::{Incoming, Interrupted, Socket};
+use super::socket::{Incoming, Socket, SocketError};
 use crate::metrics::SlowBound;
 use crate::room::{Delivery, Mark, Overflow};
 
@@ -138,8 +138,8 @@ impl From<Overflow> for Unwritten {
     }
 }
 
-impl From<Interrupted> for Unwritten {
-    fn from(_: Interrupted) -> Self {
+impl From<SocketError> for Unwritten {
+    fn from(_: SocketError) -> Self {
         Self::Gone
     }
 }

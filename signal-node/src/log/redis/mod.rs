@@ -3,13 +3,13 @@
 //! This is the only place of the node that names `fred`. Its own retry of commands is off: a call of unknown
 //! outcome is the caller's to repeat, unchanged and before any other.
 
-mod convoy;
+mod append_batcher;
 mod decode;
 mod encode;
 mod exposure;
+mod heartbeats;
 mod hub;
 mod messages;
-mod pulse;
 mod rejected;
 mod revocation;
 
@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
-use convoy::Convoy;
+use append_batcher::AppendBatcher;
 pub use exposure::exposure;
 use hub::Hub;
 use messages::Messages;
@@ -90,7 +90,7 @@ pub struct RedisLog {
     commands: Client,
     hub: Arc<Hub>,
     script: Script,
-    convoy: Convoy,
+    batcher: AppendBatcher,
     publishing: Publishing,
     retention: Retention,
     reconnects: watch::Sender<u64>,
@@ -118,11 +118,11 @@ impl RedisLog {
         }
         warn_of_eviction(&commands).await;
         let reconnects = watch::Sender::new(0);
-        tokio::spawn(pulse::count(commands.reconnect_rx(), reconnects.clone()));
+        tokio::spawn(heartbeats::count_reconnects(commands.reconnect_rx(), reconnects.clone()));
         let hub = Hub::start(subscriber, publishing, reconnects.clone());
-        let convoy = Convoy::start(commands.clone(), publishing);
+        let batcher = AppendBatcher::start(commands.clone(), publishing);
         let script = Script::from_lua(SCRIPT);
-        Ok(Self { commands, hub, script, convoy, publishing, retention, reconnects, rejections })
+        Ok(Self { commands, hub, script, batcher, publishing, retention, reconnects, rejections })
     }
 
     /// Asks Redis about itself.
@@ -133,7 +133,7 @@ impl RedisLog {
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         if let Some(messages) = Messages::collect(ops) {
             let signals = messages.of_room(Keys::of(room), seen);
-            if let Some(first) = self.convoy.carry(signals).await? {
+            if let Some(first) = self.batcher.submit(signals).await? {
                 return Ok(messages::outcomes(first, ops.len()));
             }
         }

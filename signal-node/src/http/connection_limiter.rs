@@ -11,11 +11,11 @@ use service_kit::settings::Rate;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::bucket::Bucket;
+use crate::token_bucket::TokenBucket;
 
-/// How many visitors there may be.
+/// Bounds on the connections of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Crowd {
+pub struct ConnectionLimits {
     /// In all.
     pub most: usize,
     /// Of one address, IPv6 by /64.
@@ -25,8 +25,8 @@ pub struct Crowd {
 }
 
 /// Counts who is here.
-pub struct Visitors {
-    crowd: Crowd,
+pub struct ConnectionLimiter {
+    limits: ConnectionLimits,
     draining: AtomicBool,
     counts: Mutex<Counts>,
     left: Notify,
@@ -34,13 +34,13 @@ pub struct Visitors {
 
 struct Counts {
     all: usize,
-    coming: Bucket,
+    coming: TokenBucket,
     by_address: HashMap<IpAddr, usize>,
 }
 
 /// Why nobody more is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crowded {
+pub enum LimitExceeded {
     /// The node is full.
     Node,
     /// This address has too many connections.
@@ -52,18 +52,18 @@ pub enum Crowded {
 }
 
 /// A place; freed when dropped.
-pub struct Place {
-    visitors: Arc<Visitors>,
+pub struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
 }
 
-impl Visitors {
+impl ConnectionLimiter {
     /// Counts from `now` on.
     #[must_use]
-    pub fn new(crowd: Crowd, now: Instant) -> Arc<Self> {
-        let coming = Bucket::new(now);
+    pub fn new(limits: ConnectionLimits, now: Instant) -> Arc<Self> {
+        let coming = TokenBucket::new(now);
         let counts = Mutex::new(Counts { all: 0, coming, by_address: HashMap::new() });
-        Arc::new(Self { crowd, draining: AtomicBool::new(false), counts, left: Notify::new() })
+        Arc::new(Self { limits, draining: AtomicBool::new(false), counts, left: Notify::new() })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -95,34 +95,38 @@ impl Visitors {
     /// Takes a place.
     ///
     /// # Errors
-    /// [`Crowded`] if there is none.
-    pub fn enter(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Place, Crowded> {
+    /// [`LimitExceeded`] if there is none.
+    pub fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<ConnectionPermit, LimitExceeded> {
         if self.draining.load(Ordering::Relaxed) {
-            return Err(Crowded::Draining);
+            return Err(LimitExceeded::Draining);
         }
         let address = ip_key(address);
         let mut counts = self.counts();
-        if counts.all >= self.crowd.most {
-            return Err(Crowded::Node);
+        if counts.all >= self.limits.most {
+            return Err(LimitExceeded::Node);
         }
         let here = counts.by_address.get(&address).copied().unwrap_or_default();
-        if here >= self.crowd.most_per_address {
-            return Err(Crowded::Address);
+        if here >= self.limits.most_per_address {
+            return Err(LimitExceeded::Address);
         }
         // Last, so that whoever is refused for another reason takes nothing from others.
-        counts.coming.take(self.crowd.rate, 1, now).map_err(Crowded::Rate)?;
+        counts.coming.take(self.limits.rate, 1, now).map_err(LimitExceeded::Rate)?;
         counts.by_address.insert(address, here + 1);
         counts.all += 1;
-        Ok(Place { visitors: self.clone(), address })
+        Ok(ConnectionPermit { limiter: self.clone(), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counts = self.visitors.counts();
+        let mut counts = self.limiter.counts();
         counts.all -= 1;
         if counts.all == 0 {
-            self.visitors.left.notify_waiters();
+            self.limiter.left.notify_waiters();
         }
         if let Some(here) = counts.by_address.get_mut(&self.address) {
             *here -= 1;
@@ -137,44 +141,48 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn visitors(most: usize, most_per_address: usize, rate: &str) -> (Arc<Visitors>, Instant) {
+    fn limiter(
+        most: usize,
+        most_per_address: usize,
+        rate: &str,
+    ) -> (Arc<ConnectionLimiter>, Instant) {
         let (rate, now) = (rate.parse().unwrap(), Instant::now());
-        (Visitors::new(Crowd { most, most_per_address, rate }, now), now)
+        (ConnectionLimiter::new(ConnectionLimits { most, most_per_address, rate }, now), now)
     }
 
     #[test]
     fn more_than_the_rate_wait_and_who_is_refused_anyway_takes_nothing_from_it() {
-        let (visitors, now) = visitors(10, 1, "10/s,burst=2");
+        let (limiter, now) = limiter(10, 1, "10/s,burst=2");
         let addresses = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
-        let enter = |address, now| visitors.enter(address, now).map(std::mem::forget).err();
+        let enter = |address, now| limiter.enter(address, now).map(std::mem::forget).err();
         assert_eq!(enter(addresses[0], now), None);
-        assert_eq!(enter(addresses[0], now), Some(Crowded::Address));
+        assert_eq!(enter(addresses[0], now), Some(LimitExceeded::Address));
         assert_eq!(enter(addresses[1], now), None);
         let wait = Duration::from_millis(100);
-        assert_eq!(enter(addresses[2], now), Some(Crowded::Rate(wait)));
+        assert_eq!(enter(addresses[2], now), Some(LimitExceeded::Rate(wait)));
         assert_eq!(enter(addresses[2], now + wait), None);
     }
 
     #[test]
     fn places_are_counted_per_address_and_in_all_and_freed() {
-        let (visitors, now) = visitors(3, 2, "100/s");
+        let (limiter, now) = limiter(3, 2, "100/s");
         let [ana, bo] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
-        let first = visitors.enter(ana, now).ok().unwrap();
-        let _second = visitors.enter(ana, now).ok().unwrap();
-        assert_eq!(visitors.enter(ana, now).err(), Some(Crowded::Address));
-        let _third = visitors.enter(bo, now).ok().unwrap();
-        assert_eq!(visitors.enter(bo, now).err(), Some(Crowded::Node));
+        let first = limiter.enter(ana, now).ok().unwrap();
+        let _second = limiter.enter(ana, now).ok().unwrap();
+        assert_eq!(limiter.enter(ana, now).err(), Some(LimitExceeded::Address));
+        let _third = limiter.enter(bo, now).ok().unwrap();
+        assert_eq!(limiter.enter(bo, now).err(), Some(LimitExceeded::Node));
         drop(first);
-        assert!(visitors.enter(bo, now).is_ok());
-        visitors.drain();
-        assert_eq!(visitors.enter(bo, now).err(), Some(Crowded::Draining));
+        assert!(limiter.enter(bo, now).is_ok());
+        limiter.drain();
+        assert_eq!(limiter.enter(bo, now).err(), Some(LimitExceeded::Draining));
     }
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let (visitors, now) = visitors(10, 1, "100/s");
-        let _one = visitors.enter("2001:db8::1".parse().unwrap(), now).ok().unwrap();
-        assert!(visitors.enter("2001:db8::ffff".parse().unwrap(), now).is_err());
-        assert!(visitors.enter("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
+        let (limiter, now) = limiter(10, 1, "100/s");
+        let _one = limiter.enter("2001:db8::1".parse().unwrap(), now).ok().unwrap();
+        assert!(limiter.enter("2001:db8::ffff".parse().unwrap(), now).is_err());
+        assert!(limiter.enter("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
     }
 }

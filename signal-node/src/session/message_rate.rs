@@ -5,15 +5,15 @@ use std::time::Duration;
 use service_kit::settings::Rate;
 use tokio::time::Instant;
 
-use crate::bucket::Bucket;
+use crate::token_bucket::TokenBucket;
 
 /// Excess without a break for this long ends the connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A bucket that remembers since when it has been empty.
 #[derive(Debug)]
-pub(super) struct Pace {
-    bucket: Bucket,
+pub(super) struct MessageRateLimit {
+    bucket: TokenBucket,
     excess_since: Option<Instant>,
 }
 
@@ -28,9 +28,9 @@ pub(super) enum Verdict {
     Enough,
 }
 
-impl Pace {
+impl MessageRateLimit {
     pub(super) fn new(now: Instant) -> Self {
-        Self { bucket: Bucket::new(now), excess_since: None }
+        Self { bucket: TokenBucket::new(now), excess_since: None }
     }
 
     /// Counts one message. Excess is unbroken while the bucket has not been half full again.
@@ -52,8 +52,8 @@ mod tests {
         "10/s,burst=20".parse().unwrap()
     }
 
-    fn empty_pace(now: Instant) -> Pace {
-        let mut pace = Pace::new(now);
+    fn empty_pace(now: Instant) -> MessageRateLimit {
+        let mut pace = MessageRateLimit::new(now);
         assert!((0..20).all(|_| pace.take(rate(), now) == Verdict::Pass));
         pace
     }
@@ -62,7 +62,8 @@ mod tests {
     fn ten_seconds_of_unbroken_excess_end_the_connection() {
         let start = Instant::now();
         let mut pace = empty_pace(start);
-        let verdict = |pace: &mut Pace, ms| pace.take(rate(), start + Duration::from_millis(ms));
+        let verdict =
+            |pace: &mut MessageRateLimit, ms| pace.take(rate(), start + Duration::from_millis(ms));
         assert!((0..9_990).step_by(10).all(|ms| verdict(&mut pace, ms) != Verdict::Enough));
         assert!((10_000..10_200).step_by(10).any(|ms| verdict(&mut pace, ms) == Verdict::Enough));
     }

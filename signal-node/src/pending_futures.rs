@@ -7,15 +7,15 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 /// What is under way; owns nothing while that is nothing.
-pub(crate) struct UnderWay<'a, T>(Option<FuturesUnordered<BoxFuture<'a, T>>>);
+pub(crate) struct PendingFutures<'a, T>(Option<FuturesUnordered<BoxFuture<'a, T>>>);
 
-impl<T> Default for UnderWay<'_, T> {
+impl<T> Default for PendingFutures<'_, T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<'a, T> UnderWay<'a, T> {
+impl<'a, T> PendingFutures<'a, T> {
     /// Begins one more.
     pub(crate) fn push(&mut self, future: impl Future<Output = T> + Send + 'a) {
         self.0.get_or_insert_default().push(Box::pin(future));
@@ -48,12 +48,12 @@ mod tests {
 
     #[tokio::test]
     async fn each_comes_to_its_end_and_nothing_is_left() {
-        let mut under_way = UnderWay::default();
-        under_way.push(ready(1));
-        under_way.push(ready(2));
-        let first = poll_fn(|context| under_way.poll_next(context)).await;
-        let second = poll_fn(|context| under_way.poll_next(context)).await;
+        let mut pending_futures = PendingFutures::default();
+        pending_futures.push(ready(1));
+        pending_futures.push(ready(2));
+        let first = poll_fn(|context| pending_futures.poll_next(context)).await;
+        let second = poll_fn(|context| pending_futures.poll_next(context)).await;
         assert_eq!(first + second, 3);
-        assert!(under_way.is_empty());
+        assert!(pending_futures.is_empty());
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use super::{RedisLog, rejected};
-use crate::log::{Load, LogError, Pulse};
+use crate::log::{HeartbeatStore, Load, LogError};
 
 /// Node id → how often its heart has beaten.
 const NODES: &str = "nodes";
@@ -20,7 +20,10 @@ const NODES: &str = "nodes";
 const LOADS: &str = "loads";
 
 /// Counts how often a connection was made again.
-pub(super) async fn count(mut connected: Receiver<Server>, reconnects: watch::Sender<u64>) {
+pub(super) async fn count_reconnects(
+    mut connected: Receiver<Server>,
+    reconnects: watch::Sender<u64>,
+) {
     while !matches!(connected.recv().await, Err(RecvError::Closed)) {
         reconnects.send_modify(|count| *count += 1);
     }
@@ -61,8 +64,8 @@ impl RedisLog {
     }
 }
 
-impl Pulse for RedisLog {
-    fn feel<'a>(
+impl HeartbeatStore for RedisLog {
+    fn exchange<'a>(
         &'a self,
         node: &'a NodeId,
         beats: bool,

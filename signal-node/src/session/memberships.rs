@@ -6,14 +6,14 @@ use crate::room::RoomHandle;
 
 /// One membership of this connection.
 #[derive(Debug)]
-struct Seat {
+struct Membership {
     peer: PeerId,
-    state: SeatState,
+    state: MembershipState,
 }
 
 /// How far a membership is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SeatState {
+pub(super) enum MembershipState {
     /// The join is not answered yet.
     Joining,
     /// The member may speak.
@@ -24,9 +24,9 @@ pub(super) enum SeatState {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Seats(Vec<(RoomId, Seat)>);
+pub(super) struct Memberships(Vec<(RoomId, Membership)>);
 
-impl Seats {
+impl Memberships {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -35,7 +35,7 @@ impl Seats {
         self.0.is_empty()
     }
 
-    fn seat(&self, room: &RoomId) -> Option<&Seat> {
+    fn seat(&self, room: &RoomId) -> Option<&Membership> {
         self.0.iter().find_map(|(name, seat)| (name == room).then_some(seat))
     }
 
@@ -46,15 +46,15 @@ impl Seats {
     pub(super) fn join(&mut self, room: RoomId, peer: PeerId) {
         self.free(&room);
         self.0.reserve_exact(1);
-        self.0.push((room, Seat { peer, state: SeatState::Joining }));
+        self.0.push((room, Membership { peer, state: MembershipState::Joining }));
     }
 
     /// Finds the member that may speak in a room.
     pub(super) fn speaker(&self, room: &RoomId) -> Option<&PeerId> {
-        self.seat(room).filter(|seat| seat.state == SeatState::Joined).map(|seat| &seat.peer)
+        self.seat(room).filter(|seat| seat.state == MembershipState::Joined).map(|seat| &seat.peer)
     }
 
-    pub(super) fn set(&mut self, room: &RoomId, state: SeatState) {
+    pub(super) fn set(&mut self, room: &RoomId, state: MembershipState) {
         if let Some((_, seat)) = self.0.iter_mut().find(|(name, _)| name == room) {
             seat.state = state;
         }

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 /// A token bucket (generic cell rate algorithm, ITU-T I.371). The rate is the node's, and not kept with each bucket.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// When it will be full again.
     full_at: Instant,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Makes a full one.
     pub(crate) fn new(now: Instant) -> Self {
         Self { full_at: now }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_burst_passes_and_the_next_waits_its_turn() {
         let now = Instant::now();
-        let mut bucket = Bucket::new(now);
+        let mut bucket = TokenBucket::new(now);
         assert!((0..20).all(|_| bucket.take(rate(), 1, now).is_ok()));
         assert_eq!(bucket.take(rate(), 1, now), Err(Duration::from_millis(100)));
         assert_eq!(bucket.take(rate(), 1, now + Duration::from_millis(100)), Ok(()));
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn what_is_larger_than_the_bucket_passes_once_it_is_full() {
         let now = Instant::now();
-        let mut bucket = Bucket::new(now);
+        let mut bucket = TokenBucket::new(now);
         assert_eq!(bucket.take(rate(), 1_000, now), Ok(()));
         assert_eq!(bucket.take(rate(), 1_000, now), Err(Duration::from_secs(2)));
         assert_eq!(bucket.take(rate(), 1_000, now + Duration::from_secs(2)), Ok(()));

@@ -7,12 +7,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// One appointment of a task, or none.
 #[derive(Default)]
-pub(crate) struct Alarm {
+pub(crate) struct ResettableTimer {
     at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Alarm {
+impl ResettableTimer {
     /// Makes, moves or cancels the appointment.
     pub(crate) fn set(&mut self, at: Option<Instant>) {
         if self.at == at {

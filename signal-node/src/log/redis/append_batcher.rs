@@ -32,66 +32,66 @@ const SCRIPT: &str = include_str!("messages.lua");
 type Answer = Result<Option<Seq>, LogError>;
 
 /// What one room has to append, and who waits to hear of it.
-struct Passenger {
+struct PendingAppend {
     signals: RoomSignals,
     answer: oneshot::Sender<Answer>,
 }
 
 /// Carries signals to Redis.
-pub(super) struct Convoy {
-    road: Arc<Road>,
-    gate: mpsc::Sender<Passenger>,
+pub(super) struct AppendBatcher {
+    sender: Arc<BatchSender>,
+    queue: mpsc::Sender<PendingAppend>,
 }
 
-impl Convoy {
+impl AppendBatcher {
     /// Starts the task that gathers; it ends with this value.
     pub(super) fn start(client: Client, publishing: Publishing) -> Self {
-        let road = Arc::new(Road { client, script: Script::from_lua(SCRIPT), publishing });
-        let (gate, arrivals) = mpsc::channel(WAITING);
-        tokio::spawn(gather(road.clone(), arrivals));
-        Self { road, gate }
+        let sender = Arc::new(BatchSender { client, script: Script::from_lua(SCRIPT), publishing });
+        let (queue, queued) = mpsc::channel(WAITING);
+        tokio::spawn(collect(sender.clone(), queued));
+        Self { sender, queue }
     }
 
     /// Appends the signals of one room, all or none.
-    pub(super) async fn carry(&self, signals: RoomSignals) -> Answer {
+    pub(super) async fn submit(&self, signals: RoomSignals) -> Answer {
         // A command of Redis Cluster names keys of one slot only.
-        if self.road.client.is_clustered() {
-            return self.road.send(vec![signals]).await?.remove(0);
+        if self.sender.client.is_clustered() {
+            return self.sender.send(vec![signals]).await?.remove(0);
         }
         let (answer, answered) = oneshot::channel();
         let unavailable = |why: &str| LogError::Unavailable(why.to_owned());
-        let passenger = Passenger { signals, answer };
-        self.gate.try_send(passenger).map_err(|_| unavailable("too many rooms are waiting"))?;
+        let append = PendingAppend { signals, answer };
+        self.queue.try_send(append).map_err(|_| unavailable("too many rooms are waiting"))?;
         answered.await.unwrap_or_else(|_| Err(unavailable("the node ends")))
     }
 }
 
 /// Lets those depart together that come while the others of this node run.
-async fn gather(road: Arc<Road>, mut arrivals: mpsc::Receiver<Passenger>) {
-    while let Some(first) = arrivals.recv().await {
+async fn collect(sender: Arc<BatchSender>, mut queued: mpsc::Receiver<PendingAppend>) {
+    while let Some(first) = queued.recv().await {
         tokio::task::yield_now().await;
         let mut bytes = first.signals.bytes();
-        let mut passengers = vec![first];
-        while passengers.len() < ROOMS && bytes < BYTES {
-            let Ok(next) = arrivals.try_recv() else { break };
+        let mut appends = vec![first];
+        while appends.len() < ROOMS && bytes < BYTES {
+            let Ok(next) = queued.try_recv() else { break };
             bytes += next.signals.bytes();
-            passengers.push(next);
+            appends.push(next);
         }
-        tokio::spawn(road.clone().convey(passengers));
+        tokio::spawn(sender.clone().flush(appends));
     }
 }
 
 /// The way to Redis.
-struct Road {
+struct BatchSender {
     client: Client,
     script: Script,
     publishing: Publishing,
 }
 
-impl Road {
-    async fn convey(self: Arc<Self>, passengers: Vec<Passenger>) {
+impl BatchSender {
+    async fn flush(self: Arc<Self>, appends: Vec<PendingAppend>) {
         let (signals, waiting): (Vec<_>, Vec<_>) =
-            passengers.into_iter().map(|one| (one.signals, one.answer)).unzip();
+            appends.into_iter().map(|one| (one.signals, one.answer)).unzip();
         let answers = self.send(signals).await;
         let answers = answers.unwrap_or_else(|error| vec![Err(error); waiting.len()]);
         for (waits, answer) in waiting.into_iter().zip(answers) {
