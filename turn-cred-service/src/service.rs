@@ -10,6 +10,7 @@ use service_kit::http::Router;
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
+use service_kit::redis_access;
 use tracing::{debug, info};
 
 use crate::config::{Config, PROBE_WITHIN};
@@ -60,6 +61,12 @@ impl Addresses {
     }
 }
 
+/// What to do if Redis was reached and rejected the service.
+fn advice(error: &DbError) -> String {
+    redis_access::advice(&error.to_string())
+        .map_or_else(String::new, |advice| format!(": {advice}"))
+}
+
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -67,7 +74,7 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] io::Error),
     /// The relays' Redis, which has the keys, is not there.
-    #[error("{0} (TURN_CRED_REDIS_URL)")]
+    #[error("{0} (TURN_CRED_REDIS_URL){advice}", advice = advice(.0))]
     Db(#[from] DbError),
     /// The metrics contradict each other.
     #[error("cannot register the metrics: {0}")]

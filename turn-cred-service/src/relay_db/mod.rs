@@ -26,11 +26,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// It is away, or refuses.
-    #[error("the relays' Redis: {0}")]
+    #[error("the relays' Redis: {words}", words = reply(.0))]
     Redis(#[from] redis::RedisError),
     /// Somebody else wrote what is ours.
     #[error("the ledger in the relays' Redis cannot be read: {0}")]
     Ledger(#[from] serde_json::Error),
+}
+
+/// The reply of Redis. redis-rs drops it where `AUTH` is refused, which has this one cause for a user or a password.
+fn reply(error: &redis::RedisError) -> String {
+    match error.kind() {
+        redis::ErrorKind::AuthenticationFailed => format!("WRONGPASS: {error}"),
+        _ => error.to_string(),
+    }
 }
 
 /// What a realm's secrets are at one moment.

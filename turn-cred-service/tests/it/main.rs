@@ -8,6 +8,7 @@ mod internal;
 mod openapi;
 mod program;
 mod public;
+mod redis_user;
 mod relay;
 mod relays;
 mod rotation;
