@@ -1,11 +1,11 @@
-//! A timer that is only touched when its moment changes.
+//! A timer that touches tokio's timer wheel only when its deadline changes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// One appointment of a task, or none.
+/// One deadline, or none.
 #[derive(Default)]
 pub(crate) struct ResettableTimer {
     at: Option<Instant>,
@@ -13,7 +13,7 @@ pub(crate) struct ResettableTimer {
 }
 
 impl ResettableTimer {
-    /// Makes, moves or cancels the appointment.
+    /// Sets, moves or cancels the deadline.
     pub(crate) fn set(&mut self, at: Option<Instant>) {
         if self.at == at {
             return;
@@ -26,8 +26,8 @@ impl ResettableTimer {
         }
     }
 
-    /// Polls for its moment; never ready while there is none.
-    pub(crate) fn poll_rings(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Polls for the deadline; pending while there is none.
+    pub(crate) fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };
         ready!(sleep.as_mut().poll(context));
         (self.at, self.sleep) = (None, None);

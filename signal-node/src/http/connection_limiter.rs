@@ -1,4 +1,4 @@
-//! How many connections there are, in all and per address, and how fast they come.
+//! Limits on connections: in all, per address, and new ones per second.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,15 +16,15 @@ use crate::token_bucket::TokenBucket;
 /// Bounds on the connections of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// In all.
+    /// Open connections.
     pub most: usize,
-    /// Of one address, IPv6 by /64.
+    /// Open connections of one address; an IPv6 /64 counts as one address.
     pub most_per_address: usize,
-    /// In a time.
+    /// New connections.
     pub rate: Rate,
 }
 
-/// Counts who is here.
+/// Counts the open connections of a node and rejects those beyond its [`ConnectionLimits`].
 pub struct ConnectionLimiter {
     limits: ConnectionLimits,
     draining: AtomicBool,
@@ -38,27 +38,27 @@ struct Counts {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Why nobody more is let in.
+/// Why a connection is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitExceeded {
     /// The node is full.
     Node,
     /// This address has too many connections.
     Address,
-    /// Too many come at once; there is a place after this time.
+    /// New connections come faster than the rate; one would be accepted after this time.
     Rate(Duration),
-    /// The node is about to stop.
+    /// The node is draining.
     Draining,
 }
 
-/// A place; freed when dropped.
+/// The right to one connection; it counts until it is dropped.
 pub struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
 }
 
 impl ConnectionLimiter {
-    /// Counts from `now` on.
+    /// Starts without connections and with a full rate bucket.
     #[must_use]
     pub fn new(limits: ConnectionLimits, now: Instant) -> Arc<Self> {
         let coming = TokenBucket::new(now);
@@ -70,18 +70,18 @@ impl ConnectionLimiter {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets nobody in any more.
+    /// Rejects every connection from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Returns how many are here.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn count(&self) -> usize {
         self.counts().all
     }
 
-    /// Waits until nobody is here.
+    /// Waits until the last connection has ended.
     pub async fn gone(&self) {
         loop {
             let left = self.left.notified();
@@ -92,10 +92,10 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Takes a place.
+    /// Counts one more connection.
     ///
     /// # Errors
-    /// [`LimitExceeded`] if there is none.
+    /// [`LimitExceeded`] names the limit.
     pub fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -113,7 +113,7 @@ impl ConnectionLimiter {
         if here >= self.limits.most_per_address {
             return Err(LimitExceeded::Address);
         }
-        // Last, so that whoever is refused for another reason takes nothing from others.
+        // The rate comes last: a connection that another limit rejects must not use up what the others share.
         counts.coming.take(self.limits.rate, 1, now).map_err(LimitExceeded::Rate)?;
         counts.by_address.insert(address, here + 1);
         counts.all += 1;

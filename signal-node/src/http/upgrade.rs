@@ -1,4 +1,4 @@
-//! `GET /v1/ws`: everything that is decided before a connection becomes a session.
+//! `GET /v1/ws`: everything that is checked before a connection becomes a session.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use super::websocket::{PendingSession, converse, switching_protocols};
 use super::{Anonymous, Public};
 use crate::session::{Entrance, HandshakeInfo, Refused};
 
-/// When a full node, or a full address, may be tried again.
+/// `Retry-After` of a full node or address.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Names of query parameters that would carry a token into access logs and histories.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "authorization"];
 
-/// The longest name of a region or country that is handed on, in bytes.
+/// The longest region or country passed on to the credential service, in bytes.
 const MAX_REGION: usize = 32;
 
-/// A refusal before the upgrade, and how it is counted.
+/// A rejection before the upgrade; `reason` is its label in `signal_upgrade_rejected_total`.
 struct Rejection {
     reason: &'static str,
     problem: Problem,
@@ -41,14 +41,14 @@ fn reject(reason: &'static str, status: StatusCode, code: &'static str, detail: 
     Rejection { reason, problem: Problem::new(status, code).detail(detail.to_owned()) }
 }
 
-/// What is read of a request.
+/// The parts of the HTTP request that are checked.
 struct UpgradeRequest<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     peer: Option<SocketAddr>,
 }
 
-/// Turns a request into a session, or says why not.
+/// Upgrades a request and starts its session, or answers with the reason.
 pub(super) async fn upgrade(
     State(public): State<Arc<Public>>,
     uri: Uri,
@@ -89,7 +89,7 @@ async fn admit(
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<(Entrance, ConnectionPermit), Rejection> {
     request.check_query()?;
-    // axum has checked the handshake; its own WebSocket is not made of it.
+    // axum has checked the handshake; the session runs on `ws_codec` instead of axum's WebSocket.
     drop(socket.map_err(|rejection| {
         reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
     })?);
@@ -169,7 +169,7 @@ impl<'a> UpgradeRequest<'a> {
         client_ip(peer, forwarded, &public.trusted_proxies)
     }
 
-    /// Reads where a trusted proxy says the client is.
+    /// Reads the region or country of the client from the header of a trusted proxy.
     fn region(&self, public: &Public) -> Option<String> {
         let name = public.region_header.as_deref()?;
         let trusted = is_trusted(self.peer.map(|peer| peer.ip()), &public.trusted_proxies);
@@ -206,7 +206,8 @@ impl<'a> UpgradeRequest<'a> {
         }
     }
 
-    /// Tells whether it comes from this machine, for a name that no page elsewhere can resolve to us.
+    /// Tells whether the request comes from this machine and to a loopback name. Another name in `Host` may be one
+    /// that a page elsewhere has resolved to 127.0.0.1 (DNS rebinding).
     fn is_local(&self, port: Option<u16>) -> bool {
         let forwarded = self.headers.contains_key(FORWARDED)
             || self.headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));

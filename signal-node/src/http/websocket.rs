@@ -27,7 +27,7 @@ use super::Public;
 use super::connection_limiter::ConnectionPermit;
 use crate::session::{Entrance, HandshakeInfo, Incoming, Socket, SocketError, run};
 
-/// Answers a handshake that was found good (RFC 6455 §4.2.2).
+/// Answers an accepted handshake (RFC 6455 §4.2.2).
 pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
     let key = headers.get(SEC_WEBSOCKET_KEY).map_or(&b""[..], |key| key.as_bytes());
     let answer = [
@@ -48,7 +48,7 @@ pub(super) async fn converse(upgrade: OnUpgrade, pending: Box<PendingSession>) {
     let Ok(upgraded) = upgrade.await else { return };
     let PendingSession { entrance, source, public, place } = unpack(pending);
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
-    // Chosen before it is waited for, so that the task holds the socket once.
+    // The future is chosen before it is awaited, so that the task holds the socket once.
     let session = match bare(upgraded, limit) {
         Ok(socket) => Either::Left(run(socket, entrance, source, sessions)),
         Err(upgraded) => {

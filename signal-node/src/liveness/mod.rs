@@ -1,4 +1,4 @@
-//! Which nodes of the cluster are alive, as this one can tell, and whether it can tell at all.
+//! Which nodes of the cluster are alive, as far as this node can observe them over Redis.
 
 mod cluster;
 mod observer;
@@ -19,16 +19,16 @@ use cluster::own_load;
 pub use cluster::{Cluster, NodeState};
 use observer::Observer;
 
-/// The heartbeats are read this often in a lease.
+/// Reads of all heartbeats per lease.
 const READS_PER_LEASE: u32 = 6;
 
 /// A heartbeat is sent with every second read: three in a lease.
 const READS_PER_BEAT: u32 = 2;
 
-/// How long the last word to the log may take.
+/// How long taking our own heartbeat off the list may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What this node knows of the others.
+/// The liveness of the other nodes, shared with the rooms.
 pub struct Liveness {
     observer: Option<Mutex<Observer>>,
     /// Counts how often the set of silent nodes has changed.
@@ -38,7 +38,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// There is no other node, and the log is this very process.
+    /// For a node whose log is in its own memory: there are no other nodes.
     #[must_use]
     pub fn alone() -> Arc<Self> {
         Self::with(None)
@@ -113,14 +113,14 @@ pub struct HeartbeatSettings {
     pub keep: Duration,
 }
 
-/// Our own heartbeat, and the task that feels those of the others.
+/// The task that sends our heartbeat and reads those of the other nodes.
 pub struct Heartbeater {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Heartbeater {
-    /// Beats and observes from now on.
+    /// Starts to send and to observe.
     #[must_use]
     pub fn start(
         liveness: &Arc<Liveness>,
@@ -142,10 +142,10 @@ impl Heartbeater {
         Self { stop, task }
     }
 
-    /// Stops to beat, and takes this node off the list.
+    /// Stops, and takes this node off the list, so that no other node suspects it.
     pub async fn stop(self) {
         self.stop.cancel();
-        // Without it the others find out by themselves.
+        // If that fails, the others suspect this node after a lease.
         let _ = timeout(FAREWELL, self.task).await;
     }
 }
@@ -172,7 +172,7 @@ impl FailureDetector {
             let beats = round.is_multiple_of(READS_PER_BEAT);
             let counters_read = self.heartbeats.exchange(&self.settings.own, beats).await;
             if beats && counters_read.is_ok() {
-                // For who looks; the next beat says it again.
+                // Best effort: load is only shown in `/v1/cluster`; the next heartbeat resends it.
                 let _ = self.heartbeats.report(&self.settings.own, &own_load(&self.metrics)).await;
             }
             let broke = reconnects.has_changed().unwrap_or(false);
@@ -191,7 +191,7 @@ impl FailureDetector {
         }
     }
 
-    /// Tells whoever waits what has changed.
+    /// Publishes what has changed: metrics, log lines, and the watch channels of rooms and sessions.
     fn tell(&mut self, now: Instant) {
         let Some(observer) = self.liveness.observer() else { return };
         let cut_off = observer.is_cut_off(now);
@@ -232,13 +232,13 @@ impl FailureDetector {
         let gone =
             self.liveness.observer().map(|mut observer| observer.forget(self.settings.keep, now));
         if let Some(gone) = gone.filter(|gone| !gone.is_empty()) {
-            // A node that is not forgotten now is the next time.
+            // Best effort: the next round tries again.
             let _ = self.heartbeats.forget(&gone).await;
         }
     }
 
     async fn end(&self) {
-        // Without it the others find out by themselves.
+        // If that fails, the others suspect this node after a lease.
         let _ = self.heartbeats.forget(std::slice::from_ref(&self.settings.own)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Judges from counters alone which nodes are silent: no clock but an argument, no I/O.
+//! Decides from heartbeat counters which nodes are silent. Pure: time is an argument.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use signal_protocol::NodeId;
 use tokio::time::Instant;
 
-/// What is known of one node.
+/// The newest observation of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     /// `None` without an entry among the heartbeats: the node took itself off, or is known from a roster only.
@@ -24,9 +24,9 @@ pub(super) struct Observer {
     own: NodeId,
     lease: Duration,
     nodes: HashMap<NodeId, Seen>,
-    /// When the log last answered.
+    /// When the log answered last.
     heard: Instant,
-    /// Since when it has done so without a break.
+    /// Since when it has answered without a break.
     began: Option<Instant>,
 }
 
@@ -35,7 +35,7 @@ impl Observer {
         Self { own, lease, nodes: HashMap::new(), heard: now, began: None }
     }
 
-    /// Takes in the counters that were read now.
+    /// Applies the counters that were read at `now`.
     pub(super) fn counters_read(&mut self, counters: &[(NodeId, u64)], now: Instant) {
         if self.contact(now).is_none() {
             self.broke(now);
@@ -56,21 +56,23 @@ impl Observer {
         }
     }
 
-    /// Begins every observation anew: the contact was broken.
+    /// Restarts every observation, since the contact was broken: a counter that did not move meanwhile proves
+    /// nothing.
     pub(super) fn broke(&mut self, now: Instant) {
         self.began = None;
         self.nodes.values_mut().for_each(|seen| seen.since = now);
     }
 
-    /// Begins to observe a node that was met in a roster, in case it has no counter any more.
+    /// Observes a node of a roster as well, which may have no counter any more.
     pub(super) fn watch(&mut self, node: &NodeId, now: Instant) {
         if *node != self.own && !self.nodes.contains_key(node) {
             self.nodes.insert(node.clone(), Seen { counter: None, since: now });
         }
     }
 
-    /// Returns since when the contact has been unbroken, if it was proved just now: a process that has slept
-    /// must not take the time for contact.
+    /// Returns since when the contact has been unbroken, if the last answer is less than half a lease old. A process
+    /// that was stopped would otherwise count the time it slept as contact, and remove living members (seen with a
+    /// node stopped for 11 s).
     pub(super) fn contact(&self, now: Instant) -> Option<Instant> {
         self.began.filter(|_| now - self.heard <= self.lease / 2)
     }

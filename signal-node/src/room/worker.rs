@@ -136,7 +136,7 @@ impl Worker {
                     Some(command) => self.obey_all(command),
                     None => return,
                 },
-                () = poll_fn(|context| alarm.poll_rings(context)) => if self.tick(rooms) { return },
+                () = poll_fn(|context| alarm.poll_expired(context)) => if self.tick(rooms) { return },
             }
             self.advance();
             self.calls.depart(&self.ground.log, &self.room, self.track.position());

@@ -1,7 +1,7 @@
-//! One task that wakes the sessions of a node when something is due or has happened to all of them.
+//! One task per node that wakes sessions: each when its own next step is due, all when something concerns all.
 //!
-//! A session has no timers of its own and listens to nobody: it waits for its socket and for its outbox, and
-//! [`SessionTimers`] wakes it for everything else. Moments are kept in slots of [`SLOT`], so a session is woken up to that much late.
+//! A session waits for its socket and its outbox only; a tokio timer of its own would cost each idle connection more
+//! memory than everything else it owns. Deadlines are kept in slots of [`SLOT`], so a session wakes up to that much late.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,17 +14,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::context::NodeEvents;
 use crate::room::{Nudge, Outbox};
 
-/// Moments closer than this are one.
+/// Deadlines within the same slot are one wake-up.
 const SLOT: Duration = Duration::from_millis(100);
 
-/// Which sessions are due when.
+/// The deadlines of all sessions.
 pub struct SessionTimers {
     slots: Mutex<BTreeMap<u128, Vec<Weak<Outbox>>>>,
     began: Instant,
 }
 
 impl SessionTimers {
-    /// Starts to sweep; ends with the last reference to it.
+    /// Starts the task; it ends with the last reference to this value.
     #[must_use]
     pub fn start(events: &NodeEvents, news: Option<watch::Receiver<IceReason>>) -> Arc<Self> {
         let timers = Arc::new(Self { slots: Mutex::default(), began: Instant::now() });
@@ -37,13 +37,13 @@ impl SessionTimers {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nudges a session once this moment has come.
+    /// Wakes a session at this time.
     pub(super) fn wake_at(&self, outbox: &Arc<Outbox>, at: Instant) {
         let slot = at.saturating_duration_since(self.began).as_millis() / SLOT.as_millis() + 1;
         self.slots().entry(slot).or_default().push(Arc::downgrade(outbox));
     }
 
-    /// Nudges those whose moment has come.
+    /// Wakes the sessions that are due.
     fn wake_due(&self, now: Instant) {
         let slot = now.saturating_duration_since(self.began).as_millis() / SLOT.as_millis();
         let due = {
@@ -56,7 +56,7 @@ impl SessionTimers {
         }
     }
 
-    /// Nudges everybody: each session has a moment it waits for.
+    /// Wakes every session: each one has a deadline here at any time.
     fn wake_all(&self, nudge: Nudge) {
         for outbox in self.slots().values().flatten().filter_map(Weak::upgrade) {
             outbox.nudge(nudge);
