@@ -10,6 +10,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -46,11 +48,7 @@ pub(super) struct StaticFile {
 impl StaticFile {
     fn of(file: &'static File<'static>) -> Self {
         let plain = file.contents();
-        let digest = Sha256::digest(plain);
-        let digest = digest
-            .iter()
-            .take(DIGEST_BYTES)
-            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(plain)[..DIGEST_BYTES]);
         Self { content_type: content_type(file.path()), digest, plain, gzip: OnceLock::new() }
     }
 
