@@ -75,16 +75,16 @@ impl Drain {
         self.health.not_ready("draining");
         public.sessions.metrics.draining.set(1);
         info!("draining: not ready any more, still accepting for {:?}", self.delay);
-        self.unless_hurried(tokio::time::sleep(self.delay)).await;
+        self.until_hard_stop(tokio::time::sleep(self.delay)).await;
         public.connection_limiter.drain();
         let time = self.deadline.saturating_sub(self.delay);
-        let ended = timeout(time, self.unless_hurried(self.empty(&public, time))).await;
+        let ended = timeout(time, self.until_hard_stop(self.empty(&public, time))).await;
         if ended.is_err() {
             warn!("the drain deadline has passed; what is left is cut");
         }
         self.sessions.cancel();
         if let Some(heartbeater) = self.heartbeater.take() {
-            self.unless_hurried(heartbeater.stop()).await;
+            self.until_hard_stop(heartbeater.stop()).await;
         }
         self.listener.cancel();
         self.life.hard.cancel();
@@ -111,7 +111,7 @@ impl Drain {
     }
 
     /// Waits, but not past a second signal.
-    async fn unless_hurried<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
+    async fn until_hard_stop<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
         self.life.hard.run_until_cancelled(waited).await
     }
 }

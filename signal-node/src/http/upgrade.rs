@@ -18,9 +18,9 @@ use signal_protocol::SUBPROTOCOL;
 use tokio::time::Instant;
 
 use super::connection_limiter::{ConnectionPermit, LimitExceeded};
-use super::websocket::{PendingSession, converse, switching_protocols};
+use super::websocket::{PendingSession, run_session, switching_protocols};
 use super::{Anonymous, Public};
-use crate::session::{Entrance, HandshakeInfo, Refused};
+use crate::session::{Entrance, HandshakeInfo, SessionRejection};
 
 /// `Retry-After` of a full node or address.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub(super) async fn upgrade(
             let source = HandshakeInfo { region, trace };
             let pending =
                 Box::new(PendingSession { entrance, source, public: public.clone(), place });
-            tokio::spawn(converse(upgrade, pending));
+            tokio::spawn(run_session(upgrade, pending));
             switching_protocols(&headers)
         }
         Err(Rejection { reason, problem }) => {
@@ -95,7 +95,7 @@ async fn admit(
     })?);
     let offered = request.protocols();
     if !offered.is_empty() && !offered.contains(&SUBPROTOCOL) {
-        let text = Refused::protocol().message;
+        let text = SessionRejection::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
     let place = public
@@ -104,7 +104,7 @@ async fn admit(
         .map_err(rejection_for)?;
     let refused = request.refused_origin(public);
     // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
-    let refused = refused.or_else(|| offered.is_empty().then(Refused::protocol));
+    let refused = refused.or_else(|| offered.is_empty().then(SessionRejection::protocol));
     let entrance = match refused {
         Some(refused) => Entrance::Rejected(refused),
         None => request.entrance(public, &offered).await?,
@@ -150,10 +150,10 @@ impl<'a> UpgradeRequest<'a> {
     }
 
     /// Tells a page that may not connect why. It learns that after the upgrade, since a browser shows it no status.
-    fn refused_origin(&self, public: &Public) -> Option<Refused> {
+    fn refused_origin(&self, public: &Public) -> Option<SessionRejection> {
         let origin = self.headers.get(ORIGIN)?.to_str().unwrap_or_default();
         let allowed = public.origins.allows(origin, self.header(HOST));
-        (!allowed).then(|| Refused::origin(origin))
+        (!allowed).then(|| SessionRejection::origin(origin))
     }
 
     fn protocols(&self) -> Vec<&'a str> {

@@ -43,7 +43,7 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 }
 
 /// Serves the session once the connection has been given up by HTTP.
-pub(super) async fn converse(upgrade: OnUpgrade, pending: Box<PendingSession>) {
+pub(super) async fn run_session(upgrade: OnUpgrade, pending: Box<PendingSession>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
     let PendingSession { entrance, source, public, place } = unpack(pending);

@@ -1,4 +1,4 @@
-//! How fast one connection may speak.
+//! The message rate of one connection.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use tokio::time::Instant;
 
 use crate::token_bucket::TokenBucket;
 
-/// Excess without a break for this long ends the connection.
+/// Exceeding the rate without a break for this long closes the connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A bucket that remembers since when it has been empty.
+/// A token bucket that remembers since when it has been exceeded.
 #[derive(Debug)]
 pub(super) struct MessageRateLimit {
     bucket: TokenBucket,
     excess_since: Option<Instant>,
 }
 
-/// What becomes of a message.
+/// The decision about one message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It may pass.
-    Pass,
-    /// It came too soon by this much.
+pub(super) enum RateDecision {
+    /// It is within the rate.
+    Allow,
+    /// It is rejected; it may be sent again after this time.
     Wait(Duration),
-    /// It has been too much for too long.
-    Enough,
+    /// The rate was exceeded for [`PATIENCE`]: the connection is closed.
+    Exceeded,
 }
 
 impl MessageRateLimit {
@@ -34,13 +34,17 @@ impl MessageRateLimit {
     }
 
     /// Counts one message. Excess is unbroken while the bucket has not been half full again.
-    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Verdict {
+    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> RateDecision {
         if self.bucket.is_half_full(rate, now) {
             self.excess_since = None;
         }
-        let Err(wait) = self.bucket.take(rate, 1, now) else { return Verdict::Pass };
+        let Err(wait) = self.bucket.take(rate, 1, now) else { return RateDecision::Allow };
         let since = *self.excess_since.get_or_insert(now);
-        if now.duration_since(since) >= PATIENCE { Verdict::Enough } else { Verdict::Wait(wait) }
+        if now.duration_since(since) >= PATIENCE {
+            RateDecision::Exceeded
+        } else {
+            RateDecision::Wait(wait)
+        }
     }
 }
 
@@ -54,7 +58,7 @@ mod tests {
 
     fn empty_pace(now: Instant) -> MessageRateLimit {
         let mut pace = MessageRateLimit::new(now);
-        assert!((0..20).all(|_| pace.take(rate(), now) == Verdict::Pass));
+        assert!((0..20).all(|_| pace.take(rate(), now) == RateDecision::Allow));
         pace
     }
 
@@ -64,18 +68,20 @@ mod tests {
         let mut pace = empty_pace(start);
         let verdict =
             |pace: &mut MessageRateLimit, ms| pace.take(rate(), start + Duration::from_millis(ms));
-        assert!((0..9_990).step_by(10).all(|ms| verdict(&mut pace, ms) != Verdict::Enough));
-        assert!((10_000..10_200).step_by(10).any(|ms| verdict(&mut pace, ms) == Verdict::Enough));
+        assert!((0..9_990).step_by(10).all(|ms| verdict(&mut pace, ms) != RateDecision::Exceeded));
+        assert!(
+            (10_000..10_200).step_by(10).any(|ms| verdict(&mut pace, ms) == RateDecision::Exceeded)
+        );
     }
 
     #[test]
     fn a_rest_ends_the_excess() {
         let start = Instant::now();
         let mut pace = empty_pace(start);
-        assert!(matches!(pace.take(rate(), start), Verdict::Wait(_)));
-        assert_eq!(pace.take(rate(), start + Duration::from_secs(9)), Verdict::Pass);
+        assert!(matches!(pace.take(rate(), start), RateDecision::Wait(_)));
+        assert_eq!(pace.take(rate(), start + Duration::from_secs(9)), RateDecision::Allow);
         let again = start + Duration::from_secs(11);
-        while pace.take(rate(), again) == Verdict::Pass {}
-        assert!(matches!(pace.take(rate(), again), Verdict::Wait(_)));
+        while pace.take(rate(), again) == RateDecision::Allow {}
+        assert!(matches!(pace.take(rate(), again), RateDecision::Wait(_)));
     }
 }

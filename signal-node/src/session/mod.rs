@@ -26,7 +26,7 @@ pub use context::{Context, Entrance, NodeEvents};
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
 pub use ice::IceOwner;
-pub use identity::{Identity, Refused, Rights};
+pub use identity::{Identity, Rights, SessionRejection};
 pub use machine::{Machine, SessionSettings};
 pub use run::{HandshakeInfo, run};
 pub use session_timers::SessionTimers;

@@ -10,7 +10,7 @@ use signal_node::metrics::Metrics;
 use signal_node::revoked::RevokedTokens;
 use signal_node::room::{Ground, RoomSettings, Rooms};
 use signal_node::session::{
-    Context, Entrance, Handover, HandshakeInfo, NodeEvents, Refused, SessionSettings,
+    Context, Entrance, Handover, HandshakeInfo, NodeEvents, SessionRejection, SessionSettings,
     SessionTimers, run as session,
 };
 use signal_protocol::NodeId;
@@ -119,7 +119,7 @@ async fn all(sessions: &mut JoinSet<()>) {
     while sessions.join_next().await.is_some() {}
 }
 
-fn entrance(verdict: Result<signal_node::session::Identity, Refused>) -> Entrance {
+fn entrance(verdict: Result<signal_node::session::Identity, SessionRejection>) -> Entrance {
     match verdict {
         Ok(identity) => Entrance::Authenticated(identity),
         Err(refused) => Entrance::Rejected(refused),
