@@ -174,7 +174,7 @@ impl Machine {
             (RateDecision::Allow, Err(fault)) => self.fault(&fault),
             (RateDecision::Wait(after), message) => self.too_fast(after, message.as_ref()),
             (RateDecision::Exceeded, _) => {
-                self.effects.push_back(Effect::Close(CloseCode::RateLimit))
+                self.effects.push_back(Effect::Close(CloseCode::RateLimit));
             }
         }
     }
