@@ -11,6 +11,7 @@ mod feed;
 pub mod memory;
 pub mod redis;
 mod revocation;
+mod types;
 
 use std::time::Duration;
 
@@ -21,12 +22,12 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 pub use call::{
-    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, RosterMember,
-    Silent, SocketId,
+    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, Silent, SocketId,
 };
-pub use entry::{Batch, Entry, Payload, Survivor, Volatile};
+pub use entry::{Batch, Entry, Survivor, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
 pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until};
+pub use types::{Payload, RosterMember};
 
 /// One ordered log per room, shared by all nodes of a cluster.
 pub trait RoomLog: Send + Sync + 'static {

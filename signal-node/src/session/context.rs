@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use service_kit::tokens::Verifier;
 use signal_protocol::Subject;
-use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::handover::Handover;
 use super::identity::{Identity, SessionRejection};
 use super::machine::SessionSettings;
+use super::node_events::NodeEvents;
 use super::session_timers::SessionTimers;
 use crate::credentials::Credentials;
 use crate::metrics::Metrics;
@@ -35,19 +33,6 @@ pub struct Context {
     pub events: NodeEvents,
     /// Wakes sessions at their deadlines.
     pub timers: Arc<SessionTimers>,
-}
-
-/// What all sessions are told at once. The timers wakes them for it.
-#[derive(Clone)]
-pub struct NodeEvents {
-    /// True while the log has not answered for a lease.
-    pub cut_off: watch::Receiver<bool>,
-    /// Set when the node drains and asks its clients to move.
-    pub handover: watch::Receiver<Option<Handover>>,
-    /// Changes when more tokens are revoked.
-    pub revoked: watch::Receiver<u64>,
-    /// Cancelled when the node stops.
-    pub stop: CancellationToken,
 }
 
 impl Context {

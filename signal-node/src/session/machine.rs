@@ -13,7 +13,7 @@ use signal_protocol::{
 };
 use tokio::time::Instant;
 
-use super::effect::{Effect, VerifyPurpose};
+use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
@@ -341,7 +341,11 @@ impl Machine {
             Beat::Ping => self.effects.push_back(Effect::Ping),
             Beat::Dead => self.effects.push_back(Effect::Close(CloseCode::PingTimeout)),
         }
-        self.tick_ice(now);
+        if !self.memberships.is_empty()
+            && let Some(reason) = self.ice.take_due(now)
+        {
+            self.effects.push_back(Effect::FetchIce(IcePurpose::Push(reason)));
+        }
     }
 
     pub(super) fn send(&mut self, message: &ServerMessage<'_>) {

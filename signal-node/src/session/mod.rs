@@ -12,6 +12,7 @@ mod identity;
 mod machine;
 mod memberships;
 mod message_rate;
+mod node_events;
 mod perform;
 mod requests;
 mod run;
@@ -22,12 +23,12 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, Entrance, NodeEvents};
+pub use context::{Context, Entrance};
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
-pub use ice::IceOwner;
 pub use identity::{Identity, Rights, SessionRejection};
 pub use machine::{Machine, SessionSettings};
+pub use node_events::NodeEvents;
 pub use run::{HandshakeInfo, run};
 pub use session_timers::SessionTimers;
 pub use socket::{Incoming, Socket, SocketError};

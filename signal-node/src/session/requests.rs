@@ -1,18 +1,22 @@
-//! What a welcomed client may ask, and which requests are refused before they reach a room.
+//! Requests of an authenticated client, and those that are refused before they reach a room.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use signal_protocol::client;
 use signal_protocol::client::{RequestId, Token};
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ClientMessage, ErrorCode, IceReason, Mid, RoomId, ServerMessage, limits};
+use signal_protocol::{
+    ClientMessage, ErrorCode, IceReason, IceServers, Mid, RoomId, ServerMessage, limits,
+};
 use tokio::time::Instant;
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::Identity;
 use super::machine::Machine;
 use super::memberships::MembershipState;
+use crate::credentials::IceOwner;
 use crate::log::{Join, Volatile};
 use crate::room::Kept;
 
@@ -20,6 +24,29 @@ use crate::room::Kept;
 type Refusal = (ErrorCode, String);
 
 impl Machine {
+    /// Returns whom a request for ICE servers is for, and counts it.
+    #[must_use]
+    pub fn ice_owner(&mut self, purpose: &IcePurpose) -> IceOwner {
+        let subject = self.identity().and_then(Identity::subject);
+        let subject = subject.map_or_else(|| self.socket.to_string(), ToString::to_string);
+        self.ice.request(purpose, subject)
+    }
+
+    /// Applies an answer of the credential service; `None`: it is unavailable.
+    pub fn ice_answered(
+        &mut self,
+        purpose: IcePurpose,
+        servers: Option<Arc<IceServers>>,
+        now: Instant,
+    ) {
+        self.effects.extend(self.ice.answered(purpose, servers, now));
+    }
+
+    /// Schedules another request at `at`: the credential service issues other ICE servers now.
+    pub fn ice_changed(&mut self, reason: IceReason, at: Instant) {
+        self.ice.hurry(reason, at);
+    }
+
     pub(super) fn request(
         &mut self,
         identity: &Identity,

@@ -11,7 +11,7 @@ use signal_protocol::IceReason;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::context::NodeEvents;
+use super::node_events::NodeEvents;
 use crate::room::{Nudge, Outbox};
 
 /// Deadlines within the same slot are one wake-up.
