@@ -22,11 +22,17 @@ function code(file) {
 
 const codes = new Map(files.map((file) => [file, code(file)]));
 
-/** The file of a child module, if there is one. @param {string} folder @param {string} name */
-const child = (folder, name) => [join(folder, `${name}.rs`), join(folder, name, "mod.rs")].find((file) => known.has(file));
-
 /** The folder in which a file's child modules are. @param {string} file */
 const folderOf = (file) => (/\/(mod|lib)\.rs$/.test(file) ? dirname(file) : file.replace(/\.rs$/, ""));
+
+/** Folders and files of modules that only tests have. */
+const testing = files.flatMap((file) =>
+  [...readFileSync(file, "utf8").matchAll(/#\[cfg\(test\)\]\s*mod (\w+);/g)].map(([, name]) => join(folderOf(file), name)),
+);
+for (const file of files) if (testing.some((path) => file.startsWith(`${path}/`) || file === `${path}.rs`)) known.delete(file);
+
+/** The file of a child module, if there is one. @param {string} folder @param {string} name */
+const child = (folder, name) => [join(folder, `${name}.rs`), join(folder, name, "mod.rs")].find((file) => known.has(file));
 
 /** The module that contains this one. @param {string} file */
 function parentOf(file) {
@@ -83,7 +89,7 @@ function imports(file) {
   return new Set(targets.filter((target) => target && target !== file && known.has(target)));
 }
 
-const graph = new Map(files.map((file) => [file, imports(file)]));
+const graph = new Map([...known].map((file) => [file, imports(file)]));
 
 /** Groups of files that import each other (Tarjan). */
 function circles() {
@@ -103,7 +109,7 @@ function circles() {
     const group = stack.splice(stack.indexOf(file));
     if (group.length > 1) found.push(group);
   };
-  for (const file of files) if (!index.has(file)) visit(file);
+  for (const file of known) if (!index.has(file)) visit(file);
   return found;
 }
 

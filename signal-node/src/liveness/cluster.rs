@@ -8,18 +8,9 @@ use signal_protocol::NodeId;
 use utoipa::ToSchema;
 
 use super::Liveness;
+use super::load::own_load;
 use crate::log::{HeartbeatStore, Load, LogError};
 use crate::metrics::Metrics;
-
-/// What this node carries now.
-pub(super) fn own_load(metrics: &Metrics) -> Load {
-    Load {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        connections: metrics.connections.get(),
-        rooms: metrics.rooms.get(),
-        draining: metrics.draining.get() != 0,
-    }
-}
 
 /// A node and its load as of its last heartbeat.
 #[derive(Clone, Debug, Serialize, ToSchema)]

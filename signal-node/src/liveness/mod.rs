@@ -1,6 +1,7 @@
 //! Which nodes of the cluster are alive, as far as this node can observe them over Redis.
 
 mod cluster;
+mod load;
 mod observer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,8 @@ use tracing::{info, warn};
 
 use crate::log::{HeartbeatStore, Silent};
 use crate::metrics::Metrics;
-use cluster::own_load;
 pub use cluster::{Cluster, NodeState};
+use load::own_load;
 use observer::Observer;
 
 /// Reads of all heartbeats per lease.

@@ -13,9 +13,9 @@ use fred::types::scripts::Script;
 use signal_protocol::Seq;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Publishing;
 use super::decode::garbled;
 use super::messages::RoomSignals;
+use super::publishing::Publishing;
 use crate::log::LogError;
 
 /// Bounds of one command, in rooms and bytes: while Redis runs its script, it serves nobody else.

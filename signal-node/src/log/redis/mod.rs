@@ -9,7 +9,9 @@ mod encode;
 mod exposure;
 mod heartbeats;
 mod hub;
+mod keys;
 mod messages;
+mod publishing;
 mod rejected;
 mod revocation;
 
@@ -34,7 +36,9 @@ use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use append_batcher::AppendBatcher;
 pub use exposure::exposure;
 use hub::Hub;
+use keys::Keys;
 use messages::Messages;
+pub use publishing::Publishing;
 
 /// Reads what arrived on a room's channel; public for `fuzz/`.
 ///
@@ -52,38 +56,6 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 /// log by each room, not the message. fred allocates as many slots up front for every event channel of each client:
 /// at 65,536, 90 MiB before the first connection.
 const MESSAGE_BUFFER: usize = 4_096;
-
-/// How rooms are published: `SPUBLISH` (Redis 7, and Cluster) or `PUBLISH`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Publishing {
-    /// Sharded pub/sub: an entry only travels within the shard of its room.
-    #[default]
-    Sharded,
-    /// Plain pub/sub, for servers without the sharded kind.
-    Plain,
-}
-
-impl Publishing {
-    /// The command that publishes.
-    fn command(self) -> &'static str {
-        match self {
-            Self::Sharded => "SPUBLISH",
-            Self::Plain => "PUBLISH",
-        }
-    }
-}
-
-impl std::str::FromStr for Publishing {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "sharded" => Ok(Self::Sharded),
-            "plain" => Ok(Self::Plain),
-            _ => Err("write sharded or plain"),
-        }
-    }
-}
 
 /// Rooms in Redis.
 pub struct RedisLog {
@@ -262,27 +234,6 @@ fn client(config: &Config) -> Result<Client, LogError> {
         })
         .set_policy(ReconnectPolicy::new_exponential(0, 50, 500, 2));
     Ok(builder.build()?)
-}
-
-/// The keys of one room; the braces put them into one slot of a cluster.
-struct Keys {
-    hash: String,
-    members: String,
-    stream: String,
-    channel: String,
-}
-
-impl Keys {
-    fn of(room: &RoomId) -> Self {
-        let key = |kind: char| format!("{{{room}}}:{kind}");
-        Self { hash: key('h'), members: key('m'), stream: key('l'), channel: key('c') }
-    }
-
-    /// Where the number of an announcement is kept, so that it is made once.
-    fn of_announcement(room: &RoomId, op: &Op) -> Option<String> {
-        let Op::Announce { key: Some(key), .. } = op else { return None };
-        Some(format!("{{{room}}}:i:{key}"))
-    }
 }
 
 impl From<Error> for LogError {
