@@ -120,6 +120,9 @@ pub struct Retention {
 /// How long a room that was configured remembers it at least, and an announcement its key.
 pub const REMEMBERED: Duration = Duration::from_secs(86_400);
 
+/// How long nodes may restore their members after a reset.
+pub const RESTORE_WINDOW: Duration = Duration::from_secs(5);
+
 /// Why a log did not answer. The caller may repeat the call.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {

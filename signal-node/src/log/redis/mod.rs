@@ -14,6 +14,7 @@ mod messages;
 mod publishing;
 mod rejected;
 mod revocation;
+mod script;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use hub::Hub;
 use keys::Keys;
 use messages::Messages;
 pub use publishing::Publishing;
+use script::SCRIPT;
 
 /// Reads what arrived on a room's channel; public for `fuzz/`.
 ///
@@ -154,19 +156,6 @@ impl RedisLog {
         Ok(())
     }
 }
-
-/// All steps in one script, so that whatever collects for a room goes as one call.
-const SCRIPT: &str = concat!(
-    include_str!("prelude.lua"),
-    include_str!("join.lua"),
-    include_str!("signal.lua"),
-    include_str!("update.lua"),
-    include_str!("leave.lua"),
-    include_str!("takeover.lua"),
-    include_str!("kick.lua"),
-    include_str!("tend.lua"),
-    include_str!("main.lua"),
-);
 
 /// What a Redis tells about itself, as far as its user may ask.
 #[derive(Debug, Default)]
