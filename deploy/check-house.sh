@@ -89,8 +89,14 @@ operations() {
   done
 }
 
+# What documents say of the code.
+documents() {
+  node deploy/check-docs.js || fault 'documents and code differ: see the lines above'
+}
+
 short_files
 places
+documents
 links
 operations
 threats
