@@ -1,4 +1,4 @@
-//! How a node ends: unready, then handing its clients over, then without any.
+//! The end of a node: not ready, then moving its clients to other nodes, then stopped.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::session::{Handover, NodeEvents};
 /// How often a drain that takes long is logged.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// The end of a node.
+/// Drains a node.
 pub(crate) struct Drain {
     life: Lifecycle,
     health: Health,
-    /// After the request to end: still accepting.
+    /// How long the node still accepts connections after it was asked to stop.
     delay: Duration,
-    /// After the request to end: until the exit.
+    /// How long after that the node exits at the latest.
     deadline: Duration,
-    /// Ends last, so that nobody takes us for dead while we still hold members. A node without one has no
-    /// others to hand its clients over to.
+    /// Stops last: without our heartbeat the other nodes would suspect members that we still hold. `None` if there are
+    /// no other nodes to move clients to.
     heartbeater: Option<Heartbeater>,
     listener: CancellationToken,
     sessions: CancellationToken,
@@ -54,7 +54,7 @@ impl Drain {
         }
     }
 
-    /// Returns what every session listens to.
+    /// Returns the events that every session follows.
     pub(crate) fn events(
         &self,
         cut_off: watch::Receiver<bool>,
@@ -64,12 +64,12 @@ impl Drain {
         NodeEvents { cut_off, handover, revoked, stop }
     }
 
-    /// Returns what closes the public listener.
+    /// Returns the token whose cancellation closes the public listener.
     pub(crate) fn closed(&self) -> CancellationToken {
         self.listener.clone()
     }
 
-    /// Waits to be asked, then leads the node to its end.
+    /// Waits until the node is asked to stop, then drains it.
     pub(crate) async fn run(mut self, public: Arc<Public>) {
         self.life.soft.cancelled().await;
         self.health.not_ready("draining");
@@ -80,7 +80,7 @@ impl Drain {
         let time = self.deadline.saturating_sub(self.delay);
         let ended = timeout(time, self.until_hard_stop(self.empty(&public, time))).await;
         if ended.is_err() {
-            warn!("the drain deadline has passed; what is left is cut");
+            warn!("the drain deadline has passed: closing the connections that are left");
         }
         self.sessions.cancel();
         if let Some(heartbeater) = self.heartbeater.take() {
@@ -90,13 +90,13 @@ impl Drain {
         self.life.hard.cancel();
     }
 
-    /// Leads every connection out, and waits until the log knows it.
+    /// Ends every connection, and waits until the log has stored that its members are away.
     async fn empty(&self, public: &Public, time: Duration) {
         if self.heartbeater.is_some() {
             let clients = public.connection_limiter.count();
-            info!("draining: asking {clients} clients to go on elsewhere");
+            info!("draining: asking {clients} clients to move to other nodes");
             self.handover.send_replace(Some(Handover::plan(clients, time)));
-            // Each session ends by itself when its client had the time that it was given.
+            // Each session closes by itself once the time given to its client is over.
         } else {
             self.sessions.cancel();
         }
@@ -110,7 +110,7 @@ impl Drain {
         }
     }
 
-    /// Waits, but not past a second signal.
+    /// Waits, but no longer than until a second signal.
     async fn until_hard_stop<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
         self.life.hard.run_until_cancelled(waited).await
     }

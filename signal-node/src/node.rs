@@ -1,4 +1,4 @@
-//! One running node: what it is made of, and how it ends.
+//! One running node: its parts, and the order in which they start and stop.
 
 use std::io;
 use std::net::SocketAddr;
