@@ -15,7 +15,7 @@ fault() {
 ours() {
   local names=()
   for pattern in "$@"; do names+=(-o -name "$pattern"); done
-  find . \( -name .git -o -name target -o -name node_modules -o -path ./client/types \) -prune \
+  find . \( -name .git -o -name target -o -name node_modules -o -path ./client/types -o -path ./client/dist \) -prune \
     -o -type f \( "${names[@]:1}" \) -print | sed 's|^\./||' | sort
 }
 
@@ -89,8 +89,14 @@ operations() {
   done
 }
 
+# What documents say of the code.
+documents() {
+  node deploy/check-docs.js || fault 'documents and code differ: see the lines above'
+}
+
 short_files
 places
+documents
 links
 operations
 threats

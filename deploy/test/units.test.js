@@ -34,6 +34,16 @@ for (const program of ["signal-node", "turn-cred-service"]) {
   });
 }
 
+for (const program of ["signal-node", "turn-cred-service"]) {
+  test(`${program}.service is started again for as long as Redis is unavailable`, () => {
+    const unit = readFileSync(join(FOLDER, `${program}.service`), "utf8");
+    const [head, service] = unit.split("[Service]");
+    assert.match(head, /^\[Unit\]$[\s\S]*^StartLimitIntervalSec=0$/m);
+    assert.match(service, /^Restart=on-failure$[\s\S]*^RestartSec=1$/m);
+    assert.match(service, /^RestartPreventExitStatus=64$/m);
+  });
+}
+
 test("systemd waits for longer than the drain takes", () => {
   const seconds = (/** @type {string} */ file, /** @type {RegExp} */ pattern) => Number(readFileSync(join(FOLDER, file), "utf8").match(pattern)?.[1]);
   assert(seconds("signal-node.service", /^TimeoutStopSec=(\d+)$/m) >= seconds("signal-node.env", /DRAIN_DEADLINE=(\d+)s/) + 15);

@@ -13,7 +13,9 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use service_kit::tokens::Claims;
 use signal_node::room::Mark;
-use signal_node::session::{Effect, Identity, Machine, Refused, SessionSettings, VerifyPurpose};
+use signal_node::session::{
+    Effect, Identity, Machine, SessionRejection, SessionSettings, VerifyPurpose,
+};
 use signal_protocol::{CloseCode, ErrorCode, LeftReason, RoomId};
 use tokio::time::Instant;
 
@@ -120,9 +122,9 @@ fn is_frame(text: &str) {
     assert!(frame["type"].is_string(), "a frame without its type: {text}");
 }
 
-fn refused() -> Refused {
+fn refused() -> SessionRejection {
     let message = "a bad token".to_owned();
-    Refused { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+    SessionRejection { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
 }
 
 fn reason(length: usize) -> LeftReason {

@@ -51,7 +51,7 @@ and the file is read again when it changes.",
 const SETTINGS: &[Setting] = &[
     Setting::plain("listen", "network", "ADDRESS", Some("127.0.0.1:8080"), "WebSocket and demo page; port 0 takes a free one"),
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz and /metrics"),
-    Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect: exact origins separated by commas, or *; by default those from this very host and port"),
+    Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect besides those from this very host and port: exact origins separated by commas, or *; with the word no-same-origin only those listed"),
     TLS_CERT_FILE,
     TLS_KEY_FILE,
     Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),

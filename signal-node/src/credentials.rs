@@ -17,7 +17,15 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
-use crate::session::IceOwner;
+
+/// Whom ICE servers are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceOwner {
+    /// The subject, or this very connection where there is none.
+    pub subject: String,
+    /// The room whose members should meet on one relay.
+    pub room: Option<RoomId>,
+}
 
 /// What stands for the host where there is none but a socket.
 const LOCAL: &str = "http://localhost";

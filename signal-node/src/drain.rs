@@ -1,4 +1,4 @@
-//! How a node ends: unready, then handing its clients over, then without any.
+//! The end of a node: not ready, then moving its clients to other nodes, then stopped.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::http::Public;
-use crate::liveness::Heart;
-use crate::session::{Handover, Notices};
+use crate::liveness::Heartbeater;
+use crate::session::{Handover, NodeEvents};
 
 /// How often a drain that takes long is logged.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// The end of a node.
+/// Drains a node.
 pub(crate) struct Drain {
     life: Lifecycle,
     health: Health,
-    /// After the request to end: still accepting.
+    /// How long the node still accepts connections after it was asked to stop.
     delay: Duration,
-    /// After the request to end: until the exit.
+    /// How long after that the node exits at the latest.
     deadline: Duration,
-    /// Ends last, so that nobody takes us for dead while we still hold members. A node without one has no
-    /// others to hand its clients over to.
-    heart: Option<Heart>,
+    /// Stops last: without our heartbeat the other nodes would suspect members that we still hold. `None` if there are
+    /// no other nodes to move clients to.
+    heartbeater: Option<Heartbeater>,
     listener: CancellationToken,
     sessions: CancellationToken,
     handover: watch::Sender<Option<Handover>>,
@@ -40,78 +40,78 @@ impl Drain {
         config: &Config,
         life: &Lifecycle,
         health: Health,
-        heart: Option<Heart>,
+        heartbeater: Option<Heartbeater>,
     ) -> Self {
         Self {
             life: life.clone(),
             health,
             delay: config.drain_delay,
             deadline: config.drain_deadline,
-            heart,
+            heartbeater,
             listener: CancellationToken::new(),
             sessions: CancellationToken::new(),
             handover: watch::Sender::new(None),
         }
     }
 
-    /// Returns what every session listens to.
-    pub(crate) fn notices(
+    /// Returns the events that every session follows.
+    pub(crate) fn events(
         &self,
         cut_off: watch::Receiver<bool>,
         revoked: watch::Receiver<u64>,
-    ) -> Notices {
+    ) -> NodeEvents {
         let (handover, stop) = (self.handover.subscribe(), self.sessions.clone());
-        Notices { cut_off, handover, revoked, stop }
+        NodeEvents { cut_off, handover, revoked, stop }
     }
 
-    /// Returns what closes the public listener.
+    /// Returns the token whose cancellation closes the public listener.
     pub(crate) fn closed(&self) -> CancellationToken {
         self.listener.clone()
     }
 
-    /// Waits to be asked, then leads the node to its end.
+    /// Waits until the node is asked to stop, then drains it.
     pub(crate) async fn run(mut self, public: Arc<Public>) {
         self.life.soft.cancelled().await;
         self.health.not_ready("draining");
         public.sessions.metrics.draining.set(1);
         info!("draining: not ready any more, still accepting for {:?}", self.delay);
-        self.unless_hurried(tokio::time::sleep(self.delay)).await;
-        public.visitors.drain();
+        self.until_hard_stop(tokio::time::sleep(self.delay)).await;
+        public.connection_limiter.drain();
         let time = self.deadline.saturating_sub(self.delay);
-        let ended = timeout(time, self.unless_hurried(self.empty(&public, time))).await;
+        let ended = timeout(time, self.until_hard_stop(self.empty(&public, time))).await;
         if ended.is_err() {
-            warn!("the drain deadline has passed; what is left is cut");
+            warn!("the drain deadline has passed: closing the connections that are left");
         }
         self.sessions.cancel();
-        if let Some(heart) = self.heart.take() {
-            self.unless_hurried(heart.stop()).await;
+        if let Some(heartbeater) = self.heartbeater.take() {
+            self.until_hard_stop(heartbeater.stop()).await;
         }
         self.listener.cancel();
         self.life.hard.cancel();
     }
 
-    /// Leads every connection out, and waits until the log knows it.
+    /// Ends every connection, and waits until the log has stored that its members are away.
     async fn empty(&self, public: &Public, time: Duration) {
-        if self.heart.is_some() {
-            let clients = public.visitors.count();
-            info!("draining: asking {clients} clients to go on elsewhere");
+        if self.heartbeater.is_some() {
+            let clients = public.connection_limiter.count();
+            info!("draining: asking {clients} clients to move to other nodes");
             self.handover.send_replace(Some(Handover::plan(clients, time)));
-            // Each session ends by itself when its client had the time that it was given.
+            // Each session closes by itself once the time given to its client is over.
         } else {
             self.sessions.cancel();
         }
         let ended = async {
-            public.visitors.gone().await;
+            public.connection_limiter.gone().await;
             public.sessions.rooms.settled().await;
         };
         tokio::select! {
             () = ended => info!("drained: every connection has ended"),
-            () = report_progress(&public) => {}
+            () = report_progress(public) => {}
         }
     }
 
-    /// Waits, but not past a second signal.
-    async fn unless_hurried<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
+    /// Waits, but no longer than until a second signal.
+    async fn until_hard_stop<T>(&self, waited: impl Future<Output = T>) -> Option<T> {
         self.life.hard.run_until_cancelled(waited).await
     }
 }
@@ -120,7 +120,8 @@ impl Drain {
 async fn report_progress(public: &Public) {
     loop {
         tokio::time::sleep(PROGRESS_EVERY).await;
-        let (connections, rooms) = (public.visitors.count(), public.sessions.metrics.rooms.get());
+        let (connections, rooms) =
+            (public.connection_limiter.count(), public.sessions.metrics.rooms.get());
         info!(
             connections,
             rooms,

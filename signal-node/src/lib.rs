@@ -11,19 +11,19 @@
 //! - [`room`]: the rooms that have members here, and the hot path
 //! - [`log`]: the seam to what all nodes share; Redis, or this process's memory
 
-mod alarm;
-mod bucket;
 pub mod config;
 pub mod credentials;
 pub mod doctor;
 mod drain;
 pub mod http;
+mod lazy_queue;
 pub mod liveness;
 pub mod log;
-mod mailbox;
 pub mod metrics;
 pub mod node;
+mod pending_futures;
+mod resettable_timer;
 pub mod revoked;
 pub mod room;
 pub mod session;
-mod under_way;
+mod token_bucket;

@@ -183,12 +183,7 @@ impl Metrics {
             connections: gauge(r, "signal_connections", "WebSocket connections open now."),
             opened: counter(r, "signal_connections_opened_total", "WebSocket connections opened."),
             closed: counters(r, "signal_connections_closed_total", "Connections closed.", "code"),
-            rejected: counters(
-                r,
-                "signal_upgrade_rejected_total",
-                "Connections refused at or right after their upgrade.",
-                "reason",
-            ),
+            rejected: counters(r, "signal_upgrade_rejected_total", "Upgrades refused.", "reason"),
             rooms: gauge(r, "signal_rooms", "Rooms with members on this node."),
             received: counter(r, "signal_frames_received_total", "Text frames read from sockets."),
             sent: counter(r, "signal_frames_sent_total", "Text frames written to sockets."),

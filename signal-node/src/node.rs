@@ -1,4 +1,4 @@
-//! One running node: what it is made of, and how it ends.
+//! One running node: its parts, and the order in which they start and stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
+use service_kit::redis_access;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -13,15 +14,15 @@ use tracing::warn;
 use crate::config::{Backend, Config};
 use crate::credentials::Credentials;
 use crate::drain::Drain;
-use crate::http::{Anonymous, Crowd, Public, Visitors, router};
-use crate::liveness::{Cluster, Heart, Liveness, Rhythm};
+use crate::http::{Anonymous, ConnectionLimiter, ConnectionLimits, Public, router};
+use crate::liveness::{Cluster, HeartbeatSettings, Heartbeater, Liveness};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, exposure};
-use crate::log::{LogError, Pulse, Revocations, RoomLog};
+use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{Ground, RoomSettings, Rooms};
-use crate::session::{Context, Notices, Sweeper};
+use crate::session::{Context, NodeEvents, SessionTimers};
 
 /// A node that serves.
 pub struct Node {
@@ -38,11 +39,17 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] io::Error),
     /// Redis is not there.
-    #[error("cannot reach Redis (SIGNAL_NODE_REDIS_URL): {0}")]
+    #[error("cannot reach Redis (SIGNAL_NODE_REDIS_URL): {0}{advice}", advice = advice(.0))]
     Log(#[from] LogError),
     /// The HTTP client for the credential service could not be made.
     #[error("cannot prepare requests to the credential service: {0}")]
     Credentials(#[from] reqwest::Error),
+}
+
+/// What to do if Redis was reached and rejected the node.
+fn advice(error: &LogError) -> String {
+    redis_access::advice(&error.to_string())
+        .map_or_else(String::new, |advice| format!(": {advice}"))
 }
 
 impl Node {
@@ -60,9 +67,9 @@ impl Node {
         let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
         let address = listener.address().clone();
         let backend = Log::open(&config, &metrics).await?;
-        let drain = Drain::new(&config, life, health.clone(), backend.heart);
+        let drain = Drain::new(&config, life, health.clone(), backend.heartbeater);
         let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
-        let notices = drain.notices(backend.liveness.cut_off(), revoked.changes());
+        let events = drain.events(backend.liveness.cut_off(), revoked.changes());
         let ground = Ground {
             log: backend.rooms,
             liveness: backend.liveness,
@@ -77,13 +84,13 @@ impl Node {
         let cluster = Cluster {
             own: config.sessions.node.clone(),
             liveness: ground.liveness.clone(),
-            pulse: backend.pulse,
+            heartbeats: backend.heartbeats,
             metrics: ground.metrics.clone(),
         };
         // Before the first token is looked at; who cannot read it now will know in a second.
         let _ = revoked.list().await;
         life.tasks.spawn(revoked.clone().follow(life.hard.clone()));
-        let public = public(config, &address, ground, (notices, cluster, revoked))?;
+        let public = public(config, &address, ground, (events, cluster, revoked))?;
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
         tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
@@ -97,7 +104,7 @@ fn public(
     config: Config,
     address: &ListenAddr,
     ground: Ground,
-    (notices, cluster, revoked): (Notices, Cluster, Arc<RevokedTokens>),
+    (events, cluster, revoked): (NodeEvents, Cluster, Arc<RevokedTokens>),
 ) -> Result<Arc<Public>, StartError> {
     if config.anonymous == Anonymous::Always {
         warn!("everybody may connect without a token (SIGNAL_NODE_ANONYMOUS=always)");
@@ -110,21 +117,21 @@ fn public(
         .credentials
         .map(|(url, token)| Credentials::new(&url, token, metrics.clone()))
         .transpose()?;
-    let crowd = Crowd {
+    let limits = ConnectionLimits {
         most: config.max_connections.unwrap_or_else(most_connections),
         most_per_address: config.max_connections_per_ip,
         rate: config.upgrades,
     };
-    let visitors = Visitors::new(crowd, Instant::now());
+    let connection_limiter = ConnectionLimiter::new(limits, Instant::now());
     let sessions = Context {
         settings: Arc::new(config.sessions),
         rooms: Rooms::new(ground),
         verifier: Arc::new(config.verifier),
         revoked,
-        sweeper: Sweeper::start(&notices, credentials.as_ref().map(Credentials::news)),
+        timers: SessionTimers::start(&events, credentials.as_ref().map(Credentials::news)),
         credentials,
         metrics,
-        notices,
+        events,
     };
     Ok(Arc::new(Public {
         sessions,
@@ -132,7 +139,7 @@ fn public(
         origins: config.origins,
         trusted_proxies: config.trusted_proxies,
         region_header: config.region_header,
-        visitors,
+        connection_limiter,
         cluster,
         port: port(address),
     }))
@@ -145,13 +152,13 @@ async fn follow_credentials(public: Arc<Public>, end: CancellationToken) {
     }
 }
 
-/// The rooms' log, who else is alive, and our own heart.
+/// The room log, the liveness of the other nodes, and our own heartbeats.
 struct Log {
     rooms: Arc<dyn RoomLog>,
-    pulse: Arc<dyn Pulse>,
+    heartbeats: Arc<dyn HeartbeatStore>,
     revocations: Arc<dyn Revocations>,
     liveness: Arc<Liveness>,
-    heart: Option<Heart>,
+    heartbeater: Option<Heartbeater>,
 }
 
 impl Log {
@@ -161,11 +168,11 @@ impl Log {
                 metrics.log_up.set(1);
                 let log = Arc::new(MemoryLog::new(config.retention));
                 Ok(Self {
-                    pulse: log.clone(),
+                    heartbeats: log.clone(),
                     revocations: log.clone(),
                     rooms: log,
                     liveness: Liveness::alone(),
-                    heart: None,
+                    heartbeater: None,
                 })
             }
             Backend::Redis { url, publishing } => {
@@ -176,14 +183,15 @@ impl Log {
                 let log = Arc::new(log);
                 let (own, lease) = (config.sessions.node.clone(), config.lease);
                 let liveness = Liveness::among(own.clone(), lease);
-                let rhythm = Rhythm { own, lease, keep: config.retention.room * 2 };
-                let heart = Heart::start(&liveness, rhythm, log.clone(), metrics.clone());
+                let settings = HeartbeatSettings { own, lease, keep: config.retention.room * 2 };
+                let heartbeater =
+                    Heartbeater::start(&liveness, settings, log.clone(), metrics.clone());
                 Ok(Self {
-                    pulse: log.clone(),
+                    heartbeats: log.clone(),
                     revocations: log.clone(),
                     rooms: log,
                     liveness,
-                    heart: Some(heart),
+                    heartbeater: Some(heartbeater),
                 })
             }
         }

@@ -1,7 +1,7 @@
-//! Which tokens are void before their end, as this node knows.
+//! The revoked tokens, as this node knows them.
 //!
-//! Every node reads the version of the list once a second, and the list itself where that has changed. A node that
-//! cannot read goes on with what it knows; a list that Redis has lost is put back by whoever knows it.
+//! Every node reads the version of the list once a second, and the list itself when the version has changed. A node that
+//! cannot read keeps what it knows, and a node that knows more than Redis after a loss writes it back.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tracing::{info, warn};
 use crate::log::{LogError, Revocations, Revoked, RevokedBy, RevokedList, Until};
 use crate::metrics::Metrics;
 
-/// How often the version of the list is read.
+/// The interval between reads of the version.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// The list, and where it comes from.
+/// The list as this node knows it, and its source.
 pub struct RevokedTokens {
     source: Arc<dyn Revocations>,
     known: RwLock<RevokedList>,
@@ -27,13 +27,13 @@ pub struct RevokedTokens {
 }
 
 impl RevokedTokens {
-    /// Knows of nothing yet.
+    /// Starts with an empty list.
     #[must_use]
     pub fn new(source: Arc<dyn Revocations>, metrics: Arc<Metrics>) -> Self {
         Self { source, known: RwLock::default(), changed: watch::Sender::new(0), metrics }
     }
 
-    /// Changes when more is revoked.
+    /// Changes whenever the list does.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -93,7 +93,7 @@ impl RevokedTokens {
         let mut pace = interval(READ_EVERY);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while end.run_until_cancelled(pace.tick()).await.is_some() {
-            // Who cannot read goes on with what it knows.
+            // Best effort: a node that cannot read keeps what it knows.
             let _ = self.read().await;
         }
     }

@@ -10,6 +10,7 @@ use service_kit::http::Router;
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
+use service_kit::redis_access;
 use tracing::{debug, info};
 
 use crate::config::{Config, PROBE_TIMEOUT};
@@ -57,6 +58,12 @@ impl ListenAddresses {
     }
 }
 
+/// Returns what to do about a Redis that rejected this service's user.
+fn advice(error: &DbError) -> String {
+    redis_access::advice(&error.to_string())
+        .map_or_else(String::new, |advice| format!(": {advice}"))
+}
+
 /// Reasons why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -64,7 +71,7 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] io::Error),
     /// The relays' Redis is unreachable; without it there are no keys.
-    #[error("{0} (TURN_CRED_REDIS_URL)")]
+    #[error("{0} (TURN_CRED_REDIS_URL){advice}", advice = advice(.0))]
     Db(#[from] DbError),
     /// A metric could not be registered.
     #[error("cannot register the metrics: {0}")]

@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod program;
 pub mod random;
 pub mod rate;
+pub mod redis_access;
 pub mod secrets;
 pub mod settings;
 pub mod telemetry;

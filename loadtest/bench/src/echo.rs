@@ -106,7 +106,7 @@ pub(crate) async fn measure(
     depth: usize,
     window: Duration,
 ) -> Result<f64, Problem> {
-    let server = echo_server::start(carrier).await?;
+    let server = echo_server::start(carrier.name()).await?;
     let address = server.address();
     let mut clients = JoinSet::new();
     let begin = Instant::now() + WARM_UP;

@@ -32,11 +32,12 @@ export class Socket {
    * @param {object} options
    * @param {string} options.url
    * @param {string} [options.token]
+   * @param {string} [options.origin] what a page of that origin sends as `Origin`
    * @param {(frame: any) => void} options.heard
    * @param {(code: number, asked: boolean) => void} options.ended
    */
-  constructor({ url, token, heard, ended }) {
-    this.#address = [url, token === undefined ? ["signal.v1"] : ["signal.v1", `bearer.${token}`]];
+  constructor({ url, token, origin, heard, ended }) {
+    this.#address = [url, token === undefined ? ["signal.v1"] : ["signal.v1", `bearer.${token}`], origin ? { headers: { Origin: origin } } : {}];
     this.#heard = heard;
     this.#ended = ended;
     this.welcome = new Promise((resolve, reject) => this.#open({ resolve, reject }));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls_platform_verifier::ConfigVerifierExt as _;
 use serde_json::{Value, json};
-use signal_protocol::{RoomId, SUBPROTOCOL};
+use signal_protocol::{CloseCode, RoomId, SUBPROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -119,21 +119,45 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Tries the upgrade alone, as a page of this origin would.
-    pub(super) async fn knock(target: &Target, origin: &'static str) -> Result<(), Unreached> {
-        let request = target.request(Some(origin))?;
+    /// Tells whether a page of this origin may connect. A node says no by the close code 4204, a balancer perhaps by a
+    /// 403.
+    pub(super) async fn page_may_connect(
+        target: &Target,
+        origin: &'static str,
+    ) -> Result<bool, Unreached> {
+        let mut client = match Self::open(target, Some(origin)).await {
+            Err(Unreached::Upgrade(Error::Http(response))) if response.status() == 403 => {
+                return Ok(false);
+            }
+            opened => opened?,
+        };
+        if target.token.is_none() {
+            // If the node has closed already, its close code is still there to be read.
+            let _ = client.say(&json!({"type": "hello", "client": "doctor"})).await;
+        }
+        match timeout(PATIENCE, client.end_or_welcome()).await.map_err(|_| Unreached::Late)? {
+            Err(Unreached::Closed(code, _)) => Ok(code != CloseCode::OriginRefused.number()),
+            welcomed => welcomed.map(|()| true),
+        }
+    }
+
+    /// Waits for `welcome`, past an `error`.
+    async fn end_or_welcome(&mut self) -> Result<(), Unreached> {
+        while text(&self.next().await?["type"]) != "welcome" {}
+        Ok(())
+    }
+
+    async fn open(target: &Target, origin: Option<&'static str>) -> Result<Self, Unreached> {
+        let request = target.request(origin)?;
         let upgrade =
             async { client_async(request, target.open().await?).await.map_err(Unreached::Upgrade) };
-        timeout(PATIENCE, upgrade).await.map_err(|_| Unreached::Late)?.map(|_| ())
+        let (socket, _) = timeout(PATIENCE, upgrade).await.map_err(|_| Unreached::Late)??;
+        Ok(Self { socket, node: String::new(), peer: String::new(), says: 0 })
     }
 
     /// Connects and is welcomed.
     pub(super) async fn connect(target: &Target) -> Result<Self, Unreached> {
-        let request = target.request(None)?;
-        let upgrade =
-            async { client_async(request, target.open().await?).await.map_err(Unreached::Upgrade) };
-        let (socket, _) = timeout(PATIENCE, upgrade).await.map_err(|_| Unreached::Late)??;
-        let mut client = Self { socket, node: String::new(), peer: String::new(), says: 0 };
+        let mut client = Self::open(target, None).await?;
         if target.token.is_none() {
             client.say(&json!({"type": "hello", "client": "doctor"})).await?;
         }

@@ -78,11 +78,9 @@ fn not_connected(unreached: &Unreached) -> Finding {
 }
 
 async fn origin(target: &Target) -> Finding {
-    match Client::knock(target, STRANGER).await {
-        Err(Unreached::Upgrade(Error::Http(response))) if response.status() == 403 => {
-            Finding::ok("origin", "pages of strangers are refused")
-        }
-        Ok(()) => Finding::warn(
+    match Client::page_may_connect(target, STRANGER).await {
+        Ok(false) => Finding::ok("origin", "pages of strangers are refused"),
+        Ok(true) => Finding::warn(
             "origin",
             "pages of any origin may connect",
             "list yours in SIGNAL_NODE_ALLOWED_ORIGINS, unless * is meant",

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
+use service_kit::redis_access;
 use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
 
 use super::report::{Finding, Report};
 use crate::log::redis::{Facts, Publishing, RedisLog, exposure};
 use crate::log::{
-    Claim, FeedEvent, Join, LogError, Op, Outcome, Pulse as _, Retention, RoomLog as _, SocketId,
-    Volatile,
+    Claim, FeedEvent, HeartbeatStore as _, Join, LogError, Op, Outcome, Retention, RoomLog as _,
+    SocketId, Volatile,
 };
 
 /// How often Redis is asked for its latency.
@@ -29,8 +30,10 @@ pub(super) async fn examine(url: &str, publishing: Publishing, report: &mut Repo
     let log = match RedisLog::connect(url, publishing, retention).await {
         Ok(log) => log,
         Err(error) => {
-            let advice = "look at SIGNAL_NODE_REDIS_URL: host, port, user and password";
-            return report.add(Finding::fail("redis", error.to_string(), advice));
+            let error = error.to_string();
+            let advice = redis_access::advice(&error)
+                .unwrap_or("look at SIGNAL_NODE_REDIS_URL: host, port, user and password");
+            return report.add(Finding::fail("redis", error, advice));
         }
     };
     if let Some(open) = exposure(url) {
@@ -89,7 +92,7 @@ async fn work(log: &RedisLog, room: &RoomId) -> Result<Finding, LogError> {
     log.tell(room, &[volatile]).await?;
     log.read(room, Seq(0), 10).await?;
     log.call(room, joined.seq, &[Op::Leave { by }, Op::Tend]).await?;
-    log.feel(&node, false).await?;
+    log.exchange(&node, false).await?;
     let echo = tokio::time::timeout(ECHO_WITHIN, feed.next()).await;
     Ok(match echo {
         Ok(Some(FeedEvent::Batch(_) | FeedEvent::Volatile(_))) => {
@@ -129,12 +132,9 @@ fn wish(key: &PeerKey, node: NodeId) -> Join {
 }
 
 fn not_allowed(error: &LogError) -> Finding {
-    let advice = if error.to_string().contains("NOPERM") {
-        "give the user the commands, keys and channels that docs/OPERATIONS.md lists"
-    } else {
-        "look into the log of Redis"
-    };
-    Finding::fail("work", error.to_string(), advice)
+    let error = error.to_string();
+    let advice = redis_access::advice(&error).unwrap_or("look into the log of Redis");
+    Finding::fail("work", error, advice)
 }
 
 async fn latency(log: &RedisLog, room: &RoomId) -> Finding {

@@ -1,20 +1,27 @@
 //! The demo page and the client library, out of the binary.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use include_dir::{Dir, include_dir};
 use service_kit::http::Problem;
 
 use super::Public;
+use super::static_file::StaticFiles;
 
-static DEMO: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../client/demo");
-static CLIENT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../client/src");
+static DEMO_DIR: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../client/demo");
+static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../client/src");
+static BUNDLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../client/dist");
+
+static DEMO: LazyLock<StaticFiles> = LazyLock::new(|| StaticFiles::of(&[&DEMO_DIR]));
+static CLIENT: LazyLock<StaticFiles> = LazyLock::new(|| StaticFiles::of(&[&SOURCES, &BUNDLES]));
 
 /// Nothing from elsewhere, nothing inline; sockets only to where the page came from.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
@@ -25,10 +32,15 @@ const PERMISSIONS: &str = "camera=(self), microphone=(self), clipboard-write=(se
 
 pub(super) fn router() -> Router<Arc<Public>> {
     Router::new()
-        .route("/", get(async || serve(&DEMO, "index.html")))
-        .route("/demo/{*path}", get(async |Path(path): Path<String>| serve(&DEMO, &path)))
-        .route("/client/{*path}", get(async |Path(path): Path<String>| serve(&CLIENT, &path)))
-        .fallback(async || missing())
+        .route("/", get(async |headers: HeaderMap| page("index.html", &headers)))
+        .route(
+            "/demo/{*path}",
+            get(async |Path(path): Path<String>, headers: HeaderMap| page(&path, &headers)),
+        )
+        .route(
+            "/client/{*path}",
+            get(async |Path(path): Path<String>, headers: HeaderMap| sdk(&path, &headers)),
+        )
 }
 
 fn missing() -> Response {
@@ -36,26 +48,33 @@ fn missing() -> Response {
     Problem::new(StatusCode::NOT_FOUND, "not_found").detail(detail).into_response()
 }
 
-fn serve(folder: &'static Dir<'static>, path: &str) -> Response {
-    let Some(file) = folder.get_file(path) else { return missing() };
-    let headers = [
-        (CONTENT_TYPE, content_type(path)),
-        // A new version of the node is a new version of the page.
+fn page(path: &str, headers: &HeaderMap) -> Response {
+    serve(&DEMO, path, headers)
+}
+
+/// The SDK is public code without credentials, so pages of every origin may import it, those included
+/// that ask for cross-origin isolation. Which pages may open a socket is decided at the upgrade.
+fn sdk(path: &str, headers: &HeaderMap) -> Response {
+    let mut response = serve(&CLIENT, path, headers);
+    let shared = [
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+    ];
+    for (name, value) in shared {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn serve(files: &StaticFiles, path: &str, headers: &HeaderMap) -> Response {
+    let Some(file) = files.get(path) else { return missing() };
+    let common = [
+        // A new version of the node is a new version of the page, so each use asks whether the ETag still holds.
         (CACHE_CONTROL, "no-cache"),
         (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("permissions-policy"), PERMISSIONS),
         (HeaderName::from_static("x-content-type-options"), "nosniff"),
     ];
-    (headers, file.contents()).into_response()
-}
-
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
+    (common, file.answer(headers)).into_response()
 }

@@ -1,13 +1,14 @@
 //! The public listener: the WebSocket upgrade, REST for back ends and the demo page. The only place that names axum.
 
 mod assets;
+mod connection_limiter;
 mod openapi;
 mod origin;
 mod refusal;
 mod revocations;
 mod rooms;
+mod static_file;
 mod upgrade;
-mod visitors;
 mod websocket;
 
 use std::sync::Arc;
@@ -23,9 +24,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::liveness::Cluster;
 use crate::session::Context;
 
+pub use connection_limiter::{
+    ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded,
+};
 pub use openapi::openapi;
 pub use origin::{AllowedOrigins, Origin};
-pub use visitors::{Crowd, Crowded, Place, Visitors};
 
 /// Who may come in without a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct Public {
     /// The header in which they say where a client is.
     pub region_header: Option<String>,
     /// How many are here, and from where.
-    pub visitors: Arc<Visitors>,
+    pub connection_limiter: Arc<ConnectionLimiter>,
     /// The nodes, for who looks at them.
     pub cluster: Cluster,
     /// The port it is bound to, if it is one.

@@ -25,25 +25,37 @@ impl FromStr for Origin {
 pub enum AllowedOrigins {
     /// Pages that came from this very host and port.
     Same,
-    /// These, exactly.
+    /// These, exactly, and the pages of this very host and port.
+    SameOrListed(Vec<Origin>),
+    /// These, exactly, and no page of the node itself.
     Listed(Vec<Origin>),
     /// All of them; must be spelled out as `*`.
     Any,
 }
 
+/// The word of the setting that locks out the page which the node itself serves.
+const NO_SAME_ORIGIN: &str = "no-same-origin";
+
 impl AllowedOrigins {
     /// Reads the words of the setting.
     ///
     /// # Errors
-    /// The first word that is not an origin.
+    /// The first word that is not an origin, or a list without any.
     pub fn parse(words: &[String]) -> Result<Self, String> {
         match words {
-            [] => Ok(Self::Same),
-            [one] if one == "*" => Ok(Self::Any),
-            many => {
-                let parse = |word: &String| word.parse().map_err(|why| format!("{word:?}: {why}"));
-                many.iter().map(parse).collect::<Result<_, String>>().map(Self::Listed)
-            }
+            [] => return Ok(Self::Same),
+            [one] if one == "*" => return Ok(Self::Any),
+            _ => {}
+        }
+        let parse = |word: &String| word.parse().map_err(|why| format!("{word:?}: {why}"));
+        let listed = words.iter().filter(|word| *word != NO_SAME_ORIGIN).map(parse);
+        let listed = listed.collect::<Result<Vec<Origin>, String>>()?;
+        match (listed.len() == words.len(), listed.is_empty()) {
+            (true, _) => Ok(Self::SameOrListed(listed)),
+            (false, false) => Ok(Self::Listed(listed)),
+            (false, true) => Err(format!(
+                "{NO_SAME_ORIGIN:?} alone lets no page connect: list the origins of yours"
+            )),
         }
     }
 
@@ -52,10 +64,19 @@ impl AllowedOrigins {
     pub fn allows(&self, origin: &str, host: Option<&str>) -> bool {
         match self {
             Self::Any => true,
-            Self::Listed(listed) => listed.iter().any(|allowed| allowed.0 == origin),
-            Self::Same => host.is_some_and(|host| same_host(origin, host)),
+            Self::Listed(listed) => is_listed(listed, origin),
+            Self::Same => is_same(origin, host),
+            Self::SameOrListed(listed) => is_listed(listed, origin) || is_same(origin, host),
         }
     }
+}
+
+fn is_listed(listed: &[Origin], origin: &str) -> bool {
+    listed.iter().any(|allowed| allowed.0 == origin)
+}
+
+fn is_same(origin: &str, host: Option<&str>) -> bool {
+    host.is_some_and(|host| same_host(origin, host))
 }
 
 /// Compares host and port; the scheme is the proxy's business, and gives the port where none is written.
@@ -106,8 +127,32 @@ mod tests {
             "null",
             "",
         ] {
-            assert!(!listed.allows(foreign, Some("app.example")), "{foreign}");
+            assert!(!listed.allows(foreign, Some("node.example")), "{foreign}");
         }
+    }
+
+    fn parse(text: &str) -> Result<AllowedOrigins, String> {
+        AllowedOrigins::parse(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_list_does_not_lock_out_the_page_of_the_node_itself() {
+        let listed = parse("https://app.example").unwrap();
+        assert!(listed.allows("https://node.example", Some("node.example")));
+        assert!(listed.allows("http://node.example:8080", Some("node.example:8080")));
+        assert!(!listed.allows("https://node.example", Some("other.example")));
+        assert!(!listed.allows("https://node.example", None));
+    }
+
+    #[test]
+    fn a_word_locks_out_the_page_of_the_node_itself() {
+        for text in ["no-same-origin,https://app.example", "https://app.example,no-same-origin"] {
+            let listed = parse(text).unwrap();
+            assert!(listed.allows("https://app.example", Some("node.example")));
+            assert!(!listed.allows("https://node.example", Some("node.example")), "{text}");
+        }
+        assert!(parse("no-same-origin").unwrap_err().contains("lets no page connect"));
+        assert!(parse("no-same-origin,*").is_err());
     }
 
     #[test]

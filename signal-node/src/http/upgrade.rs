@@ -1,4 +1,4 @@
-//! `GET /v1/ws`: everything that is decided before a connection becomes a session.
+//! `GET /v1/ws`: everything that is checked before a connection becomes a session.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use service_kit::trace::{Kind, Span};
 use signal_protocol::SUBPROTOCOL;
 use tokio::time::Instant;
 
-use super::visitors::{Crowded, Place};
-use super::websocket::{Visit, converse, switching_protocols};
+use super::connection_limiter::{ConnectionPermit, LimitExceeded};
+use super::websocket::{PendingSession, run_session, switching_protocols};
 use super::{Anonymous, Public};
-use crate::session::{Entrance, Refused, Source};
+use crate::session::{Entrance, HandshakeInfo, SessionRejection};
 
-/// When a full node, or a full address, may be tried again.
+/// `Retry-After` of a full node or address.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Names of query parameters that would carry a token into access logs and histories.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "authorization"];
 
-/// The longest name of a region or country that is handed on, in bytes.
+/// The longest region or country passed on to the credential service, in bytes.
 const MAX_REGION: usize = 32;
 
-/// A refusal before the upgrade, and how it is counted.
+/// A rejection before the upgrade; `reason` is its label in `signal_upgrade_rejected_total`.
 struct Rejection {
     reason: &'static str,
     problem: Problem,
@@ -41,14 +41,14 @@ fn reject(reason: &'static str, status: StatusCode, code: &'static str, detail: 
     Rejection { reason, problem: Problem::new(status, code).detail(detail.to_owned()) }
 }
 
-/// What is read of a request.
-struct Knock<'a> {
+/// The parts of the HTTP request that are checked.
+struct UpgradeRequest<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     peer: Option<SocketAddr>,
 }
 
-/// Turns a request into a session, or says why not.
+/// Upgrades a request and starts its session, or answers with the reason.
 pub(super) async fn upgrade(
     State(public): State<Arc<Public>>,
     uri: Uri,
@@ -57,18 +57,19 @@ pub(super) async fn upgrade(
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let knock = Knock { uri: &uri, headers: &headers, peer };
+    let request = UpgradeRequest { uri: &uri, headers: &headers, peer };
     let span = Span::root("GET /v1/ws", Kind::Server);
-    match admit(&public, &knock, socket).await {
+    match admit(&public, &request, socket).await {
         Ok((entrance, place)) => {
             let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
-            let region = knock.region(&public);
+            let region = request.region(&public);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let source = Source { region, trace };
-            let visit = Box::new(Visit { entrance, source, public: public.clone(), place });
-            tokio::spawn(converse(upgrade, visit));
+            let source = HandshakeInfo { region, trace };
+            let pending =
+                Box::new(PendingSession { entrance, source, public: public.clone(), place });
+            tokio::spawn(run_session(upgrade, pending));
             switching_protocols(&headers)
         }
         Err(Rejection { reason, problem }) => {
@@ -84,46 +85,53 @@ pub(super) async fn upgrade(
 
 async fn admit(
     public: &Arc<Public>,
-    knock: &Knock<'_>,
+    request: &UpgradeRequest<'_>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<(Entrance, Place), Rejection> {
-    knock.check_query()?;
-    // axum has checked the handshake; its own WebSocket is not made of it.
+) -> Result<(Entrance, ConnectionPermit), Rejection> {
+    request.check_query()?;
+    // axum has checked the handshake; the session runs on `ws_codec` instead of axum's WebSocket.
     drop(socket.map_err(|rejection| {
         reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
     })?);
-    let offered = knock.protocols();
+    let offered = request.protocols();
     if !offered.is_empty() && !offered.contains(&SUBPROTOCOL) {
-        let text = Refused::protocol().message;
+        let text = SessionRejection::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
-    let place = public.visitors.enter(knock.address(public), Instant::now()).map_err(crowded)?;
-    let refused = knock.refused_origin(public);
+    let place = public
+        .connection_limiter
+        .enter(request.address(public), Instant::now())
+        .map_err(rejection_for)?;
+    let refused = request.refused_origin(public);
     // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
-    let refused = refused.or_else(|| offered.is_empty().then(Refused::protocol));
+    let refused = refused.or_else(|| offered.is_empty().then(SessionRejection::protocol));
     let entrance = match refused {
-        Some(refused) => Entrance::TurnedAway(refused),
-        None => knock.entrance(public, &offered).await?,
+        Some(refused) => Entrance::Rejected(refused),
+        None => request.entrance(public, &offered).await?,
     };
     Ok((entrance, place))
 }
 
-fn crowded(crowded: Crowded) -> Rejection {
+fn rejection_for(rejection_for: LimitExceeded) -> Rejection {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    let Rejection { reason, problem } = match crowded {
-        Crowded::Node => reject("capacity", unavailable, "unavailable", "the node is full"),
-        Crowded::Draining => reject("draining", unavailable, "unavailable", "the node is stopping"),
-        Crowded::Address => {
+    let Rejection { reason, problem } = match rejection_for {
+        LimitExceeded::Node => reject("capacity", unavailable, "unavailable", "the node is full"),
+        LimitExceeded::Draining => {
+            reject("draining", unavailable, "unavailable", "the node is stopping")
+        }
+        LimitExceeded::Address => {
             let text = "too many connections from this address";
             reject("address", StatusCode::TOO_MANY_REQUESTS, "rate_limited", text)
         }
-        Crowded::Rate(_) => reject("rate", unavailable, "unavailable", "too many come at once"),
+        LimitExceeded::Rate(_) => {
+            reject("rate", unavailable, "unavailable", "too many come at once")
+        }
     };
-    let after = if let Crowded::Rate(wait) = crowded { wait } else { RETRY_AFTER };
+    let after = if let LimitExceeded::Rate(wait) = rejection_for { wait } else { RETRY_AFTER };
     Rejection { reason, problem: problem.retry_after(after) }
 }
 
-impl<'a> Knock<'a> {
+impl<'a> UpgradeRequest<'a> {
     fn header(&self, name: impl axum::http::header::AsHeaderName) -> Option<&'a str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -142,10 +150,10 @@ impl<'a> Knock<'a> {
     }
 
     /// Tells a page that may not connect why. It learns that after the upgrade, since a browser shows it no status.
-    fn refused_origin(&self, public: &Public) -> Option<Refused> {
+    fn refused_origin(&self, public: &Public) -> Option<SessionRejection> {
         let origin = self.headers.get(ORIGIN)?.to_str().unwrap_or_default();
         let allowed = public.origins.allows(origin, self.header(HOST));
-        (!allowed).then(|| Refused::origin(origin))
+        (!allowed).then(|| SessionRejection::origin(origin))
     }
 
     fn protocols(&self) -> Vec<&'a str> {
@@ -161,7 +169,7 @@ impl<'a> Knock<'a> {
         client_ip(peer, forwarded, &public.trusted_proxies)
     }
 
-    /// Reads where a trusted proxy says the client is.
+    /// Reads the region or country of the client from the header of a trusted proxy.
     fn region(&self, public: &Public) -> Option<String> {
         let name = public.region_header.as_deref()?;
         let trusted = is_trusted(self.peer.map(|peer| peer.ip()), &public.trusted_proxies);
@@ -173,7 +181,7 @@ impl<'a> Knock<'a> {
         if self.headers.contains_key(AUTHORIZATION) {
             let token = bearer(self.headers).unwrap_or_default();
             return match public.sessions.verify(token).await {
-                Ok(identity) => Ok(Entrance::Known(identity)),
+                Ok(identity) => Ok(Entrance::Authenticated(identity)),
                 Err(refused) => {
                     let (status, code) = (StatusCode::UNAUTHORIZED, refused.code.name());
                     Err(reject("token", status, code, &refused.message))
@@ -183,10 +191,10 @@ impl<'a> Knock<'a> {
         let token = offered.iter().find_map(|protocol| protocol.strip_prefix("bearer."));
         Ok(match token {
             Some(token) => match public.sessions.verify(token).await {
-                Ok(identity) => Entrance::Known(identity),
-                Err(refused) => Entrance::TurnedAway(refused),
+                Ok(identity) => Entrance::Authenticated(identity),
+                Err(refused) => Entrance::Rejected(refused),
             },
-            None => Entrance::Stranger { anonymous: self.may_be_anonymous(public) },
+            None => Entrance::AwaitingHello { anonymous: self.may_be_anonymous(public) },
         })
     }
 
@@ -198,7 +206,8 @@ impl<'a> Knock<'a> {
         }
     }
 
-    /// Tells whether it comes from this machine, for a name that no page elsewhere can resolve to us.
+    /// Tells whether the request comes from this machine and to a loopback name. Another name in `Host` may be one
+    /// that a page elsewhere has resolved to 127.0.0.1 (DNS rebinding).
     fn is_local(&self, port: Option<u16>) -> bool {
         let forwarded = self.headers.contains_key(FORWARDED)
             || self.headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));

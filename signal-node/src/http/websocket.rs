@@ -24,10 +24,10 @@ use tungstenite::handshake::derive_accept_key;
 use ws_codec::{Ended, Frame, Message, WebSocket};
 
 use super::Public;
-use super::visitors::Place;
-use crate::session::{Entrance, Incoming, Interrupted, Socket, Source, run};
+use super::connection_limiter::ConnectionPermit;
+use crate::session::{Entrance, HandshakeInfo, Incoming, Socket, SocketError, run};
 
-/// Answers a handshake that was found good (RFC 6455 §4.2.2).
+/// Answers an accepted handshake (RFC 6455 §4.2.2).
 pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
     let key = headers.get(SEC_WEBSOCKET_KEY).map_or(&b""[..], |key| key.as_bytes());
     let answer = [
@@ -43,12 +43,12 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 }
 
 /// Serves the session once the connection has been given up by HTTP.
-pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
+pub(super) async fn run_session(upgrade: OnUpgrade, pending: Box<PendingSession>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
-    let Visit { entrance, source, public, place } = unpack(visit);
+    let PendingSession { entrance, source, public, place } = unpack(pending);
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
-    // Chosen before it is waited for, so that the task holds the socket once.
+    // The future is chosen before it is awaited, so that the task holds the socket once.
     let session = match bare(upgraded, limit) {
         Ok(socket) => Either::Left(run(socket, entrance, source, sessions)),
         Err(upgraded) => {
@@ -61,18 +61,18 @@ pub(super) async fn converse(upgrade: OnUpgrade, visit: Box<Visit>) {
     drop(place);
 }
 
-/// Takes a visit out of its box, which would otherwise live as long as the session.
+/// Takes the [`PendingSession`] out of its box, which would otherwise live as long as the session.
 #[expect(clippy::boxed_local, reason = "that is what it is for")]
-fn unpack(visit: Box<Visit>) -> Visit {
-    *visit
+fn unpack(pending: Box<PendingSession>) -> PendingSession {
+    *pending
 }
 
 /// Who comes in, and what the session takes from the handshake.
-pub(super) struct Visit {
+pub(super) struct PendingSession {
     pub(super) entrance: Entrance,
-    pub(super) source: Source,
+    pub(super) source: HandshakeInfo,
     pub(super) public: Arc<Public>,
-    pub(super) place: Place,
+    pub(super) place: ConnectionPermit,
 }
 
 /// Takes the TCP stream out of what hyper gives; its own buffers end here.
@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for WebSocket<S> {
     fn poll_recv(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Incoming<String>, Interrupted>> {
+    ) -> Poll<Result<Incoming<String>, SocketError>> {
         Poll::Ready(match ready!(WebSocket::poll_recv(self, context)) {
             Ok(Message::Text(text)) => Ok(Incoming::Text(text)),
             Ok(Message::Binary(_)) => Ok(Incoming::Binary),
@@ -109,8 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for WebSocket<S> {
         WebSocket::is_full(self)
     }
 
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Interrupted>> {
-        WebSocket::poll_flush(self, context).map_err(Interrupted::from)
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
+        WebSocket::poll_flush(self, context).map_err(SocketError::from)
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for WebSocket<S> {
     }
 }
 
-impl From<Ended> for Interrupted {
+impl From<Ended> for SocketError {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Gone => Self::Gone,

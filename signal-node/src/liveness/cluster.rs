@@ -8,20 +8,11 @@ use signal_protocol::NodeId;
 use utoipa::ToSchema;
 
 use super::Liveness;
-use crate::log::{Load, LogError, Pulse};
+use super::load::own_load;
+use crate::log::{HeartbeatStore, Load, LogError};
 use crate::metrics::Metrics;
 
-/// What this node carries now.
-pub(super) fn own_load(metrics: &Metrics) -> Load {
-    Load {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        connections: metrics.connections.get(),
-        rooms: metrics.rooms.get(),
-        draining: metrics.draining.get() != 0,
-    }
-}
-
-/// A node, and what it carried when its heart last beat.
+/// A node and its load as of its last heartbeat.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct NodeState {
     #[schema(value_type = String, example = "n_5f3c0a9d1b2e")]
@@ -39,7 +30,7 @@ pub struct Cluster {
     /// Which nodes are silent.
     pub liveness: Arc<Liveness>,
     /// Where they say what they carry.
-    pub pulse: Arc<dyn Pulse>,
+    pub heartbeats: Arc<dyn HeartbeatStore>,
     /// What this node counts.
     pub metrics: Arc<Metrics>,
 }
@@ -50,7 +41,8 @@ impl Cluster {
     /// # Errors
     /// When the log does not answer.
     pub async fn nodes(&self) -> Result<Vec<NodeState>, LogError> {
-        let mut loads: BTreeMap<NodeId, Load> = self.pulse.loads().await?.into_iter().collect();
+        let mut loads: BTreeMap<NodeId, Load> =
+            self.heartbeats.loads().await?.into_iter().collect();
         loads.insert(self.own.clone(), own_load(&self.metrics));
         let silent = self.liveness.silent();
         let state = |(id, load)| {

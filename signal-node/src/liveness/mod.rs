@@ -1,6 +1,7 @@
-//! Which nodes of the cluster are alive, as this one can tell, and whether it can tell at all.
+//! Which nodes of the cluster are alive, as far as this node can observe them over Redis.
 
 mod cluster;
+mod load;
 mod observer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,22 +14,22 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::log::{Pulse, Silent};
+use crate::log::{HeartbeatStore, Silent};
 use crate::metrics::Metrics;
-use cluster::own_load;
 pub use cluster::{Cluster, NodeState};
+use load::own_load;
 use observer::Observer;
 
-/// The heartbeats are read this often in a lease.
+/// Reads of all heartbeats per lease.
 const READS_PER_LEASE: u32 = 6;
 
-/// Every this many reads our own heart beats: thrice in a lease.
+/// A heartbeat is sent with every second read: three in a lease.
 const READS_PER_BEAT: u32 = 2;
 
-/// How long the last word to the log may take.
+/// How long taking our own heartbeat off the list may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What this node knows of the others.
+/// The liveness of the other nodes, shared with the rooms.
 pub struct Liveness {
     observer: Option<Mutex<Observer>>,
     /// Counts how often the set of silent nodes has changed.
@@ -38,13 +39,13 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// There is no other node, and the log is this very process.
+    /// For a node whose log is in its own memory: there are no other nodes.
     #[must_use]
     pub fn alone() -> Arc<Self> {
         Self::with(None)
     }
 
-    /// Observes other nodes, once a [`Heart`] beats.
+    /// Observes other nodes once a [`Heartbeater`] runs.
     #[must_use]
     pub fn among(own: NodeId, lease: Duration) -> Arc<Self> {
         Self::with(Some(Mutex::new(Observer::new(own, lease, Instant::now()))))
@@ -102,9 +103,9 @@ impl Liveness {
     }
 }
 
-/// Whose heart it is, and how it beats.
+/// Settings of a [`Heartbeater`].
 #[derive(Clone, Debug)]
-pub struct Rhythm {
+pub struct HeartbeatSettings {
     /// This node.
     pub own: NodeId,
     /// How long a node may be silent.
@@ -113,47 +114,48 @@ pub struct Rhythm {
     pub keep: Duration,
 }
 
-/// Our own heartbeat, and the task that feels those of the others.
-pub struct Heart {
+/// The task that sends our heartbeat and reads those of the other nodes.
+pub struct Heartbeater {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Heart {
-    /// Beats and observes from now on.
+impl Heartbeater {
+    /// Starts to send and to observe.
     #[must_use]
     pub fn start(
         liveness: &Arc<Liveness>,
-        rhythm: Rhythm,
-        pulse: Arc<dyn Pulse>,
+        settings: HeartbeatSettings,
+        heartbeats: Arc<dyn HeartbeatStore>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let stop = CancellationToken::new();
         let liveness = liveness.clone();
         let (told, failed) = (Vec::new(), Vec::new());
-        let mut follower = Follower { liveness, rhythm, pulse, metrics, told, failed };
+        let mut detector =
+            FailureDetector { liveness, settings, heartbeats, metrics, told, failed };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            if stopped.run_until_cancelled(follower.run()).await.is_none() {
-                follower.end().await;
+            if stopped.run_until_cancelled(detector.run()).await.is_none() {
+                detector.end().await;
             }
         });
         Self { stop, task }
     }
 
-    /// Stops to beat, and takes this node off the list.
+    /// Stops, and takes this node off the list, so that no other node suspects it.
     pub async fn stop(self) {
         self.stop.cancel();
-        // Without it the others find out by themselves.
+        // If that fails, the others suspect this node after a lease.
         let _ = timeout(FAREWELL, self.task).await;
     }
 }
 
 /// The task behind a [`Liveness`].
-struct Follower {
+struct FailureDetector {
     liveness: Arc<Liveness>,
-    rhythm: Rhythm,
-    pulse: Arc<dyn Pulse>,
+    settings: HeartbeatSettings,
+    heartbeats: Arc<dyn HeartbeatStore>,
     metrics: Arc<Metrics>,
     /// The silent nodes, as of the last change that the rooms were notified of.
     told: Vec<NodeId>,
@@ -161,18 +163,18 @@ struct Follower {
     failed: Vec<NodeId>,
 }
 
-impl Follower {
+impl FailureDetector {
     async fn run(&mut self) {
-        let mut reconnects = self.pulse.reconnects();
-        let mut clock = interval(self.rhythm.lease / READS_PER_LEASE);
+        let mut reconnects = self.heartbeats.reconnects();
+        let mut clock = interval(self.settings.lease / READS_PER_LEASE);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for round in 0_u32.. {
             clock.tick().await;
             let beats = round.is_multiple_of(READS_PER_BEAT);
-            let felt = self.pulse.feel(&self.rhythm.own, beats).await;
-            if beats && felt.is_ok() {
-                // For who looks; the next beat says it again.
-                let _ = self.pulse.report(&self.rhythm.own, &own_load(&self.metrics)).await;
+            let counters_read = self.heartbeats.exchange(&self.settings.own, beats).await;
+            if beats && counters_read.is_ok() {
+                // Best effort: load is only shown in `/v1/cluster`; the next heartbeat resends it.
+                let _ = self.heartbeats.report(&self.settings.own, &own_load(&self.metrics)).await;
             }
             let broke = reconnects.has_changed().unwrap_or(false);
             reconnects.mark_unchanged();
@@ -181,8 +183,8 @@ impl Follower {
                 if broke {
                     observer.broke(now);
                 }
-                if let Ok(counters) = &felt {
-                    observer.felt(counters, now);
+                if let Ok(counters) = &counters_read {
+                    observer.counters_read(counters, now);
                 }
             }
             self.tell(now);
@@ -190,7 +192,7 @@ impl Follower {
         }
     }
 
-    /// Tells whoever waits what has changed.
+    /// Publishes what has changed: metrics, log lines, and the watch channels of rooms and sessions.
     fn tell(&mut self, now: Instant) {
         let Some(observer) = self.liveness.observer() else { return };
         let cut_off = observer.is_cut_off(now);
@@ -229,15 +231,15 @@ impl Follower {
 
     async fn forget(&mut self, now: Instant) {
         let gone =
-            self.liveness.observer().map(|mut observer| observer.forget(self.rhythm.keep, now));
+            self.liveness.observer().map(|mut observer| observer.forget(self.settings.keep, now));
         if let Some(gone) = gone.filter(|gone| !gone.is_empty()) {
-            // A node that is not forgotten now is the next time.
-            let _ = self.pulse.forget(&gone).await;
+            // Best effort: the next round tries again.
+            let _ = self.heartbeats.forget(&gone).await;
         }
     }
 
     async fn end(&self) {
-        // Without it the others find out by themselves.
-        let _ = self.pulse.forget(std::slice::from_ref(&self.rhythm.own)).await;
+        // If that fails, the others suspect this node after a lease.
+        let _ = self.heartbeats.forget(std::slice::from_ref(&self.settings.own)).await;
     }
 }

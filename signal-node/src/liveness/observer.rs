@@ -1,4 +1,4 @@
-//! Judges from counters alone which nodes are silent: no clock but an argument, no I/O.
+//! Decides from heartbeat counters which nodes are silent. Pure: time is an argument.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use signal_protocol::NodeId;
 use tokio::time::Instant;
 
-/// What is known of one node.
+/// The newest observation of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     /// `None` without an entry among the heartbeats: the node took itself off, or is known from a roster only.
@@ -24,9 +24,9 @@ pub(super) struct Observer {
     own: NodeId,
     lease: Duration,
     nodes: HashMap<NodeId, Seen>,
-    /// When the log last answered.
+    /// When the log answered last.
     heard: Instant,
-    /// Since when it has done so without a break.
+    /// Since when it has answered without a break.
     began: Option<Instant>,
 }
 
@@ -35,8 +35,8 @@ impl Observer {
         Self { own, lease, nodes: HashMap::new(), heard: now, began: None }
     }
 
-    /// Takes in the counters that were read now.
-    pub(super) fn felt(&mut self, counters: &[(NodeId, u64)], now: Instant) {
+    /// Applies the counters that were read at `now`.
+    pub(super) fn counters_read(&mut self, counters: &[(NodeId, u64)], now: Instant) {
         if self.contact(now).is_none() {
             self.broke(now);
         }
@@ -56,21 +56,23 @@ impl Observer {
         }
     }
 
-    /// Begins every observation anew: the contact was broken.
+    /// Restarts every observation, since the contact was broken: a counter that did not move meanwhile proves
+    /// nothing.
     pub(super) fn broke(&mut self, now: Instant) {
         self.began = None;
         self.nodes.values_mut().for_each(|seen| seen.since = now);
     }
 
-    /// Begins to observe a node that was met in a roster, in case it has no counter any more.
+    /// Observes a node of a roster as well, which may have no counter any more.
     pub(super) fn watch(&mut self, node: &NodeId, now: Instant) {
         if *node != self.own && !self.nodes.contains_key(node) {
             self.nodes.insert(node.clone(), Seen { counter: None, since: now });
         }
     }
 
-    /// Returns since when the contact has been unbroken, if it was proved just now: a process that has slept
-    /// must not take the time for contact.
+    /// Returns since when the contact has been unbroken, if the last answer is less than half a lease old. A process
+    /// that was stopped would otherwise count the time it slept as contact, and remove living members (seen with a
+    /// node stopped for 11 s).
     pub(super) fn contact(&self, now: Instant) -> Option<Instant> {
         self.began.filter(|_| now - self.heard <= self.lease / 2)
     }
@@ -142,11 +144,12 @@ mod tests {
         for second in 0..=6 {
             let now = start + Duration::from_secs(second);
             assert!(names(&observer, now).is_empty());
-            observer.felt(&[(node("dead"), 7), (node("live"), second), (node("me"), 1)], now);
+            observer
+                .counters_read(&[(node("dead"), 7), (node("live"), second), (node("me"), 1)], now);
         }
         let now = start + LEASE;
         assert_eq!(observer.silent(now), [(node("dead"), start + LEASE)]);
-        observer.felt(&[(node("dead"), 8)], now);
+        observer.counters_read(&[(node("dead"), 8)], now);
         assert!(names(&observer, now).is_empty(), "it has moved");
     }
 
@@ -156,15 +159,15 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut observer = Observer::new(node("me"), LEASE, start);
         for second in [0, 1, 2, 62, 63, 64, 65, 66, 67] {
-            observer.felt(&[(node("other"), 7)], at(second));
+            observer.counters_read(&[(node("other"), 7)], at(second));
             assert!(names(&observer, at(second)).is_empty(), "after {second} s");
         }
         assert_eq!(observer.contact(at(67)), Some(at(62)));
         assert_eq!(observer.contact(at(71)), None, "it may have slept since");
-        observer.felt(&[(node("other"), 7)], at(68));
+        observer.counters_read(&[(node("other"), 7)], at(68));
         assert_eq!(names(&observer, at(68)), [node("other")]);
         observer.broke(at(69));
-        observer.felt(&[(node("other"), 7)], at(69));
+        observer.counters_read(&[(node("other"), 7)], at(69));
         assert!(names(&observer, at(69)).is_empty());
     }
 
@@ -172,10 +175,10 @@ mod tests {
     fn a_node_of_a_roster_without_a_counter_is_silent_after_a_lease_too() {
         let start = Instant::now();
         let mut observer = Observer::new(node("me"), LEASE, start);
-        observer.felt(&[], start);
+        observer.counters_read(&[], start);
         observer.watch(&node("ghost"), start);
         for second in 1..=6 {
-            observer.felt(&[], start + Duration::from_secs(second));
+            observer.counters_read(&[], start + Duration::from_secs(second));
         }
         assert_eq!(names(&observer, start + LEASE), [node("ghost")]);
         assert_eq!(observer.forget(Duration::ZERO, start + LEASE), [node("ghost")]);
@@ -187,14 +190,14 @@ mod tests {
         let start = Instant::now();
         let mut observer = Observer::new(node("me"), LEASE, start);
         let both = [(node("killed"), 7), (node("stopped"), 3)];
-        observer.felt(&both, start);
+        observer.counters_read(&both, start);
         for second in 1..=6 {
-            observer.felt(&both[..1], start + Duration::from_secs(second));
+            observer.counters_read(&both[..1], start + Duration::from_secs(second));
         }
         let now = start + LEASE;
         assert_eq!(observer.failed(now), [node("killed")]);
         assert_eq!(names(&observer, now), [node("killed"), node("stopped")]);
-        observer.felt(&both, now);
+        observer.counters_read(&both, now);
         assert_eq!(names(&observer, now), [node("killed")], "its entry is back");
     }
 
@@ -202,7 +205,7 @@ mod tests {
     fn a_lease_without_an_answer_is_being_cut_off() {
         let start = Instant::now();
         let mut observer = Observer::new(node("me"), LEASE, start);
-        observer.felt(&[], start);
+        observer.counters_read(&[], start);
         assert!(!observer.is_cut_off(start + LEASE / 2));
         assert!(observer.is_cut_off(start + LEASE));
     }
@@ -227,7 +230,7 @@ mod tests {
                     steady_since = now;
                 }
                 count += 1;
-                observer.felt(&[(node("still"), 1), (node("moving"), count)], now);
+                observer.counters_read(&[(node("still"), 1), (node("moving"), count)], now);
                 let silent = names(&observer, now);
                 prop_assert!(!silent.contains(&node("moving")));
                 if now < steady_since + LEASE {

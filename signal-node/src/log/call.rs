@@ -6,7 +6,7 @@ use std::time::Duration;
 use service_kit::trace::Span;
 use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
-use super::entry::Payload;
+use super::types::{Payload, RosterMember};
 
 /// Names one socket for as long as it lives; tells a repeated join from a competing one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -360,23 +360,6 @@ pub struct Joined {
     pub mid: Mid,
     /// The other members as of the entry.
     pub roster: Vec<RosterMember>,
-}
-
-/// One line of a roster.
-#[derive(Clone, Debug)]
-pub struct RosterMember {
-    /// The member.
-    pub peer: PeerId,
-    /// The node that holds its socket, or held it last.
-    pub node: NodeId,
-    /// Its number among the joins of the room.
-    pub n: u64,
-    /// The subject of its token; `None` if anonymous.
-    pub user: Option<Subject>,
-    /// For how long it has been away, if it is.
-    pub away: Option<Duration>,
-    /// What it tells about itself.
-    pub meta: Payload,
 }
 
 /// Why nobody was let in.

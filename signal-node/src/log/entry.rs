@@ -1,16 +1,11 @@
 //! What a room's log holds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use service_kit::trace::Parent;
 use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
 
-use super::call::RosterMember;
-
-/// JSON that is carried unopened.
-pub type Payload = Arc<RawValue>;
+use super::types::{Payload, RosterMember};
 
 /// Consecutive entries that were appended in one step: numbers `first`, `first + 1`, …
 #[derive(Clone, Debug)]

@@ -1,71 +1,71 @@
-//! The way from a log to the worker of one room: bounded, and honest about what did not fit.
+//! The bounded queue from a log to the task of one room. What does not fit is reported as a gap.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::entry::{Batch, Volatile};
-use crate::mailbox::{Receiver, Sender, Unsent, mailbox};
+use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 
-/// Batches a room may have waiting. What does not fit is read again from the log.
+/// Batches that may wait for the task of a room. It reads what did not fit from the log.
 const CAPACITY: u32 = 256;
 
-/// What a room's worker hears.
+/// An event of a room.
 #[derive(Clone, Debug)]
 pub enum FeedEvent {
     /// Entries were appended.
     Batch(Arc<Batch>),
-    /// Something was told outside the order.
+    /// Volatile signals, which have no place in the order.
     Volatile(Arc<[Volatile]>),
     /// Something may have been missed: compare with the log.
     Gap,
 }
 
-/// The log's end. It never waits: the Redis read loop serves every room.
+/// The log's end. It never waits, since one Redis read loop serves every room.
 #[derive(Clone)]
 pub struct FeedSender {
     queue: Sender<FeedEvent>,
 }
 
-/// The worker's end.
+/// The end of the room's task.
 pub struct Feed {
     queue: Receiver<FeedEvent>,
-    /// What is to be done when the worker lets go.
+    /// Called when the feed is dropped.
     end: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// Makes both ends.
 #[must_use]
 pub fn feed() -> (FeedSender, Feed) {
-    let (sender, receiver) = mailbox(CAPACITY);
+    let (sender, receiver) = lazy_queue(CAPACITY);
     (FeedSender { queue: sender }, Feed { queue: receiver, end: None })
 }
 
 impl FeedSender {
-    /// Hands an event over, or notes that one was missed.
+    /// Queues an event, or notes a gap if the queue is full.
     pub fn push(&self, event: FeedEvent) {
         if let Err(Unsent::Full(_)) = self.queue.try_send(event) {
             self.miss();
         }
     }
 
-    /// Notes that something may have been missed; seen by the reader after what is queued.
+    /// Notes a gap, which the reader sees after the queued events.
     pub fn miss(&self) {
         self.queue.miss();
     }
 
-    /// Waits until the worker has let go.
+    /// Waits until the feed is dropped.
     pub async fn closed(&self) {
         self.queue.closed().await;
     }
 
-    /// Tells whether both lead to the same worker.
+    /// Tells whether both belong to the same feed.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         self.queue.same(&other.queue)
     }
 
-    /// Tells whether the worker still listens.
+    /// Tells whether the feed was dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
@@ -73,19 +73,19 @@ impl FeedSender {
 }
 
 impl Feed {
-    /// Has something done when the worker lets go.
+    /// Calls `end` when the feed is dropped.
     #[must_use]
     pub fn at_end(mut self, end: impl FnOnce() + Send + 'static) -> Self {
         self.end = Some(Box::new(end));
         self
     }
 
-    /// Waits for the next event; `None` when the log has let go of the room. Cancel-safe.
+    /// Waits for the next event; `None` when the log has closed the feed. Cancel-safe.
     pub async fn next(&mut self) -> Option<FeedEvent> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Polls for what [`Feed::next`] waits for.
+    /// Polls for the next event, as [`Feed::next`].
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<FeedEvent>> {
         match self.queue.poll_recv(context) {
             Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
@@ -94,7 +94,7 @@ impl Feed {
         }
     }
 
-    /// Takes the next event out if there is one now.
+    /// Takes the next event if one is queued.
     pub fn next_now(&mut self) -> Option<FeedEvent> {
         self.queue.try_recv()
     }

@@ -1,9 +1,8 @@
-//! The seam between a node and the rooms: one ordered log per room.
+//! The seam between a node and its rooms: one ordered log per room.
 //!
-//! Everything that must be decided once for all nodes is decided behind this trait, in one atomic step per
-//! call: who is in the room, who offers, what comes before what. There are two logs: [`memory`] for one
-//! process, [`redis`] for many. They pass the same suite (`tests/it/log_suite.rs`), and the first one reads
-//! as the specification of the scripts of the second.
+//! Decisions that all nodes must agree on are made behind [`RoomLog`], in one atomic step per call: membership, capacity,
+//! roles and order. There are two logs, [`memory`] for one process and [`redis`] for many. Both pass the suite in
+//! `tests/it/log_suite/`, and the first one reads as the specification of the second one's scripts.
 
 mod call;
 mod entry;
@@ -11,6 +10,7 @@ mod feed;
 pub mod memory;
 pub mod redis;
 mod revocation;
+mod types;
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 pub use call::{
-    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, RosterMember,
-    Silent, SocketId,
+    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, Silent, SocketId,
 };
-pub use entry::{Batch, Entry, Payload, Survivor, Volatile};
+pub use entry::{Batch, Entry, Survivor, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
 pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until};
+pub use types::{Payload, RosterMember};
 
 /// One ordered log per room, shared by all nodes of a cluster.
 pub trait RoomLog: Send + Sync + 'static {
@@ -34,8 +34,8 @@ pub trait RoomLog: Send + Sync + 'static {
     /// [`FeedEvent::Gap`]. Dropping the feed ends the subscription.
     fn open(&self, room: &RoomId) -> BoxFuture<'_, Result<Feed, LogError>>;
 
-    /// Takes the steps in `ops`, all or none, in order, without anything in between. There is one
-    /// [`Outcome`] for each. `seen` is the highest number that the caller knows of in this room.
+    /// Applies the steps in `ops` atomically and in order, and returns one [`Outcome`] for each. `seen` is the highest
+    /// number that the caller knows of in this room.
     ///
     /// After [`LogError::Unavailable`] the outcome is unknown; the same call may be made again and has no
     /// second effect. After [`LogError::RolledBack`] nothing has happened: the log has lost what the caller
@@ -55,7 +55,7 @@ pub trait RoomLog: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>>;
 
-    /// Tells these once to whoever listens now; nothing is kept.
+    /// Publishes volatile signals to the nodes that are subscribed now; nothing is stored.
     fn tell<'a>(
         &'a self,
         room: &'a RoomId,
@@ -64,28 +64,28 @@ pub trait RoomLog: Send + Sync + 'static {
 }
 
 /// The heartbeats of all nodes, kept beside the rooms.
-pub trait Pulse: Send + Sync + 'static {
-    /// Raises this node's counter if `beats`, and returns the counters of all nodes.
-    fn feel<'a>(
+pub trait HeartbeatStore: Send + Sync + 'static {
+    /// Increments this node's counter if `beats`, and returns the counters of all nodes.
+    fn exchange<'a>(
         &'a self,
         node: &'a NodeId,
         beats: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>>;
 
-    /// Says what this node carries, for who looks at the cluster.
+    /// Stores the load of this node, for `/v1/cluster`.
     fn report<'a>(
         &'a self,
         node: &'a NodeId,
         load: &'a Load,
     ) -> BoxFuture<'a, Result<(), LogError>>;
 
-    /// Reads what the nodes said last of what they carry.
+    /// Reads the load of every node, as stored last.
     fn loads(&self) -> BoxFuture<'_, Result<Vec<(NodeId, Load)>, LogError>>;
 
-    /// Takes nodes off the list: one that ends, or those that ended long ago.
+    /// Removes nodes from the list: this one as it stops, or others that failed long ago.
     fn forget<'a>(&'a self, nodes: &'a [NodeId]) -> BoxFuture<'a, Result<(), LogError>>;
 
-    /// Counts how often the connection had to be made again.
+    /// Counts the reconnects.
     fn reconnects(&self) -> watch::Receiver<u64>;
 }
 
@@ -103,7 +103,7 @@ pub struct Load {
     pub draining: bool,
 }
 
-/// How much of a room a log keeps, and for how long.
+/// Bounds on the log of a room.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// How old an entry may become.
@@ -112,26 +112,29 @@ pub struct Retention {
     pub length: usize,
     /// How many bytes of entries are kept.
     pub bytes: usize,
-    /// How long a room outlives its last sign of life: longer than any member may be away.
+    /// How long the keys of a room outlive its last use: longer than any member may be away.
     pub room: Duration,
 }
 
-/// How long a room that was configured remembers it at least, and an announcement its key.
+/// How long the configuration of a room is kept at least, and the idempotency key of an announcement.
 pub const REMEMBERED: Duration = Duration::from_secs(86_400);
 
-/// Why a log did not answer. The caller may repeat the call.
+/// How long nodes may restore their members after a reset.
+pub const RESTORE_WINDOW: Duration = Duration::from_secs(5);
+
+/// Why a call to a log failed. The caller may repeat it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
-    /// Redis is away, or too slow.
+    /// Redis cannot be reached, or is too slow. The outcome is unknown.
     #[error("the room log is not reachable: {0}")]
     Unavailable(String),
-    /// The log ends before what the caller has seen of it: writes were lost.
+    /// The log ends before entries that the caller has seen: writes were lost.
     #[error("the room log has lost what came after {head}")]
     RolledBack {
         /// Where it ends.
         head: Seq,
     },
-    /// Redis answered what our scripts never say.
+    /// Redis answered something that our scripts never answer.
     #[error("the room log answered out of turn: {0}")]
     Garbled(String),
 }

@@ -8,8 +8,8 @@ use signal_protocol::{Mid, PeerId, RoomId, Seq, ServerMessage, limits};
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
-use crate::bucket::Bucket;
 use crate::log::{Claim, Join, Joined, Payload, Record, Restored, SocketId};
+use crate::token_bucket::TokenBucket;
 
 /// A client to which nothing was addressed for this many entries is told its position.
 const TOLD_EVERY: u64 = 256;
@@ -27,7 +27,7 @@ pub(super) struct Member {
     /// What it takes to put the member back into a room that has lost it.
     record: Box<Record>,
     /// How much more it may have multiplied; full until it says something to all.
-    fanout: Option<Box<Bucket>>,
+    fanout: Option<Box<TokenBucket>>,
     /// While it is told what it missed: how far it is. Until then nothing new is handed to it.
     behind: Option<Seq>,
     /// Messages on their way to the log.
@@ -67,7 +67,7 @@ impl Member {
     /// Takes what is said to all out of what the member may have multiplied, or says how long to wait.
     pub(super) fn multiply(&mut self, rate: Rate, bytes: usize) -> Result<(), Duration> {
         let now = Instant::now();
-        self.fanout.get_or_insert_with(|| Box::new(Bucket::new(now))).take(rate, bytes, now)
+        self.fanout.get_or_insert_with(|| Box::new(TokenBucket::new(now))).take(rate, bytes, now)
     }
 
     /// Returns how many messages wait for their `ack`.

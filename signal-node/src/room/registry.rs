@@ -10,9 +10,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::command::Command;
 use super::worker::Worker;
+use crate::lazy_queue::{Receiver, Sender, lazy_queue};
 use crate::liveness::Liveness;
 use crate::log::{LogError, Op, Outcome, Retention, RoomLog};
-use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::metrics::Metrics;
 
 /// Commands that may wait for a room's worker.
@@ -124,7 +124,7 @@ impl Rooms {
     }
 
     fn start(self: &Arc<Self>, room: &RoomId) -> Sender<Command> {
-        let (sender, receiver) = mailbox(WAITING);
+        let (sender, receiver) = lazy_queue(WAITING);
         self.ground.metrics.rooms.inc();
         let worker = Worker::new(room.clone(), self.ground.clone(), receiver);
         tokio::spawn(worker.run(self.clone()));

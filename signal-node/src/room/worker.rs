@@ -24,11 +24,11 @@ use super::requests::refuse;
 use super::telling::Telling;
 use super::timers::{Due, Timers};
 use super::track::{Next, Track};
-use crate::alarm::Alarm;
+use crate::lazy_queue::Receiver;
 use crate::log::{Batch, Entry, Feed, FeedEvent, LogError, Op};
-use crate::mailbox::Receiver;
 use crate::metrics::GapCause;
-use crate::under_way::UnderWay;
+use crate::pending_futures::PendingFutures;
+use crate::resettable_timer::ResettableTimer;
 
 /// Events and commands that are taken at a time, so that what belongs together goes in one call.
 const AT_A_TIME: usize = 128;
@@ -50,9 +50,9 @@ pub(super) struct Worker {
     /// Joins whose outcome is known and whose entry has not been reached.
     pub(super) arrivals: BTreeMap<Seq, Box<Arrival>>,
     /// Joins that are made again in a moment.
-    pub(super) later: UnderWay<'static, Command>,
+    pub(super) later: PendingFutures<'static, Command>,
     /// Members that are still being told what they missed.
-    pub(super) replays: UnderWay<'static, Page>,
+    pub(super) replays: PendingFutures<'static, Page>,
     /// Members that the log says are not ours any more, until it tells us why.
     pub(super) doomed: Vec<Doomed>,
     /// The last entry that is known to be in the log.
@@ -80,8 +80,8 @@ impl Worker {
             timers: Timers::default(),
             crowd: 0,
             arrivals: BTreeMap::new(),
-            later: UnderWay::default(),
-            replays: UnderWay::default(),
+            later: PendingFutures::default(),
+            replays: PendingFutures::default(),
             doomed: Vec::new(),
             known: Seq::default(),
             awaited: Seq::default(),
@@ -113,7 +113,7 @@ impl Worker {
     }
 
     async fn work(&mut self, feed: &mut Feed, rooms: &Rooms) {
-        let mut alarm = Alarm::default();
+        let mut alarm = ResettableTimer::default();
         loop {
             alarm.set(self.timers.next());
             // Polled one by one: futures of each kind would take room in every idle room.
@@ -136,7 +136,7 @@ impl Worker {
                     Some(command) => self.obey_all(command),
                     None => return,
                 },
-                () = poll_fn(|context| alarm.poll_rings(context)) => if self.tick(rooms) { return },
+                () = poll_fn(|context| alarm.poll_expired(context)) => if self.tick(rooms) { return },
             }
             self.advance();
             self.calls.depart(&self.ground.log, &self.room, self.track.position());

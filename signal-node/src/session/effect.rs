@@ -6,7 +6,7 @@ use std::time::Duration;
 use signal_protocol::client::RequestId;
 use signal_protocol::{CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, RoomId};
 
-use super::identity::Refused;
+use super::identity::SessionRejection;
 use crate::log::{Join, Volatile};
 use crate::room::Kept;
 
@@ -22,7 +22,7 @@ pub enum Effect {
     /// End the connection after what is queued.
     Close(CloseCode),
     /// Say why in an `error` frame, then end the connection.
-    Reject(Box<Refused>),
+    Reject(Box<SessionRejection>),
     /// Verify a token and report with [`super::Machine::verified`].
     Verify(String, VerifyPurpose),
     /// Ask for ICE servers and report with [`super::Machine::ice_answered`].

@@ -1,4 +1,4 @@
-//! Which ICE servers a session holds, and when it needs fresh ones.
+//! The ICE servers of a session, and when it requests fresh ones. Pure: time is an argument.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,7 @@ use signal_protocol::{IceReason, IceServers, RoomId, ServerMessage};
 use tokio::time::Instant;
 
 use super::effect::{Effect, IcePurpose};
-use super::identity::Identity;
-use super::machine::Machine;
+use crate::credentials::IceOwner;
 
 /// Pause before a credential service that did not answer is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -27,13 +26,41 @@ pub(super) struct IceState {
 }
 
 impl IceState {
-    /// Returns what can be handed out without asking anyone.
+    /// Counts a request for ICE servers, and returns whom it is for.
+    pub(super) fn request(&mut self, purpose: &IcePurpose, subject: String) -> IceOwner {
+        self.asked += 1;
+        if let IcePurpose::Join(room, ..) = purpose {
+            self.room = Some(room.clone());
+        }
+        IceOwner { subject, room: self.room.clone() }
+    }
+
+    /// Applies an answer of the credential service (`None`: it is unavailable), and returns what follows from it.
+    pub(super) fn answered(
+        &mut self,
+        purpose: IcePurpose,
+        servers: Option<Arc<IceServers>>,
+        now: Instant,
+    ) -> Option<Effect> {
+        let former = self.current.clone();
+        self.store(servers.clone(), now);
+        let ice = servers.as_deref();
+        let (id, reason) = match purpose {
+            IcePurpose::Join(room, join, id) => return Some(Effect::Join(room, join, id, servers)),
+            IcePurpose::Request(id) => (id, IceReason::Request),
+            IcePurpose::Push(reason) if is_news(ice, former.as_deref()) => (None, reason),
+            IcePurpose::Push(_) => return None,
+        };
+        Some(Effect::Send(ServerMessage::Ice { id, ice, reason }.to_json()))
+    }
+
+    /// Returns the ICE servers while they are fresh.
     pub(super) fn fresh(&self, now: Instant) -> Option<Arc<IceServers>> {
         self.current.clone().filter(|_| self.due.is_some_and(|(due, _)| now < due))
     }
 
-    /// Takes an answer in; `None`: the service is away. Sets when to ask next.
-    fn answered(&mut self, servers: Option<Arc<IceServers>>, now: Instant) {
+    /// Keeps the servers, and sets when to ask next.
+    fn store(&mut self, servers: Option<Arc<IceServers>>, now: Instant) {
         let wait = match &servers {
             // However short the validity, the service is not asked more than once a second.
             Some(servers) => Duration::from_secs(servers.refresh_after.max(1)),
@@ -52,8 +79,8 @@ impl IceState {
         self.due.map(|(due, _)| due)
     }
 
-    /// Brings the appointment forward.
-    fn hurry(&mut self, reason: IceReason, at: Instant) {
+    /// Moves the next request forward to `at`.
+    pub(super) fn hurry(&mut self, reason: IceReason, at: Instant) {
         if self.asked > 0 {
             self.missed = Some(Box::new((at, reason)));
         }
@@ -62,70 +89,9 @@ impl IceState {
         }
     }
 
-    /// Takes the appointment out if its time has come.
-    fn take_due(&mut self, now: Instant) -> Option<IceReason> {
+    /// Takes the next request if it is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<IceReason> {
         self.due.take_if(|(due, _)| *due <= now).map(|(_, reason)| reason)
-    }
-}
-
-/// Whom ICE servers are for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IceOwner {
-    /// The subject, or this very connection where there is none.
-    pub subject: String,
-    /// The room whose members should meet on one relay.
-    pub room: Option<RoomId>,
-}
-
-impl Machine {
-    /// Names whom ICE servers are asked for, now that they are.
-    #[must_use]
-    pub fn ice_owner(&mut self, purpose: &IcePurpose) -> IceOwner {
-        self.ice.asked += 1;
-        if let IcePurpose::Join(room, ..) = purpose {
-            self.ice.room = Some(room.clone());
-        }
-        let subject = self.identity().and_then(Identity::subject);
-        let subject = subject.map_or_else(|| self.socket.to_string(), ToString::to_string);
-        IceOwner { subject, room: self.ice.room.clone() }
-    }
-
-    /// Takes in ICE servers; `None`: the credential service is away.
-    pub fn ice_answered(
-        &mut self,
-        purpose: IcePurpose,
-        servers: Option<Arc<IceServers>>,
-        now: Instant,
-    ) {
-        let former = self.ice.current.clone();
-        self.ice.answered(servers.clone(), now);
-        let ice = servers.as_deref();
-        match purpose {
-            IcePurpose::Join(room, join, id) => {
-                self.effects.push_back(Effect::Join(room, join, id, servers));
-            }
-            IcePurpose::Request(id) => {
-                self.send(&ServerMessage::Ice { id, ice, reason: IceReason::Request });
-            }
-            IcePurpose::Push(reason) if is_news(ice, former.as_deref()) => {
-                self.send(&ServerMessage::Ice { id: None, ice, reason });
-            }
-            IcePurpose::Push(_) => {}
-        }
-    }
-
-    /// What the credential service hands out is another now: asks again at `at`.
-    pub fn ice_changed(&mut self, reason: IceReason, at: Instant) {
-        self.ice.hurry(reason, at);
-    }
-
-    pub(super) fn tick_ice(&mut self, now: Instant) {
-        if self.seats.is_empty() {
-            return;
-        }
-        if let Some(reason) = self.ice.take_due(now) {
-            self.effects.push_back(Effect::FetchIce(IcePurpose::Push(reason)));
-        }
     }
 }
 

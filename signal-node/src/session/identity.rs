@@ -38,7 +38,7 @@ pub struct Rights {
 
 /// Why a connection is rejected: its token opens nothing, its page may not connect, or it speaks another protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct SessionRejection {
     /// 4100, 4101, 4200 or 4204.
     pub close: CloseCode,
     /// `unauthorized`, `token_expired`, `bad_request` or `forbidden`.
@@ -50,7 +50,7 @@ pub struct Refused {
 /// How much of an `Origin` header is repeated in an error, in characters.
 const ORIGIN_SHOWN: usize = 100;
 
-impl Refused {
+impl SessionRejection {
     /// Pages of this origin may not connect.
     #[must_use]
     pub fn origin(origin: &str) -> Self {
@@ -86,7 +86,7 @@ impl Refused {
     }
 }
 
-impl From<TokenError> for Refused {
+impl From<TokenError> for SessionRejection {
     fn from(error: TokenError) -> Self {
         let message = error.to_string();
         if error.is_expired() {
@@ -104,9 +104,13 @@ impl Identity {
     /// Takes over verified claims; `unix_now` and `now` are the same moment on two clocks.
     ///
     /// # Errors
-    /// [`Refused`] if the subject is not one of ours.
-    pub fn holder(claims: Claims, unix_now: Duration, now: Instant) -> Result<Self, Refused> {
-        let subject = claims.sub.parse::<Subject>().map_err(|error| Refused {
+    /// [`SessionRejection`] if the subject is not one of ours.
+    pub fn holder(
+        claims: Claims,
+        unix_now: Duration,
+        now: Instant,
+    ) -> Result<Self, SessionRejection> {
+        let subject = claims.sub.parse::<Subject>().map_err(|error| SessionRejection {
             close: CloseCode::Unauthorized,
             code: ErrorCode::Unauthorized,
             message: error.to_string(),

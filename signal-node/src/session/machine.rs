@@ -1,4 +1,4 @@
-//! One connection as a pure machine: what was heard and the time go in, effects come out.
+//! One connection as a pure state machine: frames and the time go in, effects come out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,58 +13,56 @@ use signal_protocol::{
 };
 use tokio::time::Instant;
 
-use super::effect::{Effect, VerifyPurpose};
+use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
-use super::identity::{Identity, Refused};
-use super::pace::{Pace, Verdict};
-use super::seats::{SeatState, Seats};
+use super::identity::{Identity, SessionRejection};
+use super::memberships::{MembershipState, Memberships};
+use super::message_rate::{MessageRateLimit, RateDecision};
 use crate::log::SocketId;
 use crate::room::{Kept, Mark};
 
-/// How long a connection may stay without a valid `hello`.
+/// How long a connection may take until a valid `hello`.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the node offers beyond the plain exchange, told in `welcome`.
+/// The `features` of `welcome`.
 const FEATURES: &[&str] = &["resume", "volatile", "ice"];
 
-/// What holds for every session of this node.
+/// Settings of every session of this node.
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
     /// This node.
     pub node: NodeId,
-    /// How often a ping is sent.
+    /// The ping interval.
     pub ping: Duration,
-    /// How long a lost socket may come back as the same member.
+    /// How long a client may take to resume after its socket was lost.
     pub grace: Duration,
-    /// Messages per connection.
+    /// The message rate of one connection.
     pub rate: Rate,
-    /// Bytes of one client frame.
+    /// The largest client frame, in bytes.
     pub max_message: usize,
-    /// Rooms on one connection.
+    /// The most rooms of one connection.
     pub rooms_per_connection: usize,
-    /// Members of a room, where nothing else was configured.
+    /// The capacity of a room that has none configured.
     pub room_capacity: u32,
-    /// Members of one subject in a room.
+    /// The most members of one subject in a room.
     pub members_per_sub: u32,
-    /// Unsent bytes on one connection.
+    /// The most unsent bytes of one connection.
     pub outbox_bytes: usize,
-    /// Whether there is a credential service to ask for ICE servers.
+    /// Whether a credential service is configured, which issues ICE servers.
     pub relays: bool,
 }
 
-/// Whether the connection has said who it is.
+/// Whether the connection is authenticated.
 #[derive(Debug)]
 enum Phase {
-    /// Not yet.
-    Knocking {
-        /// When it must have.
+    AwaitingHello {
+        /// When the connection is closed 4201.
         hello_by: Instant,
-        /// Whether it may stay anonymous.
+        /// Whether a `hello` without a token is enough.
         anonymous: bool,
     },
-    /// It has.
     Open(Identity),
 }
 
@@ -73,18 +71,18 @@ enum Phase {
 pub struct Machine {
     pub(super) settings: Arc<SessionSettings>,
     pub(super) socket: SocketId,
-    pub(super) seats: Seats,
+    pub(super) memberships: Memberships,
     pub(super) ice: IceState,
     pub(super) effects: VecDeque<Effect>,
     phase: Phase,
-    pace: Pace,
+    pace: MessageRateLimit,
     heartbeat: Heartbeat,
-    /// When the connection ends, because its node does.
+    /// When the connection is closed 4000, since its node drains.
     ends_at: Option<Instant>,
 }
 
 impl Machine {
-    /// Begins a connection; with an `identity` it is welcomed at once.
+    /// Starts a connection; with an `identity` its first effect is `welcome`.
     #[must_use]
     pub fn new(
         settings: Arc<SessionSettings>,
@@ -93,13 +91,13 @@ impl Machine {
         now: Instant,
     ) -> Self {
         let mut machine = Self {
-            pace: Pace::new(now),
+            pace: MessageRateLimit::new(now),
             heartbeat: Heartbeat::new(settings.ping, now),
             ends_at: None,
             settings,
             socket: SocketId::random(),
-            phase: Phase::Knocking { hello_by: now + HELLO_WITHIN, anonymous },
-            seats: Seats::default(),
+            phase: Phase::AwaitingHello { hello_by: now + HELLO_WITHIN, anonymous },
+            memberships: Memberships::default(),
             ice: IceState::default(),
             effects: VecDeque::new(),
         };
@@ -109,33 +107,33 @@ impl Machine {
         machine
     }
 
-    /// Names the socket.
+    /// Returns the id of the socket.
     #[must_use]
     pub fn socket(&self) -> SocketId {
         self.socket
     }
 
-    /// Takes out what has to be done next.
+    /// Takes the next effect.
     #[must_use]
     pub fn next_effect(&mut self) -> Option<Effect> {
         let next = self.effects.pop_front();
         if next.is_none() {
-            // An idle session owns no queue.
+            // Free the queue: an idle session allocates nothing.
             self.effects = VecDeque::new();
         }
         next
     }
 
-    /// Returns the memberships that have to be detached when the connection is gone.
+    /// Returns the memberships to detach once the connection has ended.
     pub fn memberships(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
-        self.seats.iter()
+        self.memberships.iter()
     }
 
-    /// Returns whose connection it is, once that is known.
+    /// Returns the identity, once the connection is authenticated.
     pub(super) fn identity(&self) -> Option<&Identity> {
         match &self.phase {
             Phase::Open(identity) => Some(identity),
-            Phase::Knocking { .. } => None,
+            Phase::AwaitingHello { .. } => None,
         }
     }
 
@@ -159,35 +157,36 @@ impl Machine {
         self.effects.push_back(Effect::Send(welcome.to_json()));
     }
 
-    /// Takes in a ping or a pong. They count like messages, since each costs as much to read; what is too much is
-    /// not answered, and closed when it goes on.
+    /// Applies a ping or a pong. Both count towards the message rate, since they cost as much to read as a message.
     pub fn control(&mut self, now: Instant) {
         self.heartbeat.heard(now);
-        if self.pace.take(self.settings.rate, now) == Verdict::Enough {
+        if self.pace.take(self.settings.rate, now) == RateDecision::Exceeded {
             self.effects.push_back(Effect::Close(CloseCode::RateLimit));
         }
     }
 
-    /// Takes in one text frame.
+    /// Applies one text frame.
     pub fn frame(&mut self, text: &str, now: Instant) {
         self.heartbeat.heard(now);
         let message = parse(text);
         match (self.pace.take(self.settings.rate, now), message) {
-            (Verdict::Pass, Ok(message)) => self.message(message, now),
-            (Verdict::Pass, Err(fault)) => self.fault(&fault),
-            (Verdict::Wait(after), message) => self.too_fast(after, message.as_ref()),
-            (Verdict::Enough, _) => self.effects.push_back(Effect::Close(CloseCode::RateLimit)),
+            (RateDecision::Allow, Ok(message)) => self.message(message, now),
+            (RateDecision::Allow, Err(fault)) => self.fault(&fault),
+            (RateDecision::Wait(after), message) => self.too_fast(after, message.as_ref()),
+            (RateDecision::Exceeded, _) => {
+                self.effects.push_back(Effect::Close(CloseCode::RateLimit));
+            }
         }
     }
 
     fn message(&mut self, message: ClientMessage<'_>, now: Instant) {
         match (&self.phase, message) {
             (_, ClientMessage::Ping) => self.send(&ServerMessage::Pong),
-            (Phase::Knocking { anonymous, .. }, ClientMessage::Hello(hello)) => {
+            (Phase::AwaitingHello { anonymous, .. }, ClientMessage::Hello(hello)) => {
                 let anonymous = *anonymous;
                 self.hello(hello.token, anonymous);
             }
-            (Phase::Knocking { .. }, message) => {
+            (Phase::AwaitingHello { .. }, message) => {
                 let error = ErrorFrame::new(ErrorCode::Unauthorized, "say hello first");
                 self.refuse(answering(&message, error));
             }
@@ -208,21 +207,25 @@ impl Machine {
             None => {
                 let message = "a token is needed here".to_owned();
                 let (close, code) = (CloseCode::Unauthorized, ErrorCode::Unauthorized);
-                self.turn_away(Refused { close, code, message });
+                self.reject(SessionRejection { close, code, message });
             }
         }
     }
 
-    /// Says why, and ends the connection.
-    pub fn turn_away(&mut self, refused: Refused) {
+    /// Rejects the connection: says why, then closes.
+    pub fn reject(&mut self, refused: SessionRejection) {
         self.effects.push_back(Effect::Reject(Box::new(refused)));
     }
 
-    /// Takes in what became of a token.
-    pub fn verified(&mut self, purpose: VerifyPurpose, verdict: Result<Identity, Refused>) {
+    /// Applies the result of [`Effect::Verify`].
+    pub fn verified(
+        &mut self,
+        purpose: VerifyPurpose,
+        verdict: Result<Identity, SessionRejection>,
+    ) {
         match (purpose, verdict) {
             (VerifyPurpose::Hello, Ok(identity)) => self.open(identity),
-            (VerifyPurpose::Hello, Err(refused)) => self.turn_away(refused),
+            (VerifyPurpose::Hello, Err(refused)) => self.reject(refused),
             (VerifyPurpose::Renew(id), Ok(identity)) => self.renew(id, identity),
             (VerifyPurpose::Renew(id), Err(refused)) => {
                 let error = ErrorFrame::new(refused.code, &refused.message);
@@ -241,10 +244,11 @@ impl Machine {
         self.send(&ServerMessage::Ok { id });
     }
 
-    /// A kept message that cannot be read is refused in its turn, so that its `mid` is consumed.
+    /// Answers a frame that cannot be parsed. If it carries the `mid` of an ordered message, the room refuses it in its
+    /// turn: the refusal uses the `mid` up, and must not overtake messages before it.
     fn fault(&mut self, fault: &FrameFault) {
         if let (Some(mid), Some(room)) = (fault.mid, &fault.room)
-            && let Some(peer) = self.seats.speaker(room).cloned()
+            && let Some(peer) = self.memberships.speaker(room).cloned()
         {
             let refusal = Kept::Refuse(fault.code, fault.message.clone());
             return self.effects.push_back(Effect::Keep(room.clone(), peer, mid, refusal));
@@ -264,39 +268,39 @@ impl Machine {
         });
     }
 
-    /// Takes in a change of membership, in its place among the frames.
+    /// Applies a change of membership when its frame is written, so that it takes effect in order with the frames.
     pub fn marked(&mut self, mark: &Mark) {
         match mark {
-            Mark::Joined(room) => self.seats.set(room, SeatState::Joined),
-            Mark::Refused(room) | Mark::Left(room) => self.seats.free(room),
+            Mark::Joined(room) => self.memberships.set(room, MembershipState::Joined),
+            Mark::Refused(room) | Mark::Left(room) => self.memberships.free(room),
             Mark::Traced(_) => {}
             Mark::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
             Mark::Ended(room, reason) => {
-                self.seats.free(room);
+                self.memberships.free(room);
                 self.ended(*reason);
             }
         }
     }
 
     fn ended(&mut self, reason: LeftReason) {
-        if !self.seats.is_empty() {
+        if !self.memberships.is_empty() {
             return;
         }
         match reason {
             LeftReason::Replaced => self.effects.push_back(Effect::Close(CloseCode::Replaced)),
             LeftReason::Kicked => self.effects.push_back(Effect::Close(CloseCode::Kicked)),
-            // It may join anew over the same socket.
+            // The client may join again over the same socket.
             LeftReason::Expired => {}
         }
     }
 
-    /// The log has not answered for a lease: the client may try another node, and keeps this socket.
+    /// Tells the client that the log has not answered for a lease. It keeps this socket and may try another node.
     pub fn cut_off(&mut self) {
         let text = "this node cannot reach the room log; another one may";
         self.refuse(ErrorFrame::new(ErrorCode::Unavailable, text));
     }
 
-    /// The node ends: the client is to go on elsewhere, and this socket ends when it had the time.
+    /// Asks the client to move to another node; this socket is closed once its time to do so is over.
     pub fn hand_over(&mut self, invitation: &Invitation, now: Instant) {
         let Invitation { after, within } = *invitation;
         let (after_ms, within_ms) = (milliseconds(after), milliseconds(within));
@@ -304,30 +308,30 @@ impl Machine {
         self.ends_at = Some(now + after + within);
     }
 
-    /// Returns when [`Machine::tick`] has something to do.
+    /// Returns when [`Machine::tick`] is due.
     #[must_use]
     pub fn next_tick(&self) -> Instant {
         let deadline = match &self.phase {
-            Phase::Knocking { hello_by, .. } => Some(*hello_by),
+            Phase::AwaitingHello { hello_by, .. } => Some(*hello_by),
             Phase::Open(identity) => identity.expires_at(),
         };
-        let ice = self.ice.due().filter(|_| !self.seats.is_empty());
+        let ice = self.ice.due().filter(|_| !self.memberships.is_empty());
         [deadline, ice, self.ends_at]
             .into_iter()
             .flatten()
             .fold(self.heartbeat.next(self.settings.ping), Instant::min)
     }
 
-    /// Does what is due.
+    /// Applies the passing of time.
     pub fn tick(&mut self, now: Instant) {
         match &self.phase {
-            Phase::Knocking { hello_by, .. } if now >= *hello_by => {
+            Phase::AwaitingHello { hello_by, .. } if now >= *hello_by => {
                 self.effects.push_back(Effect::Close(CloseCode::HelloTimeout));
             }
             Phase::Open(identity) if identity.expires_at().is_some_and(|at| now >= at) => {
                 self.effects.push_back(Effect::Close(CloseCode::TokenExpired));
             }
-            Phase::Knocking { .. } | Phase::Open(_) => {}
+            Phase::AwaitingHello { .. } | Phase::Open(_) => {}
         }
         if self.ends_at.is_some_and(|at| now >= at) {
             self.effects.push_back(Effect::Close(CloseCode::Drain));
@@ -337,7 +341,11 @@ impl Machine {
             Beat::Ping => self.effects.push_back(Effect::Ping),
             Beat::Dead => self.effects.push_back(Effect::Close(CloseCode::PingTimeout)),
         }
-        self.tick_ice(now);
+        if !self.memberships.is_empty()
+            && let Some(reason) = self.ice.take_due(now)
+        {
+            self.effects.push_back(Effect::FetchIce(IcePurpose::Push(reason)));
+        }
     }
 
     pub(super) fn send(&mut self, message: &ServerMessage<'_>) {
@@ -355,7 +363,7 @@ fn per_second(rate: Rate) -> u32 {
     rate.count.get().div_ceil(seconds)
 }
 
-/// Makes an error answer the message it is about.
+/// Adds to an error what identifies the message it answers.
 fn answering<'a>(message: &'a ClientMessage<'_>, error: ErrorFrame<'a>) -> ErrorFrame<'a> {
     let id = match message {
         ClientMessage::Signal(m) => {

@@ -10,24 +10,25 @@ mod heartbeat;
 mod ice;
 mod identity;
 mod machine;
-mod pace;
+mod memberships;
+mod message_rate;
+mod node_events;
 mod perform;
 mod requests;
 mod run;
-mod seats;
+mod session_timers;
 mod socket;
-mod sweep;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, Entrance, Notices};
+pub use context::{Context, Entrance};
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
-pub use ice::IceOwner;
-pub use identity::{Identity, Refused, Rights};
+pub use identity::{Identity, Rights, SessionRejection};
 pub use machine::{Machine, SessionSettings};
-pub use run::{Source, run};
-pub use socket::{Incoming, Interrupted, Socket};
-pub use sweep::Sweeper;
+pub use node_events::NodeEvents;
+pub use run::{HandshakeInfo, run};
+pub use session_timers::SessionTimers;
+pub use socket::{Incoming, Socket, SocketError};

@@ -1,4 +1,4 @@
-//! Doing what the machine says.
+//! Runs the effects of the machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,59 +9,59 @@ use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
-use super::identity::Refused;
-use super::run::{Reason, Session, Source};
+use super::identity::SessionRejection;
+use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
 use crate::log::{Join, SocketId};
 use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Reply, describe};
 
-/// What became of an effect.
-enum Step {
-    /// It is done.
+/// The result of an effect.
+enum EffectResult {
+    /// The effect is done.
     Done,
     /// The connection is to be closed; with what was wrong if that was said in an `error` frame.
     Close(CloseCode, Option<Box<str>>),
-    /// It has to be waited for.
-    Rare(Box<Rare>),
+    /// The effect has to be awaited.
+    Await(Box<AsyncEffect>),
 }
 
-impl Step {
+impl EffectResult {
     /// What is rare is boxed: it would make every idle session larger.
-    fn rare(rare: Rare) -> Self {
-        Self::Rare(Box::new(rare))
+    fn rare(rare: AsyncEffect) -> Self {
+        Self::Await(Box::new(rare))
     }
 }
 
-/// What is seldom, and has to be waited for.
-enum Rare {
+/// Effects that are rare and have to be awaited. They are boxed, so that idle sessions stay small.
+enum AsyncEffect {
     Ping,
     Verify(String, VerifyPurpose),
     Leave(RoomId, PeerId, Option<RequestId>),
 }
 
 impl<S: Socket> Session<'_, S> {
-    /// Does what the machine says.
-    pub(super) async fn apply(&mut self) -> Result<(), Reason> {
+    /// Runs all effects.
+    pub(super) async fn apply(&mut self) -> Result<(), CloseCause> {
         while let Some(rare) = self.apply_now()? {
             Box::pin(self.rare(*rare)).await;
         }
         Ok(())
     }
 
-    /// Does what the machine says, up to what has to be waited for.
-    fn apply_now(&mut self) -> Result<Option<Box<Rare>>, Reason> {
+    /// Runs effects up to the first that has to be awaited.
+    fn apply_now(&mut self) -> Result<Option<Box<AsyncEffect>>, CloseCause> {
         while let Some(effect) = self.machine.next_effect() {
             match self.effect(effect) {
-                Step::Done => {}
-                Step::Close(code, detail) => return Err(Reason::Code(code, detail)),
-                Step::Rare(rare) => return Ok(Some(rare)),
+                EffectResult::Done => {}
+                EffectResult::Close(code, detail) => return Err(CloseCause::Node(code, detail)),
+                EffectResult::Await(rare) => return Ok(Some(rare)),
             }
         }
         Ok(None)
     }
 
-    /// Does what can be done at once.
-    fn effect(&mut self, effect: Effect) -> Step {
+    /// Runs an effect, unless it has to be awaited.
+    fn effect(&mut self, effect: Effect) -> EffectResult {
         match effect {
             Effect::Send(frame) => {
                 self.outbox.hand(frame);
@@ -70,26 +70,30 @@ impl<S: Socket> Session<'_, S> {
                 self.context.metrics.refused(code);
                 self.outbox.hand(frame);
             }
-            Effect::Close(code) => return Step::Close(code, None),
+            Effect::Close(code) => return EffectResult::Close(code, None),
             Effect::Reject(refused) => return self.reject(*refused),
             Effect::FetchIce(purpose) => self.fetch_ice(purpose),
             Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
             Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, self.traced(what)),
             Effect::Tell(room, volatile) => {
-                // Volatile signals may be lost; a busy room is one way.
+                // Best effort: dropped if the queue of the room is full.
                 let _ = self.ask(&room, Command::Tell(volatile));
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
-            Effect::Ping => return Step::rare(Rare::Ping),
-            Effect::Verify(token, purpose) => return Step::rare(Rare::Verify(token, purpose)),
-            Effect::Leave(room, peer, id) => return Step::rare(Rare::Leave(room, peer, id)),
+            Effect::Ping => return EffectResult::rare(AsyncEffect::Ping),
+            Effect::Verify(token, purpose) => {
+                return EffectResult::rare(AsyncEffect::Verify(token, purpose));
+            }
+            Effect::Leave(room, peer, id) => {
+                return EffectResult::rare(AsyncEffect::Leave(room, peer, id));
+            }
         }
-        Step::Done
+        EffectResult::Done
     }
 
     /// Says why the connection is rejected. One that was welcomed before, and whose token was revoked since, is no
     /// rejected upgrade.
-    fn reject(&self, refused: Refused) -> Step {
+    fn reject(&self, refused: SessionRejection) -> EffectResult {
         let metrics = &self.context.metrics;
         if self.machine.identity().is_none() {
             metrics.rejected.with_label_values(&[refused.reason()]).inc();
@@ -97,22 +101,22 @@ impl<S: Socket> Session<'_, S> {
         metrics.refused(refused.code);
         let error = ErrorFrame::new(refused.code, &refused.message);
         self.outbox.hand(ServerMessage::Error(error).to_json());
-        Step::Close(refused.close, Some(refused.message.into()))
+        EffectResult::Close(refused.close, Some(refused.message.into()))
     }
 
-    /// Does what has to be waited for.
-    async fn rare(&mut self, rare: Rare) {
+    /// Awaits a rare effect.
+    async fn rare(&mut self, rare: AsyncEffect) {
         match rare {
-            Rare::Ping => {
+            AsyncEffect::Ping => {
                 self.socket.queue_ping();
-                // A socket that is gone is noticed where it is read.
+                // A broken socket is noticed by the next read.
                 let _ = self.flush().await;
             }
-            Rare::Verify(token, purpose) => {
+            AsyncEffect::Verify(token, purpose) => {
                 let verdict = self.context.verify(&token).await;
                 self.machine.verified(purpose, verdict);
             }
-            Rare::Leave(room, peer, id) => {
+            AsyncEffect::Leave(room, peer, id) => {
                 let (socket, reply) = (self.machine.socket(), self.reply(id));
                 if let Some(handle) = self.handles.get(&room) {
                     handle.insist(Command::Leave { peer, socket, reply }).await;
@@ -121,7 +125,7 @@ impl<S: Socket> Session<'_, S> {
         }
     }
 
-    /// Begins to trace a signal's way to the log, where its sender is traced.
+    /// Starts the span of a signal on its way to the log, if its sender is traced.
     fn traced(&self, mut what: Kept) -> Kept {
         let trace = self.source.as_ref().and_then(|source| source.trace.as_ref());
         if let (Some(parent), Kept::Signal { data, span, .. }) = (trace, &mut what) {
@@ -142,7 +146,7 @@ impl<S: Socket> Session<'_, S> {
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
-        let Source { region, trace } = self.source.as_deref().cloned().unwrap_or_default();
+        let HandshakeInfo { region, trace } = self.source.as_deref().cloned().unwrap_or_default();
         self.ice.push(async move {
             let servers = match &context.credentials {
                 Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,
@@ -167,7 +171,7 @@ impl<S: Socket> Session<'_, S> {
         }
     }
 
-    /// More is waiting for a room's worker than may.
+    /// The error for a room whose command queue is full.
     fn too_busy(&self) -> ErrorFrame<'static> {
         self.context.metrics.room_refusals.inc();
         self.context.metrics.refused(ErrorCode::Unavailable);

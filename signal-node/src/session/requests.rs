@@ -1,18 +1,22 @@
-//! What a welcomed client may ask, and which requests are refused before they reach a room.
+//! Requests of an authenticated client, and those that are refused before they reach a room.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use signal_protocol::client;
 use signal_protocol::client::{RequestId, Token};
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ClientMessage, ErrorCode, IceReason, Mid, RoomId, ServerMessage, limits};
+use signal_protocol::{
+    ClientMessage, ErrorCode, IceReason, IceServers, Mid, RoomId, ServerMessage, limits,
+};
 use tokio::time::Instant;
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::Identity;
 use super::machine::Machine;
-use super::seats::SeatState;
+use super::memberships::MembershipState;
+use crate::credentials::IceOwner;
 use crate::log::{Join, Volatile};
 use crate::room::Kept;
 
@@ -20,6 +24,29 @@ use crate::room::Kept;
 type Refusal = (ErrorCode, String);
 
 impl Machine {
+    /// Returns whom a request for ICE servers is for, and counts it.
+    #[must_use]
+    pub fn ice_owner(&mut self, purpose: &IcePurpose) -> IceOwner {
+        let subject = self.identity().and_then(Identity::subject);
+        let subject = subject.map_or_else(|| self.socket.to_string(), ToString::to_string);
+        self.ice.request(purpose, subject)
+    }
+
+    /// Applies an answer of the credential service; `None`: it is unavailable.
+    pub fn ice_answered(
+        &mut self,
+        purpose: IcePurpose,
+        servers: Option<Arc<IceServers>>,
+        now: Instant,
+    ) {
+        self.effects.extend(self.ice.answered(purpose, servers, now));
+    }
+
+    /// Schedules another request at `at`: the credential service issues other ICE servers now.
+    pub fn ice_changed(&mut self, reason: IceReason, at: Instant) {
+        self.ice.hurry(reason, at);
+    }
+
     pub(super) fn request(
         &mut self,
         identity: &Identity,
@@ -77,7 +104,7 @@ impl Machine {
             silent: Vec::new(),
             waits: false,
         });
-        self.seats.join(join.room.clone(), wish.peer.clone());
+        self.memberships.join(join.room.clone(), wish.peer.clone());
         self.effects.push_back(match self.ice.fresh(now) {
             Some(servers) => Effect::Join(join.room, wish, join.id, Some(servers)),
             None if !self.settings.relays => Effect::Join(join.room, wish, join.id, None),
@@ -87,14 +114,14 @@ impl Machine {
 
     fn may_join(&self, identity: &Identity, join: &client::Join<'_>) -> Result<(), Refusal> {
         let room = &join.room;
-        if self.seats.is_taken(room) {
+        if self.memberships.is_taken(room) {
             let text = format!("this connection is in room '{room}' already");
             return Err((ErrorCode::AlreadyJoined, text));
         }
         if !identity.may_enter(room) {
             return Err((ErrorCode::Forbidden, format!("the token does not open room '{room}'")));
         }
-        if self.seats.len() >= self.settings.rooms_per_connection {
+        if self.memberships.len() >= self.settings.rooms_per_connection {
             let most = self.settings.rooms_per_connection;
             let text = format!("a connection may be in {most} rooms at once");
             return Err((ErrorCode::LimitExceeded, text));
@@ -107,7 +134,7 @@ impl Machine {
 
     fn signal(&mut self, signal: client::Signal<'_>) {
         let client::Signal { mid, room, to, data } = signal;
-        let Some(peer) = self.seats.speaker(&room).cloned() else {
+        let Some(peer) = self.memberships.speaker(&room).cloned() else {
             return self.not_joined(&room, Some(mid), None);
         };
         let what = if to.as_ref() == Some(&peer) {
@@ -120,7 +147,7 @@ impl Machine {
 
     fn update(&mut self, identity: &Identity, update: &client::Update<'_>) {
         let client::Update { mid, room, meta } = update;
-        let Some(peer) = self.seats.speaker(room).cloned() else {
+        let Some(peer) = self.memberships.speaker(room).cloned() else {
             return self.not_joined(room, Some(*mid), None);
         };
         let what = match check_meta(meta) {
@@ -132,7 +159,7 @@ impl Machine {
 
     fn volatile(&mut self, volatile: client::Volatile<'_>) {
         let client::Volatile { room, to, data } = volatile;
-        let Some(from) = self.seats.speaker(&room).cloned() else {
+        let Some(from) = self.memberships.speaker(&room).cloned() else {
             return self.not_joined(&room, None, None);
         };
         let volatile = Volatile { from, to, data: data.to_owned().into() };
@@ -140,16 +167,16 @@ impl Machine {
     }
 
     fn leave(&mut self, leave: &client::Leave) {
-        let Some(peer) = self.seats.speaker(&leave.room).cloned() else {
+        let Some(peer) = self.memberships.speaker(&leave.room).cloned() else {
             return self.not_joined(&leave.room, None, leave.id);
         };
-        self.seats.set(&leave.room, SeatState::Leaving);
+        self.memberships.set(&leave.room, MembershipState::Leaving);
         self.effects.push_back(Effect::Leave(leave.room.clone(), peer, leave.id));
     }
 
     fn kick(&mut self, identity: &Identity, kick: client::Kick) {
         let client::Kick { id, room, peer, ban } = kick;
-        if self.seats.speaker(&room).is_none() {
+        if self.memberships.speaker(&room).is_none() {
             return self.not_joined(&room, None, id);
         }
         if !identity.may_moderate() {

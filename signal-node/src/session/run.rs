@@ -1,4 +1,4 @@
-//! The task of one connection: the only owner of its socket.
+//! The task of one connection. It alone reads and writes the socket.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -13,40 +13,56 @@ use tracing::info;
 use super::context::{Context, Entrance};
 use super::effect::IcePurpose;
 use super::machine::Machine;
-use super::seats::Handles;
-use super::socket::{Incoming, Interrupted, Socket};
+use super::memberships::Handles;
+use super::socket::{Incoming, Socket, SocketError};
+use crate::pending_futures::PendingFutures;
 use crate::room::{Command, Nudge, Nudges, Outbox};
-use crate::under_way::UnderWay;
 
-/// When what the credential service hands out changes, the sessions of a node ask within this, not all at
-/// once.
+/// After a change at the credential service, sessions ask for ICE servers spread over this time.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
 
 /// How much of what was wrong goes into the log line of a connection's end, in characters. A claim of a token may be
 /// as long as its author likes.
 const DETAIL_SHOWN: usize = 200;
 
-/// How a connection ended, for the log and the metrics.
-pub(super) enum Ending {
-    /// We closed it: code, name, and what was wrong if that was said in an `error` frame.
-    Closed(u16, &'static str, Option<Box<str>>),
-    /// The other side closed it, or it broke.
-    Left(Option<u16>),
-}
-
 /// Why a session ends.
-pub(super) enum Reason {
-    /// It is closed with one of our codes; with what was wrong if that was said in an `error` frame.
-    Code(CloseCode, Option<Box<str>>),
-    /// It is closed with a code of RFC 6455 (section 7.4.1).
-    Fault(u16, &'static str),
-    /// The other side closed it, with this code if it gave one, or it broke.
-    Left(Option<u16>),
+pub(super) enum CloseCause {
+    /// The node closes with one of our codes; the text is what an `error` frame said was wrong.
+    Node(CloseCode, Option<Box<str>>),
+    /// The node closes with a code of RFC 6455 (§7.4.1).
+    WebSocket(u16, &'static str),
+    /// The client closed, with this code if it sent one, or the connection broke.
+    Client(Option<u16>),
 }
 
-/// What a session waits for.
+impl CloseCause {
+    /// Returns the label of `signal_connections_closed_total`.
+    fn label(&self) -> String {
+        match self {
+            Self::Node(code, _) => code.number().to_string(),
+            Self::WebSocket(code, _) => code.to_string(),
+            Self::Client(Some(_)) => "client".to_owned(),
+            Self::Client(None) => "none".to_owned(),
+        }
+    }
+
+    /// Describes the cause for the log.
+    fn text(&self) -> String {
+        match self {
+            Self::Node(code, None) => code.name().to_owned(),
+            Self::Node(code, Some(detail)) => {
+                let detail: String = detail.chars().take(DETAIL_SHOWN).collect();
+                format!("{}: {detail}", code.name())
+            }
+            Self::WebSocket(_, text) => (*text).to_owned(),
+            Self::Client(_) => "client".to_owned(),
+        }
+    }
+}
+
+/// An event that a session waits for.
 enum Event<T> {
-    Incoming(Result<Incoming<T>, Interrupted>),
+    Incoming(Result<Incoming<T>, SocketError>),
     News,
     Ice(IcePurpose, Option<Arc<IceServers>>),
 }
@@ -59,20 +75,20 @@ pub(super) struct Session<'a, S> {
     pub(super) machine: Machine,
     pub(super) outbox: Arc<Outbox>,
     pub(super) handles: Handles,
-    /// When the sweeper will wake us.
+    /// The deadline registered with the session timers.
     woken_at: Option<Instant>,
-    /// What the handshake told besides who it is; most of the time nothing.
-    pub(super) source: Option<Box<Source>>,
-    /// Questions for ICE servers; most of the time there are none.
-    pub(super) ice: UnderWay<'a, IceAnswer>,
+    /// Present only if the handshake named a region or a trace.
+    pub(super) source: Option<Box<HandshakeInfo>>,
+    /// Requests for ICE servers in flight.
+    pub(super) ice: PendingFutures<'a, IceAnswer>,
 }
 
-/// What a handshake tells besides who it is.
+/// What the handshake says beyond the identity.
 #[derive(Clone, Debug, Default)]
-pub struct Source {
-    /// The region or country that a proxy says it comes from.
+pub struct HandshakeInfo {
+    /// The client's region or country, as a trusted proxy names it.
     pub region: Option<String>,
-    /// Where what it asks belongs, if it is traced.
+    /// The parent of the spans of this connection, if it is traced.
     pub trace: Option<Box<Parent>>,
 }
 
@@ -80,14 +96,14 @@ pub struct Source {
 pub fn run<S: Socket>(
     socket: S,
     entrance: Entrance,
-    source: Source,
+    source: HandshakeInfo,
     context: &Context,
 ) -> impl Future<Output = ()> + Send {
     context.metrics.opened.inc();
     context.metrics.connections.inc();
     let mut session = Session::new(socket, &entrance, source, context);
-    if let Entrance::TurnedAway(refused) = entrance {
-        session.machine.turn_away(refused);
+    if let Entrance::Rejected(refused) = entrance {
+        session.machine.reject(refused);
     }
     // Not an `async fn`, which would hold what it is given beside the session for as long as that lives.
     live(session)
@@ -97,18 +113,18 @@ pub fn run<S: Socket>(
 fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Send {
     async move {
         let began = Instant::now();
-        let ending = session.serve().await;
+        let cause = session.serve().await;
         // What is rare is boxed: it would make every idle session larger.
-        Box::pin(session.conclude(ending, began)).await;
+        Box::pin(session.finish(cause, began)).await;
     }
 }
 
 impl<'a, S: Socket> Session<'a, S> {
-    fn new(socket: S, entrance: &Entrance, source: Source, context: &'a Context) -> Self {
+    fn new(socket: S, entrance: &Entrance, source: HandshakeInfo, context: &'a Context) -> Self {
         let (identity, anonymous) = match entrance {
-            Entrance::Known(identity) => (Some(identity.clone()), false),
-            Entrance::Stranger { anonymous } => (None, *anonymous),
-            Entrance::TurnedAway(_) => (None, false),
+            Entrance::Authenticated(identity) => (Some(identity.clone()), false),
+            Entrance::AwaitingHello { anonymous } => (None, *anonymous),
+            Entrance::Rejected(_) => (None, false),
         };
         let settings = context.settings.clone();
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
@@ -123,20 +139,21 @@ impl<'a, S: Socket> Session<'a, S> {
             handles,
             woken_at: None,
             source: is_told.then(|| Box::new(source)),
-            ice: UnderWay::default(),
+            ice: PendingFutures::default(),
         }
     }
 
-    async fn serve(&mut self) -> Ending {
-        let Err(reason) = self.work().await;
+    async fn serve(&mut self) -> CloseCause {
+        let Err(cause) = self.work().await;
         // What is rare is boxed: it would make every idle session larger.
-        Box::pin(self.end(reason)).await
+        Box::pin(self.end(&cause)).await;
+        cause
     }
 
-    /// Works until there is a reason to end.
-    async fn work(&mut self) -> Result<Infallible, Reason> {
+    /// Handles events until there is a cause to close.
+    async fn work(&mut self) -> Result<Infallible, CloseCause> {
         self.wake_in_time();
-        // What was told to all before the sweeper knew of us.
+        // What all sessions were woken for before this one was registered with the timers.
         self.nudged(Nudges::EARLIER)?;
         self.write().await?;
         loop {
@@ -150,7 +167,7 @@ impl<'a, S: Socket> Session<'a, S> {
         }
     }
 
-    /// Waits until something happens; each of the three gets its turn. Cancel-safe.
+    /// Waits for the next event. Cancel-safe; `select!` is fair, so a flood of one kind does not starve the others.
     async fn event(&mut self) -> Event<S::Text> {
         tokio::select! {
             incoming = poll_fn(|context| self.socket.poll_recv(context)) => Event::Incoming(incoming),
@@ -159,8 +176,8 @@ impl<'a, S: Socket> Session<'a, S> {
         }
     }
 
-    /// Takes in what has happened; tells whether there may be something to write.
-    fn meet(&mut self, event: Event<S::Text>) -> Result<bool, Reason> {
+    /// Handles an event; returns whether there may be something to write.
+    fn meet(&mut self, event: Event<S::Text>) -> Result<bool, CloseCause> {
         match event {
             Event::Incoming(incoming) => self.heard(incoming)?,
             Event::News => {
@@ -174,42 +191,45 @@ impl<'a, S: Socket> Session<'a, S> {
         Ok(false)
     }
 
-    fn heard(&mut self, incoming: Result<Incoming<S::Text>, Interrupted>) -> Result<(), Reason> {
+    fn heard(
+        &mut self,
+        incoming: Result<Incoming<S::Text>, SocketError>,
+    ) -> Result<(), CloseCause> {
         match incoming {
             Ok(Incoming::Text(text)) => {
                 self.context.metrics.received.inc();
                 self.machine.frame(text.as_ref(), Instant::now());
             }
             Ok(Incoming::Control) => self.machine.control(Instant::now()),
-            Ok(Incoming::Binary) => return Err(Reason::Fault(1003, "text frames only")),
-            Ok(Incoming::Closed(code)) => return Err(Reason::Left(code)),
-            Err(Interrupted::Broken(code)) => {
-                return Err(Reason::Fault(code, "WebSocket protocol error"));
+            Ok(Incoming::Binary) => return Err(CloseCause::WebSocket(1003, "text frames only")),
+            Ok(Incoming::Closed(code)) => return Err(CloseCause::Client(code)),
+            Err(SocketError::Broken(code)) => {
+                return Err(CloseCause::WebSocket(code, "WebSocket protocol error"));
             }
-            Err(Interrupted::Gone) => return Err(Reason::Left(None)),
+            Err(SocketError::Gone) => return Err(CloseCause::Client(None)),
         }
         Ok(())
     }
 
-    async fn end(&mut self, reason: Reason) -> Ending {
-        match reason {
-            Reason::Code(code, detail) => self.close(code, detail).await,
-            Reason::Fault(code, text) => self.close_raw(code, text, None).await,
-            Reason::Left(code) => Ending::Left(code),
+    async fn end(&mut self, cause: &CloseCause) {
+        match cause {
+            CloseCause::Node(code, _) => self.close(*code).await,
+            CloseCause::WebSocket(code, text) => self.close_raw(*code, text).await,
+            CloseCause::Client(_) => {}
         }
     }
 
-    /// Sees to it that the sweeper wakes us for what the machine has to do next.
+    /// Registers the machine's next deadline with the timers, unless an earlier one is registered.
     fn wake_in_time(&mut self) {
         let at = self.machine.next_tick();
         if self.woken_at.is_none_or(|woken_at| at < woken_at) {
-            self.context.sweeper.wake_at(&self.outbox, at);
+            self.context.timers.wake_at(&self.outbox, at);
             self.woken_at = Some(at);
         }
     }
 
-    /// Does what the session was woken for.
-    fn nudged(&mut self, nudges: Nudges) -> Result<(), Reason> {
+    /// Handles the reasons for which the session was woken.
+    fn nudged(&mut self, nudges: Nudges) -> Result<(), CloseCause> {
         if nudges.has(Nudge::Tick) {
             self.woken_at = None;
             self.machine.tick(Instant::now());
@@ -226,8 +246,8 @@ impl<'a, S: Socket> Session<'a, S> {
         if nudges.has(Nudge::Revoked) {
             self.look_for_revocation();
         }
-        if nudges.has(Nudge::Stop) && self.context.notices.stop.is_cancelled() {
-            return Err(Reason::Code(CloseCode::Drain, None));
+        if nudges.has(Nudge::Stop) && self.context.events.stop.is_cancelled() {
+            return Err(CloseCause::Node(CloseCode::Drain, None));
         }
         Ok(())
     }
@@ -235,17 +255,17 @@ impl<'a, S: Socket> Session<'a, S> {
     fn look_for_revocation(&mut self) {
         let holder = self.machine.identity();
         if let Some(Err(refused)) = holder.map(|holder| self.context.still_valid(holder)) {
-            self.machine.turn_away(refused);
+            self.machine.reject(refused);
         }
     }
 
     fn tell_cut_off(&mut self) {
-        if *self.context.notices.cut_off.borrow() {
+        if *self.context.events.cut_off.borrow() {
             self.machine.cut_off();
         }
     }
 
-    /// Asks for other ICE servers in a moment, each session in its own.
+    /// Schedules a request for ICE servers, at a random time within [`ASK_WITHIN`].
     fn ice_changed(&mut self) {
         let Some(credentials) = &self.context.credentials else { return };
         let reason = credentials.latest_news();
@@ -255,33 +275,24 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     fn hand_over(&mut self) {
-        let handover = self.context.notices.handover.borrow().clone();
+        let handover = self.context.events.handover.borrow().clone();
         if let Some(handover) = handover {
             self.machine.hand_over(&handover.invitation(), Instant::now());
         }
     }
 
-    /// Tells the rooms, the metrics and the log how it ended.
-    async fn conclude(&mut self, ending: Ending, began: Instant) {
+    /// Detaches from the rooms, counts, and logs how the connection ended.
+    async fn finish(&mut self, cause: CloseCause, began: Instant) {
         self.detach().await;
         let metrics = &self.context.metrics;
         metrics.connections.dec();
-        let (code, cause) = match ending {
-            Ending::Closed(code, name, None) => (code.to_string(), name.to_owned()),
-            Ending::Closed(code, name, Some(detail)) => {
-                let detail: String = detail.chars().take(DETAIL_SHOWN).collect();
-                (code.to_string(), format!("{name}: {detail}"))
-            }
-            Ending::Left(code) => {
-                (code.map_or("none", |_| "client").to_owned(), "client".to_owned())
-            }
-        };
+        let (code, cause) = (cause.label(), cause.text());
         metrics.closed.with_label_values(&[&code]).inc();
         let seconds = began.elapsed().as_secs_f64();
         info!(socket.id = %self.machine.socket(), close.code = code, seconds, "connection ended: {cause}");
     }
 
-    /// Tells the rooms that the socket is gone.
+    /// Tells every room that the socket is gone, so that its member is away.
     async fn detach(&mut self) {
         self.outbox.close();
         let socket = self.machine.socket();

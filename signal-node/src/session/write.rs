@@ -1,4 +1,4 @@
-//! Writing what waits for a socket, and ending it.
+//! Writes the outbox to the socket, and closes it.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -8,12 +8,12 @@ use std::time::Duration;
 use signal_protocol::CloseCode;
 use tokio::time::{Sleep, sleep, timeout};
 
-use super::run::{Ending, Reason, Session};
-use super::socket::{Incoming, Interrupted, Socket};
+use super::run::{CloseCause, Session};
+use super::socket::{Incoming, Socket, SocketError};
 use crate::metrics::SlowBound;
 use crate::room::{Delivery, Mark, Overflow};
 
-/// A socket that takes nothing for this long is a slow consumer's.
+/// A client whose socket takes nothing for this long is a slow consumer.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the other side has to answer our close frame (RFC 6455 §7.1.1): a round trip of a bad mobile network. What a
@@ -21,12 +21,12 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 /// with them.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Frames written before the socket is listened to again.
+/// Frames written before the socket is read again.
 const FRAMES_PER_TURN: usize = 64;
 
 impl<S: Socket> Session<'_, S> {
-    /// Writes some of what waits, then lets the socket be read again.
-    pub(super) async fn write(&mut self) -> Result<(), Reason> {
+    /// Writes up to [`FRAMES_PER_TURN`] frames of the outbox.
+    pub(super) async fn write(&mut self) -> Result<(), CloseCause> {
         let marks = self.queue_some().map_err(|unwritten| self.why(unwritten))?;
         let flushed = self.flush().await;
         flushed.map_err(|unwritten| self.why(unwritten))?;
@@ -43,18 +43,18 @@ impl<S: Socket> Session<'_, S> {
         }
     }
 
-    fn why(&self, unwritten: Unwritten) -> Reason {
+    fn why(&self, unwritten: WriteError) -> CloseCause {
         match unwritten {
-            Unwritten::Slow(bound) => {
+            WriteError::Slow(bound) => {
                 self.context.metrics.slow(bound);
-                Reason::Code(CloseCode::SlowConsumer, None)
+                CloseCause::Node(CloseCode::SlowConsumer, None)
             }
-            Unwritten::Gone => Reason::Left(None),
+            WriteError::Gone => CloseCause::Client(None),
         }
     }
 
-    /// Hands the socket some of what waits; returns what that means once it is written.
-    fn queue_some(&mut self) -> Result<Vec<Mark>, Unwritten> {
+    /// Queues frames of the outbox on the socket; returns the events that take effect once they are written.
+    fn queue_some(&mut self) -> Result<Vec<Mark>, WriteError> {
         let mut marks = Vec::new();
         for _ in 0..FRAMES_PER_TURN {
             if self.socket.is_full() {
@@ -68,44 +68,39 @@ impl<S: Socket> Session<'_, S> {
         Ok(marks)
     }
 
-    /// Writes what the socket was handed, unless it takes nothing for too long. Cancel-safe.
-    pub(super) async fn flush(&mut self) -> Result<(), Unwritten> {
+    /// Writes what is queued on the socket, for [`WRITE_PATIENCE`] at most. Cancel-safe.
+    pub(super) async fn flush(&mut self) -> Result<(), WriteError> {
         let mut patience = None;
         poll_fn(|context| self.poll_flush(&mut patience, context)).await
     }
 
-    /// `patience` is a timer only once the socket has to be waited for.
+    /// The timer is created only when the socket is not ready at once.
     fn poll_flush(
         &mut self,
         patience: &mut Option<Pin<Box<Sleep>>>,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), Unwritten>> {
+    ) -> Poll<Result<(), WriteError>> {
         if let Poll::Ready(flushed) = self.socket.poll_flush(context) {
-            return Poll::Ready(flushed.map_err(Unwritten::from));
+            return Poll::Ready(flushed.map_err(WriteError::from));
         }
         let patience = patience.get_or_insert_with(|| Box::pin(sleep(WRITE_PATIENCE)));
-        patience.as_mut().poll(context).map(|()| Err(Unwritten::Slow(SlowBound::Time)))
+        patience.as_mut().poll(context).map(|()| Err(WriteError::Slow(SlowBound::Time)))
     }
 
-    pub(super) async fn close(&mut self, code: CloseCode, detail: Option<Box<str>>) -> Ending {
+    pub(super) async fn close(&mut self, code: CloseCode) {
         if code != CloseCode::SlowConsumer {
-            // What was said before the end is part of it, as far as the client still listens.
+            // Frames queued before the close, such as the `error` that explains it, are written first.
             let _ = timeout(CLOSE_PATIENCE, self.write_all()).await;
         }
-        self.close_raw(code.number(), code.name(), detail).await
+        self.close_raw(code.number(), code.name()).await;
     }
 
     async fn write_all(&mut self) {
         while self.outbox.has_frames() && self.queue_some().is_ok() && self.flush().await.is_ok() {}
     }
 
-    /// Closes, and waits a moment for the answer, so that the code is not lost to a reset.
-    pub(super) async fn close_raw(
-        &mut self,
-        code: u16,
-        reason: &'static str,
-        detail: Option<Box<str>>,
-    ) -> Ending {
+    /// Closes, and waits for the client's close frame, so that the code is not lost to a reset.
+    pub(super) async fn close_raw(&mut self, code: u16, reason: &'static str) {
         let goodbye = async {
             self.socket.close(code, reason).await;
             while let Ok(incoming) = poll_fn(|context| self.socket.poll_recv(context)).await {
@@ -114,22 +109,21 @@ impl<S: Socket> Session<'_, S> {
                 }
             }
         };
-        // A peer that does not answer is gone; nothing more is owed to it.
+        // A client that does not answer in time is gone.
         let _ = timeout(CLOSE_PATIENCE, pin!(goodbye)).await;
-        Ending::Closed(code, reason, detail)
     }
 }
 
-/// Why frames could not be written.
+/// Why frames cannot be written.
 #[derive(Clone, Copy)]
-pub(super) enum Unwritten {
-    /// The client does not read.
+pub(super) enum WriteError {
+    /// The client reads too slowly.
     Slow(SlowBound),
-    /// It is gone.
+    /// The connection is broken.
     Gone,
 }
 
-impl From<Overflow> for Unwritten {
+impl From<Overflow> for WriteError {
     fn from(overflow: Overflow) -> Self {
         Self::Slow(match overflow {
             Overflow::Bytes => SlowBound::Bytes,
@@ -138,8 +132,8 @@ impl From<Overflow> for Unwritten {
     }
 }
 
-impl From<Interrupted> for Unwritten {
-    fn from(_: Interrupted) -> Self {
+impl From<SocketError> for WriteError {
+    fn from(_: SocketError) -> Self {
         Self::Gone
     }
 }

@@ -1,6 +1,7 @@
 //! The node from outside: its log on both backends, its protocol over real sockets, two nodes over Redis.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod assets;
 mod crash;
 mod doctor;
 mod ice;
@@ -8,6 +9,7 @@ mod log_suite;
 mod malformed;
 mod program;
 mod protocol;
+mod redis_user;
 mod rest;
 mod revoked;
 mod support;

@@ -25,12 +25,21 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Errors of the relays' Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// Unreachable, or the command was refused.
-    #[error("the relays' Redis: {0}")]
+    /// Unreachable, or the command or the user was rejected.
+    #[error("the relays' Redis: {words}", words = reply(.0))]
     Redis(#[from] redis::RedisError),
     /// Another program wrote to the ledger's key.
     #[error("the ledger in the relays' Redis cannot be read: {0}")]
     Ledger(#[from] serde_json::Error),
+}
+
+/// Returns the reply of Redis. redis-rs drops the reply when `AUTH` fails, which has this one
+/// cause for a URL with user or password.
+fn reply(error: &redis::RedisError) -> String {
+    match error.kind() {
+        redis::ErrorKind::AuthenticationFailed => format!("WRONGPASS: {error}"),
+        _ => error.to_string(),
+    }
 }
 
 /// The secrets of a realm, read in one script.

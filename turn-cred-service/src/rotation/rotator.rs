@@ -2,9 +2,10 @@
 //! the lease.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service_kit::clock;
+use service_kit::redis_access::RejectionLog;
 use service_kit::secrets::{SecretSource, SecretUpdater, Secrets};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -101,12 +102,11 @@ impl SecretRotator {
     /// Applies and advances the ledger until the future is dropped.
     pub(crate) async fn run(mut self, issuer: Issuer, context: RotationContext, metrics: Metrics) {
         let mut was_failing = false;
+        let rejections = RejectionLog::default();
         loop {
             let ticked = self.tick(&issuer, &context).await;
-            if let Err(error) = &ticked
-                && !was_failing
-            {
-                warn!(%error, "cannot read the rotation ledger: {error}");
+            if let Err(error) = &ticked {
+                log_failure(error, was_failing, &rejections);
             }
             was_failing = ticked.is_err();
             let since = self.ledger.borrow().since;
@@ -321,4 +321,14 @@ fn new_secret() -> String {
 
 fn parse(secret: &str) -> Secrets {
     Secrets::parse(secret).expect("only strong secrets are kept, and generated ones are strong")
+}
+
+/// Logs the start of an outage, and a rejection whenever its cause changes: an outage may turn
+/// into a rejection without a success in between.
+fn log_failure(error: &DbError, was_failing: bool, rejections: &RejectionLog) {
+    if let Some(advice) = rejections.advice_to_log(&error.to_string(), Instant::now()) {
+        error!(%error, "the relays' Redis rejects this service (TURN_CRED_REDIS_URL): {error}: {advice}");
+    } else if !was_failing {
+        warn!(%error, "cannot read the rotation ledger: {error}");
+    }
 }

@@ -9,6 +9,7 @@ mod internal;
 mod openapi;
 mod program;
 mod public;
+mod redis_user;
 mod relay;
 mod relay_failover;
 mod rotation;

@@ -12,7 +12,7 @@ use crate::support::coturn::Coturn;
 use crate::support::{API_KEY, ApiResponse, JWT_SECRET, TURN_SECRET, token};
 
 /// The binary with an environment of its own.
-fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+pub(crate) fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turn-cred-service"));
     command.args(arguments).env_clear().envs(variables.iter().copied()).kill_on_drop(true);
     command

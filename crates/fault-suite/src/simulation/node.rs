@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use signal_node::liveness::{Heart, Liveness, Rhythm};
+use signal_node::liveness::{HeartbeatSettings, Heartbeater, Liveness};
 use signal_node::log::Retention;
 use signal_node::log::memory::MemoryLog;
 use signal_node::metrics::Metrics;
 use signal_node::revoked::RevokedTokens;
 use signal_node::room::{Ground, RoomSettings, Rooms};
 use signal_node::session::{
-    Context, Entrance, Handover, Notices, Refused, SessionSettings, Source, Sweeper, run as session,
+    Context, Entrance, Handover, HandshakeInfo, NodeEvents, SessionRejection, SessionSettings,
+    SessionTimers, run as session,
 };
 use signal_protocol::NodeId;
 use tokio::io::DuplexStream;
@@ -32,7 +33,7 @@ pub(super) struct Node {
     context: Arc<Context>,
     /// Its view of the log.
     pub(super) view: Arc<View>,
-    heart: Mutex<Option<Heart>>,
+    heartbeater: Mutex<Option<Heartbeater>>,
     handover: watch::Sender<Option<Handover>>,
     stop: CancellationToken,
     sessions: Mutex<JoinSet<()>>,
@@ -44,13 +45,13 @@ impl Node {
         let metrics = Arc::new(Metrics::new());
         let liveness = Liveness::among(id.clone(), settings.lease);
         let keep = settings.retention.room * 2;
-        let rhythm = Rhythm { own: id.clone(), lease: settings.lease, keep };
-        let heart = Heart::start(&liveness, rhythm, view.clone(), metrics.clone());
+        let beats = HeartbeatSettings { own: id.clone(), lease: settings.lease, keep };
+        let heartbeater = Heartbeater::start(&liveness, beats, view.clone(), metrics.clone());
         let (handover, stop) = (watch::Sender::new(None), CancellationToken::new());
         // Nobody revokes anything here.
         let list = Arc::new(MemoryLog::new(settings.retention));
         let revoked = Arc::new(RevokedTokens::new(list, metrics.clone()));
-        let notices = Notices {
+        let events = NodeEvents {
             cut_off: liveness.cut_off(),
             handover: handover.subscribe(),
             revoked: revoked.changes(),
@@ -67,11 +68,11 @@ impl Node {
             revoked,
             credentials: None,
             metrics,
-            sweeper: Sweeper::start(&notices, None),
-            notices,
+            timers: SessionTimers::start(&events, None),
+            events,
         });
-        let (heart, sessions) = (Mutex::new(Some(heart)), Mutex::default());
-        Arc::new(Self { context, view, heart, handover, stop, sessions })
+        let (heartbeater, sessions) = (Mutex::new(Some(heartbeater)), Mutex::default());
+        Arc::new(Self { context, view, heartbeater, handover, stop, sessions })
     }
 
     fn sessions(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -86,7 +87,7 @@ impl Node {
         sessions.spawn(async move {
             let socket = NodeSocket::new(stream).await;
             let entrance = entrance(context.verify(&token).await);
-            session(socket, entrance, Source::default(), &context).await;
+            session(socket, entrance, HandshakeInfo::default(), &context).await;
         });
     }
 
@@ -106,9 +107,9 @@ impl Node {
         self.stop.cancel();
         all(&mut sessions).await;
         let _ = timeout(DRAIN_WITHIN, self.context.rooms.settled()).await;
-        let heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(heart) = heart {
-            heart.stop().await;
+        let heartbeater = self.heartbeater.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(heartbeater) = heartbeater {
+            heartbeater.stop().await;
         }
         self.kill();
     }
@@ -118,10 +119,10 @@ async fn all(sessions: &mut JoinSet<()>) {
     while sessions.join_next().await.is_some() {}
 }
 
-fn entrance(verdict: Result<signal_node::session::Identity, Refused>) -> Entrance {
+fn entrance(verdict: Result<signal_node::session::Identity, SessionRejection>) -> Entrance {
     match verdict {
-        Ok(identity) => Entrance::Known(identity),
-        Err(refused) => Entrance::TurnedAway(refused),
+        Ok(identity) => Entrance::Authenticated(identity),
+        Err(refused) => Entrance::Rejected(refused),
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use signal_node::session::{Incoming, Interrupted, Socket};
+use signal_node::session::{Incoming, Socket, SocketError};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -35,7 +35,7 @@ impl Socket for NodeSocket {
     fn poll_recv(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Incoming<Text>, Interrupted>> {
+    ) -> Poll<Result<Incoming<Text>, SocketError>> {
         Poll::Ready(match ready!(self.stream.poll_next_unpin(context)) {
             Some(Ok(Message::Text(text))) => Ok(Incoming::Text(Text(text))),
             Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
@@ -45,7 +45,7 @@ impl Socket for NodeSocket {
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
                 Ok(Incoming::Control)
             }
-            Some(Err(_)) | None => Err(Interrupted::Gone),
+            Some(Err(_)) | None => Err(SocketError::Gone),
         })
     }
 
@@ -62,17 +62,17 @@ impl Socket for NodeSocket {
         self.queued.len() >= QUEUED
     }
 
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Interrupted>> {
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
         while !self.queued.is_empty() {
             if ready!(self.stream.poll_ready_unpin(context)).is_err() {
-                return Poll::Ready(Err(Interrupted::Gone));
+                return Poll::Ready(Err(SocketError::Gone));
             }
             let next = self.queued.pop_front().expect("it is not empty");
             if self.stream.start_send_unpin(next).is_err() {
-                return Poll::Ready(Err(Interrupted::Gone));
+                return Poll::Ready(Err(SocketError::Gone));
             }
         }
-        self.stream.poll_flush_unpin(context).map_err(|_| Interrupted::Gone)
+        self.stream.poll_flush_unpin(context).map_err(|_| SocketError::Gone)
     }
 
     async fn close(&mut self, code: u16, reason: &str) {

@@ -40,8 +40,8 @@ impl Store {
         self.counters().clear();
     }
 
-    /// Raises the counter of a node if its heart beats, and returns all of them.
-    pub(super) fn feel(&self, node: &NodeId, beats: bool) -> Vec<(NodeId, u64)> {
+    /// Raises the counter of a node if its heartbeater beats, and returns all of them.
+    pub(super) fn exchange(&self, node: &NodeId, beats: bool) -> Vec<(NodeId, u64)> {
         let mut counters = self.counters();
         if beats {
             *counters.entry(node.clone()).or_default() += 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use signal_node::log::{
-    Batch, Feed, Load, LogError, Op, Outcome, Pulse, RoomLog, Volatile, feed as new_feed,
+    Batch, Feed, HeartbeatStore, Load, LogError, Op, Outcome, RoomLog, Volatile, feed as new_feed,
 };
 use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
@@ -115,13 +115,13 @@ impl RoomLog for View {
     }
 }
 
-impl Pulse for View {
-    fn feel<'a>(
+impl HeartbeatStore for View {
+    fn exchange<'a>(
         &'a self,
         node: &'a NodeId,
         beats: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
-        Box::pin(self.beat(move |store| store.feel(node, beats)))
+        Box::pin(self.beat(move |store| store.exchange(node, beats)))
     }
 
     fn report<'a>(&'a self, _: &'a NodeId, _: &'a Load) -> BoxFuture<'a, Result<(), LogError>> {

@@ -19,7 +19,7 @@ fn pair() -> (DuplexStream, WebSocket<DuplexStream>) {
 async fn written(mut client: DuplexStream, socket: WebSocket<DuplexStream>) -> Vec<u8> {
     drop(socket);
     let mut bytes = Vec::new();
-    client.read_to_end(&mut bytes).await.unwrap();
+    client.read_to_end(&mut bytes).await.expect("the server has ended");
     bytes
 }
 

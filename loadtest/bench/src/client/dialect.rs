@@ -5,7 +5,7 @@ use service_kit::tokens::{Claims, mint};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::Request;
 
-use super::Ticket;
+use super::ticket::Ticket;
 use super::wire::Wire;
 use crate::problem::Problem;
 use crate::servers::SECRET;

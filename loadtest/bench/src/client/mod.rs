@@ -1,17 +1,14 @@
 //! Clients of every server that is measured, as cheap as one core needs them.
 
 mod dialect;
+mod ticket;
 mod wire;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 pub(crate) use dialect::Dialect;
+pub(crate) use ticket::Ticket;
 use wire::Wire;
 
 use crate::problem::Problem;
-
-/// Clients that share a source address: as many as a node takes from one by default.
-const PER_ADDRESS: u32 = 200;
 
 /// One connected client in its room.
 pub(crate) struct Client {
@@ -28,31 +25,11 @@ pub(crate) struct Client {
     pub(crate) seq: u64,
 }
 
-/// Who connects, and to where.
-#[derive(Clone, Debug)]
-pub(crate) struct Ticket {
-    /// The server.
-    pub(crate) door: SocketAddr,
-    /// The room to be in.
-    pub(crate) room: String,
-    /// Counts the clients of a run; makes the name, the key and the source address.
-    pub(crate) number: u32,
-    /// Where the client was before, if it comes back.
-    pub(crate) back: Option<u64>,
-}
-
-impl Ticket {
-    /// Loopback addresses in turn, since servers count connections by address.
-    fn source(&self) -> SocketAddr {
-        let [.., high, low] = (self.number / PER_ADDRESS + 1).to_be_bytes();
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 1, high, low)), 0)
-    }
-}
-
 impl Client {
     /// Connects and enters the room.
     pub(crate) async fn open(dialect: Dialect, ticket: &Ticket) -> Result<Self, Problem> {
-        let mut wire = Wire::connect(dialect, ticket, ticket.source()).await?;
+        let mut wire =
+            Wire::connect(dialect.upgrade(ticket)?, ticket.door, ticket.source()).await?;
         let (id, seq) = dialect.enter(&mut wire, ticket).await?;
         Ok(Self { wire, dialect, room: ticket.room.clone(), id, mid: 0, keeps: true, seq })
     }

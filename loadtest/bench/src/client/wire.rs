@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use super::{Dialect, Ticket};
 use crate::problem::Problem;
 
 /// Bytes read at once; by default it would be 128 KiB, for each of ten thousand clients.
@@ -22,17 +22,17 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    /// Connects from an address, and upgrades where the dialect wants a WebSocket.
+    /// Connects from one address to another, and upgrades to a WebSocket if there is a request for it.
     pub(super) async fn connect(
-        dialect: Dialect,
-        ticket: &Ticket,
+        upgrade: Option<Request>,
+        to: SocketAddr,
         from: SocketAddr,
     ) -> Result<Self, Problem> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(from)?;
-        let stream = socket.connect(ticket.door).await?;
+        let stream = socket.connect(to).await?;
         stream.set_nodelay(true)?;
-        let Some(request) = dialect.upgrade(ticket)? else {
+        let Some(request) = upgrade else {
             return Ok(Self::Plain(Framed::new(stream, LengthDelimitedCodec::new())));
         };
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);

@@ -1,10 +1,9 @@
 //! This program in its other role, as an echo (see [`crate::echo`]).
 
 use super::process::{Process, on_first_core};
-use crate::echo::Carrier;
 use crate::problem::Problem;
 
-pub(crate) async fn start(carrier: Carrier) -> Result<Process, Problem> {
+pub(crate) async fn start(carrier: &str) -> Result<Process, Problem> {
     let mut command = on_first_core(std::env::current_exe()?);
-    Process::start("the echo", command.arg("echo").arg(carrier.name())).await
+    Process::start("the echo", command.arg("echo").arg(carrier)).await
 }

@@ -17,8 +17,8 @@ use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
 
 use super::{
-    Batch, Feed, FeedEvent, FeedSender, Load, LogError, Op, Outcome, Pulse, Retention, RevokedList,
-    RoomLog, Volatile, feed,
+    Batch, Feed, FeedEvent, FeedSender, HeartbeatStore, Load, LogError, Op, Outcome, Retention,
+    RevokedList, RoomLog, Volatile, feed,
 };
 use room::RoomState;
 
@@ -155,8 +155,8 @@ impl RoomLog for MemoryLog {
 }
 
 /// There is one node, and it needs no heartbeat to know that it lives.
-impl Pulse for MemoryLog {
-    fn feel<'a>(
+impl HeartbeatStore for MemoryLog {
+    fn exchange<'a>(
         &'a self,
         _: &'a NodeId,
         _: bool,

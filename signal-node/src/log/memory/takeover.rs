@@ -7,10 +7,7 @@ use signal_protocol::{ErrorCode, LeaveReason, PeerId};
 use super::member::Member;
 use super::room::RoomState;
 use super::stream::Append;
-use crate::log::{Claim, Entry, Outcome, Restored, Silent};
-
-/// How long the nodes have to put their members back after a loss.
-const MENDING: Duration = Duration::from_secs(5);
+use crate::log::{Claim, Entry, Outcome, RESTORE_WINDOW, Restored, Silent};
 
 impl RoomState {
     pub(super) fn leave(&mut self, by: &Claim, append: &mut Append) -> Result<Outcome, Outcome> {
@@ -116,7 +113,7 @@ impl RoomState {
     }
 
     pub(super) fn reset(&mut self, now: Duration, append: &mut Append) -> Outcome {
-        self.mending_until = now + MENDING;
+        self.mending_until = now + RESTORE_WINDOW;
         let survivors = self.members.iter().map(|(peer, member)| member.survivor(peer, now));
         Outcome::Appended(append.push(Entry::Reset { roster: survivors.collect() }))
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fred::types::Value;
 use signal_protocol::Seq;
 
-use super::Publishing;
+use super::publishing::Publishing;
 use crate::log::{
     Claim, Join, Op, Payload, REMEMBERED, Record, Restored, Retention, Silent, Volatile,
 };

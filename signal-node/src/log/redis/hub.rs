@@ -20,7 +20,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{Keys, Publishing, decode};
+use super::decode;
+use super::keys::Keys;
+use super::publishing::Publishing;
 use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
 
 /// How often a room is subscribed again before the connection counts as gone.

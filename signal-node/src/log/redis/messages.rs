@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fred::types::Value;
 use signal_protocol::{Mid, PeerId, Seq};
 
-use super::Keys;
+use super::keys::Keys;
 use crate::log::{Claim, Op, Outcome};
 
 /// One sender of a call: its messages follow each other.

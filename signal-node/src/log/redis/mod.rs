@@ -3,14 +3,18 @@
 //! This is the only place of the node that names `fred`. Its own retry of commands is off: a call of unknown
 //! outcome is the caller's to repeat, unchanged and before any other.
 
-mod convoy;
+mod append_batcher;
 mod decode;
 mod encode;
 mod exposure;
+mod heartbeats;
 mod hub;
+mod keys;
 mod messages;
-mod pulse;
+mod publishing;
+mod rejected;
 mod revocation;
+mod script;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,15 +28,19 @@ use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig
 use fred::types::scripts::Script;
 use fred::types::{Builder, RespVersion, Value};
 use futures_util::future::BoxFuture;
+use service_kit::redis_access::RejectionLog;
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
-use convoy::Convoy;
+use append_batcher::AppendBatcher;
 pub use exposure::exposure;
 use hub::Hub;
+use keys::Keys;
 use messages::Messages;
+pub use publishing::Publishing;
+use script::SCRIPT;
 
 /// Reads what arrived on a room's channel; public for `fuzz/`.
 ///
@@ -51,47 +59,16 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 /// at 65,536, 90 MiB before the first connection.
 const MESSAGE_BUFFER: usize = 4_096;
 
-/// How rooms are published: `SPUBLISH` (Redis 7, and Cluster) or `PUBLISH`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Publishing {
-    /// Sharded pub/sub: an entry only travels within the shard of its room.
-    #[default]
-    Sharded,
-    /// Plain pub/sub, for servers without the sharded kind.
-    Plain,
-}
-
-impl Publishing {
-    /// The command that publishes.
-    fn command(self) -> &'static str {
-        match self {
-            Self::Sharded => "SPUBLISH",
-            Self::Plain => "PUBLISH",
-        }
-    }
-}
-
-impl std::str::FromStr for Publishing {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "sharded" => Ok(Self::Sharded),
-            "plain" => Ok(Self::Plain),
-            _ => Err("write sharded or plain"),
-        }
-    }
-}
-
 /// Rooms in Redis.
 pub struct RedisLog {
     commands: Client,
     hub: Arc<Hub>,
     script: Script,
-    convoy: Convoy,
+    batcher: AppendBatcher,
     publishing: Publishing,
     retention: Retention,
     reconnects: watch::Sender<u64>,
+    rejections: Arc<RejectionLog>,
 }
 
 impl RedisLog {
@@ -109,13 +86,17 @@ impl RedisLog {
         config.version = RespVersion::RESP3;
         let (commands, subscriber) = (client(&config)?, client(&config)?);
         tokio::try_join!(commands.init(), subscriber.init())?;
+        let rejections = Arc::new(RejectionLog::default());
+        for client in [&commands, &subscriber] {
+            tokio::spawn(rejected::log_failed_connections(client.error_rx(), rejections.clone()));
+        }
         warn_of_eviction(&commands).await;
         let reconnects = watch::Sender::new(0);
-        tokio::spawn(pulse::count(commands.reconnect_rx(), reconnects.clone()));
+        tokio::spawn(heartbeats::count_reconnects(commands.reconnect_rx(), reconnects.clone()));
         let hub = Hub::start(subscriber, publishing, reconnects.clone());
-        let convoy = Convoy::start(commands.clone(), publishing);
+        let batcher = AppendBatcher::start(commands.clone(), publishing);
         let script = Script::from_lua(SCRIPT);
-        Ok(Self { commands, hub, script, convoy, publishing, retention, reconnects })
+        Ok(Self { commands, hub, script, batcher, publishing, retention, reconnects, rejections })
     }
 
     /// Asks Redis about itself.
@@ -126,7 +107,7 @@ impl RedisLog {
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         if let Some(messages) = Messages::collect(ops) {
             let signals = messages.of_room(Keys::of(room), seen);
-            if let Some(first) = self.convoy.carry(signals).await? {
+            if let Some(first) = self.batcher.submit(signals).await? {
                 return Ok(messages::outcomes(first, ops.len()));
             }
         }
@@ -175,19 +156,6 @@ impl RedisLog {
         Ok(())
     }
 }
-
-/// All steps in one script, so that whatever collects for a room goes as one call.
-const SCRIPT: &str = concat!(
-    include_str!("prelude.lua"),
-    include_str!("join.lua"),
-    include_str!("signal.lua"),
-    include_str!("update.lua"),
-    include_str!("leave.lua"),
-    include_str!("takeover.lua"),
-    include_str!("kick.lua"),
-    include_str!("tend.lua"),
-    include_str!("main.lua"),
-);
 
 /// What a Redis tells about itself, as far as its user may ask.
 #[derive(Debug, Default)]
@@ -255,27 +223,6 @@ fn client(config: &Config) -> Result<Client, LogError> {
         })
         .set_policy(ReconnectPolicy::new_exponential(0, 50, 500, 2));
     Ok(builder.build()?)
-}
-
-/// The keys of one room; the braces put them into one slot of a cluster.
-struct Keys {
-    hash: String,
-    members: String,
-    stream: String,
-    channel: String,
-}
-
-impl Keys {
-    fn of(room: &RoomId) -> Self {
-        let key = |kind: char| format!("{{{room}}}:{kind}");
-        Self { hash: key('h'), members: key('m'), stream: key('l'), channel: key('c') }
-    }
-
-    /// Where the number of an announcement is kept, so that it is made once.
-    fn of_announcement(room: &RoomId, op: &Op) -> Option<String> {
-        let Op::Announce { key: Some(key), .. } = op else { return None };
-        Some(format!("{{{room}}}:i:{key}"))
-    }
 }
 
 impl From<Error> for LogError {

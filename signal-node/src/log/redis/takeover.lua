@@ -47,12 +47,12 @@ local function survivor(peer, m)
     .. ',"meta":' .. m.meta .. '}'
 end
 
--- How long the nodes have to put their members back, in µs.
-local MENDING = 5000000
+-- How long nodes may restore their members after a reset, in µs (log::RESTORE_WINDOW).
+local RESTORE_WINDOW = 5000000
 
 -- reset: history was lost; every node is told the roster as it is now.
 steps.reset = { 0, function()
-  redis.call('HSET', H, 'mend', int(now + MENDING))
+  redis.call('HSET', H, 'mend', int(now + RESTORE_WINDOW))
   local lines = {}
   for peer, m in each(members()) do lines[#lines + 1] = survivor(peer, m) end
   return { 'appended', int(append(sized('z', '[' .. table.concat(lines, ',') .. ']'))) }

@@ -73,6 +73,25 @@ async fn a_page_of_a_foreign_origin_is_closed_4204_and_our_own_is_not() {
     assert!(node.metrics().await.contains(r#"signal_upgrade_rejected_total{reason="origin"} 3"#));
 }
 
+#[tokio::test]
+async fn the_page_of_the_node_may_connect_beside_listed_origins_unless_it_is_locked_out() {
+    for (setting, allowed) in
+        [("https://app.example", true), ("https://app.example,no-same-origin", false)]
+    {
+        let node = TestNode::start(&[("ALLOWED_ORIGINS", setting)]).await;
+        let own = format!("http://{}", node.address());
+        for (origin, allowed) in [(own.as_str(), allowed), ("https://app.example", true)] {
+            let (mut peer, _) = knock(with_header(&node, "origin", origin)).await.unwrap();
+            peer.say(json!({"type": "hello"})).await;
+            if allowed {
+                peer.expect("welcome").await;
+            } else {
+                assert_eq!(peer.closed().await, 4204, "{setting}: {origin}");
+            }
+        }
+    }
+}
+
 /// Tokens that open nothing, with the code each is answered with.
 fn bad_tokens() -> Vec<(&'static str, String, &'static str, u16)> {
     let mut expired = claims("ana");

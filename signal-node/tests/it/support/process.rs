@@ -59,6 +59,7 @@ impl NodeProcess {
         loop {
             let line = lines.next_line().await.unwrap().expect("a process that goes on");
             if line.contains(text) {
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return line;
             }
         }

@@ -15,24 +15,31 @@ pub(crate) struct TestRedis {
     port: u16,
     process: Child,
     folder: TempDir,
+    /// Lines of its configuration, as arguments.
+    lines: Vec<String>,
 }
 
 impl TestRedis {
     /// Starts one and waits until it says that it accepts connections.
     pub(crate) async fn start() -> Self {
+        Self::configured(&[]).await
+    }
+
+    /// Starts one with these arguments, which it has again after a restart.
+    pub(crate) async fn configured(lines: &[String]) -> Self {
         for _ in 0..5 {
-            if let Some(redis) = Self::try_start().await {
+            if let Some(redis) = Self::try_start(lines).await {
                 return redis;
             }
         }
         panic!("redis-server did not start on any of five ports");
     }
 
-    async fn try_start() -> Option<Self> {
+    async fn try_start(lines: &[String]) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        let process = serve(port, folder.path(), &[]).await?;
-        Some(Self { port, process, folder })
+        let process = serve(port, folder.path(), &as_words(lines)).await?;
+        Some(Self { port, process, folder, lines: lines.to_vec() })
     }
 
     /// Starts one that speaks TLS too, on a port of its own, with this certificate for `localhost`.
@@ -44,7 +51,7 @@ impl TestRedis {
         command.arg("--tls-cert-file").arg(cert).arg("--tls-key-file").arg(key);
         command.arg("--tls-ca-cert-file").arg(cert);
         let process = ready(command).await.expect("the ports are free");
-        (Self { port, process, folder }, format!("rediss://localhost:{tls}"))
+        (Self { port, process, folder, lines: Vec::new() }, format!("rediss://localhost:{tls}"))
     }
 
     /// Starts one whose wall clock [`TestRedis::step_clock`] sets.
@@ -61,7 +68,7 @@ impl TestRedis {
         let mut command = command(port, folder.path());
         command.env("LD_PRELOAD", shim).env("CLOCK_STEP", folder.path().join("clock_step"));
         let process = ready(command).await.expect("the port is free");
-        Self { port, process, folder }
+        Self { port, process, folder, lines: Vec::new() }
     }
 
     /// Sets the wall clock off by so many seconds.
@@ -77,7 +84,7 @@ impl TestRedis {
 
     /// Starts it again where it was, empty.
     pub(crate) async fn restart(&mut self) {
-        let started = serve(self.port, self.folder.path(), &[]).await;
+        let started = serve(self.port, self.folder.path(), &as_words(&self.lines)).await;
         self.process = started.expect("the port is free again");
     }
 
@@ -151,6 +158,10 @@ pub(super) async fn serve(port: u16, folder: &Path, arguments: &[&str]) -> Optio
     let mut command = command(port, folder);
     command.args(arguments);
     ready(command).await
+}
+
+fn as_words(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(String::as_str).collect()
 }
 
 fn command(port: u16, folder: &Path) -> Command {

@@ -14,8 +14,8 @@ const ATTEMPTS: usize = 5;
 /// A running redis-server; killed on drop.
 pub(crate) struct Redis {
     port: u16,
-    _process: Child,
-    _files: TempDir,
+    process: Child,
+    files: TempDir,
 }
 
 impl Redis {
@@ -24,22 +24,17 @@ impl Redis {
         for _ in 0..ATTEMPTS {
             let files = TempDir::new().unwrap();
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut process = Command::new("redis-server")
-                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-                .args(["--dir", files.path().to_str().unwrap()])
-                .stdout(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()
-                .expect("redis-server cannot be started: apt-get install redis-server");
-            let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-            while let Some(line) = lines.next_line().await.unwrap() {
-                if line.contains("Ready to accept connections") {
-                    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                    return Self { port, _process: process, _files: files };
-                }
+            if let Some(process) = serve(port, &files).await {
+                return Self { port, process, files };
             }
         }
         panic!("redis-server did not start");
+    }
+
+    /// Kills it and starts it again where it was, empty.
+    pub(crate) async fn restart(&mut self) {
+        self.process.kill().await.unwrap();
+        self.process = serve(self.port, &self.files).await.expect("the port is free again");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -65,4 +60,23 @@ impl Redis {
     pub(crate) async fn secrets(&self) -> Vec<String> {
         self.run(&["SMEMBERS", "turn/realm/turn.test/secret"]).await
     }
+}
+
+/// Starts a redis-server and waits until it accepts connections; `None` if it cannot.
+async fn serve(port: u16, files: &TempDir) -> Option<Child> {
+    let mut process = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .args(["--dir", files.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("redis-server cannot be started: apt-get install redis-server");
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("Ready to accept connections") {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some(process);
+        }
+    }
+    None
 }

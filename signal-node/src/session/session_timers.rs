@@ -1,7 +1,7 @@
-//! One task that wakes the sessions of a node when something is due or has happened to all of them.
+//! One task per node that wakes sessions: each when its own next step is due, all when something concerns all.
 //!
-//! A session has no timers of its own and listens to nobody: it waits for its socket and for its outbox, and
-//! the sweeper nudges that. Moments are kept in slots of [`SLOT`], so a session is woken up to that much late.
+//! A session waits for its socket and its outbox only; a tokio timer of its own would cost each idle connection more
+//! memory than everything else it owns. Deadlines are kept in slots of [`SLOT`], so a session wakes up to that much late.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,39 +11,39 @@ use signal_protocol::IceReason;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::context::Notices;
+use super::node_events::NodeEvents;
 use crate::room::{Nudge, Outbox};
 
-/// Moments closer than this are one.
+/// Deadlines within the same slot are one wake-up.
 const SLOT: Duration = Duration::from_millis(100);
 
-/// Which sessions are due when.
-pub struct Sweeper {
+/// The deadlines of all sessions.
+pub struct SessionTimers {
     slots: Mutex<BTreeMap<u128, Vec<Weak<Outbox>>>>,
     began: Instant,
 }
 
-impl Sweeper {
-    /// Starts to sweep; ends with the last reference to it.
+impl SessionTimers {
+    /// Starts the task; it ends with the last reference to this value.
     #[must_use]
-    pub fn start(notices: &Notices, news: Option<watch::Receiver<IceReason>>) -> Arc<Self> {
-        let sweeper = Arc::new(Self { slots: Mutex::default(), began: Instant::now() });
-        tokio::spawn(sweep(Arc::downgrade(&sweeper)));
-        tokio::spawn(pass_on(Arc::downgrade(&sweeper), notices.clone(), news));
-        sweeper
+    pub fn start(events: &NodeEvents, news: Option<watch::Receiver<IceReason>>) -> Arc<Self> {
+        let timers = Arc::new(Self { slots: Mutex::default(), began: Instant::now() });
+        tokio::spawn(sweep(Arc::downgrade(&timers)));
+        tokio::spawn(pass_on(Arc::downgrade(&timers), events.clone(), news));
+        timers
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<u128, Vec<Weak<Outbox>>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nudges a session once this moment has come.
+    /// Wakes a session at this time.
     pub(super) fn wake_at(&self, outbox: &Arc<Outbox>, at: Instant) {
         let slot = at.saturating_duration_since(self.began).as_millis() / SLOT.as_millis() + 1;
         self.slots().entry(slot).or_default().push(Arc::downgrade(outbox));
     }
 
-    /// Nudges those whose moment has come.
+    /// Wakes the sessions that are due.
     fn wake_due(&self, now: Instant) {
         let slot = now.saturating_duration_since(self.began).as_millis() / SLOT.as_millis();
         let due = {
@@ -56,7 +56,7 @@ impl Sweeper {
         }
     }
 
-    /// Nudges everybody: each session has a moment it waits for.
+    /// Wakes every session: each one has a deadline here at any time.
     fn wake_all(&self, nudge: Nudge) {
         for outbox in self.slots().values().flatten().filter_map(Weak::upgrade) {
             outbox.nudge(nudge);
@@ -64,32 +64,32 @@ impl Sweeper {
     }
 }
 
-async fn sweep(sweeper: Weak<Sweeper>) {
+async fn sweep(timers: Weak<SessionTimers>) {
     let mut pace = interval(SLOT);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = pace.tick().await;
-        let Some(sweeper) = sweeper.upgrade() else { return };
-        sweeper.wake_due(now);
+        let Some(timers) = timers.upgrade() else { return };
+        timers.wake_due(now);
     }
 }
 
 /// Passes on what concerns all sessions, until the node has stopped them.
 async fn pass_on(
-    sweeper: Weak<Sweeper>,
-    mut notices: Notices,
+    timers: Weak<SessionTimers>,
+    mut events: NodeEvents,
     mut news: Option<watch::Receiver<IceReason>>,
 ) {
     loop {
         let nudge = tokio::select! {
-            Ok(()) = notices.cut_off.changed() => Nudge::CutOff,
-            Ok(()) = notices.handover.changed() => Nudge::HandOver,
-            Ok(()) = notices.revoked.changed() => Nudge::Revoked,
+            Ok(()) = events.cut_off.changed() => Nudge::CutOff,
+            Ok(()) = events.handover.changed() => Nudge::HandOver,
+            Ok(()) = events.revoked.changed() => Nudge::Revoked,
             Some(()) = changed(&mut news) => Nudge::IceNews,
-            () = notices.stop.cancelled() => Nudge::Stop,
+            () = events.stop.cancelled() => Nudge::Stop,
         };
-        let Some(sweeper) = sweeper.upgrade() else { return };
-        sweeper.wake_all(nudge);
+        let Some(timers) = timers.upgrade() else { return };
+        timers.wake_all(nudge);
         if nudge == Nudge::Stop {
             return;
         }
@@ -107,23 +107,23 @@ mod tests {
 
     use super::*;
 
-    fn notices() -> (watch::Sender<bool>, Notices) {
+    fn events() -> (watch::Sender<bool>, NodeEvents) {
         let (cut_off, handover) = (watch::Sender::new(false), watch::Sender::new(None));
-        let notices = Notices {
+        let events = NodeEvents {
             cut_off: cut_off.subscribe(),
             handover: handover.subscribe(),
             revoked: watch::channel(0).1,
             stop: CancellationToken::new(),
         };
-        (cut_off, notices)
+        (cut_off, events)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_session_is_woken_when_its_moment_has_come_and_not_before() {
-        let (_cut_off, notices) = notices();
-        let (sweeper, outbox) = (Sweeper::start(&notices, None), Arc::new(Outbox::new(1)));
+        let (_cut_off, events) = events();
+        let (timers, outbox) = (SessionTimers::start(&events, None), Arc::new(Outbox::new(1)));
         let at = Instant::now() + Duration::from_millis(250);
-        sweeper.wake_at(&outbox, at);
+        timers.wake_at(&outbox, at);
         outbox.filled().await;
         assert!(outbox.nudges().has(Nudge::Tick));
         assert!(at <= Instant::now() && Instant::now() <= at + SLOT);
@@ -131,12 +131,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_concerns_all_is_passed_on_to_each() {
-        let (cut_off, notices) = notices();
-        let sweeper = Sweeper::start(&notices, None);
+        let (cut_off, events) = events();
+        let timers = SessionTimers::start(&events, None);
         let outboxes = [(); 3].map(|()| Arc::new(Outbox::new(1)));
         let at = Instant::now() + Duration::from_secs(10);
         for outbox in &outboxes {
-            sweeper.wake_at(outbox, at);
+            timers.wake_at(outbox, at);
         }
         cut_off.send_replace(true);
         for outbox in outboxes {

@@ -1,4 +1,4 @@
-//! Futures of a task of which there are none most of the time.
+//! A set of futures that is empty most of the time.
 
 use std::task::{Context, Poll};
 
@@ -6,27 +6,27 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
-/// What is under way; owns nothing while that is nothing.
-pub(crate) struct UnderWay<'a, T>(Option<FuturesUnordered<BoxFuture<'a, T>>>);
+/// The futures that a task has started; allocates nothing while there are none.
+pub(crate) struct PendingFutures<'a, T>(Option<FuturesUnordered<BoxFuture<'a, T>>>);
 
-impl<T> Default for UnderWay<'_, T> {
+impl<T> Default for PendingFutures<'_, T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<'a, T> UnderWay<'a, T> {
-    /// Begins one more.
+impl<'a, T> PendingFutures<'a, T> {
+    /// Adds a future.
     pub(crate) fn push(&mut self, future: impl Future<Output = T> + Send + 'a) {
         self.0.get_or_insert_default().push(Box::pin(future));
     }
 
-    /// Tells whether nothing is under way.
+    /// Tells whether there are no futures.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Polls for one that is done; never ready while there is none.
+    /// Polls all futures for the output of one; pending while there are none.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<T> {
         let Some(all) = &mut self.0 else { return Poll::Pending };
         let polled = all.poll_next_unpin(context);
@@ -48,12 +48,12 @@ mod tests {
 
     #[tokio::test]
     async fn each_comes_to_its_end_and_nothing_is_left() {
-        let mut under_way = UnderWay::default();
-        under_way.push(ready(1));
-        under_way.push(ready(2));
-        let first = poll_fn(|context| under_way.poll_next(context)).await;
-        let second = poll_fn(|context| under_way.poll_next(context)).await;
+        let mut pending_futures = PendingFutures::default();
+        pending_futures.push(ready(1));
+        pending_futures.push(ready(2));
+        let first = poll_fn(|context| pending_futures.poll_next(context)).await;
+        let second = poll_fn(|context| pending_futures.poll_next(context)).await;
         assert_eq!(first + second, 3);
-        assert!(under_way.is_empty());
+        assert!(pending_futures.is_empty());
     }
 }

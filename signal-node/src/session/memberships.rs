@@ -1,4 +1,4 @@
-//! The rooms that one connection is in. They are few, so lists are smaller than maps and as fast.
+//! The rooms of one connection. They are few, so lists are smaller than maps and as fast.
 
 use signal_protocol::{PeerId, RoomId};
 
@@ -6,27 +6,27 @@ use crate::room::RoomHandle;
 
 /// One membership of this connection.
 #[derive(Debug)]
-struct Seat {
+struct Membership {
     peer: PeerId,
-    state: SeatState,
+    state: MembershipState,
 }
 
-/// How far a membership is.
+/// The state of a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SeatState {
+pub(super) enum MembershipState {
     /// The join is not answered yet.
     Joining,
-    /// The member may speak.
+    /// The member may send.
     Joined,
     /// The leave is not answered yet.
     Leaving,
 }
 
-/// All of them.
+/// All memberships of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Seats(Vec<(RoomId, Seat)>);
+pub(super) struct Memberships(Vec<(RoomId, Membership)>);
 
-impl Seats {
+impl Memberships {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -35,28 +35,30 @@ impl Seats {
         self.0.is_empty()
     }
 
-    fn seat(&self, room: &RoomId) -> Option<&Seat> {
-        self.0.iter().find_map(|(name, seat)| (name == room).then_some(seat))
+    fn membership(&self, room: &RoomId) -> Option<&Membership> {
+        self.0.iter().find_map(|(name, membership)| (name == room).then_some(membership))
     }
 
     pub(super) fn is_taken(&self, room: &RoomId) -> bool {
-        self.seat(room).is_some()
+        self.membership(room).is_some()
     }
 
     pub(super) fn join(&mut self, room: RoomId, peer: PeerId) {
         self.free(&room);
         self.0.reserve_exact(1);
-        self.0.push((room, Seat { peer, state: SeatState::Joining }));
+        self.0.push((room, Membership { peer, state: MembershipState::Joining }));
     }
 
-    /// Finds the member that may speak in a room.
+    /// Returns the member that may send in a room.
     pub(super) fn speaker(&self, room: &RoomId) -> Option<&PeerId> {
-        self.seat(room).filter(|seat| seat.state == SeatState::Joined).map(|seat| &seat.peer)
+        self.membership(room)
+            .filter(|membership| membership.state == MembershipState::Joined)
+            .map(|membership| &membership.peer)
     }
 
-    pub(super) fn set(&mut self, room: &RoomId, state: SeatState) {
-        if let Some((_, seat)) = self.0.iter_mut().find(|(name, _)| name == room) {
-            seat.state = state;
+    pub(super) fn set(&mut self, room: &RoomId, state: MembershipState) {
+        if let Some((_, membership)) = self.0.iter_mut().find(|(name, _)| name == room) {
+            membership.state = state;
         }
     }
 
@@ -64,13 +66,13 @@ impl Seats {
         self.0.retain(|(name, _)| name != room);
     }
 
-    /// Walks all memberships, settled or not.
+    /// Returns all memberships, those that are joining or leaving included.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
-        self.0.iter().map(|(room, seat)| (room, &seat.peer))
+        self.0.iter().map(|(room, membership)| (room, &membership.peer))
     }
 }
 
-/// The ways to the rooms' workers.
+/// Handles of the rooms' tasks.
 #[derive(Default)]
 pub(super) struct Handles(Vec<(RoomId, RoomHandle)>);
 

@@ -1,19 +1,19 @@
-//! A timer that is only touched when its moment changes.
+//! A timer that touches tokio's timer wheel only when its deadline changes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// One appointment of a task, or none.
+/// One deadline, or none.
 #[derive(Default)]
-pub(crate) struct Alarm {
+pub(crate) struct ResettableTimer {
     at: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Alarm {
-    /// Makes, moves or cancels the appointment.
+impl ResettableTimer {
+    /// Sets, moves or cancels the deadline.
     pub(crate) fn set(&mut self, at: Option<Instant>) {
         if self.at == at {
             return;
@@ -26,8 +26,8 @@ impl Alarm {
         }
     }
 
-    /// Polls for its moment; never ready while there is none.
-    pub(crate) fn poll_rings(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Polls for the deadline; pending while there is none.
+    pub(crate) fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(sleep) = &mut self.sleep else { return Poll::Pending };
         ready!(sleep.as_mut().poll(context));
         (self.at, self.sleep) = (None, None);

@@ -1,25 +1,26 @@
-//! How much of something may happen in a time.
+//! A token bucket.
 
 use std::time::Duration;
 
 use service_kit::settings::Rate;
 use tokio::time::Instant;
 
-/// A token bucket (generic cell rate algorithm, ITU-T I.371). The rate is the node's, and not kept with each bucket.
+/// A token bucket (generic cell rate algorithm, ITU-T I.371). The rate is an argument, since all buckets of a kind share
+/// the node's, and there is one bucket for each connection.
 #[derive(Debug)]
-pub(crate) struct Bucket {
-    /// When it will be full again.
+pub(crate) struct TokenBucket {
+    /// When the bucket is full again.
     full_at: Instant,
 }
 
-impl Bucket {
-    /// Makes a full one.
+impl TokenBucket {
+    /// Starts full.
     pub(crate) fn new(now: Instant) -> Self {
         Self { full_at: now }
     }
 
-    /// Takes some out, or says after how long there will be as much. What is more than a full bucket holds
-    /// takes all of it.
+    /// Takes `amount` tokens, or returns how long to wait until they are there. An amount above the burst takes a full
+    /// bucket.
     pub(crate) fn take(&mut self, rate: Rate, amount: usize, now: Instant) -> Result<(), Duration> {
         let (depth, missing) = (time_for(rate, rate.burst.get() as usize), self.missing(now));
         let cost = time_for(rate, amount).min(depth);
@@ -30,7 +31,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Tells whether at least half of it is there.
+    /// Tells whether the bucket is at least half full.
     pub(crate) fn is_half_full(&self, rate: Rate, now: Instant) -> bool {
         self.missing(now) <= time_for(rate, rate.burst.get() as usize) / 2
     }
@@ -40,7 +41,7 @@ impl Bucket {
     }
 }
 
-/// Returns in how long so much flows in.
+/// Returns how long it takes to refill `amount` tokens.
 fn time_for(rate: Rate, amount: usize) -> Duration {
     let nanos = rate.interval.as_nanos() * amount as u128 / u128::from(rate.count.get());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -57,16 +58,16 @@ mod tests {
     #[test]
     fn a_burst_passes_and_the_next_waits_its_turn() {
         let now = Instant::now();
-        let mut bucket = Bucket::new(now);
+        let mut bucket = TokenBucket::new(now);
         assert!((0..20).all(|_| bucket.take(rate(), 1, now).is_ok()));
         assert_eq!(bucket.take(rate(), 1, now), Err(Duration::from_millis(100)));
         assert_eq!(bucket.take(rate(), 1, now + Duration::from_millis(100)), Ok(()));
     }
 
     #[test]
-    fn what_is_larger_than_the_bucket_passes_once_it_is_full() {
+    fn an_amount_above_the_burst_passes_once_the_bucket_is_full() {
         let now = Instant::now();
-        let mut bucket = Bucket::new(now);
+        let mut bucket = TokenBucket::new(now);
         assert_eq!(bucket.take(rate(), 1_000, now), Ok(()));
         assert_eq!(bucket.take(rate(), 1_000, now), Err(Duration::from_secs(2)));
         assert_eq!(bucket.take(rate(), 1_000, now + Duration::from_secs(2)), Ok(()));

@@ -48,7 +48,7 @@ pub(crate) struct Sender<T>(Arc<Shared<T>>);
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
 /// Makes a queue for at most `limit` things.
-pub(crate) fn mailbox<T>(limit: u32) -> (Sender<T>, Receiver<T>) {
+pub(crate) fn lazy_queue<T>(limit: u32) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State { queue: VecDeque::new(), closed: false, missed: false }),
         limit,
@@ -206,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_put_in_comes_out_in_order() {
-        let (sender, mut receiver) = mailbox(8);
+        let (sender, mut receiver) = lazy_queue(8);
         let reading = tokio::spawn(async move { (receiver.recv().await, receiver.recv().await) });
         sender.try_send(1).unwrap();
         sender.send(2).await.unwrap();
@@ -215,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_than_may_wait_is_given_back_or_waits_for_room() {
-        let (sender, mut receiver) = mailbox(1);
+        let (sender, mut receiver) = lazy_queue(1);
         sender.try_send(1).unwrap();
         assert_eq!(sender.try_send(2), Err(Unsent::Full(2)));
         let waiting = tokio::spawn({
@@ -230,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_without_senders_comes_to_an_end() {
-        let (sender, mut receiver) = mailbox(1);
+        let (sender, mut receiver) = lazy_queue(1);
         sender.try_send(1).unwrap();
         drop(sender);
         assert_eq!((receiver.recv().await, receiver.recv().await), (Some(1), None));
@@ -238,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_room_is_told_when_the_reader_goes() {
-        let (sender, receiver) = mailbox(1);
+        let (sender, receiver) = lazy_queue(1);
         sender.try_send(1).unwrap();
         let waiting = tokio::spawn({
             let sender = sender.clone();
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn an_empty_queue_owns_nothing() {
-        let (sender, mut receiver) = mailbox(1_024);
+        let (sender, mut receiver) = lazy_queue(1_024);
         (0..1_000).for_each(|number| sender.try_send(number).unwrap());
         while receiver.try_recv().is_some() {}
         assert_eq!(receiver.0.state().queue.capacity(), 0);

@@ -10,8 +10,8 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
-use super::RedisLog;
-use crate::log::{Load, LogError, Pulse};
+use super::{RedisLog, rejected};
+use crate::log::{HeartbeatStore, Load, LogError};
 
 /// Node id → how often its heart has beaten.
 const NODES: &str = "nodes";
@@ -20,7 +20,10 @@ const NODES: &str = "nodes";
 const LOADS: &str = "loads";
 
 /// Counts how often a connection was made again.
-pub(super) async fn count(mut connected: Receiver<Server>, reconnects: watch::Sender<u64>) {
+pub(super) async fn count_reconnects(
+    mut connected: Receiver<Server>,
+    reconnects: watch::Sender<u64>,
+) {
     while !matches!(connected.recv().await, Err(RecvError::Closed)) {
         reconnects.send_modify(|count| *count += 1);
     }
@@ -61,13 +64,19 @@ impl RedisLog {
     }
 }
 
-impl Pulse for RedisLog {
-    fn feel<'a>(
+impl HeartbeatStore for RedisLog {
+    fn exchange<'a>(
         &'a self,
         node: &'a NodeId,
         beats: bool,
     ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
-        Box::pin(self.counters(node, beats))
+        Box::pin(async move {
+            let counters = self.counters(node, beats).await;
+            if let Err(error) = &counters {
+                rejected::log(error, &self.rejections);
+            }
+            counters
+        })
     }
 
     fn report<'a>(

@@ -1,7 +1,7 @@
-//! Signals of several rooms that go to Redis in one command.
+//! Appends the signals of several rooms with one Redis command.
 //!
-//! A command costs both ends more than what is in it. So whatever can run on this node now is let run before
-//! one departs, and the rooms that have something to append by then go together. Nobody waits for a timer.
+//! A command costs both ends more than its content. [`collect`] therefore yields once before it sends, so that every
+//! room task that is ready now adds its signals to the same command. No timer delays the first.
 
 use std::sync::Arc;
 
@@ -13,94 +13,94 @@ use fred::types::scripts::Script;
 use signal_protocol::Seq;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Publishing;
 use super::decode::garbled;
 use super::messages::RoomSignals;
+use super::publishing::Publishing;
 use crate::log::LogError;
 
-/// Rooms that go in one command, and bytes, so that it does not hold Redis for long.
+/// Bounds of one command, in rooms and bytes: while Redis runs its script, it serves nobody else.
 const ROOMS: usize = 64;
 const BYTES: usize = 128 * 1024;
 
-/// Rooms that may wait for the next one; each has one call under way at most. More try again in a moment.
+/// Rooms that may wait for the next command; each has at most one call in flight. More are told `unavailable`.
 const WAITING: usize = 65_536;
 
-/// The signals that nearly all traffic consists of, in a script of their own that does nothing else.
+/// Appends signals, which are nearly all traffic, and does nothing else.
 const SCRIPT: &str = include_str!("messages.lua");
 
-/// The number of the first entry; `None` where `main.lua` has to be asked.
+/// The number of the first entry appended for a room; `None` if the room needs the full script, `main.lua`.
 type Answer = Result<Option<Seq>, LogError>;
 
-/// What one room has to append, and who waits to hear of it.
-struct Passenger {
+/// The signals of one room, and the channel for their result.
+struct PendingAppend {
     signals: RoomSignals,
     answer: oneshot::Sender<Answer>,
 }
 
-/// Carries signals to Redis.
-pub(super) struct Convoy {
-    road: Arc<Road>,
-    gate: mpsc::Sender<Passenger>,
+/// Collects the signals of all rooms and appends them in batches.
+pub(super) struct AppendBatcher {
+    sender: Arc<BatchSender>,
+    queue: mpsc::Sender<PendingAppend>,
 }
 
-impl Convoy {
-    /// Starts the task that gathers; it ends with this value.
+impl AppendBatcher {
+    /// Starts the task that collects; it ends with this value.
     pub(super) fn start(client: Client, publishing: Publishing) -> Self {
-        let road = Arc::new(Road { client, script: Script::from_lua(SCRIPT), publishing });
-        let (gate, arrivals) = mpsc::channel(WAITING);
-        tokio::spawn(gather(road.clone(), arrivals));
-        Self { road, gate }
+        let sender = Arc::new(BatchSender { client, script: Script::from_lua(SCRIPT), publishing });
+        let (queue, queued) = mpsc::channel(WAITING);
+        tokio::spawn(collect(sender.clone(), queued));
+        Self { sender, queue }
     }
 
     /// Appends the signals of one room, all or none.
-    pub(super) async fn carry(&self, signals: RoomSignals) -> Answer {
+    pub(super) async fn submit(&self, signals: RoomSignals) -> Answer {
         // A command of Redis Cluster names keys of one slot only.
-        if self.road.client.is_clustered() {
-            return self.road.send(vec![signals]).await?.remove(0);
+        if self.sender.client.is_clustered() {
+            return self.sender.send(vec![signals]).await?.remove(0);
         }
         let (answer, answered) = oneshot::channel();
         let unavailable = |why: &str| LogError::Unavailable(why.to_owned());
-        let passenger = Passenger { signals, answer };
-        self.gate.try_send(passenger).map_err(|_| unavailable("too many rooms are waiting"))?;
+        let append = PendingAppend { signals, answer };
+        self.queue.try_send(append).map_err(|_| unavailable("too many rooms are waiting"))?;
         answered.await.unwrap_or_else(|_| Err(unavailable("the node ends")))
     }
 }
 
-/// Lets those depart together that come while the others of this node run.
-async fn gather(road: Arc<Road>, mut arrivals: mpsc::Receiver<Passenger>) {
-    while let Some(first) = arrivals.recv().await {
+/// Collects what the ready tasks of this node submit, and sends it as one command.
+async fn collect(sender: Arc<BatchSender>, mut queued: mpsc::Receiver<PendingAppend>) {
+    while let Some(first) = queued.recv().await {
         tokio::task::yield_now().await;
         let mut bytes = first.signals.bytes();
-        let mut passengers = vec![first];
-        while passengers.len() < ROOMS && bytes < BYTES {
-            let Ok(next) = arrivals.try_recv() else { break };
+        let mut appends = vec![first];
+        while appends.len() < ROOMS && bytes < BYTES {
+            let Ok(next) = queued.try_recv() else { break };
             bytes += next.signals.bytes();
-            passengers.push(next);
+            appends.push(next);
         }
-        tokio::spawn(road.clone().convey(passengers));
+        tokio::spawn(sender.clone().flush(appends));
     }
 }
 
-/// The way to Redis.
-struct Road {
+/// Sends batches over one connection.
+struct BatchSender {
     client: Client,
     script: Script,
     publishing: Publishing,
 }
 
-impl Road {
-    async fn convey(self: Arc<Self>, passengers: Vec<Passenger>) {
+impl BatchSender {
+    async fn flush(self: Arc<Self>, appends: Vec<PendingAppend>) {
         let (signals, waiting): (Vec<_>, Vec<_>) =
-            passengers.into_iter().map(|one| (one.signals, one.answer)).unzip();
+            appends.into_iter().map(|one| (one.signals, one.answer)).unzip();
         let answers = self.send(signals).await;
         let answers = answers.unwrap_or_else(|error| vec![Err(error); waiting.len()]);
         for (waits, answer) in waiting.into_iter().zip(answers) {
-            // A room that does not wait any more has lost its worker.
+            // The receiver is gone if the task of the room has ended.
             let _ = waits.send(answer);
         }
     }
 
-    /// Sends one command; there is one answer for each room.
+    /// Sends one command, and returns one answer per room.
     async fn send(&self, rooms: Vec<RoomSignals>) -> Result<Vec<Answer>, LogError> {
         let count = rooms.len();
         let mut keys = Vec::with_capacity(3 * count);
@@ -122,7 +122,7 @@ fn answer(value: Value) -> Answer {
         Value::Null => Ok(None),
         value => {
             let text = value.into_string().ok_or_else(|| garbled("answer for a room"))?;
-            // What is not a number is what Redis would have said of a command for this room alone.
+            // Anything but a number is the error that a command for this room alone would have got.
             text.parse()
                 .map(|first| Some(Seq(first)))
                 .map_err(|_| Error::new(ErrorKind::Unknown, text).into())

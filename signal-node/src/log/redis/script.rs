@@ -1,0 +1,39 @@
+//! The Lua script that appends to a room.
+
+/// All steps in one script, so that whatever collects for a room goes as one call.
+pub(super) const SCRIPT: &str = concat!(
+    include_str!("prelude.lua"),
+    include_str!("join.lua"),
+    include_str!("signal.lua"),
+    include_str!("update.lua"),
+    include_str!("leave.lua"),
+    include_str!("takeover.lua"),
+    include_str!("kick.lua"),
+    include_str!("tend.lua"),
+    include_str!("main.lua"),
+);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use signal_protocol::limits;
+
+    use super::*;
+    use crate::log::RESTORE_WINDOW;
+
+    #[test]
+    fn every_constant_of_the_script_is_that_of_the_code() {
+        let constant = |line: &'static str| {
+            let (name, value) = line.strip_prefix("local ")?.split_once(" = ")?;
+            let is_constant = name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            is_constant.then_some((name, value.parse::<u128>().ok()?))
+        };
+        let found: BTreeMap<_, _> = SCRIPT.lines().filter_map(constant).collect();
+        let expected = BTreeMap::from([
+            ("UNACKED", u128::from(limits::UNACKED)),
+            ("RESTORE_WINDOW", RESTORE_WINDOW.as_micros()),
+        ]);
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,27 @@
+//! Types that entries and calls share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use signal_protocol::{NodeId, PeerId, Subject};
+
+/// JSON that a node relays byte for byte.
+pub type Payload = Arc<RawValue>;
+
+/// One line of a roster.
+#[derive(Clone, Debug)]
+pub struct RosterMember {
+    /// The member.
+    pub peer: PeerId,
+    /// The node that holds its socket, or held it last.
+    pub node: NodeId,
+    /// Its number among the joins of the room.
+    pub n: u64,
+    /// The subject of its token; `None` if anonymous.
+    pub user: Option<Subject>,
+    /// For how long it has been away, if it is.
+    pub away: Option<Duration>,
+    /// What it tells about itself.
+    pub meta: Payload,
+}

@@ -1,0 +1,109 @@
+//! A Redis that restarts with or without the user of the nodes: what the node logs, and when it works again.
+
+use serde_json::json;
+
+use crate::program::{run, text};
+use crate::support::node::{SECRET, token};
+use crate::support::peer::TestPeer;
+use crate::support::process::NodeProcess;
+use crate::support::redis::TestRedis;
+
+/// The words of the line in docs/OPERATIONS.md that begins with `start`, with a password.
+fn manual(start: &str) -> Vec<String> {
+    let page = include_str!("../../../docs/OPERATIONS.md");
+    let line = page.lines().find(|line| line.starts_with(start)).unwrap();
+    line.split_whitespace().map(|word| word.replace("PASSWORD", "pass")).collect()
+}
+
+async fn make_user(redis: &TestRedis) {
+    let words = manual("ACL SETUSER signal ");
+    redis.run::<String>(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+fn as_user(redis: &TestRedis) -> String {
+    redis.url().replace("redis://", "redis://signal:pass@")
+}
+
+async fn node(url: &str) -> NodeProcess {
+    let settings = [
+        ("SIGNAL_NODE_BACKEND", "redis"),
+        ("SIGNAL_NODE_REDIS_URL", url),
+        ("SIGNAL_NODE_JWT_SECRET", SECRET),
+        ("SIGNAL_NODE_LEASE", "1s"),
+    ];
+    NodeProcess::heard(&settings).await
+}
+
+/// Joins, again after each refusal that will pass, as every client does.
+async fn joins_at_last(node: &NodeProcess) {
+    let mut peer = TestPeer::at(node.address(), &token("cy")).await;
+    for attempt in 1.. {
+        peer.resume("demo", "cy", attempt, None).await;
+        let frame = peer.next().await;
+        if frame["type"] == "joined" {
+            return;
+        }
+        assert_eq!(frame["retry"], json!(true), "{frame}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_lost_in_a_restart_of_redis_is_named_with_what_to_do() {
+    let mut redis = TestRedis::start().await;
+    make_user(&redis).await;
+    let mut node = node(&as_user(&redis)).await;
+    redis.kill().await;
+    redis.restart().await;
+    let line = node.logs("WRONGPASS").await;
+    assert!(line.contains("SIGNAL_NODE_REDIS_URL") && line.contains("ACL SAVE"), "{line}");
+    make_user(&redis).await;
+    joins_at_last(&node).await;
+}
+
+#[tokio::test]
+async fn a_user_in_the_configuration_of_redis_outlives_its_restart() {
+    let mut line = manual("user signal ");
+    line[0] = "--user".to_owned();
+    let mut redis = TestRedis::configured(&line).await;
+    let node = node(&as_user(&redis)).await;
+    joins_at_last(&node).await;
+    redis.kill().await;
+    redis.restart().await;
+    joins_at_last(&node).await;
+}
+
+#[tokio::test]
+async fn a_user_that_may_not_beat_is_named_with_what_to_do() {
+    let redis = TestRedis::start().await;
+    make_user(&redis).await;
+    let mut node = node(&as_user(&redis)).await;
+    redis.run::<String>(&["ACL", "SETUSER", "signal", "-hincrby"]).await;
+    let line = node.logs("NOPERM").await;
+    assert!(line.contains("commands, keys and channels"), "{line}");
+}
+
+#[tokio::test]
+async fn a_node_and_the_doctor_name_a_wrong_password_and_what_to_do() {
+    let redis = TestRedis::start().await;
+    let url = as_user(&redis);
+    let settings = [
+        ("SIGNAL_NODE_BACKEND", "redis"),
+        ("SIGNAL_NODE_REDIS_URL", url.as_str()),
+        ("SIGNAL_NODE_JWT_SECRET", SECRET),
+        ("SIGNAL_NODE_LISTEN", "127.0.0.1:0"),
+        ("SIGNAL_NODE_ADMIN_LISTEN", "127.0.0.1:0"),
+    ];
+    let start = tokio::task::spawn_blocking({
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        move || {
+            let settings = settings.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+            [run(&[], &settings), run(&["doctor"], &settings[1..2])]
+        }
+    });
+    let [served, examined] = start.await.unwrap();
+    assert_eq!(served.status.code(), Some(1));
+    assert_eq!(examined.status.code(), Some(1));
+    for told in [text(&served.stderr), text(&examined.stdout)] {
+        assert!(told.contains("WRONGPASS") && told.contains("ACL SAVE"), "{told}");
+    }
+}
