@@ -1,8 +1,11 @@
-//! How fast credentials are made: by the issuer alone, and by the service over HTTP on one core.
+//! Measures the rate of issued credentials: by the issuer alone, and by the service over HTTP on
+//! one core.
 //!
-//! `make bench` runs it. The service is the release binary, bound to one core, with its metrics and limits; the
-//! load comes from this process on another. Timers are good to a millisecond, so latencies are not below that. Every request names another subject, so that nothing is answered
-//! from the cache. CPU time is that of all threads of the service, from `/proc`.
+//! `make bench` runs it. The service is the release binary, pinned to one core, with its metrics
+//! and limits; this process loads it from another core. Timers have a resolution of one
+//! millisecond, so latencies below that are not meaningful. Every request has another subject, so
+//! none is answered from the cache. CPU time is that of all threads of the service, read from
+//! `/proc`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -19,20 +22,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
-use turn_cred_service::issuer::{Ask, Issuer, Keys, Lifetimes};
+use turn_cred_service::issuer::{CredentialRequest, Issuer, Keys, TtlSettings};
 use turn_cred_service::pool::{Pool, Pools};
 
 const KEY: &str = "north-star-secret-of-thirty-two-bytes";
 const RELAYS: &str = "turn:relay.example.org?transport=udp,turn:relay.example.org?transport=tcp";
 
-/// Requests under way at once where the service is asked as fast as it answers.
+/// Concurrent requests of the closed loop.
 const CONNECTIONS: u64 = 32;
-/// How long each measurement takes.
+/// Duration of each measurement.
 const TIME: Duration = Duration::from_secs(5);
-/// The rate at which latency is measured, per second, and the connections that carry it.
+/// Request rate of the latency measurement, and the connections it is spread over.
 const RATE: u64 = 2_000;
 const PACED_CONNECTIONS: u64 = 64;
-/// The argument by which this program is the floor.
+/// Argument that runs this program as the baseline server.
 const FLOOR: &str = "floor";
 /// The clock in `/proc/<pid>/stat`, per second (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
@@ -47,7 +50,7 @@ async fn main() -> io::Result<()> {
         return serve_floor().await;
     }
     keep_off_core_0().await?;
-    row("the issuer alone: one mint", format!("{:.1} µs", alone() * 1e6));
+    row("the issuer alone: one mint", format!("{:.1} µs", issuer_alone() * 1e6));
     let mut service = Service::start().await?;
     let closed = service.measure(closed_loop).await?;
     row("over HTTP, one core of service: mints per second", format!("{:.0}", closed.rate()));
@@ -71,7 +74,8 @@ fn on_core_0(program: &Path) -> Command {
     command
 }
 
-/// Answers every segment that arrives with as many bytes as a mint has.
+/// Answers every segment with as many bytes as a credential has: the cost of HTTP and the machine
+/// without the service.
 async fn serve_floor() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", serde_json::json!({"internal": listener.local_addr()?.to_string()}));
@@ -92,39 +96,39 @@ async fn serve_floor() -> io::Result<()> {
     }
 }
 
-/// Leaves the first core to the service.
+/// Reserves the first core for the service.
 async fn keep_off_core_0() -> io::Result<()> {
     let own = std::process::id().to_string();
     let arguments = ["--all-tasks", "--cpu-list", "--pid", "1", &own];
     Command::new("taskset").args(arguments).stdout(Stdio::null()).status().await.map(drop)
 }
 
-/// Seconds per mint, without HTTP.
-fn alone() -> f64 {
+/// Returns the seconds per credential, without HTTP.
+fn issuer_alone() -> f64 {
     const MINTS: u32 = 200_000;
     let signing = SecretSource::fixed(Secrets::parse(KEY).expect("it is long enough"));
     let pool = Pool::parse(&"eu".parse().expect("a name"), RELAYS).expect("two URLs");
     let ttl = Duration::from_secs(600);
     let keys = Keys { signing, pseudonyms: None };
-    let issuer = Issuer::new(keys, Pools::new(vec![pool]), Lifetimes { default: ttl, max: ttl });
+    let issuer = Issuer::new(keys, Pools::new(vec![pool]), TtlSettings { default: ttl, max: ttl });
     let region = issuer.pools().region(None, None).expect("there is a default");
     let now = Duration::from_secs(1_700_000_000);
     let began = std::time::Instant::now();
     for number in 0..MINTS {
         let subject = format!("user-{number}").parse().expect("a subject");
-        let ask = Ask { subject, room: None, region, ttl };
-        black_box(issuer.issue(&ask, now)).expect("it is issued");
+        let request = CredentialRequest { subject, room: None, region, ttl };
+        black_box(issuer.issue(&request, now)).expect("it is issued");
     }
     began.elapsed().as_secs_f64() / f64::from(MINTS)
 }
 
-/// The service, bound to one core.
+/// The service, pinned to one core.
 struct Service {
     process: Child,
     address: String,
 }
 
-/// What a measurement brought.
+/// The result of a measurement.
 struct Measured {
     latencies: Vec<Duration>,
     took: Duration,
@@ -171,7 +175,7 @@ impl Service {
         .await
     }
 
-    /// A server in its place that answers the same without doing anything, for what the machine costs.
+    /// Starts the baseline server, which answers the same size without any work.
     async fn floor() -> io::Result<Self> {
         Self::run(on_core_0(&std::env::current_exe()?).arg(FLOOR)).await
     }
@@ -185,7 +189,7 @@ impl Service {
         Ok(Self { process, address })
     }
 
-    /// Runs a load and reads what it cost the service.
+    /// Runs a load and measures the CPU time of the service.
     async fn measure<F>(&mut self, load: impl FnOnce(String) -> F) -> io::Result<Measured>
     where
         F: Future<Output = io::Result<Vec<Duration>>>,
@@ -197,18 +201,19 @@ impl Service {
         Ok(Measured { latencies, took, cpu })
     }
 
-    /// Seconds on a core so far.
+    /// CPU seconds used so far.
     fn cpu(&self) -> io::Result<f64> {
         let id = self.process.id().expect("it runs");
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
         let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok());
-        // Fields 14 and 15 of proc_pid_stat(5), of which two precede the last parenthesis.
+        // utime and stime are fields 14 and 15 of proc_pid_stat(5); two fields precede the closing
+        // parenthesis.
         Ok((ticks(12).unwrap_or_default() + ticks(13).unwrap_or_default()) / TICKS)
     }
 }
 
-/// One connection that asks and waits.
+/// A connection with one request at a time.
 struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -240,7 +245,7 @@ impl Connection {
     }
 }
 
-/// Asks on every connection as soon as the last answer is there.
+/// Sends the next request as soon as the response is there.
 async fn closed_loop(address: String) -> io::Result<Vec<Duration>> {
     let number = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
@@ -250,30 +255,31 @@ async fn closed_loop(address: String) -> io::Result<Vec<Duration>> {
             let (mut connection, mut latencies) = (Connection::open(&address).await?, Vec::new());
             let began = Instant::now();
             while began.elapsed() < TIME {
-                let asked = Instant::now();
+                let began_request = Instant::now();
                 connection.mint(number.fetch_add(1, Ordering::Relaxed)).await?;
-                latencies.push(asked.elapsed());
+                latencies.push(began_request.elapsed());
             }
             Ok(latencies)
         });
     }
-    gather(tasks).await
+    join_results(tasks).await
 }
 
-/// Asks at a rate, whatever the answers do; latency counts from when a request was due.
+/// Sends requests at a fixed rate. Latency counts from the time a request was due, so a slow
+/// response does not hide the delay of those behind it.
 async fn open_loop(address: String) -> io::Result<Vec<Duration>> {
     let mut tasks = JoinSet::new();
     let every = Duration::from_secs(1) * u32::try_from(PACED_CONNECTIONS).expect("it is small")
         / u32::try_from(RATE).expect("it is small");
-    for lane in 0..PACED_CONNECTIONS {
+    for index in 0..PACED_CONNECTIONS {
         let address = address.clone();
         tasks.spawn(async move {
             let (mut connection, mut latencies) = (Connection::open(&address).await?, Vec::new());
-            sleep(every * u32::try_from(lane).expect("it is small") / 64).await;
-            let (mut pace, began) = (interval(every), Instant::now());
-            let mut number = lane << 32;
+            sleep(every * u32::try_from(index).expect("it is small") / 64).await;
+            let (mut ticks, began) = (interval(every), Instant::now());
+            let mut number = index << 32;
             while began.elapsed() < TIME {
-                let due = pace.tick().await;
+                let due = ticks.tick().await;
                 connection.mint(number).await?;
                 latencies.push(due.elapsed());
                 number += 1;
@@ -281,10 +287,10 @@ async fn open_loop(address: String) -> io::Result<Vec<Duration>> {
             Ok(latencies)
         });
     }
-    gather(tasks).await
+    join_results(tasks).await
 }
 
-async fn gather(tasks: JoinSet<io::Result<Vec<Duration>>>) -> io::Result<Vec<Duration>> {
-    let lanes: io::Result<Vec<_>> = tasks.join_all().await.into_iter().collect();
-    Ok(lanes?.concat())
+async fn join_results(tasks: JoinSet<io::Result<Vec<Duration>>>) -> io::Result<Vec<Duration>> {
+    let latencies: io::Result<Vec<_>> = tasks.join_all().await.into_iter().collect();
+    Ok(latencies?.concat())
 }

@@ -1,14 +1,14 @@
-//! The credential algorithm that relays share (draft-uberti-behave-turn-rest-00 §2.2).
+//! The credential algorithm shared with the relays (draft-uberti-behave-turn-rest-00 §2.2).
 //!
 //! ```text
-//! username   = <unix seconds of its end> ":" <subject>
+//! username   = <expiry in unix seconds> ":" <subject>
 //! credential = base64(HMAC-SHA1(secret, username))
 //! ```
 //!
-//! The end is exactly the time of issue plus the TTL. A relay compares it with its own clock, so
-//! a relay whose clock runs ahead takes that much off the TTL; with a TTL of 60 s or more and
-//! a refresh at half of it, 30 s of skew cost nothing. SHA-1 is what relays implement, and HMAC
-//! is not affected by its collisions.
+//! The expiry is the time of issue plus the TTL. A relay compares it with its own clock, so a relay
+//! whose clock runs ahead shortens the TTL by that much; with a TTL of 60 s or more and a refresh
+//! at half of it, 30 s of skew cost nothing. SHA-1 is what relays implement; its collisions do not
+//! affect HMAC.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,42 +19,42 @@ use hmac::{Hmac, KeyInit, Mac as _};
 use sha1::Sha1;
 use sha2::Sha256;
 
-/// Keeps pseudonyms apart from anything else that is ever keyed with the same secret.
+/// Domain separation: the same secret may key other HMACs.
 const PSEUDONYM_DOMAIN: &[u8] = b"turn-cred-service pseudonym v1\0";
 
-/// How much of the HMAC a pseudonym keeps: enough that no two subjects ever share one.
+/// 128 bits of the HMAC: a collision between two subjects is out of reach.
 const PSEUDONYM_BYTES: usize = 16;
 
-/// Whom a credential names: 1–128 bytes of `A–Z a–z 0–9 . _ ~ -`.
+/// The subject of a credential: 1–128 bytes of `A–Z a–z 0–9 . _ ~ -`.
 ///
-/// A colon is not among them because some relays split at every colon and would count all users
-/// of a tenant as one.
+/// A colon is excluded because some relays split usernames at every colon and would count all users
+/// of a tenant against one quota.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject(String);
 
-/// What is not a [`Subject`].
+/// A text that is no [`Subject`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a subject is 1 to 128 letters, digits, dots, underscores, tildes or hyphens")]
-pub struct NotASubject;
+pub struct InvalidSubject;
 
 impl FromStr for Subject {
-    type Err = NotASubject;
+    type Err = InvalidSubject;
 
-    fn from_str(text: &str) -> Result<Self, NotASubject> {
+    fn from_str(text: &str) -> Result<Self, InvalidSubject> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
-        fits.then(|| Self(text.to_owned())).ok_or(NotASubject)
+        fits.then(|| Self(text.to_owned())).ok_or(InvalidSubject)
     }
 }
 
 impl Subject {
-    /// Hides a subject behind a stable keyed pseudonym of 32 hex digits.
+    /// Replaces a subject by a stable keyed pseudonym of 32 hex digits.
     ///
-    /// TURN usernames travel in clear, so they must not say who somebody is; they stay the
-    /// same from credential to credential so that the quotas of a relay work.
+    /// TURN usernames travel in clear text, so they must not identify a person. They stay the same
+    /// from credential to credential because a relay applies its user quota to the name.
     #[must_use]
     pub fn pseudonym(&self, secret: &[u8]) -> Self {
-        let mut mac = keyed::<Hmac<Sha256>>(secret);
+        let mut mac = new_hmac::<Hmac<Sha256>>(secret);
         mac.update(PSEUDONYM_DOMAIN);
         mac.update(self.0.as_bytes());
         let hidden = mac.finalize().into_bytes();
@@ -76,12 +76,12 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A username and the password that goes with it until the username's end.
+/// A username, and the password that is valid until the expiry in the username.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// `<unix seconds>:<subject>`.
     pub username: String,
-    /// What `RTCIceServer` calls the credential: 28 letters of padded base64.
+    /// Called `credential` in `RTCIceServer`: 28 characters of padded base64.
     pub password: String,
 }
 
@@ -96,14 +96,14 @@ impl Credential {
 }
 
 impl Credential {
-    /// Whom the username names.
+    /// Returns the part of the username after the expiry.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.username.split_once(':').map_or("", |(_, subject)| subject)
     }
 }
 
-/// Shows the username only.
+/// Prints the username only: the password is a secret.
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").field("username", &self.username).finish_non_exhaustive()
@@ -113,22 +113,21 @@ impl fmt::Debug for Credential {
 /// Computes the password of any username.
 #[must_use]
 pub fn password(secret: &[u8], username: &str) -> String {
-    let mut mac = keyed::<Hmac<Sha1>>(secret);
+    let mut mac = new_hmac::<Hmac<Sha1>>(secret);
     mac.update(username.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-/// Reads the end a username names, in Unix seconds.
+/// Returns the expiry contained in a username, in Unix seconds.
 #[must_use]
 pub fn expiry(username: &str) -> Option<u64> {
     username.split(':').next()?.parse().ok()
 }
 
-fn keyed<M: KeyInit>(secret: &[u8]) -> M {
+fn new_hmac<M: KeyInit>(secret: &[u8]) -> M {
     M::new_from_slice(secret).expect("HMAC takes a key of any length")
 }
 
-/// Writes a byte as two lower-case hex digits.
 fn hex(byte: u8) -> [char; 2] {
     [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
 }
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn a_subject_with_a_colon_or_a_space_is_refused() {
         for text in ["", "a:b", "a b", "ä", "a\n", &"x".repeat(129)] {
-            assert_eq!(text.parse::<Subject>(), Err(NotASubject), "{text:?}");
+            assert_eq!(text.parse::<Subject>(), Err(InvalidSubject), "{text:?}");
         }
         for text in ["a", "A-Z.a_z~0", &"x".repeat(128)] {
             assert!(text.parse::<Subject>().is_ok(), "{text:?}");

@@ -1,4 +1,4 @@
-//! Decides what a caller gets: for whom, on which relays, until when.
+//! Issues credentials: checks denials, clamps the TTL, selects the relays, signs.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,258 +9,259 @@ use service_kit::secrets::{SecretSource, Secrets};
 use signal_protocol::IceReason;
 use tracing::info;
 
-use crate::changes::Changes;
+use crate::change_notifier::ChangeNotifier;
 use crate::credential::{Credential, Subject};
-use crate::pool::{Offer, Pools, Region, Standings};
+use crate::pool::{Pools, Region, RelaySelection, Standings};
 use crate::relay_db::Decisions;
 
-/// The shortest TTL a caller may ask for, where the operator's own is not shorter.
+/// The shortest TTL a caller can request, unless the operator's default is shorter.
 ///
-/// A credential must outlive the gathering of candidates and some skew between clocks.
-pub const MIN_ASKED_TTL: Duration = Duration::from_secs(60);
+/// A credential must outlive candidate gathering plus the skew between the clocks.
+pub const MIN_REQUESTED_TTL: Duration = Duration::from_secs(60);
 
-/// How often keys are compared with those before.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Interval at which [`Issuer::watch_keys`] compares the keys with the previous ones.
+const KEY_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long credentials live.
+/// Default and maximum TTL of a credential.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetimes {
-    /// For callers who ask for nothing.
+pub struct TtlSettings {
     pub default: Duration,
-    /// For callers who ask for more.
     pub max: Duration,
 }
 
-impl Lifetimes {
-    /// Settles what a caller gets who asked for `asked`: between a minute, or the default
-    /// where that is shorter, and the maximum.
+impl TtlSettings {
+    /// Returns the TTL for a requested one: at most `max`, at least the shorter of a minute and
+    /// `default`.
     #[must_use]
-    pub fn settle(self, asked: Option<Duration>) -> Duration {
-        let shortest = MIN_ASKED_TTL.min(self.default);
-        asked.unwrap_or(self.default).clamp(shortest, self.max)
+    pub fn clamp_ttl(self, requested: Option<Duration>) -> Duration {
+        let shortest = MIN_REQUESTED_TTL.min(self.default);
+        requested.unwrap_or(self.default).clamp(shortest, self.max)
     }
 }
 
-/// The keys of an issuer.
+/// The secret shared with the relays, and the key of the pseudonyms.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Shared with the relays; the first one signs.
+    /// Shared with the relays; the first key signs.
     pub signing: SecretSource,
-    /// Hides subjects. Without one the signing key does, and a rotation gives everybody a new name
-    /// at the relays.
+    /// Keys the pseudonyms. Without it `signing` does, and each rotation gives every user a new
+    /// name at the relays, with a fresh quota.
     pub pseudonyms: Option<SecretSource>,
 }
 
 impl Keys {
-    /// Hides a subject behind its pseudonym.
+    /// Returns the pseudonym of a subject under the current key.
     #[must_use]
-    pub fn hide(&self, subject: &Subject) -> Subject {
+    pub fn pseudonym_of(&self, subject: &Subject) -> Subject {
         let source = self.pseudonyms.as_ref().unwrap_or(&self.signing);
         subject.pseudonym(source.current().signing())
     }
 }
 
-/// What a caller asks for, settled; equal ones may be answered alike.
+/// A validated request: region resolved, TTL clamped. Equal requests may share one cached answer.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Ask {
-    /// For whom.
+pub struct CredentialRequest {
     pub subject: Subject,
-    /// The room, where both ends of a call should meet on one relay.
+    /// Selects the relay, so that both ends of a call get the same one.
     pub room: Option<String>,
-    /// Where.
     pub region: Region,
-    /// For how long.
     pub ttl: Duration,
 }
 
-/// What was issued: a credential, where it is good, and its two deadlines in Unix seconds.
+/// A signed credential with the relays that accept it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
-pub struct Issued {
-    /// Username and password.
+pub struct IssuedCredential {
     pub credential: Credential,
-    /// The relays it is good for.
-    pub offer: Arc<Offer>,
-    /// When new allocations with it end.
+    pub selection: Arc<RelaySelection>,
+    /// Expiry in Unix seconds: relays refuse new allocations from then on, and keep existing ones.
     pub expires_at: u64,
-    /// When to fetch the next one: at half of its life.
+    /// When to fetch the next credential, in Unix seconds: at half of the TTL.
     pub refresh_at: u64,
 }
 
-/// Why somebody gets no credential now.
+/// Reasons to issue no credential. `until` is in Unix seconds.
+#[expect(missing_docs, reason = "the error texts say it")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotIssued {
-    /// Nothing signed now is sure to be accepted: Redis, which says so, has been away for too long.
-    #[error("the keys of the relays could not be confirmed for too long")]
+pub enum IssueError {
+    /// Redis has been unreachable for longer than [`Issuer::set_accepted_until`] allows: the
+    /// signing key may have been rotated out meanwhile.
+    #[error("the signing key could not be confirmed in Redis for too long")]
     KeysUnconfirmed,
-    /// An operator has decided so.
     #[error("this subject is denied credentials")]
-    Denied {
-        /// Until when, in Unix seconds.
-        until: u64,
-    },
-    /// The relays have relayed enough for it.
+    Denied { until: u64 },
     #[error("this subject has relayed more than its budget")]
-    OverBudget {
-        /// Until when, in Unix seconds.
-        until: u64,
-    },
+    OverBudget { until: u64 },
 }
 
 /// Issues credentials. Clones share their state.
 #[derive(Clone, Debug)]
-pub struct Issuer(Arc<Parts>);
+pub struct Issuer(Arc<IssuerShared>);
 
 #[derive(Debug)]
-struct Parts {
+struct IssuerShared {
     keys: Keys,
     pools: Pools,
-    lifetimes: Lifetimes,
-    state: RwLock<Arc<State>>,
-    /// Until when the signing key is sure to be accepted, in Unix seconds.
-    horizon: AtomicU64,
-    changes: Changes,
+    ttl_settings: TtlSettings,
+    state: RwLock<Arc<IssuerState>>,
+    /// Unix time until which the relays are certain to accept the signing key; set by
+    /// `SecretRotator`. A credential must not outlive it, because a service that cannot read the
+    /// ledger does not learn that its key was retired.
+    accepted_until: AtomicU64,
+    changes: ChangeNotifier,
 }
 
-/// What is known of relays and callers.
+/// The latest reports of the health probes and the operators.
 #[derive(Clone, Debug)]
-struct State {
-    /// How the relays do.
+struct IssuerState {
+    /// As probed, without the operators' drains.
     health: Standings,
     decisions: Decisions,
-    /// What both make of the relays.
+    /// `health` with the drained relays of `decisions` marked: what callers are sent to.
     standings: Standings,
 }
 
-/// What answers depend on beside the question; an answer is good for as long as it is the same.
+/// Identity of the keys and relay states that an answer was computed from. A cached answer is valid
+/// while the snapshot compares equal.
 #[derive(Clone, Debug)]
-pub struct Ground {
+pub struct IssuerSnapshot {
     keys: Arc<Secrets>,
-    state: Arc<State>,
+    state: Arc<IssuerState>,
 }
 
-impl PartialEq for Ground {
+impl PartialEq for IssuerSnapshot {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.keys, &other.keys) && Arc::ptr_eq(&self.state, &other.state)
     }
 }
 
 impl Issuer {
-    /// Makes an issuer that believes in all relays.
+    /// Creates an issuer that considers every relay healthy until the first probe.
     #[must_use]
-    pub fn new(keys: Keys, pools: Pools, lifetimes: Lifetimes) -> Self {
+    pub fn new(keys: Keys, pools: Pools, ttl_settings: TtlSettings) -> Self {
         let health = Standings::healthy(&pools);
-        let state = State { standings: health.clone(), health, decisions: Decisions::default() };
-        let (horizon, changes) = (AtomicU64::new(u64::MAX), Changes::new());
+        let state =
+            IssuerState { standings: health.clone(), health, decisions: Decisions::default() };
+        let (accepted_until, changes) = (AtomicU64::new(u64::MAX), ChangeNotifier::new());
         let state = RwLock::new(Arc::new(state));
-        Self(Arc::new(Parts { keys, pools, lifetimes, state, horizon, changes }))
+        Self(Arc::new(IssuerShared { keys, pools, ttl_settings, state, accepted_until, changes }))
     }
 
-    /// The relays.
+    /// The relays to select from.
     #[must_use]
     pub fn pools(&self) -> &Pools {
         &self.0.pools
     }
 
-    /// The keys.
+    /// The keys to sign with.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.0.keys
     }
 
-    /// Where changes are announced.
+    /// Notifies nodes of new keys and withdrawn relays.
     #[must_use]
-    pub fn changes(&self) -> &Changes {
+    pub fn changes(&self) -> &ChangeNotifier {
         &self.0.changes
     }
 
-    /// Settles how long a credential lives for a caller who asked for `asked`.
+    /// Clamps a requested TTL to the configured bounds.
     #[must_use]
-    pub fn settle(&self, asked: Option<Duration>) -> Duration {
-        self.0.lifetimes.settle(asked)
+    pub fn clamp_ttl(&self, requested: Option<Duration>) -> Duration {
+        self.0.ttl_settings.clamp_ttl(requested)
     }
 
-    /// Returns what the answers given now depend on.
+    /// Returns the identity of the keys and relay states in force now.
     #[must_use]
-    pub fn ground(&self) -> Ground {
-        Ground { keys: self.0.keys.signing.current(), state: self.state() }
+    pub fn snapshot(&self) -> IssuerSnapshot {
+        IssuerSnapshot { keys: self.0.keys.signing.current(), state: self.state() }
     }
 
-    /// Announces other keys, however they came, until dropped.
-    pub async fn follow_keys(&self) {
+    /// Announces changed keys, whether they came from a file or from a rotation, until the future
+    /// is dropped.
+    pub async fn watch_keys(&self) {
         let mut known = self.0.keys.signing.current();
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(KEY_CHECK_INTERVAL).await;
             let current = self.0.keys.signing.current();
             if !Arc::ptr_eq(&known, &current) {
-                info!("the keys of the relays have changed");
-                self.0.changes.announce(IceReason::Rotate);
+                info!("the keys shared with the relays have changed");
+                self.0.changes.notify(IceReason::Rotate);
                 known = current;
             }
         }
     }
 
-    /// Returns how the relays stand, as far as callers are sent there.
+    /// Returns the health of the relays, with drained ones marked.
     #[must_use]
     pub fn standings(&self) -> Standings {
         self.state().standings.clone()
     }
 
-    /// Takes in how the relays do.
+    /// Replaces the probed health of the relays.
     pub fn set_health(&self, health: Standings) {
         self.update(|state| state.health = health);
     }
 
-    /// Takes in what operators have decided.
+    /// Replaces the operators' decisions.
     pub fn set_decisions(&self, decisions: Decisions) {
         self.update(|state| state.decisions = decisions);
     }
 
-    fn state(&self) -> Arc<State> {
+    fn state(&self) -> Arc<IssuerState> {
         Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what is known, and tells everybody if something that was handed out is not any more.
-    fn update(&self, change: impl FnOnce(&mut State)) {
-        let mut place = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = (**place).clone();
+    /// Updates the state, and announces a drain if a URL that was offered no longer is.
+    fn update(&self, change: impl FnOnce(&mut IssuerState)) {
+        let mut shared_state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = (**shared_state).clone();
         change(&mut next);
         next.standings = next.health.clone();
         for (number, relay) in self.0.pools.relays().enumerate() {
             if next.decisions.draining.contains(relay.name.as_str()) {
-                next.standings.drain(number);
+                next.standings.set_draining(number);
             }
         }
-        let withdrawn = next.standings.withdraws(&place.standings);
-        *place = Arc::new(next);
-        drop(place);
+        let withdrawn = next.standings.has_withdrawn_since(&shared_state.standings);
+        *shared_state = Arc::new(next);
+        drop(shared_state);
         if withdrawn {
-            self.0.changes.announce(IceReason::Drain);
+            self.0.changes.notify(IceReason::Drain);
         }
     }
 
-    /// Takes in until when the signing key is sure to be accepted, in Unix seconds.
-    pub fn set_horizon(&self, horizon: u64) {
-        self.0.horizon.store(horizon, Ordering::Relaxed);
+    /// Sets the Unix time until which the relays are certain to accept the signing key.
+    pub fn set_accepted_until(&self, accepted_until: u64) {
+        self.0.accepted_until.store(accepted_until, Ordering::Relaxed);
     }
 
-    /// Issues what is asked for at `now` (since 1970). It lives shorter where the keys do.
+    /// Issues a credential at `now` (since 1970). Its TTL is cut to the time until which the
+    /// signing key is certain to be accepted.
     ///
     /// # Errors
-    /// [`NotIssued`] says why not.
-    pub fn issue(&self, ask: &Ask, now: Duration) -> Result<Issued, NotIssued> {
+    /// [`IssueError`]; a denial is checked first, so that a denied subject learns nothing about the
+    /// keys.
+    pub fn issue(
+        &self,
+        request: &CredentialRequest,
+        now: Duration,
+    ) -> Result<IssuedCredential, IssueError> {
         let (now, state) = (now.as_secs(), self.state());
-        let pseudonym = self.0.keys.hide(&ask.subject);
-        state.decisions.admit(pseudonym.as_str(), now)?;
-        let sure = self.0.horizon.load(Ordering::Relaxed).saturating_sub(now);
-        let ttl = ask.ttl.as_secs().min(sure);
+        let pseudonym = self.0.keys.pseudonym_of(&request.subject);
+        state.decisions.check(pseudonym.as_str(), now)?;
+        let remaining = self.0.accepted_until.load(Ordering::Relaxed).saturating_sub(now);
+        let ttl = request.ttl.as_secs().min(remaining);
         if ttl == 0 {
-            return Err(NotIssued::KeysUnconfirmed);
+            return Err(IssueError::KeysUnconfirmed);
         }
-        let key = ask.room.as_deref().unwrap_or(ask.subject.as_str());
+        let key = request.room.as_deref().unwrap_or(request.subject.as_str());
         let secrets = self.0.keys.signing.current();
-        Ok(Issued {
+        Ok(IssuedCredential {
             credential: Credential::issue(secrets.signing(), &pseudonym, now + ttl),
-            offer: Arc::new(self.0.pools.choose(ask.region, key, &state.standings)),
+            selection: Arc::new(self.0.pools.select(request.region, key, &state.standings)),
             expires_at: now + ttl,
             refresh_at: now + (ttl / 2).max(1),
         })
@@ -268,13 +269,14 @@ impl Issuer {
 }
 
 impl Decisions {
-    fn admit(&self, pseudonym: &str, now: u64) -> Result<(), NotIssued> {
-        let bars =
+    fn check(&self, pseudonym: &str, now: u64) -> Result<(), IssueError> {
+        let active_until =
             |list: &HashMap<String, u64>| list.get(pseudonym).copied().filter(|end| *end > now);
-        if let Some(until) = bars(&self.denied) {
-            return Err(NotIssued::Denied { until });
+        if let Some(until) = active_until(&self.denied) {
+            return Err(IssueError::Denied { until });
         }
-        bars(&self.overdrawn).map_or(Ok(()), |until| Err(NotIssued::OverBudget { until }))
+        active_until(&self.over_budget)
+            .map_or(Ok(()), |until| Err(IssueError::OverBudget { until }))
     }
 }
 
@@ -286,11 +288,11 @@ mod tests {
     const KEY: &str = "north-star-secret-of-thirty-two-bytes";
     const NOW: Duration = Duration::from_secs(1_700_000_000);
 
-    fn seconds(lifetimes: (u64, u64), asked: Option<u64>) -> u64 {
-        let (default, max) = lifetimes;
-        let lifetimes =
-            Lifetimes { default: Duration::from_secs(default), max: Duration::from_secs(max) };
-        lifetimes.settle(asked.map(Duration::from_secs)).as_secs()
+    fn seconds(ttl_settings: (u64, u64), requested: Option<u64>) -> u64 {
+        let (default, max) = ttl_settings;
+        let ttl_settings =
+            TtlSettings { default: Duration::from_secs(default), max: Duration::from_secs(max) };
+        ttl_settings.clamp_ttl(requested.map(Duration::from_secs)).as_secs()
     }
 
     #[test]
@@ -314,21 +316,21 @@ mod tests {
         let source = |text| SecretSource::fixed(Secrets::parse(text).unwrap());
         let keys = Keys { signing: source(KEY), pseudonyms: pseudonyms.map(source) };
         let pool = Pool::parse(&"default".parse().unwrap(), "turn:a").unwrap();
-        let lifetimes =
-            Lifetimes { default: Duration::from_secs(600), max: Duration::from_secs(600) };
-        Issuer::new(keys, Pools::new(vec![pool]), lifetimes)
+        let ttl_settings =
+            TtlSettings { default: Duration::from_secs(600), max: Duration::from_secs(600) };
+        Issuer::new(keys, Pools::new(vec![pool]), ttl_settings)
     }
 
-    fn ask(issuer: &Issuer) -> Ask {
+    fn request(issuer: &Issuer) -> CredentialRequest {
         let region = issuer.pools().region(None, None).unwrap();
-        let ttl = issuer.settle(None);
-        Ask { subject: "ana".parse().unwrap(), room: None, region, ttl }
+        let ttl = issuer.clamp_ttl(None);
+        CredentialRequest { subject: "ana".parse().unwrap(), room: None, region, ttl }
     }
 
     #[test]
     fn a_credential_ends_after_its_ttl_and_is_renewed_at_half_of_it() {
         let issuer = issuer(None);
-        let answer = issuer.issue(&ask(&issuer), NOW).unwrap();
+        let answer = issuer.issue(&request(&issuer), NOW).unwrap();
         assert_eq!((answer.expires_at, answer.refresh_at), (1_700_000_600, 1_700_000_300));
         let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes());
         assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
@@ -338,7 +340,7 @@ mod tests {
     fn a_key_of_its_own_hides_subjects_where_there_is_one() {
         const OTHER: &str = "another-key-of-thirty-two-bytes-at-least";
         let issuer = issuer(Some(OTHER));
-        let answer = issuer.issue(&ask(&issuer), NOW).unwrap();
+        let answer = issuer.issue(&request(&issuer), NOW).unwrap();
         let hidden = "ana".parse::<Subject>().unwrap().pseudonym(OTHER.as_bytes());
         assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
     }
@@ -346,40 +348,48 @@ mod tests {
     #[test]
     fn a_credential_ends_before_its_key_may_and_is_refused_after_that() {
         let issuer = issuer(None);
-        issuer.set_horizon(1_700_000_020);
-        assert_eq!(issuer.issue(&ask(&issuer), NOW).unwrap().expires_at, 1_700_000_020);
+        issuer.set_accepted_until(1_700_000_020);
+        assert_eq!(issuer.issue(&request(&issuer), NOW).unwrap().expires_at, 1_700_000_020);
         let later = NOW + Duration::from_secs(20);
-        assert_eq!(issuer.issue(&ask(&issuer), later).unwrap_err(), NotIssued::KeysUnconfirmed);
+        assert_eq!(
+            issuer.issue(&request(&issuer), later).unwrap_err(),
+            IssueError::KeysUnconfirmed
+        );
     }
 
     #[test]
-    fn who_is_denied_or_over_budget_is_told_until_when() {
+    fn a_denied_or_over_budget_subject_gets_the_end_of_the_denial() {
         let issuer = issuer(None);
         let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes()).to_string();
         let until = NOW.as_secs() + 10;
-        let overdrawn = HashMap::from([(hidden.clone(), until)]);
-        issuer.set_decisions(Decisions { overdrawn: overdrawn.clone(), ..Decisions::default() });
-        let refused = |later| issuer.issue(&ask(&issuer), NOW + Duration::from_secs(later)).err();
-        assert_eq!(refused(9), Some(NotIssued::OverBudget { until }));
+        let over_budget = HashMap::from([(hidden.clone(), until)]);
+        issuer
+            .set_decisions(Decisions { over_budget: over_budget.clone(), ..Decisions::default() });
+        let refused =
+            |later| issuer.issue(&request(&issuer), NOW + Duration::from_secs(later)).err();
+        assert_eq!(refused(9), Some(IssueError::OverBudget { until }));
         assert_eq!(refused(10), None);
         let denied = HashMap::from([(hidden, until)]);
-        issuer.set_decisions(Decisions { denied, overdrawn, ..Decisions::default() });
-        assert_eq!(refused(9), Some(NotIssued::Denied { until }));
+        issuer.set_decisions(Decisions { denied, over_budget, ..Decisions::default() });
+        assert_eq!(refused(9), Some(IssueError::Denied { until }));
     }
 
     #[test]
-    fn a_relay_that_is_emptied_is_left_out_and_everybody_is_told_once() {
+    fn a_draining_relay_is_left_out_and_announced_once() {
         let issuer = issuer(None);
         let changes = issuer.changes().subscribe();
         let draining = ["default".to_owned()].into();
         let decisions = Decisions { draining, ..Decisions::default() };
         issuer.set_decisions(decisions.clone());
-        let told = changes.borrow().number;
-        assert!(issuer.issue(&ask(&issuer), NOW).unwrap().offer.degraded, "it is the only one");
+        let number = changes.borrow().number;
+        assert!(
+            issuer.issue(&request(&issuer), NOW).unwrap().selection.degraded,
+            "it is the only one"
+        );
         assert_eq!(changes.borrow().reason, IceReason::Drain);
         issuer.set_decisions(decisions);
-        assert_eq!(changes.borrow().number, told);
+        assert_eq!(changes.borrow().number, number);
         issuer.set_decisions(Decisions::default());
-        assert!(!issuer.issue(&ask(&issuer), NOW).unwrap().offer.degraded);
+        assert!(!issuer.issue(&request(&issuer), NOW).unwrap().selection.degraded);
     }
 }

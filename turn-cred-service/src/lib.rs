@@ -1,12 +1,13 @@
-//! Issues short-lived TURN credentials over REST, so that no TURN password is ever kept in a
-//! client.
+//! Issues short-lived TURN credentials over REST, so that no client ever holds a long-lived TURN
+//! password.
 //!
-//! A credential is a username that names its own end and the HMAC of that username under a
-//! secret shared with the relay (`credential`); the relay checks it without asking anybody. Who gets
-//! one is decided by a token on the public listener, and by the node beside us on the internal
-//! one (`http`). [`Service::start`] runs it all in any process: the binary, a test, a laptop.
+//! A credential is a username that contains its expiry, and the HMAC of that username under a
+//! secret shared with the relay (`credential`); the relay verifies both without a request to this
+//! service. On the public listener a JWT or an API key authenticates the caller; on the internal
+//! listener the node names the subject (`http`). [`Service::start`] runs the whole service in any
+//! process: the binary, a test, the all-in-one program.
 
-pub mod changes;
+pub mod change_notifier;
 pub mod commands;
 pub mod config;
 pub mod credential;
@@ -14,8 +15,8 @@ pub mod doctor;
 mod health;
 mod http;
 pub mod issuer;
+pub mod key_store;
 mod metrics;
-pub mod opened;
 pub mod pool;
 pub mod relay;
 pub mod relay_db;
@@ -27,4 +28,4 @@ pub mod usage;
 
 pub use config::{Config, SCHEMA};
 pub use http::openapi;
-pub use service::{Addresses, Running, Service, StartError};
+pub use service::{ListenAddresses, RunningService, Service, StartError};

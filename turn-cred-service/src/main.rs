@@ -1,4 +1,4 @@
-//! The credential service as a program of its own.
+//! The `turn-cred-service` binary: command line, subcommands, exit codes.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -12,21 +12,24 @@ use service_kit::program::{
 use service_kit::settings::{Faults, Resolved, parse_duration};
 use service_kit::telemetry::announce;
 use turn_cred_service::commands::{self, CommandError};
-use turn_cred_service::config::Ground;
+use turn_cred_service::config::CredentialSettings;
 use turn_cred_service::credential::Subject;
 use turn_cred_service::pool::Name;
-use turn_cred_service::rotation::Request;
+use turn_cred_service::rotation::RotationRequest;
 use turn_cred_service::{Config, SCHEMA, Service, StartError, doctor, openapi};
 
 fn main() -> ExitCode {
     run(SCHEMA, command(), |matches, resolved| match matches.subcommand() {
         Some(("check-config", _)) => check_config(resolved, Config::read),
-        Some(("rotate", asked)) => ground(resolved).map(|ground| rotate(ground, asked)),
-        Some(("doctor", asked)) => doctor::examine(resolved, asked),
-        Some((name @ ("mint" | "deny" | "allow" | "usage" | "drain" | "undrain"), asked)) => {
-            ground(resolved).map(|ground| decide(name, ground, asked))
+        Some(("rotate", args)) => {
+            read_credential_settings(resolved).map(|settings| rotate(settings, args))
         }
-        Some(("completions", asked)) => Ok(print_completions(SCHEMA.program, command(), asked)),
+        Some(("doctor", args)) => doctor::run_command(resolved, args),
+        Some((name @ ("mint" | "deny" | "allow" | "usage" | "drain" | "undrain"), args)) => {
+            read_credential_settings(resolved)
+                .map(|settings| run_operator_command(name, settings, args))
+        }
+        Some(("completions", args)) => Ok(print_completions(SCHEMA.program, command(), args)),
         Some(("openapi", _)) => {
             print(&openapi());
             Ok(Exit::Drained)
@@ -36,49 +39,55 @@ fn main() -> ExitCode {
 }
 
 fn command() -> Command {
-    let named = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    let subcommand = |name: &'static str, about: &'static str| Command::new(name).about(about);
     let for_time = Arg::new("for")
         .long("for")
         .value_name("DURATION")
         .default_value("24h")
         .value_parser(parse_duration)
-        .help("For how long");
+        .help("Duration of the denial");
     let emergency = Arg::new("emergency")
         .long("emergency")
         .action(ArgAction::SetTrue)
-        .help("The secret is in wrong hands: the old one ends as soon as the new one signs");
+        .help("For a leaked secret: removes the old one as soon as the new one signs");
     SCHEMA
         .command()
-        .subcommand(named("serve", "Serves credentials; what happens without a command"))
-        .subcommand(named(
+        .subcommand(subcommand("serve", "Serves credentials (the default command)"))
+        .subcommand(subcommand(
             "check-config",
-            "Prints the effective settings, secrets masked; exit code 64 with all faults",
+            "Prints the effective settings with secrets masked; with faults, lists them all and \
+             exits with 64",
         ))
         .subcommand(
-            named("mint", "Prints a credential as JSON, for trying a relay; --ttl sets its life")
+            subcommand("mint", "Prints a credential as JSON, to test a relay; --ttl sets its TTL")
                 .arg(subject()),
         )
         .subcommand(
-            named(
+            subcommand(
                 "rotate",
-                "Lets another secret sign that every relay accepts; for those in Redis",
+                "Rotates the secret in Redis to a new one that every relay accepts",
             )
             .arg(emergency),
         )
         .subcommand(doctor::command())
         .subcommand(completions_command())
-        .subcommand(named(
-            "openapi",
-            "Prints the description of the public listener, as it serves it",
-        ))
+        .subcommand(subcommand("openapi", "Prints the OpenAPI document of the public listener"))
         .subcommand(
-            named("deny", "Issues nothing to a subject, and ends its allocations where it can")
-                .args([subject(), for_time]),
+            subcommand(
+                "deny",
+                "Denies a subject credentials, and closes its allocations at relays with a console",
+            )
+            .args([subject(), for_time]),
         )
-        .subcommand(named("allow", "Lifts what deny did").arg(subject()))
-        .subcommand(named("usage", "Tells what a subject has relayed").arg(subject()))
-        .subcommand(named("drain", "Sends nobody new to a relay; calls there go on").arg(relay()))
-        .subcommand(named("undrain", "Uses a relay again").arg(relay()))
+        .subcommand(subcommand("allow", "Removes a denial").arg(subject()))
+        .subcommand(
+            subcommand("usage", "Prints the bytes that a subject has relayed").arg(subject()),
+        )
+        .subcommand(
+            subcommand("drain", "Sends no new clients to a relay; running calls continue")
+                .arg(relay()),
+        )
+        .subcommand(subcommand("undrain", "Sends new clients to a relay again").arg(relay()))
 }
 
 fn subject() -> Arg {
@@ -87,7 +96,7 @@ fn subject() -> Arg {
         .value_name("SUBJECT")
         .required(true)
         .value_parser(|text: &str| text.parse::<Subject>())
-        .help("Who; relays see a pseudonym")
+        .help("The subject; relays see its pseudonym")
 }
 
 fn relay() -> Arg {
@@ -95,46 +104,47 @@ fn relay() -> Arg {
         .value_name("RELAY")
         .required(true)
         .value_parser(|text: &str| text.parse::<Name>())
-        .help("Its name in [[pools.relays]]")
+        .help("Name of the relay in [[pools.relays]]")
 }
 
-/// Reads what commands need, and nothing else of the settings.
-fn ground(resolved: &Resolved) -> Result<Ground, Faults> {
+/// Reads only the settings that the commands need, so that `mint` or `doctor` run without listeners
+/// or token keys being configured.
+fn read_credential_settings(resolved: &Resolved) -> Result<CredentialSettings, Faults> {
     let mut reader = resolved.reader();
-    let ground = Ground::read(&mut reader);
+    let settings = CredentialSettings::read(&mut reader);
     reader.finish()?;
-    Ok(ground.expect("its absence is a fault"))
+    Ok(settings.expect("a missing value was reported as a fault"))
 }
 
-/// Does what operators decide, or look up, about a subject or a relay.
-fn decide(name: &str, ground: Ground, asked: &ArgMatches) -> Exit {
-    let subject = || asked.get_one::<Subject>("sub").expect("it is a required argument");
-    let relay = || asked.get_one::<Name>("relay").expect("it is a required argument");
-    finish(async {
-        let told = match name {
-            "mint" => commands::mint(ground, subject()).await?,
+/// Runs the commands that change or look up the state of a subject or a relay.
+fn run_operator_command(name: &str, settings: CredentialSettings, args: &ArgMatches) -> Exit {
+    let subject = || args.get_one::<Subject>("sub").expect("clap requires the argument");
+    let relay = || args.get_one::<Name>("relay").expect("clap requires the argument");
+    run_to_exit(async {
+        let output = match name {
+            "mint" => commands::mint(settings, subject()).await?,
             "deny" => {
-                let time = asked.get_one::<Duration>("for").expect("it has a default");
-                commands::deny(ground, subject(), *time).await?
+                let time = args.get_one::<Duration>("for").expect("the argument has a default");
+                commands::deny(settings, subject(), *time).await?
             }
-            "allow" => commands::allow(ground, subject()).await?,
-            "usage" => commands::usage(ground, subject()).await?,
-            "drain" => commands::drain(ground, relay(), true).await?,
-            _ => commands::drain(ground, relay(), false).await?,
+            "allow" => commands::allow(settings, subject()).await?,
+            "usage" => commands::usage(settings, subject()).await?,
+            "drain" => commands::drain(settings, relay(), true).await?,
+            _ => commands::drain(settings, relay(), false).await?,
         };
-        print(&told);
+        print(&output);
         Ok(())
     })
 }
 
-fn rotate(ground: Ground, asked: &ArgMatches) -> Exit {
-    let emergency = asked.get_flag("emergency");
-    let request = if emergency { Request::Emergency } else { Request::Rotation };
-    finish(commands::rotate(ground, request, |line| print(&(line + "\n"))))
+fn rotate(settings: CredentialSettings, args: &ArgMatches) -> Exit {
+    let emergency = args.get_flag("emergency");
+    let request = if emergency { RotationRequest::Emergency } else { RotationRequest::Rotation };
+    run_to_exit(commands::rotate(settings, request, |line| print(&(line + "\n"))))
 }
 
-/// Runs a command to its end and says why it failed.
-fn finish(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
+/// Runs a command to completion and maps an error to exit code 1.
+fn run_to_exit(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
     match block_on(command) {
         Ok(()) => Exit::Drained,
         Err(failed) => {
@@ -144,13 +154,13 @@ fn finish(command: impl Future<Output = Result<(), CommandError>>) -> Exit {
     }
 }
 
-/// Serves until asked to end.
+/// Serves until SIGTERM or SIGINT.
 fn start(config: Config) -> Exit {
     let logging = config.logging.clone();
-    serve(SCHEMA.program, &logging, work(config))
+    serve(SCHEMA.program, &logging, run_service(config))
 }
 
-async fn work(config: Config) -> Result<(), StartError> {
+async fn run_service(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
     let running = Service::start(config, &life).await?;

@@ -1,4 +1,4 @@
-//! What the service counts.
+//! Prometheus metrics of the service.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-/// Times to answer from memory, in seconds.
+/// Buckets around an answer computed from memory, in seconds.
 const ISSUE_BUCKETS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
 
-/// Times to try a relay, in seconds.
+/// Buckets around one probe of a relay, in seconds.
 const PROBE_BUCKETS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
 
-/// The listener an answer was given on.
+/// The listener that served a request; a metric label.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Side {
+pub(crate) enum ListenerKind {
     Public,
     Internal,
 }
 
-impl Side {
+impl ListenerKind {
     fn label(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -30,110 +30,111 @@ impl Side {
     }
 }
 
-/// The counters of one service. Labels come from closed sets or the settings, never from callers.
+/// The counters of one service. Label values come from closed sets or the settings, never from
+/// requests, so a caller cannot create new time series.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     issued: IntCounterVec,
     refused: IntCounterVec,
     seconds: Histogram,
-    /// Since when the secret signs that does, in Unix seconds.
+    /// When the current secret began to sign, in Unix seconds.
     pub(crate) secret_since: IntGauge,
     pub(crate) relays: RelayMetrics,
     pub(crate) usage: UsageMetrics,
 }
 
-/// What is found out about relays.
+/// Results of the relay probes.
 #[derive(Clone, Debug)]
 pub(crate) struct RelayMetrics {
-    /// Whether a URL of a relay is handed out.
+    /// 1 while a URL of a relay is offered to clients.
     pub(crate) up: IntGaugeVec,
-    /// Tries of relays, by result.
     pub(crate) probes: IntCounterVec,
-    /// How long a try of a relay took.
     pub(crate) probe_seconds: Histogram,
-    /// Whether no relay at all works.
+    /// 1 while no relay works.
     pub(crate) degraded: IntGauge,
-    /// How far the clock of a relay is ahead of ours, in seconds.
+    /// Seconds by which a relay's clock is ahead of this machine's.
     pub(crate) clock_skew: IntGaugeVec,
 }
 
-/// What relays report, as far as this service counted it.
+/// Usage reported by the relays while this process held the counting lease.
 #[derive(Clone, Debug)]
 pub(crate) struct UsageMetrics {
-    /// Bytes to and from clients.
     pub(crate) relayed: IntCounter,
-    /// Allocations opened and closed.
     pub(crate) allocations: IntCounterVec,
-    /// Subjects that went over their budget.
-    pub(crate) overdrawn: IntCounter,
+    pub(crate) over_budget: IntCounter,
 }
 
-/// Registers what counts something.
-struct Maker<'a>(&'a Registry);
+/// Creates collectors and registers them in one step.
+struct MetricRegistrar<'a>(&'a Registry);
 
-impl Maker<'_> {
-    fn keep<C: Collector + Clone + 'static>(
+impl MetricRegistrar<'_> {
+    fn register<C: Collector + Clone + 'static>(
         &self,
-        made: prometheus::Result<C>,
+        metric: prometheus::Result<C>,
     ) -> prometheus::Result<C> {
-        let made = made?;
-        self.0.register(Box::new(made.clone()))?;
-        Ok(made)
+        let metric = metric?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
     }
 
     fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.keep(IntCounter::new(name, help))
+        self.register(IntCounter::new(name, help))
     }
 
-    fn counters(
+    fn counter_vec(
         &self,
         name: &str,
         help: &str,
         labels: &[&str],
     ) -> prometheus::Result<IntCounterVec> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
+    fn gauge_vec(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.keep(IntGauge::new(name, help))
+        self.register(IntGauge::new(name, help))
     }
 
-    fn seconds(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
         let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.keep(Histogram::with_opts(options))
+        self.register(Histogram::with_opts(options))
     }
 }
 
 impl RelayMetrics {
-    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+    fn new(registrar: &MetricRegistrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            up: make.gauges(
+            up: registrar.gauge_vec(
                 "turncred_relay_up",
-                "1 while a URL of a relay works and is handed out.",
+                "1 while a URL of a relay works and is offered to clients.",
                 &["relay", "uri"],
             )?,
-            probes: make.counters(
+            probes: registrar.counter_vec(
                 "turncred_probes_total",
-                "Tries of relays, by result.",
+                "Probes of relays, by result.",
                 &["relay", "result"],
             )?,
-            probe_seconds: make.seconds(
+            probe_seconds: registrar.histogram(
                 "turncred_probe_seconds",
-                "How long a try of a relay took.",
+                "Duration of a relay probe.",
                 &PROBE_BUCKETS,
             )?,
-            degraded: make.gauge(
+            degraded: registrar.gauge(
                 "turncred_degraded",
-                "1 while no relay works: the least bad is handed out.",
+                "1 while no relay works and a failing one is offered.",
             )?,
-            clock_skew: make.gauges(
+            clock_skew: registrar.gauge_vec(
                 "turncred_relay_clock_skew_seconds",
-                "How far the clock of a relay is ahead of ours, from what it admits.",
+                "Seconds that a relay's clock is ahead, measured by the expiries it accepts.",
                 &["relay"],
             )?,
         })
@@ -141,25 +142,25 @@ impl RelayMetrics {
 }
 
 impl UsageMetrics {
-    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+    fn new(registrar: &MetricRegistrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            relayed: make.counter(
+            relayed: registrar.counter(
                 "turncred_relayed_bytes_total",
-                "Bytes to and from clients that the relays reported, while this service counted.",
+                "Bytes to and from clients, reported by the relays while this instance counted.",
             )?,
-            allocations: make.counters(
+            allocations: registrar.counter_vec(
                 "turncred_allocations_total",
-                "Allocations that the relays reported, while this service counted.",
+                "Allocations reported by the relays while this instance counted.",
                 &["event"],
             )?,
-            overdrawn: make
-                .counter("turncred_overdrawn_total", "Subjects that went over their budget.")?,
+            over_budget: registrar
+                .counter("turncred_overdrawn_total", "Subjects that exceeded their budget.")?,
         })
     }
 }
 
-/// Why a request may be refused.
-const REFUSALS: [&str; 20] = [
+/// Label values of `turncred_refused_total`.
+const REFUSAL_REASONS: [&str; 20] = [
     "api_key",
     "api_keys_unset",
     "body",
@@ -183,47 +184,50 @@ const REFUSALS: [&str; 20] = [
 ];
 
 impl Metrics {
-    /// Makes and registers them; series of closed sets begin at 0, so that their first event is an increase.
+    /// Creates the metrics. Series with a closed set of labels start at 0: `rate()` misses the
+    /// first event of a series that appears with value 1.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
-        let metrics = Self::registered()?;
-        for reason in REFUSALS {
+        let metrics = Self::register_all()?;
+        for reason in REFUSAL_REASONS {
             metrics.refused.with_label_values(&[reason]);
         }
-        for side in [Side::Public, Side::Internal] {
-            metrics.issued.with_label_values(&[side.label()]);
+        for listener in [ListenerKind::Public, ListenerKind::Internal] {
+            metrics.issued.with_label_values(&[listener.label()]);
         }
         Ok(metrics)
     }
 
-    fn registered() -> Result<Self, prometheus::Error> {
+    fn register_all() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let make = Maker(&registry);
-        make.gauges("turncred_build_info", "Always 1; the version is a label.", &["version"])?
+        let registrar = MetricRegistrar(&registry);
+        registrar
+            .gauge_vec("turncred_build_info", "Always 1; the version is a label.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
-            issued: make.counters(
+            issued: registrar.counter_vec(
                 "turncred_issued_total",
-                "Credentials handed out.",
+                "Credentials issued.",
                 &["listener"],
             )?,
-            refused: make.counters(
+            refused: registrar.counter_vec(
                 "turncred_refused_total",
-                "Requests refused, by reason.",
+                "Requests rejected, by reason.",
                 &["reason"],
             )?,
-            seconds: make.seconds(
+            seconds: registrar.histogram(
                 "turncred_issue_seconds",
                 "Time to answer with a credential.",
                 &ISSUE_BUCKETS,
             )?,
-            secret_since: make.gauge(
+            secret_since: registrar.gauge(
                 "turncred_secret_since_seconds",
-                "Since when the current secret signs, in seconds since 1970; 0 where a file has it.",
+                "When the current secret began to sign, in seconds since 1970; 0 if it comes from \
+                 the settings.",
             )?,
-            relays: RelayMetrics::new(&make)?,
-            usage: UsageMetrics::new(&make)?,
+            relays: RelayMetrics::new(&registrar)?,
+            usage: UsageMetrics::new(&registrar)?,
             registry,
         })
     }
@@ -232,13 +236,13 @@ impl Metrics {
         self.registry.clone()
     }
 
-    pub(crate) fn count_issued(&self, side: Side, took: Duration) {
-        self.issued.with_label_values(&[side.label()]).inc();
+    pub(crate) fn count_issued(&self, listener: ListenerKind, took: Duration) {
+        self.issued.with_label_values(&[listener.label()]).inc();
         self.seconds.observe(took.as_secs_f64());
     }
 
     pub(crate) fn count_refused(&self, reason: &'static str) {
-        debug_assert!(REFUSALS.contains(&reason), "{reason} begins at 0 like the others");
+        debug_assert!(REFUSAL_REASONS.contains(&reason), "{reason} begins at 0 like the others");
         self.refused.with_label_values(&[reason]).inc();
     }
 }

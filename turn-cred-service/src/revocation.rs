@@ -1,7 +1,8 @@
-//! Taking back what was issued: nothing new, and no allocation that is still there.
+//! Revokes a subject: issues it no further credential and ends its running allocations.
 //!
-//! A credential that was issued cannot be taken back: a relay asks nobody. What helps is to issue no other
-//! (effective within one TTL), and to end the allocations through the console of each relay that has one.
+//! An issued credential cannot be recalled, because a relay verifies it offline. So revocation
+//! denies the next one (effective within one TTL) and closes the allocations through the admin
+//! console of each relay that has one configured.
 
 use service_kit::clock;
 
@@ -10,25 +11,26 @@ use crate::pool::{Name, Pools};
 use crate::relay::{ConsoleError, end_allocations};
 use crate::relay_db::{DbError, RelayDb};
 
-/// What was taken back.
+/// The outcome of a revocation.
 #[derive(Debug)]
-pub struct Revoked {
-    /// Until when nothing is issued, in Unix seconds.
+pub struct Revocation {
+    /// No credential is issued before this time, in Unix seconds.
     pub until: u64,
-    /// What became of the allocations, by relay; relays without a console are not named.
+    /// Allocations closed per relay, or the console's error; relays without a console are not
+    /// listed.
     pub relays: Vec<(Name, Result<usize, ConsoleError>)>,
 }
 
-/// Denies a pseudonym credentials for so many seconds, and ends its allocations.
+/// Denies a pseudonym credentials for `seconds`, and ends its allocations.
 ///
 /// # Errors
-/// When the relays' Redis is away; then nothing was done.
+/// When the relays' Redis is unreachable; nothing was changed then.
 pub async fn revoke(
     db: &RelayDb,
     pools: &Pools,
     pseudonym: &Subject,
     seconds: u64,
-) -> Result<Revoked, DbError> {
+) -> Result<Revocation, DbError> {
     let now = clock::unix_seconds();
     let until = now.saturating_add(seconds);
     db.deny(pseudonym, until, now).await?;
@@ -39,5 +41,5 @@ pub async fn revoke(
             relays.push((relay.name.clone(), ended));
         }
     }
-    Ok(Revoked { until, relays })
+    Ok(Revocation { until, relays })
 }

@@ -1,4 +1,4 @@
-//! The running service: three listeners that begin and end together.
+//! Wires the listeners and background tasks together; all of them end with one [`Lifecycle`].
 
 use std::future::Future;
 use std::io;
@@ -13,47 +13,44 @@ use service_kit::rate::Limiter;
 use service_kit::redis_access;
 use tracing::{debug, info};
 
-use crate::config::{Config, PROBE_WITHIN};
-use crate::health::Watch;
-use crate::http::{InternalDesk, PublicDesk, internal_router, public_router};
+use crate::config::{Config, PROBE_TIMEOUT};
+use crate::health::RelayMonitor;
+use crate::http::{InternalState, PublicState, internal_router, public_router};
 use crate::issuer::Issuer;
+use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
-use crate::opened::Opened;
 use crate::relay_db::{DbError, RelayDb};
-use crate::rotation::Keeper;
-use crate::rotation::keeper::Hands;
-use crate::usage::{Accountant, RoomNotes};
+use crate::rotation::SecretRotator;
+use crate::rotation::rotator::RotationContext;
+use crate::usage::{RoomRecorder, UsageCounter};
 
-/// How often decisions are looked for.
-const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which operator decisions are read from Redis; the delay until `deny` takes effect
+/// everywhere.
+const DECISION_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts the service in this process.
+/// Entry point: starts the service in this process.
 #[derive(Debug)]
 pub struct Service;
 
 /// A service that is running.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
-pub struct Running {
-    /// Where it listens.
-    pub addresses: Addresses,
-    /// What it tells the probes.
+pub struct RunningService {
+    pub addresses: ListenAddresses,
     pub health: Health,
-    /// Issues credentials to other parts of the same process.
     pub issuer: Issuer,
 }
 
-/// Where the listeners are bound, with the ports taken for port 0.
+/// The bound addresses; port 0 is replaced by the port the system chose.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
-pub struct Addresses {
-    /// REST for holders of tokens.
+pub struct ListenAddresses {
     pub public: ListenAddr,
-    /// REST for the node beside us, if it is on.
     pub internal: Option<ListenAddr>,
-    /// Probes and metrics.
     pub admin: ListenAddr,
 }
 
-impl Addresses {
+impl ListenAddresses {
     /// Lists the addresses by role, for `service_kit::telemetry::announce`.
     pub fn by_role(&self) -> impl Iterator<Item = (&'static str, &ListenAddr)> {
         let always = [("public", &self.public), ("admin", &self.admin)];
@@ -61,34 +58,34 @@ impl Addresses {
     }
 }
 
-/// What to do if Redis was reached and rejected the service.
+/// Returns what to do about a Redis that rejected this service's user.
 fn advice(error: &DbError) -> String {
     redis_access::advice(&error.to_string())
         .map_or_else(String::new, |advice| format!(": {advice}"))
 }
 
-/// Why the service cannot start.
+/// Reasons why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] io::Error),
-    /// The relays' Redis, which has the keys, is not there.
+    /// The relays' Redis is unreachable; without it there are no keys.
     #[error("{0} (TURN_CRED_REDIS_URL){advice}", advice = advice(.0))]
     Db(#[from] DbError),
-    /// The metrics contradict each other.
+    /// A metric could not be registered.
     #[error("cannot register the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// Everything bound, so that nothing runs before all of it can.
-struct Bound {
+/// All listeners, bound before any task starts: a port that is taken leaves nothing running.
+struct BoundListeners {
     public: Listener,
     internal: Option<Listener>,
     admin: Listener,
 }
 
-impl Bound {
+impl BoundListeners {
     async fn bind(config: &Config) -> io::Result<Self> {
         let public = Listener::bind(&config.listen).await?;
         let internal = match &config.internal_listen {
@@ -99,8 +96,8 @@ impl Bound {
         Ok(Self { public, internal, admin })
     }
 
-    fn addresses(&self) -> Addresses {
-        Addresses {
+    fn addresses(&self) -> ListenAddresses {
+        ListenAddresses {
             public: self.public.address().clone(),
             internal: self.internal.as_ref().map(|listener| listener.address().clone()),
             admin: self.admin.address().clone(),
@@ -109,82 +106,91 @@ impl Bound {
 }
 
 impl Service {
-    /// Binds every listener, then serves on all of them until the soft end of `life`.
+    /// Binds every listener, then serves on all of them until `life.soft` is cancelled.
     ///
-    /// The listeners are tasks of `life`, so that [`Lifecycle::finished`] waits for requests
-    /// under way.
+    /// The listeners are tasks of `life`, so [`Lifecycle::finished`] waits for requests in flight.
     ///
     /// # Errors
-    /// When an address cannot be bound; nothing is left running then.
-    pub async fn start(config: Config, life: &Lifecycle) -> Result<Running, StartError> {
+    /// When the relays' Redis is unreachable or an address cannot be bound; no task is running
+    /// then.
+    pub async fn start(config: Config, life: &Lifecycle) -> Result<RunningService, StartError> {
         let metrics = Metrics::new()?;
-        let Opened { keys, keeper, db } = Opened::open(&config.ground).await?;
-        let pools = config.ground.pools.clone().expect("its absence is a fault");
-        let issuer = Issuer::new(keys, pools, config.ground.lifetimes);
-        let bound = Bound::bind(&config).await?;
-        let running = Running { addresses: bound.addresses(), health: Health::new(), issuer };
-        let rooms = db.as_ref().map(|db| heed(&running.issuer, db, &config, &metrics, life));
+        let KeyStore { keys, rotator, db } = KeyStore::open(&config.credentials).await?;
+        let pools =
+            config.credentials.pools.clone().expect("a missing value was reported as a fault");
+        let issuer = Issuer::new(keys, pools, config.credentials.ttl_settings);
+        let bound = BoundListeners::bind(&config).await?;
+        let running =
+            RunningService { addresses: bound.addresses(), health: Health::new(), issuer };
+        let rooms =
+            db.as_ref().map(|db| spawn_redis_tasks(&running.issuer, db, &config, &metrics, life));
         if let Some(listener) = bound.internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let (end, metrics) = (life.soft.clone(), metrics.clone());
-            let desk = InternalDesk::new(issuer, token, rooms, end, metrics);
-            spawn(life, listener, internal_router(desk));
+            let state = InternalState::new(issuer, token, rooms, end, metrics);
+            spawn_listener(life, listener, internal_router(state));
         }
-        look_after(&running.issuer, keeper, &config, &metrics, life);
-        spawn(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
-        spawn(life, bound.public, public(config, running.issuer.clone(), db, metrics, life));
-        life.tasks.spawn(follow_end(life.clone(), running.health.clone()));
+        spawn_background_tasks(&running.issuer, rotator, &config, &metrics, life);
+        spawn_listener(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
+        spawn_listener(
+            life,
+            bound.public,
+            build_public_router(config, running.issuer.clone(), db, metrics, life),
+        );
+        life.tasks.spawn(fail_readiness_on_shutdown(life.clone(), running.health.clone()));
         running.health.ready();
         Ok(running)
     }
 }
 
-fn spawn(life: &Lifecycle, listener: Listener, router: Router) {
+fn spawn_listener(life: &Lifecycle, listener: Listener, router: Router) {
     life.tasks.spawn(serve(listener, router, life.soft.clone()));
 }
 
-/// Starts what goes on beside requests: following the keys and trying the relays.
-fn look_after(
+/// Starts the tasks that need no Redis of their own: secret rotation, relay probes, the key
+/// watcher.
+fn spawn_background_tasks(
     issuer: &Issuer,
-    keeper: Option<Keeper>,
+    rotator: Option<SecretRotator>,
     config: &Config,
     metrics: &Metrics,
     life: &Lifecycle,
 ) {
-    let dialing = config.ground.dialing(PROBE_WITHIN);
-    if let Some(keeper) = keeper {
-        let (who, pools) = (service_kit::random::token(), issuer.pools().clone());
-        let hands = Hands { who, pools, dialing: dialing.clone() };
-        spawn_until_end(life, keeper.run(issuer.clone(), hands, metrics.clone()));
+    let connect_options = config.credentials.connect_options(PROBE_TIMEOUT);
+    if let Some(rotator) = rotator {
+        let (leader_id, pools) = (service_kit::random::token(), issuer.pools().clone());
+        let context =
+            RotationContext { leader_id, pools, connect_options: connect_options.clone() };
+        spawn_until_shutdown(life, rotator.run(issuer.clone(), context, metrics.clone()));
     }
     if !config.probe_every.is_zero() {
         let (issuer, every, metrics) = (issuer.clone(), config.probe_every, metrics.clone());
-        spawn_until_end(life, Watch { issuer, dialing, every, metrics }.run());
+        spawn_until_shutdown(life, RelayMonitor { issuer, connect_options, every, metrics }.run());
     }
     let issuer = issuer.clone();
-    spawn_until_end(life, async move { issuer.follow_keys().await });
+    spawn_until_shutdown(life, async move { issuer.watch_keys().await });
 }
 
-/// Starts what goes on with the relays' Redis: following decisions, counting what is relayed, and taking
-/// notes of rooms.
-fn heed(
+/// Starts the tasks that use the relays' Redis: decision polling, usage counting, and recording of
+/// rooms.
+fn spawn_redis_tasks(
     issuer: &Issuer,
     db: &RelayDb,
     config: &Config,
     metrics: &Metrics,
     life: &Lifecycle,
-) -> RoomNotes {
-    spawn_until_end(life, follow_decisions(db.clone(), issuer.clone()));
-    let budget = config.ground.budget;
-    let accountant = Accountant { db: db.clone(), budget, metrics: metrics.clone() };
-    spawn_until_end(life, accountant.run());
-    let (notes, writing) = RoomNotes::new(db.clone(), budget);
-    spawn_until_end(life, writing);
-    notes
+) -> RoomRecorder {
+    spawn_until_shutdown(life, poll_decisions(db.clone(), issuer.clone()));
+    let budget = config.credentials.budget;
+    let counter = UsageCounter { db: db.clone(), budget, metrics: metrics.clone() };
+    spawn_until_shutdown(life, counter.run());
+    let (recorder, writing) = RoomRecorder::new(db.clone(), budget);
+    spawn_until_shutdown(life, writing);
+    recorder
 }
 
-/// Follows what operators decide, until dropped.
-async fn follow_decisions(db: RelayDb, issuer: Issuer) {
+/// Applies operator decisions from Redis to the issuer until the task is dropped.
+async fn poll_decisions(db: RelayDb, issuer: Issuer) {
     let mut edition = String::new();
     loop {
         match db.decisions(&edition, clock::unix_seconds()).await {
@@ -193,20 +199,21 @@ async fn follow_decisions(db: RelayDb, issuer: Issuer) {
                 issuer.set_decisions(decisions);
             }
             Ok(None) => {}
-            // What was decided stays so; that Redis is away is told where its secrets are followed.
-            Err(error) => debug!(%error, "decisions cannot be followed"),
+            // The last known decisions stay in force. Logged at debug only: if the secrets are in
+            // this Redis too, `SecretRotator::run` warns.
+            Err(error) => debug!(%error, "cannot read the operators' decisions"),
         }
-        tokio::time::sleep(FOLLOW_EVERY).await;
+        tokio::time::sleep(DECISION_POLL_INTERVAL).await;
     }
 }
 
-fn spawn_until_end(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'static) {
+fn spawn_until_shutdown(life: &Lifecycle, work: impl Future<Output = ()> + Send + 'static) {
     let end = life.soft.clone();
     life.tasks.spawn(async move { end.run_until_cancelled(work).await });
 }
 
-/// Puts together the public listener and keeps its token keys fresh.
-fn public(
+/// Builds the public router and starts the refresh of its token keys.
+fn build_public_router(
     config: Config,
     issuer: Issuer,
     db: Option<RelayDb>,
@@ -214,12 +221,13 @@ fn public(
     life: &Lifecycle,
 ) -> Router {
     if !config.verifier.has_keys() {
-        // Not a fault: `Config` has seen to it that somebody can call.
-        info!("no token keys are set: the public listener refuses every token");
+        // Not an error: `config::check_callers` made sure that API keys or the internal listener
+        // exist.
+        info!("no token keys are set: the public listener rejects every token");
     }
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));
-    let desk = PublicDesk {
+    let state = PublicState {
         issuer,
         verifier,
         api_keys: config.api_keys,
@@ -228,14 +236,14 @@ fn public(
         trusted_proxies: config.trusted_proxies,
         region_header: config.region_header,
         db,
-        budget: config.ground.budget,
+        budget: config.credentials.budget,
         metrics,
     };
-    public_router(desk, &config.allowed_origins)
+    public_router(state, &config.allowed_origins)
 }
 
-async fn follow_end(life: Lifecycle, health: Health) {
+async fn fail_readiness_on_shutdown(life: Lifecycle, health: Health) {
     life.soft.cancelled().await;
-    info!("winding down: no new requests are taken");
+    info!("shutting down: no new requests are accepted");
     health.not_ready("draining");
 }

@@ -1,8 +1,8 @@
-//! A laptop's cluster: node, credential service and TURN relay in one process, on loopback.
+//! Node, credential service and TURN relay in one process on loopback, for development.
 //!
-//! The parts are the real ones and talk as they do in production: the node asks the credential service over
-//! its Unix socket, and the relay checks what it issued. Only the log is this process's memory.
+//! The components are those of production and use the same interfaces: the node requests
+//! credentials over a Unix socket, and the relay verifies them. Only the room log is in memory.
 
+pub mod local_cluster;
 pub mod relay;
 pub mod settings;
-pub mod together;

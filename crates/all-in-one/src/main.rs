@@ -1,11 +1,11 @@
-//! `cargo run`: a working video call with nothing installed.
+//! `cargo run`: a working video call without further installation.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
+use all_in_one::local_cluster::{LocalCluster, StartError};
 use all_in_one::settings::{SCHEMA, Settings};
-use all_in_one::together::{StartError, Together};
 use service_kit::lifecycle::{Exit, Lifecycle};
 use service_kit::program::{block_on, print};
 use service_kit::settings::{Environment, Schema};
@@ -40,19 +40,19 @@ fn serve(settings: &Settings, environment: Environment) -> Result<(), StartError
 async fn run(settings: &Settings, environment: Environment) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
-    let together = Together::start(settings, environment, &life).await?;
-    greet(&together);
+    let cluster = LocalCluster::start(settings, environment, &life).await?;
+    print_urls(&cluster);
     life.soft.cancelled().await;
     life.finished().await;
-    together.relay.stop().await?;
+    cluster.relay.stop().await?;
     Ok(())
 }
 
-/// Tells people where to go, and scripts in one line of JSON where everything listens.
-fn greet(together: &Together) {
-    let (public, turn) = (&together.public, together.relay.address());
+/// Prints the URL for people, and all addresses as one JSON line for scripts.
+fn print_urls(cluster: &LocalCluster) {
+    let (public, turn) = (&cluster.public, cluster.relay.address());
     if !io::stdout().is_terminal() {
-        let admin = together.admin.to_string();
+        let admin = cluster.admin.to_string();
         let public = public.to_string();
         announce(
             SCHEMA.program,

@@ -1,4 +1,4 @@
-//! What can be set, and what the parts are told where nothing was.
+//! Settings of the program, and the defaults it gives its components.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
 
 use crate::relay::TURN_LISTEN;
 
-/// The settings of this program; those of its parts are read from their own variables.
+/// The settings of this program; components read their own variables.
 pub const SCHEMA: Schema = Schema {
     program: "all-in-one",
     about: "A working video call on this machine: signaling node, TURN credentials and TURN relay in \
@@ -30,19 +30,19 @@ turn-cred-service --help. Rooms are kept in memory, the TURN secret is a fresh o
     tables: &[],
 };
 
-/// What was set for this program.
+/// The settings of this program.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Settings {
-    /// Where the relay listens.
+    /// UDP address of the relay.
     pub turn_listen: SocketAddr,
-    /// How and what is logged.
     pub logging: LogSettings,
 }
 
 impl Settings {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// All faults.
     pub fn read(matches: &ArgMatches, environment: &Environment) -> Result<Self, Faults> {
         let resolved = SCHEMA.resolve(matches, environment);
         let mut reader = resolved.reader();
@@ -53,22 +53,26 @@ impl Settings {
     }
 }
 
-/// Tells the parts of each other; what the user has set stays.
+/// Sets the variables that connect the components; variables of the user take precedence.
 #[must_use]
-pub fn introduce(environment: Environment, folder: &Path, relay: SocketAddr) -> Environment {
-    let socket = format!("unix:{}", folder.join("turn-cred.sock").display());
+pub fn wire_components(
+    environment: Environment,
+    socket_dir: &Path,
+    relay: SocketAddr,
+) -> Environment {
+    let socket = format!("unix:{}", socket_dir.join("turn-cred.sock").display());
     environment
-        .or("TURN_CRED_INTERNAL_LISTEN", socket.as_str())
-        .or("TURN_CRED_URIS", format!("turn:{relay}?transport=udp"))
-        .or("SIGNAL_NODE_CREDENTIALS_URL", socket)
-        // Nobody balances load in front of a laptop.
-        .or("SIGNAL_NODE_DRAIN_DELAY", "0s")
+        .with_default("TURN_CRED_INTERNAL_LISTEN", socket.as_str())
+        .with_default("TURN_CRED_URIS", format!("turn:{relay}?transport=udp"))
+        .with_default("SIGNAL_NODE_CREDENTIALS_URL", socket)
+        // No load balancer needs time to notice the shutdown.
+        .with_default("SIGNAL_NODE_DRAIN_DELAY", "0s")
 }
 
-/// Gives the relay and the credential service a secret that nobody has ever seen.
+/// Generates the secret of relay and credential service unless one is set.
 #[must_use]
-pub fn with_secret(environment: Environment) -> Environment {
-    environment.or("TURN_CRED_SECRET", random::token() + &random::token())
+pub fn with_generated_secret(environment: Environment) -> Environment {
+    environment.with_default("TURN_CRED_SECRET", random::token() + &random::token())
 }
 
 #[cfg(test)]
@@ -76,12 +80,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_are_introduced_and_what_was_set_stays() {
+    fn components_are_wired_and_user_settings_are_kept() {
         let set: Environment = [("TURN_CRED_URIS", "stun:other:3478")].into_iter().collect();
         let relay = "127.0.0.1:3478".parse().unwrap();
-        let told = introduce(with_secret(set), Path::new("/run"), relay);
-        assert_eq!(told.get("TURN_CRED_URIS"), Some("stun:other:3478"));
-        assert_eq!(told.get("SIGNAL_NODE_CREDENTIALS_URL"), Some("unix:/run/turn-cred.sock"));
-        assert!(told.get("TURN_CRED_SECRET").unwrap().len() >= 32);
+        let wired = wire_components(with_generated_secret(set), Path::new("/run"), relay);
+        assert_eq!(wired.get("TURN_CRED_URIS"), Some("stun:other:3478"));
+        assert_eq!(wired.get("SIGNAL_NODE_CREDENTIALS_URL"), Some("unix:/run/turn-cred.sock"));
+        assert!(wired.get("TURN_CRED_SECRET").unwrap().len() >= 32);
     }
 }

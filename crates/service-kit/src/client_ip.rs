@@ -1,16 +1,16 @@
-//! Whose address a request counts for, behind proxies or not.
+//! Determines the client address of a request behind proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// Finds the address a request came from.
+/// Returns the client's address.
 ///
-/// `peer` is who connected to us. `forwarded_for` are the `X-Forwarded-For` headers in the order
-/// they arrived. Each proxy appends whom it saw, so only what trusted proxies wrote counts, read
-/// from the right: the first address that is not a trusted proxy is the client. With no
-/// trusted networks the header is never looked at. Where a trusted proxy wrote nonsense, its own
-/// address is the answer.
+/// `peer` is the address of the connection, `forwarded_for` the `X-Forwarded-For` headers in order
+/// of arrival. Each proxy appends the address it saw, so only entries written by trusted proxies
+/// count: read from the right, the first address that is not a trusted proxy is the client. Without
+/// trusted networks the headers are ignored. If a trusted proxy wrote something unparsable, its own
+/// address is the result.
 #[must_use]
 pub fn client_ip<'a>(
     peer: IpAddr,
@@ -30,15 +30,15 @@ pub fn client_ip<'a>(
     nearest
 }
 
-/// Reads one hop; some proxies write the port too.
+/// Parses one entry; some proxies include the port.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
     let address = bare.parse().ok().or_else(|| hop.parse().map(|s: SocketAddr| s.ip()).ok())?;
     Some(address.to_canonical())
 }
 
-/// Tells whether what `peer` says of its clients in other headers is believed, too. Over a socket file
-/// (no address) it is the proxy on this machine.
+/// Returns whether headers of `peer` about its client are trusted. Over a socket file there is no
+/// address: the peer is a proxy on this machine.
 #[must_use]
 pub fn is_trusted(peer: Option<IpAddr>, trusted: &[IpNet]) -> bool {
     peer.is_none_or(|peer| trusted.iter().any(|network| network.contains(&peer.to_canonical())))

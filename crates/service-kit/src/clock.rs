@@ -1,25 +1,24 @@
-//! The only place that reads the system clock; everything else takes the time as an argument.
+//! The only module that reads the system clock; all other code takes the time as an argument.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells the time since 1970-01-01T00:00:00Z.
+/// Returns the time since 1970-01-01T00:00:00Z.
 ///
-/// A clock set before 1970 reads as zero, which makes every token not yet valid and every
-/// credential expired: the safe side.
+/// A clock set before 1970 reads as zero: credentials issued then have expired for every relay.
 #[must_use]
 pub fn unix_now() -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock everybody else asks")]
+    #[expect(clippy::disallowed_methods, reason = "all other code calls this function")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Tells the time in whole seconds since 1970-01-01T00:00:00Z.
+/// Returns the whole seconds since 1970-01-01T00:00:00Z.
 #[must_use]
 pub fn unix_seconds() -> u64 {
     unix_now().as_secs()
 }
 
-/// Writes a number of Unix seconds as RFC 3339 §5.6 prints it: `2021-09-07T14:56:11Z`.
+/// Formats Unix seconds as in RFC 3339 §5.6: `2021-09-07T14:56:11Z`.
 #[must_use]
 pub fn rfc3339(unix_seconds: u64) -> String {
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
@@ -28,10 +27,10 @@ pub fn rfc3339(unix_seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Turns days since 1970-01-01 into a Gregorian date.
+/// Converts days since 1970-01-01 to a Gregorian date.
 ///
-/// Counts in eras of 400 years that begin on March 1st, so that the leap day is the last day of
-/// its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Counts in eras of 400 years that begin on March 1st, so that the leap day is the last day of its
+/// year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468; // days from 0000-03-01 to 1970-01-01
     let era = shifted / 146_097;

@@ -1,8 +1,8 @@
-//! What both services do alike, so that they do it once and the same way.
+//! Code shared by both services: settings, secrets, tokens, HTTP serving, logs, traces, shutdown.
 //!
-//! Each module is one idea, and the outside world is touched in one named place each: the
-//! system clock in [`clock`], the environment in [`settings`], randomness in [`random`], HTTP
-//! serving in [`http`]. Nothing here knows about rooms or relays.
+//! Each contact with the outside world is in one module: the system clock in [`clock`], the
+//! environment in [`settings`], randomness in [`random`], HTTP serving in [`http`]. Nothing here
+//! depends on rooms or relays.
 
 pub mod client_ip;
 pub mod clock;
@@ -17,4 +17,4 @@ pub mod settings;
 pub mod telemetry;
 pub mod tokens;
 pub mod trace;
-mod watched;
+mod watched_file;

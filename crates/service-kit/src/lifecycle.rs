@@ -1,4 +1,4 @@
-//! The life of a service: it runs, it winds down when asked, it stops when asked twice.
+//! Startup and shutdown of a service: the first signal drains, the second stops at once.
 
 use std::process::ExitCode;
 
@@ -7,15 +7,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-/// How a process ends.
+/// Exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// It was asked to end and finished what it had begun.
+    /// Success; for a service, after it drained.
     Drained = 0,
-    /// It could not start, or crashed.
+    /// The service could not start, or crashed.
     Failed = 1,
-    /// Its settings cannot be used (`EX_USAGE` of sysexits.h).
+    /// Unusable settings (`EX_USAGE` of sysexits.h).
     Unusable = 64,
 }
 
@@ -25,36 +25,36 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What every part of a service shares to end together.
+/// Shutdown signals and tasks, shared by all parts of a service.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
-    /// Cancelled when the service shall wind down: finish, take nothing new.
+    /// Cancelled to start the drain: accept nothing new, finish the rest.
     pub soft: CancellationToken,
-    /// Cancelled when it shall stop at once.
+    /// Cancelled to stop at once.
     pub hard: CancellationToken,
-    /// Counts the tasks to wait for at the end.
+    /// The tasks that [`Lifecycle::finished`] waits for.
     pub tasks: TaskTracker,
 }
 
 impl Lifecycle {
-    /// Begins a life that nobody has asked to end.
+    /// Creates a lifecycle without a shutdown request.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Winds down on the first SIGTERM or SIGINT, and stops on the second.
+    /// Cancels `soft` on the first SIGTERM or SIGINT, and `hard` on the second.
     ///
     /// # Errors
-    /// When the operating system refuses a signal handler.
+    /// When a signal handler cannot be installed.
     pub fn follow_signals(&self) -> std::io::Result<()> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        tokio::spawn(self.clone().obey(terminate, interrupt));
+        tokio::spawn(self.clone().handle_signals(terminate, interrupt));
         Ok(())
     }
 
-    /// Waits until every tracked task has ended, or the hard stop.
+    /// Waits until every tracked task has ended, or `hard` is cancelled.
     pub async fn finished(&self) {
         self.tasks.close();
         tokio::select! {
@@ -63,18 +63,18 @@ impl Lifecycle {
         }
     }
 
-    async fn obey(self, mut terminate: Signal, mut interrupt: Signal) {
+    async fn handle_signals(self, mut terminate: Signal, mut interrupt: Signal) {
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
             if self.soft.is_cancelled() {
-                warn!("asked twice to end: stopping at once");
+                warn!("shutdown requested twice: stopping at once");
                 self.hard.cancel();
                 return;
             }
-            info!("asked to end: winding down");
+            info!("shutdown requested: draining");
             self.soft.cancel();
         }
     }

@@ -1,4 +1,4 @@
-//! What `main` of every service does around its own work.
+//! The common part of every service's `main`.
 
 use std::env;
 use std::fmt::Display;
@@ -16,23 +16,22 @@ use crate::lifecycle::Exit;
 use crate::settings::{Environment, Faults, Resolved, Schema};
 use crate::telemetry::LogSettings;
 
-/// How long blocking work may hold up the end of the process.
-const SHUTDOWN: Duration = Duration::from_secs(1);
+/// Bound on blocking tasks at the end of the process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Reads command line, environment and file, and does what was asked.
-///
-/// `act` gets the command line and the settings; what is wrong with them ends the process with 64.
+/// Reads command line, environment and file, and calls `dispatch` with them. Faults in the settings
+/// end the process with 64.
 pub fn run(
     schema: Schema,
     command: Command,
-    act: impl FnOnce(&ArgMatches, &Resolved) -> Result<Exit, Faults>,
+    dispatch: impl FnOnce(&ArgMatches, &Resolved) -> Result<Exit, Faults>,
 ) -> ExitCode {
     let matches = match Schema::parse(command, env::args_os()) {
         Ok(matches) => matches,
         Err(exit) => return exit,
     };
     let resolved = schema.resolve(&matches, &Environment::from_process());
-    act(&matches, &resolved)
+    dispatch(&matches, &resolved)
         .unwrap_or_else(|faults| {
             eprintln!("{}: {faults}", schema.program);
             Exit::Unusable
@@ -40,7 +39,7 @@ pub fn run(
         .into()
 }
 
-/// Runs a service to its end, and tells how that was.
+/// Runs a service to its end and returns the exit code.
 pub fn serve<E: Display + From<io::Error>>(
     program: &str,
     logging: &LogSettings,
@@ -64,21 +63,21 @@ pub fn serve<E: Display + From<io::Error>>(
     }
 }
 
-/// Runs a future on a runtime of its own, and ends that with it.
+/// Runs a future on a new runtime.
 ///
 /// # Errors
-/// What the future returns, or that there can be no runtime.
+/// Those of the future, or of creating the runtime.
 pub fn block_on<E: From<io::Error>>(service: impl Future<Output = Result<(), E>>) -> Result<(), E> {
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(service);
-    runtime.shutdown_timeout(SHUTDOWN);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     ended
 }
 
-/// Prints what is in force, and fails with everything that is wrong with it.
+/// Prints the effective settings, then checks them.
 ///
 /// # Errors
-/// What `read` finds wrong.
+/// The faults found by `read`.
 pub fn check_config<T>(
     resolved: &Resolved,
     read: impl FnOnce(&Resolved) -> Result<T, Faults>,
@@ -87,7 +86,7 @@ pub fn check_config<T>(
     read(resolved).map(|_| Exit::Drained)
 }
 
-/// The subcommand that prints completions for a shell.
+/// The subcommand that prints shell completions.
 #[must_use]
 pub fn completions_command() -> Command {
     let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
@@ -97,17 +96,17 @@ pub fn completions_command() -> Command {
         .arg(shell)
 }
 
-/// Prints the completions that `asked` is for.
+/// Prints the completions for the shell in `matches`.
 #[must_use]
-pub fn print_completions(program: &str, mut command: Command, asked: &ArgMatches) -> Exit {
-    let shell = asked.get_one::<Shell>("shell").expect("it is a required argument");
+pub fn print_completions(program: &str, mut command: Command, matches: &ArgMatches) -> Exit {
+    let shell = matches.get_one::<Shell>("shell").expect("clap requires the argument");
     let mut script = Vec::new();
     generate(*shell, &mut command, program, &mut script);
     print(&String::from_utf8_lossy(&script));
     Exit::Drained
 }
 
-/// Writes to standard output, where a reader that went away is no failure of ours.
+/// Writes to standard output. Errors are ignored: a closed pipe is no failure.
 pub fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }

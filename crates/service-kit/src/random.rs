@@ -1,12 +1,12 @@
-//! Randomness from the operating system.
+//! Random bytes from the operating system.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Draws `N` unpredictable bytes.
+/// Returns `N` unpredictable bytes.
 ///
 /// # Panics
-/// When the operating system has no randomness to give: nothing secret can be made then.
+/// When the operating system returns an error: no secret can be generated then.
 #[must_use]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut drawn = [0; N];
@@ -14,7 +14,7 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     drawn
 }
 
-/// Draws an unguessable token: 128 bits as 22 letters of base64url without padding.
+/// Returns an unguessable token: 128 bits as 22 characters of base64url without padding.
 #[must_use]
 pub fn token() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<16>())

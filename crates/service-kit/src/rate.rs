@@ -1,4 +1,4 @@
-//! Rate limits by key: so many per interval for each subject, or each address.
+//! Rate limits per key, such as a subject or an address.
 
 use std::fmt;
 use std::hash::Hash;
@@ -13,22 +13,22 @@ use governor::{Quota, RateLimiter};
 
 use crate::settings::Rate;
 
-/// How many checks pass between two sweeps of keys that have rested long enough to be forgotten.
+/// Checks between two sweeps of keys whose allowance is full again.
 const SWEEP_EVERY: usize = 4096;
 
 type Governor<K> =
     RateLimiter<K, DashMapStateStore<K>, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 
-/// Limits how often each key may do something.
+/// Limits the rate of each key.
 ///
-/// Keys at rest are forgotten, so that memory follows the keys active within one interval.
+/// Idle keys are removed, so memory follows the number of keys active within one interval.
 pub struct Limiter<K: Hash + Eq + Clone> {
     governor: Governor<K>,
     checks: AtomicUsize,
 }
 
 impl<K: Hash + Eq + Clone> Limiter<K> {
-    /// Makes a limiter in which every key may begin with a burst.
+    /// Creates a limiter in which every key starts with its full burst.
     ///
     /// # Panics
     /// Never: a [`Rate`] has at least one per interval.
@@ -47,7 +47,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     /// Counts one attempt of `key`.
     ///
     /// # Errors
-    /// How long to wait until the next attempt is allowed.
+    /// The time until the next attempt is allowed.
     pub fn check(&self, key: &K) -> Result<(), Duration> {
         if self.checks.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.governor.retain_recent();
@@ -56,13 +56,13 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         self.governor.check_key(key).map_err(|refused| refused.wait_time_from(MonotonicClock.now()))
     }
 
-    /// Tells how many keys are remembered.
+    /// Number of keys in memory.
     #[must_use]
     pub fn len(&self) -> usize {
         self.governor.len()
     }
 
-    /// Tells whether no key is remembered.
+    /// Returns whether no key is in memory.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.governor.is_empty()
@@ -75,8 +75,8 @@ impl<K: Hash + Eq + Clone> fmt::Debug for Limiter<K> {
     }
 }
 
-/// Reduces an address to what one holder can hardly change: IPv6 to its /64, and an IPv4 address
-/// written as IPv6 to itself.
+/// Reduces an address to the part that one holder cannot easily change: the /64 of IPv6. An
+/// IPv4-mapped address becomes IPv4.
 #[must_use]
 pub fn ip_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_past_its_burst_is_told_how_long_to_wait() {
+    fn a_key_past_its_burst_gets_the_time_to_wait() {
         let limiter = limiter("2/h");
         assert!(limiter.check(&1).is_ok() && limiter.check(&1).is_ok());
         let wait = limiter.check(&1).unwrap_err();

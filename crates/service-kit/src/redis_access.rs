@@ -1,12 +1,13 @@
-//! What to do when a Redis rejects the user of a service. It is not named with an outage: an outage ends by itself.
+//! Advice for a Redis that rejects the user of a service. Unlike an outage, a rejection does not
+//! end by itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A rejection that lasts is logged this often.
+/// Interval at which a continuing rejection is logged again.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// A rejection by the code with which Redis begins its reply, and what an operator does about it.
+/// The code at the start of a reply of Redis, and the advice to the operator.
 type Rejection = (&'static str, &'static str);
 
 const REJECTIONS: [Rejection; 3] = [

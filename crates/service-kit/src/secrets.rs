@@ -1,34 +1,34 @@
-//! Secrets: never printed, several at a time, read again when their file changes.
+//! Lists of secret keys: never printed, reloaded when their file changes.
 //!
-//! The first key signs and all verify, so that a key is rotated without a moment in which anything
-//! valid is refused: the new one is added below, then moved to the top once every verifier knows
-//! it, and the old one is removed when everything it signed has ended.
+//! The first key signs and all verify, so a key is rotated without rejecting anything valid: add
+//! the new one below, move it to the top once every verifier has it, and remove the old one when
+//! everything it signed has expired.
 //!
-//! Other programs read the same files: coturn gets their keys from the chart and from Compose, and
-//! applications sign tokens with them. All of them follow the rule of [`Secrets::parse`], and
+//! Other programs read the same files: coturn gets its keys from the chart and from Compose, and
+//! applications sign tokens with them. All follow the rule of [`Secrets::parse`];
 //! `deploy/test/key-files.json` holds the examples that each of them is tested with.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::watched::Watched;
+use crate::watched_file::WatchedFile;
 
-/// The shortest key accepted, in bytes: what RFC 7518 §3.2 asks of an HS256 key.
+/// Shortest key accepted; RFC 7518 §3.2 requires this length for HS256.
 pub const MIN_KEY_BYTES: usize = 32;
 
-/// A list of one or more keys; the first one signs, all verify.
+/// One or more keys; the first signs, all verify.
 pub struct Secrets(Vec<Box<[u8]>>);
 
 impl Secrets {
-    /// Reads keys, one per line.
+    /// Parses keys, one per line.
     ///
-    /// Spaces, tabs and carriage returns around a line are not part of it. A line that is blank
-    /// then, or begins with `#`, is no key; every other line is one, and has to be a whole one.
+    /// Spaces, tabs and carriage returns around a line are removed. Blank lines and lines that
+    /// begin with `#` are skipped; every other line must be a valid key.
     ///
     /// # Errors
-    /// When there is no key at all, or one of them is shorter than [`MIN_KEY_BYTES`], holds
-    /// anything but printable ASCII, or begins with a quotation mark.
+    /// When there is no key, or one is shorter than [`MIN_KEY_BYTES`], contains anything but
+    /// printable ASCII, or begins with a quotation mark.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t', '\r']));
         let keys: Vec<_> =
@@ -42,13 +42,13 @@ impl Secrets {
         Ok(Self(keys.into_iter().map(|key| key.as_bytes().into()).collect()))
     }
 
-    /// The key that signs what is issued from now on.
+    /// The key that signs.
     #[must_use]
     pub fn signing(&self) -> &[u8] {
         &self.0[0]
     }
 
-    /// Every key whose signatures are still honoured, the signing one first.
+    /// Every key that verifies, the signing one first.
     pub fn all(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(|key| &**key)
     }
@@ -60,12 +60,12 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Checks that a line is a whole key, which coturn, a shell and an application read alike.
+/// Checks that coturn, a shell and an application all read the line as the same key.
 fn check_key(number: usize, key: &str) -> Result<(), SecretError> {
     if !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Err(SecretError::Unprintable { number });
     }
-    // coturn takes quotation marks around a value away.
+    // coturn strips quotation marks around a value.
     if key.starts_with('"') {
         return Err(SecretError::Quoted { number });
     }
@@ -75,61 +75,61 @@ fn check_key(number: usize, key: &str) -> Result<(), SecretError> {
     Ok(())
 }
 
-/// Why a text is not a list of keys. It never quotes the text.
+/// Reasons why a text is no list of keys. The texts never quote it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// There is no key: only white space, blank lines and comments.
+    /// Only white space, blank lines and comments.
     #[error("there is no key in it")]
     Empty,
-    /// A key holds a character that programs read differently, or that no key was meant to hold.
+    /// A character that some programs read differently, such as a non-breaking space.
     #[error(
-        "key {number} holds a character that is not printable ASCII: write it anew, such as with \
-         openssl rand -hex 32"
+        "key {number} holds a character that is not printable ASCII: generate a new one, such as \
+         with openssl rand -hex 32"
     )]
     Unprintable {
-        /// Which key, counted from 1.
+        /// Index of the key, from 1.
         number: usize,
     },
-    /// A key begins with a quotation mark, which coturn would take away.
-    #[error("key {number} begins with a quotation mark: write keys without")]
+    /// coturn would strip the quotation mark and use another key.
+    #[error("key {number} begins with a quotation mark: write keys without quotation marks")]
     Quoted {
-        /// Which key, counted from 1.
+        /// Index of the key, from 1.
         number: usize,
     },
     /// A key is short enough to be guessed.
     #[error("key {number} has {bytes} bytes, {MIN_KEY_BYTES} or more are needed")]
     Short {
-        /// Which key, counted from 1.
+        /// Index of the key, from 1.
         number: usize,
         /// Its length.
         bytes: usize,
     },
 }
 
-/// Where keys come from: given once, or a file that is followed.
+/// A source of keys: fixed, a watched file, or updated by code.
 #[derive(Clone, Debug)]
 pub struct SecretSource(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
     Fixed(Arc<Secrets>),
-    File(Arc<Watched<Secrets>>),
-    Handed(Arc<RwLock<Arc<Secrets>>>),
+    File(Arc<WatchedFile<Secrets>>),
+    Updatable(Arc<RwLock<Arc<Secrets>>>),
 }
 
-/// Hands other keys to the holders of a [`SecretSource`].
+/// Replaces the keys of a [`SecretSource`].
 #[derive(Debug)]
-pub struct SecretHand(Arc<RwLock<Arc<Secrets>>>);
+pub struct SecretUpdater(Arc<RwLock<Arc<Secrets>>>);
 
-impl SecretHand {
-    /// Puts these keys in force.
+impl SecretUpdater {
+    /// Replaces the keys; all clones of the source see them at once.
     pub fn set(&self, secrets: Secrets) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
     }
 }
 
 impl SecretSource {
-    /// Wraps keys that never change while the process lives.
+    /// Wraps keys that do not change.
     #[must_use]
     pub fn fixed(secrets: Secrets) -> Self {
         Self(Source::Fixed(Arc::new(secrets)))
@@ -138,46 +138,46 @@ impl SecretSource {
     /// Opens a file of keys, see [`Secrets::parse`].
     ///
     /// # Errors
-    /// When the file cannot be read or holds no usable keys; the text names the file.
+    /// When the file cannot be read or contains no usable keys; the text contains the path.
     pub fn file(path: &Path) -> Result<Self, String> {
         let parse = |text: &str| Secrets::parse(text).map_err(|error| error.to_string());
-        Watched::open(path, parse).map(|file| Self(Source::File(Arc::new(file))))
+        WatchedFile::open(path, parse).map(|file| Self(Source::File(Arc::new(file))))
     }
 
-    /// Begins with keys that somebody will replace.
+    /// Creates a source with initial keys and the handle that replaces them.
     #[must_use]
-    pub fn handed(secrets: Secrets) -> (SecretHand, Self) {
-        let place = Arc::new(RwLock::new(Arc::new(secrets)));
-        (SecretHand(Arc::clone(&place)), Self(Source::Handed(place)))
+    pub fn updatable(secrets: Secrets) -> (SecretUpdater, Self) {
+        let shared = Arc::new(RwLock::new(Arc::new(secrets)));
+        (SecretUpdater(Arc::clone(&shared)), Self(Source::Updatable(shared)))
     }
 
-    /// Hands out the keys as they are now.
+    /// Returns the current keys.
     ///
-    /// A file is looked at once a second at most, and bad new content keeps the old keys.
+    /// A file is checked at most once a second; unusable new content keeps the old keys.
     #[must_use]
     pub fn current(&self) -> Arc<Secrets> {
         match &self.0 {
             Source::Fixed(secrets) => Arc::clone(secrets),
             Source::File(file) => file.current(),
-            Source::Handed(place) => {
-                Arc::clone(&place.read().unwrap_or_else(PoisonError::into_inner))
+            Source::Updatable(shared) => {
+                Arc::clone(&shared.read().unwrap_or_else(PoisonError::into_inner))
             }
         }
     }
 }
 
-/// A text that may hold a password, such as a Redis URL.
+/// A text that may contain a password, such as a Redis URL.
 #[derive(Clone)]
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Wraps a text so that it cannot be printed by accident.
+    /// Wraps a text; `Debug` does not print it.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Hands out the text; the name is meant to be noticed in review.
+    /// Returns the text. The name is conspicuous on purpose: every use should be noticed in review.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -254,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_handed_over_are_in_force_at_once() {
-        let (hand, source) = SecretSource::handed(Secrets::parse(FIRST).unwrap());
+    fn replaced_keys_are_in_force_at_once() {
+        let (updater, source) = SecretSource::updatable(Secrets::parse(FIRST).unwrap());
         assert_eq!(source.current().signing(), FIRST.as_bytes());
-        hand.set(Secrets::parse(SECOND).unwrap());
+        updater.set(Secrets::parse(SECOND).unwrap());
         assert_eq!(source.clone().current().signing(), SECOND.as_bytes());
     }
 

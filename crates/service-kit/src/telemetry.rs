@@ -1,4 +1,4 @@
-//! Logs on standard error, and the one line on standard output that says where we listen.
+//! Logs on standard error, and the line on standard output with the addresses of a service.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -17,17 +17,17 @@ use tracing_subscriber::{fmt, prelude::*};
 use crate::settings::{Environment, Kind, Reader, Setting};
 use crate::trace::{Exporter, TARGET};
 
-/// The setting for what is logged; for a service's schema.
+/// Setting of the log filter, for a service's schema.
 pub const LOG: Setting = Setting {
     name: "log",
     group: "logging",
     value: "FILTER",
     default: Some("info"),
-    help: "What is logged: a level, or a filter such as info,signal_node=debug",
+    help: "Log filter: a level, or a filter such as info,signal_node=debug",
     kind: Kind::Plain,
 };
 
-/// The setting for how it is logged; for a service's schema.
+/// Setting of the log format, for a service's schema.
 pub const LOG_FORMAT: Setting = Setting {
     name: "log_format",
     group: "logging",
@@ -37,23 +37,23 @@ pub const LOG_FORMAT: Setting = Setting {
     kind: Kind::Plain,
 };
 
-/// How and what a service logs.
+/// Filter and format of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The form of the lines.
+    /// Format of the lines.
     pub format: LogFormat,
-    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    /// Syntax of `tracing_subscriber::EnvFilter`.
     pub filter: String,
 }
 
-/// The form of log lines.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// For people.
+    /// Text, for people.
     Text,
-    /// For machines: one object per line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -80,13 +80,14 @@ impl LogSettings {
         Self { format: reader.parse(LOG_FORMAT.name), filter }
     }
 
-    /// Starts to log on standard error, and to trace where the environment asks for it, once per process.
+    /// Starts logging to standard error, and tracing if the environment configures it. Once per
+    /// process.
     ///
     /// # Errors
-    /// When something else in this process logs already, or the settings of traces are not usable.
+    /// When a logger is already set in this process, or the trace settings are unusable.
     ///
     /// # Panics
-    /// When the filter is not one, which [`LogSettings::read`] reports as a fault.
+    /// When the filter is invalid, which [`LogSettings::read`] reports as a fault.
     pub fn init(&self, service: &str) -> io::Result<Telemetry> {
         let exporter = Exporter::open(service, &Environment::from_process())?;
         let terminal = io::stderr().is_terminal();
@@ -95,21 +96,22 @@ impl LogSettings {
             LogFormat::Json => lines.json().boxed(),
             LogFormat::Auto if !terminal => lines.json().boxed(),
             LogFormat::Auto | LogFormat::Text => {
-                lines.with_ansi(terminal).fmt_fields(plain_fields()).boxed()
+                lines.with_ansi(terminal).fmt_fields(escaped_fields()).boxed()
             }
         };
         let filter = EnvFilter::try_new(&self.filter).expect("the filter was checked when read");
-        let lines = lines.with_filter(filter.and(filter_fn(is_told)));
+        let lines = lines.with_filter(filter.and(filter_fn(is_loggable)));
         let registry = tracing_subscriber::registry().with(lines).with(exporter.layer());
         registry.try_init().map_err(io::Error::other)?;
         Ok(Telemetry(exporter))
     }
 }
 
-/// Writes fields so that what strangers say can neither paint a terminal nor begin a line.
-fn plain_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+/// Formats fields with control characters escaped, so that text from clients can neither write
+/// terminal sequences nor forge a line.
+fn escaped_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     let fields = debug_fn(|writer, field, value| {
-        let text = plain(&format!("{value:?}"));
+        let text = escaped(&format!("{value:?}"));
         match field.name() {
             "message" => write!(writer, "{text}"),
             name => write!(writer, "{name}={text}"),
@@ -118,28 +120,28 @@ fn plain_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'st
     fields.delimited(" ")
 }
 
-/// Writes control characters as they are written in code.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
+/// Escapes control characters as in a Rust literal.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         if letter.is_control() {
-            plain.extend(letter.escape_default());
+            escaped.extend(letter.escape_default());
         } else {
-            plain.push(letter);
+            escaped.push(letter);
         }
     }
-    plain
+    escaped
 }
 
-/// Tells whether something may be logged at all: spans are for the collector, and what libraries say of their work in
-/// detail holds what passes through them, tokens and payloads included.
-fn is_told(of: &Metadata<'_>) -> bool {
-    let ours = OURS.iter().any(|name| of.target().starts_with(name));
+/// Returns whether something may be logged at all. Spans go to the collector only; debug output of
+/// libraries contains what passes through them, tokens and payloads included.
+fn is_loggable(of: &Metadata<'_>) -> bool {
+    let ours = OWN_CRATES.iter().any(|name| of.target().starts_with(name));
     of.target() != TARGET && (ours || *of.level() <= Level::INFO)
 }
 
-/// Where log lines of ours come from.
-const OURS: [&str; 6] = [
+/// Targets of this project's own log lines.
+const OWN_CRATES: [&str; 6] = [
     "signal_node",
     "turn_cred_service",
     "service_kit",
@@ -148,33 +150,33 @@ const OURS: [&str; 6] = [
     "signal_protocol",
 ];
 
-/// What is logged and traced; [`Telemetry::end`] sends the last of it.
+/// The running log and trace exporters; [`Telemetry::end`] flushes them.
 #[derive(Debug)]
 #[must_use]
 pub struct Telemetry(Exporter);
 
 impl Telemetry {
-    /// Sends what is left. Not from within a runtime.
+    /// Flushes the trace exporter. Must not be called within a runtime.
     pub fn end(self) {
         self.0.end();
     }
 }
 
 #[derive(Serialize)]
-struct Listening<'a> {
+struct ListeningEvent<'a> {
     event: &'static str,
     service: &'a str,
     #[serde(flatten)]
     addresses: BTreeMap<&'a str, String>,
 }
 
-/// Prints where a service listens as one JSON line on standard output, by role:
+/// Prints the addresses of a service by role as one JSON line on standard output:
 /// `{"event":"listening","service":"signal-node","admin":"127.0.0.1:9080","public":"127.0.0.1:8080"}`.
 ///
 /// Scripts that start a service on port 0 wait for this line.
 pub fn announce<'a>(service: &str, addresses: impl IntoIterator<Item = (&'a str, impl Display)>) {
     let line = announcement(service, addresses);
-    // Who closed our standard output does not want to know.
+    // A closed standard output is no failure.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
@@ -183,7 +185,7 @@ fn announcement<'a>(
     addresses: impl IntoIterator<Item = (&'a str, impl Display)>,
 ) -> String {
     let addresses = addresses.into_iter().map(|(role, address)| (role, address.to_string()));
-    let line = Listening { event: "listening", service, addresses: addresses.collect() };
+    let line = ListeningEvent { event: "listening", service, addresses: addresses.collect() };
     serde_json::to_string(&line).expect("a map of strings serializes")
 }
 
@@ -213,7 +215,7 @@ mod tests {
         assert!("yaml".parse::<LogFormat>().is_err());
     }
 
-    /// What a logger of ours writes in text.
+    /// Returns what the text logger writes.
     fn logged(act: impl FnOnce()) -> String {
         #[derive(Clone, Default)]
         struct Sink(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
@@ -228,13 +230,13 @@ mod tests {
         let sink = Sink::default();
         let copy = sink.clone();
         let lines = fmt::layer().with_writer(move || copy.clone()).with_ansi(false);
-        let lines = lines.fmt_fields(plain_fields());
+        let lines = lines.fmt_fields(escaped_fields());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), act);
         String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
-    fn what_strangers_say_cannot_paint_the_terminal_or_forge_a_line() {
+    fn logged_input_cannot_write_terminal_escapes_or_forge_a_line() {
         let said = "\u{1b}[31mred\r\n2026-01-01T00:00:00Z INFO forged\u{7}";
         let text = logged(|| tracing::info!(error = said, shown = %said, "refused: {said}"));
         assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");

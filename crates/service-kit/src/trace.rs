@@ -1,8 +1,9 @@
-//! Traces of what clients ask (OpenTelemetry): the only module that names it.
+//! Traces of client requests: the only module that names OpenTelemetry.
 //!
-//! A trace is off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set, is sampled as the other standard `OTEL_…` variables say,
-//! and is sent by a thread of its own from a bounded queue, so that nothing ever waits for a collector. Spans hold
-//! sizes, kinds and outcomes: no room, peer, subject, address or payload.
+//! Tracing is off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the other standard `OTEL_…`
+//! variables configure sampling. A thread exports spans from a bounded queue, so a slow collector
+//! never delays a request. Spans contain sizes, kinds and outcomes, but no room, peer, subject,
+//! address or payload.
 
 use std::fmt;
 use std::io;
@@ -26,16 +27,16 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::settings::Environment;
 
-/// What our spans are told apart by from those that only give log lines their context.
+/// Target of exported spans, which separates them from spans that only give log lines context.
 pub(crate) const TARGET: &str = "otel_span";
 
-/// How long the last spans may take on their way when the process ends.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Time for exporting the last spans when the process ends.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The header and the form in which a trace goes on elsewhere (W3C Trace Context §3.2).
+/// Header that propagates a trace (W3C Trace Context §3.2).
 pub const TRACEPARENT: &str = "traceparent";
 
-/// A span of a sampled trace, for what goes on below it elsewhere.
+/// A sampled span that spans elsewhere can continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parent {
     trace: TraceId,
@@ -48,7 +49,7 @@ impl fmt::Display for Parent {
     }
 }
 
-/// What is no sampled `traceparent` of version 0.
+/// Not a sampled `traceparent` of version 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a sampled traceparent")]
 pub struct NotSampled;
@@ -76,16 +77,16 @@ fn is_lower_hex(byte: u8) -> bool {
     byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
-/// What a span does, seen from the process (OpenTelemetry, `SpanKind`).
+/// Role of a span in a request (OpenTelemetry, `SpanKind`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It answers.
+    /// Answers a request.
     Server,
-    /// It asks.
+    /// Sends a request.
     Client,
-    /// It puts something where others take it.
+    /// Puts a message into a queue or log.
     Producer,
-    /// It takes something that others have put there.
+    /// Takes a message from a queue or log.
     Consumer,
 }
 
@@ -100,12 +101,12 @@ impl From<Kind> for SpanKind {
     }
 }
 
-/// One stretch of work in a sampled trace; it ends with its last copy.
+/// A span of a sampled trace; it ends when its last clone is dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span(tracing::Span);
 
 impl Span {
-    /// Begins a trace; `None` where nobody collects them, or where it is not sampled.
+    /// Starts a trace; `None` without a collector, or if it is not sampled.
     #[must_use]
     pub fn root(name: &'static str, kind: Kind) -> Option<Self> {
         let span = Self::new(name, kind);
@@ -113,13 +114,13 @@ impl Span {
         sampled.then_some(span)
     }
 
-    /// Begins a span below another one.
+    /// Starts a span below another one.
     #[must_use]
     pub fn under(parent: Parent, name: &'static str, kind: Kind) -> Self {
         let span = Self::new(name, kind);
         let (state, flags) = (TraceState::NONE, TraceFlags::SAMPLED);
         let context = SpanContext::new(parent.trace, parent.span, flags, true, state);
-        // Nothing collects spans: then there is nothing to put below anything.
+        // Fails only without a collector; then there is no trace to continue.
         let _ = span.0.set_parent(Context::new().with_remote_span_context(context));
         span
     }
@@ -133,17 +134,17 @@ impl Span {
         Self(span)
     }
 
-    /// Says something about the work, by the names of the semantic conventions 1.37.
+    /// Sets an attribute, named by the semantic conventions 1.37.
     pub fn set(&self, key: &'static str, value: impl Into<Value>) {
         self.0.set_attribute(key, value);
     }
 
-    /// Marks the work as failed.
+    /// Sets the status to error.
     pub fn fail(&self) {
         self.0.record("otel.status_code", "ERROR");
     }
 
-    /// Where work elsewhere belongs that is part of this one; `None` if it is not sampled.
+    /// Returns the context that spans elsewhere continue; `None` if the span is not sampled.
     #[must_use]
     pub fn parent(&self) -> Option<Parent> {
         let context = self.0.context();
@@ -152,17 +153,18 @@ impl Span {
     }
 }
 
-/// The way to the collector, if there is one; it is closed by [`Exporter::end`].
+/// The exporter, if tracing is on; [`Exporter::end`] closes it.
 #[derive(Debug)]
 pub(crate) struct Exporter(Option<SdkTracerProvider>);
 
 impl Exporter {
-    /// Opens it where the environment names an endpoint. Not from within a runtime.
+    /// Creates the exporter if the environment names an endpoint. Must not be called within a
+    /// runtime.
     ///
     /// # Errors
-    /// When what the environment says of it is not usable.
+    /// When the `OTEL_…` variables are unusable.
     pub(crate) fn open(service: &str, environment: &Environment) -> io::Result<Self> {
-        if !is_wanted(environment) {
+        if !is_enabled(environment) {
             return Ok(Self(None));
         }
         let exporter = SpanExporter::builder().with_http().build().map_err(io::Error::other)?;
@@ -174,7 +176,7 @@ impl Exporter {
         Ok(Self(Some(provider.with_resource(resource.build()).build())))
     }
 
-    /// The layer that collects our spans, and nothing else.
+    /// The layer that exports spans with [`TARGET`] only.
     pub(crate) fn layer<S>(&self) -> Option<impl Layer<S> + use<S>>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -185,16 +187,17 @@ impl Exporter {
         Some(layer.with_target(false).with_filter(filter_fn(|of| of.target() == TARGET)))
     }
 
-    /// Sends what is left.
+    /// Exports the remaining spans.
     pub(crate) fn end(self) {
         if let Some(provider) = self.0 {
-            // A collector that is away loses the last spans; the process ends.
-            let _ = provider.shutdown_with_timeout(FAREWELL);
+            // Without a reachable collector the last spans are lost; the process must not wait
+            // longer.
+            let _ = provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
         }
     }
 }
 
-fn is_wanted(environment: &Environment) -> bool {
+fn is_enabled(environment: &Environment) -> bool {
     let says = |name: &str, word: &str| {
         environment.get(name).is_some_and(|value| value.eq_ignore_ascii_case(word))
     };
@@ -215,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unsampled_or_no_traceparent_is_none() {
+    fn an_unsampled_or_malformed_traceparent_is_rejected() {
         for text in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
@@ -238,9 +241,9 @@ mod tests {
     #[test]
     fn the_standard_variables_turn_traces_on_and_off() {
         let on = Environment::from([("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")]);
-        assert!(is_wanted(&on));
-        assert!(!is_wanted(&Environment::default()));
-        assert!(!is_wanted(&on.clone().or("OTEL_SDK_DISABLED", "true")));
-        assert!(!is_wanted(&on.or("OTEL_TRACES_EXPORTER", "none")));
+        assert!(is_enabled(&on));
+        assert!(!is_enabled(&Environment::default()));
+        assert!(!is_enabled(&on.clone().with_default("OTEL_SDK_DISABLED", "true")));
+        assert!(!is_enabled(&on.with_default("OTEL_TRACES_EXPORTER", "none")));
     }
 }

@@ -129,7 +129,7 @@ fn a_certificate_without_its_key_is_a_fault() {
                 ("SIGNAL_NODE_TLS_CERT_FILE", cert.as_str()),
                 ("SIGNAL_NODE_TLS_KEY_FILE", key.as_str()),
             ],
-            "does not go with its key",
+            "does not match its key",
         ),
         (
             vec![

@@ -1,18 +1,18 @@
-//! `mint`: a credential to try a relay with by hand.
+//! `mint`: prints one credential, for testing a relay by hand.
 
 use serde::Serialize;
 use service_kit::clock;
 
 use super::CommandError;
-use crate::config::Ground;
+use crate::config::CredentialSettings;
 use crate::credential::{Credential, Subject};
-use crate::opened::Opened;
+use crate::key_store::KeyStore;
 use crate::pool::Pools;
 
-/// A credential as `RTCIceServer` has it, with its end.
+/// A credential with the field names of `RTCIceServer`, and its expiry.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Minted {
+struct MintedCredential {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     urls: Vec<String>,
     username: String,
@@ -21,19 +21,19 @@ struct Minted {
     expires_at: String,
 }
 
-/// Makes a credential for `subject` as a line of JSON, with the URLs of all relays.
+/// Issues a credential for `subject` as one line of JSON with the URLs of all relays.
 ///
 /// # Errors
-/// When the secret is in a Redis that is away.
-pub async fn mint(ground: Ground, subject: &Subject) -> Result<String, CommandError> {
-    let Opened { keys, .. } = Opened::open(&ground).await?;
-    let ttl = ground.lifetimes.default.as_secs();
+/// When the secret is in a Redis that cannot be reached.
+pub async fn mint(settings: CredentialSettings, subject: &Subject) -> Result<String, CommandError> {
+    let KeyStore { keys, .. } = KeyStore::open(&settings).await?;
+    let ttl = settings.ttl_settings.default.as_secs();
     let expiry = clock::unix_seconds() + ttl;
     let secrets = keys.signing.current();
     let Credential { username, password } =
-        Credential::issue(secrets.signing(), &keys.hide(subject), expiry);
-    let relays = ground.pools.iter().flat_map(Pools::relays);
-    let minted = Minted {
+        Credential::issue(secrets.signing(), &keys.pseudonym_of(subject), expiry);
+    let relays = settings.pools.iter().flat_map(Pools::relays);
+    let minted = MintedCredential {
         urls: relays.flat_map(|relay| &relay.uris).map(ToString::to_string).collect(),
         username,
         credential: password,

@@ -1,7 +1,7 @@
-//! What the program does beside serving.
+//! The subcommands besides `serve` and `doctor`.
 
-mod decide;
 mod mint;
+mod operator;
 mod rotate;
 
 use std::io;
@@ -9,37 +9,38 @@ use std::io;
 use crate::pool::Name;
 use crate::relay_db::DbError;
 
-pub use decide::{allow, deny, drain, usage};
 pub use mint::mint;
+pub use operator::{allow, deny, drain, usage};
 pub use rotate::rotate;
 
-/// Why a command could not do what it was asked.
+/// Reasons why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The relays' Redis is not there.
+    /// The relays' Redis is unreachable.
     #[error("{0} (TURN_CRED_REDIS_URL)")]
     Db(#[from] DbError),
-    /// Decisions have to be kept where every credential service sees them.
-    #[error("this needs TURN_CRED_REDIS_URL, where every credential service sees it")]
-    NoDb,
-    /// No relay is known.
-    #[error("this needs the relays: TURN_CRED_URIS, or [[pools]] in the file")]
+    /// Without Redis there is no place that every instance of the service reads decisions from.
+    #[error("this command needs TURN_CRED_REDIS_URL, where all instances read decisions")]
+    NoRedis,
+    /// No relay is configured.
+    #[error("this command needs the relays: set TURN_CRED_URIS, or [[pools]] in the file")]
     NoRelays,
     /// No relay has that name.
-    #[error("there is no relay {0}; names stand in [[pools.relays]], or are REGION-1, REGION-2, …")]
+    #[error("there is no relay {0}: use its name in [[pools.relays]], or REGION-1, REGION-2, …")]
     UnknownRelay(Name),
-    /// There is no runtime.
+    /// The tokio runtime could not be created.
     #[error(transparent)]
     Runtime(#[from] io::Error),
-    /// The secret is not one that can be rotated here.
+    /// The secret is in the settings, so the operator rotates it by editing the file.
     #[error(
-        "the secret is in TURN_CRED_SECRET: put the new one on top of that file, add it to the \
-         relays first, and take the old one out after TURN_CRED_MAX_TTL"
+        "the secret is in TURN_CRED_SECRET, not in Redis: add the new one to the relays, then put \
+         it on top of that file, and remove the old one after TURN_CRED_MAX_TTL"
     )]
     NotManaged,
-    /// A relay does not accept the new secret.
+    /// A relay rejected the new secret, and the rotation was abandoned.
     #[error(
-        "a relay refused the new secret, which was given up; its log and turn-cred-service doctor say why"
+        "a relay rejected the new secret, and the rotation was abandoned: see the log of the \
+         relay, or run turn-cred-service doctor"
     )]
-    Refused,
+    SecretRejected,
 }

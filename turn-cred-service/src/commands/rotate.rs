@@ -1,76 +1,82 @@
-//! `rotate`: another secret for the relays, now.
+//! `rotate`: replaces the secret that the relays share, now.
 
 use service_kit::clock;
 
 use super::CommandError;
-use crate::config::{Ground, PROBE_WITHIN};
-use crate::opened::Opened;
-use crate::rotation::keeper::Hands;
-use crate::rotation::{Fingerprint, Ledger, Request};
+use crate::config::{CredentialSettings, PROBE_TIMEOUT};
+use crate::key_store::KeyStore;
+use crate::rotation::rotator::RotationContext;
+use crate::rotation::{Fingerprint, Ledger, RotationRequest};
 
-/// Asks for a rotation and sees it through, whoever takes its steps; tells each as it happens.
+/// Requests a rotation and follows it to the end, reporting each step. Any instance of the service
+/// may take the steps.
 ///
-/// Returns once the new secret signs; in an emergency, once the old ones are out.
+/// Returns once the new secret signs; in an emergency, once the old ones are out of the set.
 ///
 /// # Errors
-/// [`CommandError`] says what is in the way; the secret before signs on then.
+/// [`CommandError`]; the previous secret keeps signing.
 pub async fn rotate(
-    ground: Ground,
-    request: Request,
-    mut tell: impl FnMut(String),
+    settings: CredentialSettings,
+    request: RotationRequest,
+    mut report: impl FnMut(String),
 ) -> Result<(), CommandError> {
-    let opened = Opened::open(&ground).await?;
-    let dialing = ground.dialing(PROBE_WITHIN);
-    let (Some(mut keeper), Some(pools)) = (opened.keeper, ground.pools) else {
+    let key_store = KeyStore::open(&settings).await?;
+    let connect_options = settings.connect_options(PROBE_TIMEOUT);
+    let (Some(mut rotator), Some(pools)) = (key_store.rotator, settings.pools) else {
         return Err(CommandError::NotManaged);
     };
-    let hands = Hands { who: service_kit::random::token(), pools, dialing };
-    let asked = keeper.ask(request).await?;
-    let mut known = asked.clone();
-    tell(format!("secret {} signs; asked for another", known.signing));
+    let context =
+        RotationContext { leader_id: service_kit::random::token(), pools, connect_options };
+    let requested = rotator.request(request).await?;
+    let mut known = requested.clone();
+    report(format!("secret {} signs; requested a rotation", known.signing));
     loop {
-        let rest = keeper.turn(&hands).await?;
-        let ledger = keeper.ledger().borrow().clone();
-        story(&known, &ledger).into_iter().for_each(&mut tell);
+        let wait = rotator.advance_once(&context).await?;
+        let ledger = rotator.ledger().borrow().clone();
+        describe_changes(&known, &ledger).into_iter().for_each(&mut report);
         if ledger.failed.is_some() {
-            return Err(CommandError::Refused);
+            return Err(CommandError::SecretRejected);
         }
-        if is_done(&asked, &ledger) {
+        if is_complete(&requested, &ledger) {
             return Ok(());
         }
         known = ledger;
-        tokio::time::sleep(rest).await;
+        tokio::time::sleep(wait).await;
     }
 }
 
-/// Tells whether what `asked` asks for has happened. Later rotations are nobody's business here.
-fn is_done(asked: &Ledger, now: &Ledger) -> bool {
-    let retires = |secret: &Fingerprint| asked.retiring.iter().any(|r| r.secret == *secret);
-    let is_old = |secret: &Fingerprint| *secret == asked.signing || retires(secret);
-    match asked.request {
-        Some(Request::Emergency) => !now.secrets().any(is_old),
-        Some(Request::Rotation) | None => now.request.is_none(),
+/// Returns whether the rotation requested in `requested` is complete. A later rotation does not
+/// matter: in an emergency only the secrets known at the time of the request must be gone, since a
+/// scheduled rotation may retire others meanwhile.
+fn is_complete(requested: &Ledger, now: &Ledger) -> bool {
+    let retires = |secret: &Fingerprint| requested.retiring.iter().any(|r| r.secret == *secret);
+    let is_old = |secret: &Fingerprint| *secret == requested.signing || retires(secret);
+    match requested.request {
+        Some(RotationRequest::Emergency) => !now.secrets().any(is_old),
+        Some(RotationRequest::Rotation) | None => now.request.is_none(),
     }
 }
 
-/// Tells what happened between two states of a ledger.
-fn story(before: &Ledger, now: &Ledger) -> Vec<String> {
-    let mut told = Vec::new();
+/// Describes the transitions between two states of the ledger, one line each.
+fn describe_changes(before: &Ledger, now: &Ledger) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(staged) = now.staged.as_ref().filter(|_| before.staged != now.staged) {
-        told.push(format!("secret {staged} is in the set of the relays; every relay is tried"));
+        lines.push(format!(
+            "secret {staged} is in the set of the relays; testing it on every relay"
+        ));
     }
     if before.signing != now.signing {
-        told.push(format!("every relay that answers accepts secret {}: it signs now", now.signing));
+        lines.push(format!("every answering relay accepts secret {}: it signs now", now.signing));
         for retiring in &now.retiring {
             let until = clock::rfc3339(retiring.until);
-            told.push(format!("secret {} is accepted until {until}", retiring.secret));
+            lines.push(format!("secret {} is accepted until {until}", retiring.secret));
         }
     }
     let is_out = |secret| now.retiring.iter().all(|retiring| retiring.secret != secret);
     for old in before.retiring.iter().filter(|old| is_out(old.secret.clone())) {
-        told.push(format!("secret {} is out", old.secret));
+        lines.push(format!("secret {} is removed", old.secret));
     }
-    told
+    lines
 }
 
 #[cfg(test)]
@@ -78,20 +84,23 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::rotation::Policy;
+    use crate::rotation::RotationPolicy;
 
     #[test]
     fn an_emergency_is_over_once_the_secrets_before_it_are_out() {
         let secret = |text: &str| Fingerprint::of(text);
         let life = Duration::from_secs(10);
-        let policy = Policy { every: Some(life), max_ttl: life, skew: Duration::ZERO };
-        let before = Ledger::adopt(secret("a"), 0).staged(secret("b")).flipped(&policy, 10);
-        let asked = before.asked(Request::Emergency);
-        let flipped = asked.staged(secret("c")).flipped(&policy, 12);
-        let next = flipped.staged(secret("d")).flipped(&policy, 22);
-        let one_out = next.retired(&secret("a"));
-        let out = one_out.retired(&secret("b"));
-        let done = [&asked, &flipped, &next, &one_out, &out].map(|now| is_done(&asked, now));
+        let policy = RotationPolicy { every: Some(life), max_ttl: life, skew: Duration::ZERO };
+        let before = Ledger::starting_with(secret("a"), 0)
+            .with_staged(secret("b"))
+            .promote_staged(&policy, 10);
+        let requested = before.with_request(RotationRequest::Emergency);
+        let flipped = requested.with_staged(secret("c")).promote_staged(&policy, 12);
+        let next = flipped.with_staged(secret("d")).promote_staged(&policy, 22);
+        let one_out = next.without_retired(&secret("a"));
+        let out = one_out.without_retired(&secret("b"));
+        let done =
+            [&requested, &flipped, &next, &one_out, &out].map(|now| is_complete(&requested, now));
         assert_eq!(done, [false, false, false, false, true]);
         assert!(!out.retiring.is_empty());
     }

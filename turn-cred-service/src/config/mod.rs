@@ -1,6 +1,6 @@
-//! The settings of the service, read.
+//! Reads and cross-checks the settings of the service.
 
-mod ground;
+mod credentials;
 mod origin;
 mod pools;
 mod schema;
@@ -14,43 +14,38 @@ use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
-pub use ground::{DbSettings, Ground, KeySettings};
+pub use credentials::{CredentialSettings, DbSettings, KeySettings};
 pub use origin::Origin;
 pub use schema::SCHEMA;
 
-/// How long each step of trying a relay may take.
-pub const PROBE_WITHIN: Duration = Duration::from_secs(1);
+/// Timeout of each step of a relay probe.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The settings, read and checked against each other.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub struct Config {
-    /// Where the public listener binds.
     pub listen: ListenAddr,
-    /// Where the internal listener binds, if it is on.
+    /// `None` disables the internal listener.
     pub internal_listen: Option<ListenAddr>,
-    /// What callers of the internal listener must present, if anything.
+    /// Bearer tokens accepted on the internal listener; mandatory there over TCP.
     pub internal_token: Option<SecretSource>,
-    /// Where the admin listener binds.
     pub admin_listen: ListenAddr,
-    /// The origins that may call from a browser.
+    /// Origins allowed by CORS.
     pub allowed_origins: Vec<Origin>,
-    /// The networks whose `X-Forwarded-For` is believed.
+    /// Networks whose `X-Forwarded-For` and region header are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// What credentials are made of.
-    pub ground: Ground,
-    /// The header in which a proxy says where a caller is.
+    pub credentials: CredentialSettings,
+    /// Name of the header with the region or country of the client, set by a trusted proxy.
     pub region_header: Option<String>,
-    /// How often every relay is tried; zero: never.
+    /// Interval of the relay probes; zero disables them.
     pub probe_every: Duration,
-    /// Verifies the tokens of the public listener.
+    /// Verifies the JWTs of the public listener.
     pub verifier: Verifier,
-    /// What servers show on the public listener that ask for others, if any may.
+    /// Keys of servers that request credentials for their users.
     pub api_keys: Option<SecretSource>,
-    /// Requests of one subject.
     pub rate_per_subject: Rate,
-    /// Requests of one address.
     pub rate_per_ip: Rate,
-    /// How and what is logged.
     pub logging: LogSettings,
 }
 
@@ -58,10 +53,10 @@ impl Config {
     /// Reads all settings.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// Every fault found in them.
     ///
     /// # Panics
-    /// Never: what is absent has been reported as a fault before.
+    /// Never: each absent value has been reported as a fault.
     pub fn read(resolved: &Resolved) -> Result<Self, Faults> {
         let mut reader = resolved.reader();
         let listen = reader.parse("listen");
@@ -73,7 +68,7 @@ impl Config {
         let (rate_per_subject, rate_per_ip) =
             (reader.rate("rate_per_subject"), reader.rate("rate_per_ip"));
         let logging = LogSettings::read(&mut reader);
-        let ground = Ground::read(&mut reader);
+        let credentials = CredentialSettings::read(&mut reader);
         if !reader.is_set("uris") && !reader.has_tables("pools") {
             reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
         }
@@ -95,10 +90,10 @@ impl Config {
             admin_listen,
             allowed_origins,
             trusted_proxies,
-            ground: ground.expect("its absence is a fault"),
+            credentials: credentials.expect("a missing value was reported as a fault"),
             region_header,
             probe_every,
-            verifier: verifier.expect("its absence is a fault"),
+            verifier: verifier.expect("a missing value was reported as a fault"),
             api_keys,
             rate_per_subject,
             rate_per_ip,
@@ -107,13 +102,16 @@ impl Config {
     }
 }
 
-/// Reports that nobody could call: no listener has anything to tell callers apart by.
+/// Reports that no listener could authenticate a caller.
 fn check_callers(reader: &mut Reader<'_>) {
     let ways = [JWT_SECRET.name, JWKS_URL.name, JWKS_FILE.name, "api_keys", "internal_listen"];
     if !ways.iter().any(|name| reader.is_set(name)) {
         let others = "nor TURN_CRED_JWKS_URL, TURN_CRED_JWKS_FILE, TURN_CRED_API_KEYS or \
                       TURN_CRED_INTERNAL_LISTEN";
-        reader.fault("jwt_secret", format_args!("is not set, {others}: nobody could call"));
+        reader.fault(
+            "jwt_secret",
+            format_args!("is not set, {others}: no caller could authenticate"),
+        );
     }
 }
 

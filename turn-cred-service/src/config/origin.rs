@@ -1,4 +1,4 @@
-//! Which pages may call from a browser.
+//! Allowed origins of browser requests (CORS).
 
 use std::str::FromStr;
 
@@ -7,13 +7,13 @@ use std::str::FromStr;
 pub struct Origin(String);
 
 impl Origin {
-    /// The origin as a browser writes it.
+    /// The origin as a browser sends it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Tells whether it stands for all origins.
+    /// Returns whether this is `*`.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == "*"

@@ -1,4 +1,4 @@
-//! The relays: one on a line, or `[[pools]]` in the file.
+//! Reads the relays from `TURN_CRED_URIS` (one relay) or from `[[pools]]` of the file.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -12,10 +12,9 @@ use signal_protocol::Enforcement;
 use crate::pool::{Name, Pool, PoolError, Pools, Relay, parse_uris};
 use crate::relay::ConsoleSettings;
 
-/// The region that `TURN_CRED_URIS` makes.
+/// Region of the relay in `TURN_CRED_URIS`.
 const DEFAULT_REGION: &str = "default";
 
-/// One `[[pools]]` of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PoolTable {
@@ -29,7 +28,6 @@ struct PoolTable {
     relays: Vec<RelayTable>,
 }
 
-/// One `[[pools.relays]]` of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RelayTable {
@@ -41,14 +39,14 @@ struct RelayTable {
     console_password_file: Option<PathBuf>,
 }
 
-/// Reads the relays, wherever they stand; nothing if there are none, or after a fault.
+/// Reads the relays from either place; `None` if there are none, or after a fault.
 pub(super) fn read_pools(reader: &mut Reader<'_>) -> Option<Pools> {
-    let line = reader.optional_parse::<Line>("uris");
+    let line = reader.optional_parse::<SinglePool>("uris");
     let tables: Vec<PoolTable> = reader.tables("pools");
     if line.is_some() && !tables.is_empty() {
         reader.fault("uris", "and [[pools]] are both set: keep one");
     }
-    let mut pools: Vec<Pool> = line.map(|Line(pool)| pool).into_iter().collect();
+    let mut pools: Vec<Pool> = line.map(|SinglePool(pool)| pool).into_iter().collect();
     for (at, table) in tables.into_iter().enumerate() {
         match table.pool() {
             Ok(pool) => pools.push(pool),
@@ -69,31 +67,35 @@ pub(super) fn read_pools(reader: &mut Reader<'_>) -> Option<Pools> {
     }
 }
 
-/// Reports names that two regions or two relays share, and fallbacks that do not exist.
+/// Reports duplicate region or relay names and fallbacks to unknown regions.
 fn check_names(reader: &mut Reader<'_>, pools: &[Pool]) {
     let regions: HashSet<&Name> = pools.iter().map(|pool| &pool.region).collect();
     let (mut seen, mut relays) = (HashSet::new(), HashSet::new());
     for (at, pool) in pools.iter().enumerate() {
         if !seen.insert(&pool.region) {
-            reader.table_fault("pools", at, format_args!("region {} is there twice", pool.region));
+            reader.table_fault(
+                "pools",
+                at,
+                format_args!("region {} is defined twice", pool.region),
+            );
         }
         if let Some(lost) = pool.fallback.as_ref().filter(|name| !regions.contains(name)) {
             reader.table_fault("pools", at, format_args!("fallback {lost} is none of the regions"));
         }
         for relay in pool.relays.iter().filter(|relay| !relays.insert(&relay.name)) {
-            reader.table_fault("pools", at, format_args!("relay {} is there twice", relay.name));
+            reader.table_fault("pools", at, format_args!("relay {} is defined twice", relay.name));
         }
     }
 }
 
-/// The pool on one line.
-struct Line(Pool);
+/// Parses the relay of `TURN_CRED_URIS` as a pool of one.
+struct SinglePool(Pool);
 
-impl std::str::FromStr for Line {
+impl std::str::FromStr for SinglePool {
     type Err = PoolError;
 
     fn from_str(text: &str) -> Result<Self, PoolError> {
-        let region = DEFAULT_REGION.parse().expect("it is a name");
+        let region = DEFAULT_REGION.parse().expect("the literal is a valid name");
         Pool::parse(&region, text).map(Self)
     }
 }
@@ -103,8 +105,8 @@ impl PoolTable {
         let region = name("region", &self.region)?;
         let fallback = self.fallback.map(|text| name("fallback", &text)).transpose()?;
         let stun = parse_uris(self.stun.iter().map(String::as_str)).map_err(|e| e.to_string())?;
-        if let Some(relay) = stun.iter().find(|uri| uri.relays()) {
-            return Err(format!("{relay} belongs into [[pools.relays]]: it needs a credential"));
+        if let Some(relay) = stun.iter().find(|uri| uri.is_turn()) {
+            return Err(format!("{relay} belongs in [[pools.relays]]: it needs a credential"));
         }
         if self.relays.is_empty() {
             return Err("has no relay: write [[pools.relays]] below it".to_owned());
@@ -120,12 +122,12 @@ impl RelayTable {
     fn relay(self, region: &Name, number: usize) -> Result<Relay, String> {
         let text = self.name.unwrap_or_else(|| format!("{region}-{number}"));
         let name = name("name", &text)?;
-        let told = |error: PoolError| format!("relay {name}: {error}");
-        let uris = parse_uris(self.uris.iter().map(String::as_str)).map_err(told)?;
-        if let Some(stun) = uris.iter().find(|uri| !uri.relays()) {
-            return Err(format!("relay {name}: {stun} is no relay and belongs into stun"));
+        let in_relay = |error: PoolError| format!("relay {name}: {error}");
+        let uris = parse_uris(self.uris.iter().map(String::as_str)).map_err(in_relay)?;
+        if let Some(stun) = uris.iter().find(|uri| !uri.is_turn()) {
+            return Err(format!("relay {name}: {stun} is no relay and belongs in stun"));
         }
-        let relay = Relay::new(name.clone(), uris).map_err(told)?;
+        let relay = Relay::new(name.clone(), uris).map_err(in_relay)?;
         Ok(Relay {
             weight: self.weight.unwrap_or(relay.weight),
             enforcement: self.enforcement.unwrap_or(relay.enforcement),
@@ -151,7 +153,9 @@ fn name(what: &str, text: &str) -> Result<Name, String> {
 
 fn country(text: String) -> Result<String, String> {
     let is_code = text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
-    is_code.then_some(text).ok_or_else(|| "countries are two upper-case letters, as DE".to_owned())
+    is_code
+        .then_some(text)
+        .ok_or_else(|| "countries are two upper-case letters, such as DE".to_owned())
 }
 
 #[cfg(test)]
@@ -207,14 +211,14 @@ uris = ["turn:us.example.org"]
     }
 
     #[test]
-    fn what_is_wrong_with_the_relays_is_said_with_its_place() {
+    fn a_fault_in_the_relays_names_its_table() {
         for (from, to, fault) in [
             ("\"us\"\n[[pools]]", "\"mars\"\n[[pools]]", "the regions are: eu, us"),
             ("fallback = \"us\"", "fallback = \"ap\"", "[[pools]] 1: fallback ap is none of"),
-            ("region = \"us\"", "region = \"eu\"", "[[pools]] 2: region eu is there twice"),
-            ("\"eu-new\"", "\"eu-1\"", "[[pools]] 1: relay eu-1 is there twice"),
+            ("region = \"us\"", "region = \"eu\"", "[[pools]] 2: region eu is defined twice"),
+            ("\"eu-new\"", "\"eu-1\"", "[[pools]] 1: relay eu-1 is defined twice"),
             ("\"DE\"", "\"de\"", "[[pools]] 1: countries are two upper-case letters"),
-            ("stun:eu", "turn:eu", "belongs into [[pools.relays]]"),
+            ("stun:eu", "turn:eu", "belongs in [[pools.relays]]"),
             ("\"turn:new", "\"stun:new", "relay eu-new: stun:new.example.org is no relay"),
             ("\"turn:us", "\"http:us", "relay us-1: \"http:us.example.org\" begins with none"),
             ("weight = 3", "weight = 0", "[[pools]] 1:"),

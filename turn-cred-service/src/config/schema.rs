@@ -1,4 +1,4 @@
-//! Every setting of the service, declared.
+//! Declares every setting of the service.
 
 use service_kit::settings::{Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT};
@@ -15,16 +15,16 @@ Examples:
   export TURN_CRED_SECRET_FILE=/run/secrets/turn TURN_CRED_JWT_SECRET_FILE=/run/secrets/jwt
   turn-cred-service --uris 'turn:relay.example.org:3478?transport=udp'
 
-  # And to the signaling node beside it, over a socket file:
+  # Also serve the signaling node on this machine, over a socket file:
   turn-cred-service --internal-listen unix:/run/turn-cred.sock
 
-  # See what is in force, and everything that is wrong with it:
+  # Print the effective settings and all their faults:
   turn-cred-service check-config
 
-  # Try the relay by hand:
+  # Get a credential for testing a relay by hand:
   turn-cred-service mint --sub ana --ttl 60s
 
-  # Try all relays, and whether they are open to what they should not be:
+  # Check all relays, and what they must not permit:
   turn-cred-service doctor
 
 Durations read 20s or 500ms, rates 30/m or 100/s,burst=2000. Flags win over variables, variables
@@ -36,20 +36,21 @@ file is read again when it changes.",
             "network",
             "ADDRESS",
             Some("127.0.0.1:8090"),
-            "Public REST, token required",
+            "Address of the public REST API; callers need a token",
         ),
         Setting::plain(
             "internal_listen",
             "network",
             "ADDRESS",
             None,
-            "REST for the node beside it, off by default: unix:PATH, or ADDRESS:PORT with a token",
+            "Address of the internal REST API for nodes, off by default: unix:PATH, or \
+             ADDRESS:PORT with a token",
         ),
         Setting::secret(
             "internal_token",
             "network",
             "TOKENS",
-            "What callers of the internal listener present as bearer token; needed over TCP",
+            "Bearer tokens accepted on the internal listener; required over TCP",
         ),
         Setting::plain(
             "admin_listen",
@@ -63,104 +64,108 @@ file is read again when it changes.",
             "network",
             "ORIGINS",
             None,
-            "Origins that may call from a browser, exact, separated by commas; * for any",
+            "Origins allowed to call from a browser (CORS), exact, separated by commas; * for any",
         ),
         Setting::plain(
             "trusted_proxies",
             "network",
             "NETWORKS",
             None,
-            "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8",
+            "Networks whose X-Forwarded-For is trusted, such as 10.0.0.0/8",
         ),
         Setting::secret(
             "secret",
             "credentials",
             "KEYS",
-            "Shared with the relays (static-auth-secret of coturn), 32 bytes or more",
+            "Secret shared with the relays (static-auth-secret of coturn), 32 bytes or more",
         ),
         Setting::plain(
             "ttl",
             "credentials",
             "DURATION",
             Some("600s"),
-            "How long a credential admits to a relay",
+            "TTL of a credential, unless the caller requests another",
         ),
         Setting::plain(
             "max_ttl",
             "credentials",
             "DURATION",
             Some("24h"),
-            "The most a caller may ask for",
+            "Longest TTL that a caller may request",
         ),
         Setting::secret(
             "pseudonym_key",
             "credentials",
             "KEYS",
-            "Hides subjects from the relays' logs; without it a rotation renames everybody there",
+            "Key of the pseudonyms that relays see; without it each rotation gives users new \
+             pseudonyms",
         ),
         Setting::secret(
             "redis_url",
             "redis",
             "URL",
-            "coturn's own Redis (redis-userdb); without a secret, the secrets there are used and rotated",
+            "coturn's Redis (redis-userdb); if secret is not set, the secrets there are used and \
+             rotated",
         ),
         Setting::plain(
             "realm",
             "redis",
             "REALM",
             Some("turn"),
-            "The realm of the relays, whose secrets are in turn/realm/REALM/secret",
+            "Realm of the relays; their secrets are in turn/realm/REALM/secret",
         ),
         Setting::plain(
             "rotate_every",
             "redis",
             "DURATION",
             None,
-            "How long a secret in Redis signs; without it, until turn-cred-service rotate",
+            "How long a secret in Redis signs before its rotation; without it, rotate with \
+             turn-cred-service rotate",
         ),
         Setting::plain(
             "clock_skew",
             "redis",
             "DURATION",
             Some("30s"),
-            "How far the clocks of relays may differ: an old secret is accepted for that much longer",
+            "Largest difference between clocks of relays: an old secret is accepted for that much \
+             longer",
         ),
         Setting::plain(
             "uris",
             "relays",
             "URLS",
             None,
-            "One relay: up to four stun:, turn: and turns: URLs separated by commas; more than one \
-             relay stand in the file, as [[pools]]",
+            "One relay: up to four stun:, turn: and turns: URLs separated by commas; for more \
+             relays, use [[pools]] in the file",
         ),
         Setting::plain(
             "default_region",
             "relays",
             "REGION",
             None,
-            "The region of callers who name none; the first of the file otherwise",
+            "Region of callers who request none; by default the first in the file",
         ),
         Setting::plain(
             "region_header",
             "relays",
             "HEADER",
             None,
-            "A header that says a region or a country, such as CF-IPCountry; believed of \
-             trusted_proxies only",
+            "Header with a region or country, such as CF-IPCountry; trusted from trusted_proxies \
+             only",
         ),
         Setting::plain(
             "probe_every",
             "relays",
             "DURATION",
             Some("2s"),
-            "How often every relay is tried; 0s: never, and all are believed in",
+            "How often every relay is probed; 0s disables probes and treats all relays as healthy",
         ),
         Setting::plain(
             "relay_ca_file",
             "relays",
             "FILE",
             None,
-            "PEM file of further certificate authorities for turns: relays",
+            "PEM file of additional certificate authorities for turns: relays",
         ),
         JWT_SECRET,
         JWKS_URL,
@@ -171,28 +176,28 @@ file is read again when it changes.",
             "api_keys",
             "tokens",
             "KEYS",
-            "What servers show that ask for others: Janus, or anything in Cloudflare's shape",
+            "API keys of servers that request credentials for their users, such as Janus",
         ),
         Setting::plain(
             "rate_per_subject",
             "limits",
             "RATE",
             Some("30/m"),
-            "Requests of one token's subject",
+            "Requests per subject of a token",
         ),
         Setting::plain(
             "rate_per_ip",
             "limits",
             "RATE",
             Some("60/m"),
-            "Requests of one address, IPv6 by /64",
+            "Requests per address; IPv6 counts by /64",
         ),
         Setting::plain(
             "budget_per_subject",
             "limits",
             "BYTES/TIME",
             None,
-            "How much one subject may relay, such as 10GiB/24h; coturn reports it in its Redis \
+            "Bytes that one subject may relay, such as 10GiB/24h; needs usage reports in Redis \
              (redis-statsdb)",
         ),
         LOG,

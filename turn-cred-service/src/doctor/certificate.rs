@@ -1,8 +1,8 @@
-//! When a certificate ends: the one fact of it that verification does not tell.
+//! Reads the expiry of a certificate, which rustls does not expose.
 
 use std::str;
 
-/// Tags of X.690 §8 that are met on the way.
+/// DER tags that occur before and in the validity (X.690 §8).
 mod tag {
     pub(super) const UTC_TIME: u8 = 0x17;
     pub(super) const GENERALIZED_TIME: u8 = 0x18;
@@ -16,7 +16,7 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {
     let (to_be_signed, _) = Element::read(certificate.content)?;
     let (first, after_first) = Element::read(to_be_signed.content)?;
     let mut rest = if first.tag == tag::VERSION { after_first } else { to_be_signed.content };
-    // Serial number, algorithm and issuer stand before the validity.
+    // Skip serial number, algorithm and issuer.
     for _ in 0..3 {
         (_, rest) = Element::read(rest)?;
     }
@@ -26,19 +26,19 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {
     time(&not_after)
 }
 
-/// One element of DER.
+/// A DER element.
 struct Element<'a> {
     tag: u8,
     content: &'a [u8],
 }
 
 impl<'a> Element<'a> {
-    /// Reads the first element, and hands back what follows it (X.690 §8.1).
+    /// Splits the first element from the rest (X.690 §8.1).
     fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&[tag, first], rest) = bytes.split_first_chunk()?;
         let (length, rest) = match first {
             0..=0x7F => (usize::from(first), rest),
-            // How many bytes of length follow; no certificate has 4 GiB.
+            // The low bits count the length bytes that follow; no certificate needs more than four.
             0x81..=0x84 => {
                 let (length, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
                 (length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
@@ -77,7 +77,7 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     let march_month = (month + 9) % 12;
     let day_of_year = (153 * march_month + 2) / 5 + day;
     let leap_days = march_year / 4 - march_year / 100 + march_year / 400;
-    // 719_469: the days from 0000-03-01 to 1970-01-01, and one because months begin on the 1st.
+    // 719_469: the days from 0000-03-01 to 1970-01-01, plus one because days of a month start at 1.
     (365 * march_year + leap_days + day_of_year).checked_sub(719_469)
 }
 

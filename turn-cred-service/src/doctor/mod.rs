@@ -1,64 +1,64 @@
-//! Looks at every relay as clients will meet it, for an operator's first hour: can it be reached,
-//! does it admit whom it shall and nobody else, and where would it let them go.
+//! Examines relays for an operator: are they reachable, do they accept exactly the right
+//! credentials, which peers would they relay to.
 //!
-//! [`run`] visits one URL after the other and does the checks of [`Check`] in their order; each
-//! ends in a [`Finding`] that says what to do. A visit opens some seventy allocations at most, more
-//! for large rooms, for users that nobody else is, and gives all of them back. No datagram is sent to any peer: whether
-//! a relay would carry one is decided when a permission is asked for (RFC 8656 §9.2).
+//! [`examine_relays`] runs the checks of [`Check`] at one URL after the other; each ends in a
+//! [`Finding`] with advice. One URL costs up to about seventy allocations, more for large rooms,
+//! all under random usernames and all released. No datagram goes to any peer: a relay already
+//! decides about a peer when a permission is requested (RFC 8656 §9.2).
 
-mod admission;
 mod certificate;
-mod command;
-mod peers;
+mod cli;
+mod connectivity;
+mod credential_checks;
+mod findings;
+mod peer_permissions;
 mod quota;
-mod reach;
-mod report;
-mod visit;
+mod url_context;
 
 use std::time::Duration;
 
 use service_kit::secrets::Secrets;
 
 use crate::pool::IceUri;
-use crate::relay::Dialing;
-use visit::Visit;
+use crate::relay::ConnectOptions;
+use url_context::UrlContext;
 
-pub use command::{command, examine};
-pub use quota::Demand;
-pub use report::{Check, Finding, Report, Style, Verdict};
+pub use cli::{command, run_command};
+pub use findings::{Check, CheckResult, Finding, OutputFormat, Report};
+pub use quota::CallSize;
 
-/// What the relays are held against.
+/// Inputs and expectations of the checks.
 #[derive(Clone, Debug)]
-pub struct Terms<'a> {
-    /// The secret that the relays shall share.
+pub struct DoctorOptions<'a> {
+    /// The secret that the relays should share.
     pub secrets: &'a Secrets,
-    /// How long the credentials live that clients are given.
+    /// TTL of the credentials handed to clients.
     pub ttl: Duration,
-    /// How the relays are approached.
-    pub dialing: Dialing,
-    /// Whether a relay may reach its own machine, as one on a laptop must.
+    #[expect(missing_docs, reason = "the names say it all")]
+    pub connect_options: ConnectOptions,
+    /// Accept a relay that permits its own loopback, as one on a laptop must.
     pub allow_loopback: bool,
     /// The largest call that a relay must have allocations for.
-    pub demand: Demand,
-    /// The clock that credentials are issued by, in Unix seconds.
+    pub call_size: CallSize,
+    /// Clock that expiries are computed from, in Unix seconds.
     pub now: fn() -> u64,
 }
 
-/// Does every check at every URL, and tells the worst that was found.
-pub async fn run(
+/// Runs every check at every URL and returns the worst result.
+pub async fn examine_relays(
     relays: &[(String, Vec<IceUri>)],
-    terms: &Terms<'_>,
+    options: &DoctorOptions<'_>,
     mut report: Report<'_>,
-) -> Verdict {
+) -> CheckResult {
     for (name, uris, uri) in
         relays.iter().flat_map(|(name, uris)| uris.iter().map(move |uri| (name, uris, uri)))
     {
         report.begin(name, uri);
-        let mut visit = Visit::new(uri, uris, terms);
-        for check in visit.checks() {
-            report.add(visit.perform(check).await);
+        let mut url = UrlContext::new(uri, uris, options);
+        for check in url.checks() {
+            report.add(url.run_check(check).await);
         }
-        visit.leave().await;
+        url.release_allocation().await;
     }
     report.end()
 }

@@ -1,41 +1,41 @@
-//! How many allocations one user gets: enough for a call, and not all there are.
+//! Checks the per-user quota: enough allocations for a call, but not all of the relay's.
 
-use super::admission::{QUOTA_REACHED, admit, release, remedy};
-use super::report::{Check, Finding};
-use super::visit::{Visit, nobody};
+use super::credential_checks::{QUOTA_REACHED, open_allocation, release, remedy};
+use super::findings::{Check, Finding};
+use super::url_context::{UrlContext, random_subject};
 use crate::relay::RelayError;
 
-/// At least so many allocations are opened in search of a quota.
-const SEARCHED: usize = 64;
+/// Allocations opened before the check concludes that there is no quota.
+const MIN_ATTEMPTS: usize = 64;
 
-/// The largest call that the relays are for, in which all media goes over them.
+/// The largest call whose media may all go over relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// Members of a room, each connected to each.
+pub struct CallSize {
+    /// Members of a full-mesh room.
     pub members: usize,
-    /// Networks that one machine gathers on, such as Wi-Fi and a cable.
+    /// Networks that one machine gathers candidates on, such as Wi-Fi and Ethernet.
     pub networks: usize,
 }
 
-impl Demand {
-    /// How many allocations one member holds at a relay with so many TURN URLs: one for each of the
-    /// others, URL and network.
-    pub(super) fn allocations(self, urls: usize) -> usize {
-        self.members.saturating_sub(1) * urls * self.networks
+impl CallSize {
+    /// Allocations of one member at a relay: one per other member, TURN URL and network. Browsers
+    /// allocate for every combination before they know which one is used.
+    pub(super) fn allocations(self, turn_urls: usize) -> usize {
+        self.members.saturating_sub(1) * turn_urls * self.networks
     }
 }
 
-pub(super) async fn quota(visit: &mut Visit<'_>) -> Finding {
-    if visit.allocation.is_none() {
+pub(super) async fn quota(url: &mut UrlContext<'_>) -> Finding {
+    if url.allocation.is_none() {
         return Finding::skipped(Check::Quota, "there is no allocation");
     }
-    let (demand, urls) = (visit.terms.demand, visit.urls);
-    let most = SEARCHED.max(2 * demand.allocations(urls));
-    let credential = visit.credential(&nobody(), visit.ttl());
+    let (call_size, turn_urls) = (url.options.call_size, url.turn_urls);
+    let max_attempts = MIN_ATTEMPTS.max(2 * call_size.allocations(turn_urls));
+    let credential = url.credential(&random_subject(), url.ttl());
     let mut held = Vec::new();
     let mut refusal = None;
-    while held.len() < most && refusal.is_none() {
-        match admit(visit, &credential).await {
+    while held.len() < max_attempts && refusal.is_none() {
+        match open_allocation(url, &credential).await {
             Ok((client, _)) => held.push(client),
             Err(error) => refusal = Some(error),
         }
@@ -43,21 +43,26 @@ pub(super) async fn quota(visit: &mut Visit<'_>) -> Finding {
     for client in &mut held {
         release(client).await;
     }
-    judge(held.len(), refusal.as_ref(), demand, urls)
+    assess(held.len(), refusal.as_ref(), call_size, turn_urls)
 }
 
-fn judge(held: usize, refusal: Option<&RelayError>, demand: Demand, urls: usize) -> Finding {
-    let needed = demand.allocations(urls);
-    let Demand { members, networks } = demand;
+fn assess(
+    held: usize,
+    refusal: Option<&RelayError>,
+    call_size: CallSize,
+    turn_urls: usize,
+) -> Finding {
+    let needed = call_size.allocations(turn_urls);
+    let CallSize { members, networks } = call_size;
     let need = format!(
-        "a relay-only room of {members} takes {needed}: ({members} - 1) x {urls} TURN URLs x \
+        "a relay-only room of {members} takes {needed}: ({members} - 1) x {turn_urls} TURN URLs x \
          {networks} networks"
     );
     match refusal {
-        Some(RelayError::Refused(QUOTA_REACHED)) if held >= needed => {
+        Some(RelayError::ErrorResponse(QUOTA_REACHED)) if held >= needed => {
             Finding::ok(Check::Quota, format!("one user gets {held} allocations; {need}"))
         }
-        Some(RelayError::Refused(QUOTA_REACHED)) => {
+        Some(RelayError::ErrorResponse(QUOTA_REACHED)) => {
             let found = format!("one user gets {held} allocations, and {need}");
             let advice = format!(
                 "set user-quota={needed} or more, and total-quota to that of all users; or say how \
@@ -79,20 +84,20 @@ fn judge(held: usize, refusal: Option<&RelayError>, demand: Demand, urls: usize)
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
+    use super::super::CheckResult;
     use super::*;
 
     #[test]
     fn a_quota_is_held_against_members_urls_and_networks() {
-        let verdict = |held, members, urls, networks| {
-            let reached = RelayError::Refused(QUOTA_REACHED);
-            judge(held, Some(&reached), Demand { members, networks }, urls).verdict
+        let verdict = |held, members, turn_urls, networks| {
+            let reached = RelayError::ErrorResponse(QUOTA_REACHED);
+            assess(held, Some(&reached), CallSize { members, networks }, turn_urls).verdict
         };
-        assert_eq!(verdict(12, 8, 1, 2), Verdict::Warn);
-        assert_eq!(verdict(13, 8, 1, 2), Verdict::Warn);
-        assert_eq!(verdict(14, 8, 1, 2), Verdict::Ok);
-        assert_eq!(verdict(42, 8, 3, 2), Verdict::Ok);
-        assert_eq!(verdict(41, 8, 3, 2), Verdict::Warn);
-        assert_eq!(verdict(0, 1, 3, 2), Verdict::Ok, "nobody else is there");
+        assert_eq!(verdict(12, 8, 1, 2), CheckResult::Warn);
+        assert_eq!(verdict(13, 8, 1, 2), CheckResult::Warn);
+        assert_eq!(verdict(14, 8, 1, 2), CheckResult::Ok);
+        assert_eq!(verdict(42, 8, 3, 2), CheckResult::Ok);
+        assert_eq!(verdict(41, 8, 3, 2), CheckResult::Warn);
+        assert_eq!(verdict(0, 1, 3, 2), CheckResult::Ok, "nobody else is there");
     }
 }

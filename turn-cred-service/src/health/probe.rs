@@ -1,36 +1,40 @@
-//! Does to a relay what a client does.
+//! The probes: what a client does at a relay, step by step.
 
 use std::time::Duration;
 
-use super::judge::Outcome;
+use super::url_health::ProbeOutcome;
 use crate::credential::Credential;
 use crate::pool::IceUri;
-use crate::relay::{Dialing, RelayError, TurnClient};
+use crate::relay::{ConnectOptions, RelayError, TurnClient};
 
-/// What a relay answers whose policy denies a peer; it has understood and checked the request then.
+/// The relay's policy denies the peer; the relay itself works, since it authenticated and parsed
+/// the request.
 const FORBIDDEN: u16 = 403;
 
-/// What a relay answers to a credential that is wrong or over.
+/// The credential is wrong or has expired.
 const UNAUTHORIZED: u16 = 401;
 
-/// Asks for our own address, which needs no credential: the relay is there.
-pub(super) async fn greet(uri: &IceUri, dialing: &Dialing) -> Result<(), RelayError> {
-    TurnClient::connect(uri, dialing).await?.bind().await.map(drop)
+/// Sends a Binding request, which needs no credential and creates no state.
+pub(super) async fn check_binding(
+    uri: &IceUri,
+    connect_options: &ConnectOptions,
+) -> Result<(), RelayError> {
+    TurnClient::connect(uri, connect_options).await?.binding().await.map(drop)
 }
 
-/// Allocates, permits a peer, refreshes, and gives the allocation back: the relay works.
+/// Allocates, creates a permission, refreshes, and releases the allocation.
 ///
 /// # Errors
-/// The first step that a client would have failed at.
-pub(crate) async fn call(
+/// The first step that failed.
+pub(crate) async fn simulate_call(
     uri: &IceUri,
-    dialing: &Dialing,
+    connect_options: &ConnectOptions,
     credential: &Credential,
 ) -> Result<(), RelayError> {
-    let mut client = TurnClient::connect(uri, dialing).await?;
-    client.bind().await?;
+    let mut client = TurnClient::connect(uri, connect_options).await?;
+    client.binding().await?;
     let relayed = client.allocate(credential).await?;
-    let permitted = client.permit(relayed.ip()).await;
+    let permitted = client.create_permission(relayed.ip()).await;
     client.refresh(Duration::ZERO).await?;
     match permitted {
         Err(error) if error.code() != Some(FORBIDDEN) => Err(error),
@@ -38,28 +42,28 @@ pub(crate) async fn call(
     }
 }
 
-/// Tells whether a relay admits a credential.
+/// Returns whether a relay accepts a credential.
 ///
 /// # Errors
-/// When it says neither yes nor that the credential is wrong.
-pub(super) async fn admits(
+/// When the answer is neither success nor 401.
+pub(super) async fn accepts_credential(
     uri: &IceUri,
-    dialing: &Dialing,
+    connect_options: &ConnectOptions,
     credential: &Credential,
 ) -> Result<bool, RelayError> {
-    let mut client = TurnClient::connect(uri, dialing).await?;
+    let mut client = TurnClient::connect(uri, connect_options).await?;
     match client.allocate(credential).await {
         Ok(_) => client.refresh(Duration::ZERO).await.map(|()| true),
-        Err(RelayError::Refused(UNAUTHORIZED)) => Ok(false),
+        Err(RelayError::ErrorResponse(UNAUTHORIZED)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Reads a try as what it says of the relay.
-pub(super) fn outcome(tried: &Result<(), RelayError>) -> Outcome {
-    match tried {
-        Ok(()) => Outcome::Well,
-        Err(error) if error.code() == Some(FORBIDDEN) => Outcome::Draining,
-        Err(_) => Outcome::Failed,
+/// Maps the result of a probe to its effect on the health.
+pub(super) fn classify(result: &Result<(), RelayError>) -> ProbeOutcome {
+    match result {
+        Ok(()) => ProbeOutcome::Succeeded,
+        Err(error) if error.code() == Some(FORBIDDEN) => ProbeOutcome::Draining,
+        Err(_) => ProbeOutcome::Failed,
     }
 }

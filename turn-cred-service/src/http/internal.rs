@@ -1,9 +1,9 @@
-//! The internal listener: the node beside us names the subject, and no browser gets through.
+//! The internal listener, where the node names the subject. No browser may reach it.
 //!
-//! Browsers are kept out: a request with `Origin` is refused, and over TCP a bearer token is asked
-//! for, which no page has. `Host` says nothing there: a node asks by the name of a Service, or of a
-//! proxy. Without a token, on a socket file, `Host` must be `localhost`, so that a page gets nothing
-//! even where somebody forwards a port to the file.
+//! A request with `Origin` is rejected, and over TCP a bearer token is required, which no page has.
+//! There `Host` is not checked, because a node may use the name of a Kubernetes Service or of a
+//! proxy. A socket file needs no token, so `Host` must be `localhost`: otherwise DNS rebinding
+//! would reach a socket that a developer forwarded to a TCP port.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,142 +22,145 @@ use signal_protocol::IceReason;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::cache::Cache;
-use super::refusal::Refusal;
-use super::traced::below_the_node;
-use super::{bounded, conclude, is_one_of, read_body, refuse, uncached};
-use crate::changes::Change;
-use crate::issuer::{Ask, Issuer, NotIssued};
-use crate::metrics::{Metrics, Side};
-use crate::render::native::Answer;
-use crate::usage::RoomNotes;
+use super::credential_cache::CredentialCache;
+use super::request_error::RequestError;
+use super::request_spans::trace_with_parent;
+use super::{error_response, matches_any_key, read_body, respond, with_limits, without_caching};
+use crate::change_notifier::Change;
+use crate::issuer::{CredentialRequest, IssueError, Issuer};
+use crate::metrics::{ListenerKind, Metrics};
+use crate::render::native::NativeResponse;
+use crate::usage::RoomRecorder;
 
-/// What answering on the internal listener takes.
+/// State of the internal listener.
 #[derive(Debug)]
-pub(crate) struct InternalDesk {
+pub(crate) struct InternalState {
     issuer: Issuer,
     token: Option<SecretSource>,
-    cache: Cache,
-    rooms: Option<RoomNotes>,
-    /// Cancelled when the service winds down, so that nobody waits for changes then.
+    cache: CredentialCache,
+    rooms: Option<RoomRecorder>,
+    /// Cancelled on shutdown; ends the requests that wait for changes.
     end: CancellationToken,
     metrics: Metrics,
 }
 
-/// The body of a request; fields not listed are ignored.
+/// Request body; unknown fields are ignored.
 #[derive(Deserialize)]
-struct Body {
+struct RequestBody {
     subject: String,
-    /// The room, so that both ends of a call meet on one relay.
+    /// Selects the relay, so that both ends of a call get the same one.
     room: Option<String>,
     /// Seconds.
     ttl: Option<u64>,
     region: Option<String>,
-    /// The region or country that a proxy told the node.
+    /// Region or country that a proxy reported to the node.
     hint: Option<String>,
 }
 
-/// The query of a request for changes.
 #[derive(Deserialize)]
-struct After {
-    /// The number of the last change known; absent at the beginning.
+struct ChangesQuery {
+    /// Number of the last change known to the node; absent in its first request.
     after: Option<u64>,
 }
 
-/// The answer to a request for changes.
 #[derive(Serialize)]
-struct Changed {
+struct ChangeResponse {
     number: u64,
     reason: IceReason,
 }
 
-/// How long a request for changes waits for one: shorter than what proxies call idle.
-const CHANGES_WITHIN: Duration = Duration::from_secs(25);
+/// Longest wait of a changes request; below the idle timeout of common proxies.
+const CHANGES_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Routes `POST /internal/v1/ice-servers` and `GET /internal/v1/changes`.
-pub(crate) fn internal_router(desk: InternalDesk) -> Router {
+pub(crate) fn internal_router(state: InternalState) -> Router {
     let router = Router::new()
         .route("/internal/v1/ice-servers", post(ice_servers))
         .route("/internal/v1/changes", get(changes))
-        .layer(from_fn(below_the_node));
-    uncached(bounded(router.with_state(Arc::new(desk))), "Authorization")
+        .layer(from_fn(trace_with_parent));
+    without_caching(with_limits(router.with_state(Arc::new(state))), "Authorization")
 }
 
-async fn ice_servers(State(desk): State<Arc<InternalDesk>>, request: Request) -> Response {
+async fn ice_servers(State(state): State<Arc<InternalState>>, request: Request) -> Response {
     let began = Instant::now();
-    let outcome = desk.answer(request).await;
-    conclude(&desk.metrics, Side::Internal, began, outcome.map(Json))
+    let outcome = state.issue_ice_servers(request).await;
+    respond(&state.metrics, ListenerKind::Internal, began, outcome.map(Json))
 }
 
-/// Answers with the newest change, at once if it is another than the caller knows, else when
-/// there is one or after [`CHANGES_WITHIN`].
+/// Returns the newest change: at once if the caller does not know it, else at the next change or
+/// after [`CHANGES_TIMEOUT`].
 async fn changes(
-    State(desk): State<Arc<InternalDesk>>,
-    Query(After { after }): Query<After>,
+    State(state): State<Arc<InternalState>>,
+    Query(ChangesQuery { after }): Query<ChangesQuery>,
     request: Request,
 ) -> Response {
-    if let Err(refusal) = desk.check_caller(&request) {
-        return refuse(&desk.metrics, &refusal);
+    if let Err(error) = state.check_caller(&request) {
+        return error_response(&state.metrics, &error);
     }
-    let mut changes = desk.issuer.changes().subscribe();
-    let is_news = |change: &Change| after != Some(change.number);
-    let news = timeout(CHANGES_WITHIN, changes.wait_for(is_news));
-    // Neither the end of the time nor the end of the service is news.
-    let _ = desk.end.run_until_cancelled(news).await;
+    let mut changes = state.issuer.changes().subscribe();
+    let is_newer = |change: &Change| after != Some(change.number);
+    let next_change = timeout(CHANGES_TIMEOUT, changes.wait_for(is_newer));
+    // Timeout and shutdown both answer with the change the caller knows already.
+    let _ = state.end.run_until_cancelled(next_change).await;
     let Change { number, reason } = *changes.borrow();
-    Json(Changed { number, reason }).into_response()
+    Json(ChangeResponse { number, reason }).into_response()
 }
 
-impl InternalDesk {
-    /// Prepares answering; over TCP the settings see to it that there is a token.
+impl InternalState {
+    /// Creates the state; the settings guarantee a token for TCP.
     pub(crate) fn new(
         issuer: Issuer,
         token: Option<SecretSource>,
-        rooms: Option<RoomNotes>,
+        rooms: Option<RoomRecorder>,
         end: CancellationToken,
         metrics: Metrics,
     ) -> Self {
-        Self { issuer, token, cache: Cache::default(), rooms, end, metrics }
+        Self { issuer, token, cache: CredentialCache::default(), rooms, end, metrics }
     }
 
-    async fn answer(&self, request: Request) -> Result<Answer, Refusal> {
+    async fn issue_ice_servers(&self, request: Request) -> Result<NativeResponse, RequestError> {
         self.check_caller(&request)?;
-        let Body { subject, room, ttl, region, hint } = read_body(request).await?;
-        let ask = Ask {
+        let RequestBody { subject, room, ttl, region, hint } = read_body(request).await?;
+        let credential_request = CredentialRequest {
             subject: subject.parse()?,
             room,
             region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
-            ttl: self.issuer.settle(ttl.map(Duration::from_secs)),
+            ttl: self.issuer.clamp_ttl(ttl.map(Duration::from_secs)),
         };
         let now = clock::unix_now();
-        let issue = |ask: &Ask| {
-            let issued = self.issuer.issue(ask, now)?;
-            if let (Some(rooms), Some(room)) = (&self.rooms, &ask.room) {
-                rooms.note(issued.credential.subject(), room);
+        let issue = |credential_request: &CredentialRequest| {
+            let issued = self.issuer.issue(credential_request, now)?;
+            if let (Some(rooms), Some(room)) = (&self.rooms, &credential_request.room) {
+                rooms.record(issued.credential.subject(), room);
             }
-            Ok::<_, NotIssued>(issued)
+            Ok::<_, IssueError>(issued)
         };
-        let issued = self.cache.get_or_issue(ask, self.issuer.ground(), now.as_secs(), issue)?;
-        Ok(Answer::new(&issued, now.as_secs()))
+        let issued = self.cache.get_or_issue(
+            credential_request,
+            self.issuer.snapshot(),
+            now.as_secs(),
+            issue,
+        )?;
+        Ok(NativeResponse::new(&issued, now.as_secs()))
     }
 
-    fn check_caller(&self, request: &Request) -> Result<(), Refusal> {
+    fn check_caller(&self, request: &Request) -> Result<(), RequestError> {
         if request.headers().contains_key(ORIGIN) {
-            return Err(Refusal::FromBrowser);
+            return Err(RequestError::SentByBrowser);
         }
         let Some(accepted) = &self.token else { return check_host(request) };
-        let shown = bearer(request.headers()).ok_or(Refusal::NoToken)?;
-        if is_one_of(accepted, shown) { Ok(()) } else { Err(Refusal::WrongToken) }
+        let presented = bearer(request.headers()).ok_or(RequestError::MissingToken)?;
+        if matches_any_key(accepted, presented) { Ok(()) } else { Err(RequestError::UnknownToken) }
     }
 }
 
-/// Refuses a request that means another host: a page whose name was rebound to this address.
-fn check_host(request: &Request) -> Result<(), Refusal> {
+/// Rejects a `Host` other than localhost: a DNS-rebound page sends its own name.
+fn check_host(request: &Request) -> Result<(), RequestError> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    if host.is_some_and(is_localhost) { Ok(()) } else { Err(Refusal::ForeignHost) }
+    if host.is_some_and(is_localhost) { Ok(()) } else { Err(RequestError::ForeignHost) }
 }
 
-/// Tells whether a `Host` header is `localhost`, with or without a port.
+/// Returns whether a `Host` header is `localhost`, with or without a port.
 fn is_localhost(host: &str) -> bool {
     let (name, port) = host.split_once(':').unwrap_or((host, "0"));
     name.eq_ignore_ascii_case("localhost") && port.parse::<u16>().is_ok()

@@ -1,10 +1,10 @@
-//! The two listeners that hand out credentials.
+//! The public and the internal listener.
 
-mod cache;
+mod credential_cache;
 mod internal;
 mod public;
-mod refusal;
-mod traced;
+mod request_error;
+mod request_spans;
 
 use std::time::Duration;
 
@@ -22,81 +22,81 @@ use tokio::time::{Instant, timeout};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::debug;
 
-use self::refusal::Refusal;
-use crate::metrics::{Metrics, Side};
+use self::request_error::RequestError;
+use crate::metrics::{ListenerKind, Metrics};
 
-pub(crate) use internal::{InternalDesk, internal_router};
+pub(crate) use internal::{InternalState, internal_router};
 pub use public::openapi;
-pub(crate) use public::{PublicDesk, public_router};
+pub(crate) use public::{PublicState, public_router};
 
-/// The largest request body, in bytes: a TTL and a region need a hundredth of it.
-const MAX_BODY: usize = 4 << 10;
-/// How long a request body may take to arrive.
+/// A TTL and a region need a hundredth of it.
+const MAX_BODY_BYTES: usize = 4 << 10;
+/// Bound on the arrival of a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Counts how a request ended and writes its answer.
-fn conclude(
+/// Records the outcome of a request and builds the response.
+fn respond(
     metrics: &Metrics,
-    side: Side,
+    listener: ListenerKind,
     began: Instant,
-    outcome: Result<impl IntoResponse, Refusal>,
+    outcome: Result<impl IntoResponse, RequestError>,
 ) -> Response {
     match outcome {
         Ok(answer) => {
-            metrics.count_issued(side, began.elapsed());
+            metrics.count_issued(listener, began.elapsed());
             answer.into_response()
         }
-        Err(refusal) => refuse(metrics, &refusal),
+        Err(error) => error_response(metrics, &error),
     }
 }
 
-/// Counts a refusal and writes its answer.
-fn refuse(metrics: &Metrics, refusal: &Refusal) -> Response {
-    problem(metrics, refusal).into_response()
+/// Counts an error and builds its response.
+fn error_response(metrics: &Metrics, error: &RequestError) -> Response {
+    count_refusal(metrics, error).into_response()
 }
 
-/// Counts a refusal and words its answer.
-fn problem(metrics: &Metrics, refusal: &Refusal) -> Problem {
-    metrics.count_refused(refusal.reason());
-    debug!(reason = refusal.reason(), "refused a request: {refusal}");
-    refusal.into()
+/// Counts an error and builds its problem document.
+fn count_refusal(metrics: &Metrics, error: &RequestError) -> Problem {
+    metrics.count_refused(error.reason());
+    debug!(reason = error.reason(), "rejected a request: {error}");
+    error.into()
 }
 
-/// Reads a JSON body; an empty one reads as `{}`.
-async fn read_body<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+/// Parses a JSON body; an empty one is `{}`.
+async fn read_body<T: DeserializeOwned>(request: Request) -> Result<T, RequestError> {
     let body = read_bytes(request).await?;
     let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { &body };
-    serde_json::from_slice(text).map_err(|error| Refusal::Body(error.to_string()))
+    serde_json::from_slice(text).map_err(|error| RequestError::InvalidBody(error.to_string()))
 }
 
-/// Reads a body of any kind.
-async fn read_bytes(request: Request) -> Result<Bytes, Refusal> {
+/// Reads a body within [`BODY_TIMEOUT`].
+async fn read_bytes(request: Request) -> Result<Bytes, RequestError> {
     let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
-    body.map_err(|_| Refusal::SlowBody)?.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::LargeBody,
-        _ => Refusal::Body(rejection.body_text()),
+    body.map_err(|_| RequestError::BodyTimeout)?.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => RequestError::BodyTooLarge,
+        _ => RequestError::InvalidBody(rejection.body_text()),
     })
 }
 
-/// Tells whether `shown` is one of `keys`, and by the time it takes nothing about any of them.
-fn is_one_of(keys: &SecretSource, shown: &str) -> bool {
-    let shown = shown.as_bytes();
-    // Every key is compared in full.
-    keys.current().all().fold(0, |found, key| found | key.ct_eq(shown).unwrap_u8()) == 1
+/// Returns whether `presented` is one of `keys`, in constant time.
+fn matches_any_key(keys: &SecretSource, presented: &str) -> bool {
+    let presented = presented.as_bytes();
+    // No early return: the time must not depend on which key matches.
+    keys.current().all().fold(0, |found, key| found | key.ct_eq(presented).unwrap_u8()) == 1
 }
 
-/// Gives a router what both listeners have: a bounded body and problems for unknown routes.
-fn bounded(router: Router) -> Router {
+/// Adds the body limit, and problem documents for unknown routes and methods.
+fn with_limits(router: Router) -> Router {
     router
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 
-/// Keeps every cache away from what a router answers; one cached credential would serve everybody.
-fn uncached(router: Router, vary: &'static str) -> Router {
+/// Forbids caching: a cached credential would be handed to every client of the cache.
+fn without_caching(router: Router, vary: &'static str) -> Router {
     let always = |name: HeaderName, value| {
         SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
     };

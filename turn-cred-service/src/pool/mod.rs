@@ -1,4 +1,4 @@
-//! The relays a credential is good for: regions, the relays in each, the URLs of each.
+//! The configured relays: regions, the relays of each, the URLs of each.
 
 mod select;
 mod uri;
@@ -12,22 +12,22 @@ use signal_protocol::Enforcement;
 
 use crate::relay::ConsoleSettings;
 
-pub use select::{Offer, Standing, Standings};
+pub use select::{RelaySelection, Standing, Standings};
 pub use uri::{IceUri, UriError};
 
-/// The most URLs handed out: every further one only makes gathering slower.
+/// Most URLs per answer: each further one slows candidate gathering.
 pub const MAX_URIS: usize = 4;
 
-/// Names a region, and a relay: 1–32 bytes of `a–z A–Z 0–9 . _ -`.
+/// Name of a region or relay: 1–32 bytes of `a–z A–Z 0–9 . _ -`.
 ///
-/// Both become labels of metrics and fields of logs.
+/// Both appear as metric labels and log fields.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
-/// What is not a [`Name`].
+/// A text that is no [`Name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no name: write 1 to 32 letters, digits, dots, underscores or hyphens")]
-pub struct NotAName;
+pub struct InvalidName;
 
 impl Name {
     /// The name as text.
@@ -38,12 +38,12 @@ impl Name {
 }
 
 impl FromStr for Name {
-    type Err = NotAName;
+    type Err = InvalidName;
 
-    fn from_str(text: &str) -> Result<Self, NotAName> {
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         let fits = (1..=32).contains(&text.len()) && text.bytes().all(allowed);
-        fits.then(|| Self(text.into())).ok_or(NotAName)
+        fits.then(|| Self(text.into())).ok_or(InvalidName)
     }
 }
 
@@ -56,40 +56,40 @@ impl fmt::Display for Name {
 /// One TURN server.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    /// What logs, metrics and operators call it; no other relay is called so.
+    /// Unique among all relays.
     pub name: Name,
-    /// Its `turn:` and `turns:` URLs, in the order in which clients should try them.
+    /// `turn:` and `turns:` URLs in the order in which clients should try them.
     pub uris: Vec<IceUri>,
-    /// Its share of a region's clients, beside the weights of the others.
+    /// Share of the region's clients, relative to the other weights.
     pub weight: NonZeroU32,
-    /// When it looks at the expiry of a credential.
+    /// Whether the relay checks the expiry on allocation only, or also later.
     pub enforcement: Enforcement,
-    /// Where its allocations can be ended, if anywhere.
+    /// Admin console that can close allocations.
     pub console: Option<ConsoleSettings>,
 }
 
-/// Why URLs do not make a relay or a pool.
+/// Reasons why URLs form no relay or pool.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// Some of them are not to be handed out.
+    /// Some URLs are invalid.
     #[error("{}", .0.join("; "))]
     Uris(Vec<String>),
-    /// There is no relay among them.
+    /// No `turn:` or `turns:` URL.
     #[error("it names no relay: write turn:HOST:3478?transport=udp")]
     NoRelay,
-    /// There are too many of them.
+    /// More than [`MAX_URIS`].
     #[error("it has more than {MAX_URIS} URLs, and more only slow gathering")]
     TooMany,
 }
 
 impl Relay {
-    /// Makes a relay of its URLs, which are put in the order UDP, TCP, TLS.
+    /// Creates a relay from its URLs, sorted by transport: UDP, TCP, TLS.
     ///
     /// # Errors
-    /// Without a URL that relays, or with more than [`MAX_URIS`].
+    /// Without a `turn:` or `turns:` URL, or with more than [`MAX_URIS`].
     pub fn new(name: Name, mut uris: Vec<IceUri>) -> Result<Self, PoolError> {
-        uris.retain(IceUri::relays);
-        uris.sort_by_key(IceUri::rank);
+        uris.retain(IceUri::is_turn);
+        uris.sort_by_key(IceUri::transport_rank);
         match uris.len() {
             0 => Err(PoolError::NoRelay),
             1..=MAX_URIS => {
@@ -105,39 +105,39 @@ impl Relay {
 /// The relays of one region.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    /// What clients call it when they choose.
+    /// The name that clients select it by.
     pub region: Name,
-    /// The countries it serves, as two upper-case letters (ISO 3166-1).
+    /// Countries served, as ISO 3166-1 alpha-2 codes in upper case.
     pub countries: Vec<String>,
-    /// Which region takes over where nothing here works.
+    /// Region that takes over when no relay here works.
     pub fallback: Option<Name>,
     /// `stun:` and `stuns:` URLs, which need no credential.
     pub stun: Vec<IceUri>,
-    /// One or more.
+    /// At least one.
     pub relays: Vec<Relay>,
 }
 
 impl Pool {
-    /// Reads the URLs of a single relay, separated by commas: at most [`MAX_URIS`] together.
+    /// Parses the comma-separated URLs of a single relay: at most [`MAX_URIS`] in total.
     ///
     /// # Errors
-    /// Everything that is wrong with single URLs, else what is wrong with their number.
+    /// Every fault of a single URL; without those, a wrong number of URLs.
     pub fn parse(region: &Name, text: &str) -> Result<Self, PoolError> {
         let uris = parse_uris(text.split(','))?;
         if uris.len() > MAX_URIS {
             return Err(PoolError::TooMany);
         }
-        let (relays, stun): (Vec<_>, Vec<_>) = uris.into_iter().partition(IceUri::relays);
+        let (relays, stun): (Vec<_>, Vec<_>) = uris.into_iter().partition(IceUri::is_turn);
         let relay = Relay::new(region.clone(), relays)?;
         let (countries, fallback) = (Vec::new(), None);
         Ok(Self { region: region.clone(), countries, fallback, stun, relays: vec![relay] })
     }
 }
 
-/// Reads URLs; empty texts are skipped.
+/// Parses URLs; empty texts are skipped.
 ///
 /// # Errors
-/// [`PoolError::Uris`] with everything that is wrong with any of them.
+/// [`PoolError::Uris`] with the faults of all of them.
 pub fn parse_uris<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<IceUri>, PoolError> {
     let (mut uris, mut faults) = (Vec::new(), Vec::new());
     for text in texts.map(str::trim).filter(|text| !text.is_empty()) {
@@ -149,26 +149,26 @@ pub fn parse_uris<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<IceUri
     if faults.is_empty() { Ok(uris) } else { Err(PoolError::Uris(faults)) }
 }
 
-/// Every region, in the operator's order.
+/// All regions in the order of the settings.
 #[derive(Clone, Debug)]
 pub struct Pools {
     pools: Vec<Pool>,
     default: usize,
 }
 
-/// No pool has the name a caller chose.
+/// The requested region does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no such region; the regions are: {known}")]
 pub struct UnknownRegion {
     known: String,
 }
 
-/// One of the regions of [`Pools`].
+/// Index of a region in [`Pools`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Region(usize);
 
 impl Pools {
-    /// Puts regions together.
+    /// Combines regions; the first is the default.
     ///
     /// # Panics
     /// Without any region.
@@ -178,7 +178,7 @@ impl Pools {
         Self { pools, default: 0 }
     }
 
-    /// Names the region of callers who say nothing.
+    /// Sets the region of callers that request none.
     ///
     /// # Errors
     /// When there is no such region.
@@ -187,43 +187,44 @@ impl Pools {
         Ok(self)
     }
 
-    /// Finds the region a caller chose, else the one that `hint` (a region or a country, as a
-    /// proxy tells it) leads to, else the default.
+    /// Returns the region named by `chosen`; else that of `hint`, a region or country set by a
+    /// proxy; else the default.
     ///
     /// # Errors
-    /// When `chosen` is none of the regions; an unknown hint is no error.
+    /// When `chosen` is unknown. An unknown hint is not an error, because the caller does not
+    /// control it.
     pub fn region(
         &self,
         chosen: Option<&str>,
         hint: Option<&str>,
     ) -> Result<Region, UnknownRegion> {
         if let Some(chosen) = chosen {
-            return self.named(chosen).ok_or_else(|| self.unknown());
+            return self.region_named(chosen).ok_or_else(|| self.unknown_region());
         }
-        Ok(hint.and_then(|hint| self.hinted(hint)).unwrap_or(Region(self.default)))
+        Ok(hint.and_then(|hint| self.region_for_hint(hint)).unwrap_or(Region(self.default)))
     }
 
-    fn named(&self, name: &str) -> Option<Region> {
+    fn region_named(&self, name: &str) -> Option<Region> {
         self.pools.iter().position(|pool| pool.region.as_str() == name).map(Region)
     }
 
-    fn hinted(&self, hint: &str) -> Option<Region> {
+    fn region_for_hint(&self, hint: &str) -> Option<Region> {
         let serves =
             |pool: &Pool| pool.countries.iter().any(|country| country.eq_ignore_ascii_case(hint));
-        self.named(hint).or_else(|| self.pools.iter().position(serves).map(Region))
+        self.region_named(hint).or_else(|| self.pools.iter().position(serves).map(Region))
     }
 
-    fn unknown(&self) -> UnknownRegion {
+    fn unknown_region(&self) -> UnknownRegion {
         let known: Vec<_> = self.pools.iter().map(|pool| pool.region.as_str()).collect();
         UnknownRegion { known: known.join(", ") }
     }
 
-    /// The relays of all regions; their order numbers them in [`Standings`].
+    /// The relays of all regions; [`Standings`] indexes them in this order.
     pub fn relays(&self) -> impl Iterator<Item = &Relay> {
         self.pools.iter().flat_map(|pool| &pool.relays)
     }
 
-    /// The regions.
+    /// The regions, in the order of the settings.
     pub fn iter(&self) -> impl Iterator<Item = &Pool> {
         self.pools.iter()
     }

@@ -1,24 +1,24 @@
-//! One ICE server URL, checked as browsers check it.
+//! Parses ICE server URLs as strictly as browsers do.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// One ICE server URL that every browser accepts (RFC 7064 §3.1, RFC 7065 §3.1, and "validate an
-/// ICE server URL" of webrtc-pc).
+/// An ICE server URL that every browser accepts (RFC 7064 §3.1, RFC 7065 §3.1, "validate an ICE
+/// server URL" of webrtc-pc). A browser throws on an invalid one, and the call fails.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IceUri {
     text: String,
-    relays: bool,
+    is_turn: bool,
 }
 
-/// Why a URL is not one to hand out.
+/// Reasons to reject a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// It begins with none of the four schemes.
+    /// The scheme is none of the four.
     #[error("begins with none of stun:, stuns:, turn: and turns:")]
     Scheme,
-    /// It holds something that only other URLs have.
+    /// A character that a STUN or TURN URL cannot contain.
     #[error("may not have '/', '@', '#' or white space")]
     Forbidden,
     /// `stun:` and `stuns:` take no query.
@@ -36,15 +36,16 @@ pub enum UriError {
 }
 
 impl IceUri {
-    /// Tells whether it is a relay (`turn:`, `turns:`), which needs a credential.
+    /// Returns whether this is a `turn:` or `turns:` URL, which needs a credential.
     #[must_use]
-    pub fn relays(&self) -> bool {
-        self.relays
+    pub fn is_turn(&self) -> bool {
+        self.is_turn
     }
 
-    /// In which order clients should try it: UDP is fastest, TCP passes more firewalls, TLS nearly all.
+    /// Position in the order that clients should try: UDP is fastest, TCP passes more firewalls,
+    /// TLS nearly all.
     #[must_use]
-    pub(super) fn rank(&self) -> u8 {
+    pub(super) fn transport_rank(&self) -> u8 {
         match (self.text.starts_with("turns:"), self.text.ends_with("?transport=tcp")) {
             (false, false) => 0,
             (false, true) => 1,
@@ -52,7 +53,7 @@ impl IceUri {
         }
     }
 
-    /// The URL as it was written.
+    /// The URL as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -70,7 +71,7 @@ impl FromStr for IceUri {
 
     fn from_str(text: &str) -> Result<Self, UriError> {
         let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
-        let relays = match scheme {
+        let is_turn = match scheme {
             "stun" | "stuns" => false,
             "turn" | "turns" => true,
             _ => return Err(UriError::Scheme),
@@ -83,13 +84,13 @@ impl FromStr for IceUri {
             Some((authority, query)) => (authority, Some(query)),
             None => (rest, None),
         };
-        match (relays, query) {
+        match (is_turn, query) {
             (_, None) | (true, Some("transport=udp" | "transport=tcp")) => {}
             (true, Some(_)) => return Err(UriError::Transport),
             (false, Some(_)) => return Err(UriError::Query),
         }
         check_authority(authority)?;
-        Ok(Self { text: text.to_owned(), relays })
+        Ok(Self { text: text.to_owned(), is_turn })
     }
 }
 
@@ -113,8 +114,8 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Tells whether a text is an IPv4 address or a host name (RFC 1123 §2.1, with underscores, as
-/// container networks have them).
+/// Returns whether a text is an IPv4 address or a host name (RFC 1123 §2.1). Underscores are allowed:
+/// names in container networks contain them.
 fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

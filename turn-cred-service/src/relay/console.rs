@@ -1,4 +1,5 @@
-//! The admin console of coturn (`cli-port`), for ending allocations: text over TCP, a prompt after each answer.
+//! Client of coturn's admin console (`cli-port`), used to close allocations: text over TCP, with a
+//! prompt after each response.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,41 +9,41 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest answer that is read, in bytes: some thousand sessions.
-const MOST: usize = 4 << 20;
+/// Bound on one response: several thousand sessions.
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
-/// Where the console of a relay is.
+/// Location of a relay's console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleSettings {
-    /// `cli-ip` and `cli-port`; keep it off every network but the admins'.
+    /// `cli-ip` and `cli-port`. Must be reachable from the admin network only: the protocol is not
+    /// encrypted.
     pub address: SocketAddr,
-    /// A file with `cli-password`.
+    /// File with the value of `cli-password`.
     pub password_file: PathBuf,
 }
 
-/// Why the console did not do what was asked.
+/// Errors of the console.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
-    /// The password cannot be read.
+    /// The password file cannot be read.
     #[error("{}: {source}", path.display())]
     Password {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Nobody answers, or the connection broke.
+    /// The connection failed or broke.
     #[error("the console does not answer: {0}")]
-    Lost(#[from] std::io::Error),
-    /// The password is wrong, or it is no console of coturn.
-    #[error("the console does not let us in: look at cli-password")]
-    Refused,
+    Io(#[from] std::io::Error),
+    /// Wrong password, or not a console of coturn.
+    #[error("the console rejected the login: check cli-password")]
+    LoginFailed,
 }
 
-/// An open console.
+/// A logged-in connection.
 struct Console {
     stream: TcpStream,
 }
@@ -50,29 +51,29 @@ struct Console {
 impl Console {
     async fn open(settings: &ConsoleSettings) -> Result<Self, ConsoleError> {
         let password = read_password(&settings.password_file)?;
-        let stream = within(TcpStream::connect(settings.address)).await?;
+        let stream = with_timeout(TcpStream::connect(settings.address)).await?;
         let mut console = Self { stream };
         console.read_until(|text| text.trim_ascii_end().ends_with(b"Enter password:")).await?;
         console.write(&password).await?;
-        console.read_until(is_prompt).await.map_err(|_| ConsoleError::Refused)?;
+        console.read_until(is_prompt).await.map_err(|_| ConsoleError::LoginFailed)?;
         Ok(console)
     }
 
-    async fn ask(&mut self, command: &str) -> Result<String, ConsoleError> {
+    async fn run_command(&mut self, command: &str) -> Result<String, ConsoleError> {
         self.write(command).await?;
         self.read_until(is_prompt).await
     }
 
     async fn write(&mut self, line: &str) -> Result<(), ConsoleError> {
-        Ok(within(self.stream.write_all(format!("{line}\r\n").as_bytes())).await?)
+        Ok(with_timeout(self.stream.write_all(format!("{line}\r\n").as_bytes())).await?)
     }
 
     async fn read_until(&mut self, is_end: fn(&[u8]) -> bool) -> Result<String, ConsoleError> {
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
         while !is_end(&text) {
-            let read = within(self.stream.read(&mut buffer)).await?;
-            if read == 0 || text.len() > MOST {
-                return Err(ConsoleError::Refused);
+            let read = with_timeout(self.stream.read(&mut buffer)).await?;
+            if read == 0 || text.len() > MAX_RESPONSE_BYTES {
+                return Err(ConsoleError::LoginFailed);
             }
             text.extend(&buffer[..read]);
         }
@@ -80,30 +81,32 @@ impl Console {
     }
 }
 
-/// Tells whether a text ends with the prompt on a line of its own.
+/// Returns whether a text ends with the prompt on its own line; usernames in a listing contain `>`
+/// too.
 fn is_prompt(text: &[u8]) -> bool {
     text == b"> " || text.ends_with(b"\n> ")
 }
 
-/// Ends every allocation whose username ends with `:<pseudonym>`; returns how many there were.
+/// Closes every allocation whose username ends with `:<pseudonym>`; returns their number.
 ///
 /// # Errors
-/// [`ConsoleError`]; some may have been ended then.
+/// [`ConsoleError`]; some may have been closed by then.
 pub async fn end_allocations(
     settings: &ConsoleSettings,
     pseudonym: &str,
 ) -> Result<usize, ConsoleError> {
     let mut console = Console::open(settings).await?;
-    let listed = console.ask("ps").await?;
-    let sessions = sessions(&listed, pseudonym);
+    let listed = console.run_command("ps").await?;
+    let sessions = session_ids(&listed, pseudonym);
     for session in &sessions {
-        console.ask(&format!("cs {session}")).await?;
+        console.run_command(&format!("cs {session}")).await?;
     }
     Ok(sessions.len())
 }
 
-/// Finds sessions in what `ps` prints: `1) id=001000000000000007, user <1700000600:ana>:`.
-fn sessions(listed: &str, pseudonym: &str) -> Vec<String> {
+/// Finds the session ids of a pseudonym in the output of `ps`: `1) id=001000000000000007, user
+/// <1700000600:ana>:`.
+fn session_ids(listed: &str, pseudonym: &str) -> Vec<String> {
     let of = format!(":{pseudonym}>");
     let session = |line: &str| {
         let (_, rest) = line.split_once("id=")?;
@@ -114,12 +117,12 @@ fn sessions(listed: &str, pseudonym: &str) -> Vec<String> {
 }
 
 fn read_password(path: &Path) -> Result<String, ConsoleError> {
-    let told = |source| ConsoleError::Password { path: path.to_owned(), source };
-    Ok(std::fs::read_to_string(path).map_err(told)?.trim().to_owned())
+    let password_error = |source| ConsoleError::Password { path: path.to_owned(), source };
+    Ok(std::fs::read_to_string(path).map_err(password_error)?.trim().to_owned())
 }
 
-async fn within<T>(answer: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
-    timeout(PATIENCE, answer).await.map_err(|_| std::io::ErrorKind::TimedOut)?
+async fn with_timeout<T>(answer: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    timeout(RESPONSE_TIMEOUT, answer).await.map_err(|_| std::io::ErrorKind::TimedOut)?
 }
 
 #[cfg(test)]
@@ -131,7 +134,7 @@ mod tests {
         let listed = "\n    1) id=001000000000000007, user <1700000600:ana>:\n      realm: r\n    \
                       2) id=001000000000000008, user <1700000600:banana>:\n    \
                       3) id=000000000000000009, user <1700000700:ana>:\n  Total sessions: 3\n";
-        assert_eq!(sessions(listed, "ana"), ["001000000000000007", "000000000000000009"]);
-        assert_eq!(sessions(listed, "nobody"), [""; 0]);
+        assert_eq!(session_ids(listed, "ana"), ["001000000000000007", "000000000000000009"]);
+        assert_eq!(session_ids(listed, "nobody"), [""; 0]);
     }
 }

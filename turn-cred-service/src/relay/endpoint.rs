@@ -1,4 +1,4 @@
-//! Where a URL leads: a host, a port, and how to talk to it.
+//! Host, port and transport of an ICE server URL.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -11,18 +11,18 @@ use tokio::time::timeout;
 use super::RelayError;
 use crate::pool::IceUri;
 
-/// What an ICE server URL says about the way to a relay.
+/// The parts of an ICE server URL that a connection needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// How to talk to it.
+    /// The transport.
     pub protocol: Protocol,
-    /// A name or an address, IPv6 without brackets.
+    /// Name or address; IPv6 without brackets.
     pub host: String,
-    /// The port that is written, or the default of the scheme.
+    /// The port of the URL, or the default of its scheme.
     pub port: u16,
 }
 
-/// What carries STUN between a client and a relay (RFC 8656 §3.1).
+/// Transport between a client and a relay (RFC 8656 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// `turn:…` and `turn:…?transport=udp`.
@@ -31,7 +31,7 @@ pub enum Protocol {
     Tcp,
     /// `turns:…` and `turns:…?transport=tcp`.
     Tls,
-    /// `turns:…?transport=udp`, which is TLS for datagrams.
+    /// `turns:…?transport=udp`: TLS for datagrams.
     Dtls,
 }
 
@@ -47,28 +47,27 @@ impl fmt::Display for Protocol {
 }
 
 impl Endpoint {
-    /// Asks the resolver of the system for the addresses, in the order in which to try them.
+    /// Resolves the host; the addresses are in the order in which to try them.
     ///
     /// # Errors
-    /// When there are none, or the resolver does not answer in time.
-    pub async fn resolve(&self, patience: Duration) -> Result<Vec<SocketAddr>, RelayError> {
-        let asked = timeout(patience, lookup_host((self.host.as_str(), self.port))).await;
+    /// When there is none, or the resolver does not answer in time.
+    pub async fn resolve(&self, step_timeout: Duration) -> Result<Vec<SocketAddr>, RelayError> {
+        let asked = timeout(step_timeout, lookup_host((self.host.as_str(), self.port))).await;
         let found = asked.unwrap_or_else(|late| Err(late.into()));
-        let addresses: Vec<_> = found.map_err(RelayError::Unresolved)?.collect();
+        let addresses: Vec<_> = found.map_err(RelayError::Resolve)?.collect();
         if addresses.is_empty() {
-            return Err(RelayError::Unresolved(ErrorKind::NotFound.into()));
+            return Err(RelayError::Resolve(ErrorKind::NotFound.into()));
         }
         Ok(addresses)
     }
 }
 
 impl From<&IceUri> for Endpoint {
-    /// Takes a URL apart (RFC 7064 §3.1, RFC 7065 §3.1).
+    /// Splits a URL (RFC 7064 §3.1, RFC 7065 §3.1).
     ///
-    /// A relay whose URL names no transport is tried over UDP, or over TLS with `turns:`, which
-    /// is what browsers begin with.
+    /// Without a transport, `turn:` is UDP and `turns:` is TLS over TCP, as in browsers.
     fn from(uri: &IceUri) -> Self {
-        let (scheme, rest) = uri.as_str().split_once(':').expect("a URL has a scheme");
+        let (scheme, rest) = uri.as_str().split_once(':').expect("an IceUri has a scheme");
         let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (host, port) = split_authority(authority);
         let (protocol, default_port) = match (scheme, query) {
@@ -77,15 +76,16 @@ impl From<&IceUri> for Endpoint {
             (_, "transport=tcp") => (Protocol::Tcp, 3478),
             (_, _) => (Protocol::Udp, 3478),
         };
-        let port = port.map_or(default_port, |port| port.parse().expect("a URL has a good port"));
+        let port =
+            port.map_or(default_port, |port| port.parse().expect("an IceUri has a valid port"));
         Self { protocol, host: host.to_owned(), port }
     }
 }
 
-/// Parts a host, without the brackets of IPv6, from a port.
+/// Splits a host, without the brackets of IPv6, from a port.
 fn split_authority(authority: &str) -> (&str, Option<&str>) {
     let (host, rest) = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']').expect("a URL closes its bracket"),
+        Some(bracketed) => bracketed.split_once(']').expect("an IceUri has balanced brackets"),
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     (host, rest.strip_prefix(':'))

@@ -1,18 +1,18 @@
-//! A TURN client (RFC 8656) over UDP, TCP and TLS: enough to tell what a relay lets a credential
-//! do.
+//! A TURN client (RFC 8656) over UDP, TCP and TLS, with the part of the protocol that probes and
+//! the doctor need.
 //!
-//! [`TurnClient::connect`] follows an ICE server URL to a relay, and each method after it is one
-//! request and its answer. Nothing is waited for longer than the patience of [`Dialing`], and a
-//! success counts only with the signature of the relay. An allocation lives on after its client,
-//! for up to ten minutes, unless `refresh(Duration::ZERO)` gave it back.
+//! [`TurnClient::connect`] connects to a URL; each further method is one request and its response.
+//! No step takes longer than the timeout of [`ConnectOptions`], and a success counts only with the
+//! relay's signature. Dropping the client does not release its allocation, which then lives for up
+//! to ten minutes: call `refresh(Duration::ZERO)`.
 
 mod client;
+mod clock_skew;
 mod console;
 mod endpoint;
-mod skew;
 mod stun;
 mod transport;
-mod trust;
+mod trust_store;
 
 use std::io;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use tokio::time::error::Elapsed;
 use tokio_rustls::rustls;
 
 pub use client::{Family, TurnClient};
+pub use clock_skew::{ClockSkew, SkewSearch, SkewStep};
 pub use console::{ConsoleError, ConsoleSettings, end_allocations};
 pub use endpoint::{Endpoint, Protocol};
-pub use skew::{Skew, SkewSearch, SkewStep};
-pub use trust::{Trust, TrustError};
+pub use trust_store::{TrustStore, TrustStoreError};
 
-/// Reads what a relay may have sent with everything that reads it, and tells whether it is signed; public for
+/// Runs the parser over arbitrary bytes and returns whether the message is signed; public for
 /// `fuzz/`.
 #[doc(hidden)]
 #[must_use]
@@ -38,38 +38,38 @@ pub fn read_message(bytes: &[u8]) -> Option<bool> {
     Some(message.is_signed([0x5A; 16]))
 }
 
-/// How a relay is approached.
+/// Options for connecting to a relay.
 #[derive(Clone, Debug)]
-pub struct Dialing {
-    /// How long each step may take: finding the name, connecting, one answer.
-    pub patience: Duration,
-    /// Which certificates are believed.
-    pub trust: Trust,
+pub struct ConnectOptions {
+    /// Timeout of each step: resolving the name, connecting, one response.
+    pub step_timeout: Duration,
+    /// Certificate authorities for TLS.
+    pub trust: TrustStore,
 }
 
-/// Why the relay did not do what was asked.
+/// Reasons why a relay could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// Its name leads to no address.
+    /// The name does not resolve.
     #[error("the name cannot be resolved: {0}")]
-    Unresolved(#[source] io::Error),
-    /// Its URL asks for what we do not speak.
-    #[error("TLS for datagrams (turns with transport=udp) is not supported")]
-    Unsupported,
-    /// It did not prove its name.
+    Resolve(#[source] io::Error),
+    /// The URL requires DTLS.
+    #[error("DTLS (turns with transport=udp) is not supported")]
+    DtlsUnsupported,
+    /// The certificate was not accepted.
     #[error("TLS failed: {0}")]
     Tls(#[source] rustls::Error),
-    /// It said no, with a code of RFC 8489 §14.8 or RFC 8656 §19.
-    #[error("the relay refused with {0}")]
-    Refused(u16),
-    /// It asked for no credential where it must.
-    #[error("the relay admits anybody: it asks for no credential")]
-    Unguarded,
-    /// It said nothing in time.
+    /// An error response, with a code of RFC 8489 §14.8 or RFC 8656 §19.
+    #[error("the relay answered with error {0}")]
+    ErrorResponse(u16),
+    /// The relay answered an unauthenticated request with a success.
+    #[error("the relay requires no credential: anybody can use it")]
+    NoAuthentication,
+    /// No response within the timeout.
     #[error("the relay did not answer")]
-    Silent,
-    /// It said something that makes no sense.
-    #[error("the answer is malformed or not signed by the relay")]
+    TimedOut,
+    /// The response is malformed, or its signature is missing or wrong.
+    #[error("the response is malformed or not signed by the relay")]
     Malformed,
     /// The socket failed.
     #[error(transparent)]
@@ -77,16 +77,16 @@ pub enum RelayError {
 }
 
 impl RelayError {
-    /// The code of a refusal.
+    /// The code of an error response.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {
-            Self::Refused(code) => Some(*code),
-            Self::Unresolved(_)
-            | Self::Unsupported
+            Self::ErrorResponse(code) => Some(*code),
+            Self::Resolve(_)
+            | Self::DtlsUnsupported
             | Self::Tls(_)
-            | Self::Unguarded
-            | Self::Silent
+            | Self::NoAuthentication
+            | Self::TimedOut
             | Self::Malformed
             | Self::Socket(_) => None,
         }
@@ -95,6 +95,6 @@ impl RelayError {
 
 impl From<Elapsed> for RelayError {
     fn from(_: Elapsed) -> Self {
-        Self::Silent
+        Self::TimedOut
     }
 }

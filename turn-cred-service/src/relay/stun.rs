@@ -1,4 +1,4 @@
-//! STUN messages, written and read (RFC 8489 §5, §14).
+//! Encodes and decodes STUN messages (RFC 8489 §5, §14).
 
 #[cfg(test)]
 mod tests;
@@ -9,13 +9,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
 
-/// What bytes 4–7 of every STUN message are (RFC 8489 §5).
+/// Bytes 4–7 of every STUN message (RFC 8489 §5).
 const MAGIC_COOKIE: u32 = 0x2112_A442;
-/// What a port is hidden with: the upper half of the cookie (RFC 8489 §14.2).
+/// XOR mask of a port: the upper half of the cookie (RFC 8489 §14.2).
 const PORT_MASK: u16 = 0x2112;
-/// What stands before the attributes of every message.
+/// Size of the message header.
 pub(super) const HEADER_BYTES: usize = 20;
-/// MESSAGE-INTEGRITY with its own header: the HMAC-SHA1 of all before it (RFC 8489 §14.5).
+/// Size of MESSAGE-INTEGRITY with its attribute header (RFC 8489 §14.5).
 const INTEGRITY_BYTES: usize = 24;
 
 /// Attribute types (RFC 8489 §18.3.1, RFC 8656 §18).
@@ -34,7 +34,7 @@ pub(super) mod attribute {
     pub(in crate::relay) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 }
 
-/// What is asked for (RFC 8489 §18.2, RFC 8656 §17).
+/// Methods (RFC 8489 §18.2, RFC 8656 §17).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Method {
     Binding = 0x001,
@@ -44,7 +44,7 @@ pub(super) enum Method {
     CreatePermission = 0x008,
 }
 
-/// What a message is (RFC 8489 §5), as its two bits stand in the type.
+/// Message classes (RFC 8489 §5), as the two class bits of the type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Request = 0x000,
@@ -53,14 +53,15 @@ pub(super) enum Class {
     Error = 0x110,
 }
 
-/// One message; the methods used here are below 16, so type bits need no spreading.
+/// A message. All methods used here are below 16, so their bits need no spreading around the class
+/// bits.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     kind: u16,
     transaction: [u8; 12],
     attributes: Vec<(u16, Vec<u8>)>,
     key: Option<[u8; 16]>,
-    /// As it arrived, for checking its signature.
+    /// The bytes as received; the signature covers them.
     raw: Vec<u8>,
 }
 
@@ -84,7 +85,8 @@ impl Message {
         self
     }
 
-    /// Adds an address, hidden from meddling routers by cookie and transaction (§14.2).
+    /// Adds an address, combined by XOR with cookie and transaction so that a NAT does not rewrite it
+    /// (§14.2).
     pub(super) fn with_address(self, kind: u16, address: SocketAddr) -> Self {
         let port = (address.port() ^ PORT_MASK).to_be_bytes();
         let value = match address.ip() {
@@ -100,7 +102,7 @@ impl Message {
         self.with(kind, &value)
     }
 
-    /// What an IPv6 address is hidden with: the cookie, then the transaction (§14.2).
+    /// XOR mask of an IPv6 address: the cookie, then the transaction (§14.2).
     fn mask(&self) -> u128 {
         let mut mask = [0; 16];
         mask[..4].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
@@ -121,22 +123,23 @@ impl Message {
         bytes.extend(MAGIC_COOKIE.to_be_bytes());
         bytes.extend(self.transaction);
         for (kind, value) in &self.attributes {
-            push(&mut bytes, *kind, value);
+            push_attribute(&mut bytes, *kind, value);
         }
         let length = bytes.len() - HEADER_BYTES;
         set_length(&mut bytes, length);
         if let Some(key) = self.key {
-            // The length covers the signature that is about to be added (§14.5).
+            // The length field covers the signature that follows (§14.5), so it is set before the
+            // HMAC.
             set_length(&mut bytes, length + INTEGRITY_BYTES);
-            let signature = keyed(&key, &bytes).finalize().into_bytes();
-            push(&mut bytes, attribute::MESSAGE_INTEGRITY, &signature);
+            let signature = hmac_of(&key, &bytes).finalize().into_bytes();
+            push_attribute(&mut bytes, attribute::MESSAGE_INTEGRITY, &signature);
         }
         bytes
     }
 
-    /// Reads a message that fills `bytes` exactly.
+    /// Decodes a message that fills `bytes` exactly.
     ///
-    /// What follows MESSAGE-INTEGRITY is not signed and left out (§14.5).
+    /// Attributes after MESSAGE-INTEGRITY are not signed, and ignored (§14.5).
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (header, mut rest) = bytes.split_at_checked(HEADER_BYTES)?;
         if message_bytes(header)? != bytes.len() {
@@ -198,7 +201,7 @@ impl Message {
         Some(u16::from(*value.get(2)?) * 100 + u16::from(*value.get(3)?))
     }
 
-    /// Checks MESSAGE-INTEGRITY over what stands before it.
+    /// Verifies MESSAGE-INTEGRITY over the bytes before it.
     pub(super) fn is_signed(&self, key: [u8; 16]) -> bool {
         let Some(((attribute::MESSAGE_INTEGRITY, signature), signed)) =
             self.attributes.split_last().map(|((kind, value), before)| ((*kind, value), before))
@@ -209,14 +212,14 @@ impl Message {
             signed.iter().map(|(_, value)| 4 + value.len().next_multiple_of(4)).sum();
         let mut before = self.raw[..HEADER_BYTES + length].to_vec();
         set_length(&mut before, length + INTEGRITY_BYTES);
-        keyed(&key, &before).verify_slice(signature).is_ok()
+        hmac_of(&key, &before).verify_slice(signature).is_ok()
     }
 }
 
-/// Tells from its header how long a message is, header included.
+/// Reads the total length of a message from its header.
 ///
-/// Nothing if it is not STUN: the first two bits are zero, the cookie is in its place, and the
-/// length counts whole words (§5).
+/// `None` if the header is not STUN: the first two bits are zero, the cookie is in place, and the
+/// length is a multiple of four (§5).
 pub(super) fn message_bytes(header: &[u8]) -> Option<usize> {
     let (kind, length) = (header.first_chunk::<2>()?, header.get(2..4)?);
     let length = usize::from(u16::from_be_bytes(length.try_into().ok()?));
@@ -226,18 +229,18 @@ pub(super) fn message_bytes(header: &[u8]) -> Option<usize> {
     is_stun.then_some(HEADER_BYTES + length)
 }
 
-/// Derives what signs messages from a name and a password (§9.2.2).
+/// Derives the long-term key that signs messages (§9.2.2).
 pub(super) fn long_term_key(username: &str, realm: &[u8], password: &str) -> [u8; 16] {
     let text = [username.as_bytes(), b":", realm, b":", password.as_bytes()].concat();
     Md5::digest(text).into()
 }
 
-fn keyed(key: &[u8], bytes: &[u8]) -> Hmac<Sha1> {
+fn hmac_of(key: &[u8], bytes: &[u8]) -> Hmac<Sha1> {
     let mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.chain_update(bytes)
 }
 
-fn push(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+fn push_attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(value.len()).expect("attributes are short");
     bytes.extend(kind.to_be_bytes());
     bytes.extend(length.to_be_bytes());

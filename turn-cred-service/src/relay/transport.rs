@@ -1,4 +1,4 @@
-//! Carries STUN messages over UDP, TCP or TLS (RFC 8489 §6.2).
+//! STUN messages over UDP, TCP or TLS (RFC 8489 §6.2).
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,48 +9,48 @@ use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::stun::{HEADER_BYTES, Message, message_bytes};
-use super::{Endpoint, Protocol, RelayError, Trust};
+use super::{Endpoint, Protocol, RelayError, TrustStore};
 
-/// The largest datagram read: relayed data fits an Ethernet frame.
+/// Largest datagram read; relayed data fits into an Ethernet frame.
 const DATAGRAM_BYTES: usize = 2048;
 
-/// An open way to one address of a relay.
+/// A connection to one address of a relay.
 pub(super) enum Transport {
-    /// Connected, so that the kernel tells when nobody listens there (ICMP).
-    Datagrams(UdpSocket),
-    Stream(Stream),
+    /// Connected, so that an ICMP "port unreachable" becomes an error of the socket.
+    Udp(UdpSocket),
+    Stream(FramedStream),
 }
 
-/// Messages one after the other; each says how long it is (RFC 8489 §6.2.2).
-pub(super) struct Stream {
-    wire: Box<dyn Wire>,
-    /// What arrived of messages that are not complete.
+/// Messages over a byte stream; each header contains the length (RFC 8489 §6.2.2).
+pub(super) struct FramedStream {
+    io_stream: Box<dyn ByteStream>,
+    /// Bytes of incomplete messages.
     ///
-    /// It is kept here, and not in the future that reads, because that is dropped at a timeout.
-    arrived: Vec<u8>,
+    /// A field, not a local of the reading future: a timeout drops that future, and the bytes would
+    /// be lost with it.
+    buffer: Vec<u8>,
     certificate: Option<CertificateDer<'static>>,
 }
 
-/// What TCP and TLS have in common.
-trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Transport {
-    /// Opens a way to `address`; `endpoint` says how, and what name TLS shall find there.
+    /// Connects to `address`; `endpoint` determines the transport and the name to verify in TLS.
     pub(super) async fn open(
         endpoint: &Endpoint,
         address: SocketAddr,
-        trust: &Trust,
+        trust: &TrustStore,
     ) -> Result<Self, RelayError> {
         match endpoint.protocol {
-            Protocol::Udp => Ok(Self::Datagrams(datagrams(address).await?)),
+            Protocol::Udp => Ok(Self::Udp(connect_udp(address).await?)),
             Protocol::Tcp => Ok(Self::stream(TcpStream::connect(address).await?, None)),
             Protocol::Tls => Self::tls(&endpoint.host, address, trust).await,
-            Protocol::Dtls => Err(RelayError::Unsupported),
+            Protocol::Dtls => Err(RelayError::DtlsUnsupported),
         }
     }
 
-    async fn tls(host: &str, address: SocketAddr, trust: &Trust) -> Result<Self, RelayError> {
+    async fn tls(host: &str, address: SocketAddr, trust: &TrustStore) -> Result<Self, RelayError> {
         let (connector, name) = trust.connector(host)?;
         let tcp = TcpStream::connect(address).await?;
         let tls = connector.connect(name, tcp).await.map_err(tls_error)?;
@@ -59,43 +59,50 @@ impl Transport {
         Ok(Self::stream(tls, certificate))
     }
 
-    fn stream(wire: impl Wire + 'static, certificate: Option<CertificateDer<'static>>) -> Self {
-        Self::Stream(Stream { wire: Box::new(wire), arrived: Vec::new(), certificate })
+    fn stream(
+        io_stream: impl ByteStream + 'static,
+        certificate: Option<CertificateDer<'static>>,
+    ) -> Self {
+        Self::Stream(FramedStream {
+            io_stream: Box::new(io_stream),
+            buffer: Vec::new(),
+            certificate,
+        })
     }
 
-    /// Tells whether what is sent may get lost, so that it has to be sent again.
-    pub(super) fn loses(&self) -> bool {
-        matches!(self, Self::Datagrams(_))
+    /// Returns whether requests may be lost and need retransmission.
+    pub(super) fn is_unreliable(&self) -> bool {
+        matches!(self, Self::Udp(_))
     }
 
-    /// What the relay showed of itself in TLS.
+    /// The relay's TLS certificate.
     pub(super) fn certificate(&self) -> Option<&[u8]> {
         match self {
-            Self::Datagrams(_) => None,
+            Self::Udp(_) => None,
             Self::Stream(stream) => stream.certificate.as_deref(),
         }
     }
 
     pub(super) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
         match self {
-            Self::Datagrams(socket) => socket.send(message).await.map(drop),
+            Self::Udp(socket) => socket.send(message).await.map(drop),
             Self::Stream(stream) => {
-                stream.wire.write_all(message).await?;
-                stream.wire.flush().await
+                stream.io_stream.write_all(message).await?;
+                stream.io_stream.flush().await
             }
         }
     }
 
-    /// Waits for the next message; nothing is lost when the waiting is given up.
+    /// Waits for the next message. Cancel safe: see [`FramedStream::buffer`].
     pub(super) async fn receive(&mut self) -> Result<Message, RelayError> {
         match self {
-            Self::Datagrams(socket) => next_datagram(socket).await,
+            Self::Udp(socket) => next_datagram(socket).await,
             Self::Stream(stream) => stream.next().await,
         }
     }
 }
 
-async fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
+async fn connect_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -105,7 +112,7 @@ async fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Waits for a datagram that is STUN; others are not for us (RFC 8489 §6.3).
+/// Waits for a datagram that is STUN; others are ignored (RFC 8489 §6.3).
 async fn next_datagram(socket: &UdpSocket) -> Result<Message, RelayError> {
     let mut buffer = [0; DATAGRAM_BYTES];
     loop {
@@ -116,33 +123,33 @@ async fn next_datagram(socket: &UdpSocket) -> Result<Message, RelayError> {
     }
 }
 
-impl Stream {
+impl FramedStream {
     async fn next(&mut self) -> Result<Message, RelayError> {
         loop {
-            if let Some(message) = self.cut()? {
+            if let Some(message) = self.take_message()? {
                 return Ok(message);
             }
-            if self.wire.read_buf(&mut self.arrived).await? == 0 {
+            if self.io_stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::Error::from(ErrorKind::UnexpectedEof).into());
             }
         }
     }
 
-    /// Cuts off the first message, once it is complete.
-    fn cut(&mut self) -> Result<Option<Message>, RelayError> {
-        if self.arrived.len() < HEADER_BYTES {
+    /// Removes the first message from the buffer, once it is complete.
+    fn take_message(&mut self) -> Result<Option<Message>, RelayError> {
+        if self.buffer.len() < HEADER_BYTES {
             return Ok(None);
         }
-        let length = message_bytes(&self.arrived).ok_or(RelayError::Malformed)?;
-        if self.arrived.len() < length {
+        let length = message_bytes(&self.buffer).ok_or(RelayError::Malformed)?;
+        if self.buffer.len() < length {
             return Ok(None);
         }
-        let bytes: Vec<_> = self.arrived.drain(..length).collect();
+        let bytes: Vec<_> = self.buffer.drain(..length).collect();
         Message::decode(&bytes).map(Some).ok_or(RelayError::Malformed)
     }
 }
 
-/// Finds what rustls said inside an error of its stream.
+/// Unwraps the rustls error inside an `io::Error`.
 fn tls_error(error: io::Error) -> RelayError {
     match error.downcast::<rustls::Error>() {
         Ok(error) => RelayError::Tls(error),

@@ -1,10 +1,10 @@
-//! The Redis of the relays: the secrets coturn reads there, and what we keep beside them.
+//! The relays' Redis: coturn's secrets, and the keys of this service beside them.
 //!
-//! The only place that names `redis`. coturn reads the set `turn/realm/<realm>/secret` at every new
-//! session, and accepts what any member of it signed. Everything of ours begins with
+//! The only module that names `redis`. coturn reads the set `turn/realm/<realm>/secret` for every
+//! new session and accepts a credential signed by any member. The keys of this service begin with
 //! `turncred/realm/<realm>/`.
 
-mod control;
+mod decisions;
 mod usage;
 
 use std::fmt;
@@ -16,24 +16,25 @@ use service_kit::secrets::SecretText;
 
 use crate::rotation::Ledger;
 
-pub use control::Decisions;
-pub use usage::{Bytes, Window};
+pub use decisions::Decisions;
+pub use usage::{ByteCounts, Window};
 
-/// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of one command.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the relays' Redis did not do what was asked.
+/// Errors of the relays' Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// It is away, or refuses.
+    /// Unreachable, or the command or the user was rejected.
     #[error("the relays' Redis: {words}", words = reply(.0))]
     Redis(#[from] redis::RedisError),
-    /// Somebody else wrote what is ours.
+    /// Another program wrote to the ledger's key.
     #[error("the ledger in the relays' Redis cannot be read: {0}")]
     Ledger(#[from] serde_json::Error),
 }
 
-/// The reply of Redis. redis-rs drops it where `AUTH` is refused, which has this one cause for a user or a password.
+/// Returns the reply of Redis. redis-rs drops the reply when `AUTH` fails, which has this one
+/// cause for a URL with user or password.
 fn reply(error: &redis::RedisError) -> String {
     match error.kind() {
         redis::ErrorKind::AuthenticationFailed => format!("WRONGPASS: {error}"),
@@ -41,21 +42,21 @@ fn reply(error: &redis::RedisError) -> String {
     }
 }
 
-/// What a realm's secrets are at one moment.
+/// The secrets of a realm, read in one script.
 #[derive(Clone)]
-pub struct Snapshot {
-    /// The members of the set.
+pub struct SecretsSnapshot {
+    /// Members of the set that coturn reads.
     pub secrets: Vec<String>,
-    /// What is noted about them.
+    /// The rotation ledger; `None` before the first instance wrote one.
     pub ledger: Option<Ledger>,
-    /// The key that hides subjects.
+    /// Keys the pseudonyms.
     pub pseudonym_key: String,
-    /// Seconds since 1970 by the clock of Redis.
+    /// Unix seconds by the clock of Redis.
     pub now: u64,
 }
 
-/// Shows no secret.
-impl fmt::Debug for Snapshot {
+/// Prints no secret.
+impl fmt::Debug for SecretsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secrets = self.secrets.len();
         let mut shown = f.debug_struct("Snapshot");
@@ -63,7 +64,7 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// The way there, which is made again when it breaks.
+/// A connection that reconnects by itself.
 #[derive(Clone)]
 pub struct RelayDb {
     client: redis::Client,
@@ -78,16 +79,16 @@ impl fmt::Debug for RelayDb {
 }
 
 impl RelayDb {
-    /// Connects, for the secrets of one realm.
+    /// Connects, for the keys of one realm.
     ///
     /// # Errors
-    /// When the URL is none, or nobody answers.
+    /// When the URL is invalid or Redis does not answer.
     pub async fn connect(url: &SecretText, realm: &str) -> Result<Self, DbError> {
         let client = redis::Client::open(url.expose())?;
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let connection = client.get_connection_manager_with_config(config).await?;
         Ok(Self { client, connection, realm: realm.to_owned() })
     }
@@ -100,26 +101,28 @@ impl RelayDb {
         format!("turncred/realm/{}/{name}", self.realm)
     }
 
-    /// Reads everything about the secrets.
+    /// Reads secrets, ledger, pseudonym key and time in one script, so that they belong to one
+    /// moment. Creates the pseudonym key if there is none.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn read(&self) -> Result<Snapshot, DbError> {
-        let script = Script::new(include_str!("read.lua"));
+    pub async fn read(&self) -> Result<SecretsSnapshot, DbError> {
+        let script = Script::new(include_str!("read_secrets.lua"));
         let mut call = script.key(self.secrets_key());
         call.key(self.own_key("ledger")).key(self.own_key("pseudonym-key"));
         call.arg(service_kit::random::token() + &service_kit::random::token());
         let (secrets, ledger, pseudonym_key, now): (Vec<String>, String, String, u64) =
             call.invoke_async(&mut self.connection.clone()).await?;
         let ledger = (!ledger.is_empty()).then(|| serde_json::from_str(&ledger)).transpose()?;
-        Ok(Snapshot { secrets, ledger, pseudonym_key, now })
+        Ok(SecretsSnapshot { secrets, ledger, pseudonym_key, now })
     }
 
-    /// Writes a ledger that follows version `after` (0: none), with the change of the set that it is about;
-    /// false if somebody was faster.
+    /// Replaces the ledger of version `after` (0: none) and changes the set in the same script;
+    /// false if the ledger has another version by now.
     ///
     /// # Errors
-    /// [`DbError`]; then it may have been written all the same.
+    /// [`DbError`]; the write may have happened nevertheless, so read again before the next
+    /// attempt.
     pub async fn commit(
         &self,
         after: u64,
@@ -127,14 +130,14 @@ impl RelayDb {
         add: Option<&str>,
         remove: Option<&str>,
     ) -> Result<bool, DbError> {
-        let script = Script::new(include_str!("commit.lua"));
+        let script = Script::new(include_str!("commit_ledger.lua"));
         let mut call = script.key(self.secrets_key());
         call.key(self.own_key("ledger")).arg(after).arg(serde_json::to_string(ledger)?);
         call.arg(add.unwrap_or_default()).arg(remove.unwrap_or_default());
         Ok(call.invoke_async(&mut self.connection.clone()).await?)
     }
 
-    /// Takes a member out of the set of secrets that no ledger knows.
+    /// Removes a member of the set that no ledger names.
     ///
     /// # Errors
     /// [`DbError`].
@@ -144,12 +147,17 @@ impl RelayDb {
         Ok(command.query_async(&mut self.connection.clone()).await?)
     }
 
-    /// Takes the lead in something, or keeps it, for a while; false if another has it.
+    /// Takes or renews a lease; false while another process holds it.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn lead(&self, what: &str, who: &str, lease: Duration) -> Result<bool, DbError> {
-        let script = Script::new(include_str!("lead.lua"));
+    pub async fn acquire_lease(
+        &self,
+        what: &str,
+        who: &str,
+        lease: Duration,
+    ) -> Result<bool, DbError> {
+        let script = Script::new(include_str!("acquire_lease.lua"));
         let mut call = script.key(self.own_key(&format!("leader/{what}")));
         call.arg(who).arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         Ok(call.invoke_async(&mut self.connection.clone()).await?)

@@ -1,4 +1,4 @@
-//! What the relays say that they relay, and what is noted of it.
+//! coturn's traffic reports, and the counters kept of them.
 
 use std::collections::HashMap;
 
@@ -7,22 +7,22 @@ use redis::pipe;
 
 use super::{DbError, RelayDb};
 
-/// What was relayed since it was last noted, in bytes.
-pub type Bytes = HashMap<String, u64>;
+/// Bytes by pseudonym or by room.
+pub type ByteCounts = HashMap<String, u64>;
 
-/// A span of time in which bytes are counted together.
+/// A span of time with its own counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Counts the windows since 1970.
+    /// Index since 1970.
     pub number: u64,
-    /// Its end, in seconds since 1970.
+    /// End in Unix seconds.
     pub end: u64,
     /// Its length in seconds.
     pub length: u64,
 }
 
 impl Window {
-    /// Finds the window of a length that `now` lies in; both in seconds.
+    /// Returns the window of `length` seconds that contains `now`.
     #[must_use]
     pub fn at(now: u64, length: u64) -> Self {
         let number = now / length;
@@ -31,10 +31,10 @@ impl Window {
 }
 
 impl RelayDb {
-    /// Hears what coturn tells of the allocations of the realm: topic and message.
+    /// Subscribes to the allocation messages of the realm: topic and payload.
     ///
     /// # Errors
-    /// When Redis is away; the stream ends with the connection.
+    /// When Redis is unreachable; the stream ends with the connection.
     pub async fn reports(&self) -> Result<impl Stream<Item = (String, String)> + use<>, DbError> {
         let mut subscription = self.client.get_async_pubsub().await?;
         let topics = format!("turn/realm/{}/user/*/allocation/*", self.realm);
@@ -45,11 +45,11 @@ impl RelayDb {
         }))
     }
 
-    /// Notes in which room each pseudonym was last seen.
+    /// Records the room of each pseudonym, by its last credential.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn note_rooms(
+    pub async fn record_rooms(
         &self,
         window: Window,
         rooms: &[(String, String)],
@@ -60,7 +60,7 @@ impl RelayDb {
         Ok(calls.query_async(&mut self.connection.clone()).await?)
     }
 
-    /// Finds the rooms of pseudonyms, where they are known.
+    /// Looks up the rooms of pseudonyms.
     ///
     /// # Errors
     /// [`DbError`].
@@ -74,15 +74,15 @@ impl RelayDb {
         Ok(call.query_async(&mut self.connection.clone()).await?)
     }
 
-    /// Adds to what pseudonyms and rooms have relayed; returns what each pseudonym has by now.
+    /// Adds bytes to the counters and returns the new total of each pseudonym.
     ///
     /// # Errors
     /// [`DbError`].
     pub async fn add_usage(
         &self,
         window: Window,
-        subjects: &Bytes,
-        rooms: &Bytes,
+        subjects: &ByteCounts,
+        rooms: &ByteCounts,
     ) -> Result<HashMap<String, u64>, DbError> {
         let (by_subject, by_room) =
             (self.window_key("usage", window), self.window_key("room-usage", window));
@@ -101,7 +101,7 @@ impl RelayDb {
         Ok(subjects.keys().cloned().zip(totals).collect())
     }
 
-    /// Returns what a pseudonym has relayed in a window, in bytes.
+    /// Returns the bytes of a pseudonym in a window.
     ///
     /// # Errors
     /// [`DbError`].
@@ -109,7 +109,7 @@ impl RelayDb {
         self.count("usage", window, pseudonym).await
     }
 
-    /// Returns what the members of a room have relayed in a window, in bytes.
+    /// Returns the bytes of a room's members in a window.
     ///
     /// # Errors
     /// [`DbError`].
@@ -124,26 +124,31 @@ impl RelayDb {
         Ok(found.unwrap_or_default())
     }
 
-    /// Notes who has relayed more than the budget, until the end of the window.
+    /// Marks pseudonyms as over budget until the end of the window.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn overdraw(&self, window: Window, pseudonyms: &[String]) -> Result<(), DbError> {
+    pub async fn mark_over_budget(
+        &self,
+        window: Window,
+        pseudonyms: &[String],
+    ) -> Result<(), DbError> {
         let key = self.own_key("overdrawn");
         let members: Vec<_> = pseudonyms.iter().map(|who| (window.end, who)).collect();
         let mut calls = pipe();
         calls.atomic().zadd_multiple(&key, &members).ignore();
         calls.zrembyscore(&key, 0, window.end - window.length).ignore();
-        self.decide(&mut calls).await
+        self.commit_decision(&mut calls).await
     }
 
     fn window_key(&self, what: &str, window: Window) -> String {
-        // The length is part of the name, so that another budget does not read what was counted for this one.
+        // The length is part of the key: after a change of the budget, the index alone would
+        // address counters of windows of another length.
         self.own_key(&format!("{what}/{}/{}", window.length, window.number))
     }
 }
 
-/// How long a window is remembered: until the end of the next one.
+/// Keeps a window's keys until the end of the next window.
 fn expiry(window: Window) -> i64 {
     i64::try_from(2 * window.length).unwrap_or(i64::MAX)
 }

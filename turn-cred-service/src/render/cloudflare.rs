@@ -1,36 +1,36 @@
-//! The two shapes of Cloudflare's TURN service: a list of ICE servers, and the older single one.
+//! Response formats of Cloudflare's TURN service: a list of ICE servers, and the older single one.
 
 use serde::Serialize;
 use signal_protocol::IceServer;
 use utoipa::ToSchema;
 
 use super::native::ice_servers;
-use crate::issuer::Issued;
+use crate::issuer::IssuedCredential;
 
-/// The answer of `…/credentials/generate-ice-servers`: what `RTCPeerConnection` takes.
+/// Response of `…/credentials/generate-ice-servers`.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CloudflareIceServers)]
-pub struct List {
+pub struct CloudflareIceServers {
     ice_servers: Vec<IceServer>,
 }
 
-/// The answer of `…/credentials/generate`: one server, with all URLs in it.
+/// Response of `…/credentials/generate`: one server with all URLs.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CloudflareIceServer)]
-pub struct Single {
+pub struct CloudflareIceServer {
     ice_servers: IceServer,
 }
 
-impl From<&Issued> for List {
-    fn from(issued: &Issued) -> Self {
+impl From<&IssuedCredential> for CloudflareIceServers {
+    fn from(issued: &IssuedCredential) -> Self {
         Self { ice_servers: ice_servers(issued) }
     }
 }
 
-impl From<&Issued> for Single {
-    fn from(issued: &Issued) -> Self {
+impl From<&IssuedCredential> for CloudflareIceServer {
+    fn from(issued: &IssuedCredential) -> Self {
         let urls = ice_servers(issued).into_iter().flat_map(|server| server.urls).collect();
         let username = Some(issued.credential.username.clone());
         let credential = Some(issued.credential.password.clone());
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_list_keeps_stun_apart_and_has_no_ttl() {
         assert_eq!(
-            serde_json::to_value(List::from(&issued(&[("eu", URIS)]))).unwrap(),
+            serde_json::to_value(CloudflareIceServers::from(&issued(&[("eu", URIS)]))).unwrap(),
             json!({
                 "iceServers": [
                     { "urls": ["stun:a"] },
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_older_answer_is_an_object_with_every_url() {
         assert_eq!(
-            serde_json::to_value(Single::from(&issued(&[("eu", URIS)]))).unwrap(),
+            serde_json::to_value(CloudflareIceServer::from(&issued(&[("eu", URIS)]))).unwrap(),
             json!({
                 "iceServers": {
                     "urls": ["stun:a", "turn:b?transport=udp", "turn:b?transport=tcp"],

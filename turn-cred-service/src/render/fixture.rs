@@ -1,19 +1,19 @@
-//! What was issued, for the tests of every shape.
+//! A credential for the tests of every format.
 
 use std::sync::Arc;
 
 use crate::credential::Credential;
-use crate::issuer::Issued;
+use crate::issuer::IssuedCredential;
 use crate::pool::{Pool, Pools, Standings};
 
-/// Issues for `ana` under the secret `foobar`, in the first of the regions, ten minutes long.
-pub(super) fn issued(regions: &[(&str, &str)]) -> Issued {
+/// Issues ten minutes for `ana` under the secret `foobar`, in the first region.
+pub(super) fn issued(regions: &[(&str, &str)]) -> IssuedCredential {
     let pool = |(region, uris): &(&str, &str)| Pool::parse(&region.parse().unwrap(), uris).unwrap();
     let pools = Pools::new(regions.iter().map(pool).collect());
     let region = pools.region(None, None).unwrap();
-    Issued {
+    IssuedCredential {
         credential: Credential::issue(b"foobar", &"ana".parse().unwrap(), 1_599_491_771),
-        offer: Arc::new(pools.choose(region, "ana", &Standings::healthy(&pools))),
+        selection: Arc::new(pools.select(region, "ana", &Standings::healthy(&pools))),
         expires_at: 1_599_491_771,
         refresh_at: 1_599_491_471,
     }

@@ -1,4 +1,4 @@
-//! The shapes an answer is written in; a further one is a file here and its routes in `http`.
+//! Response formats. A new one is a file here and its routes in `http`.
 
 pub mod cloudflare;
 pub mod draft;

@@ -1,59 +1,60 @@
-//! Our own shape: what `RTCPeerConnection` takes, and when to come back.
+//! Response format of `POST /v1/ice-servers`: `RTCIceServer`s, and when to renew them.
 
 use serde::Serialize;
 use service_kit::clock;
 use signal_protocol::{IceServer, IceServers};
 use utoipa::ToSchema;
 
-use crate::issuer::Issued;
+use crate::issuer::IssuedCredential;
 use crate::pool::IceUri;
 
-/// The answer of `POST /v1/ice-servers`.
+/// Response of `POST /v1/ice-servers`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Answer {
+#[schema(as = Answer)]
+pub struct NativeResponse {
     #[serde(flatten)]
     ice: IceServers,
-    /// When new allocations with the credentials end (RFC 3339).
+    /// When relays begin to refuse new allocations (RFC 3339).
     #[schema(format = DateTime, example = "2026-08-02T12:10:00Z")]
     expires_at: String,
-    /// The region that was chosen.
+    /// The selected region.
     #[schema(example = "eu")]
     region: String,
-    /// Present where no relay is known to work.
+    /// True if no relay is known to work; absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     degraded: bool,
 }
 
-impl Answer {
-    /// Writes what was issued as it is seen at `now`, in Unix seconds.
+impl NativeResponse {
+    /// Renders a credential at `now`, in Unix seconds.
     #[must_use]
-    pub fn new(issued: &Issued, now: u64) -> Self {
-        let Issued { offer, expires_at, refresh_at, .. } = issued;
+    pub fn new(issued: &IssuedCredential, now: u64) -> Self {
+        let IssuedCredential { selection, expires_at, refresh_at, .. } = issued;
         let ice = IceServers {
             ice_servers: ice_servers(issued),
             ttl: expires_at.saturating_sub(now),
             refresh_after: refresh_at.saturating_sub(now).max(1),
-            enforcement: offer.enforcement,
+            enforcement: selection.enforcement,
         };
-        let (expires_at, region) = (clock::rfc3339(*expires_at), offer.region.to_string());
-        Self { ice, expires_at, region, degraded: offer.degraded }
+        let (expires_at, region) = (clock::rfc3339(*expires_at), selection.region.to_string());
+        Self { ice, expires_at, region, degraded: selection.degraded }
     }
 }
 
-/// Writes the URLs as `RTCConfiguration.iceServers`: one entry without and one with a credential for
-/// each relay.
-pub(crate) fn ice_servers(issued: &Issued) -> Vec<IceServer> {
-    let Issued { credential, offer, .. } = issued;
+/// Renders `RTCConfiguration.iceServers`: one entry of STUN URLs, and one with the credential per
+/// relay.
+pub(crate) fn ice_servers(issued: &IssuedCredential) -> Vec<IceServer> {
+    let IssuedCredential { credential, selection, .. } = issued;
     let texts = |uris: &[IceUri]| uris.iter().map(ToString::to_string).collect();
-    let open = IceServer { urls: texts(&offer.stun), username: None, credential: None };
-    let relays = offer.relays.iter().map(|(_, uris)| IceServer {
+    let open = IceServer { urls: texts(&selection.stun), username: None, credential: None };
+    let relays = selection.relays.iter().map(|(_, uris)| IceServer {
         urls: texts(uris),
         username: Some(credential.username.clone()),
         credential: Some(credential.password.clone()),
     });
-    let open = (!offer.stun.is_empty()).then_some(open);
+    let open = (!selection.stun.is_empty()).then_some(open);
     open.into_iter().chain(relays).collect()
 }
 
@@ -70,7 +71,7 @@ mod tests {
         let issued = issued(&[("default", uris)]);
         let password = issued.credential.password.clone();
         assert_eq!(
-            serde_json::to_value(Answer::new(&issued, 1_599_491_171)).unwrap(),
+            serde_json::to_value(NativeResponse::new(&issued, 1_599_491_171)).unwrap(),
             json!({
                 "iceServers": [
                     { "urls": ["stun:a"] },
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn an_answer_given_later_counts_from_then() {
         let issued = issued(&[("default", "turn:b")]);
-        let json = serde_json::to_value(Answer::new(&issued, 1_599_491_371)).unwrap();
+        let json = serde_json::to_value(NativeResponse::new(&issued, 1_599_491_371)).unwrap();
         assert_eq!((&json["ttl"], &json["refreshAfter"]), (&json!(400), &json!(100)));
         assert_eq!(json["iceServers"].as_array().unwrap().len(), 1);
     }

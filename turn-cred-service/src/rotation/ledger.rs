@@ -1,8 +1,9 @@
-//! What is known of the secrets of a realm, and what has to be done with them next: a pure machine.
+//! The rotation ledger of a realm: which secret signs, which is staged, which are retiring. A pure
+//! state machine; time is an argument.
 //!
-//! The secrets themselves are members of the set that the relays read. The ledger names them by
-//! fingerprint and says which one signs. Each step of a rotation is one change of the ledger, so that
-//! whoever comes after a crash sees how far it went.
+//! The secrets themselves are members of the set that the relays read; the ledger names them by
+//! fingerprint. Each step of a rotation is one new version of the ledger, so an instance that takes
+//! over after a crash continues at the step that was written last.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,16 +11,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// How long others may take to hear that another secret signs.
+/// Bound on the delay until every instance has read a new ledger.
 pub const PROPAGATION: Duration = Duration::from_secs(10);
 
-/// The same in an emergency, which cuts off whoever has not heard.
+/// The same bound in an emergency. An instance that takes longer hands out credentials that relays
+/// refuse, which is the lesser harm once a secret has leaked.
 pub const EMERGENCY_PROPAGATION: Duration = Duration::from_secs(3);
 
-/// Pause after a rotation that a relay refused, before the schedule begins another.
-const AFTER_FAILURE: Duration = Duration::from_secs(60);
+/// Pause before the schedule tries again after a relay rejected the staged secret.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
-/// Names a secret without telling it: the first 64 bits of its SHA-256.
+/// Identifies a secret in logs and in the ledger without revealing it: the first 64 bits of its
+/// SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint(String);
 
@@ -39,76 +42,78 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// What somebody asked for.
+/// A rotation requested by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Request {
-    /// A rotation that nobody notices.
+pub enum RotationRequest {
+    /// Waits until everything the old secret signed has expired; clients notice nothing.
     Rotation,
-    /// One that ends the old secrets at once, because they are in wrong hands.
+    /// For a leaked secret: removes the old ones as soon as the new one signs.
     Emergency,
 }
 
-/// A secret that signs no more and is accepted until everything it signed has ended.
+/// A secret that no longer signs, and that relays accept until everything it signed has expired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retiring {
-    /// Which.
+pub struct RetiringSecret {
+    /// The secret.
     pub secret: Fingerprint,
-    /// Until when, in seconds since 1970 by the clock of Redis.
+    /// Unix seconds by the clock of Redis.
     pub until: u64,
 }
 
-/// Everything about the secrets of a realm. Times are seconds since 1970 by the clock of Redis.
+/// The state of a realm's secrets. Times are Unix seconds by the clock of Redis, the one clock that
+/// all instances share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Counts the changes, so that two writers cannot both make one.
+    /// Rises by one per change; [`RelayDb::commit`](crate::relay_db::RelayDb::commit) compares it,
+    /// so of two writers one wins.
     pub version: u64,
     /// The secret that signs.
     pub signing: Fingerprint,
-    /// Since when.
+    /// When `signing` began to sign.
     pub since: u64,
-    /// A new secret that the relays accept and that does not sign yet.
+    /// A secret that is in the set and does not sign yet: the relays may not have accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staged: Option<Fingerprint>,
     /// Secrets that do not sign any more.
     #[serde(default)]
-    pub retiring: Vec<Retiring>,
-    /// What somebody waits for.
+    pub retiring: Vec<RetiringSecret>,
+    /// An operator's request that is not carried out yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Request>,
-    /// When a relay last refused a staged secret.
+    pub request: Option<RotationRequest>,
+    /// When a relay last rejected a staged secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<u64>,
 }
 
-/// What governs rotations.
+/// The parameters of rotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// How long a secret signs; `None`: until somebody asks for another.
+pub struct RotationPolicy {
+    /// How long a secret signs; `None` rotates on request only.
     pub every: Option<Duration>,
-    /// The longest life of what a secret signed.
+    /// Longest TTL of a credential.
     pub max_ttl: Duration,
-    /// How far clocks may differ.
+    /// Largest expected difference between the clocks.
     pub skew: Duration,
 }
 
-/// What has to be done next.
+/// The next action that a ledger calls for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RotationStep {
     /// Add a new secret to the set of the relays.
     Stage,
-    /// See that every relay accepts it, then let it sign.
+    /// Allocate with the staged secret on every relay, then let it sign.
     Prove(Fingerprint),
-    /// Take a secret out of the set: nothing that it signed is good any more.
+    /// Remove a secret from the set: everything it signed has expired.
     Retire(Fingerprint),
-    /// Nothing for this long, at most.
-    Rest(Duration),
+    /// Do nothing, for at most this long.
+    Wait(Duration),
 }
 
 impl Ledger {
-    /// Begins with a secret that is in use already.
+    /// Creates the ledger of a realm whose secret is already in use.
     #[must_use]
-    pub fn adopt(signing: Fingerprint, now: u64) -> Self {
+    pub fn starting_with(signing: Fingerprint, now: u64) -> Self {
         Self {
             version: 1,
             signing,
@@ -120,80 +125,90 @@ impl Ledger {
         }
     }
 
-    /// Every secret that the relays have to accept.
+    /// Every secret that the relays must accept.
     pub fn secrets(&self) -> impl Iterator<Item = &Fingerprint> {
         let retiring = self.retiring.iter().map(|retiring| &retiring.secret);
         [&self.signing].into_iter().chain(&self.staged).chain(retiring)
     }
 
-    /// Says what has to be done at `now`.
+    /// Returns the next action at `now`.
+    ///
+    /// Retiring comes first: proving can fail for as long as no relay answers, and a leaked secret
+    /// must leave the set on time all the same.
     #[must_use]
-    pub fn next(&self, policy: &Policy, now: u64) -> Step {
+    pub fn next_step(&self, policy: &RotationPolicy, now: u64) -> RotationStep {
         if let Some(over) = self.retiring.iter().find(|retiring| retiring.until <= now) {
-            return Step::Retire(over.secret.clone());
+            return RotationStep::Retire(over.secret.clone());
         }
         if let Some(staged) = &self.staged {
-            return Step::Prove(staged.clone());
+            return RotationStep::Prove(staged.clone());
         }
-        match self.due(policy) {
-            Some(due) if due <= now => Step::Stage,
+        match self.next_rotation_at(policy) {
+            Some(due) if due <= now => RotationStep::Stage,
             due => {
                 let ends = self.retiring.iter().map(|retiring| retiring.until);
                 let next = ends.chain(due).min().unwrap_or(u64::MAX);
-                Step::Rest(Duration::from_secs(next - now))
+                RotationStep::Wait(Duration::from_secs(next - now))
             }
         }
     }
 
-    fn due(&self, policy: &Policy) -> Option<u64> {
+    fn next_rotation_at(&self, policy: &RotationPolicy) -> Option<u64> {
         let scheduled = policy.every.map(|every| self.since + every.as_secs());
         let due = if self.request.is_some() { Some(0) } else { scheduled };
-        due.map(|due| due.max(self.failed.map_or(0, |failed| failed + AFTER_FAILURE.as_secs())))
+        due.map(|due| {
+            due.max(self.failed.map_or(0, |failed| failed + RETRY_AFTER_FAILURE.as_secs()))
+        })
     }
 
-    fn changed(&self) -> Self {
+    fn next_version(&self) -> Self {
         Self { version: self.version + 1, ..self.clone() }
     }
 
-    /// Notes what somebody asks for; an earlier failure does not hold it up.
+    /// Records an operator's request. It clears `failed`, so that the request is not delayed by an
+    /// earlier rejection.
     #[must_use]
-    pub fn asked(&self, request: Request) -> Self {
-        Self { request: Some(request), failed: None, ..self.changed() }
+    pub fn with_request(&self, request: RotationRequest) -> Self {
+        Self { request: Some(request), failed: None, ..self.next_version() }
     }
 
-    /// Notes that a new secret is in the set.
+    /// Records a secret that has been added to the set.
     #[must_use]
-    pub fn staged(&self, secret: Fingerprint) -> Self {
-        Self { staged: Some(secret), ..self.changed() }
+    pub fn with_staged(&self, secret: Fingerprint) -> Self {
+        Self { staged: Some(secret), ..self.next_version() }
     }
 
-    /// Lets the staged secret sign from `now` on; the one before is accepted until everything it signed
-    /// has ended, in an emergency only until others have heard.
+    /// Makes the staged secret sign from `now` on. The previous one retires after `max_ttl + skew +
+    /// PROPAGATION`: an instance that has not read this ledger yet may sign with it for another
+    /// [`PROPAGATION`], for `max_ttl`, checked against a relay's clock that is `skew` behind.
+    ///
+    /// In an emergency every retiring secret, also that of an earlier rotation, ends after
+    /// [`EMERGENCY_PROPAGATION`]: any of them may be the leaked one.
     #[must_use]
-    pub fn flipped(&self, policy: &Policy, now: u64) -> Self {
+    pub fn promote_staged(&self, policy: &RotationPolicy, now: u64) -> Self {
         let Some(staged) = self.staged.clone() else { return self.clone() };
-        let mut next = Self { staged: None, request: None, failed: None, ..self.changed() };
+        let mut next = Self { staged: None, request: None, failed: None, ..self.next_version() };
         let old = std::mem::replace(&mut next.signing, staged);
         next.since = now;
         let life = policy.max_ttl + policy.skew + PROPAGATION;
-        next.retiring.push(Retiring { secret: old, until: now + life.as_secs() });
-        if self.request == Some(Request::Emergency) {
+        next.retiring.push(RetiringSecret { secret: old, until: now + life.as_secs() });
+        if self.request == Some(RotationRequest::Emergency) {
             let end = now + EMERGENCY_PROPAGATION.as_secs();
             next.retiring.iter_mut().for_each(|retiring| retiring.until = retiring.until.min(end));
         }
         next
     }
 
-    /// Gives the staged secret up: a relay refused it.
+    /// Drops a staged secret that a relay rejected.
     #[must_use]
-    pub fn given_up(&self, now: u64) -> Self {
-        Self { staged: None, request: None, failed: Some(now), ..self.changed() }
+    pub fn abandon_staged(&self, now: u64) -> Self {
+        Self { staged: None, request: None, failed: Some(now), ..self.next_version() }
     }
 
-    /// Forgets a secret that is out of the set.
+    /// Forgets a secret that has left the set.
     #[must_use]
-    pub fn retired(&self, secret: &Fingerprint) -> Self {
-        let mut next = self.changed();
+    pub fn without_retired(&self, secret: &Fingerprint) -> Self {
+        let mut next = self.next_version();
         next.retiring.retain(|retiring| retiring.secret != *secret);
         next
     }
@@ -207,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    const POLICY: Policy = Policy {
+    const POLICY: RotationPolicy = RotationPolicy {
         every: Some(Duration::from_secs(100)),
         max_ttl: Duration::from_secs(600),
         skew: Duration::from_secs(30),
@@ -219,28 +234,31 @@ mod tests {
 
     #[test]
     fn a_rotation_goes_step_by_step_and_retires_when_all_that_was_signed_has_ended() {
-        let ledger = Ledger::adopt(secret(1), 1000);
-        assert_eq!(ledger.next(&POLICY, 1040), Step::Rest(Duration::from_secs(60)));
-        assert_eq!(ledger.next(&POLICY, 1100), Step::Stage);
-        let ledger = ledger.staged(secret(2));
-        assert_eq!(ledger.next(&POLICY, 1101), Step::Prove(secret(2)));
+        let ledger = Ledger::starting_with(secret(1), 1000);
+        assert_eq!(ledger.next_step(&POLICY, 1040), RotationStep::Wait(Duration::from_secs(60)));
+        assert_eq!(ledger.next_step(&POLICY, 1100), RotationStep::Stage);
+        let ledger = ledger.with_staged(secret(2));
+        assert_eq!(ledger.next_step(&POLICY, 1101), RotationStep::Prove(secret(2)));
         assert_eq!(ledger.signing, secret(1), "it does not sign before it is proved");
-        let ledger = ledger.flipped(&POLICY, 1102);
+        let ledger = ledger.promote_staged(&POLICY, 1102);
         assert_eq!((&ledger.signing, ledger.version), (&secret(2), 3));
-        let unasked = Policy { every: None, ..POLICY };
-        assert_eq!(ledger.next(&unasked, 1102), Step::Rest(Duration::from_secs(640)));
-        assert_eq!(ledger.next(&unasked, 1742), Step::Retire(secret(1)));
-        let ledger = ledger.retired(&secret(1));
-        assert_eq!(ledger.next(&unasked, 1742), Step::Rest(Duration::from_secs(u64::MAX - 1742)));
+        let unasked = RotationPolicy { every: None, ..POLICY };
+        assert_eq!(ledger.next_step(&unasked, 1102), RotationStep::Wait(Duration::from_secs(640)));
+        assert_eq!(ledger.next_step(&unasked, 1742), RotationStep::Retire(secret(1)));
+        let ledger = ledger.without_retired(&secret(1));
+        assert_eq!(
+            ledger.next_step(&unasked, 1742),
+            RotationStep::Wait(Duration::from_secs(u64::MAX - 1742))
+        );
     }
 
     #[test]
     fn rotations_may_overlap() {
-        let mut ledger = Ledger::adopt(secret(1), 0);
+        let mut ledger = Ledger::starting_with(secret(1), 0);
         for number in 2..5 {
             let now = u64::from(number) * 100;
-            assert_eq!(ledger.next(&POLICY, now), Step::Stage);
-            ledger = ledger.staged(secret(number)).flipped(&POLICY, now);
+            assert_eq!(ledger.next_step(&POLICY, now), RotationStep::Stage);
+            ledger = ledger.with_staged(secret(number)).promote_staged(&POLICY, now);
         }
         let retiring: Vec<_> = ledger.retiring.iter().map(|retiring| retiring.until).collect();
         assert_eq!(retiring, [840, 940, 1040]);
@@ -248,57 +266,61 @@ mod tests {
 
     #[test]
     fn an_emergency_ends_every_old_secret_as_soon_as_others_have_heard() {
-        let ledger = Ledger::adopt(secret(1), 0).staged(secret(2)).flipped(&POLICY, 10);
-        let ledger = ledger.asked(Request::Emergency);
-        assert_eq!(ledger.next(&POLICY, 11), Step::Stage);
-        let ledger = ledger.staged(secret(3)).flipped(&POLICY, 12);
+        let ledger =
+            Ledger::starting_with(secret(1), 0).with_staged(secret(2)).promote_staged(&POLICY, 10);
+        let ledger = ledger.with_request(RotationRequest::Emergency);
+        assert_eq!(ledger.next_step(&POLICY, 11), RotationStep::Stage);
+        let ledger = ledger.with_staged(secret(3)).promote_staged(&POLICY, 12);
         assert!(ledger.retiring.iter().all(|retiring| retiring.until == 15), "{ledger:?}");
         assert_eq!(ledger.request, None);
     }
 
     #[test]
     fn a_refused_secret_is_given_up_and_the_schedule_pauses_but_a_request_does_not() {
-        let ledger = Ledger::adopt(secret(1), 0).staged(secret(2)).given_up(200);
+        let ledger = Ledger::starting_with(secret(1), 0).with_staged(secret(2)).abandon_staged(200);
         assert_eq!(ledger.signing, secret(1));
-        assert_eq!(ledger.next(&POLICY, 230), Step::Rest(Duration::from_secs(30)));
-        assert_eq!(ledger.next(&POLICY, 260), Step::Stage);
-        assert_eq!(ledger.asked(Request::Rotation).next(&POLICY, 201), Step::Stage);
+        assert_eq!(ledger.next_step(&POLICY, 230), RotationStep::Wait(Duration::from_secs(30)));
+        assert_eq!(ledger.next_step(&POLICY, 260), RotationStep::Stage);
+        assert_eq!(
+            ledger.with_request(RotationRequest::Rotation).next_step(&POLICY, 201),
+            RotationStep::Stage
+        );
     }
 
     proptest! {
-        /// The relays accept whatever any holder of a credential may still show, at any pace of
-        /// rotations, emergencies and failures, whoever is told late.
+        /// Relays accept every unexpired credential, for any sequence of rotations, emergencies and
+        /// failures, and with instances that read the ledger as late as allowed.
         #[test]
-        fn what_was_signed_is_accepted_until_it_ends(
+        fn every_signed_credential_is_accepted_until_its_end(
             events in proptest::collection::vec((1_u64..400, 0_u8..4), 1..60),
         ) {
-            let mut ledger = Ledger::adopt(secret(0), 0);
+            let mut ledger = Ledger::starting_with(secret(0), 0);
             let mut set = HashSet::from([secret(0)]);
             let (mut now, mut number, mut signed) = (0, 0, Vec::new());
             for (pause, event) in events {
-                // Signed just before the flip is heard of, for as long as allowed.
+                // The latest moment at which an instance may still sign with the previous secret.
                 let heard = now + PROPAGATION.as_secs();
                 signed.push((ledger.signing.clone(), heard + POLICY.max_ttl.as_secs()));
                 now += pause;
                 if event == 0 {
-                    ledger = ledger.asked(Request::Rotation);
+                    ledger = ledger.with_request(RotationRequest::Rotation);
                 }
-                match ledger.next(&POLICY, now) {
-                    Step::Stage => {
+                match ledger.next_step(&POLICY, now) {
+                    RotationStep::Stage => {
                         number += 1;
                         set.insert(secret(number));
-                        ledger = ledger.staged(secret(number));
+                        ledger = ledger.with_staged(secret(number));
                     }
-                    Step::Prove(staged) if event == 1 => {
+                    RotationStep::Prove(staged) if event == 1 => {
                         set.remove(&staged);
-                        ledger = ledger.given_up(now);
+                        ledger = ledger.abandon_staged(now);
                     }
-                    Step::Prove(_) => ledger = ledger.flipped(&POLICY, now),
-                    Step::Retire(old) => {
+                    RotationStep::Prove(_) => ledger = ledger.promote_staged(&POLICY, now),
+                    RotationStep::Retire(old) => {
                         set.remove(&old);
-                        ledger = ledger.retired(&old);
+                        ledger = ledger.without_retired(&old);
                     }
-                    Step::Rest(_) => {}
+                    RotationStep::Wait(_) => {}
                 }
                 prop_assert!(set.contains(&ledger.signing));
                 for (secret, end) in &signed {

@@ -1,13 +1,14 @@
-//! Rotates the secrets that coturn reads from its Redis, so that nobody notices.
+//! Rotates the secrets that coturn reads from its Redis, without a credential ever being refused.
 //!
-//! A new secret is added to the set, proved by a real allocation on every relay, and only then signs; the
-//! one before is accepted until everything that it signed has ended. The credential services of a cluster
-//! agree in a ledger beside the set ([`ledger`]): each follows it ([`keeper`]), and one of them, whoever
-//! has the lead, takes the next step. A step is one atomic change, so a crash loses none and repeats none.
+//! A new secret is added to the set, proved by an allocation on every relay, and signs only then;
+//! the previous one stays in the set until everything it signed has expired. The instances of the
+//! service share a ledger beside the set ([`ledger`]). All of them apply it ([`rotator`]), and the
+//! holder of a lease in Redis takes the next step. A step changes ledger and set in one script, so
+//! a crash loses none and repeats none.
 
-pub mod keeper;
 pub mod ledger;
 mod prove;
+pub mod rotator;
 
-pub use keeper::Keeper;
-pub use ledger::{Fingerprint, Ledger, Policy, Request};
+pub use ledger::{Fingerprint, Ledger, RotationPolicy, RotationRequest};
+pub use rotator::SecretRotator;

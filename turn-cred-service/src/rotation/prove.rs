@@ -1,4 +1,4 @@
-//! Proves a secret by allocating with it, on every relay.
+//! Proves a staged secret by an allocation on every relay.
 
 use std::time::Duration;
 
@@ -6,72 +6,79 @@ use service_kit::clock;
 use tokio::task::JoinSet;
 
 use crate::credential::{Credential, Subject};
-use crate::health::call;
+use crate::health::simulate_call;
 use crate::pool::{IceUri, Name, Pools};
-use crate::relay::{Dialing, RelayError};
+use crate::relay::{ConnectOptions, RelayError};
 
-/// How long the credential lives that a secret is proved with.
-const TTL: Duration = Duration::from_secs(60);
+/// TTL of the credential used for the proof.
+const CREDENTIAL_TTL: Duration = Duration::from_secs(60);
 
-/// How often a relay is asked that refuses: its Redis may be a replica that is a moment behind.
+/// Attempts per relay after a 401: its Redis may be a replica that lags behind.
 const ATTEMPTS: u32 = 5;
 
-/// Pause between two of these.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Pause between these attempts.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What the relays say of a secret.
+/// The combined answer of the relays.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Every relay that answers accepts it.
+pub(super) enum ProofResult {
+    /// At least one relay accepted the secret and none rejected it.
     Accepted,
-    /// This one does not.
-    Refused { relay: Name, code: u16 },
+    /// One relay rejected it.
+    Rejected { relay: Name, code: u16 },
     /// No relay answers.
-    Unknown,
+    NoAnswer,
 }
 
-/// Asks all relays at once. One that does not answer says nothing: it will read the same set when it is back.
-pub(super) async fn prove(secret: &str, pools: &Pools, dialing: &Dialing) -> Verdict {
-    let subject: Subject = "prover".parse().expect("it is a subject");
-    let expiry = clock::unix_seconds() + TTL.as_secs();
+/// Tries every URL of every relay concurrently. A relay that does not answer neither accepts nor
+/// rejects: once it is back, it reads the same set.
+pub(super) async fn prove(
+    secret: &str,
+    pools: &Pools,
+    connect_options: &ConnectOptions,
+) -> ProofResult {
+    let subject: Subject = "prover".parse().expect("the literal is a valid subject");
+    let expiry = clock::unix_seconds() + CREDENTIAL_TTL.as_secs();
     let credential = Credential::issue(secret.as_bytes(), &subject, expiry);
     let mut tries = JoinSet::new();
     for relay in pools.relays() {
         for uri in &relay.uris {
             let (name, uri) = (relay.name.clone(), uri.clone());
-            let (credential, dialing) = (credential.clone(), dialing.clone());
-            tries.spawn(async move { (name, patiently(&uri, &dialing, &credential).await) });
+            let (credential, connect_options) = (credential.clone(), connect_options.clone());
+            tries.spawn(async move {
+                (name, allocate_with_retries(&uri, &connect_options, &credential).await)
+            });
         }
     }
-    judge(tries.join_all().await)
+    combine(tries.join_all().await)
 }
 
-/// Tries a URL again where the relay does not know the secret yet.
-async fn patiently(
+/// Repeats an attempt while the relay does not know the secret.
+async fn allocate_with_retries(
     uri: &IceUri,
-    dialing: &Dialing,
+    connect_options: &ConnectOptions,
     credential: &Credential,
 ) -> Result<(), RelayError> {
     for _ in 1..ATTEMPTS {
-        match call(uri, dialing, credential).await {
-            Err(error) if error.code() == Some(401) => tokio::time::sleep(PAUSE).await,
+        match simulate_call(uri, connect_options, credential).await {
+            Err(error) if error.code() == Some(401) => tokio::time::sleep(RETRY_PAUSE).await,
             tried => return tried,
         }
     }
-    call(uri, dialing, credential).await
+    simulate_call(uri, connect_options, credential).await
 }
 
-fn judge(tries: Vec<(Name, Result<(), RelayError>)>) -> Verdict {
-    let mut verdict = Verdict::Unknown;
+fn combine(tries: Vec<(Name, Result<(), RelayError>)>) -> ProofResult {
+    let mut result = ProofResult::NoAnswer;
     for (relay, tried) in tries {
         match tried.map_err(|error| error.code()) {
-            // Full, or draining: it has seen that the credential is good.
-            Ok(()) | Err(Some(403 | 486 | 508)) => verdict = Verdict::Accepted,
-            Err(Some(code)) => return Verdict::Refused { relay, code },
+            // Quota, capacity or policy: the relay checked the credential before it refused.
+            Ok(()) | Err(Some(403 | 486 | 508)) => result = ProofResult::Accepted,
+            Err(Some(code)) => return ProofResult::Rejected { relay, code },
             Err(None) => {}
         }
     }
-    verdict
+    result
 }
 
 #[cfg(test)]
@@ -81,13 +88,13 @@ mod tests {
     #[test]
     fn one_refusal_outweighs_all_and_silence_says_nothing() {
         let tried = |tried| ("a".parse().unwrap(), tried);
-        let refused = |code| tried(Err(RelayError::Refused(code)));
-        let silent = || tried(Err(RelayError::Silent));
-        assert_eq!(judge(vec![silent()]), Verdict::Unknown);
-        assert_eq!(judge(vec![tried(Ok(())), silent()]), Verdict::Accepted);
-        assert_eq!(judge(vec![silent(), refused(486)]), Verdict::Accepted);
+        let refused = |code| tried(Err(RelayError::ErrorResponse(code)));
+        let silent = || tried(Err(RelayError::TimedOut));
+        assert_eq!(combine(vec![silent()]), ProofResult::NoAnswer);
+        assert_eq!(combine(vec![tried(Ok(())), silent()]), ProofResult::Accepted);
+        assert_eq!(combine(vec![silent(), refused(486)]), ProofResult::Accepted);
         let relay: Name = "a".parse().unwrap();
-        let verdict = judge(vec![tried(Ok(())), refused(401)]);
-        assert_eq!(verdict, Verdict::Refused { relay, code: 401 });
+        let result = combine(vec![tried(Ok(())), refused(401)]);
+        assert_eq!(result, ProofResult::Rejected { relay, code: 401 });
     }
 }

@@ -1,4 +1,4 @@
-//! How much one subject may relay.
+//! The bytes that one subject may relay per time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use service_kit::settings::{parse_duration, parse_size};
 
-/// So many bytes in so long a time, such as `10GiB/24h`.
+/// Bytes per window, written `10GiB/24h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// To and from the client, together.
+    /// To and from the client, added.
     pub bytes: u64,
-    /// The time, which begins anew at multiples of itself since 1970.
+    /// Length of the window; windows start at multiples of it since 1970.
     pub per: Duration,
 }
 

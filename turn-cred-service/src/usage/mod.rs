@@ -1,12 +1,13 @@
-//! Counts what the relays relay, for whom and in which room, and who has had enough.
+//! Counts relayed bytes per subject and room, and marks subjects over their budget.
 //!
-//! coturn publishes what each allocation relays in its Redis. One credential service of all, whoever has
-//! the lead, adds that up there (`Accountant`); all of them read who is over the budget. In which room a
-//! subject is, whoever issued the credential has noted (`RoomNotes`): a TURN username cannot say it, since
-//! the quotas of a relay go by the whole of it.
+//! coturn publishes the traffic of each allocation in its Redis. The instance with the lease adds
+//! it up there (`UsageCounter`); all instances read who is over budget. A message names the
+//! pseudonym but not the room, so the issuing instance records the room of each subject
+//! (`RoomRecorder`). The room cannot go into the TURN username: relays apply their user quota to
+//! the whole of it.
 
 mod budget;
-mod report;
+mod coturn_event;
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -19,73 +20,74 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
-use crate::relay_db::{Bytes, DbError, RelayDb, Window};
-use report::{Report, read};
+use crate::relay_db::{ByteCounts, DbError, RelayDb, Window};
+use coturn_event::{CoturnEvent, parse_event};
 
 pub use budget::Budget;
 
-/// How often what was heard is added up in Redis.
-const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which collected bytes are written to Redis.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the lead is kept without being renewed.
+/// Validity of the lease without renewal.
 const LEASE: Duration = Duration::from_secs(5);
 
-/// How often who does not have the lead asks for it.
-const ASK_EVERY: Duration = Duration::from_secs(2);
+/// Interval at which an instance without the lease tries to get it.
+const ELECTION_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Rooms that wait to be noted; more are not, which only costs statistics.
-const NOTES: usize = 4096;
+/// Rooms waiting to be recorded; beyond that they are dropped, which costs statistics only.
+const QUEUE_CAPACITY: usize = 4096;
 
-/// How many rooms are noted at once.
-const NOTES_PER_CALL: usize = 512;
+/// Rooms recorded per command.
+const MAX_BATCH: usize = 512;
 
-/// In how long a time usage is counted where there is no budget.
+/// Length of the window without a budget.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// The window that is counted in now.
+/// Returns the current window.
 #[must_use]
 pub fn window(budget: Option<Budget>, now: u64) -> Window {
     Window::at(now, budget.map_or(DEFAULT_WINDOW, |budget| budget.per).as_secs())
 }
 
-/// Adds up what the relays report, while it has the lead.
+/// Adds up the traffic of all relays while this process holds the lease.
 #[derive(Debug)]
-pub(crate) struct Accountant {
+pub(crate) struct UsageCounter {
     pub(crate) db: RelayDb,
     pub(crate) budget: Option<Budget>,
     pub(crate) metrics: Metrics,
 }
 
-impl Accountant {
-    /// Counts until dropped.
+impl UsageCounter {
+    /// Counts until the future is dropped.
     pub(crate) async fn run(self) {
-        let who = service_kit::random::token();
+        let leader_id = service_kit::random::token();
         loop {
-            // Without Redis there are no secrets either, and that is told elsewhere.
-            let leads = self.db.lead("accountant", &who, LEASE).await.unwrap_or(false);
-            if leads && let Err(error) = self.count(&who).await {
+            // An unreachable Redis is reported by `SecretRotator`, if the secrets are there too.
+            let is_leader =
+                self.db.acquire_lease("accountant", &leader_id, LEASE).await.unwrap_or(false);
+            if is_leader && let Err(error) = self.count(&leader_id).await {
                 warn!(%error, "usage cannot be counted: {error}");
             }
-            tokio::time::sleep(ASK_EVERY).await;
+            tokio::time::sleep(ELECTION_INTERVAL).await;
         }
     }
 
-    /// Counts as long as it has the lead.
-    async fn count(&self, who: &str) -> Result<(), DbError> {
+    /// Counts until the lease is lost.
+    async fn count(&self, leader_id: &str) -> Result<(), DbError> {
         let mut reports = pin!(self.db.reports().await?);
-        let mut clock = interval(NOTE_EVERY);
+        let mut clock = interval(FLUSH_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Bytes::new();
-        info!("counting what the relays relay");
+        let mut pending = ByteCounts::new();
+        info!("this instance counts the usage of the relays");
         loop {
             tokio::select! {
                 report = reports.next() => match report {
-                    Some((topic, message)) => self.hear(&topic, &message, &mut heard),
+                    Some((topic, message)) => self.record(&topic, &message, &mut pending),
                     None => return Ok(()),
                 },
                 _ = clock.tick() => {
-                    self.note(&std::mem::take(&mut heard)).await?;
-                    if !self.db.lead("accountant", who, LEASE).await? {
+                    self.flush(&std::mem::take(&mut pending)).await?;
+                    if !self.db.acquire_lease("accountant", leader_id, LEASE).await? {
                         return Ok(());
                     }
                 }
@@ -93,89 +95,93 @@ impl Accountant {
         }
     }
 
-    fn hear(&self, topic: &str, message: &str, heard: &mut Bytes) {
-        match read(topic, message) {
-            Some(Report::Relayed { pseudonym, bytes }) => {
+    fn record(&self, topic: &str, message: &str, pending: &mut ByteCounts) {
+        match parse_event(topic, message) {
+            Some(CoturnEvent::Relayed { pseudonym, bytes }) => {
                 self.metrics.usage.relayed.inc_by(bytes);
-                *heard.entry(pseudonym).or_default() += bytes;
+                *pending.entry(pseudonym).or_default() += bytes;
             }
-            Some(Report::Opened) => {
+            Some(CoturnEvent::Opened) => {
                 self.metrics.usage.allocations.with_label_values(&["opened"]).inc();
             }
-            Some(Report::Closed) => {
+            Some(CoturnEvent::Closed) => {
                 self.metrics.usage.allocations.with_label_values(&["closed"]).inc();
             }
             None => {}
         }
     }
 
-    /// Adds up what was heard, and notes who has had enough.
-    async fn note(&self, heard: &Bytes) -> Result<(), DbError> {
-        if heard.is_empty() {
+    /// Adds the bytes to Redis and marks subjects that crossed their budget.
+    ///
+    /// The bytes of a failed flush are dropped: Redis may have added them, and a repetition would
+    /// count them twice.
+    async fn flush(&self, pending: &ByteCounts) -> Result<(), DbError> {
+        if pending.is_empty() {
             return Ok(());
         }
         let window = window(self.budget, clock::unix_seconds());
-        let rooms = self.by_room(window, heard).await?;
-        let totals = self.db.add_usage(window, heard, &rooms).await?;
+        let rooms = self.by_room(window, pending).await?;
+        let totals = self.db.add_usage(window, pending, &rooms).await?;
         let Some(budget) = self.budget else { return Ok(()) };
-        let over = totals.into_iter().filter(|(who, total)| {
-            // Once, when it is passed.
-            *total > budget.bytes && total - heard[who] <= budget.bytes
+        let over = totals.into_iter().filter(|(pseudonym, total)| {
+            // Only the flush that crosses the budget marks the subject; marking again would bump
+            // the edition and make every instance re-read the decisions.
+            *total > budget.bytes && total - pending[pseudonym] <= budget.bytes
         });
-        let over: Vec<_> = over.map(|(who, _)| who).collect();
+        let over: Vec<_> = over.map(|(pseudonym, _)| pseudonym).collect();
         if over.is_empty() {
             return Ok(());
         }
-        self.metrics.usage.overdrawn.inc_by(over.len() as u64);
+        self.metrics.usage.over_budget.inc_by(over.len() as u64);
         info!(subjects = over.len(), "{} subjects have relayed more than {budget}", over.len());
-        self.db.overdraw(window, &over).await
+        self.db.mark_over_budget(window, &over).await
     }
 
-    async fn by_room(&self, window: Window, heard: &Bytes) -> Result<Bytes, DbError> {
-        let subjects: Vec<_> = heard.keys().collect();
+    async fn by_room(&self, window: Window, pending: &ByteCounts) -> Result<ByteCounts, DbError> {
+        let subjects: Vec<_> = pending.keys().collect();
         let rooms = self.db.rooms(window, &subjects).await?;
         let mut found = HashMap::new();
         for (subject, room) in subjects.into_iter().zip(rooms) {
             if let Some(room) = room {
-                *found.entry(room).or_default() += heard[subject];
+                *found.entry(room).or_default() += pending[subject];
             }
         }
         Ok(found)
     }
 }
 
-/// Takes notes of who was issued something for which room.
+/// Records the room of each issued credential.
 #[derive(Clone, Debug)]
-pub(crate) struct RoomNotes(mpsc::Sender<(String, String)>);
+pub(crate) struct RoomRecorder(mpsc::Sender<(String, String)>);
 
-impl RoomNotes {
-    /// Starts taking notes; the second part writes them down until dropped.
+impl RoomRecorder {
+    /// Returns the recorder and the future that writes its queue to Redis.
     pub(crate) fn new(
         db: RelayDb,
         budget: Option<Budget>,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (sender, receiver) = mpsc::channel(NOTES);
-        (Self(sender), write_down(db, budget, receiver))
+        let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
+        (Self(sender), write_rooms(db, budget, receiver))
     }
 
-    /// Notes a room, unless too many wait.
-    pub(crate) fn note(&self, pseudonym: &str, room: &str) {
-        // Statistics are not worth waiting for.
+    /// Queues a room; drops it if the queue is full.
+    pub(crate) fn record(&self, pseudonym: &str, room: &str) {
+        // A full queue must not delay an answer for the sake of statistics.
         let _ = self.0.try_send((pseudonym.to_owned(), room.to_owned()));
     }
 }
 
-async fn write_down(
+async fn write_rooms(
     db: RelayDb,
     budget: Option<Budget>,
-    mut notes: mpsc::Receiver<(String, String)>,
+    mut pairs: mpsc::Receiver<(String, String)>,
 ) {
-    let mut page = Vec::new();
-    while notes.recv_many(&mut page, NOTES_PER_CALL).await > 0 {
+    let mut batch = Vec::new();
+    while pairs.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let window = window(budget, clock::unix_seconds());
-        if let Err(error) = db.note_rooms(window, &page).await {
-            warn!(%error, "rooms could not be noted: {error}");
+        if let Err(error) = db.record_rooms(window, &batch).await {
+            warn!(%error, "rooms could not be recorded: {error}");
         }
-        page.clear();
+        batch.clear();
     }
 }

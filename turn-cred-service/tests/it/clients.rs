@@ -1,4 +1,4 @@
-//! Real clients of the shapes, and a real relay that accepts what they are given.
+//! Real clients of each API, with a real relay that accepts the credentials they get.
 
 use std::net::{IpAddr, UdpSocket};
 use std::process::Output;
@@ -14,24 +14,24 @@ use crate::support::{API_KEY, TURN_SECRET, TestService, token};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
-/// What Chromium offers for audio with one codec, as it was taken from one.
+/// An audio offer of Chromium with one codec, recorded.
 const OFFER: &str = include_str!("../clients/offer.sdp");
 
-/// Starts a relay on `ip` and a service that hands it out.
+/// Starts a relay on `ip` and a service that offers it.
 async fn relay_and_service(ip: impl Into<IpAddr>, lines: &str) -> (Coturn, TestService) {
-    let coturn = Coturn::with(ip, TURN_SECRET, lines).await;
+    let coturn = Coturn::with_lines(ip, TURN_SECRET, lines).await;
     let uris = coturn.udp().to_string();
     let service =
         TestService::start([("TURN_CRED_URIS", &uris), ("TURN_CRED_API_KEYS", API_KEY)]).await;
     (coturn, service)
 }
 
-/// Allocates with one entry of a list of ICE servers, as a browser is given it.
+/// Allocates with one entry of a list of ICE servers.
 async fn allocate(coturn: &Coturn, server: &Value) {
     let text = |name: &str| server[name].as_str().unwrap().to_owned();
     let uri = server["urls"][0].as_str().unwrap().parse().unwrap();
     let credential = Credential { username: text("username"), password: text("credential") };
-    let mut client = TurnClient::connect(&uri, &coturn.dialing()).await.unwrap();
+    let mut client = TurnClient::connect(&uri, &coturn.connect_options()).await.unwrap();
     client.allocate(&credential).await.unwrap();
 }
 
@@ -74,10 +74,10 @@ async fn janus_allocates_with_what_it_is_given_by_get_and_by_post() {
     }
 }
 
-/// The address by which this machine speaks to others: Janus gathers nothing on loopback.
+/// This machine's address towards other hosts: Janus gathers no candidates on loopback.
 fn own_address() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Nothing is sent: connecting only chooses the interface.
+    // Connecting a UDP socket sends nothing; it only selects the interface.
     socket.connect("203.0.113.1:9").expect("Janus needs an interface beside loopback");
     socket.local_addr().unwrap().ip()
 }

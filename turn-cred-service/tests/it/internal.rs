@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use turn_cred_service::credential;
 
-use crate::support::{Answer, TURN_SECRET, TestService, token};
+use crate::support::{ApiResponse, TURN_SECRET, TestService, token};
 
 const TOKEN: &str = "canary-internal-token-of-thirty-two-bytes";
 const PATH: &str = "/internal/v1/ice-servers";
@@ -20,7 +20,7 @@ fn over_socket(path: &Path) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn the_node_beside_us_names_the_subject_over_a_socket_file() {
+async fn the_local_node_names_the_subject_over_a_socket_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("turn-cred.sock");
     let listen = format!("unix:{}", path.display());
@@ -28,19 +28,20 @@ async fn the_node_beside_us_names_the_subject_over_a_socket_file() {
     let ask =
         |subject: &str| over_socket(&path).json(&json!({ "subject": subject, "room": "demo" }));
 
-    let answer = Answer::to(ask("ana")).await;
+    let answer = ApiResponse::of(ask("ana")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
     assert_eq!(answer.header("cache-control"), "no-store");
     let (username, password) = answer.credential();
     assert_eq!(password, credential::password(TURN_SECRET.as_bytes(), username));
 
-    let public = Answer::to(service.ask("ana")).await;
-    let pseudonym = |answer: &Answer| answer.credential().0.split_once(':').unwrap().1.to_owned();
+    let public = ApiResponse::of(service.ice_servers("ana")).await;
+    let pseudonym =
+        |answer: &ApiResponse| answer.credential().0.split_once(':').unwrap().1.to_owned();
     assert_eq!(pseudonym(&public), pseudonym(&answer), "one subject is one user to the relay");
 
-    let again = Answer::to(ask("ana")).await;
+    let again = ApiResponse::of(ask("ana")).await;
     assert_eq!(again.credential(), answer.credential(), "cached until it is due for renewal");
-    assert_ne!(Answer::to(ask("bob")).await.credential(), answer.credential());
+    assert_ne!(ApiResponse::of(ask("bob")).await.credential(), answer.credential());
 }
 
 #[tokio::test]
@@ -54,16 +55,20 @@ async fn a_browser_gets_nothing_from_the_internal_listener() {
     for (name, value) in
         [("origin", "http://localhost"), ("origin", "null"), ("host", "evil.example")]
     {
-        let answer = Answer::to(ask().header(name, value)).await;
+        let answer = ApiResponse::of(ask().header(name, value)).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}: {value}");
         assert_eq!(answer.code(), "forbidden");
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }
     for subject in ["", "a:b", "a b"] {
-        let answer = Answer::to(over_socket(&path).json(&json!({ "subject": subject }))).await;
+        let answer = ApiResponse::of(over_socket(&path).json(&json!({ "subject": subject }))).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "bad_request"));
     }
-    assert_eq!(Answer::to(over_socket(&path)).await.code(), "bad_request", "no subject at all");
+    assert_eq!(
+        ApiResponse::of(over_socket(&path)).await.code(),
+        "bad_request",
+        "no subject at all"
+    );
 }
 
 #[tokio::test]
@@ -80,13 +85,13 @@ async fn over_tcp_a_bearer_token_is_asked_for() {
     let ask =
         || Client::new().post(format!("http://{address}{PATH}")).json(&json!({"subject": "a"}));
 
-    assert_eq!(Answer::to(ask().bearer_auth(TOKEN)).await.status, StatusCode::OK);
+    assert_eq!(ApiResponse::of(ask().bearer_auth(TOKEN)).await.status, StatusCode::OK);
     for request in [ask(), ask().bearer_auth("wrong"), ask().bearer_auth(token("ana"))] {
-        let answer = Answer::to(request).await;
+        let answer = ApiResponse::of(request).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "unauthorized"));
     }
     let from_page = ask().bearer_auth(TOKEN).header("origin", "https://app.example");
-    assert_eq!(Answer::to(from_page).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(ApiResponse::of(from_page).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
@@ -104,47 +109,51 @@ async fn over_tcp_a_node_may_ask_by_any_name_but_not_without_the_token() {
             let request = Client::new().post(format!("http://{address}{PATH}"));
             request.header("host", host).json(&json!({"subject": "a"}))
         };
-        assert_eq!(Answer::to(post().bearer_auth(TOKEN)).await.status, StatusCode::OK, "{host}");
-        assert_eq!(Answer::to(post()).await.status, StatusCode::UNAUTHORIZED, "{host}");
+        assert_eq!(
+            ApiResponse::of(post().bearer_auth(TOKEN)).await.status,
+            StatusCode::OK,
+            "{host}"
+        );
+        assert_eq!(ApiResponse::of(post()).await.status, StatusCode::UNAUTHORIZED, "{host}");
         let changes = ask("/internal/v1/changes").bearer_auth(TOKEN);
-        assert_eq!(Answer::to(changes).await.status, StatusCode::OK, "{host}");
+        assert_eq!(ApiResponse::of(changes).await.status, StatusCode::OK, "{host}");
     }
 }
 
 #[tokio::test]
-async fn who_waits_for_changes_is_told_at_once_and_not_kept_when_the_service_ends() {
+async fn a_waiting_changes_request_ends_at_once_on_a_change_and_on_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("turn-cred.sock");
     let listen = format!("unix:{}", path.display());
     let service = TestService::start([("TURN_CRED_INTERNAL_LISTEN", listen.as_str())]).await;
     let client = Client::builder().unix_socket(path.as_path()).build().unwrap();
     let wait = |after: String| client.get(format!("http://localhost/internal/v1/changes{after}"));
-    let first = Answer::to(wait(String::new())).await;
+    let first = ApiResponse::of(wait(String::new())).await;
     assert_eq!(first.status, StatusCode::OK);
-    let after = |answer: &Answer| format!("?after={}", answer.json["number"]);
+    let after = |answer: &ApiResponse| format!("?after={}", answer.json["number"]);
 
-    let waiting = tokio::spawn(Answer::to(wait(after(&first))));
-    service.running.issuer.changes().announce(signal_protocol::IceReason::Drain);
+    let waiting = tokio::spawn(ApiResponse::of(wait(after(&first))));
+    service.running.issuer.changes().notify(signal_protocol::IceReason::Drain);
     let told = waiting.await.unwrap();
     assert_eq!(told.json["reason"], "drain");
     assert_ne!(told.json["number"], first.json["number"]);
 
-    let waiting = tokio::spawn(Answer::to(wait(after(&told))));
+    let waiting = tokio::spawn(ApiResponse::of(wait(after(&told))));
     service.life.soft.cancel();
-    // Both would take 25 s otherwise, which is how long nothing may be new.
+    // Without a change, both requests would take 25 s.
     let ended = timeout(Duration::from_secs(5), service.life.finished()).await;
     assert!(ended.is_ok(), "the service waits for who waits");
-    // The request may have come too late to be taken.
+    // The request may have arrived after the shutdown.
     drop(waiting.await);
 }
 
 #[tokio::test]
-async fn a_browser_hears_of_no_changes() {
+async fn a_browser_gets_no_changes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("turn-cred.sock");
     let listen = format!("unix:{}", path.display());
     let _service = TestService::start([("TURN_CRED_INTERNAL_LISTEN", listen.as_str())]).await;
     let client = Client::builder().unix_socket(path.as_path()).build().unwrap();
     let ask = client.get("http://localhost/internal/v1/changes").header("origin", "null");
-    assert_eq!(Answer::to(ask).await.code(), "forbidden");
+    assert_eq!(ApiResponse::of(ask).await.code(), "forbidden");
 }

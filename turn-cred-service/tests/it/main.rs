@@ -1,7 +1,8 @@
-//! The service from outside: over HTTP, as a program, and against a real relay.
+//! Black-box tests: over HTTP, as a program, and with a real relay.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+mod api_shapes;
 mod clients;
 mod doctor;
 mod internal;
@@ -10,8 +11,7 @@ mod program;
 mod public;
 mod redis_user;
 mod relay;
-mod relays;
+mod relay_failover;
 mod rotation;
-mod shapes;
 mod support;
 mod usage;

@@ -1,4 +1,4 @@
-//! The description of the public listener: committed, served, and true.
+//! The OpenAPI document: committed, served, and matched by the responses.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::program::run;
 use crate::support::redis::Redis;
-use crate::support::{API_KEY, Answer, TestService, admin_token};
+use crate::support::{API_KEY, ApiResponse, TestService, admin_token};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi/turn-cred-service.json");
 
@@ -28,7 +28,7 @@ async fn the_committed_description_is_what_the_program_prints_and_serves() {
 async fn every_described_route_answers_as_described() {
     let redis = Redis::start().await;
     let keys = [("TURN_CRED_API_KEYS", API_KEY)];
-    let service = TestService::over(&redis, "turn:127.0.0.1:3478", &keys).await;
+    let service = TestService::with_redis(&redis, "turn:127.0.0.1:3478", &keys).await;
     let document: Value =
         reqwest::get(service.at("/v1/openapi.json")).await.unwrap().json().await.unwrap();
     let routes = routes(&document);
@@ -40,7 +40,7 @@ async fn every_described_route_answers_as_described() {
         let success = operation["responses"].as_object().unwrap().keys().next().unwrap();
         let refused = operation["security"].is_array();
 
-        let bare = Answer::to(ask()).await;
+        let bare = ApiResponse::of(ask()).await;
         assert_eq!(bare.status, if refused { 401 } else { 200 }, "{method} {path}");
         check(&document, operation, &bare);
 
@@ -51,7 +51,7 @@ async fn every_described_route_answers_as_described() {
             Some(key) if key == "token" => ask().bearer_auth(admin_token("ana")),
             _ => ask().bearer_auth(API_KEY),
         };
-        let good = Answer::to(good).await;
+        let good = ApiResponse::of(good).await;
         assert_eq!(good.status.as_str(), success, "{method} {path}: {}", good.json);
         check(&document, operation, &good);
     }
@@ -66,8 +66,8 @@ fn routes(document: &Value) -> Vec<(Method, &str, &Value)> {
     routes.map(|(m, path, op)| (m.to_uppercase().parse().unwrap(), path.as_str(), op)).collect()
 }
 
-/// Checks status, headers, media type and members of an answer against the description.
-fn check(document: &Value, operation: &Value, answer: &Answer) {
+/// Checks status, headers, media type and members of a response against the document.
+fn check(document: &Value, operation: &Value, answer: &ApiResponse) {
     let described = resolve(document, &operation["responses"][answer.status.as_str()]);
     if answer.status == 204 {
         return;
@@ -85,7 +85,7 @@ fn check(document: &Value, operation: &Value, answer: &Answer) {
     }
 }
 
-/// Gathers the members that a schema requires.
+/// Collects the members that a schema requires.
 fn gather<'a>(document: &'a Value, schema: &'a Value, required: &mut Vec<&'a str>) {
     let schema = resolve(document, schema);
     let own = schema["required"].as_array().into_iter().flatten();

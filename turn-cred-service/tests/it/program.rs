@@ -1,4 +1,4 @@
-//! The program: its command line, its settings, its end.
+//! The binary: command line, settings, exit codes.
 
 use std::fs;
 use std::process::{Output, Stdio};
@@ -9,9 +9,9 @@ use tokio::process::Command;
 use turn_cred_service::credential::{self, Subject};
 
 use crate::support::coturn::Coturn;
-use crate::support::{API_KEY, Answer, JWT_SECRET, TURN_SECRET, token};
+use crate::support::{API_KEY, ApiResponse, JWT_SECRET, TURN_SECRET, token};
 
-/// The program with an environment of its own.
+/// The binary with an environment of its own.
 pub(crate) fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turn-cred-service"));
     command.args(arguments).env_clear().envs(variables.iter().copied()).kill_on_drop(true);
@@ -121,7 +121,7 @@ async fn the_doctor_prints_a_table_or_json_and_exits_1_when_something_failed() {
         ("TURN_CRED_URIS", &url),
         ("TURN_CRED_RELAY_CA_FILE", certificate.to_str().unwrap()),
     ];
-    // This coturn has no list of denied ranges.
+    // This coturn does not deny any ranges.
     let (output, table, stderr) = run(&["doctor"], &settings).await;
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     for part in [url.as_str(), "  ok       certificate ", "  FAIL     peers ", "1 failed"] {
@@ -135,10 +135,10 @@ async fn the_doctor_prints_a_table_or_json_and_exits_1_when_something_failed() {
         assert!(!text.contains("canary") && !text.contains('\x1b'), "{text}");
     }
 
-    // All but loopback and what every call may need.
+    // Denies everything but loopback and the public address that every call may need.
     let loopback = "allow-loopback-peers\ndenied-peer-ip=0.0.0.0-8.255.255.255\n\
         denied-peer-ip=10.0.0.0-126.255.255.255\ndenied-peer-ip=128.0.0.0-255.255.255.255";
-    let coturn = Coturn::with([127, 0, 0, 1], TURN_SECRET, loopback).await;
+    let coturn = Coturn::with_lines([127, 0, 0, 1], TURN_SECRET, loopback).await;
     let url = coturn.udp().to_string();
     let settings = [("TURN_CRED_SECRET", TURN_SECRET), ("TURN_CRED_URIS", &url)];
     let (output, table, _) = run(&["doctor", "--allow-loopback"], &settings).await;
@@ -182,13 +182,13 @@ async fn it_says_where_it_listens_and_ends_with_0_when_asked() {
 
     let url = format!("http://{}/v1/ice-servers", listening["public"].as_str().unwrap());
     let ask = || reqwest::Client::new().post(&url).bearer_auth(token("ana"));
-    assert_eq!(Answer::to(ask()).await.status, 200);
+    assert_eq!(ApiResponse::of(ask()).await.status, 200);
     assert_eq!(end(&mut process).await, Some(0));
     assert!(ask().send().await.is_err(), "the port is closed");
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_told_and_exits_1() {
+async fn a_taken_address_is_an_error_with_exit_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (output, _, stderr) = run(&["--listen", &address], &USABLE).await;
@@ -211,27 +211,30 @@ async fn logs_at_their_most_talkative_show_no_secret() {
     let listening: Value = serde_json::from_str(&line).unwrap();
     let url = format!("http://{}/v1/ice-servers", listening["public"].as_str().unwrap());
     let token = token("ana");
-    let good = Answer::to(reqwest::Client::new().post(&url).bearer_auth(&token)).await;
+    let good = ApiResponse::of(reqwest::Client::new().post(&url).bearer_auth(&token)).await;
     let bad = format!("{token}x");
-    assert_eq!(Answer::to(reqwest::Client::new().post(&url).bearer_auth(&bad)).await.status, 401);
+    assert_eq!(
+        ApiResponse::of(reqwest::Client::new().post(&url).bearer_auth(&bad)).await.status,
+        401
+    );
     let ask = async |key| {
         let query = format!("service=turn&username=ana&key={key}");
         let url = url.replace("/v1/ice-servers", &format!("/turn?{query}"));
-        Answer::to(reqwest::Client::new().get(url)).await
+        ApiResponse::of(reqwest::Client::new().get(url)).await
     };
     let drafted = ask(API_KEY).await;
     assert_eq!(ask("canary-of-a-guess").await.status, 401);
     assert_eq!(end(&mut process).await, Some(0));
 
     let log = fs::read_to_string(log).unwrap();
-    assert!(log.contains("refused a request"), "{log}");
+    assert!(log.contains("rejected a request"), "{log}");
     let password = drafted.json["password"].as_str().unwrap();
     for secret in ["canary", token.as_str(), good.credential().1, password] {
         assert!(!log.contains(secret), "{secret} in the log");
     }
 }
 
-/// Asks a process to end and waits for its exit code.
+/// Sends SIGTERM and waits for the exit code.
 async fn end(process: &mut tokio::process::Child) -> Option<i32> {
     let id = process.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());

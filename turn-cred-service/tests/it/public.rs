@@ -6,13 +6,13 @@ use service_kit::clock;
 use service_kit::tokens::{Claims, mint};
 use turn_cred_service::credential;
 
-use crate::support::{Answer, JWT_SECRET, TURN_SECRET, TestService, token};
+use crate::support::{ApiResponse, JWT_SECRET, TURN_SECRET, TestService, token};
 
 #[tokio::test]
 async fn a_token_gets_a_credential_the_relay_will_accept() {
     let service = TestService::start([]).await;
     let before = clock::unix_seconds();
-    let answer = Answer::to(service.ask("ana")).await;
+    let answer = ApiResponse::of(service.ice_servers("ana")).await;
 
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json["ttl"], 600);
@@ -32,7 +32,7 @@ async fn a_token_gets_a_credential_the_relay_will_accept() {
 async fn a_subject_keeps_its_pseudonym_and_never_shows_its_name() {
     let service = TestService::start([]).await;
     let pseudonym = async |sub: &str| {
-        let answer = Answer::to(service.ask(sub)).await;
+        let answer = ApiResponse::of(service.ice_servers(sub)).await;
         answer.credential().0.split_once(':').unwrap().1.to_owned()
     };
     let ana = pseudonym("ana").await;
@@ -45,19 +45,22 @@ async fn a_subject_keeps_its_pseudonym_and_never_shows_its_name() {
 async fn a_caller_may_ask_for_another_ttl_within_bounds() {
     let service = TestService::start([("TURN_CRED_MAX_TTL", "1h")]).await;
     for (asked, given) in [(120, 120), (1, 60), (0, 60), (86_400, 3600)] {
-        let answer = Answer::to(service.ask("ana").json(&json!({ "ttl": asked, "more": 1 }))).await;
+        let answer =
+            ApiResponse::of(service.ice_servers("ana").json(&json!({ "ttl": asked, "more": 1 })))
+                .await;
         assert_eq!(answer.json["ttl"], given, "asked for {asked}");
     }
     let short = TestService::start([("TURN_CRED_TTL", "10s")]).await;
-    assert_eq!(Answer::to(short.ask("ana")).await.json["ttl"], 10);
+    assert_eq!(ApiResponse::of(short.ice_servers("ana")).await.json["ttl"], 10);
 }
 
 #[tokio::test]
 async fn no_cache_may_keep_an_answer() {
     let service = TestService::start([]).await;
-    for answer in
-        [Answer::to(service.ask("ana")).await, Answer::to(Client::new().post(service.url())).await]
-    {
+    for answer in [
+        ApiResponse::of(service.ice_servers("ana")).await,
+        ApiResponse::of(Client::new().post(service.url())).await,
+    ] {
         assert_eq!(answer.header("cache-control"), "no-store");
         assert_eq!(answer.header("pragma"), "no-cache");
         assert_eq!(answer.header("vary"), "Origin, Authorization");
@@ -93,12 +96,12 @@ async fn every_fault_of_a_token_has_its_code() {
         assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
     }
     let in_query = format!("{}?access_token={}", service.url(), signed(|_| ()));
-    let answer = Answer::to(Client::new().post(in_query)).await;
+    let answer = ApiResponse::of(Client::new().post(in_query)).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "a token in the query is none");
 }
 
-async fn ask_with(service: &TestService, token: &str) -> Answer {
-    Answer::to(Client::new().post(service.url()).bearer_auth(token)).await
+async fn ask_with(service: &TestService, token: &str) -> ApiResponse {
+    ApiResponse::of(Client::new().post(service.url()).bearer_auth(token)).await
 }
 
 #[tokio::test]
@@ -115,15 +118,15 @@ async fn bad_requests_are_answered_and_the_service_lives() {
         (r#"{"region":"default"}"#, StatusCode::OK, ""),
         ("", StatusCode::OK, ""),
     ] {
-        let answer = Answer::to(service.ask("ana").body(body.to_owned())).await;
+        let answer = ApiResponse::of(service.ice_servers("ana").body(body.to_owned())).await;
         assert_eq!((answer.status, answer.code()), (status, code), "{body:.40}");
     }
-    let region = Answer::to(service.ask("ana").body(r#"{"region":"mars"}"#)).await;
+    let region = ApiResponse::of(service.ice_servers("ana").body(r#"{"region":"mars"}"#)).await;
     assert!(region.json["detail"].as_str().unwrap().contains("default"), "names the regions");
-    let get = Answer::to(Client::new().get(service.url())).await;
+    let get = ApiResponse::of(Client::new().get(service.url())).await;
     assert_eq!((get.status, get.code()), (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"));
     let internal = service.url().replace("/v1/", "/internal/v1/");
-    assert_eq!(Answer::to(Client::new().post(internal)).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ApiResponse::of(Client::new().post(internal)).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -136,7 +139,7 @@ async fn browsers_of_listed_origins_may_call_and_no_others() {
             .header("origin", origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "authorization,content-type");
-        Answer::to(request).await
+        ApiResponse::of(request).await
     };
     let allowed = preflight("https://app.example").await;
     assert_eq!(allowed.status, StatusCode::OK);
@@ -149,7 +152,7 @@ async fn browsers_of_listed_origins_may_call_and_no_others() {
         assert_eq!(preflight(origin).await.header("access-control-allow-origin"), "", "{origin}");
     }
     let origin = "http://127.0.0.1:8080";
-    let answer = Answer::to(service.ask("ana").header("origin", origin)).await;
+    let answer = ApiResponse::of(service.ice_servers("ana").header("origin", origin)).await;
     assert_eq!(answer.header("access-control-allow-origin"), origin);
     assert_eq!(answer.header("access-control-expose-headers"), "retry-after");
 }
@@ -158,36 +161,36 @@ async fn browsers_of_listed_origins_may_call_and_no_others() {
 async fn a_subject_that_asks_too_often_waits_and_others_do_not() {
     let service = TestService::start([("TURN_CRED_RATE_PER_SUBJECT", "2/m")]).await;
     for _ in 0..2 {
-        assert_eq!(Answer::to(service.ask("ana")).await.status, StatusCode::OK);
+        assert_eq!(ApiResponse::of(service.ice_servers("ana")).await.status, StatusCode::OK);
     }
-    let refused = Answer::to(service.ask("ana")).await;
+    let refused = ApiResponse::of(service.ice_servers("ana")).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.code(), "rate_limited");
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=30).contains(&wait), "{wait}");
-    assert_eq!(Answer::to(service.ask("bob")).await.status, StatusCode::OK);
+    assert_eq!(ApiResponse::of(service.ice_servers("bob")).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn a_forged_address_does_not_reset_the_limit() {
     let service = TestService::start([("TURN_CRED_RATE_PER_IP", "1/m")]).await;
-    let from = |address: &str| service.ask("ana").header("x-forwarded-for", address);
-    assert_eq!(Answer::to(from("192.0.2.1")).await.status, StatusCode::OK);
-    assert_eq!(Answer::to(from("192.0.2.2")).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let from = |address: &str| service.ice_servers("ana").header("x-forwarded-for", address);
+    assert_eq!(ApiResponse::of(from("192.0.2.1")).await.status, StatusCode::OK);
+    assert_eq!(ApiResponse::of(from("192.0.2.2")).await.status, StatusCode::TOO_MANY_REQUESTS);
 
     let trusting = [("TURN_CRED_RATE_PER_IP", "1/m"), ("TURN_CRED_TRUSTED_PROXIES", "127.0.0.0/8")];
     let service = TestService::start(trusting).await;
-    let from = |address: &str| service.ask("ana").header("x-forwarded-for", address);
-    assert_eq!(Answer::to(from("192.0.2.1")).await.status, StatusCode::OK);
-    assert_eq!(Answer::to(from("192.0.2.2")).await.status, StatusCode::OK);
-    assert_eq!(Answer::to(from("192.0.2.1")).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let from = |address: &str| service.ice_servers("ana").header("x-forwarded-for", address);
+    assert_eq!(ApiResponse::of(from("192.0.2.1")).await.status, StatusCode::OK);
+    assert_eq!(ApiResponse::of(from("192.0.2.2")).await.status, StatusCode::OK);
+    assert_eq!(ApiResponse::of(from("192.0.2.1")).await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
-async fn what_happened_is_counted_and_probes_answer() {
+async fn requests_are_counted_and_probes_answer() {
     let service = TestService::start([]).await;
-    Answer::to(service.ask("ana")).await;
-    Answer::to(Client::new().post(service.url())).await;
+    ApiResponse::of(service.ice_servers("ana")).await;
+    ApiResponse::of(Client::new().post(service.url())).await;
     let get = async |path| reqwest::get(service.admin(path)).await.unwrap();
     for path in ["/livez", "/readyz", "/startupz"] {
         assert_eq!(get(path).await.status(), StatusCode::OK, "{path}");

@@ -1,4 +1,4 @@
-//! What we issue, at a real relay: coturn.
+//! Issued credentials at a real coturn.
 
 use std::io::ErrorKind;
 use std::net::{Ipv6Addr, TcpListener, UdpSocket};
@@ -8,27 +8,27 @@ use service_kit::clock;
 use tokio::time::interval;
 use turn_cred_service::credential::Credential;
 use turn_cred_service::pool::IceUri;
-use turn_cred_service::relay::{Dialing, Family, RelayError, Trust, TurnClient};
+use turn_cred_service::relay::{ConnectOptions, Family, RelayError, TrustStore, TurnClient};
 
-use crate::support::coturn::{Coturn, dialing, has_ipv6};
+use crate::support::coturn::{Coturn, connect_options, has_ipv6};
 use crate::support::nat::{Nat, Reuse};
-use crate::support::{API_KEY, Answer, TURN_SECRET, TestService};
+use crate::support::{API_KEY, ApiResponse, TURN_SECRET, TestService};
 
-/// What a client waits that is not answered.
+/// Timeout of a client that gets no response.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Issues a credential that ends at `expiry`.
+/// Issues a credential with this expiry.
 fn issue(secret: &str, expiry: u64) -> Credential {
     Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
 }
 
-/// Issues a credential that is good for a minute.
+/// Issues a credential that is valid for a minute.
 fn good() -> Credential {
     issue(TURN_SECRET, clock::unix_seconds() + 60)
 }
 
 async fn connect(coturn: &Coturn, uri: &IceUri) -> TurnClient {
-    TurnClient::connect(uri, &coturn.dialing()).await.unwrap()
+    TurnClient::connect(uri, &coturn.connect_options()).await.unwrap()
 }
 
 async fn allocate(coturn: &Coturn, credential: &Credential) -> Result<(), Option<u16>> {
@@ -40,7 +40,10 @@ async fn allocate(coturn: &Coturn, credential: &Credential) -> Result<(), Option
 async fn an_issued_credential_gets_an_allocation_and_data_through() {
     let coturn = Coturn::start(TURN_SECRET).await;
     let service = TestService::start([]).await;
-    let (ana, bob) = (Answer::to(service.ask("ana")).await, Answer::to(service.ask("bob")).await);
+    let (ana, bob) = (
+        ApiResponse::of(service.ice_servers("ana")).await,
+        ApiResponse::of(service.ice_servers("bob")).await,
+    );
 
     let mut clients = Vec::new();
     for answer in [&ana, &bob] {
@@ -51,8 +54,8 @@ async fn an_issued_credential_gets_an_allocation_and_data_through() {
         clients.push((client, relayed));
     }
     let [(ana, from), (bob, to)] = &mut clients[..] else { unreachable!("two clients") };
-    ana.permit(to.ip()).await.unwrap();
-    bob.permit(from.ip()).await.unwrap();
+    ana.create_permission(to.ip()).await.unwrap();
+    bob.create_permission(from.ip()).await.unwrap();
     ana.send(*to, b"hello").await.unwrap();
     assert_eq!(bob.receive().await.unwrap(), (*from, b"hello".to_vec()));
 }
@@ -78,11 +81,11 @@ async fn an_allocation_lives_and_ends_the_same_over_udp_tcp_and_tls() {
     let mut clients = Vec::new();
     for uri in [coturn.udp(), coturn.tcp(), coturn.tls()] {
         let mut client = connect(&coturn, &uri).await;
-        let seen = client.bind().await.unwrap();
+        let seen = client.binding().await.unwrap();
         assert!(seen.ip().is_loopback(), "{uri}: {seen}");
         let relayed = client.allocate(&good()).await.unwrap();
         assert!(relayed.ip().is_loopback(), "{uri}: {relayed}");
-        client.permit(relayed.ip()).await.unwrap();
+        client.create_permission(relayed.ip()).await.unwrap();
         client.refresh(Duration::from_secs(600)).await.unwrap();
         client.refresh(Duration::ZERO).await.unwrap();
         clients.push(client); // closing a connection would end its allocation too
@@ -95,7 +98,7 @@ async fn data_comes_out_of_a_stream_in_the_pieces_it_went_in() {
     let coturn = Coturn::start(TURN_SECRET).await;
     let mut client = connect(&coturn, &coturn.tls()).await;
     let relayed = client.allocate(&good()).await.unwrap();
-    client.permit(relayed.ip()).await.unwrap();
+    client.create_permission(relayed.ip()).await.unwrap();
     let pieces = [vec![1; 1], vec![2; 1000], vec![3; 3], vec![4; 1200]];
     for piece in &pieces {
         client.send(relayed, piece).await.unwrap();
@@ -110,11 +113,12 @@ async fn a_relay_on_ipv6_passes_data_between_ipv6_addresses() {
     if !has_ipv6() {
         return eprintln!("not tested: this machine has no IPv6");
     }
-    let coturn = Coturn::with(Ipv6Addr::LOCALHOST, TURN_SECRET, "allow-loopback-peers\n").await;
+    let coturn =
+        Coturn::with_lines(Ipv6Addr::LOCALHOST, TURN_SECRET, "allow-loopback-peers\n").await;
     let mut client = connect(&coturn, &coturn.udp()).await;
     let relayed = client.allocate_in(Family::V6, &good()).await.unwrap();
     assert_eq!(relayed.ip(), Ipv6Addr::LOCALHOST);
-    client.permit(relayed.ip()).await.unwrap();
+    client.create_permission(relayed.ip()).await.unwrap();
     client.send(relayed, b"hello").await.unwrap();
     assert_eq!(client.receive().await.unwrap(), (relayed, b"hello".to_vec()));
 }
@@ -128,13 +132,13 @@ async fn a_family_that_the_relay_lacks_is_refused() {
 }
 
 #[tokio::test]
-async fn a_port_that_the_relay_knows_from_somebody_else_is_changed_for_another() {
+async fn an_allocation_mismatch_is_retried_from_another_port() {
     let coturn = Coturn::start(TURN_SECRET).await;
     let nat = Nat::start(&coturn, Reuse::EverySecond).await;
     for _ in 0..4 {
         let mut client = connect(&coturn, &nat.udp()).await;
         let relayed = client.allocate(&good()).await.unwrap();
-        client.permit(relayed.ip()).await.unwrap();
+        client.create_permission(relayed.ip()).await.unwrap();
         client.refresh(Duration::ZERO).await.unwrap();
     }
     assert!(coturn.logged("error 437") > 0, "no port was refused");
@@ -153,16 +157,16 @@ async fn four_ports_are_tried_and_no_more() {
 async fn a_second_allocation_on_one_port_is_refused_and_the_first_one_stays() {
     let coturn = Coturn::start(TURN_SECRET).await;
     let mut client = connect(&coturn, &coturn.udp()).await;
-    let seen = client.bind().await.unwrap();
+    let seen = client.binding().await.unwrap();
     client.allocate(&good()).await.unwrap();
     assert_eq!(client.allocate(&good()).await.unwrap_err().code(), Some(437));
-    assert_eq!(client.bind().await.unwrap(), seen);
+    assert_eq!(client.binding().await.unwrap(), seen);
     client.refresh(Duration::from_secs(600)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_nonce_that_has_become_stale_is_replaced() {
-    let coturn = Coturn::with([127, 0, 0, 1], TURN_SECRET, "stale-nonce=1\n").await;
+    let coturn = Coturn::with_lines([127, 0, 0, 1], TURN_SECRET, "stale-nonce=1\n").await;
     let mut client = connect(&coturn, &coturn.udp()).await;
     client.allocate(&good()).await.unwrap();
     let refreshing = async {
@@ -181,17 +185,17 @@ async fn a_nonce_that_has_become_stale_is_replaced() {
 #[tokio::test]
 async fn a_relay_that_does_not_prove_its_name_is_refused() {
     let coturn = Coturn::start(TURN_SECRET).await;
-    let by_address = TurnClient::connect(&coturn.tls_by_address(), &coturn.dialing()).await;
+    let by_address = TurnClient::connect(&coturn.tls_by_address(), &coturn.connect_options()).await;
     let Err(RelayError::Tls(error)) = by_address else { panic!("it was believed") };
     assert!(error.to_string().contains("only valid for"), "{error}");
-    let unknown = TurnClient::connect(&coturn.tls(), &dialing(Trust::system())).await;
+    let unknown = TurnClient::connect(&coturn.tls(), &connect_options(TrustStore::system())).await;
     let Err(RelayError::Tls(error)) = unknown else { panic!("it was believed") };
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
 }
 
 #[tokio::test]
-async fn a_silent_relay_is_given_up_when_patience_ends() {
-    let dialing = Dialing { patience: SHORT, trust: Trust::system() };
+async fn a_silent_relay_fails_after_the_step_timeout() {
+    let connect_options = ConnectOptions { step_timeout: SHORT, trust: TrustStore::system() };
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     for url in [
@@ -199,18 +203,20 @@ async fn a_silent_relay_is_given_up_when_patience_ends() {
         format!("turn:{}?transport=tcp", tcp.local_addr().unwrap()),
     ] {
         let began = Instant::now();
-        let mut client = TurnClient::connect(&url.parse().unwrap(), &dialing).await.unwrap();
-        assert!(matches!(client.allocate(&good()).await, Err(RelayError::Silent)), "{url}");
+        let mut client =
+            TurnClient::connect(&url.parse().unwrap(), &connect_options).await.unwrap();
+        assert!(matches!(client.allocate(&good()).await, Err(RelayError::TimedOut)), "{url}");
         assert!(began.elapsed() >= SHORT, "{url}");
     }
     let url = format!("turns:{}", tcp.local_addr().unwrap());
-    let tls = TurnClient::connect(&url.parse().unwrap(), &dialing).await;
-    assert!(matches!(tls, Err(RelayError::Silent)));
+    let tls = TurnClient::connect(&url.parse().unwrap(), &connect_options).await;
+    assert!(matches!(tls, Err(RelayError::TimedOut)));
 }
 
 #[tokio::test]
 async fn a_closed_port_is_noticed_without_waiting() {
-    let patient = Dialing { patience: Duration::from_secs(3600), trust: Trust::system() };
+    let patient =
+        ConnectOptions { step_timeout: Duration::from_secs(3600), trust: TrustStore::system() };
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for url in [format!("turn:{closed}"), format!("turn:{closed}?transport=tcp")] {
         let found = match TurnClient::connect(&url.parse().unwrap(), &patient).await {
@@ -223,18 +229,20 @@ async fn a_closed_port_is_noticed_without_waiting() {
 }
 
 #[tokio::test]
-async fn a_way_that_does_not_exist_is_told_from_a_relay_that_is_down() {
+async fn an_unusable_url_and_a_dead_relay_give_different_errors() {
     let connect = async |url: &str| {
-        TurnClient::connect(&url.parse().unwrap(), &dialing(Trust::system())).await.map(drop)
+        TurnClient::connect(&url.parse().unwrap(), &connect_options(TrustStore::system()))
+            .await
+            .map(drop)
     };
     let datagrams = connect("turns:127.0.0.1:5349?transport=udp").await;
-    assert!(matches!(datagrams, Err(RelayError::Unsupported)), "{datagrams:?}");
+    assert!(matches!(datagrams, Err(RelayError::DtlsUnsupported)), "{datagrams:?}");
     // RFC 6761 §6.4: this name never resolves.
     let nowhere = connect("turn:relay.invalid").await;
-    assert!(matches!(nowhere, Err(RelayError::Unresolved(_))), "{nowhere:?}");
+    assert!(matches!(nowhere, Err(RelayError::Resolve(_))), "{nowhere:?}");
 }
 
-/// Subjects of every kind that a token or an API key may name, the odd ones first.
+/// Subjects of every form that a token or an API key may contain, edge cases first.
 fn subjects() -> Vec<String> {
     let odd = [
         "a",
@@ -261,7 +269,7 @@ fn subjects() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whatever_subject_and_ttl_are_named_the_relay_accepts_what_is_issued() {
+async fn the_relay_accepts_every_issued_subject_and_ttl() {
     let coturn = Coturn::start(TURN_SECRET).await;
     let settings = [("TURN_CRED_API_KEYS", API_KEY), ("TURN_CRED_RATE_PER_SUBJECT", "1000/s")];
     let service = TestService::start(settings).await;
@@ -271,25 +279,25 @@ async fn whatever_subject_and_ttl_are_named_the_relay_accepts_what_is_issued() {
     for (number, subject) in subjects.iter().enumerate() {
         let ttl = ["", "&ttl=0", "&ttl=60", "&ttl=86400", "&ttl=18446744073709551615"][number % 5];
         let path = format!("/turn?service=turn&key={API_KEY}&username={subject}{ttl}");
-        let answer = Answer::to(reqwest::Client::new().get(service.at(&path))).await;
+        let answer = ApiResponse::of(reqwest::Client::new().get(service.at(&path))).await;
         assert_eq!(answer.status, 200, "{subject}: {}", answer.json);
         let text = |name: &str| answer.json[name].as_str().unwrap().to_owned();
         let credential = Credential { username: text("username"), password: text("password") };
         let mut client = connect(&coturn, &coturn.udp()).await;
         let allocated = client.allocate(&credential).await.map_err(|error| error.code());
         assert!(allocated.is_ok(), "{subject}: {allocated:?}");
-        // The port must not be taken by the next one while the relay knows it.
+        // Keep the client: while the relay remembers its port, the next one must not get it.
         clients.push(client);
     }
     assert_eq!(coturn.logged("error 400"), 0, "none was taken for an attack");
 }
 
 #[tokio::test]
-async fn what_a_relay_would_choke_on_is_refused_by_name() {
+async fn unsafe_subjects_are_rejected_by_name() {
     let service = TestService::start([("TURN_CRED_API_KEYS", API_KEY)]).await;
     for subject in ["a%20b", "a%3Ab", "a%27b", "%22", "%5C", "a%0Ab", "%C3%A4", &"x".repeat(129)] {
         let path = format!("/turn?service=turn&key={API_KEY}&username={subject}");
-        let answer = Answer::to(reqwest::Client::new().get(service.at(&path))).await;
+        let answer = ApiResponse::of(reqwest::Client::new().get(service.at(&path))).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (400, "bad_request"), "{subject}");
     }
 }

@@ -1,46 +1,46 @@
-//! What is relayed is counted, bounded, and can be cut off; with a real coturn that reports it.
+//! Usage is counted, limited, and cut off, as a real coturn reports it.
 
 use std::time::Duration;
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use turn_cred_service::credential::Credential;
-use turn_cred_service::relay::{Trust, TurnClient};
+use turn_cred_service::relay::{TrustStore, TurnClient};
 
-use crate::support::coturn::{Coturn, dialing};
+use crate::support::coturn::{Coturn, connect_options};
 use crate::support::redis::Redis;
-use crate::support::{Answer, TestService, admin_token};
+use crate::support::{ApiResponse, TestService, admin_token};
 
-/// How many bytes one datagram carries here.
+/// Bytes per datagram.
 const PAYLOAD: usize = 1_000;
 
-/// A call through a relay: two clients that may send to each other.
+/// Two clients that may send to each other through a relay.
 struct Call {
     clients: [TurnClient; 2],
     addresses: [std::net::SocketAddr; 2],
 }
 
 impl Call {
-    async fn between(coturn: &Coturn, ana: &Answer, bob: &Answer) -> Self {
+    async fn between(coturn: &Coturn, ana: &ApiResponse, bob: &ApiResponse) -> Self {
         let mut clients = Vec::new();
         for answer in [ana, bob] {
             let (username, password) = answer.credential();
             let credential =
                 Credential { username: username.to_owned(), password: password.to_owned() };
-            let dialing = dialing(Trust::system());
-            let mut client = TurnClient::connect(&coturn.udp(), &dialing).await.unwrap();
+            let connect_options = connect_options(TrustStore::system());
+            let mut client = TurnClient::connect(&coturn.udp(), &connect_options).await.unwrap();
             let relayed = client.allocate(&credential).await.unwrap();
             clients.push((client, relayed));
         }
         let Ok([(mut ana, from), (mut bob, to)]) = <[_; 2]>::try_from(clients) else {
             unreachable!("two clients")
         };
-        ana.permit(to.ip()).await.unwrap();
-        bob.permit(from.ip()).await.unwrap();
+        ana.create_permission(to.ip()).await.unwrap();
+        bob.create_permission(from.ip()).await.unwrap();
         Self { clients: [ana, bob], addresses: [from, to] }
     }
 
-    /// Sends so many datagrams from Ana to Bob, each awaited, so that none is lost.
+    /// Sends datagrams from Ana to Bob, waiting for each, so that none is lost.
     async fn talk(&mut self, datagrams: usize) {
         let [ana, bob] = &mut self.clients;
         for _ in 0..datagrams {
@@ -49,7 +49,7 @@ impl Call {
         }
     }
 
-    /// Ends both allocations, which makes coturn report what it has not yet.
+    /// Ends both allocations, which makes coturn report the remaining traffic.
     async fn end(mut self) {
         for client in &mut self.clients {
             client.refresh(Duration::ZERO).await.unwrap();
@@ -57,10 +57,10 @@ impl Call {
     }
 }
 
-/// Asks with the right to administer.
-async fn administer(service: &TestService, method: Method, path: &str, body: Value) -> Answer {
+/// Sends a request with the right `admin`.
+async fn administer(service: &TestService, method: Method, path: &str, body: Value) -> ApiResponse {
     let request = Client::new().request(method, service.at(path)).bearer_auth(admin_token("op"));
-    Answer::to(request.json(&body)).await
+    ApiResponse::of(request.json(&body)).await
 }
 
 async fn usage(service: &TestService, of: &str) -> u64 {
@@ -69,33 +69,33 @@ async fn usage(service: &TestService, of: &str) -> u64 {
     answer.json["bytes"].as_u64().unwrap()
 }
 
-/// Asks on the internal listener, as a node does for a member of a room.
-async fn ask_as_node(service: &TestService, subject: &str, room: &str) -> Answer {
+/// Requests a credential on the internal listener, as a node does for a member of a room.
+async fn ask_as_node(service: &TestService, subject: &str, room: &str) -> ApiResponse {
     let url = format!(
         "http://{}/internal/v1/ice-servers",
         service.running.addresses.internal.clone().unwrap()
     );
     let request = Client::new().post(url).bearer_auth(crate::support::API_KEY);
-    Answer::to(request.json(&json!({"subject": subject, "room": room}))).await
+    ApiResponse::of(request.json(&json!({"subject": subject, "room": room}))).await
 }
 
 #[tokio::test]
-async fn what_is_relayed_is_counted_for_subject_and_room_and_bounded_by_the_budget() {
+async fn relayed_bytes_count_for_subject_and_room_up_to_the_budget() {
     let redis = Redis::start().await;
-    let coturn = Coturn::over(&redis).await;
+    let coturn = Coturn::with_redis(&redis).await;
     let settings = [
         ("TURN_CRED_BUDGET_PER_SUBJECT", "300KiB/24h"),
         ("TURN_CRED_INTERNAL_LISTEN", "127.0.0.1:0"),
         ("TURN_CRED_INTERNAL_TOKEN", crate::support::API_KEY),
     ];
-    let service = TestService::over(&redis, &coturn.udp().to_string(), &settings).await;
-    service.counts().await;
+    let service = TestService::with_redis(&redis, &coturn.udp().to_string(), &settings).await;
+    service.wait_until_counting().await;
     let ana = ask_as_node(&service, "ana", "demo").await;
     let bob = ask_as_node(&service, "bob", "demo").await;
     let mut call = Call::between(&coturn, &ana, &bob).await;
     call.talk(400).await;
     call.end().await;
-    // Ana sent 400 datagrams with their headers; Bob got them.
+    // Ana sent 400 datagrams plus headers; Bob received them.
     let least = 400 * PAYLOAD as u64;
     let mut counted = 0;
     while counted < least {
@@ -103,15 +103,15 @@ async fn what_is_relayed_is_counted_for_subject_and_room_and_bounded_by_the_budg
     }
     assert!(counted < least + 400 * 100, "{counted}");
     while usage(&service, "rooms/demo").await < 2 * least {}
-    // Both are over the budget now, for whichever door they ask at.
+    // Both are over budget now, on either listener.
     let mut refused = ask_as_node(&service, "ana", "demo").await;
     while refused.status == 200 {
         refused = ask_as_node(&service, "ana", "demo").await;
     }
     assert_eq!((refused.status.as_u16(), refused.code()), (429, "over_budget"));
     assert!(refused.header("retry-after").parse::<u64>().unwrap() <= 86_400);
-    assert_eq!(Answer::to(service.ask("bob")).await.code(), "over_budget");
-    assert_eq!(Answer::to(service.ask("cy")).await.status, 200);
+    assert_eq!(ApiResponse::of(service.ice_servers("bob")).await.code(), "over_budget");
+    assert_eq!(ApiResponse::of(service.ice_servers("cy")).await.status, 200);
 }
 
 #[tokio::test]
@@ -133,7 +133,10 @@ async fn a_denied_subject_gets_nothing_and_loses_its_allocations_and_comes_back_
         ("TURN_CRED_RATE_PER_IP", "100000/s"),
     ];
     let service = TestService::with_file(&pools, settings).await;
-    let (ana, bob) = (Answer::to(service.ask("ana")).await, Answer::to(service.ask("bob")).await);
+    let (ana, bob) = (
+        ApiResponse::of(service.ice_servers("ana")).await,
+        ApiResponse::of(service.ice_servers("bob")).await,
+    );
     let mut call = Call::between(&coturn, &ana, &bob).await;
     call.talk(1).await;
 
@@ -145,23 +148,23 @@ async fn a_denied_subject_gets_nothing_and_loses_its_allocations_and_comes_back_
     assert_eq!(ana.refresh(Duration::from_secs(600)).await.unwrap_err().code(), Some(437));
     bob.refresh(Duration::from_secs(600)).await.unwrap();
 
-    let mut refused = Answer::to(service.ask("ana")).await;
+    let mut refused = ApiResponse::of(service.ice_servers("ana")).await;
     while refused.status == 200 {
-        refused = Answer::to(service.ask("ana")).await;
+        refused = ApiResponse::of(service.ice_servers("ana")).await;
     }
     assert_eq!((refused.status.as_u16(), refused.code()), (403, "denied"));
     let lifted = administer(&service, Method::DELETE, "/v1/subjects/ana/denial", json!({})).await;
     assert_eq!(lifted.status, 204);
-    while Answer::to(service.ask("ana")).await.status != 200 {}
+    while ApiResponse::of(service.ice_servers("ana")).await.status != 200 {}
 }
 
 #[tokio::test]
 async fn operators_alone_deny_and_look_up() {
     let redis = Redis::start().await;
-    let service = TestService::over(&redis, "turn:127.0.0.1:3478", &[]).await;
+    let service = TestService::with_redis(&redis, "turn:127.0.0.1:3478", &[]).await;
     for path in ["/v1/subjects/ana/usage", "/v1/rooms/demo/usage", "/v1/relays"] {
         let plain = Client::new().get(service.at(path)).bearer_auth(crate::support::token("ana"));
-        let refused = Answer::to(plain).await;
+        let refused = ApiResponse::of(plain).await;
         assert_eq!((refused.status.as_u16(), refused.code()), (403, "forbidden"), "{path}");
     }
     let alone = TestService::start([]).await;
@@ -195,12 +198,16 @@ async fn the_program_drains_a_relay_and_uses_it_again() {
         (output.status.code(), stdout + &stderr)
     };
     let (code, told) = run(&["drain", "eu-1"]).await;
-    assert_eq!(told, "relay eu-1 gets nobody new; calls there go on\n");
+    assert_eq!(told, "relay eu-1 gets no new clients; running calls continue\n");
     assert_eq!(code, Some(0));
-    let hosts = async || Answer::to(service.ask("ana")).await.json["iceServers"].to_string();
+    let hosts =
+        async || ApiResponse::of(service.ice_servers("ana")).await.json["iceServers"].to_string();
     while hosts().await.contains("a.example") {}
     assert!(hosts().await.contains("b.example"));
-    assert_eq!(run(&["undrain", "eu-1"]).await, (Some(0), "relay eu-1 is used again\n".to_owned()));
+    assert_eq!(
+        run(&["undrain", "eu-1"]).await,
+        (Some(0), "relay eu-1 gets new clients again\n".to_owned())
+    );
     while !hosts().await.contains("a.example") {}
     let (code, told) = run(&["drain", "mars"]).await;
     assert_eq!(code, Some(1));

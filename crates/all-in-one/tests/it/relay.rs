@@ -3,32 +3,38 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use all_in_one::relay::{Relay, RelayError};
+use all_in_one::relay::{EmbeddedRelay, EmbeddedRelayError};
 use service_kit::clock;
 use service_kit::secrets::{SecretSource, Secrets};
 use tokio::net::UdpSocket;
 use turn_cred_service::credential::Credential;
-use turn_cred_service::relay::{Dialing, Trust, TurnClient};
+use turn_cred_service::relay::{ConnectOptions, TrustStore, TurnClient};
 
 const SECRET: &str = "embedded-relay-secret-of-thirty-two-bytes";
 const OLD_SECRET: &str = "embedded-relay-old-secret-of-thirty-two-bytes";
 
-async fn start() -> Relay {
+async fn start() -> EmbeddedRelay {
     let secrets = Secrets::parse(&format!("{SECRET}\n{OLD_SECRET}")).unwrap();
-    Relay::start("127.0.0.1:0".parse().unwrap(), SecretSource::fixed(secrets)).await.unwrap()
+    EmbeddedRelay::start("127.0.0.1:0".parse().unwrap(), SecretSource::fixed(secrets))
+        .await
+        .unwrap()
 }
 
 fn credential(secret: &str, expiry: u64) -> Credential {
     Credential::issue(secret.as_bytes(), &"ana".parse().unwrap(), expiry)
 }
 
-async fn connect(relay: &Relay) -> TurnClient {
+async fn connect(relay: &EmbeddedRelay) -> TurnClient {
     let uri = format!("turn:{}", relay.address()).parse().unwrap();
-    let dialing = Dialing { patience: Duration::from_secs(5), trust: Trust::system() };
-    TurnClient::connect(&uri, &dialing).await.unwrap()
+    let connect_options =
+        ConnectOptions { step_timeout: Duration::from_secs(5), trust: TrustStore::system() };
+    TurnClient::connect(&uri, &connect_options).await.unwrap()
 }
 
-async fn allocate(relay: &Relay, credential: &Credential) -> Result<Allocated, Option<u16>> {
+async fn allocate(
+    relay: &EmbeddedRelay,
+    credential: &Credential,
+) -> Result<Allocated, Option<u16>> {
     let mut client = connect(relay).await;
     let allocated = client.allocate(credential).await;
     allocated.map(|address| (client, address)).map_err(|error| error.code())
@@ -37,7 +43,7 @@ async fn allocate(relay: &Relay, credential: &Credential) -> Result<Allocated, O
 /// A client and its relayed address.
 type Allocated = (TurnClient, SocketAddr);
 
-async fn two_clients(relay: &Relay) -> (Allocated, Allocated) {
+async fn two_clients(relay: &EmbeddedRelay) -> (Allocated, Allocated) {
     let good = credential(SECRET, clock::unix_seconds() + 60);
     (allocate(relay, &good).await.unwrap(), allocate(relay, &good).await.unwrap())
 }
@@ -46,8 +52,8 @@ async fn two_clients(relay: &Relay) -> (Allocated, Allocated) {
 async fn data_passes_between_two_relayed_addresses() {
     let relay = start().await;
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
-    ana.permit(at_bob.ip()).await.unwrap();
-    bob.permit(at_ana.ip()).await.unwrap();
+    ana.create_permission(at_bob.ip()).await.unwrap();
+    bob.create_permission(at_ana.ip()).await.unwrap();
     ana.send(at_bob, b"offer").await.unwrap();
     assert_eq!(bob.receive().await.unwrap(), (at_ana, b"offer".to_vec()));
     bob.send(at_ana, b"answer").await.unwrap();
@@ -60,10 +66,10 @@ async fn nothing_outside_the_relay_is_reached_or_heard() {
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
     let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at_outside = outside.local_addr().unwrap();
-    ana.permit(at_outside.ip()).await.unwrap(); // permissions are per address, not per port
-    bob.permit(at_ana.ip()).await.unwrap();
+    ana.create_permission(at_outside.ip()).await.unwrap(); // permissions are per address, not per port
+    bob.create_permission(at_ana.ip()).await.unwrap();
 
-    // What is sent second arrives, so the first would have arrived before it.
+    // Datagrams arrive in order: once the second one is here, the first one would have been.
     ana.send(at_outside, b"escape").await.unwrap();
     ana.send(at_bob, b"inside").await.unwrap();
     assert_eq!(bob.receive().await.unwrap(), (at_ana, b"inside".to_vec()));
@@ -81,11 +87,11 @@ async fn an_address_given_back_is_a_peer_no_longer() {
     let ((mut ana, at_ana), (mut bob, at_bob)) = two_clients(&relay).await;
     let good = credential(SECRET, clock::unix_seconds() + 60);
     let (mut eve, at_eve) = allocate(&relay, &good).await.unwrap();
-    ana.permit(at_bob.ip()).await.unwrap();
-    eve.permit(at_ana.ip()).await.unwrap();
+    ana.create_permission(at_bob.ip()).await.unwrap();
+    eve.create_permission(at_ana.ip()).await.unwrap();
     bob.refresh(Duration::ZERO).await.unwrap();
 
-    // Somebody else on this machine takes the port that was given back.
+    // Another process on this machine takes the released port.
     let taken = rebind(at_bob).await;
     ana.send(at_bob, b"escape").await.unwrap();
     ana.send(at_eve, b"inside").await.unwrap();
@@ -94,7 +100,7 @@ async fn an_address_given_back_is_a_peer_no_longer() {
     assert!(taken.try_recv_from(&mut buffer).is_err(), "the relay let a datagram out");
 }
 
-/// Binds an address as soon as the relay has let go of it.
+/// Binds an address as soon as the relay has released it.
 async fn rebind(address: SocketAddr) -> UdpSocket {
     loop {
         match UdpSocket::bind(address).await {
@@ -135,7 +141,7 @@ async fn a_live_allocation_outlasts_its_credential() {
         client.refresh(Duration::from_secs(600)).await.unwrap(); // the relay's clock is the event
     }
     client.refresh(Duration::from_secs(600)).await.unwrap();
-    client.permit(relayed.ip()).await.unwrap();
+    client.create_permission(relayed.ip()).await.unwrap();
     assert_eq!(
         allocate(&relay, &brief).await.err().unwrap(),
         Some(401),
@@ -153,16 +159,18 @@ async fn nonsense_is_survived() {
         socket.send_to(bytes, relay.address()).await.unwrap();
     }
     let mut client = connect(&relay).await;
-    assert!(client.bind().await.is_ok());
+    assert!(client.binding().await.is_ok());
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_and_a_stopped_relay_gives_it_back() {
+async fn a_taken_port_is_an_error_and_a_stopped_relay_frees_it() {
     let relay = start().await;
     let address = relay.address();
     let secrets = || SecretSource::fixed(Secrets::parse(SECRET).unwrap());
-    let taken = Relay::start(address, secrets()).await.err().unwrap();
-    assert!(matches!(taken, RelayError::Bind { .. }) && taken.to_string().contains("listen on"));
+    let taken = EmbeddedRelay::start(address, secrets()).await.err().unwrap();
+    assert!(
+        matches!(taken, EmbeddedRelayError::Bind { .. }) && taken.to_string().contains("listen on")
+    );
 
     relay.stop().await.unwrap();
     rebind(address).await;

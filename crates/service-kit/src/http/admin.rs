@@ -1,4 +1,4 @@
-//! The admin listener: is it alive, is it ready, has it started, what does it count.
+//! The admin listener: liveness, readiness, startup, metrics.
 
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,10 +14,10 @@ use tracing::error;
 
 use super::Problem;
 
-/// What the probes of an orchestrator are told; clones share it.
+/// State reported to the probes of an orchestrator; clones share it.
 ///
-/// Liveness never depends on it: a process that answers at all is alive, and restarting it
-/// because something else is down would only make things worse.
+/// Liveness does not depend on it: a process that answers is alive, and a restart would not repair
+/// a dependency that is down.
 #[derive(Clone, Debug)]
 pub struct Health(Arc<RwLock<Phase>>);
 
@@ -35,18 +35,18 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Begins as starting: alive, neither started nor ready.
+    /// Starts in the phase `Starting`: alive, but neither started nor ready.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says that the service takes work.
+    /// Reports the service as ready.
     pub fn ready(&self) {
         self.set(Phase::Ready);
     }
 
-    /// Says that the service shall get no new work, and why: `draining`.
+    /// Reports the service as not ready, with a reason such as `draining`.
     pub fn not_ready(&self, reason: impl Into<Cow<'static, str>>) {
         self.set(Phase::NotReady(reason.into()));
     }

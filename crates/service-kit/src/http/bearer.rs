@@ -1,9 +1,9 @@
-//! Where a request carries its token.
+//! The `Authorization` header.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
-/// Finds the bearer token of a request (RFC 6750 §2.1).
+/// Returns the bearer token of a request (RFC 6750 §2.1).
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;

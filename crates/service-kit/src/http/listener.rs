@@ -1,4 +1,4 @@
-//! Where a service listens: a TCP port, or a socket file for processes beside it.
+//! Listeners on a TCP port or a Unix socket file.
 
 use std::fmt;
 use std::fs::{self, Permissions};
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 /// An address to listen on: `127.0.0.1:8080`, `[::]:8080` or `unix:/run/turn-cred.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
-    /// A TCP port; port 0 takes a free one.
+    /// A TCP port; for port 0 the system chooses one.
     Tcp(SocketAddr),
     /// A socket file.
     Unix(PathBuf),
@@ -58,7 +58,6 @@ enum Socket {
     Unix(UnixListener),
 }
 
-/// One accepted connection.
 #[derive(Debug)]
 pub(super) enum Accepted {
     Tcp(TcpStream, SocketAddr),
@@ -68,11 +67,11 @@ pub(super) enum Accepted {
 impl Listener {
     /// Binds an address.
     ///
-    /// A socket file gets mode 0600, and a stale one left by a crash is replaced.
+    /// A socket file gets mode 0600. A stale one, left by a crash, is replaced.
     ///
     /// # Errors
-    /// When the address cannot be bound: it is taken, or not ours, or a path that holds
-    /// something other than a dead socket. The text names the address.
+    /// When the address is in use or not local, or the path holds something other than a stale
+    /// socket. The text contains the address.
     pub async fn bind(address: &ListenAddr) -> io::Result<Self> {
         let bound = match address {
             ListenAddr::Tcp(address) => bind_tcp(*address).await,
@@ -83,19 +82,18 @@ impl Listener {
         })
     }
 
-    /// Speaks TLS on it, if it is a port and `tls` is there.
+    /// Enables TLS on a TCP listener if `tls` is present.
     #[must_use]
     pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
         self.tls = tls;
         self
     }
 
-    /// The certificate to speak TLS with, if it does.
     pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
 
-    /// The address bound, with the port that was taken for port 0.
+    /// The bound address; port 0 is replaced by the port the system chose.
     #[must_use]
     pub fn address(&self) -> &ListenAddr {
         &self.address
@@ -105,7 +103,8 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Signals are small and urgent. A peer gone already is found out by reading.
+                // Signals are small and latency matters. An error here means that the peer is gone,
+                // which the next read reports.
                 let _ = stream.set_nodelay(true);
                 Ok(Accepted::Tcp(stream, peer))
             }
@@ -117,7 +116,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let ListenAddr::Unix(path) = &self.address {
-            // If somebody removed it before us, it is gone as wanted.
+            // An error means that the file is gone already.
             let _ = fs::remove_file(path);
         }
     }
@@ -140,7 +139,8 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     })
 }
 
-/// Removes a socket file that nobody answers on.
+/// Removes a socket file that refuses connections. A file with a live listener stays, so that
+/// `bind` reports it.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;

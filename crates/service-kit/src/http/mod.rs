@@ -1,4 +1,4 @@
-//! Serving HTTP: the only module here that names axum and hyper.
+//! HTTP serving: the only module of this crate that names axum and hyper.
 
 mod admin;
 mod bearer;

@@ -1,4 +1,4 @@
-//! Errors on HTTP, in one form everywhere (RFC 9457).
+//! HTTP errors as problem documents (RFC 9457).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// An answer of `application/problem+json` with a `code` that programs may depend on.
+/// A response of type `application/problem+json` with a stable `code`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Problem {
@@ -21,7 +21,7 @@ pub struct Problem {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -33,22 +33,22 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// Makes a problem; `code` is in snake case, such as `token_expired`.
+    /// Creates a problem; `code` is in snake case, such as `token_expired`.
     pub fn new(status: StatusCode, code: &'static str) -> Self {
         Self { status, code, detail: None, retry_after: None, members: Map::new() }
     }
 
-    /// Adds a sentence for the developer who reads it.
+    /// Adds an explanation for the developer.
     pub fn detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
 
-    /// Adds when to try again, as `Retry-After` in whole seconds rounded up (RFC 9110 §10.2.3).
+    /// Adds `Retry-After`, in whole seconds rounded up (RFC 9110 §10.2.3).
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
     }
 
-    /// Adds a member for clients that look for it by a name of their own (RFC 9457 §3.2).
+    /// Adds an extension member (RFC 9457 §3.2), such as those that Matrix clients read.
     pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
@@ -60,14 +60,14 @@ impl Problem {
         self.code
     }
 
-    /// Its body, for descriptions of an interface.
+    /// The body as JSON, for the examples of an OpenAPI document.
     #[must_use]
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self.body()).expect("texts and numbers serialize")
     }
 
-    fn body(&self) -> Body<'_> {
-        Body {
+    fn body(&self) -> ProblemBody<'_> {
+        ProblemBody {
             r#type: format!("urn:signal-cluster:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
@@ -85,7 +85,7 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
-            // RFC 9110 §11.6.1: a 401 says how to authenticate.
+            // RFC 9110 §11.6.1: a 401 must contain a challenge.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(wait) = self.retry_after {

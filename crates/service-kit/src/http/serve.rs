@@ -1,4 +1,4 @@
-//! The accept loop and what bounds one connection.
+//! The accept loop, and the bounds of one connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,19 +20,19 @@ use tracing::{debug, warn};
 use super::listener::{Accepted, Listener};
 use super::tls::Tls;
 
-/// The most headers one request may have; more get 431.
+/// Most headers of a request; more get 431.
 pub const MAX_HEADERS: usize = 64;
-/// How long the headers of a request may take to arrive.
+/// Timeout for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes read ahead per connection, which also bounds the head of a request.
-const MAX_BUFFER: usize = 16 << 10;
-/// The pause after a failed accept, so that a process out of descriptors does not spin.
+/// Read buffer per connection; also bounds the request line and headers.
+const MAX_BUFFER_BYTES: usize = 16 << 10;
+/// Pause after a failed accept: a process out of file descriptors must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `router` on `listener` until `shutdown`, then lets requests under way end.
+/// Serves `router` until `shutdown`, then lets requests in flight finish.
 ///
-/// Requests carry `ConnectInfo<SocketAddr>` when they came by TCP. Upgraded connections
-/// (WebSocket sessions) live on in their own tasks and are not waited for.
+/// Requests over TCP carry `ConnectInfo<SocketAddr>`. Upgraded connections (WebSocket) continue in
+/// their own tasks, which this future does not wait for.
 pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
@@ -40,17 +40,19 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             Ok(Accepted::Tcp(stream, peer)) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 match listener.tls() {
-                    None => connections.spawn(connection(stream, Some(peer), router, shutdown)),
+                    None => {
+                        connections.spawn(serve_connection(stream, Some(peer), router, shutdown))
+                    }
                     Some(tls) => {
-                        connections.spawn(secured(tls.clone(), stream, peer, (router, shutdown)))
+                        connections.spawn(serve_tls(tls.clone(), stream, peer, (router, shutdown)))
                     }
                 };
             }
             Ok(Accepted::Unix(stream)) => {
-                let connection = connection(stream, None, router.clone(), shutdown.clone());
+                let connection = serve_connection(stream, None, router.clone(), shutdown.clone());
                 connections.spawn(connection);
             }
-            Err(error) => pause_after(&error).await,
+            Err(error) => pause_after_accept_error(&error).await,
         }
     }
     drop(listener); // from here on the operating system refuses new connections
@@ -58,8 +60,8 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     connections.wait().await;
 }
 
-/// Serves the requests of one connection once it is secured.
-async fn secured(
+/// Performs the TLS handshake, then serves the connection.
+async fn serve_tls(
     tls: Tls,
     stream: TcpStream,
     peer: SocketAddr,
@@ -67,13 +69,12 @@ async fn secured(
 ) {
     let secured = shutdown.run_until_cancelled(tls.accept(stream)).await.flatten();
     let Some(stream) = secured else {
-        return debug!("a connection came to no TLS handshake");
+        return debug!("a TLS handshake failed");
     };
-    connection(stream, Some(peer), router, shutdown).await;
+    serve_connection(stream, Some(peer), router, shutdown).await;
 }
 
-/// Serves the requests of one connection.
-async fn connection<S>(
+async fn serve_connection<S>(
     stream: S,
     peer: Option<SocketAddr>,
     router: Router,
@@ -91,7 +92,7 @@ async fn connection<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_BUFFER)
+        .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -107,8 +108,8 @@ async fn connection<S>(
     }
 }
 
-/// Waits a moment where trying again at once would fail again: out of descriptors or memory.
-async fn pause_after(error: &io::Error) {
+/// Pauses after errors that an immediate retry would repeat: out of file descriptors or memory.
+async fn pause_after_accept_error(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
         return; // that one peer is gone

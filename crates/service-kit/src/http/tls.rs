@@ -1,4 +1,4 @@
-//! TLS at the listener itself, for where nothing in front of it ends TLS.
+//! TLS on a listener, for deployments without a TLS-terminating proxy.
 
 use std::fmt;
 use std::path::Path;
@@ -18,32 +18,32 @@ use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
 use crate::settings::{Kind, Reader, Setting};
-use crate::watched::Watched;
+use crate::watched_file::WatchedFile;
 
-/// How long a handshake may take.
+/// Timeout of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The setting for the certificate; for a service's schema.
+/// Setting of the certificate, for a service's schema.
 pub const TLS_CERT_FILE: Setting = Setting {
     name: "tls_cert_file",
     group: "network",
     value: "FILE",
     default: None,
-    help: "PEM file of the certificate and its chain: TLS on the public listener; read again when it changes",
+    help: "PEM file of the certificate chain: TLS on the public listener; reloaded when it changes",
     kind: Kind::Plain,
 };
 
-/// The setting for its key; for a service's schema.
+/// Setting of its key, for a service's schema.
 pub const TLS_KEY_FILE: Setting = Setting {
     name: "tls_key_file",
     group: "network",
     value: "FILE",
     default: None,
-    help: "PEM file of the key of that certificate; read again when it changes",
+    help: "PEM file of the certificate's key; reloaded when it changes",
     kind: Kind::Plain,
 };
 
-/// A certificate and its key, followed on disk.
+/// TLS with a certificate and key that are reloaded when their files change.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -56,7 +56,8 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads [`TLS_CERT_FILE`] and [`TLS_KEY_FILE`], which the schema must declare; `None` where neither is set.
+    /// Reads [`TLS_CERT_FILE`] and [`TLS_KEY_FILE`], which the schema must declare; `None` if
+    /// neither is set.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let cert = reader.optional_text(TLS_CERT_FILE.name);
         let key = reader.optional_text(TLS_KEY_FILE.name);
@@ -77,31 +78,33 @@ impl Tls {
     }
 
     fn open(cert: &Path, key: &Path) -> Result<Self, String> {
-        let files = Files {
-            chain: Watched::open(cert, chain).map_err(|why| format!("is not usable: {why}"))?,
-            key: Watched::open(key, private_key)
+        let files = CertificateFiles {
+            chain: WatchedFile::open(cert, parse_chain)
+                .map_err(|why| format!("is not usable: {why}"))?,
+            key: WatchedFile::open(key, parse_private_key)
                 .map_err(|why| format!("goes with {}, which {why}", TLS_KEY_FILE.name))?,
         };
         let pair = files.pair();
         let certified =
-            pair.certified().map_err(|error| format!("does not go with its key: {error}"))?;
-        let resolver = Resolver { files, known: Mutex::new((pair, Arc::new(certified))) };
+            pair.certified().map_err(|error| format!("does not match its key: {error}"))?;
+        let resolver =
+            CertificateResolver { files, known: Mutex::new((pair, Arc::new(certified))) };
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("the provider has them")
+            .expect("the provider supports the default versions")
             .with_no_client_auth();
         let mut config = config.with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Shakes hands; `None` if the other side does not in time, or cannot.
+    /// Performs a handshake; `None` if it fails or times out.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await.ok()?.ok()
     }
 }
 
-fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn parse_chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
     match read {
         Ok(chain) if chain.is_empty() => Err("holds no certificate: write it in PEM".to_owned()),
@@ -110,61 +113,62 @@ fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+fn parse_private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "holds no key in PEM".to_owned())
 }
 
-struct Files {
-    chain: Watched<Vec<CertificateDer<'static>>>,
-    key: Watched<PrivateKeyDer<'static>>,
+struct CertificateFiles {
+    chain: WatchedFile<Vec<CertificateDer<'static>>>,
+    key: WatchedFile<PrivateKeyDer<'static>>,
 }
 
-/// What the two files held at one moment.
-struct Pair {
+/// The contents of both files at one moment.
+struct CertificatePair {
     chain: Arc<Vec<CertificateDer<'static>>>,
     key: Arc<PrivateKeyDer<'static>>,
 }
 
-impl Files {
-    fn pair(&self) -> Pair {
-        Pair { chain: self.chain.current(), key: self.key.current() }
+impl CertificateFiles {
+    fn pair(&self) -> CertificatePair {
+        CertificatePair { chain: self.chain.current(), key: self.key.current() }
     }
 }
 
-impl Pair {
-    fn is(&self, other: &Self) -> bool {
+impl CertificatePair {
+    fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.chain, &other.chain) && Arc::ptr_eq(&self.key, &other.key)
     }
 
-    /// Makes what handshakes are signed with, if the two go together.
+    /// Builds the signing key. Fails if certificate and key do not belong together.
     fn certified(&self) -> Result<CertifiedKey, rustls::Error> {
         let provider = aws_lc_rs::default_provider();
         CertifiedKey::from_der(self.chain.to_vec(), self.key.clone_key(), &provider)
     }
 }
 
-/// Hands out the newest pair of files that goes together.
-struct Resolver {
-    files: Files,
-    known: Mutex<(Pair, Arc<CertifiedKey>)>,
+/// Returns the newest pair of files that belong together.
+struct CertificateResolver {
+    files: CertificateFiles,
+    known: Mutex<(CertificatePair, Arc<CertifiedKey>)>,
 }
 
-impl fmt::Debug for Resolver {
+impl fmt::Debug for CertificateResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resolver")
+        f.write_str("CertificateResolver")
     }
 }
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.files.pair();
-        if !known.0.is(&found) {
+        if !known.0.is_same_as(&found) {
             match found.certified() {
                 Ok(certified) => *known = (found, Arc::new(certified)),
-                // One of the two was written, the other one will be.
+                // The two files are replaced one after the other, so a mismatch is normal for a
+                // moment: keep the previous pair. Storing `found` logs it once.
                 Err(error) => {
-                    warn!("the new certificate does not go with its key: {error}");
+                    warn!("the new certificate does not match its key: {error}");
                     known.0 = found;
                 }
             }

@@ -1,17 +1,17 @@
-//! The environment, read once.
+//! Access to the environment, which is read once.
 
 use std::collections::BTreeMap;
 use std::env;
 
-use super::suggest::nearest;
+use super::suggest::did_you_mean;
 use super::{Kind, Schema};
 
-/// A copy of the environment; tests make their own.
+/// A copy of the environment; tests create their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Copies the environment of this process: the only place that reads it.
+    /// Copies the environment of this process; nothing else reads it.
     ///
     /// Variables that are not UTF-8 are left out.
     #[must_use]
@@ -21,28 +21,30 @@ impl Environment {
             .collect()
     }
 
-    /// Looks up one variable.
+    /// Returns the value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Returns a copy in which a variable that is not set, nor its `_FILE`, has this value.
+    /// Returns a copy with a default for a variable, unless the variable or its `_FILE` is set.
     #[must_use]
-    pub fn or(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub fn with_default(mut self, name: &str, value: impl Into<String>) -> Self {
         if !self.0.contains_key(&format!("{name}_FILE")) {
             self.0.entry(name.to_owned()).or_insert_with(|| value.into());
         }
         self
     }
 
-    /// Names every variable that begins with the schema's prefix and means nothing to it.
+    /// Reports every variable with the schema's prefix that is not a setting.
     pub(super) fn faults(&self, schema: &Schema) -> Vec<String> {
         let known = known_variables(schema);
         let prefix = format!("{}_", schema.prefix);
         let ours = self.0.keys().filter(|name| name.starts_with(&prefix));
         ours.filter(|name| !known.contains(name) && !is_service_link(name, &prefix))
-            .map(|name| format!("{name} (environment) is not a setting{}", nearest(name, &known)))
+            .map(|name| {
+                format!("{name} (environment) is not a setting{}", did_you_mean(name, &known))
+            })
             .collect()
     }
 }
@@ -70,8 +72,8 @@ fn known_variables(schema: &Schema) -> Vec<String> {
     known
 }
 
-/// Recognises what Kubernetes puts into every pod for a Service named like the program:
-/// `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`, `…_PORT`, `…_PORT_8080_TCP_ADDR`.
+/// Recognises the variables that Kubernetes adds to every pod for a Service with the program's
+/// name: `…_SERVICE_HOST`, `…_SERVICE_PORT_HTTP`, `…_PORT`, `…_PORT_8080_TCP_ADDR`.
 fn is_service_link(name: &str, prefix: &str) -> bool {
     let rest = &name[prefix.len()..];
     let words: Vec<_> = rest.split('_').collect();

@@ -1,4 +1,4 @@
-//! The TOML file named by `--config`.
+//! The TOML file of `--config`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::suggest::nearest;
+use super::suggest::did_you_mean;
 use super::{Kind, Schema};
 
-/// The values a file gives, by key, as text; and what is wrong with it.
+/// Values of the file by key, as text, and the faults found.
 #[derive(Debug, Default)]
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
@@ -23,11 +23,11 @@ impl ConfigFile {
         let mut file = Self { path: path.to_owned(), ..Self::default() };
         let text = fs::read_to_string(path).map_err(|error| format!("cannot read it: {error}"));
         let table = text.and_then(|text| {
-            // The message alone: the rest of the error quotes the line, which may hold a secret.
+            // Only the message: the rest of the error quotes the line, which may contain a secret.
             text.parse::<Table>().map_err(|error| format!("is not TOML: {}", error.message()))
         });
         match table {
-            Ok(table) => file.take(schema, table),
+            Ok(table) => file.read_table(schema, table),
             Err(reason) => file.fault(&reason),
         }
         file
@@ -37,7 +37,6 @@ impl ConfigFile {
         self.values.get(key).map(String::as_str)
     }
 
-    /// Takes out the lists of tables, by name.
     pub(super) fn take_tables(&mut self) -> BTreeMap<String, Vec<Table>> {
         std::mem::take(&mut self.tables)
     }
@@ -46,17 +45,17 @@ impl ConfigFile {
         self.faults.push(format!("{}: {what}", self.path.display()));
     }
 
-    fn take(&mut self, schema: &Schema, table: Table) {
+    fn read_table(&mut self, schema: &Schema, table: Table) {
         for (key, value) in table {
             match value {
-                value if schema.tables.contains(&key.as_str()) => self.take_list(&key, value),
-                Value::Table(inner) => self.take_group(schema, &key, inner),
-                value => self.take_value(&Known::all(schema), &key, &value),
+                value if schema.tables.contains(&key.as_str()) => self.read_tables(&key, value),
+                Value::Table(inner) => self.read_group(schema, &key, inner),
+                value => self.read_value(&KnownKeys::all(schema), &key, &value),
             }
         }
     }
 
-    fn take_list(&mut self, key: &str, value: Value) {
+    fn read_tables(&mut self, key: &str, value: Value) {
         match value.try_into::<Vec<Table>>() {
             Ok(tables) => {
                 self.tables.insert(key.to_owned(), tables);
@@ -65,22 +64,28 @@ impl ConfigFile {
         }
     }
 
-    fn take_group(&mut self, schema: &Schema, group: &str, table: Table) {
-        let known = Known::of_group(schema, group);
+    fn read_group(&mut self, schema: &Schema, group: &str, table: Table) {
+        let known = KnownKeys::of_group(schema, group);
         if known.keys.is_empty() {
             let groups: Vec<_> = schema.settings.iter().map(|setting| setting.group).collect();
-            self.fault(&format!("[{group}] is not a group of settings{}", nearest(group, &groups)));
+            self.fault(&format!(
+                "[{group}] is not a group of settings{}",
+                did_you_mean(group, &groups)
+            ));
             return;
         }
         for (key, value) in table {
-            self.take_value(&known, &key, &value);
+            self.read_value(&known, &key, &value);
         }
     }
 
-    fn take_value(&mut self, known: &Known, key: &str, value: &Value) {
+    fn read_value(&mut self, known: &KnownKeys, key: &str, value: &Value) {
         if !known.keys.iter().any(|k| k == key) {
-            let place = &known.place;
-            self.fault(&format!("{key} is not a setting{place}{}", nearest(key, &known.keys)));
+            let context = &known.context;
+            self.fault(&format!(
+                "{key} is not a setting{context}{}",
+                did_you_mean(key, &known.keys)
+            ));
             return;
         }
         let Some(text) = as_text(value) else {
@@ -93,21 +98,21 @@ impl ConfigFile {
     }
 }
 
-/// The keys that may stand in one place of the file.
-struct Known {
+/// The keys allowed in one table of the file.
+struct KnownKeys {
     keys: Vec<String>,
-    place: String,
+    context: String,
 }
 
-impl Known {
+impl KnownKeys {
     fn all(schema: &Schema) -> Self {
         let mut keys = keys(schema, |_| true);
         keys.extend(schema.tables.iter().map(ToString::to_string));
-        Self { keys, place: String::new() }
+        Self { keys, context: String::new() }
     }
 
     fn of_group(schema: &Schema, group: &str) -> Self {
-        Self { keys: keys(schema, |g| g == group), place: format!(" of [{group}]") }
+        Self { keys: keys(schema, |g| g == group), context: format!(" of [{group}]") }
     }
 }
 
@@ -122,7 +127,7 @@ fn keys(schema: &Schema, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     keys
 }
 
-/// Writes a value as the environment would have it: a list with commas.
+/// Formats a value as in an environment variable: a list with commas.
 fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -32,51 +32,51 @@ pub use reader::Reader;
 pub use resolved::{Faults, Origin, Resolved};
 pub use values::{Rate, parse_duration, parse_size};
 
-/// The settings of one service.
+/// The settings of one program.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
-    /// The name of the program, `signal-node`.
+    /// Name of the program, such as `signal-node`.
     pub program: &'static str,
-    /// One sentence on what the program is for.
+    /// One sentence on the purpose of the program.
     pub about: &'static str,
-    /// What its variables begin with, without the last underscore: `SIGNAL_NODE`.
+    /// Prefix of the variables, without the last underscore: `SIGNAL_NODE`.
     pub prefix: &'static str,
-    /// Shown after the help: commands to copy.
+    /// Shown below the help: commands to copy.
     pub examples: &'static str,
     /// Every setting; each name once.
     pub settings: &'static [Setting],
-    /// Lists of things with several settings each, such as `[[pools]]`: only the file has them.
+    /// Lists of tables, such as `[[pools]]`, which only the file can contain.
     pub tables: &'static [&'static str],
 }
 
-/// One setting.
+/// The declaration of a setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Its name in lower case with underscores: `log_age`.
+    /// In lower case with underscores: `log_age`.
     pub name: &'static str,
-    /// The heading it has in the help and the table it may stand in: `rooms`.
+    /// Heading in the help and table in the file: `rooms`.
     pub group: &'static str,
-    /// What the help calls its value: `DURATION`.
+    /// Placeholder of the value in the help: `DURATION`.
     pub value: &'static str,
-    /// Its default, as an operator would write it.
+    /// The default, as an operator would write it.
     pub default: Option<&'static str>,
-    /// What it does, in one or two sentences.
+    /// Explanation in one or two sentences.
     pub help: &'static str,
-    /// Whether it may be shown.
+    /// Whether the value may be shown.
     pub kind: Kind,
 }
 
-/// Whether the value of a setting may be shown.
+/// Whether a value may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It may appear on a command line and in messages.
+    /// May appear on a command line and in messages.
     Plain,
-    /// It appears nowhere, and may come from a file of its own.
+    /// Never shown; may come from a file of its own.
     Secret,
 }
 
 impl Setting {
-    /// Declares a setting that may appear on a command line.
+    /// Declares a plain setting.
     #[must_use]
     pub const fn plain(
         name: &'static str,
@@ -99,7 +99,7 @@ impl Setting {
         Self { name, group, value, default: None, help, kind: Kind::Secret }
     }
 
-    /// The long flag without its dashes; a secret's flag names a file.
+    /// The long flag without dashes; the flag of a secret names a file.
     fn flag(&self) -> String {
         let flag = self.name.replace('_', "-");
         match self.kind {
@@ -114,9 +114,9 @@ impl Setting {
 }
 
 impl Schema {
-    /// Builds the command: one global flag per setting, grouped, with variable and default shown.
+    /// Builds the command: one global flag per setting, grouped, with variable and default.
     ///
-    /// The service adds its subcommands to it. The flags work before and after a subcommand.
+    /// The program adds its subcommands. The flags work before and after a subcommand.
     #[must_use]
     pub fn command(&self) -> Command {
         Command::new(self.program)
@@ -127,17 +127,17 @@ impl Schema {
             .args(self.settings.iter().map(|setting| self.arg(setting)))
     }
 
-    /// Parses a command line, or says how the process shall end: after `--help` or a usage error,
-    /// which has been printed then.
+    /// Parses a command line. After `--help` or a usage error, which this function prints, the
+    /// process should end.
     ///
     /// # Errors
-    /// Exit code 0 after help and version, 64 after anything unusable.
+    /// Exit code 0 after help and version, 64 after a usage error.
     pub fn parse(
         command: Command,
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<ArgMatches, ExitCode> {
         command.try_get_matches_from(arguments).map_err(|error| {
-            // Nobody is left to tell when the terminal itself is gone.
+            // Standard error is closed: there is nowhere to report it.
             let _ = error.print();
             match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
@@ -146,8 +146,7 @@ impl Schema {
         })
     }
 
-    /// Layers command line, environment, file and defaults; faults are kept until
-    /// [`Reader::finish`].
+    /// Layers command line, environment, file and defaults; [`Reader::finish`] reports the faults.
     #[must_use]
     pub fn resolve(&self, matches: &ArgMatches, environment: &Environment) -> Resolved {
         Resolved::layer(*self, matches, environment)
@@ -183,7 +182,7 @@ impl Schema {
     }
 }
 
-/// Writes a group as a heading: `rooms` becomes `Rooms`.
+/// Capitalises a group: `rooms` becomes `Rooms`.
 fn heading(group: &str) -> String {
     let mut letters = group.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

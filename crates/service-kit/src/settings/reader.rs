@@ -1,4 +1,4 @@
-//! Reads values as what they mean, and goes on after a fault so that all are found at once.
+//! Reads typed values, and continues after a fault so that all are reported at once.
 
 use std::fmt::Display;
 use std::fs;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::resolved::{Faults, Given, Resolved, Value};
+use super::resolved::{Faults, GivenValue, Resolved, Value};
 use super::values::{self, Rate};
 use crate::secrets::{SecretSource, SecretText, Secrets};
 
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         self.required(name, values::parse_duration)
     }
 
-    /// Reads a duration that may be absent.
+    /// Reads an optional duration.
     pub fn optional_duration(&mut self, name: &str) -> Option<Duration> {
         self.optional(name, values::parse_duration)
     }
@@ -61,17 +61,17 @@ impl<'a> Reader<'a> {
         self.required(name, |text| Ok(text.to_owned()))
     }
 
-    /// Reads a text that may be absent.
+    /// Reads an optional text.
     pub fn optional_text(&mut self, name: &str) -> Option<String> {
         self.optional(name, |text| Ok(text.to_owned()))
     }
 
-    /// Reads a list of texts written with commas; absent means empty.
+    /// Reads a comma-separated list of texts; empty if absent.
     pub fn list(&mut self, name: &str) -> Vec<String> {
         self.parse_list(name)
     }
 
-    /// Reads a list of values written with commas; absent means empty.
+    /// Reads a comma-separated list of values; empty if absent.
     pub fn parse_list<T: FromStr<Err: Display>>(&mut self, name: &str) -> Vec<T> {
         let parse = |text: &str| {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -80,36 +80,36 @@ impl<'a> Reader<'a> {
         self.optional(name, parse).unwrap_or_default()
     }
 
-    /// Reads any type that parses from text; the text of its error follows the value in a fault.
+    /// Reads a value with `FromStr`; a fault consists of the value and the text of its error.
     pub fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> T {
         self.required(name, parse)
     }
 
-    /// Reads any type that parses from text and may be absent.
+    /// Reads an optional value with `FromStr`.
     pub fn optional_parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         self.optional(name, parse)
     }
 
-    /// Reads keys, from the value or from the file it names; the file is followed from then on.
+    /// Reads keys from the value or from the file it names, which is then watched.
     pub fn secrets(&mut self, name: &str) -> Option<SecretSource> {
         let value = self.resolved.get(name)?;
         let source = match &value.given {
-            Given::Text(text) | Given::SecretText(text) => Secrets::parse(text)
+            GivenValue::Text(text) | GivenValue::SecretText(text) => Secrets::parse(text)
                 .map(SecretSource::fixed)
                 .map_err(|error| format!("is not usable: {error}")),
-            Given::SecretFile(path) => {
+            GivenValue::SecretFile(path) => {
                 SecretSource::file(path).map_err(|error| format!("is not usable: {error}"))
             }
         };
-        self.note(value, source)
+        self.collect_fault(value, source)
     }
 
-    /// Reads a text that may hold a password, from the value or the first line of its file.
+    /// Reads a text that may contain a password, from the value or the first line of its file.
     pub fn secret_text(&mut self, name: &str) -> Option<SecretText> {
         let value = self.resolved.get(name)?;
         let text = match &value.given {
-            Given::Text(text) | Given::SecretText(text) => Ok(text.clone()),
-            Given::SecretFile(path) => {
+            GivenValue::Text(text) | GivenValue::SecretText(text) => Ok(text.clone()),
+            GivenValue::SecretFile(path) => {
                 fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
             }
         };
@@ -117,41 +117,41 @@ impl<'a> Reader<'a> {
             Some(line) => Ok(SecretText::new(line)),
             None => Err("is empty".to_owned()),
         });
-        self.note(value, line)
+        self.collect_fault(value, line)
     }
 
-    /// Reads the tables `[[name]]` of the file, leaving out those that cannot be used.
+    /// Reads the tables `[[name]]` of the file; unusable ones become faults.
     pub fn tables<T: DeserializeOwned>(&mut self, name: &str) -> Vec<T> {
         let mut read = Vec::new();
         for (place, table) in self.resolved.tables(name) {
             match table.clone().try_into::<T>() {
                 Ok(value) => read.push(value),
-                // The message alone: the rest may quote the table.
+                // Only the message: the rest may quote the table, with a secret in it.
                 Err(error) => self.faults.push(format!("{place}: {}", error.message())),
             }
         }
         read
     }
 
-    /// Tells whether the file has tables `[[name]]`, usable or not.
+    /// Returns whether the file contains tables `[[name]]`, usable or not.
     #[must_use]
     pub fn has_tables(&self, name: &str) -> bool {
         self.resolved.tables(name).next().is_some()
     }
 
-    /// Reports a fault of the tables `[[name]]`, found by comparing them.
+    /// Reports a fault of a table of `[[name]]`, found by comparing tables.
     pub fn table_fault(&mut self, name: &str, number: usize, what: impl Display) {
         let place = self.resolved.tables(name).nth(number).map(|(place, _)| place);
         self.faults.push(format!("{}: {what}", place.unwrap_or_else(|| format!("[[{name}]]"))));
     }
 
-    /// Tells whether anybody set this, rather than leaving it to its default.
+    /// Returns whether the setting has a value other than its default.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.resolved.get(name).is_some_and(|value| value.origin != super::Origin::Default)
     }
 
-    /// Reports a fault found by comparing settings; `what` goes on after the value.
+    /// Reports a fault found by comparing settings; the value comes first, then `what`.
     pub fn fault(&mut self, name: &str, what: impl Display) {
         let subject = match self.resolved.get(name) {
             Some(value) => value.describe(),
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     /// Ends reading.
     ///
     /// # Errors
-    /// Everything that was wrong, in the order it was found.
+    /// All faults, in the order in which they were found.
     pub fn finish(self) -> Result<(), Faults> {
         if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
     }
@@ -171,12 +171,12 @@ impl<'a> Reader<'a> {
     fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let value = self.resolved.get(name)?;
         let read = match &value.given {
-            Given::Text(text) => parse(text),
-            Given::SecretText(_) | Given::SecretFile(_) => {
+            GivenValue::Text(text) => parse(text),
+            GivenValue::SecretText(_) | GivenValue::SecretFile(_) => {
                 unreachable!("{name} is declared secret and read as plain")
             }
         };
-        self.note(value, read)
+        self.collect_fault(value, read)
     }
 
     fn required<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
         default.unwrap_or_else(|| panic!("{name} is read as required and has no usable default"))
     }
 
-    fn note<T>(&mut self, value: &Value, read: Result<T, String>) -> Option<T> {
+    fn collect_fault<T>(&mut self, value: &Value, read: Result<T, String>) -> Option<T> {
         read.map_err(|what| self.faults.push(format!("{} {what}", value.describe()))).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! The layers laid over each other: which value counts, and where it came from.
+//! Merges the layers: which value wins, and its origin.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use super::file::ConfigFile;
 use super::{Environment, Kind, Reader, Schema, Setting};
 
-/// The value of every setting, before it is read as what it means.
+/// The value of every setting as text, before it is parsed.
 #[derive(Debug)]
 pub struct Resolved {
     schema: Schema,
@@ -19,7 +19,7 @@ pub struct Resolved {
     faults: Vec<String>,
 }
 
-/// Where a value came from.
+/// The layer that a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A flag.
@@ -28,7 +28,7 @@ pub enum Origin {
     Environment,
     /// The TOML file.
     File(PathBuf),
-    /// Nowhere: it is the default.
+    /// The default in the schema.
     Default,
 }
 
@@ -43,38 +43,38 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One value as it was given.
+/// A value with its origin.
 pub(super) struct Value {
-    pub(super) given: Given,
+    pub(super) given: GivenValue,
     pub(super) origin: Origin,
-    /// What it was called there: `--grace`, `SIGNAL_NODE_GRACE`, `grace`.
-    spelling: String,
+    /// Its name in the layer: `--grace`, `SIGNAL_NODE_GRACE`, `grace`.
+    written_as: String,
 }
 
-/// What was given: the value, or the file it stands in.
+/// The value itself, or the file that contains it.
 #[derive(Clone)]
-pub(super) enum Given {
+pub(super) enum GivenValue {
     Text(String),
     SecretText(String),
     SecretFile(PathBuf),
 }
 
 impl Value {
-    /// Begins a fault: `SIGNAL_NODE_GRACE="abc" (environment)`, without the value of a secret.
+    /// Formats the start of a fault: `SIGNAL_NODE_GRACE="abc" (environment)`. Secrets are left out.
     pub(super) fn describe(&self) -> String {
-        let (spelling, origin) = (&self.spelling, &self.origin);
+        let (written_as, origin) = (&self.written_as, &self.origin);
         match &self.given {
-            Given::Text(text) => format!("{spelling}={text:?} ({origin})"),
-            Given::SecretText(_) => format!("{spelling} ({origin})"),
-            Given::SecretFile(path) => format!("{spelling}={:?} ({origin})", path.display()),
+            GivenValue::Text(text) => format!("{written_as}={text:?} ({origin})"),
+            GivenValue::SecretText(_) => format!("{written_as} ({origin})"),
+            GivenValue::SecretFile(path) => format!("{written_as}={:?} ({origin})", path.display()),
         }
     }
 }
 
-/// Shows where the value came from, and never the value: it may be a secret.
+/// Prints the origin only: the value may be a secret.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Value({} from {})", self.spelling, self.origin)
+        write!(f, "Value({} from {})", self.written_as, self.origin)
     }
 }
 
@@ -91,12 +91,12 @@ impl Resolved {
         Self { schema, values, file: path, tables, faults: layers.faults }
     }
 
-    /// Starts reading the values as what they mean.
+    /// Starts reading typed values.
     pub fn reader(&self) -> Reader<'_> {
         Reader::new(self, self.faults.clone())
     }
 
-    /// Prints the effective configuration: one setting per line with its origin, secrets masked.
+    /// Formats the effective settings: one per line with its origin, secrets masked.
     #[must_use]
     pub fn describe(&self) -> String {
         let settings = self.schema.settings.iter().zip(&self.values).map(row);
@@ -118,12 +118,12 @@ impl Resolved {
         self.values[self.position(name)].as_ref()
     }
 
-    /// The tables `[[name]]` of the file, each with what a fault of it begins with.
+    /// The tables `[[name]]` of the file, each with the prefix of its faults.
     pub(super) fn tables(&self, name: &str) -> impl Iterator<Item = (String, &toml::Table)> {
         assert!(self.schema.tables.contains(&name), "{name} is not declared in the schema");
         let tables = self.tables.get(name).into_iter().flatten().enumerate();
-        let place = move |at| format!("{}: [[{name}]] {}", self.file.display(), at + 1);
-        tables.map(move |(at, table)| (place(at), table))
+        let prefix = move |at| format!("{}: [[{name}]] {}", self.file.display(), at + 1);
+        tables.map(move |(at, table)| (prefix(at), table))
     }
 
     pub(super) fn default(&self, name: &str) -> Option<&'static str> {
@@ -143,18 +143,20 @@ impl Resolved {
 fn row((setting, value): (&Setting, &Option<Value>)) -> [String; 3] {
     let (shown, origin) = match value {
         None => ("-".to_owned(), "not set".to_owned()),
-        Some(Value { given: Given::Text(text), origin, .. }) => (text.clone(), origin.to_string()),
-        Some(Value { given: Given::SecretText(_), origin, .. }) => {
+        Some(Value { given: GivenValue::Text(text), origin, .. }) => {
+            (text.clone(), origin.to_string())
+        }
+        Some(Value { given: GivenValue::SecretText(_), origin, .. }) => {
             ("********".to_owned(), origin.to_string())
         }
-        Some(Value { given: Given::SecretFile(path), origin, .. }) => {
+        Some(Value { given: GivenValue::SecretFile(path), origin, .. }) => {
             ("********".to_owned(), format!("{origin}, file {}", path.display()))
         }
     };
     [setting.name.to_owned(), shown, format!("({origin})")]
 }
 
-/// Everything a value may come from.
+/// The layers of a value.
 struct Layers<'a> {
     schema: Schema,
     flags: &'a ArgMatches,
@@ -174,76 +176,77 @@ impl Layers<'_> {
     fn on_command_line(&self, setting: &Setting) -> Option<Value> {
         let text = flag(self.flags, setting.name)?.to_owned();
         let given = match setting.kind {
-            Kind::Plain => Given::Text(text),
-            Kind::Secret => Given::SecretFile(text.into()),
+            Kind::Plain => GivenValue::Text(text),
+            Kind::Secret => GivenValue::SecretFile(text.into()),
         };
-        let spelling = format!("--{}", setting.flag());
-        Some(Value { given, origin: Origin::CommandLine, spelling })
+        let written_as = format!("--{}", setting.flag());
+        Some(Value { given, origin: Origin::CommandLine, written_as })
     }
 
     fn in_environment(&mut self, setting: &Setting) -> Option<Value> {
-        let spell = |name: &str| self.schema.variable(name);
+        let name_of = |name: &str| self.schema.variable(name);
         let direct = match setting.kind {
             Kind::Plain => variable(self.environment, &self.schema, setting.name),
-            // An empty secret is a mistake to report, not a setting left out.
-            Kind::Secret => self.environment.get(&spell(setting.name)),
+            // An empty secret is a mistake to report, such as an unset variable in a script.
+            Kind::Secret => self.environment.get(&name_of(setting.name)),
         };
         let in_file = variable(self.environment, &self.schema, &setting.file_name());
-        let value = choose(setting, direct, in_file, &Origin::Environment, &spell);
-        value.unwrap_or_else(|fault| self.keep(fault))
+        let value = value_or_file(setting, direct, in_file, &Origin::Environment, &name_of);
+        value.unwrap_or_else(|fault| self.record_fault(fault))
     }
 
     fn in_file(&mut self, setting: &Setting) -> Option<Value> {
         let origin = Origin::File(self.file.path.clone());
         let direct = self.file.get(setting.name);
         let in_file = self.file.get(&setting.file_name());
-        let value = choose(setting, direct, in_file, &origin, &str::to_owned);
-        value.unwrap_or_else(|fault| self.keep(fault))
+        let value = value_or_file(setting, direct, in_file, &origin, &str::to_owned);
+        value.unwrap_or_else(|fault| self.record_fault(fault))
     }
 
-    fn keep(&mut self, fault: String) -> Option<Value> {
+    fn record_fault(&mut self, fault: String) -> Option<Value> {
         self.faults.push(fault);
         None
     }
 }
 
-/// Takes the value or, of a secret, the file it stands in; both at once is a fault.
-fn choose(
+/// Returns the value, or for a secret the file that contains it; both at once is a fault.
+fn value_or_file(
     setting: &Setting,
     direct: Option<&str>,
     in_file: Option<&str>,
     origin: &Origin,
-    spell: &dyn Fn(&str) -> String,
+    name_of: &dyn Fn(&str) -> String,
 ) -> Result<Option<Value>, String> {
-    let (name, file_name) = (spell(setting.name), spell(&setting.file_name()));
-    let (given, spelling) = match (setting.kind, direct, in_file) {
-        (Kind::Plain, Some(text), _) => (Given::Text(text.to_owned()), name),
+    let (name, file_name) = (name_of(setting.name), name_of(&setting.file_name()));
+    let (given, written_as) = match (setting.kind, direct, in_file) {
+        (Kind::Plain, Some(text), _) => (GivenValue::Text(text.to_owned()), name),
         (Kind::Secret, Some(_), Some(_)) => {
             return Err(format!("{name} and {file_name} ({origin}) are both set: keep one"));
         }
-        (Kind::Secret, Some(text), None) => (Given::SecretText(text.to_owned()), name),
-        (Kind::Secret, None, Some(path)) => (Given::SecretFile(path.into()), file_name),
+        (Kind::Secret, Some(text), None) => (GivenValue::SecretText(text.to_owned()), name),
+        (Kind::Secret, None, Some(path)) => (GivenValue::SecretFile(path.into()), file_name),
         (Kind::Plain | Kind::Secret, None, _) => return Ok(None),
     };
-    Ok(Some(Value { given, origin: origin.clone(), spelling }))
+    Ok(Some(Value { given, origin: origin.clone(), written_as }))
 }
 
 fn from_default(setting: &Setting) -> Option<Value> {
-    let given = Given::Text(setting.default?.to_owned());
-    Some(Value { given, origin: Origin::Default, spelling: setting.name.to_owned() })
+    let given = GivenValue::Text(setting.default?.to_owned());
+    Some(Value { given, origin: Origin::Default, written_as: setting.name.to_owned() })
 }
 
-/// Looks up a flag; a command line without it, as an embedding program has, reads as not given.
+/// Returns a flag. A command line that does not declare it, as in an embedding program, counts as
+/// not set.
 fn flag<'a>(flags: &'a ArgMatches, name: &str) -> Option<&'a str> {
     flags.try_get_one::<String>(name).ok().flatten().map(String::as_str)
 }
 
-/// Looks up a variable; an empty one counts as not set, as `${NAME:-}` in compose files has it.
+/// Returns a variable. An empty one counts as not set, because compose files write `${NAME:-}`.
 fn variable<'a>(environment: &'a Environment, schema: &Schema, name: &str) -> Option<&'a str> {
     environment.get(&schema.variable(name)).filter(|text| !text.is_empty())
 }
 
-/// Everything that is wrong with the settings.
+/// All faults of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(pub(super) Vec<String>);
 

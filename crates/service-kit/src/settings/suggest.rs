@@ -1,9 +1,9 @@
-//! "Did you mean …?"
+//! Suggestions for misspelled names.
 
-/// Writes `; did you mean X?` for the nearest known name, or nothing when none is near.
+/// Formats `; did you mean X?` for the nearest known name, or nothing if none is near.
 ///
 /// Near means that at most a third of the letters differ.
-pub(super) fn nearest(name: &str, known: &[impl AsRef<str>]) -> String {
+pub(super) fn did_you_mean(name: &str, known: &[impl AsRef<str>]) -> String {
     let candidates = known.iter().map(AsRef::as_ref);
     let best = candidates.map(|k| (distance(name, k), k)).min_by_key(|(distance, _)| *distance);
     match best {
@@ -12,8 +12,8 @@ pub(super) fn nearest(name: &str, known: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// Counts the insertions, deletions and replacements that turn one text into the other
-/// (Levenshtein), keeping one row of the table.
+/// Counts the insertions, deletions and replacements between two texts (Levenshtein), keeping one
+/// row of the table.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.bytes().enumerate() {
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_far_name_is_not_suggested() {
-        assert_eq!(nearest("colour", &["grace", "lease"]), "");
-        assert_eq!(nearest("grase", &["grace", "lease"]), "; did you mean grace?");
+        assert_eq!(did_you_mean("colour", &["grace", "lease"]), "");
+        assert_eq!(did_you_mean("grase", &["grace", "lease"]), "; did you mean grace?");
     }
 }

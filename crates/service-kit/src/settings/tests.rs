@@ -120,7 +120,7 @@ fn an_unknown_variable_suggests_the_near_name() {
 }
 
 #[test]
-fn what_kubernetes_adds_for_a_service_of_our_name_is_no_fault() {
+fn kubernetes_service_links_are_not_faults() {
     let links = [
         ("TOY_SERVICE_HOST", "10.0.0.1"),
         ("TOY_SERVICE_PORT_HTTP", "80"),
@@ -276,7 +276,7 @@ fn tables_are_read_in_the_order_of_the_file() {
 }
 
 #[test]
-fn what_is_wrong_with_a_table_names_it() {
+fn a_fault_in_a_table_names_the_table() {
     let (_dir, resolved) =
         with_file("[[pools]]\nregion = \"eu\"\n[[pools]]\nregion = \"us\"\nwieght = 2\n");
     let mut reader = resolved.reader();

@@ -1,21 +1,21 @@
-//! How values are written: `20s`, `64KiB`, `100/s,burst=2000`.
+//! Syntax of values: `20s`, `64KiB`, `100/s,burst=2000`.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Splits `20s` into its number and its unit.
+/// Splits `20s` into number and unit.
 fn split_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit))
 }
 
-/// Reads a duration as settings write it: `500ms`, `20s`, `5m`, `24h` or `7d`.
+/// Parses a duration: `500ms`, `20s`, `5m`, `24h` or `7d`.
 ///
 /// # Errors
-/// The rest of a sentence that begins with the text: `is not a duration: write 20s or 500ms`.
+/// The end of a sentence that begins with the value: `is not a duration: write 20s or 500ms`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let milliseconds = split_unit(text).and_then(|(number, unit)| {
         let milliseconds: u64 = match unit {
@@ -33,10 +33,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "is not a duration: write 20s or 500ms".to_owned())
 }
 
-/// Reads `65536`, `512B`, `64KiB`, `16MiB` or `2GiB` as bytes.
+/// Parses `65536`, `512B`, `64KiB`, `16MiB` or `2GiB` as bytes.
 ///
 /// # Errors
-/// The rest of a sentence that begins with the text, as [`parse_duration`] has it.
+/// The end of a sentence, as in [`parse_duration`].
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let bytes = split_unit(text).and_then(|(number, unit)| {
         let bytes: u64 = match unit {
@@ -51,18 +51,18 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| "is not a size: write 64KiB or 16MiB".to_owned())
 }
 
-/// How often something may happen: `count` times per `interval`, `burst` of them at once.
+/// A rate limit: `count` per `interval`, with bursts of `burst`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many per interval in the long run.
+    /// Events per interval in the long run.
     pub count: NonZeroU32,
-    /// The interval: a second, a minute or an hour.
+    /// A second, a minute or an hour.
     pub interval: Duration,
-    /// How many at once after a rest; the count where nothing else is written.
+    /// Events at once after a pause; `count` unless given.
     pub burst: NonZeroU32,
 }
 
-/// Reads `30/m` or `100/s,burst=2000`.
+/// Parses `30/m` or `100/s,burst=2000`.
 impl FromStr for Rate {
     type Err = String;
 
@@ -92,7 +92,7 @@ fn parse_rate_of(text: &str, amount: impl Fn(&str) -> Option<NonZeroU32>) -> Opt
     Some(Rate { count, interval: Duration::from_secs(seconds), burst })
 }
 
-/// Reads a rate of bytes: `8MiB/s,burst=64MiB`.
+/// Parses a rate of bytes: `8MiB/s,burst=64MiB`.
 pub(super) fn parse_byte_rate(text: &str) -> Result<Rate, String> {
     parse_rate_of(text, |text| u32::try_from(parse_size(text).ok()?).ok()?.try_into().ok())
         .ok_or_else(|| {

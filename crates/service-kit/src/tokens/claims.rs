@@ -1,68 +1,68 @@
-//! What a token says, typed.
+//! The claims of a token.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The last moment a token may name: 9999-12-31T23:59:59Z.
+/// The last time accepted in a claim: 9999-12-31T23:59:59Z.
 ///
-/// Past it dates have no RFC 3339 form and sums with durations lose their meaning.
+/// Later dates have no RFC 3339 form, and adding a duration to them may overflow.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// What a verified token allows.
+/// The claims of a verified token.
 ///
-/// Claims not listed here are ignored; a listed one of a wrong type refuses the whole token, so
-/// that a mistyped limit never reads as no limit.
+/// Unknown claims are ignored. A known claim of a wrong type rejects the whole token, so that a
+/// mistyped limit never reads as no limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawClaims")]
 pub struct Claims {
-    /// Whom the token was issued to: 1–128 bytes of `A–Z a–z 0–9 . _ -`.
+    /// The subject: 1–128 bytes of `A–Z a–z 0–9 . _ -`.
     pub sub: String,
-    /// When it ends, in Unix seconds (RFC 7519 §4.1.4).
+    /// Expiry in Unix seconds (RFC 7519 §4.1.4).
     pub exp: u64,
-    /// When it begins, in Unix seconds (RFC 7519 §4.1.5).
+    /// Start of validity in Unix seconds (RFC 7519 §4.1.5).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nbf: Option<u64>,
-    /// The rooms it opens, exact or with a trailing `*`.
+    /// Rooms the holder may enter, exact or with a trailing `*`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rooms: Vec<String>,
-    /// What its holder may do there.
+    /// Rights of the holder.
     pub can: Vec<Right>,
-    /// The name to show to others.
+    /// Display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What others learn about the holder besides the name.
+    /// Further data shown to other members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta: Option<Map<String, Value>>,
-    /// How many members a room may have for this holder to enter it.
+    /// Most members that a room may have for this holder to enter it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap: Option<u32>,
-    /// What it is named by, to be revoked (RFC 7519 §4.1.7).
+    /// Token id, used for revocation (RFC 7519 §4.1.7).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
-    /// Who issued it (RFC 7519 §4.1.1).
+    /// Issuer (RFC 7519 §4.1.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// For whom it is meant (RFC 7519 §4.1.3).
+    /// Audiences (RFC 7519 §4.1.3).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aud: Vec<String>,
 }
 
-/// One thing a holder may do.
+/// A right of the holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Right {
-    /// Enter rooms and signal there.
+    /// Enter rooms and send signals.
     Signal,
-    /// Kick members and lock rooms, besides.
+    /// Kick members and lock rooms.
     Moderate,
-    /// Use the REST interface of the cluster.
+    /// Use the REST API of the cluster.
     Admin,
 }
 
 impl Claims {
-    /// Makes the plainest claims: a subject and an end, the right to signal and no rooms.
+    /// Creates minimal claims: subject, expiry, the right to signal, no rooms.
     #[must_use]
     pub fn new(sub: impl Into<String>, exp: u64) -> Self {
         Self {
@@ -80,20 +80,20 @@ impl Claims {
         }
     }
 
-    /// Tells whether the token opens `room`.
+    /// Returns whether the holder may enter `room`.
     #[must_use]
     pub fn may_enter(&self, room: &str) -> bool {
         self.rooms.iter().any(|pattern| opens(pattern, room))
     }
 
-    /// Tells whether the token grants `right`.
+    /// Returns whether the token grants `right`.
     #[must_use]
     pub fn can(&self, right: Right) -> bool {
         self.can.contains(&right)
     }
 }
 
-/// Tells whether `room` is what a token names: exactly, or in its beginning where that ends with a `*`.
+/// Returns whether `pattern` matches `room`: exactly, or as a prefix if it ends with `*`.
 #[must_use]
 pub fn opens(pattern: &str, room: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -102,7 +102,7 @@ pub fn opens(pattern: &str, room: &str) -> bool {
     }
 }
 
-/// The claims as they are written, before what they mean is checked.
+/// The claims as written, before validation.
 #[derive(Deserialize)]
 struct RawClaims {
     sub: String,
@@ -163,7 +163,7 @@ impl TryFrom<RawClaims> for Claims {
     }
 }
 
-/// Why claims that parse cannot be meant.
+/// Reasons to reject claims that parse.
 #[derive(Debug, PartialEq, Eq)]
 enum ClaimError {
     Subject,

@@ -1,4 +1,4 @@
-//! A set of public keys, as an identity provider publishes it (RFC 7517 §5).
+//! JSON web key sets (RFC 7517 §5).
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, P
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 
-/// The largest document accepted, in bytes.
+/// Bound on a document.
 pub(super) const MAX_BYTES: usize = 256 << 10;
-/// The most keys accepted in one document.
+/// Bound on the keys of a document.
 const MAX_KEYS: usize = 64;
 
-/// Public keys by `kid`, each good for one algorithm only.
+/// Public keys by `kid`.
 #[derive(Default)]
 pub(super) struct KeySet(HashMap<String, PublicKey>);
 
-/// One public key and the only algorithm it verifies.
+/// A public key and the only algorithm it verifies.
 ///
-/// The algorithm follows from the key, never from a token, so that no token can choose how it
-/// is checked.
+/// The algorithm follows from the key, never from the token: otherwise a token signed with HS256
+/// and a public key as the secret would verify.
 pub(super) struct PublicKey {
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
@@ -30,8 +30,8 @@ struct Document {
 }
 
 impl KeySet {
-    /// Reads a document. Keys that are not for us are passed over: encryption keys, other
-    /// families and curves, keys without a usable `kid`.
+    /// Parses a document. Skips keys that cannot verify tokens: encryption keys, other families and
+    /// curves, keys without a usable `kid`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_BYTES {
             return Err(format!("the key set has more than {MAX_BYTES} bytes"));
@@ -79,7 +79,7 @@ fn algorithm(parameters: &AlgorithmParameters) -> Option<Algorithm> {
     }
 }
 
-/// Tells whether a text may name a key: 1–64 bytes of `A–Z a–z 0–9 . _ -`.
+/// Returns whether a text is a valid `kid`: 1–64 bytes of `A–Z a–z 0–9 . _ -`.
 pub(super) fn is_kid(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

@@ -1,8 +1,8 @@
-//! JSON web tokens: who may do what until when (RFC 7519, RFC 8725).
+//! Verifies JSON web tokens (RFC 7519, RFC 8725).
 //!
-//! A token is verified against configured keys only. HS256 belongs to the shared secrets;
-//! RS256, ES256 and `EdDSA` to public keys found by `kid`, each key good for exactly one of them.
-//! Whatever else a header says (`jwk`, `jku`, `x5u`, `x5c`) is ignored, and `crit` is refused.
+//! Only configured keys verify a token: HS256 with the shared secrets; RS256, ES256 and `EdDSA`
+//! with the public key named by `kid`, each key for exactly one algorithm. Keys in the header
+//! (`jwk`, `jku`, `x5u`, `x5c`) are ignored, and a token with `crit` is rejected.
 
 mod claims;
 mod jwks;
@@ -26,72 +26,69 @@ use tokio_util::sync::CancellationToken;
 use self::jwks::{KeySet, is_kid};
 use self::remote::RemoteKeys;
 use crate::secrets::SecretSource;
-use crate::watched::Watched;
+use crate::watched_file::WatchedFile;
 
 pub use claims::{Claims, Right, opens};
 pub use settings::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, VerifierError,
 };
 
-/// How far the clocks of issuer and verifier may differ.
+/// Tolerated difference between the clocks of issuer and verifier.
 pub const LEEWAY: Duration = Duration::from_secs(30);
-/// The longest token looked at, in bytes.
+/// Bound on a token, checked before it is parsed.
 const MAX_TOKEN_BYTES: usize = 8 << 10;
 
-/// Why a token is refused.
+/// Reasons to reject a token.
+#[expect(missing_docs, reason = "the error texts say the rest")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It is no compact JWS, or its header is not one we read.
+    /// Not a compact JWS, or an unsupported header.
     #[error("the token is malformed")]
     Malformed,
-    /// It names an algorithm that none of our keys is for.
+    /// An algorithm without a configured key.
     #[error("the token is signed with an algorithm that is not accepted")]
     Algorithm,
-    /// It names no public key we have.
+    /// No configured public key has this `kid`.
     #[error("the token is signed with an unknown key")]
     UnknownKey,
     /// The signature is not that of the key.
     #[error("the signature of the token is wrong")]
     Signature,
-    /// It ended.
     #[error("claim exp: the token has expired")]
     Expired,
-    /// It has not begun.
     #[error("claim nbf: the token is not valid yet")]
     NotYetValid,
-    /// It is meant for somebody else.
     #[error("claim aud: the token is for another audience")]
     Audience,
-    /// It comes from somebody else.
     #[error("claim iss: the token is from another issuer")]
     Issuer,
     /// A claim is missing, of a wrong type or out of range.
     #[error("a claim of the token is wrong: {what}")]
     Claim {
-        /// Which one, and what is wrong with it.
+        /// The claim and its fault.
         what: String,
     },
 }
 
 impl TokenError {
-    /// Tells whether a fresh token of the same kind would have done.
+    /// Returns whether a fresh token would have been accepted.
     #[must_use]
     pub fn is_expired(&self) -> bool {
         *self == Self::Expired
     }
 }
 
-/// Verifies tokens. Cheap to share behind an [`Arc`].
+/// Verifies tokens. Share it behind an [`Arc`].
 #[derive(Debug)]
 pub struct Verifier {
     secrets: Option<SecretSource>,
-    file: Option<Watched<KeySet>>,
+    file: Option<WatchedFile<KeySet>>,
     remote: Option<RemoteKeys>,
     issuer: Option<String>,
     audience: Option<String>,
 }
 
-/// The part of a JOSE header that is read (RFC 7515 §4.1).
+/// The header fields that are read (RFC 7515 §4.1).
 #[derive(Deserialize)]
 struct JoseHeader {
     alg: String,
@@ -100,12 +97,12 @@ struct JoseHeader {
 }
 
 impl Verifier {
-    /// Opens the keys; those behind a URL are fetched by [`Verifier::refresh`].
+    /// Opens the keys; [`Verifier::refresh`] fetches those behind a URL.
     ///
     /// # Errors
-    /// When the file cannot be used, or the URL is not one to trust keys from.
+    /// When the file cannot be used, or the URL is not trustworthy.
     pub fn new(settings: TokenSettings) -> Result<Self, VerifierError> {
-        let open = |path: PathBuf| Watched::open(&path, KeySet::parse);
+        let open = |path: PathBuf| WatchedFile::open(&path, KeySet::parse);
         let fetch = |url: String| RemoteKeys::new(&url);
         Ok(Self {
             secrets: settings.secret,
@@ -116,41 +113,40 @@ impl Verifier {
         })
     }
 
-    /// Tells whether any key is configured; without one every token is refused.
+    /// Returns whether any key is configured; without one every token is rejected.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         self.secrets.is_some() || self.has_public_keys()
     }
 
-    /// Verifies a compact JWS at the time `now` (since 1970), without waiting for anything.
+    /// Verifies a compact JWS at `now` (since 1970), without waiting for a fetch.
     ///
     /// # Errors
-    /// The first thing wrong with the token; its claims are looked at only once the signature
-    /// is right.
+    /// The first fault. Claims are parsed only after the signature is verified.
     pub fn verify(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
-        let parts = Parts::split(token).ok_or(TokenError::Malformed)?;
+        let parts = JwsParts::split(token).ok_or(TokenError::Malformed)?;
         self.check_signature(&parts)?;
         let claims = parts.claims()?;
         self.check_claims(&claims, now)?;
         Ok(claims)
     }
 
-    /// Verifies like [`Verifier::verify`], and after an unknown key waits up to 3 s for a fetch
-    /// that may bring it.
+    /// Verifies like [`Verifier::verify`]; after an unknown `kid`, waits up to 3 s for a fetch that
+    /// may bring the key.
     ///
     /// # Errors
     /// As [`Verifier::verify`].
     pub async fn verify_fresh(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
         match (self.verify(token, now), &self.remote) {
             (Err(TokenError::UnknownKey), Some(remote)) => {
-                remote.settled().await;
+                remote.wait_idle().await;
                 self.verify(token, now)
             }
             (verdict, _) => verdict,
         }
     }
 
-    /// Keeps the keys behind the URL fresh until `shutdown`; ends at once where there is no URL.
+    /// Fetches the keys behind the URL regularly until `shutdown`; returns at once without a URL.
     pub async fn refresh(self: Arc<Self>, shutdown: CancellationToken) {
         if let Some(remote) = &self.remote {
             remote.run(shutdown).await;
@@ -161,27 +157,27 @@ impl Verifier {
         self.file.is_some() || self.remote.is_some()
     }
 
-    fn check_signature(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
+    fn check_signature(&self, parts: &JwsParts<'_>) -> Result<(), TokenError> {
         let header = parts.header()?;
         match header.alg.as_str() {
-            "HS256" => self.check_shared(parts),
-            "RS256" => self.check_public(parts, header.kid, Algorithm::RS256),
-            "ES256" => self.check_public(parts, header.kid, Algorithm::ES256),
-            "EdDSA" => self.check_public(parts, header.kid, Algorithm::EdDSA),
+            "HS256" => self.check_hmac(parts),
+            "RS256" => self.check_public_key(parts, header.kid, Algorithm::RS256),
+            "ES256" => self.check_public_key(parts, header.kid, Algorithm::ES256),
+            "EdDSA" => self.check_public_key(parts, header.kid, Algorithm::EdDSA),
             _ => Err(TokenError::Algorithm),
         }
     }
 
-    fn check_shared(&self, parts: &Parts<'_>) -> Result<(), TokenError> {
+    fn check_hmac(&self, parts: &JwsParts<'_>) -> Result<(), TokenError> {
         let secrets = self.secrets.as_ref().ok_or(TokenError::Algorithm)?.current();
         let is_signed =
             |key: &[u8]| parts.is_signed(&DecodingKey::from_secret(key), Algorithm::HS256);
         if secrets.all().any(is_signed) { Ok(()) } else { Err(TokenError::Signature) }
     }
 
-    fn check_public(
+    fn check_public_key(
         &self,
-        parts: &Parts<'_>,
+        parts: &JwsParts<'_>,
         kid: Option<String>,
         algorithm: Algorithm,
     ) -> Result<(), TokenError> {
@@ -189,7 +185,7 @@ impl Verifier {
             return Err(TokenError::Algorithm);
         }
         let kid = kid.ok_or(TokenError::UnknownKey)?;
-        let sets = self.file.iter().map(Watched::current);
+        let sets = self.file.iter().map(WatchedFile::current);
         let sets = sets.chain(self.remote.iter().map(RemoteKeys::current));
         for keys in sets {
             if let Some(found) = keys.get(&kid) {
@@ -200,7 +196,7 @@ impl Verifier {
                 };
             }
         }
-        self.remote.iter().for_each(RemoteKeys::ask);
+        self.remote.iter().for_each(RemoteKeys::request_fetch);
         Err(TokenError::UnknownKey)
     }
 
@@ -221,15 +217,15 @@ impl Verifier {
 }
 
 /// The three parts of a compact JWS (RFC 7515 §7.1).
-struct Parts<'a> {
+struct JwsParts<'a> {
     header: &'a str,
     payload: &'a str,
     signature: &'a str,
-    /// What was signed: header and payload with the dot between them.
+    /// The signed bytes: header and payload with the dot between them.
     message: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> JwsParts<'a> {
     fn split(token: &'a str) -> Option<Self> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
@@ -254,7 +250,7 @@ impl<'a> Parts<'a> {
     }
 
     fn is_signed(&self, key: &DecodingKey, algorithm: Algorithm) -> bool {
-        // An error means that key or signature are not of the algorithm's shape.
+        // An error means that key or signature have the wrong length for the algorithm.
         crypto::verify(self.signature, self.message, key, algorithm).unwrap_or(false)
     }
 }

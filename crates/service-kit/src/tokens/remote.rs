@@ -1,4 +1,4 @@
-//! Public keys fetched from an identity provider and kept through its outages.
+//! Public keys of an identity provider, kept through its outages.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,37 +14,38 @@ use tracing::{info, warn};
 
 use super::jwks::{KeySet, MAX_BYTES};
 
-/// How often the keys are fetched when nobody asks for an unknown one.
+/// Interval of regular fetches.
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
-/// How soon unknown `kid`s may cause another fetch: forged tokens must not flood the provider.
+/// Shortest time between fetches caused by unknown `kid`s: forged tokens must not flood the
+/// provider.
 const REFETCH_AFTER: Duration = Duration::from_secs(30);
-/// The first pause after a failed fetch; it doubles up to [`REFETCH_AFTER`].
+/// First pause after a failed fetch; doubles up to [`REFETCH_AFTER`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// How long one fetch may take.
+/// Timeout of one fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller with an unknown `kid` waits for a fetch.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest wait of a caller with an unknown `kid`.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The keys behind one URL.
+/// The keys behind one URL, and the state of their fetches.
 pub(super) struct RemoteKeys {
     url: Url,
     client: Client,
     keys: RwLock<Arc<KeySet>>,
-    /// Says that somebody met an unknown `kid`.
-    wanted: Notify,
-    /// When an unknown `kid` may cause a fetch again.
+    /// Wakes the fetch loop after an unknown `kid`.
+    fetch_requested: Notify,
+    /// Earliest time of the next fetch caused by an unknown `kid`.
     refetch_from: Mutex<Instant>,
     fetching: AtomicBool,
-    /// Counts the fetches that ended.
+    /// Number of finished fetches.
     fetched: watch::Sender<u64>,
 }
 
 impl RemoteKeys {
-    /// Checks the URL and prepares the client; nothing is fetched yet.
+    /// Checks the URL and creates the client; fetches nothing.
     pub(super) fn new(url: &str) -> Result<Self, String> {
         let url: Url = url.parse().map_err(|error| format!("is not a URL: {error}"))?;
-        if !is_trustworthy(&url) {
-            return Err("is not https: keys over plain http are taken from loopback only".into());
+        if !is_https_or_loopback(&url) {
+            return Err("must be https: plain http is accepted on loopback only".into());
         }
         let client = Client::builder()
             .redirect(redirect::Policy::none())
@@ -55,54 +56,55 @@ impl RemoteKeys {
             url,
             client,
             keys: RwLock::default(),
-            wanted: Notify::new(),
+            fetch_requested: Notify::new(),
             refetch_from: Mutex::new(Instant::now()),
             fetching: AtomicBool::new(true), // the first fetch is under way from the start
             fetched: watch::Sender::new(0),
         })
     }
 
-    /// Hands out the keys last fetched.
+    /// Returns the keys of the last successful fetch.
     pub(super) fn current(&self) -> Arc<KeySet> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks for a fetch after an unknown `kid`, unless one was caused that way just now.
-    pub(super) fn ask(&self) {
+    /// Requests a fetch after an unknown `kid`, unless one runs or was caused that way recently.
+    pub(super) fn request_fetch(&self) {
         let now = Instant::now();
         let mut from = self.refetch_from.lock().unwrap_or_else(PoisonError::into_inner);
         if now >= *from && !self.fetching.swap(true, Ordering::SeqCst) {
             *from = now + REFETCH_AFTER;
-            self.wanted.notify_one();
+            self.fetch_requested.notify_one();
         }
     }
 
-    /// Waits for the fetch under way, if there is one.
-    pub(super) async fn settled(&self) {
+    /// Waits for the running fetch, if any. Subscribes before it checks `fetching`: a fetch that
+    /// ends in between would otherwise be waited for in vain.
+    pub(super) async fn wait_idle(&self) {
         let mut fetched = self.fetched.subscribe();
         if self.fetching.load(Ordering::SeqCst) {
-            // A fetch slower than the patience ends in the answer "unknown key".
-            let _ = timeout(PATIENCE, fetched.changed()).await;
+            // A fetch slower than [`WAIT_TIMEOUT`] ends in the error "unknown key".
+            let _ = timeout(WAIT_TIMEOUT, fetched.changed()).await;
         }
     }
 
-    /// Fetches now and again until `shutdown`.
+    /// Fetches until `shutdown`.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let mut retry = FIRST_RETRY;
         while let Some(outcome) = shutdown.run_until_cancelled(self.fetch()).await {
-            let pause = self.keep(outcome, &mut retry);
+            let pause = self.store(outcome, &mut retry);
             self.fetching.store(false, Ordering::SeqCst);
             self.fetched.send_modify(|count| *count += 1);
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = sleep(pause) => self.fetching.store(true, Ordering::SeqCst),
-                () = self.wanted.notified() => {}
+                () = self.fetch_requested.notified() => {}
             }
         }
     }
 
-    /// Stores what was fetched, or keeps what there is, and says how long to pause.
-    fn keep(&self, outcome: Result<KeySet, String>, retry: &mut Duration) -> Duration {
+    /// Stores fetched keys or keeps the previous ones; returns the pause until the next fetch.
+    fn store(&self, outcome: Result<KeySet, String>, retry: &mut Duration) -> Duration {
         match outcome {
             Ok(keys) => {
                 info!("fetched the token keys");
@@ -112,7 +114,7 @@ impl RemoteKeys {
             }
             Err(reason) => {
                 let pause = *retry;
-                warn!("cannot fetch the token keys, keeping the ones at hand: {reason}");
+                warn!("cannot fetch the token keys, keeping the previous ones: {reason}");
                 *retry = (pause * 2).min(REFETCH_AFTER);
                 pause
             }
@@ -121,14 +123,14 @@ impl RemoteKeys {
 
     async fn fetch(&self) -> Result<KeySet, String> {
         let request = self.client.get(self.url.clone());
-        // The error is told without the URL, which may hold a password.
-        let tell = |error: reqwest::Error| error.without_url().to_string();
-        let mut response = request.send().await.map_err(tell)?;
+        // The URL may contain a password, so errors are reported without it.
+        let without_url = |error: reqwest::Error| error.without_url().to_string();
+        let mut response = request.send().await.map_err(without_url)?;
         if response.status() != StatusCode::OK {
             return Err(format!("the provider answered {}", response.status()));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(tell)? {
+        while let Some(chunk) = response.chunk().await.map_err(without_url)? {
             if body.len() + chunk.len() > MAX_BYTES {
                 return Err(format!("the key set has more than {MAX_BYTES} bytes"));
             }
@@ -145,8 +147,8 @@ impl fmt::Debug for RemoteKeys {
     }
 }
 
-/// Who can change the keys can sign any token, so they travel encrypted or not at all.
-fn is_trustworthy(url: &Url) -> bool {
+/// Requires TLS except on loopback: whoever can replace the keys can sign any token.
+fn is_https_or_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());

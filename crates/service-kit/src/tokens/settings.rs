@@ -1,4 +1,4 @@
-//! The settings of a verifier, the same in every service that takes tokens.
+//! Settings of a token verifier, shared by both services.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::Verifier;
 use crate::secrets::SecretSource;
 use crate::settings::{Kind, Reader, Setting};
 
-/// The setting for shared keys; for a service's schema.
+/// Setting of the shared keys, for a service's schema.
 pub const JWT_SECRET: Setting = Setting {
     name: "jwt_secret",
     group: "tokens",
@@ -16,39 +16,44 @@ pub const JWT_SECRET: Setting = Setting {
     kind: Kind::Secret,
 };
 
-/// The setting for public keys fetched from an identity provider; for a service's schema.
+/// Setting of the URL of public keys, for a service's schema.
 pub const JWKS_URL: Setting = plain(
     "jwks_url",
     "URL",
-    "Where RS256, ES256 and EdDSA keys are fetched and refreshed: https, or http on loopback",
+    "URL from which RS256, ES256 and EdDSA keys are fetched and refreshed: https, or http on \
+     loopback",
 );
 
-/// The setting for public keys on disk; for a service's schema.
-pub const JWKS_FILE: Setting =
-    plain("jwks_file", "FILE", "A JWKS document with RS256, ES256 and EdDSA keys, followed");
+/// Setting of the file of public keys, for a service's schema.
+pub const JWKS_FILE: Setting = plain(
+    "jwks_file",
+    "FILE",
+    "JWKS file with RS256, ES256 and EdDSA keys; reloaded when it \
+                                changes",
+);
 
-/// The setting for the issuer; for a service's schema.
-pub const JWT_ISSUER: Setting = plain("jwt_issuer", "TEXT", "The `iss` every token must have");
+/// Setting of the issuer, for a service's schema.
+pub const JWT_ISSUER: Setting = plain("jwt_issuer", "TEXT", "Required `iss` of every token");
 
-/// The setting for the audience; for a service's schema.
-pub const JWT_AUDIENCE: Setting = plain("jwt_audience", "TEXT", "The `aud` every token must name");
+/// Setting of the audience, for a service's schema.
+pub const JWT_AUDIENCE: Setting = plain("jwt_audience", "TEXT", "Required `aud` of every token");
 
 const fn plain(name: &'static str, value: &'static str, help: &'static str) -> Setting {
     Setting { name, group: "tokens", value, default: None, help, kind: Kind::Plain }
 }
 
-/// Where the keys of a verifier come from and what it asks of tokens.
+/// Keys and requirements of a verifier.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSettings {
     /// Shared keys for HS256.
     pub secret: Option<SecretSource>,
-    /// A JWKS document on disk, followed.
+    /// A JWKS document on disk, reloaded when it changes.
     pub jwks_file: Option<PathBuf>,
-    /// A JWKS document at an identity provider, refreshed by [`Verifier::refresh`].
+    /// A JWKS document of an identity provider, refreshed by [`Verifier::refresh`].
     pub jwks_url: Option<String>,
-    /// The `iss` a token must have.
+    /// Required `iss`.
     pub issuer: Option<String>,
-    /// The `aud` a token must name.
+    /// Required `aud`.
     pub audience: Option<String>,
 }
 
@@ -64,15 +69,15 @@ impl TokenSettings {
         }
     }
 
-    /// Builds the verifier and reports what cannot be used under the name of its setting.
+    /// Creates the verifier; reports an unusable key source as a fault of its setting.
     ///
-    /// Returns nothing when there was a fault; a verifier without any key refuses every token.
+    /// `None` after a fault. A verifier without any key rejects every token.
     pub fn verifier(self, reader: &mut Reader<'_>) -> Option<Verifier> {
         Verifier::new(self).map_err(|error| reader.fault(error.setting(), error)).ok()
     }
 }
 
-/// Why a verifier cannot be built.
+/// Reasons why a verifier cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifierError {
     /// The JWKS file cannot be used.

@@ -231,7 +231,7 @@ fn wrong_claims_are_refused_by_name() {
     assert!(missing.contains("missing field `exp`"), "{missing}");
 }
 
-/// An identity provider on loopback whose answer can be changed.
+/// An identity provider on loopback with replaceable keys.
 struct Identity {
     url: String,
     answer: Arc<Mutex<(StatusCode, String)>>,

@@ -1,4 +1,5 @@
-//! What operators and back ends ask with a token that has the right `admin`: usage, denials, relays.
+//! Endpoints for operators and back ends, with a token that has the right `admin`: usage, denials,
+//! relays.
 
 use std::sync::Arc;
 
@@ -12,42 +13,42 @@ use service_kit::clock;
 use service_kit::tokens::Right;
 use utoipa::ToSchema;
 
-use super::super::refusal::Refusal;
-use super::super::{read_body, refuse};
-use super::desk::PublicDesk;
-use super::problems::AdminRefusals;
+use super::super::request_error::RequestError;
+use super::super::{error_response, read_body};
+use super::error_responses::AdminErrorResponses;
+use super::state::PublicState;
 use crate::credential::Subject;
 use crate::pool::{Pools, Standing};
 use crate::relay_db::{RelayDb, Window};
 use crate::revocation::revoke;
 use crate::usage::{Budget, window};
 
-/// How long a denial lasts where nothing is said, in seconds: a day.
-const DENIAL: u64 = 86_400;
+/// A day.
+const DEFAULT_DENIAL_SECONDS: u64 = 86_400;
 
-/// What was relayed in the window that is counted in now.
+/// Bytes relayed in the current window.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Usage {
-    /// To and from clients, as the relays reported it so far.
+    /// Bytes to and from clients, as far as the relays have reported them.
     #[schema(example = 1_048_576)]
     bytes: u64,
-    /// How much it may be, where there is a budget.
+    /// The budget in bytes, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<u64>,
     /// The length of the window in seconds.
     #[schema(example = 86_400)]
     window: u64,
-    /// When it ends and counting begins anew.
+    /// End of the window; the counter restarts then.
     #[schema(example = "2026-11-26T00:00:00Z")]
     ends_at: String,
 }
 
-/// How long to deny.
+/// The duration of a denial.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = DenialAsk)]
 pub(super) struct DenialBody {
-    /// Seconds; a day where nothing is said.
+    /// Seconds; a day if absent.
     #[schema(example = 3600)]
     seconds: Option<u64>,
 }
@@ -55,28 +56,28 @@ pub(super) struct DenialBody {
 /// A denial.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Denial {
-    /// Until when nothing is issued.
+    /// End of the denial.
     #[schema(example = "2026-11-26T12:00:00Z")]
     until: String,
-    /// What became of the allocations that the subject has, at relays with a console.
-    relays: Vec<AtRelay>,
+    /// The allocations closed, per relay with a console.
+    relays: Vec<RelayRevocation>,
 }
 
-/// What was ended at one relay.
+/// The allocations closed at one relay.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RevokedAtRelay)]
-pub(super) struct AtRelay {
+pub(super) struct RelayRevocation {
     #[schema(example = "eu-1")]
     relay: String,
-    /// How many allocations were ended.
+    /// Number of allocations closed.
     #[schema(example = 2)]
     ended: usize,
-    /// Why that failed, if it did.
+    /// The error of the console, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-/// A relay, and how it does.
+/// A relay and its health.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RelayState {
     #[schema(example = "eu-1")]
@@ -89,8 +90,7 @@ pub(super) struct RelayState {
     uris: Vec<String>,
 }
 
-/// Routes what administrators ask.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new()
         .route("/v1/subjects/{subject}/usage", get(subject_usage))
         .route("/v1/subjects/{subject}/denial", put(deny).delete(allow))
@@ -98,92 +98,92 @@ pub(super) fn routes() -> Router<Arc<PublicDesk>> {
         .route("/v1/relays", get(relays))
 }
 
-/// Tells what a subject has relayed
+/// Returns the bytes that a subject has relayed
 #[utoipa::path(
     get,
     path = "/v1/subjects/{subject}/usage",
     tag = "admin",
-    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
-    responses((status = 200, description = "Its usage.", body = Usage), AdminRefusals),
+    params(("subject" = String, Path, description = "The subject as in tokens, not its pseudonym.")),
+    responses((status = 200, description = "Its usage.", body = Usage), AdminErrorResponses),
     security(("token" = [])),
 )]
 pub(super) async fn subject_usage(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     Path(subject): Path<String>,
     request: Request,
 ) -> Response {
-    end(&desk, usage_of_subject(&desk, &subject, request).await)
+    respond_or_error(&state, usage_of_subject(&state, &subject, request).await)
 }
 
 async fn usage_of_subject(
-    desk: &PublicDesk,
+    state: &PublicState,
     subject: &str,
     request: Request,
-) -> Result<Json<Usage>, Refusal> {
-    let db = desk.administer(desk.token(&request)?).await?;
-    let pseudonym = desk.issuer.keys().hide(&subject.parse::<Subject>()?);
-    let window = window(desk.budget, clock::unix_seconds());
+) -> Result<Json<Usage>, RequestError> {
+    let db = state.admin_db(state.token(&request)?).await?;
+    let pseudonym = state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?);
+    let window = window(state.budget, clock::unix_seconds());
     let bytes = db.usage(window, pseudonym.as_str()).await?;
-    Ok(Json(Usage::new(bytes, window, desk.budget)))
+    Ok(Json(Usage::new(bytes, window, state.budget)))
 }
 
-/// Tells what the members of a room have relayed
+/// Returns the bytes that the members of a room have relayed
 #[utoipa::path(
     get,
     path = "/v1/rooms/{room}/usage",
     tag = "admin",
-    params(("room" = String, Path, description = "As nodes name it.")),
-    responses((status = 200, description = "Its usage.", body = Usage), AdminRefusals),
+    params(("room" = String, Path, description = "The room id.")),
+    responses((status = 200, description = "Its usage.", body = Usage), AdminErrorResponses),
     security(("token" = [])),
 )]
 pub(super) async fn room_usage(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     Path(room): Path<String>,
     request: Request,
 ) -> Response {
-    end(&desk, usage_of_room(&desk, &room, request).await)
+    respond_or_error(&state, usage_of_room(&state, &room, request).await)
 }
 
 async fn usage_of_room(
-    desk: &PublicDesk,
+    state: &PublicState,
     room: &str,
     request: Request,
-) -> Result<Json<Usage>, Refusal> {
-    let db = desk.administer(desk.token(&request)?).await?;
-    let window = window(desk.budget, clock::unix_seconds());
+) -> Result<Json<Usage>, RequestError> {
+    let db = state.admin_db(state.token(&request)?).await?;
+    let window = window(state.budget, clock::unix_seconds());
     let bytes = db.room_usage(window, room).await?;
     Ok(Json(Usage::new(bytes, window, None)))
 }
 
-/// Denies a subject credentials, and ends its allocations where a relay has a console
+/// Denies a subject credentials, and closes its allocations where a relay has a console
 #[utoipa::path(
     put,
     path = "/v1/subjects/{subject}/denial",
     tag = "admin",
-    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
+    params(("subject" = String, Path, description = "The subject as in tokens, not its pseudonym.")),
     request_body = DenialBody,
-    responses((status = 200, description = "The denial.", body = Denial), AdminRefusals),
+    responses((status = 200, description = "The denial.", body = Denial), AdminErrorResponses),
     security(("token" = [])),
 )]
 pub(super) async fn deny(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     Path(subject): Path<String>,
     request: Request,
 ) -> Response {
-    end(&desk, denied(&desk, &subject, request).await)
+    respond_or_error(&state, deny_subject(&state, &subject, request).await)
 }
 
-async fn denied(
-    desk: &PublicDesk,
+async fn deny_subject(
+    state: &PublicState,
     subject: &str,
     request: Request,
-) -> Result<Json<Denial>, Refusal> {
-    let db = desk.administer(desk.token(&request)?).await?;
-    let pseudonym = desk.issuer.keys().hide(&subject.parse::<Subject>()?);
+) -> Result<Json<Denial>, RequestError> {
+    let db = state.admin_db(state.token(&request)?).await?;
+    let pseudonym = state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?);
     let DenialBody { seconds } = read_body(request).await?;
-    let seconds = seconds.unwrap_or(DENIAL);
-    let revoked = revoke(&db, desk.issuer.pools(), &pseudonym, seconds).await?;
-    let ended = revoked.relays.into_iter().map(|(relay, ended)| AtRelay {
+    let seconds = seconds.unwrap_or(DEFAULT_DENIAL_SECONDS);
+    let revoked = revoke(&db, state.issuer.pools(), &pseudonym, seconds).await?;
+    let ended = revoked.relays.into_iter().map(|(relay, ended)| RelayRevocation {
         relay: relay.to_string(),
         ended: ended.as_ref().copied().unwrap_or_default(),
         error: ended.err().map(|error| error.to_string()),
@@ -191,55 +191,58 @@ async fn denied(
     Ok(Json(Denial { until: clock::rfc3339(revoked.until), relays: ended.collect() }))
 }
 
-/// Lifts a denial
+/// Removes a denial
 #[utoipa::path(
     delete,
     path = "/v1/subjects/{subject}/denial",
     tag = "admin",
-    params(("subject" = String, Path, description = "As in tokens, not its pseudonym.")),
-    responses((status = 204, description = "There is none any more."), AdminRefusals),
+    params(("subject" = String, Path, description = "The subject as in tokens, not its pseudonym.")),
+    responses((status = 204, description = "The denial is removed."), AdminErrorResponses),
     security(("token" = [])),
 )]
 pub(super) async fn allow(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     Path(subject): Path<String>,
     request: Request,
 ) -> Response {
-    end(&desk, allowed(&desk, &subject, request).await)
+    respond_or_error(&state, allow_subject(&state, &subject, request).await)
 }
 
-async fn allowed(
-    desk: &PublicDesk,
+async fn allow_subject(
+    state: &PublicState,
     subject: &str,
     request: Request,
-) -> Result<StatusCode, Refusal> {
-    let db = desk.administer(desk.token(&request)?).await?;
-    db.allow(&desk.issuer.keys().hide(&subject.parse::<Subject>()?)).await?;
+) -> Result<StatusCode, RequestError> {
+    let db = state.admin_db(state.token(&request)?).await?;
+    db.allow(&state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lists the relays, and how they do
+/// Lists the relays and their health
 #[utoipa::path(
     get,
     path = "/v1/relays",
     tag = "admin",
-    responses((status = 200, description = "All of them.", body = [RelayState]), AdminRefusals),
+    responses((status = 200, description = "All relays.", body = [RelayState]), AdminErrorResponses),
     security(("token" = [])),
 )]
-pub(super) async fn relays(State(desk): State<Arc<PublicDesk>>, request: Request) -> Response {
-    end(&desk, listed(&desk, request).await)
+pub(super) async fn relays(State(state): State<Arc<PublicState>>, request: Request) -> Response {
+    respond_or_error(&state, list_relays(&state, request).await)
 }
 
-async fn listed(desk: &PublicDesk, request: Request) -> Result<Json<Vec<RelayState>>, Refusal> {
-    desk.check_right(desk.token(&request)?, Right::Admin).await?;
-    Ok(Json(list(desk)))
+async fn list_relays(
+    state: &PublicState,
+    request: Request,
+) -> Result<Json<Vec<RelayState>>, RequestError> {
+    state.check_right(state.token(&request)?, Right::Admin).await?;
+    Ok(Json(relay_states(state)))
 }
 
-fn list(desk: &PublicDesk) -> Vec<RelayState> {
-    let (pools, standings): (&Pools, _) = (desk.issuer.pools(), desk.issuer.standings());
+fn relay_states(state: &PublicState) -> Vec<RelayState> {
+    let (pools, standings): (&Pools, _) = (state.issuer.pools(), state.issuer.standings());
     let relays = pools.iter().flat_map(|pool| pool.relays.iter().map(move |relay| (pool, relay)));
     let state = |(number, (pool, relay)): (usize, (&crate::pool::Pool, &crate::pool::Relay))| {
-        let standing = match standings.of(number) {
+        let standing = match standings.of_relay(number) {
             Standing::Healthy => "healthy",
             Standing::Suspect => "suspect",
             Standing::Draining => "draining",
@@ -266,14 +269,17 @@ impl Usage {
     }
 }
 
-impl PublicDesk {
-    /// Checks that an administrator asks, and that there is a place for what it asks for.
-    async fn administer(&self, token: &str) -> Result<RelayDb, Refusal> {
+impl PublicState {
+    /// Checks the right `admin`, and that Redis is configured.
+    async fn admin_db(&self, token: &str) -> Result<RelayDb, RequestError> {
         self.check_right(token, Right::Admin).await?;
-        self.db.clone().ok_or(Refusal::NoDb)
+        self.db.clone().ok_or(RequestError::NoRedis)
     }
 }
 
-fn end(desk: &PublicDesk, outcome: Result<impl IntoResponse, Refusal>) -> Response {
-    outcome.map_or_else(|refusal| refuse(&desk.metrics, &refusal), IntoResponse::into_response)
+fn respond_or_error(
+    state: &PublicState,
+    outcome: Result<impl IntoResponse, RequestError>,
+) -> Response {
+    outcome.map_or_else(|error| error_response(&state.metrics, &error), IntoResponse::into_response)
 }

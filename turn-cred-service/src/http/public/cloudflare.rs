@@ -1,6 +1,6 @@
-//! The shape of Cloudflare's TURN service: `POST /v1/turn/keys/{id}/credentials/…` for servers.
+//! The API of Cloudflare's TURN service: `POST /v1/turn/keys/{id}/credentials/…`, for servers.
 //!
-//! What was written for it is pointed here by changing the host and the key.
+//! A client of Cloudflare's service works with this one after a change of host and key.
 
 use std::sync::Arc;
 
@@ -16,86 +16,92 @@ use service_kit::http::bearer;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::super::refusal::Refusal;
-use super::super::{conclude, read_body};
-use super::desk::{PublicDesk, Wish};
-use super::problems::Refusals;
-use crate::credential::{NotASubject, Subject};
-use crate::issuer::Issued;
-use crate::metrics::Side;
-use crate::render::cloudflare::{List, Single};
+use super::super::request_error::RequestError;
+use super::super::{read_body, respond};
+use super::error_responses::ErrorResponses;
+use super::state::{PublicState, UnresolvedRequest};
+use crate::credential::{InvalidSubject, Subject};
+use crate::issuer::IssuedCredential;
+use crate::metrics::ListenerKind;
+use crate::render::cloudflare::{CloudflareIceServer, CloudflareIceServers};
 
-/// What a server asks for; members not listed are ignored.
+/// Request body; unknown members are ignored.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CloudflareAsk)]
 pub(super) struct Body {
-    /// Seconds; what is out of bounds is brought within them.
+    /// Seconds; clamped to the bounds of the service.
     #[schema(example = 86400)]
     ttl: Option<u64>,
-    /// For whom: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. Without it the
-    /// credential is for the `id` of the path.
+    /// The subject: 1 to 128 letters, digits, dots, underscores, tildes or hyphens. If absent, the
+    /// `id` of the path.
     #[schema(example = "u1")]
     custom_identifier: Option<String>,
 }
 
-/// The `id` in the path. What it says to Cloudflare the key says to us; it only names the caller.
+/// The `id` of the path: Cloudflare's key id, here only the name of the caller. The API key
+/// authenticates.
 type KeyId = Result<Path<String>, PathRejection>;
 
-/// Routes both endpoints.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new()
         .route("/v1/turn/keys/{id}/credentials/generate-ice-servers", post(generate_ice_servers))
         .route("/v1/turn/keys/{id}/credentials/generate", post(generate))
 }
 
-/// Issues what `RTCPeerConnection` takes to a server that shows an API key
+/// Issues ICE servers for `RTCPeerConnection` to a server with an API key
 #[utoipa::path(
     post,
     path = "/v1/turn/keys/{id}/credentials/generate-ice-servers",
     tag = "cloudflare",
     params(("id" = String, Path, description = "Names the caller.", example = "backend")),
     request_body = Body,
-    responses((status = 201, description = "ICE servers.", body = List), Refusals),
+    responses((status = 201, description = "ICE servers.", body = CloudflareIceServers), ErrorResponses),
     security(("api_key" = [])),
 )]
 pub(super) async fn generate_ice_servers(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     id: KeyId,
     request: Request,
 ) -> Response {
     let began = Instant::now();
-    let outcome = answer(&desk, id, request).await;
-    let created = outcome.map(|issued| (StatusCode::CREATED, Json(List::from(&issued))));
-    conclude(&desk.metrics, Side::Public, began, created)
+    let outcome = answer(&state, id, request).await;
+    let created =
+        outcome.map(|issued| (StatusCode::CREATED, Json(CloudflareIceServers::from(&issued))));
+    respond(&state.metrics, ListenerKind::Public, began, created)
 }
 
-/// Issues one ICE server to a server that shows an API key, as Cloudflare did at first
+/// Issues one ICE server to a server with an API key, in Cloudflare's older form
 #[utoipa::path(
     post,
     path = "/v1/turn/keys/{id}/credentials/generate",
     tag = "cloudflare",
     params(("id" = String, Path, description = "Names the caller.", example = "backend")),
     request_body = Body,
-    responses((status = 201, description = "One ICE server.", body = Single), Refusals),
+    responses((status = 201, description = "One ICE server.", body = CloudflareIceServer), ErrorResponses),
     security(("api_key" = [])),
 )]
 pub(super) async fn generate(
-    State(desk): State<Arc<PublicDesk>>,
+    State(state): State<Arc<PublicState>>,
     id: KeyId,
     request: Request,
 ) -> Response {
     let began = Instant::now();
-    let outcome = answer(&desk, id, request).await;
-    let created = outcome.map(|issued| (StatusCode::CREATED, Json(Single::from(&issued))));
-    conclude(&desk.metrics, Side::Public, began, created)
+    let outcome = answer(&state, id, request).await;
+    let created =
+        outcome.map(|issued| (StatusCode::CREATED, Json(CloudflareIceServer::from(&issued))));
+    respond(&state.metrics, ListenerKind::Public, began, created)
 }
 
-async fn answer(desk: &PublicDesk, id: KeyId, request: Request) -> Result<Issued, Refusal> {
-    desk.check_api_key(desk.address(&request), bearer(request.headers()))?;
-    let hint = desk.hint(&request);
-    let Path(id) = id.map_err(|_| NotASubject)?;
+async fn answer(
+    state: &PublicState,
+    id: KeyId,
+    request: Request,
+) -> Result<IssuedCredential, RequestError> {
+    state.check_api_key(state.address(&request), bearer(request.headers()))?;
+    let hint = state.hint(&request);
+    let Path(id) = id.map_err(|_| InvalidSubject)?;
     let Body { ttl, custom_identifier } = read_body(request).await?;
     let subject: Subject = custom_identifier.unwrap_or(id).parse()?;
-    desk.issue(Wish { subject, ttl, region: None, hint }, clock::unix_now())
+    state.issue(UnresolvedRequest { subject, ttl, region: None, hint }, clock::unix_now())
 }

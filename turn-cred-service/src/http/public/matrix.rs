@@ -1,7 +1,7 @@
-//! The shape of the Matrix client-server API (§ VoIP): `GET …/voip/turnServer` with a token.
+//! The Matrix client-server API (§ VoIP): `GET …/voip/turnServer` with a token.
 //!
-//! A proxy in front of a homeserver sends this one path here. Matrix clients read `errcode` and
-//! `error`, so errors carry them beside what all errors carry.
+//! A proxy in front of a homeserver routes this path here. Matrix clients read `errcode` and
+//! `error`, so errors contain them besides the members of a problem document.
 
 use std::sync::Arc;
 
@@ -13,73 +13,81 @@ use service_kit::clock;
 use service_kit::http::Problem;
 use tokio::time::Instant;
 
-use super::super::refusal::Refusal;
-use super::super::{conclude, problem};
-use super::desk::{PublicDesk, Wish};
-use super::problems::MatrixRefusals;
-use crate::issuer::NotIssued;
-use crate::metrics::Side;
-use crate::render::draft::Answer;
+use super::super::request_error::RequestError;
+use super::super::{count_refusal, respond};
+use super::error_responses::MatrixErrorResponses;
+use super::state::{PublicState, UnresolvedRequest};
+use crate::issuer::IssueError;
+use crate::metrics::ListenerKind;
+use crate::render::draft::DraftResponse;
 
-/// Routes `turnServer` of the version that clients ask for now, and of the one before.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+/// Routes the current `v3` path and the older `r0`.
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new()
         .route("/_matrix/client/v3/voip/turnServer", get(turn_server))
         .route("/_matrix/client/r0/voip/turnServer", get(turn_server))
 }
 
-/// Issues a credential to a Matrix client that holds a token
+/// Issues a credential to a Matrix client with a token
 #[utoipa::path(
     get,
     path = "/_matrix/client/v3/voip/turnServer",
     tag = "matrix",
-    responses((status = 200, description = "A credential.", body = Answer), MatrixRefusals),
+    responses((status = 200, description = "A credential.", body = DraftResponse), MatrixErrorResponses),
     security(("token" = [])),
 )]
-pub(super) async fn turn_server(State(desk): State<Arc<PublicDesk>>, request: Request) -> Response {
+pub(super) async fn turn_server(
+    State(state): State<Arc<PublicState>>,
+    request: Request,
+) -> Response {
     let began = Instant::now();
-    match answer(&desk, request).await {
-        Ok(answer) => conclude(&desk.metrics, Side::Public, began, Ok(Json(answer))),
-        Err(refusal) => worded(&refusal, problem(&desk.metrics, &refusal)).into_response(),
+    match answer(&state, request).await {
+        Ok(answer) => respond(&state.metrics, ListenerKind::Public, began, Ok(Json(answer))),
+        Err(error) => {
+            with_matrix_fields(&error, count_refusal(&state.metrics, &error)).into_response()
+        }
     }
 }
 
-async fn answer(desk: &PublicDesk, request: Request) -> Result<Answer, Refusal> {
-    let subject = desk.holder(desk.token(&request)?).await?;
-    let (now, hint) = (clock::unix_now(), desk.hint(&request));
-    let issued = desk.issue(Wish { subject, ttl: None, region: None, hint }, now)?;
-    Ok(Answer::new(&issued, now.as_secs()))
+async fn answer(state: &PublicState, request: Request) -> Result<DraftResponse, RequestError> {
+    let subject = state.subject_of(state.token(&request)?).await?;
+    let (now, hint) = (clock::unix_now(), state.hint(&request));
+    let issued = state.issue(UnresolvedRequest { subject, ttl: None, region: None, hint }, now)?;
+    Ok(DraftResponse::new(&issued, now.as_secs()))
 }
 
-/// Adds what a Matrix client reads of an error.
-pub(super) fn worded(refusal: &Refusal, problem: Problem) -> Problem {
-    let problem = problem.member("errcode", errcode(refusal)).member("error", refusal.to_string());
-    let Some(wait) = refusal.wait() else { return problem };
+/// Adds the members that Matrix clients read.
+pub(super) fn with_matrix_fields(error: &RequestError, problem: Problem) -> Problem {
+    let problem = problem.member("errcode", errcode(error)).member("error", error.to_string());
+    let Some(wait) = error.retry_after() else { return problem };
     let ceiling = wait.as_nanos().div_ceil(1_000_000);
     problem.member("retry_after_ms", u64::try_from(ceiling).unwrap_or(u64::MAX))
 }
 
-/// Names a refusal as the Matrix client-server API does (§ Standard error response).
-fn errcode(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::NoToken => "M_MISSING_TOKEN",
-        Refusal::WrongToken | Refusal::Token(_) => "M_UNKNOWN_TOKEN",
-        Refusal::SubjectTooOften { .. }
-        | Refusal::AddressTooOften { .. }
-        | Refusal::NotIssued(NotIssued::OverBudget { .. }) => "M_LIMIT_EXCEEDED",
-        Refusal::Subject(_) | Refusal::Region(_) | Refusal::Service | Refusal::Ttl => {
-            "M_INVALID_PARAM"
-        }
-        Refusal::Body(_) => "M_BAD_JSON",
-        Refusal::LargeBody => "M_TOO_LARGE",
-        Refusal::NoApiKey | Refusal::WrongApiKey | Refusal::ApiKeysUnset => "M_UNAUTHORIZED",
-        Refusal::NoRight
-        | Refusal::FromBrowser
-        | Refusal::ForeignHost
-        | Refusal::NotIssued(NotIssued::Denied { .. }) => "M_FORBIDDEN",
-        Refusal::SlowBody
-        | Refusal::NoDb
-        | Refusal::Db(_)
-        | Refusal::NotIssued(NotIssued::KeysUnconfirmed) => "M_UNKNOWN",
+/// Maps an error to a Matrix error code (§ Standard error response).
+fn errcode(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::MissingToken => "M_MISSING_TOKEN",
+        RequestError::UnknownToken | RequestError::Token(_) => "M_UNKNOWN_TOKEN",
+        RequestError::SubjectRateLimited { .. }
+        | RequestError::AddressRateLimited { .. }
+        | RequestError::Issue(IssueError::OverBudget { .. }) => "M_LIMIT_EXCEEDED",
+        RequestError::InvalidSubject(_)
+        | RequestError::UnknownRegion(_)
+        | RequestError::UnsupportedService
+        | RequestError::InvalidTtl => "M_INVALID_PARAM",
+        RequestError::InvalidBody(_) => "M_BAD_JSON",
+        RequestError::BodyTooLarge => "M_TOO_LARGE",
+        RequestError::MissingApiKey
+        | RequestError::UnknownApiKey
+        | RequestError::ApiKeysNotConfigured => "M_UNAUTHORIZED",
+        RequestError::MissingRight
+        | RequestError::SentByBrowser
+        | RequestError::ForeignHost
+        | RequestError::Issue(IssueError::Denied { .. }) => "M_FORBIDDEN",
+        RequestError::BodyTimeout
+        | RequestError::NoRedis
+        | RequestError::Redis(_)
+        | RequestError::Issue(IssueError::KeysUnconfirmed) => "M_UNKNOWN",
     }
 }

@@ -1,14 +1,14 @@
-//! The public listener: whoever holds a token or an API key gets a credential, in the shape of the
-//! route that is asked; holders of tokens from a browser too.
+//! The public listener: JWTs or API keys authenticate the caller, and the route determines the
+//! response format. Browsers may call with a JWT.
 
 mod admin;
 mod cloudflare;
-mod desk;
 mod draft;
+mod error_responses;
 mod matrix;
 mod native;
 mod openapi;
-mod problems;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,30 +19,30 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::middleware::from_fn;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::traced::of_its_own;
-use super::{bounded, uncached};
+use super::request_spans::trace_root;
+use super::{with_limits, without_caching};
 use crate::config::Origin;
 
-pub(crate) use desk::PublicDesk;
 pub use openapi::openapi;
+pub(crate) use state::PublicState;
 
-/// How long a browser may remember the answer to a preflight.
+/// Time a browser may cache a preflight response.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
-/// Routes every shape.
-pub(crate) fn public_router(desk: PublicDesk, origins: &[Origin]) -> Router {
+/// Combines the routes of every API.
+pub(crate) fn public_router(state: PublicState, origins: &[Origin]) -> Router {
     let shapes = native::routes()
         .merge(draft::routes())
         .merge(matrix::routes())
         .merge(cloudflare::routes())
         .merge(admin::routes())
         .merge(openapi::routes())
-        .layer(from_fn(of_its_own));
-    let router = bounded(shapes.with_state(Arc::new(desk)));
-    uncached(router.layer(cors(origins)), "Origin, Authorization")
+        .layer(from_fn(trace_root));
+    let router = with_limits(shapes.with_state(Arc::new(state)));
+    without_caching(router.layer(cors(origins)), "Origin, Authorization")
 }
 
-/// Lets the listed origins call, exactly; without any, browsers of other origins cannot.
+/// Allows exactly the listed origins; without any, no cross-origin browser request succeeds.
 fn cors(origins: &[Origin]) -> CorsLayer {
     let allowed = if origins.iter().any(Origin::is_any) {
         AllowOrigin::any()

@@ -1,4 +1,4 @@
-//! Our own shape: `POST /v1/ice-servers` for holders of a token.
+//! This project's own API: `POST /v1/ice-servers` with a token.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use service_kit::clock;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::super::refusal::Refusal;
-use super::super::{conclude, read_body};
-use super::desk::{PublicDesk, Wish};
-use super::problems::Refusals;
-use crate::metrics::Side;
-use crate::render::native::Answer;
+use super::super::request_error::RequestError;
+use super::super::{read_body, respond};
+use super::error_responses::ErrorResponses;
+use super::state::{PublicState, UnresolvedRequest};
+use crate::metrics::ListenerKind;
+use crate::render::native::NativeResponse;
 
-/// What the holder of a token asks for; members not listed are ignored.
+/// Request body; unknown members are ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Ask)]
 pub(super) struct Body {
-    /// Seconds; what is out of bounds is brought within them.
+    /// Seconds; clamped to the bounds of the service.
     #[schema(example = 300)]
     ttl: Option<u64>,
     /// One of the regions of this service.
@@ -30,31 +30,33 @@ pub(super) struct Body {
     region: Option<String>,
 }
 
-/// Routes `POST /v1/ice-servers`.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new().route("/v1/ice-servers", post(ice_servers))
 }
 
-/// Issues what `RTCPeerConnection` takes to the holder of a token
+/// Issues ICE servers for `RTCPeerConnection` to the holder of a token
 #[utoipa::path(
     post,
     path = "/v1/ice-servers",
     tag = "native",
     request_body = Body,
-    responses((status = 200, description = "ICE servers.", body = Answer), Refusals),
+    responses((status = 200, description = "ICE servers.", body = NativeResponse), ErrorResponses),
     security(("token" = [])),
 )]
-pub(super) async fn ice_servers(State(desk): State<Arc<PublicDesk>>, request: Request) -> Response {
+pub(super) async fn ice_servers(
+    State(state): State<Arc<PublicState>>,
+    request: Request,
+) -> Response {
     let began = Instant::now();
-    let outcome = answer(&desk, request).await;
-    conclude(&desk.metrics, Side::Public, began, outcome.map(Json))
+    let outcome = answer(&state, request).await;
+    respond(&state.metrics, ListenerKind::Public, began, outcome.map(Json))
 }
 
-async fn answer(desk: &PublicDesk, request: Request) -> Result<Answer, Refusal> {
-    let subject = desk.holder(desk.token(&request)?).await?;
-    let hint = desk.hint(&request);
+async fn answer(state: &PublicState, request: Request) -> Result<NativeResponse, RequestError> {
+    let subject = state.subject_of(state.token(&request)?).await?;
+    let hint = state.hint(&request);
     let Body { ttl, region } = read_body(request).await?;
     let now = clock::unix_now();
-    let issued = desk.issue(Wish { subject, ttl, region, hint }, now)?;
-    Ok(Answer::new(&issued, now.as_secs()))
+    let issued = state.issue(UnresolvedRequest { subject, ttl, region, hint }, now)?;
+    Ok(NativeResponse::new(&issued, now.as_secs()))
 }

@@ -1,4 +1,4 @@
-//! The description of the public listener (OpenAPI 3.1), made of its types and routes.
+//! The OpenAPI 3.1 document of the public listener, generated from its types and routes.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,23 +11,23 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{Header, HeaderBuilder, OpenApi as Document, PathItem, Ref, RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
-use super::desk::PublicDesk;
-use super::{admin, cloudflare, draft, matrix, native, problems};
+use super::state::PublicState;
+use super::{admin, cloudflare, draft, error_responses, matrix, native};
 
-/// Paths that are asked for under a second name.
+/// Second paths of the same route.
 const ALIASES: [(&str, &str); 2] = [
     ("/turn", "/turn/credentials"),
     ("/_matrix/client/v3/voip/turnServer", "/_matrix/client/r0/voip/turnServer"),
 ];
 
-/// What every answer carries, errors too.
+/// Headers of every response, errors too.
 const HEADERS: [(&str, &str); 3] = [
-    ("Cache-Control", "`no-store`: one cached credential would serve everybody."),
+    ("Cache-Control", "`no-store`: a cached credential would be served to other clients."),
     ("Pragma", "`no-cache`, for caches of HTTP/1.0."),
     ("Vary", "`Origin, Authorization`"),
 ];
 
-/// Written once; it does not depend on the settings.
+/// Generated once: the document does not depend on the settings.
 static TEXT: LazyLock<String> = LazyLock::new(|| {
     let text = Public::openapi().to_pretty_json().expect("a description serializes");
     text + "\n"
@@ -37,9 +37,10 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
 #[openapi(
     info(
         title = "turn-cred-service",
-        description = "Short-lived TURN credentials, in the shape of the route that is asked. Errors \
-                       are `application/problem+json` (RFC 9457) with a `code` to depend on; it is \
-                       `not_found` or `method_not_allowed` for what is not described here.",
+        description = "Short-lived TURN credentials; the route determines the response format. \
+                       Errors are `application/problem+json` (RFC 9457) with a stable `code`; \
+                       routes and methods that are not described here answer `not_found` or \
+                       `method_not_allowed`.",
     ),
     paths(
         native::ice_servers,
@@ -56,26 +57,31 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
         description,
     ),
     tags(
-        (name = "native", description = "For clients of our own: ICE servers, and when to come back."),
-        (name = "draft-uberti", description = "draft-uberti-behave-turn-rest-00: Janus, and what was \
-                                               written for Nextcloud's signaling server."),
+        (name = "native", description = "This project's own API: ICE servers, and when to \
+                                         renew them."),
+        (name = "draft-uberti", description = "draft-uberti-behave-turn-rest-00: Janus, and \
+                                               clients of Nextcloud's signaling server."),
         (name = "matrix", description = "The client-server API of Matrix."),
-        (name = "admin", description = "For operators and back ends, with a token whose `can` has `admin`."),
+        (name = "admin", description = "For operators and back ends, with a token whose `can` has \
+                                        `admin`."),
         (name = "cloudflare", description = "Cloudflare's TURN service."),
     ),
-    components(schemas(problems::Document, problems::MatrixDocument, problems::AdminDocument)),
+    components(schemas(
+        error_responses::ProblemSchema,
+        error_responses::MatrixProblemSchema,
+        error_responses::AdminProblemSchema,
+    )),
     modifiers(&Schemes, &Bodies, &Aliases, &Answers),
 )]
 struct Public;
 
-/// The description of the public listener, as it serves it.
+/// The OpenAPI document, as the public listener serves it.
 #[must_use]
 pub fn openapi() -> String {
     TEXT.clone()
 }
 
-/// Routes `GET /v1/openapi.json`.
-pub(super) fn routes() -> Router<Arc<PublicDesk>> {
+pub(super) fn routes() -> Router<Arc<PublicState>> {
     Router::new().route("/v1/openapi.json", get(description))
 }
 
@@ -90,7 +96,7 @@ async fn description() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str())
 }
 
-/// Declares by what callers are told apart.
+/// Adds the security schemes.
 struct Schemes;
 
 impl Modify for Schemes {
@@ -109,7 +115,7 @@ impl Modify for Schemes {
     }
 }
 
-/// Says that every body may be absent.
+/// Marks every request body as optional.
 struct Bodies;
 
 impl Modify for Bodies {
@@ -122,7 +128,7 @@ impl Modify for Bodies {
     }
 }
 
-/// Describes second names like the first ones.
+/// Copies the operations of a route to its second path.
 struct Aliases;
 
 impl Modify for Aliases {
@@ -130,21 +136,25 @@ impl Modify for Aliases {
         for (path, alias) in ALIASES {
             let mut item = document.paths.paths[path].clone();
             for operation in operations(&mut item) {
-                // Ids are unique in a document.
-                operation.operation_id.as_mut().expect("it has one").push_str("_alias");
+                // Operation ids must be unique in a document.
+                operation
+                    .operation_id
+                    .as_mut()
+                    .expect("utoipa sets an operation id")
+                    .push_str("_alias");
             }
             document.paths.paths.insert(alias.to_owned(), item);
         }
     }
 }
 
-/// Puts the errors where routes refer to them, and [`HEADERS`] on every answer.
+/// Adds the error responses that routes refer to, and [`HEADERS`] to every response.
 struct Answers;
 
 impl Modify for Answers {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        let errors = problems::answers().map(|(name, answer)| (name, RefOr::T(answer)));
+        let errors = error_responses::answers().map(|(name, answer)| (name, RefOr::T(answer)));
         components.responses.extend(errors);
         let items = document.paths.paths.values_mut();
         let direct = items.flat_map(operations).flat_map(|o| o.responses.responses.values_mut());
@@ -159,7 +169,6 @@ impl Modify for Answers {
     }
 }
 
-/// Describes a header.
 pub(super) fn header(what: &str) -> RefOr<Header> {
     RefOr::T(HeaderBuilder::new().description(Some(what)).build())
 }

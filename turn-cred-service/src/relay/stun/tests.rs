@@ -22,14 +22,14 @@ fn sample_response(length: u8, attributes: &[u8]) -> Message {
     Message::decode(&[&header, attributes].concat()).unwrap()
 }
 
-/// A message of its own making with these attributes.
+/// A message with these attributes.
 fn message(attributes: &[(u16, Vec<u8>)]) -> Message {
     let empty = Message::request(Method::Allocate);
     attributes.iter().fold(empty, |message, (kind, value)| message.with(*kind, value))
 }
 
 fn attributes() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
-    // MESSAGE-INTEGRITY ends what is read.
+    // MESSAGE-INTEGRITY ends decoding.
     let kind = any::<u16>().prop_filter("ends a message", |kind| *kind != 0x0008);
     prop::collection::vec((kind, prop::collection::vec(any::<u8>(), 0..40)), 0..8)
 }
@@ -69,10 +69,10 @@ fn the_addresses_of_the_sample_responses_are_read() {
 }
 
 #[test]
-fn what_follows_the_signature_is_left_out() {
+fn attributes_after_the_signature_are_ignored() {
     let key = long_term_key("ana", b"realm", "password");
     let mut bytes = message(&[(attribute::REALM, b"realm".to_vec())]).signed(key).encode();
-    push(&mut bytes, attribute::NONCE, b"forged");
+    push_attribute(&mut bytes, attribute::NONCE, b"forged");
     let length = bytes.len() - HEADER_BYTES;
     set_length(&mut bytes, length);
     let read = Message::decode(&bytes).unwrap();
@@ -82,12 +82,12 @@ fn what_follows_the_signature_is_left_out() {
 }
 
 #[test]
-fn what_is_not_stun_is_not_read() {
+fn bytes_that_are_not_stun_do_not_decode() {
     let good = Message::request(Method::Binding).encode();
     assert!(Message::decode(&good).is_some());
     assert!(Message::decode(&good[..19]).is_none());
     assert!(Message::decode(&[&good[..], &[0; 4]].concat()).is_none());
-    // ChannelData (RFC 8656 §12.4), a wrong cookie, a length of odd bytes.
+    // ChannelData (RFC 8656 §12.4), a wrong cookie, an odd length.
     for (at, value) in [(0, 0x40), (4, 0x20), (3, 2)] {
         let mut bad = good.clone();
         bad[at] = value;
@@ -99,7 +99,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200), key: [u8; 16]) {
         let _ = Message::decode(&body);
-        // Behind a header that is right, so that the attributes are reached.
+        // A valid header, so that decoding gets to the attributes.
         let mut bytes = Message::request(Method::Binding).encode();
         bytes.extend(&body[..body.len() / 4 * 4]);
         let length = bytes.len() - HEADER_BYTES;
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_as_it_was(attributes in attributes(), key: [u8; 16]) {
+    fn an_encoded_message_decodes_to_itself(attributes in attributes(), key: [u8; 16]) {
         let written = message(&attributes).signed(key);
         let mut read = Message::decode(&written.encode()).unwrap();
         prop_assert!(read.is_signed(key));

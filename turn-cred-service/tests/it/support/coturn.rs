@@ -1,4 +1,4 @@
-//! A real coturn on loopback, for as long as a test needs it.
+//! Starts a real coturn on loopback.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
@@ -12,20 +12,20 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 use turn_cred_service::pool::IceUri;
-use turn_cred_service::relay::{Dialing, Trust};
+use turn_cred_service::relay::{ConnectOptions, TrustStore};
 
 use super::redis::Redis;
 
-/// How many free ports are tried: one may be taken between finding it and using it.
+/// Attempts to start: a port may be taken between its choice and its use.
 const ATTEMPTS: usize = 3;
-/// The only name that its certificate is for.
+/// The only name in its certificate.
 const NAME: &str = "localhost";
 
 const CONSOLE_PASSWORD: &str = "canary-console-password";
 
-/// A running coturn that speaks UDP, TCP and TLS; it ends with the test.
+/// A running coturn on UDP, TCP and TLS; killed on drop.
 pub(crate) struct Coturn {
-    /// Where it listens for UDP and TCP.
+    /// Its address for UDP and TCP.
     pub(crate) address: SocketAddr,
     tls: SocketAddr,
     log: watch::Receiver<String>,
@@ -34,25 +34,25 @@ pub(crate) struct Coturn {
 }
 
 impl Coturn {
-    /// Starts coturn with a shared secret and peers on loopback.
+    /// Starts coturn with a shared secret; peers on loopback are allowed.
     pub(crate) async fn start(secret: &str) -> Self {
-        Self::with(Ipv4Addr::LOCALHOST, secret, "allow-loopback-peers\n").await
+        Self::with_lines(Ipv4Addr::LOCALHOST, secret, "allow-loopback-peers\n").await
     }
 
     /// Starts coturn with a shared secret after `lines` of turnserver.conf.
-    pub(crate) async fn with(ip: impl Into<IpAddr>, secret: &str, lines: &str) -> Self {
+    pub(crate) async fn with_lines(ip: impl Into<IpAddr>, secret: &str, lines: &str) -> Self {
         let secret = format!("use-auth-secret\nstatic-auth-secret={secret}\n");
         Self::run(ip.into(), &format!("{lines}\n{secret}")).await
     }
 
-    /// Starts coturn with its secrets in Redis, and peers on loopback.
-    pub(crate) async fn over(redis: &Redis) -> Self {
+    /// Starts coturn with its secrets in Redis; peers on loopback are allowed.
+    pub(crate) async fn with_redis(redis: &Redis) -> Self {
         let lines = format!("allow-loopback-peers\n{}", redis.coturn_lines());
         Self::run(Ipv4Addr::LOCALHOST.into(), &lines).await
     }
 
-    /// Starts coturn with its secrets in Redis and an admin console; returns its address and the file of
-    /// its password.
+    /// Starts coturn with its secrets in Redis and an admin console; returns the console's address
+    /// and password file.
     pub(crate) async fn with_console(redis: &Redis) -> (Self, SocketAddr, PathBuf) {
         let console = free_port(Ipv4Addr::LOCALHOST.into());
         let lines = format!(
@@ -66,12 +66,12 @@ impl Coturn {
         (coturn, console, file)
     }
 
-    /// Starts coturn for everybody.
-    pub(crate) async fn unguarded(ip: impl Into<IpAddr>, lines: &str) -> Self {
+    /// Starts coturn without authentication.
+    pub(crate) async fn without_auth(ip: impl Into<IpAddr>, lines: &str) -> Self {
         Self::run(ip.into(), &format!("{lines}\nno-auth\n")).await
     }
 
-    /// Starts coturn with `lines` of turnserver.conf, which must not name its addresses, and
+    /// Starts coturn with `lines` of turnserver.conf, which must not contain its addresses, and
     /// waits until it listens.
     async fn run(ip: IpAddr, lines: &str) -> Self {
         for _ in 0..ATTEMPTS {
@@ -93,7 +93,7 @@ impl Coturn {
             rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
         std::fs::write(path("cert.pem"), cert.pem()).unwrap();
         std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
-        // The secret goes into a file: a command line shows in process lists.
+        // In a file: command lines are visible in process lists.
         let mut config = lines.to_owned();
         writeln!(config, "listening-ip={ip}\nrelay-ip={ip}").unwrap();
         writeln!(config, "listening-port={}", address.port()).unwrap();
@@ -101,7 +101,7 @@ impl Coturn {
         for (key, name) in [("cert", "cert.pem"), ("pkey", "key.pem"), ("pidfile", "pid")] {
             writeln!(config, "{key}={}", path(name).display()).unwrap();
         }
-        // A file would be preferred to Redis.
+        // coturn would prefer a file to Redis.
         if !lines.contains("redis-userdb") {
             writeln!(config, "userdb={}", path("db").display()).unwrap();
         }
@@ -117,74 +117,71 @@ impl Coturn {
             .kill_on_drop(true)
             .spawn()
             .expect("turnserver cannot be started: install coturn (apt-get install coturn)");
-        let log = follow(process.stdout.take().unwrap());
+        let log = capture_output(process.stdout.take().unwrap());
         Self { address, tls, log, process, files }
     }
 
-    /// Ends it as a crash does.
+    /// Kills the process, as in a crash.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await.unwrap();
     }
 
-    /// How often it has logged a text so far.
+    /// Number of occurrences of a text in the log.
     pub(crate) fn logged(&self, text: &str) -> usize {
         self.log.borrow().matches(text).count()
     }
 
-    /// Waits until it has logged a text that many times.
+    /// Waits until the log contains a text this many times.
     pub(crate) async fn logs(&self, text: &str, times: usize) {
         let mut log = self.log.clone();
         log.wait_for(|log| log.matches(text).count() >= times).await.unwrap();
     }
 
-    /// Its URL for UDP.
     pub(crate) fn udp(&self) -> IceUri {
         format!("turn:{}?transport=udp", self.address).parse().unwrap()
     }
 
-    /// Its URL for TCP.
     pub(crate) fn tcp(&self) -> IceUri {
         format!("turn:{}?transport=tcp", self.address).parse().unwrap()
     }
 
-    /// Its URL for TLS, by the name in its certificate.
+    /// Its TLS URL with the name in the certificate.
     pub(crate) fn tls(&self) -> IceUri {
         format!("turns:{NAME}:{}?transport=tcp", self.tls.port()).parse().unwrap()
     }
 
-    /// Its URL for TLS, by its address, which is not in its certificate.
+    /// Its TLS URL with the address, which is not in the certificate.
     pub(crate) fn tls_by_address(&self) -> IceUri {
         format!("turns:{}", self.tls).parse().unwrap()
     }
 
-    /// The file of its certificate.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.files.path().join("cert.pem")
     }
 
-    /// A way to approach it that believes its certificate.
-    pub(crate) fn dialing(&self) -> Dialing {
-        dialing(Trust::and_pem_file(&self.certificate()).unwrap())
+    /// Connect options that trust its certificate.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        connect_options(TrustStore::with_pem_file(&self.certificate()).unwrap())
     }
 }
 
-/// Tells whether coturn has logged that a listener is open; they open in any order.
+/// Returns whether coturn has logged that a listener is open; the order varies.
 fn is_open(log: &str, (protocol, address): (&str, SocketAddr)) -> bool {
     let (listener, port) = (format!("{protocol} listener opened"), format!(":{}", address.port()));
     log.lines().any(|line| line.contains(&listener) && line.ends_with(&port))
 }
 
-/// Tells whether this machine has IPv6, which some containers lack.
+/// Returns whether this machine has IPv6; some containers have not.
 pub(crate) fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// Approaches a relay with patience enough for a busy machine.
-pub(crate) fn dialing(trust: Trust) -> Dialing {
-    Dialing { patience: Duration::from_secs(5), trust }
+/// Connect options with a timeout for a busy machine.
+pub(crate) fn connect_options(trust: TrustStore) -> ConnectOptions {
+    ConnectOptions { step_timeout: Duration::from_secs(5), trust }
 }
 
-/// Finds a port that is free for UDP and TCP.
+/// Finds a port that is free for both UDP and TCP.
 fn free_port(ip: IpAddr) -> SocketAddr {
     loop {
         let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
@@ -194,8 +191,8 @@ fn free_port(ip: IpAddr) -> SocketAddr {
     }
 }
 
-/// Collects what a process writes, so that it never waits for a reader.
-pub(crate) fn follow(output: ChildStdout) -> watch::Receiver<String> {
+/// Collects the output of a process, so that it never blocks on a full pipe.
+pub(crate) fn capture_output(output: ChildStdout) -> watch::Receiver<String> {
     let (sender, receiver) = watch::channel(String::new());
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();

@@ -1,4 +1,4 @@
-//! A real Janus on loopback that asks for TURN credentials over HTTP.
+//! Starts a real Janus on loopback that requests TURN credentials over HTTP.
 
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -9,20 +9,20 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use super::coturn::follow;
+use super::coturn::capture_output;
 
-/// How many free ports are tried: one may be taken between finding it and using it.
+/// Attempts to start: a port may be taken between its choice and its use.
 const ATTEMPTS: usize = 3;
-/// What Janus logs last when it takes requests.
+/// The last line that Janus logs before it accepts requests.
 const READY: &str = "Admin API: disabled";
-/// Everything that Debian ships and that an echo over HTTP does not need.
+/// Debian's plugins that an echo test over HTTP does not need.
 const UNUSED_PLUGINS: &str = "libjanus_audiobridge.so,libjanus_duktape.so,libjanus_lua.so,\
     libjanus_nosip.so,libjanus_recordplay.so,libjanus_sip.so,libjanus_streaming.so,\
     libjanus_textroom.so,libjanus_videocall.so,libjanus_videoroom.so,libjanus_voicemail.so";
 const UNUSED_TRANSPORTS: &str = "libjanus_mqtt.so,libjanus_nanomsg.so,libjanus_pfunix.so,\
     libjanus_rabbitmq.so,libjanus_websockets.so";
 
-/// A running Janus; it ends with the test.
+/// A running Janus; killed on drop.
 pub(crate) struct Janus {
     api: String,
     log: watch::Receiver<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Janus {
 }
 
 impl Janus {
-    /// Starts one that asks `url` for credentials, showing `key`, by `method`.
+    /// Starts Janus with the credential endpoint `url`, the API key `key` and this HTTP method.
     pub(crate) async fn start(url: &str, key: &str, method: &str) -> Self {
         let nat = format!(
             "nat: {{ turn_rest_api = \"{url}\", turn_rest_api_key = \"{key}\", \
@@ -71,17 +71,18 @@ impl Janus {
             .kill_on_drop(true)
             .spawn()
             .expect("janus cannot be started: install it (deploy/install-test-tools.sh)");
-        let log = follow(process.stdout.take().unwrap());
+        let log = capture_output(process.stdout.take().unwrap());
         Self { api: format!("http://{free}/janus"), log, _process: process, _files: files }
     }
 
-    /// Offers `sdp` to its echo test in the name of `user`, and returns the SDP that it answers.
+    /// Sends an offer to the echo test as `user` and returns the SDP of the answer.
     pub(crate) async fn echo(&self, user: &str, sdp: &str) -> String {
         let plugin = json!({ "plugin": "janus.plugin.echotest", "opaque_id": user });
         let session = self.create(&self.api, "create", json!({})).await;
         let handle = self.create(&session, "attach", plugin).await;
-        let offer = json!({ "body": { "audio": true }, "jsep": { "type": "offer", "sdp": sdp } });
-        post(&handle, "message", offer).await;
+        let selection =
+            json!({ "body": { "audio": true }, "jsep": { "type": "offer", "sdp": sdp } });
+        post(&handle, "message", selection).await;
         loop {
             let event = reqwest::get(format!("{session}?maxev=1")).await.unwrap();
             let event: Value = event.json().await.unwrap();
@@ -91,12 +92,11 @@ impl Janus {
         }
     }
 
-    /// Everything it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.borrow().clone()
     }
 
-    /// Makes a session, or a handle in one, and returns its URL.
+    /// Creates a session, or a handle in one, and returns its URL.
     async fn create(&self, url: &str, verb: &str, body: Value) -> String {
         let answer = post(url, verb, body).await;
         format!("{url}/{}", answer["data"]["id"])

@@ -1,4 +1,4 @@
-//! What the tests stand on: a service in this process, tokens for it, and a real relay.
+//! Test support: the service in this process, tokens, and real servers.
 
 pub(crate) mod coturn;
 pub(crate) mod janus;
@@ -15,7 +15,7 @@ use service_kit::clock;
 use service_kit::lifecycle::Lifecycle;
 use service_kit::settings::Environment;
 use service_kit::tokens::{Claims, Right, mint};
-use turn_cred_service::{Config, Running, SCHEMA, Service};
+use turn_cred_service::{Config, RunningService, SCHEMA, Service};
 
 use self::redis::Redis;
 
@@ -23,37 +23,37 @@ pub(crate) const TURN_SECRET: &str = "canary-turn-secret-of-thirty-two-bytes";
 pub(crate) const API_KEY: &str = "canary-api-key-of-thirty-two-bytes-or-more";
 pub(crate) const JWT_SECRET: &str = "canary-token-key-of-thirty-two-bytes";
 
-/// A service on free ports; it ends with the test.
+/// The service on free ports; stopped on drop.
 pub(crate) struct TestService {
-    pub(crate) running: Running,
+    pub(crate) running: RunningService,
     pub(crate) life: Lifecycle,
     client: reqwest::Client,
     redis: Option<String>,
 }
 
 impl TestService {
-    /// Starts with usable settings and `more` over them.
+    /// Starts the service with usable settings, overridden by `more`.
     pub(crate) async fn start<const N: usize>(more: [(&str, &str); N]) -> Self {
         let relays = "stun:127.0.0.1:3478,turn:127.0.0.1:3478?transport=udp";
         let own = [("TURN_CRED_URIS", relays), ("TURN_CRED_SECRET", TURN_SECRET)];
         Self::serve(&[], own.into_iter().chain(more)).await
     }
 
-    /// Starts with the secrets in a Redis.
-    pub(crate) async fn over(redis: &Redis, uris: &str, more: &[(&str, &str)]) -> Self {
+    /// Starts the service with its secrets in Redis.
+    pub(crate) async fn with_redis(redis: &Redis, uris: &str, more: &[(&str, &str)]) -> Self {
         let url = redis.url();
         let own = [
             ("TURN_CRED_URIS", uris),
             ("TURN_CRED_REDIS_URL", url.as_str()),
             ("TURN_CRED_REALM", "turn.test"),
-            // What a test waits for, it asks for again and again.
+            // Tests repeat a request until its response changes.
             ("TURN_CRED_RATE_PER_SUBJECT", "100000/s"),
             ("TURN_CRED_RATE_PER_IP", "100000/s"),
         ];
         Self::serve(&[], own.into_iter().chain(more.iter().copied())).await
     }
 
-    /// Starts with a configuration file, and `more` over it.
+    /// Starts the service with a configuration file, overridden by `more`.
     pub(crate) async fn with_file<const N: usize>(text: &str, more: [(&str, &str); N]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
@@ -70,7 +70,7 @@ impl TestService {
             ("TURN_CRED_PROBE_EVERY", "0s"),
         ]);
         variables.extend(settings);
-        // What is set to nothing is not set.
+        // An empty value unsets a variable.
         variables.retain(|_, value| !value.is_empty());
         let arguments = [&[SCHEMA.program], flags].concat();
         let matches = SCHEMA.command().try_get_matches_from(arguments).unwrap();
@@ -79,14 +79,14 @@ impl TestService {
         let config = Config::read(&resolved).unwrap();
         let life = Lifecycle::new();
         let running = Service::start(config, &life).await.unwrap();
-        // The service closes what is idle for five seconds.
+        // The service closes connections that are idle for five seconds.
         let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2));
         let redis = variables.get("TURN_CRED_REDIS_URL").map(ToString::to_string);
         Self { running, life, client: client.build().unwrap(), redis }
     }
 
-    /// Waits until it counts what the relays report: from then on nothing is missed.
-    pub(crate) async fn counts(&self) {
+    /// Waits until the service is subscribed to usage reports; earlier ones would be missed.
+    pub(crate) async fn wait_until_counting(&self) {
         let is_heard = async |redis: &str| {
             let client = ::redis::Client::open(redis).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -102,7 +102,7 @@ impl TestService {
         self.at("/v1/ice-servers")
     }
 
-    /// A path of the public listener, with its query.
+    /// URL of a path of the public listener.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("http://{}{path}", self.running.addresses.public)
     }
@@ -111,8 +111,8 @@ impl TestService {
         format!("http://{}{path}", self.running.addresses.admin)
     }
 
-    /// Asks on the public listener with a token for `sub`.
-    pub(crate) fn ask(&self, sub: &str) -> RequestBuilder {
+    /// Requests ICE servers on the public listener with a token for `sub`.
+    pub(crate) fn ice_servers(&self, sub: &str) -> RequestBuilder {
         self.client.post(self.url()).bearer_auth(token(sub))
     }
 }
@@ -123,32 +123,32 @@ impl Drop for TestService {
     }
 }
 
-/// A token that is good for ten minutes.
+/// A token valid for ten minutes.
 pub(crate) fn token(sub: &str) -> String {
     mint(&Claims::new(sub, clock::unix_seconds() + 600), JWT_SECRET.as_bytes())
 }
 
-/// A token with the right to administer, good for ten minutes.
+/// A token with the right `admin`, valid for ten minutes.
 pub(crate) fn admin_token(sub: &str) -> String {
     let claims = Claims::new(sub, clock::unix_seconds() + 600);
     let can = vec![Right::Signal, Right::Admin];
     mint(&Claims { can, ..claims }, JWT_SECRET.as_bytes())
 }
 
-/// An answer, read to its end.
-pub(crate) struct Answer {
+/// A response with its body.
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) json: Value,
 }
 
-impl Answer {
-    pub(crate) async fn to(request: RequestBuilder) -> Self {
-        Self::attempt(request).await.unwrap()
+impl ApiResponse {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
+        Self::try_of(request).await.unwrap()
     }
 
-    /// The same, where the way to the service may be lost.
-    pub(crate) async fn attempt(request: RequestBuilder) -> reqwest::Result<Self> {
+    /// Sends a request; an error if the connection fails.
+    pub(crate) async fn try_of(request: RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let json = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
@@ -163,12 +163,12 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The relay entry of `iceServers`.
+    /// The entry of `iceServers` with the credential.
     pub(crate) fn relay(&self) -> &Value {
         self.json["iceServers"].as_array().unwrap().last().unwrap()
     }
 
-    /// Username and credential of the relay entry.
+    /// Username and credential of that entry.
     pub(crate) fn credential(&self) -> (&str, &str) {
         let text = |name: &str| self.relay()[name].as_str().unwrap();
         (text("username"), text("credential"))

@@ -1,4 +1,4 @@
-//! A NAT before a relay, which gives the port of one client to another.
+//! A NAT in front of a relay that maps several clients to the same port.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,50 +16,50 @@ use turn_cred_service::relay::TurnClient;
 use super::TURN_SECRET;
 use super::coturn::Coturn;
 
-/// Where the transaction stands in a STUN message.
+/// Position of the transaction id in a STUN message.
 const TRANSACTION: Range<usize> = 8..20;
 
-/// Who gets the port that the first client had.
+/// The clients that share the first client's port.
 #[derive(Clone, Copy)]
 pub(crate) enum Reuse {
-    /// Every second client; the others get ports of their own.
+    /// Every second client; the others get their own port.
     EverySecond,
-    /// All of them.
+    /// Every client.
     Always,
 }
 
-/// A forwarder of datagrams between clients and one relay; it ends with the test.
+/// Forwards datagrams between clients and one relay; stopped on drop.
 pub(crate) struct Nat {
     address: SocketAddr,
     clients: Arc<AtomicUsize>,
 }
 
 impl Nat {
-    /// Starts one before a relay, whose first client has left an allocation behind.
+    /// Starts a NAT whose first client has left an allocation behind.
     pub(crate) async fn start(coturn: &Coturn, reuse: Reuse) -> Self {
         let inside = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let (address, clients) = (inside.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         tokio::spawn(forward(inside, coturn.address, reuse, Arc::clone(&clients)));
         let nat = Self { address, clients };
-        let mut gone = TurnClient::connect(&nat.udp(), &coturn.dialing()).await.unwrap();
+        let mut gone = TurnClient::connect(&nat.udp(), &coturn.connect_options()).await.unwrap();
         let (subject, expiry) = ("gone".parse().unwrap(), clock::unix_seconds() + 60);
         let credential = Credential::issue(TURN_SECRET.as_bytes(), &subject, expiry);
         gone.allocate(&credential).await.unwrap();
         nat
     }
 
-    /// The URL of the relay behind it.
+    /// URL of the relay behind the NAT.
     pub(crate) fn udp(&self) -> IceUri {
         format!("turn:{}?transport=udp", self.address).parse().unwrap()
     }
 
-    /// How many addresses have sent something.
+    /// Number of client addresses seen.
     pub(crate) fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
     }
 }
 
-/// A port towards the relay. Answers go to who asked, by the transaction (RFC 8489 §5).
+/// A port towards the relay. Responses are routed by transaction id (RFC 8489 §5).
 #[derive(Clone)]
 struct Outside {
     socket: Arc<UdpSocket>,

@@ -1,4 +1,4 @@
-//! A real redis-server on loopback, as coturn has one.
+//! Starts a real redis-server on loopback, used as coturn's Redis.
 
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// How many free ports are tried: one may be taken between finding it and using it.
+/// Attempts to start: a port may be taken between its choice and its use.
 const ATTEMPTS: usize = 5;
 
-/// A running redis-server; it ends with the test.
+/// A running redis-server; killed on drop.
 pub(crate) struct Redis {
     port: u16,
     process: Child,
@@ -19,7 +19,7 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts one and waits until it says that it accepts connections.
+    /// Starts redis-server and waits until it accepts connections.
     pub(crate) async fn start() -> Self {
         for _ in 0..ATTEMPTS {
             let files = TempDir::new().unwrap();
@@ -41,13 +41,13 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What coturn is told to read its secrets here, and to publish what it relays.
+    /// Lines of turnserver.conf: secrets from here, usage reports to here.
     pub(crate) fn coturn_lines(&self) -> String {
         let place = format!("ip=127.0.0.1 dbname=0 port={} connect_timeout=5", self.port);
         format!("use-auth-secret\nredis-userdb=\"{place}\"\nredis-statsdb=\"{place}\"\n")
     }
 
-    /// Runs one command and returns its answer.
+    /// Runs one command and returns its reply.
     pub(crate) async fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();

@@ -1,19 +1,19 @@
-//! Where a relay would let its clients go.
+//! Checks which peers a relay permits.
 //!
-//! A relay stands inside a network and sends wherever its clients say. One that carries datagrams
-//! to private addresses opens the network behind it, and the metadata service of a cloud hands
-//! out the rights of the machine. So permission is asked for an address of every range that a
-//! call never needs, and for one that every call may need.
+//! A relay is inside a network and sends to any address that a client names. One that relays to
+//! private addresses opens the network behind it, including the metadata service of a cloud, which
+//! hands out the machine's credentials. So this check requests permissions for an address of every
+//! range that no call needs, and for one public address that every call may need.
 
 use std::net::IpAddr;
 
-use super::admission::release;
-use super::reach::list;
-use super::report::{Check, Finding, LOOK_INTO_LOG};
-use super::visit::{Visit, nobody};
+use super::connectivity::list;
+use super::credential_checks::release;
+use super::findings::{Check, Finding, SEE_RELAY_LOG};
+use super::url_context::{UrlContext, random_subject};
 use crate::relay::{Family, RelayError, TurnClient};
 
-/// An address that no client has business with, and what it stands for (RFC 6890).
+/// An address that no client needs, and its meaning (RFC 6890).
 struct Forbidden {
     ip: &'static str,
     what: &'static str,
@@ -52,87 +52,92 @@ const FORBIDDEN_V6: [Forbidden; 8] = [
     forbidden("::ffff:a9fe:a9fe", "metadata of a cloud, mapped"),
 ];
 
-/// A resolver that everybody may ask: as good as any address that a peer may have.
+/// A public resolver, standing for any peer on the internet.
 const PUBLIC_V4: &str = "9.9.9.9";
 
-/// What came of asking.
+/// Results of the permission requests.
 #[derive(Default)]
-struct Asked {
+struct PermissionResults {
     refused: usize,
     permitted: Vec<&'static Forbidden>,
 }
 
-pub(super) async fn peers(visit: &mut Visit<'_>) -> Finding {
-    let Some(mut client) = visit.allocation.take() else {
+pub(super) async fn peers(url: &mut UrlContext<'_>) -> Finding {
+    let Some(mut client) = url.allocation.take() else {
         return Finding::skipped(Check::Peers, "there is no allocation");
     };
-    let asked = ask_all(visit, &mut client).await;
-    let reaches_public = may_reach(&mut client, PUBLIC_V4).await;
-    visit.allocation = Some(client);
-    match (asked, reaches_public) {
-        (Ok(asked), Ok(reaches_public)) => {
-            judge(&asked, reaches_public, visit.terms.allow_loopback)
+    let results = try_all_peers(url, &mut client).await;
+    let reaches_public = permits(&mut client, PUBLIC_V4).await;
+    url.allocation = Some(client);
+    match (results, reaches_public) {
+        (Ok(results), Ok(reaches_public)) => {
+            assess(&results, reaches_public, url.options.allow_loopback)
         }
         (Err(error), _) | (_, Err(error)) => {
-            Finding::fail(Check::Peers, error.to_string(), LOOK_INTO_LOG)
+            Finding::fail(Check::Peers, error.to_string(), SEE_RELAY_LOG)
         }
     }
 }
 
-/// Asks with the allocation there is, and with one of IPv6 where the relay has that.
-async fn ask_all(visit: &Visit<'_>, client: &mut TurnClient) -> Result<Asked, RelayError> {
-    let mut asked = Asked::default();
-    ask(client, &FORBIDDEN_V4, &mut asked).await?;
-    let mut client = visit.open().await?;
-    let credential = visit.credential(&nobody(), visit.ttl());
+/// Requests permissions with the existing allocation, and with one of IPv6 if the relay supports
+/// it.
+async fn try_all_peers(
+    url: &UrlContext<'_>,
+    client: &mut TurnClient,
+) -> Result<PermissionResults, RelayError> {
+    let mut results = PermissionResults::default();
+    try_peers(client, &FORBIDDEN_V4, &mut results).await?;
+    let mut client = url.open().await?;
+    let credential = url.credential(&random_subject(), url.ttl());
     match client.allocate_in(Family::V6, &credential).await {
         Ok(relayed) => {
             let list = if relayed.is_ipv6() { &FORBIDDEN_V6[..] } else { &[] };
-            let answered = ask(&mut client, list, &mut asked).await;
+            let answered = try_peers(&mut client, list, &mut results).await;
             release(&mut client).await;
-            answered.map(|()| asked)
+            answered.map(|()| results)
         }
-        // 440: no such family (RFC 8656 §19). 400 and 420: it has never heard of families.
-        Err(RelayError::Refused(400 | 420 | 440)) => Ok(asked),
+        // 440: family not supported (RFC 8656 §19). 400 and 420: the relay does not know the
+        // attribute.
+        Err(RelayError::ErrorResponse(400 | 420 | 440)) => Ok(results),
         Err(error) => Err(error),
     }
 }
 
-async fn ask(
+async fn try_peers(
     client: &mut TurnClient,
     list: &'static [Forbidden],
-    asked: &mut Asked,
+    results: &mut PermissionResults,
 ) -> Result<(), RelayError> {
     for peer in list {
-        if may_reach(client, peer.ip).await? {
-            asked.permitted.push(peer);
+        if permits(client, peer.ip).await? {
+            results.permitted.push(peer);
         } else {
-            asked.refused += 1;
+            results.refused += 1;
         }
     }
     Ok(())
 }
 
-/// Asks for a permission. 403 denies it, 400 and 443 find the address unfit (RFC 8656 §9.2);
-/// any other refusal is not about the peer.
-async fn may_reach(client: &mut TurnClient, ip: &str) -> Result<bool, RelayError> {
+/// Requests a permission. 403 denies the peer; 400 and 443 reject the address (RFC 8656 §9.2). Any
+/// other error is not about the peer.
+async fn permits(client: &mut TurnClient, ip: &str) -> Result<bool, RelayError> {
     let ip: IpAddr = ip.parse().expect("the lists hold addresses");
-    match client.permit(ip).await {
+    match client.create_permission(ip).await {
         Ok(()) => Ok(true),
-        Err(RelayError::Refused(400 | 403 | 443)) => Ok(false),
+        Err(RelayError::ErrorResponse(400 | 403 | 443)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-fn judge(asked: &Asked, reaches_public: bool, allow_loopback: bool) -> Finding {
+fn assess(results: &PermissionResults, reaches_public: bool, allow_loopback: bool) -> Finding {
     let (allowed, open): (Vec<&Forbidden>, Vec<_>) =
-        asked.permitted.iter().partition(|peer| allow_loopback && peer.what == LOOPBACK);
+        results.permitted.iter().partition(|peer| allow_loopback && peer.what == LOOPBACK);
     if !open.is_empty() {
         let open = list(open.iter().map(|peer| format!("{} ({})", peer.ip, peer.what)));
         let advice = "deny them with denied-peer-ip: deploy/coturn/turnserver.conf has the list";
         return Finding::fail(Check::Peers, format!("it would relay to {open}"), advice);
     }
-    let refused = asked.refused;
+    let refused = results.refused;
     if !reaches_public {
         let found = format!("it refuses {refused} private addresses, and {PUBLIC_V4} too");
         let advice = "deny less, unless all of its clients are in one network";

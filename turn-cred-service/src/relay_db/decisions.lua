@@ -1,5 +1,5 @@
--- Who is barred, and which relays are being emptied. KEYS: edition, denied, overdrawn, draining.
--- ARGV: the edition known, seconds since 1970. Only the edition comes back where it is the one known.
+-- Reads denials, subjects over budget and draining relays. KEYS: edition, denied, overdrawn, draining.
+-- ARGV: known edition, Unix seconds. Returns only the edition if it equals the known one.
 local edition = redis.call('GET', KEYS[1]) or '0'
 if edition == ARGV[1] then return { edition, {}, {}, {} } end
 return {

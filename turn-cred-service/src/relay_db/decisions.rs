@@ -1,4 +1,4 @@
-//! What operators have decided, kept where every credential service of the relays sees it.
+//! Decisions about subjects and relays, stored where every instance of the service reads them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,39 +7,40 @@ use redis::{Script, pipe};
 use super::{DbError, RelayDb};
 use crate::credential::Subject;
 
-/// What is decided, as of one edition.
+/// The decisions at one edition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decisions {
-    /// Counts the changes.
+    /// Rises with every change; instances read the rest only when it differs.
     pub edition: String,
-    /// Who gets no credential, by pseudonym, until when in seconds since 1970.
+    /// Pseudonyms denied by an operator, with the end in Unix seconds.
     pub denied: HashMap<String, u64>,
-    /// Who has relayed more than the budget, until its end.
-    pub overdrawn: HashMap<String, u64>,
-    /// The names of the relays that get nobody new.
+    /// Pseudonyms over their budget, with the end of the window in Unix seconds.
+    pub over_budget: HashMap<String, u64>,
+    /// Names of the relays that get no new clients.
     pub draining: HashSet<String>,
 }
 
-type Answer = (String, Vec<(String, u64)>, Vec<(String, u64)>, HashSet<String>);
+type DecisionsReply = (String, Vec<(String, u64)>, Vec<(String, u64)>, HashSet<String>);
 
 impl RelayDb {
-    /// Reads what is decided; nothing if it is still `edition`.
+    /// Reads the decisions; `None` if the edition is still `edition`.
     ///
     /// # Errors
     /// [`DbError`].
     pub async fn decisions(&self, edition: &str, now: u64) -> Result<Option<Decisions>, DbError> {
-        let script = Script::new(include_str!("control.lua"));
+        let script = Script::new(include_str!("decisions.lua"));
         let mut call = script.key(self.own_key("edition"));
         call.key(self.own_key("denied")).key(self.own_key("overdrawn"));
         call.key(self.own_key("draining")).arg(edition).arg(now);
-        let (found, denied, overdrawn, draining): Answer =
+        let (found, denied, over_budget, draining): DecisionsReply =
             call.invoke_async(&mut self.connection.clone()).await?;
-        let (denied, overdrawn) = (denied.into_iter().collect(), overdrawn.into_iter().collect());
-        let decisions = Decisions { edition: found, denied, overdrawn, draining };
+        let (denied, over_budget) =
+            (denied.into_iter().collect(), over_budget.into_iter().collect());
+        let decisions = Decisions { edition: found, denied, over_budget, draining };
         Ok((decisions.edition != edition).then_some(decisions))
     }
 
-    /// Denies credentials to a pseudonym until then, in seconds since 1970.
+    /// Denies credentials to a pseudonym until `until`, in Unix seconds.
     ///
     /// # Errors
     /// [`DbError`].
@@ -48,20 +49,20 @@ impl RelayDb {
         let mut calls = pipe();
         calls.atomic().zadd(&key, pseudonym.to_string(), until).ignore();
         calls.zrembyscore(&key, 0, now).ignore();
-        self.decide(&mut calls).await
+        self.commit_decision(&mut calls).await
     }
 
-    /// Lifts what denies a pseudonym credentials.
+    /// Removes the denial of a pseudonym.
     ///
     /// # Errors
     /// [`DbError`].
     pub async fn allow(&self, pseudonym: &Subject) -> Result<(), DbError> {
         let mut calls = pipe();
         calls.atomic().zrem(self.own_key("denied"), pseudonym.to_string()).ignore();
-        self.decide(&mut calls).await
+        self.commit_decision(&mut calls).await
     }
 
-    /// Sends nobody new to a relay, or does again.
+    /// Starts or stops draining a relay.
     ///
     /// # Errors
     /// [`DbError`].
@@ -73,10 +74,10 @@ impl RelayDb {
         } else {
             calls.atomic().srem(key, relay).ignore();
         }
-        self.decide(&mut calls).await
+        self.commit_decision(&mut calls).await
     }
 
-    pub(super) async fn decide(&self, calls: &mut redis::Pipeline) -> Result<(), DbError> {
+    pub(super) async fn commit_decision(&self, calls: &mut redis::Pipeline) -> Result<(), DbError> {
         calls.incr(self.own_key("edition"), 1).ignore();
         Ok(calls.query_async(&mut self.connection.clone()).await?)
     }

@@ -1,4 +1,4 @@
-//! A small file that is read again when it changed.
+//! Small files that are reloaded when they change.
 
 use std::fmt;
 use std::fs::{self, Metadata};
@@ -8,67 +8,67 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-/// How often a file is looked at, at most.
+/// Interval between checks of a file.
 ///
-/// One `stat` a second costs nothing and is faster than any orchestrator mounts a new secret.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One `stat` per second costs nothing, and no orchestrator mounts a new secret faster.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// A value parsed from a file, kept current.
 ///
-/// A file that became unreadable or invalid keeps its last good value, and says so once per
-/// change: a half-written secret must not stop a running service.
-pub(crate) struct Watched<T> {
+/// If the file becomes unreadable or invalid, the last good value stays and one warning per change
+/// is logged: a half-written secret must not stop a running service.
+pub(crate) struct WatchedFile<T> {
     path: PathBuf,
     parse: fn(&str) -> Result<T, String>,
-    state: Mutex<State<T>>,
+    state: Mutex<CachedValue<T>>,
 }
 
-struct State<T> {
+struct CachedValue<T> {
     current: Arc<T>,
-    stamp: Option<Stamp>,
-    looked: Instant,
+    stamp: Option<FileStamp>,
+    checked_at: Instant,
 }
 
-/// What differs between two versions of a file, without reading it.
+/// Detects a change without reading the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     modified: Option<SystemTime>,
     length: u64,
 }
 
-impl From<Metadata> for Stamp {
+impl From<Metadata> for FileStamp {
     fn from(metadata: Metadata) -> Self {
         Self { modified: metadata.modified().ok(), length: metadata.len() }
     }
 }
 
-impl<T> Watched<T> {
+impl<T> WatchedFile<T> {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// Says, without quoting the content, why the file cannot be used.
+    /// The reason without the content, which may be a secret.
     pub(crate) fn open(path: &Path, parse: fn(&str) -> Result<T, String>) -> Result<Self, String> {
         let stamp = stamp(path);
         let current = Arc::new(read(path, parse)?);
-        let state = Mutex::new(State { current, stamp, looked: Instant::now() });
+        let state = Mutex::new(CachedValue { current, stamp, checked_at: Instant::now() });
         Ok(Self { path: path.to_owned(), parse, state })
     }
 
-    /// Hands out the value as the file last had it.
+    /// Returns the value, after a check if the last one is older than [`CHECK_EVERY`].
     pub(crate) fn current(&self) -> Arc<T> {
         self.current_at(Instant::now())
     }
 
     fn current_at(&self, now: Instant) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.duration_since(state.looked) >= LOOK_EVERY {
-            state.looked = now;
-            self.look(&mut state);
+        if now.duration_since(state.checked_at) >= CHECK_EVERY {
+            state.checked_at = now;
+            self.reload_if_changed(&mut state);
         }
         Arc::clone(&state.current)
     }
 
-    fn look(&self, state: &mut State<T>) {
+    fn reload_if_changed(&self, state: &mut CachedValue<T>) {
         let found = stamp(&self.path);
         if found == state.stamp {
             return;
@@ -76,25 +76,26 @@ impl<T> Watched<T> {
         state.stamp = found;
         match read(&self.path, self.parse) {
             Ok(value) => {
-                info!(file = %self.path.display(), "read {} again", self.path.display());
+                info!(file = %self.path.display(), "reloaded {}", self.path.display());
                 state.current = Arc::new(value);
             }
             Err(reason) => {
-                warn!(file = %self.path.display(), "keeping the last good content: {reason}");
+                warn!(file = %self.path.display(), "cannot reload the file, keeping its last good \
+                    content: {reason}");
             }
         }
     }
 }
 
-/// Shows the path and nothing of the content.
-impl<T> fmt::Debug for Watched<T> {
+/// Prints the path only: the content may be a secret.
+impl<T> fmt::Debug for WatchedFile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("WatchedFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    fs::metadata(path).ok().map(Stamp::from)
+fn stamp(path: &Path) -> Option<FileStamp> {
+    fs::metadata(path).ok().map(FileStamp::from)
 }
 
 fn read<T>(path: &Path, parse: fn(&str) -> Result<T, String>) -> Result<T, String> {
@@ -116,12 +117,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         fs::write(&path, "1").unwrap();
-        let watched = Watched::open(&path, parse).unwrap();
+        let watched = WatchedFile::open(&path, parse).unwrap();
         let opened = Instant::now();
 
         fs::write(&path, "22").unwrap();
         assert_eq!(*watched.current_at(opened), 1, "not looked at before its time");
-        assert_eq!(*watched.current_at(opened + LOOK_EVERY), 22);
+        assert_eq!(*watched.current_at(opened + CHECK_EVERY), 22);
     }
 
     #[test]
@@ -129,23 +130,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value");
         fs::write(&path, "1").unwrap();
-        let watched = Watched::open(&path, parse).unwrap();
+        let watched = WatchedFile::open(&path, parse).unwrap();
         let mut now = Instant::now();
 
         fs::write(&path, "nonsense").unwrap();
-        now += LOOK_EVERY;
+        now += CHECK_EVERY;
         assert_eq!(*watched.current_at(now), 1);
         fs::remove_file(&path).unwrap();
-        now += LOOK_EVERY;
+        now += CHECK_EVERY;
         assert_eq!(*watched.current_at(now), 1);
         fs::write(&path, "333").unwrap();
-        now += LOOK_EVERY;
+        now += CHECK_EVERY;
         assert_eq!(*watched.current_at(now), 333);
     }
 
     #[test]
     fn a_file_that_cannot_be_used_at_start_is_an_error_with_its_path() {
-        let error = Watched::open(Path::new("/nowhere/at/all"), parse).unwrap_err();
+        let error = WatchedFile::open(Path::new("/nowhere/at/all"), parse).unwrap_err();
         assert!(error.contains("/nowhere/at/all"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The shapes of other services, over one mint.
+//! The APIs of other services.
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -6,18 +6,18 @@ use service_kit::clock;
 use service_kit::tokens::{Claims, mint};
 use turn_cred_service::credential::{self, Subject};
 
-use crate::support::{API_KEY, Answer, JWT_SECRET, TURN_SECRET, TestService, token};
+use crate::support::{API_KEY, ApiResponse, JWT_SECRET, TURN_SECRET, TestService, token};
 
 const MATRIX: &str = "/_matrix/client/v3/voip/turnServer";
 const CLOUDFLARE: &str = "/v1/turn/keys/backend/credentials/generate-ice-servers";
 const KEYS: (&str, &str) = ("TURN_CRED_API_KEYS", API_KEY);
 
-/// What the relay will see of a subject.
+/// The pseudonym that relays see for a subject.
 fn pseudonym(subject: &str) -> String {
     subject.parse::<Subject>().unwrap().pseudonym(TURN_SECRET.as_bytes()).to_string()
 }
 
-/// Checks that a username is `subject`'s and that the password is the relay's.
+/// Checks that a username belongs to `subject` and the password matches.
 fn check(username: &Value, password: &Value, subject: &str) {
     let username = username.as_str().unwrap();
     assert_eq!(username.split_once(':').unwrap().1, pseudonym(subject));
@@ -47,7 +47,7 @@ async fn a_server_asks_as_the_draft_says_by_query_or_by_form() {
         form("/turn/credentials?service=turn", &query("api")),
         form(&format!("/turn?{}", query("key")), "username=bob"),
     ] {
-        let answer = Answer::to(request).await;
+        let answer = ApiResponse::of(request).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
         assert_eq!(answer.json.as_object().unwrap().len(), 4, "{}", answer.json);
         check(&answer.json["username"], &answer.json["password"], "ana");
@@ -55,39 +55,53 @@ async fn a_server_asks_as_the_draft_says_by_query_or_by_form() {
         assert_eq!(answer.json["uris"], json!(["turn:127.0.0.1:3478?transport=udp"]));
     }
     let shorter = format!("/turn?{}&ttl=120", query("key"));
-    assert_eq!(Answer::to(get(&service, &shorter)).await.json["ttl"], 120);
+    assert_eq!(ApiResponse::of(get(&service, &shorter)).await.json["ttl"], 120);
 }
 
 #[tokio::test]
-async fn a_request_of_the_draft_is_told_what_is_wrong_with_it() {
+async fn a_bad_draft_request_gets_the_reason() {
     let service = TestService::start([KEYS]).await;
     let key = format!("key={API_KEY}");
     for (query, status, code, detail) in [
-        (format!("username=ana&{key}"), 400, "bad_request", "only service=turn is served"),
-        (format!("service=stun&{key}"), 400, "bad_request", "only service=turn is served"),
-        (format!("service=turn&ttl=1h&{key}"), 400, "bad_request", "ttl is a number of seconds"),
+        (format!("username=ana&{key}"), 400, "bad_request", "the parameter service must be turn"),
+        (format!("service=stun&{key}"), 400, "bad_request", "the parameter service must be turn"),
+        (
+            format!("service=turn&ttl=1h&{key}"),
+            400,
+            "bad_request",
+            "ttl must be a number of seconds",
+        ),
         (format!("service=turn&username=a%20b&{key}"), 400, "bad_request", "a subject is"),
         ("service=turn&username=ana".to_owned(), 401, "unauthorized", "send one of the API keys"),
         ("service=turn&key=".to_owned(), 401, "unauthorized", "send one of the API keys"),
-        (format!("service=turn&{key}x"), 401, "unauthorized", "not one of those accepted"),
-        (format!("service=turn&key={}", token("ana")), 401, "unauthorized", "not one of those"),
+        (format!("service=turn&{key}x"), 401, "unauthorized", "the API key is not accepted"),
+        (
+            format!("service=turn&key={}", token("ana")),
+            401,
+            "unauthorized",
+            "the API key is not accepted",
+        ),
     ] {
-        let answer = Answer::to(get(&service, &format!("/turn?{query}"))).await;
+        let answer = ApiResponse::of(get(&service, &format!("/turn?{query}"))).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{query}");
         assert!(answer.json["detail"].as_str().unwrap().contains(detail), "{}", answer.json);
         assert_eq!(answer.header("content-type"), "application/problem+json");
     }
     let json = Client::new().post(service.at("/turn")).json(&json!({ "key": API_KEY }));
-    assert_eq!(Answer::to(json).await.status, StatusCode::UNAUTHORIZED, "no form, nothing read");
+    assert_eq!(
+        ApiResponse::of(json).await.status,
+        StatusCode::UNAUTHORIZED,
+        "no form, nothing read"
+    );
 }
 
 #[tokio::test]
-async fn a_user_who_is_not_named_shares_no_quota_with_the_next() {
+async fn anonymous_users_share_no_quota() {
     let service = TestService::start([KEYS, ("TURN_CRED_RATE_PER_SUBJECT", "1/h")]).await;
     let mut seen = Vec::new();
     for _ in 0..3 {
         let path = format!("/turn?service=turn&key={API_KEY}");
-        let answer = Answer::to(get(&service, &path)).await;
+        let answer = ApiResponse::of(get(&service, &path)).await;
         let username = answer.json["username"].as_str().unwrap().to_owned();
         seen.push(username.split_once(':').unwrap().1.to_owned());
     }
@@ -98,7 +112,7 @@ async fn a_user_who_is_not_named_shares_no_quota_with_the_next() {
 async fn a_matrix_client_gets_the_same_for_its_token() {
     let service = TestService::start([]).await;
     for path in [MATRIX, "/_matrix/client/r0/voip/turnServer"] {
-        let answer = Answer::to(get(&service, path).bearer_auth(token("ana"))).await;
+        let answer = ApiResponse::of(get(&service, path).bearer_auth(token("ana"))).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.json.as_object().unwrap().len(), 4, "{}", answer.json);
         check(&answer.json["username"], &answer.json["password"], "ana");
@@ -109,11 +123,11 @@ async fn a_matrix_client_gets_the_same_for_its_token() {
 #[tokio::test]
 async fn a_matrix_client_reads_errors_in_its_own_words() {
     let service = TestService::start([("TURN_CRED_RATE_PER_SUBJECT", "1/m")]).await;
-    let ask = async |token: &str| Answer::to(get(&service, MATRIX).bearer_auth(token)).await;
+    let ask = async |token: &str| ApiResponse::of(get(&service, MATRIX).bearer_auth(token)).await;
     let expired = mint(&Claims::new("ana", 1), JWT_SECRET.as_bytes());
     assert_eq!(ask(&token("ana")).await.status, StatusCode::OK);
     for (answer, status, code, errcode) in [
-        (Answer::to(get(&service, MATRIX)).await, 401, "unauthorized", "M_MISSING_TOKEN"),
+        (ApiResponse::of(get(&service, MATRIX)).await, 401, "unauthorized", "M_MISSING_TOKEN"),
         (ask("nonsense").await, 401, "unauthorized", "M_UNKNOWN_TOKEN"),
         (ask(&expired).await, 401, "token_expired", "M_UNKNOWN_TOKEN"),
         (ask(&token("ana")).await, 429, "rate_limited", "M_LIMIT_EXCEEDED"),
@@ -128,10 +142,10 @@ async fn a_matrix_client_reads_errors_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn what_was_written_for_cloudflare_gets_a_list_or_the_older_object() {
+async fn a_cloudflare_client_gets_a_list_or_the_older_object() {
     let service = TestService::start([KEYS]).await;
     let ask = json!({ "ttl": 3600, "customIdentifier": "u1" });
-    let list = Answer::to(cloudflare(&service, CLOUDFLARE, &ask)).await;
+    let list = ApiResponse::of(cloudflare(&service, CLOUDFLARE, &ask)).await;
     assert_eq!(list.status, StatusCode::CREATED, "{}", list.json);
     assert_eq!(list.json.as_object().unwrap().len(), 1, "there is no ttl: {}", list.json);
     assert_eq!(list.json["iceServers"][0], json!({ "urls": ["stun:127.0.0.1:3478"] }));
@@ -140,7 +154,7 @@ async fn what_was_written_for_cloudflare_gets_a_list_or_the_older_object() {
     assert!(expiry.abs_diff(clock::unix_seconds() + 3600) <= 1, "the ttl asked for");
 
     let older = CLOUDFLARE.replace("generate-ice-servers", "generate");
-    let single = Answer::to(cloudflare(&service, &older, &json!({}))).await;
+    let single = ApiResponse::of(cloudflare(&service, &older, &json!({}))).await;
     assert_eq!(single.status, StatusCode::CREATED, "{}", single.json);
     let server = &single.json["iceServers"];
     assert_eq!(server["urls"], json!(["stun:127.0.0.1:3478", "turn:127.0.0.1:3478?transport=udp"]));
@@ -148,7 +162,7 @@ async fn what_was_written_for_cloudflare_gets_a_list_or_the_older_object() {
 }
 
 #[tokio::test]
-async fn what_was_written_for_cloudflare_is_told_what_is_wrong() {
+async fn a_bad_cloudflare_request_gets_the_reason() {
     let service = TestService::start([KEYS]).await;
     let strange = CLOUDFLARE.replace("backend", "a%20b");
     for (path, body, status) in [
@@ -157,16 +171,16 @@ async fn what_was_written_for_cloudflare_is_told_what_is_wrong() {
         (strange.as_str(), json!({}), 400),
         (strange.as_str(), json!({ "customIdentifier": "u1" }), 201),
     ] {
-        let answer = Answer::to(cloudflare(&service, path, &body)).await;
+        let answer = ApiResponse::of(cloudflare(&service, path, &body)).await;
         assert_eq!(answer.status.as_u16(), status, "{path} {body}");
     }
     let unreadable = CLOUDFLARE.replace("backend", "%ff");
-    let answer = Answer::to(cloudflare(&service, &unreadable, &json!({}))).await;
+    let answer = ApiResponse::of(cloudflare(&service, &unreadable, &json!({}))).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (400, "bad_request"));
     let in_query = Client::new().post(service.at(&format!("{CLOUDFLARE}?key={API_KEY}")));
     for request in [in_query, Client::new().post(service.at(CLOUDFLARE)).bearer_auth(token("ana"))]
     {
-        let answer = Answer::to(request).await;
+        let answer = ApiResponse::of(request).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (401, "unauthorized"));
     }
 }
@@ -176,7 +190,7 @@ async fn without_api_keys_their_routes_say_what_is_missing() {
     let service = TestService::start([]).await;
     let draft = get(&service, &format!("/turn?service=turn&key={API_KEY}"));
     for request in [draft, cloudflare(&service, CLOUDFLARE, &json!({}))] {
-        let answer = Answer::to(request).await;
+        let answer = ApiResponse::of(request).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::UNAUTHORIZED, "unauthorized"));
         assert!(answer.json["detail"].as_str().unwrap().contains("TURN_CRED_API_KEYS"));
     }
@@ -188,7 +202,7 @@ async fn servers_may_share_an_address_and_their_users_have_limits_of_their_own()
     let service = TestService::start([KEYS, limits[0], limits[1]]).await;
     let ask = async |user: &str, key: &str| {
         let path = format!("/turn?service=turn&username={user}&key={key}");
-        Answer::to(get(&service, &path)).await.status
+        ApiResponse::of(get(&service, &path)).await.status
     };
     for user in ["ana", "bob", "cleo", "dan"] {
         assert_eq!(ask(user, API_KEY).await, StatusCode::OK);
@@ -222,7 +236,7 @@ async fn every_answer_of_every_shape_is_kept_from_caches_and_from_foreign_pages(
         for (origin, shown) in [(OURS, OURS), ("https://evil.example", ""), ("null", "")] {
             let request = Client::new().request(method.clone(), service.at(path));
             let request = request.header("origin", origin).bearer_auth(secret);
-            let answer = Answer::to(request).await;
+            let answer = ApiResponse::of(request).await;
             assert_eq!(answer.status.as_u16(), status, "{method} {path}");
             assert_eq!(answer.header("cache-control"), "no-store", "{method} {path}");
             assert_eq!(answer.header("pragma"), "no-cache", "{method} {path}");
@@ -240,7 +254,7 @@ async fn a_preflight_is_answered_for_every_shape_and_asks_for_no_key() {
     for (method, path) in [("GET", MATRIX), ("POST", CLOUDFLARE), ("GET", "/turn?service=turn")] {
         let request = Client::new().request(Method::OPTIONS, service.at(path));
         let request = request.header("access-control-request-method", method);
-        let answer = Answer::to(request.header("origin", OURS)).await;
+        let answer = ApiResponse::of(request.header("origin", OURS)).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), OURS);
         assert_eq!(answer.header("access-control-allow-methods"), "GET,POST");

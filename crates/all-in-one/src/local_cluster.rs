@@ -1,4 +1,4 @@
-//! Starts the parts in the order in which they need each other.
+//! Starts the components in dependency order: relay, credential service, node.
 
 use std::io;
 
@@ -8,69 +8,68 @@ use service_kit::settings::{Environment, Faults};
 use signal_node::node::Node;
 use tempfile::TempDir;
 
-use crate::relay::{Relay, RelayError};
-use crate::settings::{Settings, introduce, with_secret};
+use crate::relay::{EmbeddedRelay, EmbeddedRelayError};
+use crate::settings::{Settings, wire_components, with_generated_secret};
 
-/// All parts, running.
-pub struct Together {
-    /// Where the demo page is.
+/// The running components.
+pub struct LocalCluster {
+    /// Address of the demo page.
     pub public: ListenAddr,
-    /// Where the node's probes and metrics are.
+    /// Address of the node's probes and metrics.
     pub admin: ListenAddr,
     /// The relay.
-    pub relay: Relay,
-    /// Holds the socket between the parts.
-    _folder: TempDir,
+    pub relay: EmbeddedRelay,
+    /// Contains the socket file between node and credential service; deleted on drop.
+    _socket_dir: TempDir,
 }
 
-/// Why the parts could not be started.
+/// Reasons why a component could not start.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A setting of a part cannot be used.
+    /// A setting of a component is unusable.
     #[error("{0}")]
     Settings(#[from] Faults),
-    /// The relay has no place.
     #[error("{0}; see --turn-listen (127.0.0.1:0 takes a free port)")]
-    Relay(#[from] RelayError),
-    /// The credential service could not start.
+    Relay(#[from] EmbeddedRelayError),
     #[error("credential service: {0}; see TURN_CRED_LISTEN and TURN_CRED_ADMIN_LISTEN")]
     Credentials(#[from] turn_cred_service::StartError),
-    /// The node could not start.
     #[error(
-        "node: {0}; see SIGNAL_NODE_LISTEN and SIGNAL_NODE_ADMIN_LISTEN (127.0.0.1:0 takes a free port)"
+        "node: {0}; see SIGNAL_NODE_LISTEN and SIGNAL_NODE_ADMIN_LISTEN (127.0.0.1:0 takes a free \
+         port)"
     )]
     Node(#[from] signal_node::node::StartError),
-    /// There is no place for the socket between them.
+    /// The directory of the socket file could not be created.
     #[error("cannot make a temporary folder: {0}")]
     Folder(#[from] io::Error),
 }
 
-impl Together {
+impl LocalCluster {
     /// Starts relay, credential service and node; they end with `life`.
     ///
     /// # Errors
-    /// [`StartError`] says which part, and what to set.
+    /// [`StartError`] contains the component and the setting to change.
     pub async fn start(
         settings: &Settings,
         environment: Environment,
         life: &Lifecycle,
     ) -> Result<Self, StartError> {
-        let environment = with_secret(environment);
-        let folder = tempfile::tempdir()?;
-        let secret = secret(&environment)?;
-        let relay = Relay::start(settings.turn_listen, secret).await?;
-        let environment = introduce(environment, folder.path(), relay.address());
+        let environment = with_generated_secret(environment);
+        let socket_dir = tempfile::tempdir()?;
+        let secret = read_secret(&environment)?;
+        let relay = EmbeddedRelay::start(settings.turn_listen, secret).await?;
+        let environment = wire_components(environment, socket_dir.path(), relay.address());
         let config =
             turn_cred_service::Config::read(&resolve(turn_cred_service::SCHEMA, &environment))?;
         turn_cred_service::Service::start(config, life).await?;
         let config =
             signal_node::config::Config::read(&resolve(signal_node::config::SCHEMA, &environment))?;
         let Node { public, admin } = Node::start(config, life).await?;
-        Ok(Self { public, admin, relay, _folder: folder })
+        Ok(Self { public, admin, relay, _socket_dir: socket_dir })
     }
 }
 
-/// Reads a part's settings from its variables alone.
+/// Reads a component's settings from the environment alone, without flags.
 fn resolve(
     schema: service_kit::settings::Schema,
     environment: &Environment,
@@ -79,10 +78,10 @@ fn resolve(
     schema.resolve(&no_flags, environment)
 }
 
-fn secret(environment: &Environment) -> Result<service_kit::secrets::SecretSource, Faults> {
+fn read_secret(environment: &Environment) -> Result<service_kit::secrets::SecretSource, Faults> {
     let resolved = resolve(turn_cred_service::SCHEMA, environment);
     let mut reader = resolved.reader();
     let secret = reader.secrets("secret");
     reader.finish()?;
-    Ok(secret.expect("it was set where it was not"))
+    Ok(secret.expect("a secret was generated unless one was set"))
 }

@@ -1,4 +1,4 @@
-//! Whose word about its name a relay behind TLS may show.
+//! Certificate authorities accepted for TLS relays.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,42 +13,43 @@ use tokio_rustls::rustls::{self, ClientConfig};
 
 use super::RelayError;
 
-/// The authorities that are believed: those of the system, and perhaps more.
+/// The authorities of the system, and optionally those of a PEM file.
 #[derive(Clone, Debug)]
-pub struct Trust {
-    /// That there are none matters to TLS only, so it is told when TLS is asked for.
+pub struct TrustStore {
+    /// A system without authorities is an error only for TLS relays, so the result is kept until
+    /// one is connected to.
     config: Result<Arc<ClientConfig>, rustls::Error>,
 }
 
-/// Why a file of authorities cannot be used.
+/// Reasons why a file of authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// It cannot be read, or is not PEM.
+pub enum TrustStoreError {
+    /// Unreadable, or not PEM.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] pem::Error),
-    /// It is PEM and has no certificate.
+    /// PEM without a certificate.
     #[error("holds no certificate: write it in PEM")]
     Empty,
-    /// What it holds cannot be an authority.
+    /// A certificate that cannot be an authority.
     #[error("holds a certificate that cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
-impl Trust {
-    /// Believes the authorities of the system.
+impl TrustStore {
+    /// Trusts the authorities of the system.
     #[must_use]
     pub fn system() -> Self {
         Self { config: config(Vec::new()) }
     }
 
-    /// Believes the authorities of the system and the certificates of a PEM file.
+    /// Trusts the authorities of the system and the certificates of a PEM file.
     ///
     /// # Errors
     /// When the file cannot be read or has no usable certificate.
-    pub fn and_pem_file(path: &Path) -> Result<Self, TrustError> {
+    pub fn with_pem_file(path: &Path) -> Result<Self, TrustStoreError> {
         let authorities = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
         if authorities.is_empty() {
-            return Err(TrustError::Empty);
+            return Err(TrustStoreError::Empty);
         }
         Ok(Self { config: Ok(config(authorities)?) })
     }
@@ -56,13 +57,13 @@ impl Trust {
     /// Reads the setting `relay_ca_file`, which the schema must declare.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let Some(path) = reader.optional_text("relay_ca_file") else { return Self::system() };
-        Self::and_pem_file(Path::new(&path)).unwrap_or_else(|error| {
+        Self::with_pem_file(Path::new(&path)).unwrap_or_else(|error| {
             reader.fault("relay_ca_file", error);
             Self::system()
         })
     }
 
-    /// Makes ready to meet a relay that calls itself `host`, a name or an address.
+    /// Returns the TLS connector and the name to verify for `host`, a name or an address.
     pub(super) fn connector(
         &self,
         host: &str,
@@ -79,7 +80,8 @@ fn config(more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, rustl
     let verifier = Verifier::new_with_extra_roots(more, Arc::clone(&provider))?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        // rustls calls every verifier but its own dangerous; this is its own with more roots.
+        // rustls calls every custom verifier dangerous; this one is the platform's with additional
+        // roots.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -94,11 +96,11 @@ mod tests {
     fn a_file_without_a_certificate_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
-        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Unreadable(_))));
+        assert!(matches!(TrustStore::with_pem_file(&path), Err(TrustStoreError::Unreadable(_))));
         std::fs::write(&path, "no PEM at all\n").unwrap();
-        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Empty)));
+        assert!(matches!(TrustStore::with_pem_file(&path), Err(TrustStoreError::Empty)));
         let not_a_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&path, not_a_certificate).unwrap();
-        assert!(matches!(Trust::and_pem_file(&path), Err(TrustError::Unusable(_))));
+        assert!(matches!(TrustStore::with_pem_file(&path), Err(TrustStoreError::Unusable(_))));
     }
 }

@@ -1,10 +1,9 @@
-//! The gate: decides about credentials before the server sees a request.
+//! The listener's socket, which verifies credentials before the `turn` server sees a request.
 //!
-//! The `turn` crate answers a wrong credential with 400, where RFC 8489 §9.2.4 wants 401, and
-//! knows no difference between asking for an allocation and keeping one. So a request whose
-//! credential is not good is handed on without its signature, as if it had none, and the server
-//! challenges it with 401 and a fresh nonce. Of a good one the key is kept for the server, which
-//! asks for it right after.
+//! The `turn` crate answers a wrong credential with 400 instead of 401 (RFC 8489 §9.2.4), and
+//! cannot distinguish a new allocation from a refresh. So a request with an invalid credential is
+//! passed on without its signature, and the server answers it like an unauthenticated one: 401 with
+//! a nonce. The key of a valid request is stored in [`LastKey`], where the server looks it up next.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -23,15 +22,15 @@ use turn_cred_service::credential;
 use webrtc_util::{Conn, Error as ConnError};
 
 use super::REALM;
-use super::fence::never_connected;
+use super::isolated_relay::not_connected;
 
-/// The header of a STUN message (RFC 8489 §5) and of an attribute (§14), in bytes.
+/// Sizes of the STUN message header (RFC 8489 §5) and of an attribute header (§14).
 const MESSAGE_HEADER: usize = 20;
 const ATTRIBUTE_HEADER: usize = 4;
 
-/// The key of the request that came through the gate last.
+/// The key of the request received last.
 ///
-/// One slot is enough: the server finishes a request before it takes the next one.
+/// One slot suffices: the server finishes a request before it receives the next one.
 #[derive(Clone, Default)]
 pub(super) struct LastKey(Arc<Mutex<Vec<u8>>>);
 
@@ -41,33 +40,33 @@ impl AuthHandler for LastKey {
     }
 }
 
-/// The socket that clients talk to.
-pub(super) struct Gate {
+/// The UDP socket of the listener.
+pub(super) struct AuthSocket {
     socket: UdpSocket,
     secrets: SecretSource,
     key: LastKey,
 }
 
-impl Gate {
+impl AuthSocket {
     pub(super) fn new(socket: UdpSocket, secrets: SecretSource, key: LastKey) -> Self {
         Self { socket, secrets, key }
     }
 
-    /// Returns how much of a datagram the server may see.
-    fn admit(&self, datagram: &mut [u8]) -> usize {
-        let Some(signed) = Signed::read(datagram) else { return datagram.len() };
-        match self.key_of(&signed) {
+    /// Returns the number of bytes of a datagram to pass to the server.
+    fn filter(&self, datagram: &mut [u8]) -> usize {
+        let Some(signed) = SignedRequest::read(datagram) else { return datagram.len() };
+        match self.valid_key(&signed) {
             Some(key) => {
                 *self.key.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
                 datagram.len()
             }
-            None => strip(datagram, signed.before_signature),
+            None => truncate_message(datagram, signed.signature_offset),
         }
     }
 
-    /// Finds the key that a request is rightly signed with.
-    fn key_of(&self, signed: &Signed) -> Option<Vec<u8>> {
-        let Signed { message, username, .. } = signed;
+    /// Returns the key that verifies the request's signature.
+    fn valid_key(&self, signed: &SignedRequest) -> Option<Vec<u8>> {
+        let SignedRequest { message, username, .. } = signed;
         let ended = credential::expiry(username)? < clock::unix_seconds();
         if ended && message.typ.method == METHOD_ALLOCATE {
             return None; // a live allocation outlasts its credential, a new one does not begin
@@ -81,16 +80,16 @@ impl Gate {
     }
 }
 
-/// A request that carries a username and a signature.
-struct Signed {
+/// A request with a username and a signature.
+struct SignedRequest {
     message: Message,
     username: String,
-    /// Where the signature begins.
-    before_signature: usize,
+    /// Offset of MESSAGE-INTEGRITY.
+    signature_offset: usize,
 }
 
-impl Signed {
-    /// Reads a datagram; anything else in it is the server's to judge.
+impl SignedRequest {
+    /// Parses a datagram; `None` leaves everything else to the server.
     fn read(datagram: &[u8]) -> Option<Self> {
         let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
         message.decode().ok()?;
@@ -98,25 +97,25 @@ impl Signed {
         let attributes = message.attributes.0.iter();
         let before = attributes.take_while(|attribute| attribute.typ != ATTR_MESSAGE_INTEGRITY);
         let lengths = before.map(|a| ATTRIBUTE_HEADER + usize::from(a.length).next_multiple_of(4));
-        let before_signature = MESSAGE_HEADER + lengths.sum::<usize>();
+        let signature_offset = MESSAGE_HEADER + lengths.sum::<usize>();
         let is_signed = message.contains(ATTR_MESSAGE_INTEGRITY);
         let is_request = message.typ.class == CLASS_REQUEST;
-        (is_signed && is_request).then_some(Self { message, username, before_signature })
+        (is_signed && is_request).then_some(Self { message, username, signature_offset })
     }
 }
 
-/// Cuts a message off at `length` and writes its new length into its header (RFC 8489 §5).
-fn strip(datagram: &mut [u8], length: usize) -> usize {
+/// Truncates a message and updates the length in its header (RFC 8489 §5).
+fn truncate_message(datagram: &mut [u8], length: usize) -> usize {
     let Ok(attributes) = u16::try_from(length - MESSAGE_HEADER) else { return datagram.len() };
     datagram[2..4].copy_from_slice(&attributes.to_be_bytes());
     length
 }
 
 #[async_trait]
-impl Conn for Gate {
+impl Conn for AuthSocket {
     async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
         let (length, from) = self.socket.recv_from(buf).await?;
-        Ok((self.admit(&mut buf[..length]), from))
+        Ok((self.filter(&mut buf[..length]), from))
     }
 
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
@@ -128,11 +127,11 @@ impl Conn for Gate {
     }
 
     async fn connect(&self, _: SocketAddr) -> Result<(), ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     async fn send(&self, _: &[u8]) -> Result<usize, ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     fn local_addr(&self) -> Result<SocketAddr, ConnError> {

@@ -1,4 +1,4 @@
-//! The fence: relayed addresses that can be reached from one another only.
+//! Relayed addresses that reach only one another.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -12,15 +12,15 @@ use turn::Error;
 use turn::relay::RelayAddressGenerator;
 use webrtc_util::{Conn, Error as ConnError};
 
-/// Hands out relayed addresses on loopback and knows all that are held.
+/// Allocates relayed addresses on loopback and records the active ones.
 #[derive(Default)]
-pub(super) struct Fence(Held);
+pub(super) struct IsolatedAddressGenerator(ActiveAddresses);
 
-/// The relayed addresses in use now.
+/// The relayed addresses in use.
 #[derive(Clone, Default)]
-struct Held(Arc<RwLock<HashSet<SocketAddr>>>);
+struct ActiveAddresses(Arc<RwLock<HashSet<SocketAddr>>>);
 
-impl Held {
+impl ActiveAddresses {
     fn insert(&self, address: SocketAddr) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(address);
     }
@@ -35,12 +35,12 @@ impl Held {
 }
 
 #[async_trait]
-impl RelayAddressGenerator for Fence {
+impl RelayAddressGenerator for IsolatedAddressGenerator {
     fn validate(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Binds a relayed address; IPv4 loopback is where all peers are.
+    /// Binds a relayed address on IPv4 loopback, where all peers are.
     async fn allocate_conn(
         &self,
         use_ipv4: bool,
@@ -51,41 +51,41 @@ impl RelayAddressGenerator for Fence {
         }
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, requested_port)).await?;
         let address = socket.local_addr()?;
-        let held = self.0.clone();
-        held.insert(address);
-        Ok((Arc::new(Fenced { socket, address, held }), address))
+        let active = self.0.clone();
+        active.insert(address);
+        Ok((Arc::new(IsolatedRelaySocket { socket, address, active }), address))
     }
 }
 
-/// One relayed address. While it exists it is a peer that others may reach.
-struct Fenced {
+/// A relayed address. It is a permitted peer of the others until it is dropped.
+struct IsolatedRelaySocket {
     socket: UdpSocket,
     address: SocketAddr,
-    held: Held,
+    active: ActiveAddresses,
 }
 
-impl Drop for Fenced {
+impl Drop for IsolatedRelaySocket {
     fn drop(&mut self) {
-        self.held.remove(self.address);
+        self.active.remove(self.address);
     }
 }
 
 #[async_trait]
-impl Conn for Fenced {
-    /// Waits for a datagram from another relayed address and passes over all others.
+impl Conn for IsolatedRelaySocket {
+    /// Receives a datagram from another relayed address; drops all others.
     async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
         loop {
             let (length, from) = self.socket.recv_from(buf).await?;
-            if self.held.contains(from) {
+            if self.active.contains(from) {
                 return Ok((length, from));
             }
             debug!("dropped a datagram from outside the relay");
         }
     }
 
-    /// Sends to another relayed address; a datagram for anywhere else is lost, as UDP may be.
+    /// Sends to another relayed address; a datagram to any other address is dropped, as UDP may.
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
-        if !self.held.contains(target) {
+        if !self.active.contains(target) {
             debug!("dropped a datagram to outside the relay");
             return Ok(buf.len());
         }
@@ -97,11 +97,11 @@ impl Conn for Fenced {
     }
 
     async fn connect(&self, _: SocketAddr) -> Result<(), ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     async fn send(&self, _: &[u8]) -> Result<usize, ConnError> {
-        Err(never_connected())
+        Err(not_connected())
     }
 
     fn local_addr(&self) -> Result<SocketAddr, ConnError> {
@@ -112,7 +112,7 @@ impl Conn for Fenced {
         None
     }
 
-    /// Does nothing: the address is given back when the last holder lets go.
+    /// Does nothing: the address becomes free when the last clone is dropped.
     async fn close(&self) -> Result<(), ConnError> {
         Ok(())
     }
@@ -122,7 +122,7 @@ impl Conn for Fenced {
     }
 }
 
-/// The answer to whoever takes a socket with many peers for one with a single peer.
-pub(super) fn never_connected() -> ConnError {
+/// The error of methods that need a single peer.
+pub(super) fn not_connected() -> ConnError {
     ConnError::Other("a relay socket has no single peer".to_owned())
 }

@@ -1,5 +1,5 @@
--- Everything about the secrets of a realm at one moment. KEYS: secrets, ledger, pseudonym key.
--- ARGV: a random key, kept if there is none yet.
+-- Reads the secrets of a realm at one moment. KEYS: secrets, ledger, pseudonym key.
+-- ARGV: a random key, stored if there is no pseudonym key yet.
 redis.call('SET', KEYS[3], ARGV[1], 'NX')
 return {
   redis.call('SMEMBERS', KEYS[1]),

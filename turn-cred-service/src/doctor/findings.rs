@@ -1,4 +1,4 @@
-//! What was found, as a table that grows while we look, or as one JSON document at the end.
+//! Findings of the doctor, printed as a growing table or as one JSON document at the end.
 
 use std::io::Write;
 
@@ -6,44 +6,44 @@ use serde::Serialize;
 
 use crate::pool::IceUri;
 
-/// The advice where the relay knows more than we do.
-pub(super) const LOOK_INTO_LOG: &str = "look into the log of the relay";
+/// Advice for failures whose cause only the relay knows.
+pub(super) const SEE_RELAY_LOG: &str = "see the log of the relay";
 
-/// One thing that is looked at, in the order in which it is.
+/// A check; the order is that of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// The host name leads to addresses.
+    /// The host name resolves.
     Name,
-    /// Something answers at the port, by the transport of the URL.
+    /// The port answers on the transport of the URL.
     Port,
-    /// The certificate is for the name, and for how long.
+    /// The certificate matches the name, and expires late enough.
     Certificate,
-    /// STUN Binding tells our own address.
+    /// STUN Binding returns this machine's address.
     Binding,
-    /// A right credential is admitted.
+    /// A valid credential gets an allocation.
     Allocation,
-    /// An allocation can be prolonged.
+    /// An allocation can be refreshed.
     Refresh,
-    /// A credential made with another secret is refused.
+    /// A credential signed with another secret is rejected.
     WrongSecret,
-    /// A credential made with no secret at all is refused.
+    /// A credential signed with the empty key is rejected.
     EmptySecret,
-    /// A credential that has ended is refused.
+    /// An expired credential is rejected.
     Expiry,
-    /// The clocks agree.
+    /// The clocks of relay and service agree.
     Clock,
-    /// The relay does not reach into private networks.
+    /// The relay denies peers in private networks.
     Peers,
-    /// One user gets the allocations of a call, and not all ports.
+    /// One user gets the allocations of a call, but not every port.
     Quota,
 }
 
 impl Check {
-    /// What every ICE server is for.
+    /// Checks of every ICE server.
     pub(super) const OF_STUN: [Self; 4] =
         [Self::Name, Self::Port, Self::Certificate, Self::Binding];
-    /// What only a relay is for.
+    /// Further checks of a TURN relay.
     pub(super) const OF_TURN: [Self; 8] = [
         Self::Allocation,
         Self::Refresh,
@@ -55,7 +55,7 @@ impl Check {
         Self::Quota,
     ];
 
-    /// What the table calls it.
+    /// Name in the table.
     fn label(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -74,21 +74,21 @@ impl Check {
     }
 }
 
-/// How it stands with one check, from good to bad.
+/// Result of a check, from best to worst: the order decides the overall result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It is as it shall be.
+pub enum CheckResult {
+    /// As it should be.
     Ok,
-    /// It could not be looked at.
+    /// An earlier failure made the check impossible.
     Skipped,
-    /// It works, and something should be done about it.
+    /// Works, but needs attention.
     Warn,
-    /// It is broken or open.
+    /// Broken, or open to attackers.
     Fail,
 }
 
-impl Verdict {
+impl CheckResult {
     fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -98,7 +98,7 @@ impl Verdict {
         }
     }
 
-    /// The colour of a terminal (ECMA-48 §8.3.117).
+    /// SGR parameter of the terminal colour (ECMA-48 §8.3.117).
     fn colour(self) -> &'static str {
         match self {
             Self::Ok => "32",
@@ -109,79 +109,76 @@ impl Verdict {
     }
 }
 
-/// What came of one check.
+/// The outcome of one check.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What was looked at.
     pub check: Check,
-    /// How it stands.
-    pub verdict: Verdict,
-    /// What was found.
+    pub verdict: CheckResult,
+    /// The observation.
     pub found: String,
-    /// What to do about it, in one sentence.
+    /// The remedy, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
 
 impl Finding {
     pub(super) fn ok(check: Check, found: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, found: found.into(), advice: None }
+        Self { check, verdict: CheckResult::Ok, found: found.into(), advice: None }
     }
 
     pub(super) fn skipped(check: Check, why: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Skipped, found: why.into(), advice: None }
+        Self { check, verdict: CheckResult::Skipped, found: why.into(), advice: None }
     }
 
     pub(super) fn warn(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Warn, found: found.into(), advice: Some(advice.into()) }
+        Self { check, verdict: CheckResult::Warn, found: found.into(), advice: Some(advice.into()) }
     }
 
     pub(super) fn fail(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Fail, found: found.into(), advice: Some(advice.into()) }
+        Self { check, verdict: CheckResult::Fail, found: found.into(), advice: Some(advice.into()) }
     }
 }
 
-/// How a report is printed.
+/// Format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub enum OutputFormat {
     /// A table.
     Plain,
-    /// A table on a terminal.
+    /// A table with colours, for a terminal.
     Coloured,
     /// One JSON document.
     Json,
 }
 
-/// Collects what is found and prints it.
+/// Collects the findings and prints them.
 pub struct Report<'a> {
-    style: Style,
+    style: OutputFormat,
     out: &'a mut (dyn Write + Send),
-    relays: Vec<Examined>,
+    relays: Vec<UrlFindings>,
 }
 
-/// What was found at one URL.
 #[derive(Serialize)]
-struct Examined {
+struct UrlFindings {
     name: String,
     url: String,
     checks: Vec<Finding>,
 }
 
-/// The whole report, for machines.
 #[derive(Serialize)]
-struct Document<'a> {
-    verdict: Verdict,
-    relays: &'a [Examined],
+struct JsonReport<'a> {
+    verdict: CheckResult,
+    relays: &'a [UrlFindings],
 }
 
 impl<'a> Report<'a> {
-    /// Begins a report that is printed to `out`.
-    pub fn new(style: Style, out: &'a mut (dyn Write + Send)) -> Self {
+    /// Starts a report that is printed to `out`.
+    pub fn new(style: OutputFormat, out: &'a mut (dyn Write + Send)) -> Self {
         Self { style, out, relays: Vec::new() }
     }
 
     pub(super) fn begin(&mut self, name: &str, uri: &IceUri) {
-        self.relays.push(Examined {
+        self.relays.push(UrlFindings {
             name: name.to_owned(),
             url: uri.to_string(),
             checks: Vec::new(),
@@ -191,30 +188,30 @@ impl<'a> Report<'a> {
 
     pub(super) fn add(&mut self, finding: Finding) {
         self.write(&self.row(&finding));
-        let relay = self.relays.last_mut().expect("a finding is about a relay that was begun");
+        let relay = self.relays.last_mut().expect("begin() is called before add()");
         relay.checks.push(finding);
     }
 
-    /// Ends the report and tells the worst that was found.
-    pub(super) fn end(self) -> Verdict {
+    /// Ends the report and returns the worst result.
+    pub(super) fn end(self) -> CheckResult {
         let findings = || self.relays.iter().flat_map(|relay| &relay.checks);
-        let worst = findings().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
-        let text = if self.style == Style::Json {
-            let document = Document { verdict: worst, relays: &self.relays };
+        let worst = findings().map(|finding| finding.verdict).max().unwrap_or(CheckResult::Ok);
+        let text = if self.style == OutputFormat::Json {
+            let document = JsonReport { verdict: worst, relays: &self.relays };
             serde_json::to_string_pretty(&document).expect("strings serialize") + "\n"
         } else {
             let count = |verdict| findings().filter(|found| found.verdict == verdict).count();
-            let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
+            let (failed, warned) = (count(CheckResult::Fail), count(CheckResult::Warn));
             format!("{failed} failed, {warned} to look at\n")
         };
-        // A reader that went away is no failure of ours.
+        // A closed pipe (`doctor | head`) is no failure of the relays.
         let _ = self.out.write_all(text.as_bytes());
         worst
     }
 
-    /// Prints a part of the table at once, so that whoever waits sees it grow.
+    /// Prints and flushes at once: a check may take seconds.
     fn write(&mut self, text: &str) {
-        if self.style != Style::Json {
+        if self.style != OutputFormat::Json {
             let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
         }
     }
@@ -222,10 +219,10 @@ impl<'a> Report<'a> {
     fn row(&self, finding: &Finding) -> String {
         let Finding { check, verdict, found, advice } = finding;
         let verdict = match self.style {
-            Style::Coloured => {
+            OutputFormat::Coloured => {
                 format!("\x1b[{}m{:<7}\x1b[0m", verdict.colour(), verdict.label())
             }
-            Style::Plain | Style::Json => format!("{:<7}", verdict.label()),
+            OutputFormat::Plain | OutputFormat::Json => format!("{:<7}", verdict.label()),
         };
         let row = format!("  {verdict}  {:<12}  {found}\n", check.label());
         match advice {
@@ -239,7 +236,7 @@ impl<'a> Report<'a> {
 mod tests {
     use super::*;
 
-    fn printed(style: Style) -> (String, Verdict) {
+    fn printed(style: OutputFormat) -> (String, CheckResult) {
         let mut out = Vec::new();
         let mut report = Report::new(style, &mut out);
         report.begin("eu-1", &"turn:a.example".parse().unwrap());
@@ -252,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_was_found_and_what_to_do() {
-        let (text, worst) = printed(Style::Plain);
+        let (text, worst) = printed(OutputFormat::Plain);
         let expected = "\
 turn:a.example (eu-1)
   ok       name          192.0.2.1
@@ -262,21 +259,21 @@ turn:a.example (eu-1)
 1 failed, 0 to look at
 ";
         assert_eq!(text, expected);
-        assert_eq!(worst, Verdict::Fail);
+        assert_eq!(worst, CheckResult::Fail);
     }
 
     #[test]
     fn colours_change_no_word() {
-        let (text, _) = printed(Style::Coloured);
+        let (text, _) = printed(OutputFormat::Coloured);
         assert!(text.contains("\x1b[1;31mFAIL   \x1b[0m"), "{text}");
         let codes = ["\x1b[32m", "\x1b[2m", "\x1b[1;31m", "\x1b[0m"];
         let bare = codes.iter().fold(text, |text, code| text.replace(code, ""));
-        assert_eq!(bare, printed(Style::Plain).0);
+        assert_eq!(bare, printed(OutputFormat::Plain).0);
     }
 
     #[test]
     fn json_says_the_same_as_the_table() {
-        let (text, _) = printed(Style::Json);
+        let (text, _) = printed(OutputFormat::Json);
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let expected = serde_json::json!({
             "verdict": "fail",
@@ -285,7 +282,8 @@ turn:a.example (eu-1)
                 "url": "turn:a.example",
                 "checks": [
                     {"check": "name", "verdict": "ok", "found": "192.0.2.1"},
-                    {"check": "peers", "verdict": "fail", "found": "permits 10.0.0.1", "advice": "deny it"},
+                    {"check": "peers", "verdict": "fail", "found": "permits 10.0.0.1", "advice": "\
+                        deny it"},
                     {"check": "quota", "verdict": "skipped", "found": "nothing answers"},
                 ],
             }],

@@ -1,4 +1,4 @@
-//! Several relays: who is sent where, and how soon one that died is left out.
+//! Several relays: selection, and the time until a dead relay is left out.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use crate::support::coturn::Coturn;
 use crate::support::nat::{Nat, Reuse};
-use crate::support::{Answer, TURN_SECRET, TestService};
+use crate::support::{ApiResponse, TURN_SECRET, TestService};
 
-/// A service with a region for each relay, `eu` and `us`.
+/// A service with the regions `eu` and `us`, one relay each.
 async fn two_regions(eu: &Coturn, us: &Coturn) -> TestService {
     let pool = |region: &str, country: &str, coturn: &Coturn| {
         format!(
@@ -27,8 +27,8 @@ async fn two_regions(eu: &Coturn, us: &Coturn) -> TestService {
     TestService::with_file(&text, settings).await
 }
 
-/// The first relay of an answer.
-fn first(answer: &Answer) -> String {
+/// The first relay of a response.
+fn first(answer: &ApiResponse) -> String {
     let servers = answer.json["iceServers"].as_array().unwrap();
     let url = servers[0]["urls"][0].as_str().unwrap();
     url.split('?').next().unwrap().to_owned()
@@ -42,29 +42,31 @@ fn of(coturn: &Coturn) -> String {
 async fn a_caller_gets_the_region_it_names_or_its_country_and_one_of_the_other_to_fall_back_on() {
     let (eu, us) = (Coturn::start(TURN_SECRET).await, Coturn::start(TURN_SECRET).await);
     let service = two_regions(&eu, &us).await;
-    let answer = Answer::to(service.ask("ana").json(&serde_json::json!({"region": "us"}))).await;
+    let answer =
+        ApiResponse::of(service.ice_servers("ana").json(&serde_json::json!({"region": "us"})))
+            .await;
     assert_eq!((first(&answer), &answer.json["region"]), (of(&us), &"us".into()));
     let urls = |index: usize| answer.json["iceServers"][index]["urls"].as_array().unwrap().len();
     assert_eq!((urls(0), urls(1)), (2, 1));
-    let told = |country: &str| service.ask("ana").header("cf-ipcountry", country);
-    assert_eq!(first(&Answer::to(told("US")).await), of(&us));
-    assert_eq!(first(&Answer::to(told("DE")).await), of(&eu));
-    assert_eq!(first(&Answer::to(told("ZZ")).await), of(&eu));
+    let told = |country: &str| service.ice_servers("ana").header("cf-ipcountry", country);
+    assert_eq!(first(&ApiResponse::of(told("US")).await), of(&us));
+    assert_eq!(first(&ApiResponse::of(told("DE")).await), of(&eu));
+    assert_eq!(first(&ApiResponse::of(told("ZZ")).await), of(&eu));
 }
 
 #[tokio::test]
-async fn a_relay_that_dies_gets_no_new_calls_within_five_seconds_and_everybody_is_told() {
+async fn a_dead_relay_gets_no_new_calls_after_five_seconds_and_is_announced() {
     let (mut eu, us) = (Coturn::start(TURN_SECRET).await, Coturn::start(TURN_SECRET).await);
     let service = two_regions(&eu, &us).await;
     let mut changes = service.running.issuer.changes().subscribe();
-    assert_eq!(first(&Answer::to(service.ask("ana")).await), of(&eu));
+    assert_eq!(first(&ApiResponse::of(service.ice_servers("ana")).await), of(&eu));
     eu.kill().await;
     let killed = Instant::now();
-    // Its URLs are found out one after the other; each time everybody is told to ask again.
+    // Each URL of the relay fails by itself, and each failure announces a change.
     let answer = loop {
         changes.changed().await.unwrap();
         assert_eq!(changes.borrow().reason, IceReason::Drain);
-        let answer = Answer::to(service.ask("ben")).await;
+        let answer = ApiResponse::of(service.ice_servers("ben")).await;
         if first(&answer) == of(&us) {
             break answer;
         }
@@ -88,14 +90,14 @@ async fn with_every_relay_dead_the_answer_says_that_it_is_degraded() {
     changes.mark_unchanged();
     only.kill().await;
     changes.changed().await.unwrap();
-    let answer = Answer::to(service.ask("ana")).await;
+    let answer = ApiResponse::of(service.ice_servers("ana")).await;
     assert_eq!((first(&answer), &answer.json["degraded"]), (of(&only), &true.into()));
     let metrics = reqwest::get(service.admin("/metrics")).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("turncred_degraded 1"), "{metrics}");
 }
 
 #[tokio::test]
-async fn a_relay_that_knows_our_port_from_somebody_else_is_healthy() {
+async fn an_allocation_mismatch_leaves_a_relay_healthy() {
     let coturn = Coturn::start(TURN_SECRET).await;
     let nat = Nat::start(&coturn, Reuse::EverySecond).await;
     let uri = nat.udp().to_string();

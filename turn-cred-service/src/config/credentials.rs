@@ -1,0 +1,113 @@
+//! The settings that credentials are made from: keys, relays and TTLs.
+
+use std::time::Duration;
+
+use service_kit::secrets::{SecretSource, SecretText};
+use service_kit::settings::Reader;
+
+use super::pools::read_pools;
+use crate::issuer::{Keys, TtlSettings};
+use crate::pool::Pools;
+use crate::relay::{ConnectOptions, TrustStore};
+use crate::rotation::RotationPolicy;
+use crate::usage::Budget;
+
+/// Source of the keys shared with the relays.
+#[derive(Clone, Debug)]
+pub enum KeySettings {
+    /// From the settings or a watched file.
+    Own(Keys),
+    /// From the relays' Redis, where `SecretRotator` rotates them.
+    Managed {
+        /// Keys the pseudonyms; without it a random key in Redis does.
+        pseudonyms: Option<SecretSource>,
+    },
+}
+
+/// Location of the relays' Redis.
+#[derive(Clone, Debug)]
+pub struct DbSettings {
+    /// May contain a password.
+    pub url: SecretText,
+    /// coturn's realm, part of every key in Redis.
+    pub realm: String,
+}
+
+/// The subset of the settings that `serve`, `mint`, `rotate` and `doctor` share.
+#[expect(missing_docs, reason = "the names say it all")]
+#[derive(Clone, Debug)]
+pub struct CredentialSettings {
+    pub keys: KeySettings,
+    pub db: Option<DbSettings>,
+    pub policy: RotationPolicy,
+    /// The relays.
+    pub pools: Option<Pools>,
+    pub budget: Option<Budget>,
+    pub trust: TrustStore,
+    pub ttl_settings: TtlSettings,
+}
+
+impl CredentialSettings {
+    /// Reads the subset; `None` after a fault.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let ttl_settings = read_ttl_settings(reader);
+        let url = reader.secret_text("redis_url");
+        let realm = reader.text("realm");
+        let db = url.map(|url| DbSettings { url, realm });
+        let every = reader.optional_duration("rotate_every");
+        let policy = RotationPolicy {
+            every,
+            max_ttl: ttl_settings.max,
+            skew: reader.duration("clock_skew"),
+        };
+        let keys = read_keys(reader);
+        let pools = read_pools(reader);
+        let (budget, trust) =
+            (reader.optional_parse("budget_per_subject"), TrustStore::read(reader));
+        if budget.is_some() && db.is_none() {
+            reader.fault(
+                "budget_per_subject",
+                "needs TURN_CRED_REDIS_URL, where coturn reports usage",
+            );
+        }
+        Some(Self { keys: keys?, db, policy, pools, budget, trust, ttl_settings })
+    }
+
+    /// Returns the options for connecting to relays with this timeout per step.
+    #[must_use]
+    pub fn connect_options(&self, step_timeout: Duration) -> ConnectOptions {
+        ConnectOptions { step_timeout, trust: self.trust.clone() }
+    }
+}
+
+/// Reads the source of the keys; neither a secret nor a Redis URL is a fault.
+fn read_keys(reader: &mut Reader<'_>) -> Option<KeySettings> {
+    let pseudonyms = reader.secrets("pseudonym_key");
+    if reader.is_set("secret") {
+        if reader.is_set("rotate_every") {
+            reader
+                .fault("rotate_every", "applies to secrets in Redis only: unset TURN_CRED_SECRET");
+        }
+        let signing = reader.secrets("secret")?;
+        return Some(KeySettings::Own(Keys { signing, pseudonyms }));
+    }
+    if reader.is_set("redis_url") {
+        return Some(KeySettings::Managed { pseudonyms });
+    }
+    let others = "or its …_FILE, or TURN_CRED_REDIS_URL, where coturn has its secrets";
+    reader.fault("secret", format_args!("is needed: the secret shared with the relays, {others}"));
+    None
+}
+
+/// Reads and compares `ttl` and `max_ttl`.
+fn read_ttl_settings(reader: &mut Reader<'_>) -> TtlSettings {
+    let default = reader.duration("ttl");
+    let max = reader.duration("max_ttl");
+    if default < Duration::from_secs(1) {
+        reader.fault("ttl", "is less than 1s");
+    }
+    if max < default {
+        reader.fault("max_ttl", "is less than ttl");
+    }
+    TtlSettings { default, max: max.max(default) }
+}

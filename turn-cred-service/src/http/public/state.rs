@@ -1,0 +1,137 @@
+//! State shared by the public routes: authentication, rate limits, issuing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderName;
+use ipnet::IpNet;
+use service_kit::client_ip::{client_ip, is_trusted};
+use service_kit::clock;
+use service_kit::http::bearer;
+use service_kit::rate::{Limiter, ip_key};
+use service_kit::secrets::SecretSource;
+use service_kit::tokens::{Right, Verifier};
+
+use super::super::matches_any_key;
+use super::super::request_error::RequestError;
+use crate::credential::Subject;
+use crate::issuer::{CredentialRequest, IssuedCredential, Issuer};
+use crate::metrics::Metrics;
+use crate::relay_db::RelayDb;
+use crate::usage::Budget;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Everything that a public route needs.
+#[derive(Debug)]
+pub(crate) struct PublicState {
+    pub(crate) issuer: Issuer,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) api_keys: Option<SecretSource>,
+    pub(crate) by_subject: Limiter<Subject>,
+    pub(crate) by_address: Limiter<IpAddr>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) region_header: Option<String>,
+    /// Stores usage and denials; `None` without Redis.
+    pub(crate) db: Option<RelayDb>,
+    pub(crate) budget: Option<Budget>,
+    pub(crate) metrics: Metrics,
+}
+
+/// A request before region and TTL are resolved, common to all APIs.
+#[derive(Debug)]
+pub(super) struct UnresolvedRequest {
+    pub(super) subject: Subject,
+    /// Seconds.
+    pub(super) ttl: Option<u64>,
+    pub(super) region: Option<String>,
+    /// Region or country reported by a proxy.
+    pub(super) hint: Option<String>,
+}
+
+impl PublicState {
+    /// Returns the bearer token; the request counts against the rate limit of its address, so that
+    /// guessing tokens is limited too.
+    pub(super) fn token<'a>(&self, request: &'a Request) -> Result<&'a str, RequestError> {
+        self.count_request(self.address(request))?;
+        bearer(request.headers()).ok_or(RequestError::MissingToken)
+    }
+
+    /// Verifies a token and returns its subject.
+    pub(super) async fn subject_of(&self, token: &str) -> Result<Subject, RequestError> {
+        let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
+        Ok(claims.sub.parse()?)
+    }
+
+    /// Verifies a token and checks that it grants a right.
+    pub(super) async fn check_right(&self, token: &str, right: Right) -> Result<(), RequestError> {
+        let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
+        if claims.can(right) { Ok(()) } else { Err(RequestError::MissingRight) }
+    }
+
+    /// Checks that `presented` is one of the API keys.
+    ///
+    /// A request with a valid key does not count against its address: a server makes requests for
+    /// all of its users. Any other request does, which limits guessing.
+    pub(super) fn check_api_key(
+        &self,
+        address: IpAddr,
+        presented: Option<&str>,
+    ) -> Result<(), RequestError> {
+        let error = match (&self.api_keys, presented) {
+            (Some(keys), Some(presented)) if matches_any_key(keys, presented) => return Ok(()),
+            (Some(_), Some(_)) => RequestError::UnknownApiKey,
+            (Some(_), None) => RequestError::MissingApiKey,
+            (None, _) => RequestError::ApiKeysNotConfigured,
+        };
+        self.count_request(address)?;
+        Err(error)
+    }
+
+    /// Issues a credential at `now`, within the rate limit of the subject.
+    pub(super) fn issue(
+        &self,
+        request: UnresolvedRequest,
+        now: Duration,
+    ) -> Result<IssuedCredential, RequestError> {
+        let UnresolvedRequest { subject, ttl, region, hint } = request;
+        self.by_subject
+            .check(&subject)
+            .map_err(|wait| RequestError::SubjectRateLimited { wait })?;
+        let ask = CredentialRequest {
+            subject,
+            room: None,
+            region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
+            ttl: self.issuer.clamp_ttl(ttl.map(Duration::from_secs)),
+        };
+        Ok(self.issuer.issue(&ask, now)?)
+    }
+
+    /// Returns the region header, if the peer is a trusted proxy.
+    pub(super) fn hint(&self, request: &Request) -> Option<String> {
+        let header = self.region_header.as_ref()?;
+        let trusted = is_trusted(peer(request), &self.trusted_proxies);
+        let value = request.headers().get(header).filter(|_| trusted)?;
+        value.to_str().ok().map(str::to_owned)
+    }
+
+    /// Returns the address that a request counts against. Requests over a socket file count against
+    /// the local proxy.
+    pub(super) fn address(&self, request: &Request) -> IpAddr {
+        let peer = peer(request).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hops = request.headers().get_all(FORWARDED_FOR).iter();
+        client_ip(peer, hops.filter_map(|value| value.to_str().ok()), &self.trusted_proxies)
+    }
+
+    fn count_request(&self, address: IpAddr) -> Result<(), RequestError> {
+        self.by_address
+            .check(&ip_key(address))
+            .map_err(|wait| RequestError::AddressRateLimited { wait })
+    }
+}
+
+fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+}

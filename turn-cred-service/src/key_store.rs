@@ -1,0 +1,43 @@
+//! Opens the signing keys, from the settings or from the relays' Redis.
+
+use crate::config::{CredentialSettings, KeySettings};
+use crate::issuer::Keys;
+use crate::relay_db::{DbError, RelayDb};
+use crate::rotation::SecretRotator;
+
+/// The keys, and the connection they were read through.
+#[derive(Debug)]
+pub struct KeyStore {
+    /// Signing and pseudonym keys.
+    pub keys: Keys,
+    /// Present when the keys live in Redis: keeps them in step with the rotation ledger.
+    pub rotator: Option<SecretRotator>,
+    /// Present when `redis_url` is set.
+    pub db: Option<RelayDb>,
+}
+
+impl KeyStore {
+    /// Connects to the relays' Redis if one is configured, and reads the keys from there unless the
+    /// settings contain them.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached.
+    ///
+    /// # Panics
+    /// Never: the settings contain keys or a Redis URL.
+    pub async fn open(settings: &CredentialSettings) -> Result<Self, DbError> {
+        let db = match &settings.db {
+            Some(settings) => Some(RelayDb::connect(&settings.url, &settings.realm).await?),
+            None => None,
+        };
+        match &settings.keys {
+            KeySettings::Own(keys) => Ok(Self { keys: keys.clone(), rotator: None, db }),
+            KeySettings::Managed { pseudonyms } => {
+                let relay_db = db.clone().expect("without a secret the settings have a Redis URL");
+                let rotator =
+                    SecretRotator::open(relay_db, settings.policy, pseudonyms.clone()).await?;
+                Ok(Self { keys: rotator.keys(), rotator: Some(rotator), db })
+            }
+        }
+    }
+}
