@@ -17,7 +17,7 @@ const known = new Set(files);
 /** The code of a file without its comments, strings and test module. @param {string} file */
 function code(file) {
   const text = readFileSync(file, "utf8").replace(/#\[cfg\(test\)\]\s*mod \w+ \{[\s\S]*$/, "");
-  return text.replace(/\/\/.*$/gm, "").replace(/"(?:[^"\\]|\\.)*"/g, '""');
+  return text.replace(/\/\/.*$/gm, "").replace(/"(?:[^"\\]|\\.)*"/g, '""').replace(/pub\(in [\w:]+\)/g, "pub(super)");
 }
 
 const codes = new Map(files.map((file) => [file, code(file)]));

@@ -7,42 +7,22 @@
 //! decides about a peer when a permission is requested (RFC 8656 §9.2).
 
 mod certificate;
+mod checks;
 mod cli;
 mod connectivity;
 mod credential_checks;
 mod findings;
+mod options;
 mod peer_permissions;
 mod quota;
 mod url_context;
 
-use std::time::Duration;
-
-use service_kit::secrets::Secrets;
-
 use crate::pool::IceUri;
-use crate::relay::ConnectOptions;
 use url_context::UrlContext;
 
 pub use cli::{command, run_command};
 pub use findings::{Check, CheckResult, Finding, OutputFormat, Report};
-pub use quota::CallSize;
-
-/// Inputs and expectations of the checks.
-#[derive(Clone, Debug)]
-pub struct DoctorOptions<'a> {
-    /// The secret that the relays should share.
-    pub secrets: &'a Secrets,
-    /// TTL of the credentials handed to clients.
-    pub ttl: Duration,
-    #[expect(missing_docs, reason = "the names say it all")]
-    pub connect_options: ConnectOptions,
-    /// Accept a relay that permits its own loopback, as one on a laptop must.
-    pub allow_loopback: bool,
-    /// The largest call that a relay must have allocations for.
-    pub call_size: CallSize,
-    /// Clock that expiries are computed from, in Unix seconds.
-    pub now: fn() -> u64,
-}
+pub use options::{CallSize, DoctorOptions};
 
 /// Runs every check at every URL and returns the worst result.
 pub async fn examine_relays(
@@ -56,9 +36,9 @@ pub async fn examine_relays(
         report.begin(name, uri);
         let mut url = UrlContext::new(uri, uris, options);
         for check in url.checks() {
-            report.add(url.run_check(check).await);
+            report.add(checks::run_check(&mut url, check).await);
         }
-        url.release_allocation().await;
+        checks::release_allocation(url).await;
     }
     report.end()
 }

@@ -2,28 +2,12 @@
 
 use super::credential_checks::{QUOTA_REACHED, open_allocation, release, remedy};
 use super::findings::{Check, Finding};
+use super::options::CallSize;
 use super::url_context::{UrlContext, random_subject};
 use crate::relay::RelayError;
 
 /// Allocations opened before the check concludes that there is no quota.
 const MIN_ATTEMPTS: usize = 64;
-
-/// The largest call whose media may all go over relays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallSize {
-    /// Members of a full-mesh room.
-    pub members: usize,
-    /// Networks that one machine gathers candidates on, such as Wi-Fi and Ethernet.
-    pub networks: usize,
-}
-
-impl CallSize {
-    /// Allocations of one member at a relay: one per other member, TURN URL and network. Browsers
-    /// allocate for every combination before they know which one is used.
-    pub(super) fn allocations(self, turn_urls: usize) -> usize {
-        self.members.saturating_sub(1) * turn_urls * self.networks
-    }
-}
 
 pub(super) async fn quota(url: &mut UrlContext<'_>) -> Finding {
     if url.allocation.is_none() {

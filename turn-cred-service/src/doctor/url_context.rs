@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use service_kit::random;
 
-use super::findings::{Check, Finding};
-use super::{DoctorOptions, connectivity, credential_checks, peer_permissions, quota};
+use super::findings::Check;
+use super::options::DoctorOptions;
 use crate::credential::{Credential, Subject};
 use crate::pool::IceUri;
 use crate::relay::{Endpoint, Protocol, RelayError, TurnClient};
@@ -47,33 +47,6 @@ impl<'a> UrlContext<'a> {
         let of_turn: &[Check] = if self.relays { &Check::OF_TURN } else { &[] };
         let all = Check::OF_STUN.iter().chain(of_turn).copied();
         all.filter(|check| has_certificate || *check != Check::Certificate).collect()
-    }
-
-    pub(super) async fn run_check(&mut self, check: Check) -> Finding {
-        if let Some(why) = self.skip_reason {
-            return Finding::skipped(check, why);
-        }
-        match check {
-            Check::Name => connectivity::name(self).await,
-            Check::Port => connectivity::port(self).await,
-            Check::Certificate => connectivity::certificate(self).await,
-            Check::Binding => connectivity::binding(self).await,
-            Check::Allocation => credential_checks::allocation(self).await,
-            Check::Refresh => credential_checks::refresh(self).await,
-            Check::WrongSecret => credential_checks::wrong_secret(self).await,
-            Check::EmptySecret => credential_checks::empty_secret(self).await,
-            Check::Expiry => credential_checks::expiry(self).await,
-            Check::Clock => credential_checks::clock(self).await,
-            Check::Peers => peer_permissions::peers(self).await,
-            Check::Quota => quota::quota(self).await,
-        }
-    }
-
-    /// Releases the allocation if the checks left one.
-    pub(super) async fn release_allocation(mut self) {
-        if let Some(client) = &mut self.allocation {
-            credential_checks::release(client).await;
-        }
     }
 
     /// Connects to the address that answered.

@@ -21,8 +21,10 @@ use turn::auth::{AuthHandler, generate_auth_key};
 use turn_cred_service::credential;
 use webrtc_util::{Conn, Error as ConnError};
 
-use super::REALM;
 use super::isolated_relay::not_connected;
+
+/// Realm of the relay, sent with the first 401 (RFC 8489 §9.2.1).
+pub const REALM: &str = "signal";
 
 /// Sizes of the STUN message header (RFC 8489 §5) and of an attribute header (§14).
 const MESSAGE_HEADER: usize = 20;

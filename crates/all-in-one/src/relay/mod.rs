@@ -19,11 +19,9 @@ use tokio::net::UdpSocket;
 use turn::server::Server;
 use turn::server::config::{ConnConfig, ServerConfig};
 
+pub use self::auth_socket::REALM;
 use self::auth_socket::{AuthSocket, LastKey};
 use self::isolated_relay::IsolatedAddressGenerator;
-
-/// Realm of the relay, sent with the first 401 (RFC 8489 §9.2.1).
-pub const REALM: &str = "signal";
 
 /// Setting of the relay's address, for the schema with the prefix `ALL_IN_ONE`.
 pub const TURN_LISTEN: Setting = Setting {

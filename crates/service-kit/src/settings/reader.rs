@@ -26,6 +26,13 @@ pub struct Reader<'a> {
     faults: Vec<String>,
 }
 
+impl Resolved {
+    /// Starts reading typed values.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(self, self.faults().to_vec())
+    }
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(resolved: &'a Resolved, faults: Vec<String>) -> Self {
         Self { resolved, faults }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 
 use super::file::ConfigFile;
-use super::{Environment, Kind, Reader, Schema, Setting};
+use super::{Environment, Kind, Schema, Setting};
 
 /// The value of every setting as text, before it is parsed.
 #[derive(Debug)]
@@ -91,9 +91,9 @@ impl Resolved {
         Self { schema, values, file: path, tables, faults: layers.faults }
     }
 
-    /// Starts reading typed values.
-    pub fn reader(&self) -> Reader<'_> {
-        Reader::new(self, self.faults.clone())
+    /// The faults found while the layers were read.
+    pub(super) fn faults(&self) -> &[String] {
+        &self.faults
     }
 
     /// Formats the effective settings: one per line with its origin, secrets masked.

@@ -8,12 +8,11 @@ use serde_json::Value;
 use service_kit::http::Problem;
 use service_kit::tokens::TokenError;
 use utoipa::openapi::example::ExampleBuilder;
-use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{Content, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::super::request_error::RequestError;
-use super::matrix;
-use super::openapi::header;
+use super::matrix_error::with_matrix_fields;
 use crate::credential::InvalidSubject;
 use crate::issuer::IssueError;
 
@@ -134,8 +133,7 @@ fn common() -> Vec<StatusGroup> {
 }
 
 fn of_matrix() -> Vec<StatusGroup> {
-    let document =
-        |error: &RequestError| matrix::with_matrix_fields(error, Problem::from(error)).to_json();
+    let document = |error: &RequestError| with_matrix_fields(error, Problem::from(error)).to_json();
     group("MatrixProblem", token_errors(), document)
 }
 
@@ -220,4 +218,9 @@ impl StatusGroup {
             waits.then_some(("Retry-After", "Seconds after which a repetition may succeed."));
         asks.into_iter().chain(waits)
     }
+}
+
+/// Describes a header of a response.
+pub(super) fn header(what: &str) -> RefOr<Header> {
+    RefOr::T(HeaderBuilder::new().description(Some(what)).build())
 }

@@ -10,14 +10,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use service_kit::clock;
-use service_kit::http::Problem;
 use tokio::time::Instant;
 
 use super::super::request_error::RequestError;
 use super::super::{count_refusal, respond};
 use super::error_responses::MatrixErrorResponses;
+use super::matrix_error::with_matrix_fields;
 use super::state::{PublicState, UnresolvedRequest};
-use crate::issuer::IssueError;
 use crate::metrics::ListenerKind;
 use crate::render::draft::DraftResponse;
 
@@ -54,40 +53,4 @@ async fn answer(state: &PublicState, request: Request) -> Result<DraftResponse, 
     let (now, hint) = (clock::unix_now(), state.hint(&request));
     let issued = state.issue(UnresolvedRequest { subject, ttl: None, region: None, hint }, now)?;
     Ok(DraftResponse::new(&issued, now.as_secs()))
-}
-
-/// Adds the members that Matrix clients read.
-pub(super) fn with_matrix_fields(error: &RequestError, problem: Problem) -> Problem {
-    let problem = problem.member("errcode", errcode(error)).member("error", error.to_string());
-    let Some(wait) = error.retry_after() else { return problem };
-    let ceiling = wait.as_nanos().div_ceil(1_000_000);
-    problem.member("retry_after_ms", u64::try_from(ceiling).unwrap_or(u64::MAX))
-}
-
-/// Maps an error to a Matrix error code (§ Standard error response).
-fn errcode(error: &RequestError) -> &'static str {
-    match error {
-        RequestError::MissingToken => "M_MISSING_TOKEN",
-        RequestError::UnknownToken | RequestError::Token(_) => "M_UNKNOWN_TOKEN",
-        RequestError::SubjectRateLimited { .. }
-        | RequestError::AddressRateLimited { .. }
-        | RequestError::Issue(IssueError::OverBudget { .. }) => "M_LIMIT_EXCEEDED",
-        RequestError::InvalidSubject(_)
-        | RequestError::UnknownRegion(_)
-        | RequestError::UnsupportedService
-        | RequestError::InvalidTtl => "M_INVALID_PARAM",
-        RequestError::InvalidBody(_) => "M_BAD_JSON",
-        RequestError::BodyTooLarge => "M_TOO_LARGE",
-        RequestError::MissingApiKey
-        | RequestError::UnknownApiKey
-        | RequestError::ApiKeysNotConfigured => "M_UNAUTHORIZED",
-        RequestError::MissingRight
-        | RequestError::SentByBrowser
-        | RequestError::ForeignHost
-        | RequestError::Issue(IssueError::Denied { .. }) => "M_FORBIDDEN",
-        RequestError::BodyTimeout
-        | RequestError::NoRedis
-        | RequestError::Redis(_)
-        | RequestError::Issue(IssueError::KeysUnconfirmed) => "M_UNKNOWN",
-    }
 }

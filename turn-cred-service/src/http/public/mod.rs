@@ -6,6 +6,7 @@ mod cloudflare;
 mod draft;
 mod error_responses;
 mod matrix;
+mod matrix_error;
 mod native;
 mod openapi;
 mod state;

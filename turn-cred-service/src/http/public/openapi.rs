@@ -8,9 +8,10 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Header, HeaderBuilder, OpenApi as Document, PathItem, Ref, RefOr, Required};
+use utoipa::openapi::{OpenApi as Document, PathItem, Ref, RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
+use super::error_responses::header;
 use super::state::PublicState;
 use super::{admin, cloudflare, draft, error_responses, matrix, native};
 
@@ -167,10 +168,6 @@ impl Modify for Answers {
             components.headers.insert(name.to_owned(), header(what));
         }
     }
-}
-
-pub(super) fn header(what: &str) -> RefOr<Header> {
-    RefOr::T(HeaderBuilder::new().description(Some(what)).build())
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
