@@ -14,4 +14,4 @@ mod stream;
 
 pub use decoder::{Decoded, Decoder, Message};
 pub use frame::{Closing, Frame, Violation};
-pub use stream::{Ended, WebSocket};
+pub use stream::{WebSocket, WebSocketError};

@@ -10,18 +10,18 @@ use crate::decoder::{Decoded, Decoder, Message};
 use crate::frame::{Closing, Frame, Violation};
 use crate::scratch::{self, Part};
 
-/// Bytes that are collected before a write is waited for.
+/// Bytes of queued frames after which [`WebSocket::is_full`] asks for a flush.
 const COLLECTED: usize = 64 * 1024;
 
-/// What a close frame without a code is answered with (RFC 6455 §7.4.1).
+/// The code that answers a close frame without a code (RFC 6455 §7.4.1).
 const NORMAL: u16 = 1000;
 
-/// Why nothing more comes.
+/// Why a connection cannot be read any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The stream has ended or broken.
-    Gone,
-    /// The client broke the protocol. It is to be told with [`WebSocket::close`]; what it says is not read.
+pub enum WebSocketError {
+    /// The stream has ended or is broken.
+    Disconnected,
+    /// The client broke the protocol. Close with [`WebSocket::close`]; further input is discarded.
     Violated(Violation),
 }
 
@@ -55,21 +55,21 @@ pub struct WebSocket<S> {
     stream: S,
     decoder: Decoder,
     state: State,
-    /// What has arrived and was not read.
+    /// Input that is not decoded yet.
     rest: Option<Box<Part>>,
-    /// What is to be written.
+    /// Output that is not written yet.
     out: Option<Box<Part>>,
-    /// The newest ping that was not answered; answering the older ones as well is not asked for (§5.5.3).
+    /// The newest ping without a pong; older ones need none (§5.5.3).
     ping: Option<Box<[u8]>>,
 }
 
-/// Keeps what was not read, if there is any; an idle connection owns no buffer.
+/// Copies input that is not decoded yet, if there is any: an idle connection owns no buffer.
 fn rest(bytes: &[u8]) -> Option<Box<Part>> {
     (!bytes.is_empty()).then(|| Box::new(Part { bytes: bytes.to_vec(), done: 0 }))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// Takes over a stream on which the handshake is done, with what was read of it beyond that.
+    /// Takes over a stream after its handshake; `read` is what was read of it beyond the handshake.
     #[must_use]
     pub fn new(stream: S, read: &[u8], limit: usize) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Returns how many bytes of buffers the connection owns.
+    /// Returns the bytes of buffers that the connection owns.
     #[must_use]
     pub fn buffered(&self) -> usize {
         let ping = self.ping.as_ref().map_or(0, |ping| ping.len());
@@ -93,16 +93,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Waits for the next message. A ping is answered, and a close frame too, before it is returned. Cancel-safe.
     ///
     /// # Errors
-    /// [`Ended`] says why there is none.
-    pub async fn recv(&mut self) -> Result<Message, Ended> {
+    /// [`WebSocketError`] says why there is none.
+    pub async fn recv(&mut self) -> Result<Message, WebSocketError> {
         poll_fn(|context| self.poll_recv(context)).await
     }
 
-    /// What [`WebSocket::recv`] waits for.
+    /// Polls for the next message, as [`WebSocket::recv`].
     ///
     /// # Errors
     /// As there.
-    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Ended>> {
+    pub fn poll_recv(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Message, WebSocketError>> {
         loop {
             if let State::Answering(_) = self.state {
                 return self.poll_answer(context);
@@ -130,34 +133,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Waits until the answer to the client's close frame is written.
-    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Ended>> {
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
         if ready!(self.poll_flush(context)).is_err() {
-            return Poll::Ready(Err(Ended::Gone));
+            return Poll::Ready(Err(WebSocketError::Disconnected));
         }
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Answering(closing) => {
                 Poll::Ready(Ok(Message::Close(closing.map(|closing| *closing))))
             }
             State::Open | State::Closing | State::Violated | State::Closed => {
-                Poll::Ready(Err(Ended::Gone))
+                Poll::Ready(Err(WebSocketError::Disconnected))
             }
         }
     }
 
     /// Reads once, through the buffer of the thread; returns a message if one was complete.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Ended>> {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, WebSocketError>> {
         scratch::reading(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
             let arrived = buffer.filled_mut();
             if read.is_err() || arrived.is_empty() {
-                return Poll::Ready(Err(Ended::Gone));
+                return Poll::Ready(Err(WebSocketError::Disconnected));
             }
             Poll::Ready(self.arrived(arrived))
         })
     }
 
-    fn arrived(&mut self, arrived: &mut [u8]) -> Result<Option<Message>, Ended> {
+    fn arrived(&mut self, arrived: &mut [u8]) -> Result<Option<Message>, WebSocketError> {
         if !self.state.is_reading() {
             return Ok(None);
         }
@@ -171,8 +177,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Ok(message)
     }
 
-    /// Reads on in what has arrived before.
-    fn next_of_rest(&mut self) -> Result<Option<Message>, Ended> {
+    /// Decodes input that arrived before.
+    fn next_of_rest(&mut self) -> Result<Option<Message>, WebSocketError> {
         let Some(mut rest) = self.rest.take() else { return Ok(None) };
         let (done, message) = self.decode_all(&mut rest.bytes[rest.done..])?;
         rest.done += done;
@@ -183,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Reads frames up to the end of a message; returns how many bytes they were.
-    fn decode_all(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), Ended> {
+    fn decode_all(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), WebSocketError> {
         let mut done = 0;
         while self.state.is_reading() {
             let (used, message) = self.decode(&mut input[done..])?;
@@ -196,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Reads one frame; `(0, None)` if it is not complete.
-    fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), Ended> {
+    fn decode(&mut self, input: &mut [u8]) -> Result<(usize, Option<Message>), WebSocketError> {
         match self.decoder.decode(input) {
             Ok(Decoded::Incomplete) => Ok((0, None)),
             Ok(Decoded::Frame(used, message)) => Ok((used, self.react(message))),
@@ -204,10 +210,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 if self.state == State::Closing {
                     // Our close frame is out already, so the violation cannot be reported any more.
                     self.state = State::Closed;
-                    return Err(Ended::Gone);
+                    return Err(WebSocketError::Disconnected);
                 }
                 self.state = State::Violated;
-                Err(Ended::Violated(violation))
+                Err(WebSocketError::Violated(violation))
             }
         }
     }
@@ -256,25 +262,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.state = next;
     }
 
-    /// Tells whether so much has collected that it should be written before there is more.
+    /// Tells whether the queued frames should be flushed before more are queued.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.out.as_ref().is_some_and(|out| out.bytes.len() >= COLLECTED)
     }
 
-    /// Writes what is queued. Cancel-safe: the next one goes on where it was.
+    /// Writes what is queued. Cancel-safe: the next call continues where this one stopped.
     ///
     /// # Errors
-    /// [`Ended::Gone`] if the stream has broken.
-    pub async fn flush(&mut self) -> Result<(), Ended> {
+    /// [`WebSocketError::Disconnected`] if the stream has broken.
+    pub async fn flush(&mut self) -> Result<(), WebSocketError> {
         poll_fn(|context| self.poll_flush(context)).await
     }
 
-    /// What [`WebSocket::flush`] waits for.
+    /// Polls until everything is written, as [`WebSocket::flush`].
     ///
     /// # Errors
     /// As there.
-    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
         loop {
             while let Some(out) = &mut self.out
                 && out.done < out.bytes.len()
@@ -282,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 let left = &out.bytes[out.done..];
                 match ready!(Pin::new(&mut self.stream).poll_write(context, left)) {
                     Ok(written) if written > 0 => out.done += written,
-                    _ => return Poll::Ready(Err(Ended::Gone)),
+                    _ => return Poll::Ready(Err(WebSocketError::Disconnected)),
                 }
             }
             if let Some(out) = self.out.take() {
@@ -298,8 +304,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// expected, so the stream is shut down for writing as well.
     ///
     /// # Errors
-    /// [`Ended::Gone`] if the stream has broken.
-    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Ended> {
+    /// [`WebSocketError::Disconnected`] if the stream has broken.
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), WebSocketError> {
         match self.state {
             State::Open => self.queue_close(code, reason, State::Closing),
             State::Answering(_) | State::Closing | State::Closed => {}
@@ -308,10 +314,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.flush().await
     }
 
-    async fn close_violated(&mut self, code: u16, reason: &str) -> Result<(), Ended> {
+    async fn close_violated(&mut self, code: u16, reason: &str) -> Result<(), WebSocketError> {
         self.queue_close(code, reason, State::Closed);
         self.flush().await?;
         let mut stream = Pin::new(&mut self.stream);
-        poll_fn(|context| stream.as_mut().poll_shutdown(context)).await.map_err(|_| Ended::Gone)
+        poll_fn(|context| stream.as_mut().poll_shutdown(context))
+            .await
+            .map_err(|_| WebSocketError::Disconnected)
     }
 }

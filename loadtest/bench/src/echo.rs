@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use ws_codec::{Ended, Frame, Message, WebSocket};
+use ws_codec::{Frame, Message, WebSocket, WebSocketError};
 
 use crate::problem::Problem;
 use crate::servers::echo_server;
@@ -86,7 +86,7 @@ async fn echo_bytes(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-async fn echo_frames(stream: TcpStream) -> Result<(), Ended> {
+async fn echo_frames(stream: TcpStream) -> Result<(), WebSocketError> {
     let mut socket = WebSocket::new(stream, &[], LIMIT);
     loop {
         let mut next = Some(socket.recv().await?);

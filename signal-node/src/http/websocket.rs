@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::debug;
 use tungstenite::handshake::derive_accept_key;
-use ws_codec::{Ended, Frame, Message, WebSocket};
+use ws_codec::{Frame, Message, WebSocket, WebSocketError};
 
 use super::Public;
 use super::connection_limiter::ConnectionPermit;
@@ -119,11 +119,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for WebSocket<S> {
     }
 }
 
-impl From<Ended> for SocketError {
-    fn from(ended: Ended) -> Self {
+impl From<WebSocketError> for SocketError {
+    fn from(ended: WebSocketError) -> Self {
         match ended {
-            Ended::Gone => Self::Gone,
-            Ended::Violated(violation) => Self::Broken(violation.code()),
+            WebSocketError::Disconnected => Self::Gone,
+            WebSocketError::Violated(violation) => Self::Broken(violation.code()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The closing handshake (RFC 6455 §5.5.1, §7.1): each side sends one close frame, and nothing after it.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use ws_codec::{Closing, Ended, Frame, Message, WebSocket};
+use ws_codec::{Closing, Frame, Message, WebSocket, WebSocketError};
 
 use crate::support::{LIMIT, frame};
 
@@ -94,7 +94,7 @@ async fn a_violation_is_closed_once_and_a_violation_while_closing_is_not_reporte
     let unmasked = [0x81, 0x01, b'a'];
     let (mut client, mut socket) = pair();
     client.write_all(&unmasked).await.unwrap();
-    assert!(matches!(socket.recv().await, Err(Ended::Violated(_))));
+    assert!(matches!(socket.recv().await, Err(WebSocketError::Violated(_))));
     socket.close(1002, "").await.unwrap();
     socket.close(1002, "").await.unwrap();
     assert_eq!(written(client, socket).await, server_close(1002, ""));
@@ -102,6 +102,6 @@ async fn a_violation_is_closed_once_and_a_violation_while_closing_is_not_reporte
     let (mut client, mut socket) = pair();
     socket.close(4000, "").await.unwrap();
     client.write_all(&unmasked).await.unwrap();
-    assert_eq!(socket.recv().await, Err(Ended::Gone));
+    assert_eq!(socket.recv().await, Err(WebSocketError::Disconnected));
     assert_eq!(written(client, socket).await, server_close(4000, ""));
 }

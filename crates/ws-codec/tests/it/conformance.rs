@@ -13,7 +13,7 @@ use tokio::io::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tungstenite::handshake::derive_accept_key;
-use ws_codec::{Ended, Frame, Message, WebSocket};
+use ws_codec::{Frame, Message, WebSocket, WebSocketError};
 
 /// What the node allows, which is what the largest case needs.
 const LIMIT: usize = 64 << 10;
@@ -121,18 +121,18 @@ async fn read_handshake(stream: &mut BufReader<TcpStream>) -> std::io::Result<St
 }
 
 /// Echoes until the end, as a session goes through its messages: what breaks the protocol is told by its code.
-async fn answer_all(socket: &mut WebSocket<Recorded>) -> Result<(), Ended> {
+async fn answer_all(socket: &mut WebSocket<Recorded>) -> Result<(), WebSocketError> {
     loop {
         match socket.recv().await {
             Ok(Message::Text(text)) => socket.queue(&Frame::Text(text.as_bytes())),
             Ok(Message::Binary(bytes)) => socket.queue(&Frame::Binary(&bytes)),
             Ok(Message::Ping(_) | Message::Pong) => {}
-            Err(Ended::Violated(violation)) => {
+            Err(WebSocketError::Violated(violation)) => {
                 socket.close(violation.code(), "WebSocket protocol error").await?;
                 while socket.recv().await.is_ok() {}
                 return Ok(());
             }
-            Ok(Message::Close(_)) | Err(Ended::Gone) => return Ok(()),
+            Ok(Message::Close(_)) | Err(WebSocketError::Disconnected) => return Ok(()),
         }
         socket.flush().await?;
     }

@@ -1,7 +1,7 @@
 //! What a connection owns, and what it answers by itself.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use ws_codec::{Ended, Frame, Message, Violation, WebSocket};
+use ws_codec::{Frame, Message, Violation, WebSocket, WebSocketError};
 
 use crate::support::{LIMIT, frame};
 
@@ -87,14 +87,14 @@ async fn a_close_frame_is_answered_before_it_is_reported_and_nothing_behind_it_i
     assert_eq!((closing.code, &*closing.reason), (4000, "bye"));
     assert_eq!(read(&mut client, 4).await, [0x88, 2, 0x0f, 0xa0]);
     drop(client);
-    assert_eq!(socket.recv().await, Err(Ended::Gone));
+    assert_eq!(socket.recv().await, Err(WebSocketError::Disconnected));
 }
 
 #[tokio::test]
 async fn who_breaks_the_protocol_is_told_and_the_stream_ends() {
     let (mut client, mut socket) = pair(1 << 20);
     client.write_all(&frame(0x83, b"a")).await.unwrap();
-    assert_eq!(socket.recv().await, Err(Ended::Violated(Violation::Protocol)));
+    assert_eq!(socket.recv().await, Err(WebSocketError::Violated(Violation::Protocol)));
     socket.close(1002, "no").await.unwrap();
     let mut all = Vec::new();
     client.read_to_end(&mut all).await.unwrap();
