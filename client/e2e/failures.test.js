@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import { BINARIES } from "./binaries.js";
 import { CALL_WITHIN, connectedPeers, moreFrames, openDemo, readSelf, until } from "./page.js";
 import { back, exchange, readSeen, watch } from "./watch.js";
-import { holdAnswer } from "./in-call.js";
+import { holdSignals } from "./in-call.js";
 import { DRAIN, killNode, nodeCalled, restartNode, reviveNode } from "./nodes.js";
 import { openBrowser } from "./browser.js";
 import { startCluster } from "../../deploy/local/cluster.js";
@@ -94,7 +94,7 @@ for (const [index, role] of ["answers", "offers"].entries()) {
   test(`a call comes about although the node of the side that ${role} is killed while they negotiate`, LIMITS, async (t) => {
     await withPair(`negotiating-${role}`, {}, async (pages) => {
       const [ana, ben] = pages;
-      await ana.evaluate(holdAnswer);
+      await ana.evaluate(holdSignals);
       await enter(ben);
       await ana.waitForFunction(() => window.held.answers > 0, null, { timeout: CALL_WITHIN });
       await watch(pages);

@@ -4,22 +4,27 @@
  */
 
 /**
- * Holds back what this page would signal, so that offers of both sides can be made to cross.
- * `window.held.release()` sends it, in order.
+ * Holds back the signals of this page, those of the SDK included, where they would reach the wire.
+ * `window.held.release()` sends them, in order; `answers` counts the answers among them, and `states` are the signaling
+ * states of the first peer, if there is one already.
  */
 export function holdSignals() {
-  const { room } = window.demo;
-  const send = room.signal;
+  const [peer] = window.demo.room.peers.values();
+  const { send } = WebSocket.prototype;
   const queue = [];
-  const [peer] = room.peers.values();
-  const states = [];
-  peer.pc.addEventListener("signalingstatechange", () => states.push(peer.pc.signalingState));
-  room.signal = (...message) => void queue.push(message);
-  const release = () => {
-    room.signal = send;
-    for (const message of queue) room.signal(...message);
+  const held = { states: [], answers: 0, polite: peer?.polite };
+  peer?.pc.addEventListener("signalingstatechange", () => held.states.push(peer.pc.signalingState));
+  WebSocket.prototype.send = function hold(text) {
+    const { type, data } = JSON.parse(text);
+    if (type !== "signal") return send.call(this, text);
+    if (data.description?.type === "answer") held.answers += 1;
+    queue.push(() => send.call(this, text));
   };
-  window.held = { release, states, polite: peer.polite };
+  held.release = () => {
+    WebSocket.prototype.send = send;
+    for (const message of queue) message();
+  };
+  window.held = held;
 }
 
 /** Adds a second picture to the call, which makes this side offer. */
@@ -53,25 +58,6 @@ export async function gather(servers) {
   await done;
   pc.close();
   return { candidates: [...types], errors };
-}
-
-/**
- * Holds back what this page would signal from now on, to begin with before anybody else is there.
- * `window.held.answers` counts the answers among it; `window.held.release()` sends it, in order.
- */
-export function holdAnswer() {
-  const { room } = window.demo;
-  const send = room.signal;
-  const queue = [];
-  const release = () => {
-    room.signal = send;
-    for (const message of queue) room.signal(...message);
-  };
-  window.held = { release, answers: 0 };
-  room.signal = (...message) => {
-    if (message[0].description?.type === "answer") window.held.answers += 1;
-    queue.push(message);
-  };
 }
 
 /**
