@@ -9,7 +9,7 @@ use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, ServerMessage};
 use tokio::sync::oneshot;
 
-use super::outbox::{Delivery, Mark, Outbox};
+use super::outbox::{Delivery, FrameEvent, Outbox};
 use crate::log::{Join, Payload, SocketId, Volatile};
 
 /// What a session asks of a room.
@@ -17,7 +17,7 @@ pub enum Command {
     /// Enters it.
     Join(Box<JoinCommand>),
     /// Says something that is kept, or refuses it in its turn.
-    Kept {
+    Ordered {
         /// Who.
         peer: PeerId,
         /// Over which socket.
@@ -25,10 +25,10 @@ pub enum Command {
         /// The member's count.
         mid: Mid,
         /// What.
-        what: Kept,
+        what: Ordered,
     },
     /// Tells something once.
-    Tell(Volatile),
+    Volatile(Volatile),
     /// Leaves it.
     Leave {
         /// Who.
@@ -48,8 +48,8 @@ pub enum Command {
         reply: Reply,
     },
     /// Asks to be told when the log has answered everything that came before.
-    Settle(oneshot::Sender<()>),
-    /// Another node has fallen silent: marks its members away.
+    WaitIdle(oneshot::Sender<()>),
+    /// Another node has fallen silent: events its members away.
     Suspect,
     /// The socket is gone.
     Detach {
@@ -62,7 +62,7 @@ pub enum Command {
 
 /// A message that counts.
 #[derive(Debug)]
-pub enum Kept {
+pub enum Ordered {
     /// To one member, or to all others.
     Signal {
         /// Whom it is for.
@@ -99,14 +99,14 @@ pub struct Reply {
 
 impl Reply {
     /// Says that the request took effect.
-    pub fn ok(&self, mark: Option<Mark>) {
+    pub fn ok(&self, event: Option<FrameEvent>) {
         let frame = ServerMessage::Ok { id: self.id }.to_json();
-        self.outbox.hand(Delivery { frame: frame.into(), mark });
+        self.outbox.push(Delivery { frame: frame.into(), event });
     }
 
     /// Says that it was refused.
-    pub fn refuse(&self, error: ErrorFrame<'_>, mark: Option<Mark>) {
+    pub fn refuse(&self, error: ErrorFrame<'_>, event: Option<FrameEvent>) {
         let frame = ServerMessage::Error(ErrorFrame { id: self.id, ..error }).to_json();
-        self.outbox.hand(Delivery { frame: frame.into(), mark });
+        self.outbox.push(Delivery { frame: frame.into(), event });
     }
 }

@@ -7,7 +7,7 @@ use signal_protocol::{
 };
 
 use super::members::{Member, Members};
-use super::outbox::{Delivery, Mark};
+use super::outbox::{Delivery, FrameEvent};
 use crate::log::{Entry, Payload, RosterMember, Survivor, Volatile};
 
 /// Who says what no member has said.
@@ -17,7 +17,7 @@ const SERVER: &str = "server";
 pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &Entry) {
     let delivered = members.delivered();
     let hand = |member: &mut Member, frame: Bytes| {
-        member.outbox.hand(Delivery { mark: traced(entry, &frame), frame });
+        member.outbox.push(Delivery { event: traced(entry, &frame), frame });
         member.told(seq, delivered);
     };
     match entry {
@@ -45,11 +45,11 @@ pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &En
 }
 
 /// Begins to trace a signal's way to one member, if it is traced.
-fn traced(entry: &Entry, frame: &Bytes) -> Option<Mark> {
+fn traced(entry: &Entry, frame: &Bytes) -> Option<FrameEvent> {
     let Entry::Signal { trace: Some(parent), .. } = entry else { return None };
     let span = Span::under(**parent, "process room", Kind::Consumer);
     describe(&span, "process", frame.len());
-    Some(Mark::Traced(Box::new(span)))
+    Some(FrameEvent::Traced(Box::new(span)))
 }
 
 /// Says of a span what the messaging conventions ask for; which room it is stays untold.
@@ -81,12 +81,12 @@ pub(super) fn tell(members: &mut Members, room: &RoomId, volatile: &Volatile) {
     match to {
         None => {
             for member in members.live().filter(|member| member.claim.peer != *from) {
-                member.outbox.hand(frame.clone());
+                member.outbox.push(frame.clone());
             }
         }
         Some(to) => {
             if let Some(member) = members.get_mut(to).filter(|member| member.is_live()) {
-                member.outbox.hand(frame);
+                member.outbox.push(frame);
             }
         }
     }
@@ -193,7 +193,7 @@ pub(super) fn roster<'a>(
 /// Tells a member that the room has ended its membership.
 pub(super) fn end(member: &Member, room: &RoomId, reason: LeftReason) {
     let frame = ServerMessage::Left { room, reason }.to_json();
-    member.outbox.hand(Delivery::from(frame).marked(Mark::Ended(room.clone(), reason)));
+    member.outbox.push(Delivery::from(frame).with_event(FrameEvent::Ended(room.clone(), reason)));
 }
 
 /// Translates why a member is gone into what the member itself is told; `None`: it said so itself.

@@ -38,7 +38,7 @@ pub(super) struct Member {
     met: Mid,
     /// The last message that was acknowledged.
     acked: Mid,
-    /// The position the client knows of.
+    /// The position the client note_head of.
     told: Seq,
     /// The count of delivered entries when it was told.
     told_at: u64,
@@ -147,7 +147,7 @@ impl Member {
         let seq = self.behind.unwrap_or(position);
         self.acked = self.settled;
         self.told(seq, delivered);
-        self.outbox.hand(ServerMessage::Ack { room, mid: self.settled, seq }.to_json());
+        self.outbox.push(ServerMessage::Ack { room, mid: self.settled, seq }.to_json());
     }
 }
 

@@ -1,26 +1,26 @@
-//! The rooms that have members on this node: one worker each, which alone knows its order.
+//! The rooms that have members on this node: one worker each, which alone note_head its order.
 //!
 //! A worker collects what its members say while a call to the log is in flight and sends it as the next one;
 //! it hands every entry that comes back to the members it is for, encoded once. It waits for nobody: a member
 //! that reads too slowly loses its socket, not the room its pace.
 
-mod calls;
+mod append_queue;
 mod command;
 mod fanout;
-mod joining;
+mod log_cursor;
 mod members;
-mod mending;
 mod outbox;
 mod outcome;
+mod pending_joins;
+mod recovery;
 mod registry;
 mod replay;
 mod requests;
-mod telling;
 mod timers;
-mod track;
+mod volatile_queue;
 mod worker;
 
-pub use command::{Command, JoinCommand, Kept, Reply};
+pub use command::{Command, JoinCommand, Ordered, Reply};
 pub use fanout::describe;
-pub use outbox::{Delivery, Handed, Mark, Nudge, Nudges, Outbox, Overflow};
-pub use registry::{Busy, Ground, RoomHandle, RoomSettings, Rooms};
+pub use outbox::{Delivery, Enqueued, FrameEvent, Outbox, Overflow, Wakeup, Wakeups};
+pub use registry::{Busy, RoomContext, RoomHandle, RoomSettings, Rooms};

@@ -6,26 +6,26 @@ use std::time::Duration;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, LeftReason, Mid, PeerId, Seq};
 
-use super::calls::{Origin, Step};
+use super::append_queue::{QueuedOp, Requester};
 use super::command::Reply;
 use super::fanout;
-use super::outbox::Mark;
+use super::outbox::FrameEvent;
 use super::requests::unavailable;
 use super::worker::Worker;
 use crate::log::{Entry, Op, Outcome, SocketId};
 
 /// A member that the log says is not ours any more. It hears everything up to the entry that says why.
-pub(super) struct Doomed {
+pub(super) struct LostClaim {
     peer: PeerId,
     socket: SocketId,
-    /// Whether another socket holds it; otherwise nobody knows it.
+    /// Whether another socket holds it; otherwise nobody note_head it.
     replaced: bool,
     /// The entry by which the log must have said it.
     by: Seq,
 }
 
 impl Worker {
-    pub(super) fn answered_all(&mut self, answers: Vec<(Step, Outcome)>, repeated: bool) {
+    pub(super) fn answered_all(&mut self, answers: Vec<(QueuedOp, Outcome)>, repeated: bool) {
         let mut again = Vec::new();
         for (step, outcome) in answers {
             match outcome {
@@ -33,36 +33,36 @@ impl Worker {
                 outcome => self.outcome(step, outcome, repeated),
             }
         }
-        self.calls.push_front(again);
+        self.queue.push_front(again);
     }
 
     /// Only a suspicion stands between the step and its effect: it is taken again with the new generation.
-    fn suspected(&mut self, mut step: Step, generation: Seq) -> Vec<Step> {
+    fn suspected(&mut self, mut step: QueuedOp, generation: Seq) -> Vec<QueuedOp> {
         let Some(by) = step.op.claim_mut() else { return Vec::new() };
         let peer = by.peer.clone();
         by.generation = generation;
         // Who has no socket here any more is away, and that is what the log says of it.
         let detaches = matches!(step.op, Op::Detach { .. });
-        let reclaim = self.take_back(&peer, generation);
+        let reclaim = self.reclaim(&peer, generation);
         reclaim.into_iter().chain((!detaches).then_some(step)).collect()
     }
 
-    fn outcome(&mut self, step: Step, outcome: Outcome, repeated: bool) {
-        match step.origin {
-            Origin::Join { ice, reply, .. } => {
+    fn outcome(&mut self, step: QueuedOp, outcome: Outcome, repeated: bool) {
+        match step.requester {
+            Requester::Join { ice, reply, .. } => {
                 if let Op::Join(join) = step.op {
                     self.join_outcome(*join, ice, reply, outcome);
                 }
             }
-            Origin::Kept { peer, socket, mid, refusal } => {
+            Requester::Ordered { peer, socket, mid, refusal } => {
                 self.answered(&peer, socket);
                 self.kept_outcome(&peer, socket, mid, &outcome, refusal.as_deref());
             }
-            Origin::Leave { peer, reply } => self.left(&peer, &reply),
-            Origin::Kick { reply } => self.kicked(&reply, &outcome, repeated),
-            Origin::Housekeeping => match outcome {
+            Requester::Leave { peer, reply } => self.left(&peer, &reply),
+            Requester::Kick { reply } => self.kicked(&reply, &outcome, repeated),
+            Requester::Housekeeping => match outcome {
                 Outcome::Appended(seq) if matches!(step.op, Op::Reset) => self.restored(seq),
-                Outcome::Head(seq) | Outcome::Appended(seq) => self.knows(seq),
+                Outcome::Head(seq) | Outcome::Appended(seq) => self.note_head(seq),
                 _ => {}
             },
         }
@@ -72,7 +72,7 @@ impl Worker {
     fn kicked(&mut self, reply: &Reply, outcome: &Outcome, repeated: bool) {
         match outcome {
             Outcome::Refused(code) if !repeated => {
-                self.ground.metrics.refused(*code);
+                self.context.metrics.refused(*code);
                 reply.refuse(ErrorFrame::new(*code, refused_text(*code)), None);
             }
             _ => reply.ok(None),
@@ -89,7 +89,7 @@ impl Worker {
     ) {
         match outcome {
             Outcome::Appended(seq) => {
-                self.knows(*seq);
+                self.note_head(*seq);
                 self.settled(peer, socket, mid);
             }
             Outcome::Refused(code) => {
@@ -106,8 +106,8 @@ impl Worker {
             Outcome::Mending => {
                 self.refuse_kept(peer, socket, mid, unavailable("the room is being put back"));
             }
-            Outcome::Replaced(by) => self.doom(peer, socket, true, *by),
-            Outcome::Gone(by) => self.doom(peer, socket, false, *by),
+            Outcome::Replaced(by) => self.claim_lost(peer, socket, true, *by),
+            Outcome::Gone(by) => self.claim_lost(peer, socket, false, *by),
             Outcome::Settled => self.settled(peer, socket, mid),
             _ => {}
         }
@@ -116,29 +116,29 @@ impl Worker {
     fn settled(&mut self, peer: &PeerId, socket: SocketId, mid: Mid) {
         let Some(member) = self.members.of_socket(peer, socket) else { return };
         if member.settle(mid) {
-            self.members.ack(peer, &self.room, self.track.position());
+            self.members.ack(peer, &self.room, self.cursor.position());
         } else {
             self.timers.ack();
         }
     }
 
     /// The log holds the member no more for us: the entry that says so is on its way.
-    fn doom(&mut self, peer: &PeerId, socket: SocketId, replaced: bool, by: Seq) {
-        self.knows(by);
-        self.doomed.push(Doomed { peer: peer.clone(), socket, replaced, by });
+    fn claim_lost(&mut self, peer: &PeerId, socket: SocketId, replaced: bool, by: Seq) {
+        self.note_head(by);
+        self.lost_claims.push(LostClaim { peer: peer.clone(), socket, replaced, by });
     }
 
     /// Looks after those whose entry never came, although it was passed: the log has lost it, or the member.
-    pub(super) fn settle_doomed(&mut self) {
-        let position = self.track.position();
-        for doomed in std::mem::take(&mut self.doomed) {
-            if self.members.of_socket(&doomed.peer, doomed.socket).is_none() {
+    pub(super) fn resolve_lost_claims(&mut self) {
+        let position = self.cursor.position();
+        for lost_claims in std::mem::take(&mut self.lost_claims) {
+            if self.members.of_socket(&lost_claims.peer, lost_claims.socket).is_none() {
                 continue;
             }
-            if doomed.by > position {
-                self.doomed.push(doomed);
-            } else if doomed.replaced {
-                self.end(&doomed.peer, LeftReason::Replaced);
+            if lost_claims.by > position {
+                self.lost_claims.push(lost_claims);
+            } else if lost_claims.replaced {
+                self.end(&lost_claims.peer, LeftReason::Replaced);
             } else {
                 // Nobody has removed it, so it is put back.
                 self.restore();
@@ -155,29 +155,29 @@ impl Worker {
     /// Whatever the log says, the member is not in the room any more.
     fn left(&mut self, peer: &PeerId, reply: &Reply) {
         self.members.remove(peer);
-        reply.ok(Some(Mark::Left(self.room.clone())));
+        reply.ok(Some(FrameEvent::Left(self.room.clone())));
     }
 
     /// Does what an entry means here, before it is told to the others. `before` is the entry before it.
-    pub(super) fn meet(&mut self, before: Seq, seq: Seq, entry: &Entry) {
+    pub(super) fn apply_entry(&mut self, before: Seq, seq: Seq, entry: &Entry) {
         match entry {
             Entry::Joined { peer, node, resumed, .. } => {
-                self.crowd += usize::from(!resumed);
+                self.room_size += usize::from(!resumed);
                 self.timers.back(peer);
-                self.ground.liveness.watch([node]);
+                self.context.liveness.watch([node]);
                 self.end(peer, LeftReason::Replaced);
-                if let Some(arrival) = self.arrivals.remove(&seq) {
-                    if self.arrivals.is_empty() {
+                if let Some(arrival) = self.pending_joins.remove(&seq) {
+                    if self.pending_joins.is_empty() {
                         // An empty map that was none keeps its memory.
-                        self.arrivals = BTreeMap::new();
+                        self.pending_joins = BTreeMap::new();
                     }
-                    self.arrive(Some(before), *arrival);
+                    self.activate(Some(before), *arrival);
                 }
             }
             Entry::Away { peer, ago } => self.met_away(peer, seq, *ago),
             Entry::Back { peer } => self.timers.back(peer),
             Entry::Left { peer, reason } => {
-                self.crowd = self.crowd.saturating_sub(1);
+                self.room_size = self.room_size.saturating_sub(1);
                 self.timers.back(peer);
                 if let Some(reason) = fanout::told_reason(*reason) {
                     self.end(peer, reason);
@@ -190,7 +190,7 @@ impl Worker {
                 }
             }
             Entry::Reset { roster } => {
-                self.crowd = roster.len();
+                self.room_size = roster.len();
                 self.reset(seq, roster);
             }
             Entry::Announced { .. } => {}
@@ -203,9 +203,9 @@ impl Worker {
     }
 
     fn met_away(&mut self, peer: &PeerId, seq: Seq, ago: Duration) {
-        self.timers.away(peer, self.ground.settings.grace.saturating_sub(ago));
-        if let Some(reclaim) = self.take_back(peer, seq) {
-            self.calls.push_front(vec![reclaim]);
+        self.timers.away(peer, self.context.settings.grace.saturating_sub(ago));
+        if let Some(reclaim) = self.reclaim(peer, seq) {
+            self.queue.push_front(vec![reclaim]);
         }
     }
 }

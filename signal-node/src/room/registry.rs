@@ -32,7 +32,7 @@ pub struct RoomSettings {
 }
 
 /// What every room of this node stands on.
-pub struct Ground {
+pub struct RoomContext {
     /// Where entries are kept.
     pub log: Arc<dyn RoomLog>,
     /// Which nodes are alive.
@@ -45,7 +45,7 @@ pub struct Ground {
 
 /// The rooms of this node.
 pub struct Rooms {
-    ground: Arc<Ground>,
+    context: Arc<RoomContext>,
     workers: Mutex<HashMap<RoomId, Sender<Command>>>,
 }
 
@@ -76,9 +76,9 @@ impl RoomHandle {
 impl Rooms {
     /// Makes an empty set of rooms.
     #[must_use]
-    pub fn new(ground: Ground) -> Arc<Self> {
-        let silence = ground.liveness.silence();
-        let rooms = Arc::new(Self { ground: Arc::new(ground), workers: Mutex::default() });
+    pub fn new(context: RoomContext) -> Arc<Self> {
+        let silence = context.liveness.silence();
+        let rooms = Arc::new(Self { context: Arc::new(context), workers: Mutex::default() });
         tokio::spawn(pass_on(silence, Arc::downgrade(&rooms)));
         rooms
     }
@@ -104,7 +104,7 @@ impl Rooms {
     /// # Errors
     /// [`LogError`]; whether it took effect is unknown then.
     pub async fn decide(&self, room: &RoomId, op: Op) -> Result<Outcome, LogError> {
-        let outcomes = self.ground.log.call(room, Seq(0), &[op]).await?;
+        let outcomes = self.context.log.call(room, Seq(0), &[op]).await?;
         outcomes.into_iter().next().ok_or_else(|| LogError::Garbled("no answer".to_owned()))
     }
 
@@ -113,10 +113,10 @@ impl Rooms {
     }
 
     /// Waits until the log has answered everything that was asked of it so far.
-    pub async fn settled(&self) {
+    pub async fn wait_idle(&self) {
         for worker in self.all() {
             let (waiting, settled) = oneshot::channel();
-            if worker.send(Command::Settle(waiting)).await.is_ok() {
+            if worker.send(Command::WaitIdle(waiting)).await.is_ok() {
                 // A worker that has ended has nothing under way.
                 let _ = settled.await;
             }
@@ -125,8 +125,8 @@ impl Rooms {
 
     fn start(self: &Arc<Self>, room: &RoomId) -> Sender<Command> {
         let (sender, receiver) = lazy_queue(WAITING);
-        self.ground.metrics.rooms.inc();
-        let worker = Worker::new(room.clone(), self.ground.clone(), receiver);
+        self.context.metrics.rooms.inc();
+        let worker = Worker::new(room.clone(), self.context.clone(), receiver);
         tokio::spawn(worker.run(self.clone()));
         sender
     }
@@ -139,7 +139,7 @@ impl Rooms {
         }
         workers.remove(room);
         commands.close();
-        self.ground.metrics.rooms.dec();
+        self.context.metrics.rooms.dec();
         true
     }
 }

@@ -1,4 +1,4 @@
-//! Telling a member that came back what it missed: read from the log at the pace of its socket, then live.
+//! VolatileQueue a member that came back what it missed: read from the log at the pace of its socket, then live.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ struct Replay {
 }
 
 /// How a page ended.
-enum Told {
+enum ReplayProgress {
     /// As far as the room is.
     Even,
     /// There is more to tell.
@@ -55,7 +55,7 @@ impl Worker {
     }
 
     fn read_on(&mut self, mut replay: Replay, outbox: Arc<Outbox>) {
-        let (log, room) = (self.ground.log.clone(), self.room.clone());
+        let (log, room) = (self.context.log.clone(), self.room.clone());
         self.replays.push(async move {
             outbox.emptied().await;
             if !replay.page.is_empty() {
@@ -70,7 +70,7 @@ impl Worker {
     /// Tells the member what was read, as far as its socket keeps up and the room itself is.
     pub(super) fn replay(&mut self, page: Page) {
         let Page { mut replay, read } = page;
-        let position = self.track.position();
+        let position = self.cursor.position();
         let member = self.members.get_mut(&replay.peer);
         let Some(member) = member.filter(|member| member.joined_at() == replay.at) else { return };
         let outbox = member.outbox.clone();
@@ -78,48 +78,48 @@ impl Worker {
             return self.read_on(replay, outbox);
         }
         match replay.tell(member, &self.room, position) {
-            Told::Even => member.catch_up(None),
-            Told::More => {
+            ReplayProgress::Even => member.catch_up(None),
+            ReplayProgress::More => {
                 member.catch_up(Some(replay.cursor));
                 self.read_on(replay, outbox);
             }
-            Told::Lost => {
+            ReplayProgress::Lost => {
                 let peer = replay.peer;
-                self.lose_member(&peer);
+                self.disconnect_member(&peer);
             }
         }
     }
 }
 
 impl Replay {
-    fn tell(&mut self, member: &Member, room: &RoomId, position: Seq) -> Told {
+    fn tell(&mut self, member: &Member, room: &RoomId, position: Seq) -> ReplayProgress {
         if self.page.is_empty() && self.cursor < position {
-            return Told::Lost;
+            return ReplayProgress::Lost;
         }
         // The log may be ahead of the room; what lies beyond comes live.
         while self.page.front().is_some_and(|batch| batch.first <= position)
             && let Some(batch) = self.page.pop_front()
         {
             if batch.prev > self.cursor && !batch.is_reset() {
-                return Told::Lost;
+                return ReplayProgress::Lost;
             }
             if !self.batch(member, room, &batch, position) {
                 self.page.push_front(batch);
-                return Told::More;
+                return ReplayProgress::More;
             }
         }
         match self.page.front() {
-            None if self.cursor < position => Told::More,
+            None if self.cursor < position => ReplayProgress::More,
             Some(next) if self.cursor < position && next.prev > self.cursor && !next.is_reset() => {
-                Told::Lost
+                ReplayProgress::Lost
             }
             // What the log has lost up to the room's position nobody can tell any more; the reset that says so
             // comes live, behind the answer to the join.
             Some(_) | None => {
                 if let Some(joined) = self.joined.take() {
-                    member.outbox.hand(joined);
+                    member.outbox.push(joined);
                 }
-                Told::Even
+                ReplayProgress::Even
             }
         }
     }
@@ -135,10 +135,10 @@ impl Replay {
             self.cursor = seq;
             // At the entry of the join, which the member is not told; behind it, if the log has lost that.
             if let Some(joined) = self.joined.take_if(|_| self.at <= seq) {
-                member.outbox.hand(joined);
+                member.outbox.push(joined);
             }
             if let Some(frame) = fanout::told(member, room, seq, entry) {
-                member.outbox.hand(frame);
+                member.outbox.push(frame);
             }
         }
         true
@@ -187,7 +187,7 @@ mod tests {
     fn a_log_that_is_ahead_of_the_room_is_told_as_far_as_the_room_is() {
         let (member, room) = (member(), "demo".parse().unwrap());
         let mut replay = replay((2..=9).map(said));
-        assert!(matches!(replay.tell(&member, &room, Seq(5)), Told::Even));
+        assert!(matches!(replay.tell(&member, &room, Seq(5)), ReplayProgress::Even));
         assert_eq!(replay.cursor, Seq(5));
     }
 
@@ -215,8 +215,8 @@ mod tests {
         let entries = vec![crate::log::Entry::Reset { roster: Vec::new() }];
         let mut replay = replay([Batch { prev: Seq(0), first: Seq(9), entries }]);
         replay.joined = Some(Delivery::from("joined".to_owned()));
-        assert!(matches!(replay.tell(&member, &room, Seq(9)), Told::Even));
-        let told = || member.outbox.take().unwrap().map(|delivery| delivery.frame);
+        assert!(matches!(replay.tell(&member, &room, Seq(9)), ReplayProgress::Even));
+        let told = || member.outbox.pop().unwrap().map(|delivery| delivery.frame);
         assert_eq!(told().unwrap(), "joined");
         assert!(told().unwrap().starts_with(br#"{"type":"reset""#));
     }
@@ -228,14 +228,17 @@ mod tests {
         let later = Batch { prev: Seq(1), ..said(9) };
         let mut replay = replay([later]);
         replay.joined = Some(Delivery::from("joined".to_owned()));
-        assert!(matches!(replay.tell(&member, &room, Seq(5)), Told::Even));
-        assert_eq!(member.outbox.take().unwrap().unwrap().frame, "joined");
+        assert!(matches!(replay.tell(&member, &room, Seq(5)), ReplayProgress::Even));
+        assert_eq!(member.outbox.pop().unwrap().unwrap().frame, "joined");
     }
 
     #[test]
     fn a_log_that_does_not_reach_back_is_a_loss() {
         let (member, room) = (member(), "demo".parse().unwrap());
-        assert!(matches!(replay((3..=9).map(said)).tell(&member, &room, Seq(9)), Told::Lost));
-        assert!(matches!(replay([]).tell(&member, &room, Seq(9)), Told::Lost));
+        assert!(matches!(
+            replay((3..=9).map(said)).tell(&member, &room, Seq(9)),
+            ReplayProgress::Lost
+        ));
+        assert!(matches!(replay([]).tell(&member, &room, Seq(9)), ReplayProgress::Lost));
     }
 }

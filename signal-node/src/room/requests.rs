@@ -6,16 +6,16 @@ use std::time::Duration;
 use signal_protocol::server::{ErrorFrame, milliseconds};
 use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage, limits};
 
-use super::calls::Origin;
-use super::command::{Command, JoinCommand, Kept, Reply};
-use super::outbox::Mark;
+use super::append_queue::Requester;
+use super::command::{Command, JoinCommand, Ordered, Reply};
+use super::outbox::FrameEvent;
 use super::worker::Worker;
 use crate::log::{Join, Op, SocketId, Volatile};
 
-/// Told to who waits while calls fail.
+/// ReplayProgress to who waits while calls fail.
 const UNREACHABLE: &str = "the room log is not reachable";
 
-/// Told to who asks while as much is waiting as may.
+/// ReplayProgress to who asks while as much is waiting as may.
 const CROWDED: &str = "too much is waiting for the room log";
 
 /// A contact younger than this may have followed a loss.
@@ -31,22 +31,22 @@ const UNAVAILABLE_PAUSE: u64 = 500;
 const WINDOW_PAUSE: u64 = 100;
 
 impl Worker {
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Join(join) => self.join(*join),
-            Command::Kept { peer, socket, mid, what } => self.kept(peer, socket, mid, what),
-            Command::Tell(volatile) => self.volatile(volatile),
+            Command::Ordered { peer, socket, mid, what } => self.kept(peer, socket, mid, what),
+            Command::Volatile(volatile) => self.volatile(volatile),
             Command::Leave { peer, socket, reply } => self.leave(&peer, socket, reply),
             Command::Kick { peer, ban, reply } => {
-                self.calls.push(Op::Kick { peer, ban }, Origin::Kick { reply });
+                self.queue.push(Op::Kick { peer, ban }, Requester::Kick { reply });
             }
-            Command::Settle(waiting) => self.settle(waiting),
+            Command::WaitIdle(waiting) => self.wait_idle(waiting),
             Command::Suspect => self.suspect(),
             Command::Detach { peer, socket } => {
                 if self.members.of_socket(&peer, socket).is_some()
                     && let Some(member) = self.members.remove(&peer)
                 {
-                    self.calls.push(Op::Detach { by: member.claim }, Origin::Housekeeping);
+                    self.queue.push(Op::Detach { by: member.claim }, Requester::Housekeeping);
                 }
             }
         }
@@ -58,15 +58,15 @@ impl Worker {
             // It waited for longer than its socket lived, and would enter a member that is nobody.
             return;
         }
-        let origin = Origin::Join { peer: join.peer.clone(), ice, reply };
+        let requester = Requester::Join { peer: join.peer.clone(), ice, reply };
         if let Some(why) = self.refuses() {
-            return self.decline(origin, unavailable(why));
+            return self.decline(requester, unavailable(why));
         }
-        let liveness = &self.ground.liveness;
+        let liveness = &self.context.liveness;
         join.expires = liveness.in_contact_for(join.grace);
         join.silent = liveness.silent();
         join.waits = !liveness.in_contact_for(FRESH);
-        self.calls.push(Op::Join(Box::new(join)), origin);
+        self.queue.push(Op::Join(Box::new(join)), requester);
     }
 
     /// Asks again for a member that may be put back yet; in the end without regard to what it has seen.
@@ -79,18 +79,18 @@ impl Worker {
 
     /// Says why nothing more can be taken in now.
     fn refuses(&self) -> Option<&'static str> {
-        if self.calls.is_failing() {
+        if self.queue.is_failing() {
             Some(UNREACHABLE)
-        } else if self.calls.is_full() {
-            self.ground.metrics.room_refusals.inc();
+        } else if self.queue.is_full() {
+            self.context.metrics.room_refusals.inc();
             Some(CROWDED)
         } else {
             None
         }
     }
 
-    fn kept(&mut self, peer: PeerId, socket: SocketId, mid: Mid, what: Kept) {
-        let (refusal, others) = (self.refuses(), self.crowd.saturating_sub(1));
+    fn kept(&mut self, peer: PeerId, socket: SocketId, mid: Mid, what: Ordered) {
+        let (refusal, others) = (self.refuses(), self.room_size.saturating_sub(1));
         let Some(member) = self.members.of_socket(&peer, socket) else { return };
         if let Some(why) = refusal {
             return self.refuse_kept(&peer, socket, mid, unavailable(why));
@@ -102,81 +102,82 @@ impl Worker {
             return self.refuse_kept(&peer, socket, mid, error);
         }
         if let Some(bytes) = multiplied(&what)
-            && let Err(wait) = member.multiply(self.ground.settings.fanout, bytes * others)
+            && let Err(wait) = member.multiply(self.context.settings.fanout, bytes * others)
         {
-            self.ground.metrics.fanout_refusals.inc();
+            self.context.metrics.fanout_refusals.inc();
             return self.refuse_kept(&peer, socket, mid, too_much(wait));
         }
         member.take();
         let by = member.claim.clone();
         let (op, refusal) = match what {
-            Kept::Signal { to, data, span } => (Op::Signal { by, mid, to, data, span }, None),
-            Kept::Update(meta) => (Op::Update { by, mid, meta }, None),
-            Kept::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
+            Ordered::Signal { to, data, span } => (Op::Signal { by, mid, to, data, span }, None),
+            Ordered::Update(meta) => (Op::Update { by, mid, meta }, None),
+            Ordered::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
         };
-        self.calls.push(op, Origin::Kept { peer, socket, mid, refusal });
+        self.queue.push(op, Requester::Ordered { peer, socket, mid, refusal });
     }
 
     /// What may be lost is dropped where it would multiply too much, and the member is told to slow down.
     fn volatile(&mut self, volatile: Volatile) {
-        let bytes = volatile.data.get().len() * self.crowd.saturating_sub(1);
+        let bytes = volatile.data.get().len() * self.room_size.saturating_sub(1);
         let sender = self.members.get_mut(&volatile.from).filter(|_| volatile.to.is_none());
         if let Some(member) = sender
-            && let Err(wait) = member.multiply(self.ground.settings.fanout, bytes)
+            && let Err(wait) = member.multiply(self.context.settings.fanout, bytes)
         {
-            self.ground.metrics.fanout_refusals.inc();
-            self.ground.metrics.refused(ErrorCode::RateLimited);
+            self.context.metrics.fanout_refusals.inc();
+            self.context.metrics.refused(ErrorCode::RateLimited);
             let error = ErrorFrame { room: Some(&self.room), ..too_much(wait) };
-            member.outbox.hand(ServerMessage::Error(error).to_json());
+            member.outbox.push(ServerMessage::Error(error).to_json());
             return;
         }
-        self.telling.push(volatile);
+        self.volatile_queue.push(volatile);
     }
 
     fn leave(&mut self, peer: &PeerId, socket: SocketId, reply: Reply) {
         let Some(member) = self.members.of_socket(peer, socket) else {
-            return reply.ok(Some(Mark::Left(self.room.clone())));
+            return reply.ok(Some(FrameEvent::Left(self.room.clone())));
         };
         let by = member.claim.clone();
-        self.calls.push(Op::Leave { by }, Origin::Leave { peer: peer.clone(), reply });
+        self.queue.push(Op::Leave { by }, Requester::Leave { peer: peer.clone(), reply });
     }
 
     /// Tells those who wait behind a failing call that nothing happened.
-    pub(super) fn grow_impatient(&mut self) {
-        if !self.calls.is_failing() {
+    pub(super) fn fail_waiting(&mut self) {
+        if !self.queue.is_failing() {
             return;
         }
-        let impatient =
-            |origin: &Origin| matches!(origin, Origin::Join { .. } | Origin::Kept { .. });
-        for origin in self.calls.withdraw(impatient) {
-            self.decline(origin, unavailable(UNREACHABLE));
+        let impatient = |requester: &Requester| {
+            matches!(requester, Requester::Join { .. } | Requester::Ordered { .. })
+        };
+        for requester in self.queue.withdraw(impatient) {
+            self.decline(requester, unavailable(UNREACHABLE));
         }
     }
 
     /// Tells the one who waits that the log gave no usable answer.
-    pub(super) fn fail(&mut self, origin: Origin) {
+    pub(super) fn fail(&mut self, requester: Requester) {
         let text = "the room log gave no usable answer";
-        self.decline(origin, ErrorFrame::new(ErrorCode::Internal, text));
+        self.decline(requester, ErrorFrame::new(ErrorCode::Internal, text));
     }
 
     /// Tells the one who waits that nothing happened.
-    fn decline(&mut self, origin: Origin, error: ErrorFrame<'_>) {
-        if !matches!(origin, Origin::Kept { .. } | Origin::Housekeeping) {
-            self.ground.metrics.refused(error.code);
+    fn decline(&mut self, requester: Requester, error: ErrorFrame<'_>) {
+        if !matches!(requester, Requester::Ordered { .. } | Requester::Housekeeping) {
+            self.context.metrics.refused(error.code);
         }
-        match origin {
-            Origin::Join { reply, .. } => {
-                reply.refuse(error, Some(Mark::Refused(self.room.clone())));
+        match requester {
+            Requester::Join { reply, .. } => {
+                reply.refuse(error, Some(FrameEvent::Refused(self.room.clone())));
             }
-            Origin::Leave { reply, .. } => {
-                reply.refuse(error, Some(Mark::Joined(self.room.clone())));
+            Requester::Leave { reply, .. } => {
+                reply.refuse(error, Some(FrameEvent::Joined(self.room.clone())));
             }
-            Origin::Kick { reply } => reply.refuse(error, None),
-            Origin::Kept { peer, socket, mid, .. } => {
+            Requester::Kick { reply } => reply.refuse(error, None),
+            Requester::Ordered { peer, socket, mid, .. } => {
                 self.answered(&peer, socket);
                 self.refuse_kept(&peer, socket, mid, error);
             }
-            Origin::Housekeeping => {}
+            Requester::Housekeeping => {}
         }
     }
 
@@ -195,20 +196,20 @@ impl Worker {
         mid: Mid,
         error: ErrorFrame<'_>,
     ) {
-        self.ground.metrics.refused(error.code);
+        self.context.metrics.refused(error.code);
         if let Some(member) = self.members.of_socket(peer, socket) {
             let error = ErrorFrame { mid: Some(mid), room: Some(&self.room), ..error };
-            member.outbox.hand(ServerMessage::Error(error).to_json());
+            member.outbox.push(ServerMessage::Error(error).to_json());
         }
     }
 }
 
 /// Returns the size of what is told to all others, if it is.
-fn multiplied(what: &Kept) -> Option<usize> {
+fn multiplied(what: &Ordered) -> Option<usize> {
     match what {
-        Kept::Signal { to: None, data, .. } => Some(data.get().len()),
-        Kept::Update(meta) => Some(meta.get().len()),
-        Kept::Signal { to: Some(_), .. } | Kept::Refuse(..) => None,
+        Ordered::Signal { to: None, data, .. } => Some(data.get().len()),
+        Ordered::Update(meta) => Some(meta.get().len()),
+        Ordered::Signal { to: Some(_), .. } | Ordered::Refuse(..) => None,
     }
 }
 
@@ -228,12 +229,12 @@ pub(super) fn unavailable(why: &str) -> ErrorFrame<'_> {
 pub(super) fn refuse(room: &RoomId, command: Command) {
     let error = ErrorFrame::new(ErrorCode::Unavailable, UNREACHABLE);
     match command {
-        Command::Join(join) => join.reply.refuse(error, Some(Mark::Refused(room.clone()))),
-        Command::Leave { reply, .. } => reply.ok(Some(Mark::Left(room.clone()))),
+        Command::Join(join) => join.reply.refuse(error, Some(FrameEvent::Refused(room.clone()))),
+        Command::Leave { reply, .. } => reply.ok(Some(FrameEvent::Left(room.clone()))),
         Command::Kick { reply, .. } => reply.refuse(error, None),
-        Command::Kept { .. }
-        | Command::Tell(_)
-        | Command::Settle(_)
+        Command::Ordered { .. }
+        | Command::Volatile(_)
+        | Command::WaitIdle(_)
         | Command::Suspect
         | Command::Detach { .. } => {}
     }

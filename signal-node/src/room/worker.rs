@@ -1,4 +1,4 @@
-//! The one task that knows the order of a room on this node.
+//! The one task that note_head the order of a room on this node.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -12,18 +12,18 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::calls::{Calls, Landed, Origin};
+use super::append_queue::{AppendQueue, CallResult, Requester};
 use super::command::Command;
 use super::fanout;
-use super::joining::Arrival;
+use super::log_cursor::{LogCursor, Next};
 use super::members::Members;
-use super::outcome::Doomed;
-use super::registry::{Ground, Rooms};
+use super::outcome::LostClaim;
+use super::pending_joins::PendingJoin;
+use super::registry::{RoomContext, Rooms};
 use super::replay::Page;
 use super::requests::refuse;
-use super::telling::Telling;
 use super::timers::{Due, Timers};
-use super::track::{Next, Track};
+use super::volatile_queue::VolatileQueue;
 use crate::lazy_queue::Receiver;
 use crate::log::{Batch, Entry, Feed, FeedEvent, LogError, Op};
 use crate::metrics::GapCause;
@@ -39,22 +39,22 @@ const REOPEN_AFTER: Duration = Duration::from_millis(500);
 /// One room on this node.
 pub(super) struct Worker {
     pub(super) room: RoomId,
-    pub(super) ground: Arc<Ground>,
+    pub(super) context: Arc<RoomContext>,
     pub(super) members: Members,
-    pub(super) calls: Calls,
-    pub(super) telling: Telling,
-    pub(super) track: Track,
+    pub(super) queue: AppendQueue,
+    pub(super) volatile_queue: VolatileQueue,
+    pub(super) cursor: LogCursor,
     pub(super) timers: Timers,
     /// How many members the room has on all nodes.
-    pub(super) crowd: usize,
+    pub(super) room_size: usize,
     /// Joins whose outcome is known and whose entry has not been reached.
-    pub(super) arrivals: BTreeMap<Seq, Box<Arrival>>,
+    pub(super) pending_joins: BTreeMap<Seq, Box<PendingJoin>>,
     /// Joins that are made again in a moment.
     pub(super) later: PendingFutures<'static, Command>,
     /// Members that are still being told what they missed.
     pub(super) replays: PendingFutures<'static, Page>,
     /// Members that the log says are not ours any more, until it tells us why.
-    pub(super) doomed: Vec<Doomed>,
+    pub(super) lost_claims: Vec<LostClaim>,
     /// The last entry that is known to be in the log.
     known: Seq,
     /// What was known when we began to wait for its echo.
@@ -63,7 +63,7 @@ pub(super) struct Worker {
     pub(super) reset_at: Seq,
     commands: Receiver<Command>,
     /// Who waits until nothing is under way.
-    settling: Vec<oneshot::Sender<()>>,
+    idle_waiters: Vec<oneshot::Sender<()>>,
     /// A new subscription, where the old one is deaf.
     reopening: Option<BoxFuture<'static, Result<Feed, LogError>>>,
     /// What the log has grown by since it was last trimmed.
@@ -71,26 +71,30 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(room: RoomId, ground: Arc<Ground>, commands: Receiver<Command>) -> Self {
+    pub(super) fn new(
+        room: RoomId,
+        context: Arc<RoomContext>,
+        commands: Receiver<Command>,
+    ) -> Self {
         Self {
             members: Members::default(),
-            calls: Calls::default(),
-            telling: Telling::default(),
-            track: Track::default(),
+            queue: AppendQueue::default(),
+            volatile_queue: VolatileQueue::default(),
+            cursor: LogCursor::default(),
             timers: Timers::default(),
-            crowd: 0,
-            arrivals: BTreeMap::new(),
+            room_size: 0,
+            pending_joins: BTreeMap::new(),
             later: PendingFutures::default(),
             replays: PendingFutures::default(),
-            doomed: Vec::new(),
+            lost_claims: Vec::new(),
             known: Seq::default(),
             awaited: Seq::default(),
             reset_at: Seq::default(),
-            settling: Vec::new(),
+            idle_waiters: Vec::new(),
             reopening: None,
             grown: (0, 0),
             room,
-            ground,
+            context,
             commands,
         }
     }
@@ -99,7 +103,7 @@ impl Worker {
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold the worker twice")]
     pub(super) fn run(mut self, rooms: Arc<Rooms>) -> impl Future<Output = ()> + Send {
         async move {
-            let opened = self.ground.log.open(&self.room).await;
+            let opened = self.context.log.open(&self.room).await;
             let mut feed = opened.map_err(|error| self.not_subscribed(&error)).ok();
             if let Some(feed) = &mut feed {
                 self.work(feed, &rooms).await;
@@ -119,55 +123,55 @@ impl Worker {
             // Polled one by one: futures of each kind would take room in every idle room.
             tokio::select! {
                 event = poll_fn(|context| feed.poll_next(context)) => match event {
-                    Some(event) => self.hear_all(event, feed),
+                    Some(event) => self.on_events(event, feed),
                     None => return,
                 },
-                landed = poll_fn(|context| self.calls.poll_landed(context)) => self.landed(landed),
-                () = poll_fn(|context| self.telling.poll_landed(context)) => {}
-                () = poll_fn(|context| self.track.poll_read(context)) => {}
+                landed = poll_fn(|context| self.queue.poll_answer(context)) => self.landed(landed),
+                () = poll_fn(|context| self.volatile_queue.poll_answer(context)) => {}
+                () = poll_fn(|context| self.cursor.poll_read(context)) => {}
                 page = poll_fn(|context| self.replays.poll_next(context)) => self.replay(page),
-                command = poll_fn(|context| self.later.poll_next(context)) => self.obey(command),
+                command = poll_fn(|context| self.later.poll_next(context)) => self.handle_command(command),
                 opened = poll_fn(|context| poll_reopened(&mut self.reopening, context)) => {
                     if let Some(opened) = self.reopened(opened) {
                         *feed = opened;
                     }
                 }
                 command = poll_fn(|context| self.commands.poll_recv(context)) => match command {
-                    Some(command) => self.obey_all(command),
+                    Some(command) => self.handle_commands(command),
                     None => return,
                 },
                 () = poll_fn(|context| alarm.poll_expired(context)) => if self.tick(rooms) { return },
             }
             self.advance();
-            self.calls.depart(&self.ground.log, &self.room, self.track.position());
-            self.telling.depart(&self.ground.log, &self.room);
+            self.queue.send_next(&self.context.log, &self.room, self.cursor.position());
+            self.volatile_queue.send_next(&self.context.log, &self.room);
             self.tell_settled();
             self.timers.retire(self.is_idle());
         }
     }
 
     /// Hears an event, and what came with it.
-    fn hear_all(&mut self, event: FeedEvent, feed: &mut Feed) {
-        self.hear(event);
+    fn on_events(&mut self, event: FeedEvent, feed: &mut Feed) {
+        self.on_event(event);
         for _ in 1..AT_A_TIME {
             let Some(event) = feed.next_now() else { break };
-            self.hear(event);
+            self.on_event(event);
         }
     }
 
     /// Obeys a command, and those that came with it.
-    fn obey_all(&mut self, command: Command) {
-        self.obey(command);
+    fn handle_commands(&mut self, command: Command) {
+        self.handle_command(command);
         for _ in 1..AT_A_TIME {
             let Some(command) = self.commands.try_recv() else { break };
-            self.obey(command);
+            self.handle_command(command);
         }
     }
 
     /// Answers who waits until nothing is under way.
     fn tell_settled(&mut self) {
-        if self.calls.is_idle() {
-            for waiting in self.settling.drain(..) {
+        if self.queue.is_idle() {
+            for waiting in self.idle_waiters.drain(..) {
                 // Who does not wait any more need not be told.
                 let _ = waiting.send(());
             }
@@ -175,8 +179,8 @@ impl Worker {
     }
 
     fn is_idle(&self) -> bool {
-        let nobody = self.members.is_empty() && self.arrivals.is_empty();
-        nobody && self.calls.is_idle() && self.later.is_empty()
+        let nobody = self.members.is_empty() && self.pending_joins.is_empty();
+        nobody && self.queue.is_idle() && self.later.is_empty()
     }
 
     /// Answers whoever is still waiting, and lets go of the room.
@@ -189,20 +193,20 @@ impl Worker {
                 break;
             }
         }
-        self.lose_members();
+        self.disconnect_members();
         debug!(room.id = %self.room, "room {} has no members here any more", self.room);
     }
 
     /// Notes who waits until nothing is under way.
-    pub(super) fn settle(&mut self, waiting: oneshot::Sender<()>) {
-        self.settling.push(waiting);
+    pub(super) fn wait_idle(&mut self, waiting: oneshot::Sender<()>) {
+        self.idle_waiters.push(waiting);
     }
 
-    fn hear(&mut self, event: FeedEvent) {
+    fn on_event(&mut self, event: FeedEvent) {
         match event {
             FeedEvent::Batch(batch) => {
-                if !self.track.arrived(batch) {
-                    self.ground.metrics.gap(GapCause::Held);
+                if !self.cursor.arrived(batch) {
+                    self.context.metrics.gap(GapCause::Held);
                 }
             }
             FeedEvent::Volatile(volatiles) => {
@@ -211,7 +215,7 @@ impl Worker {
                 }
             }
             FeedEvent::Gap => {
-                self.ground.metrics.gap(GapCause::Feed);
+                self.context.metrics.gap(GapCause::Feed);
                 self.compare();
             }
         }
@@ -219,30 +223,30 @@ impl Worker {
 
     /// Reads what may have been missed, and asks whether the log still reaches as far as we do.
     fn compare(&mut self) {
-        self.track.missed();
+        self.cursor.missed();
         self.tend();
     }
 
-    fn landed(&mut self, landed: Landed) {
+    fn landed(&mut self, landed: CallResult) {
         match landed {
-            Landed::Answered(answers, repeated) => self.answered_all(answers, repeated),
-            Landed::RolledBack(steps) => self.rolled_back(steps),
-            Landed::Failed(origins, error) => {
+            CallResult::Answered(answers, repeated) => self.answered_all(answers, repeated),
+            CallResult::RolledBack(steps) => self.rolled_back(steps),
+            CallResult::Failed(requesters, error) => {
                 warn!(room.id = %self.room, %error, "a call for room {} failed", self.room);
-                for origin in origins {
-                    self.fail(origin);
+                for requester in requesters {
+                    self.fail(requester);
                 }
             }
-            Landed::Repeated(error) => {
-                self.ground.metrics.log_repeats.inc();
+            CallResult::Repeated(error) => {
+                self.context.metrics.log_repeats.inc();
                 debug!(room.id = %self.room, %error, "a call for room {} is made again", self.room);
-                self.grow_impatient();
+                self.fail_waiting();
             }
         }
     }
 
-    /// Notes that the log reaches at least so far; what we do not hear of it in time, we are deaf to.
-    pub(super) fn knows(&mut self, seq: Seq) {
+    /// Notes that the log reaches at least so far; what we do not on_event of it in time, we are deaf to.
+    pub(super) fn note_head(&mut self, seq: Seq) {
         self.known = self.known.max(seq);
         if !self.timers.awaits_echo() {
             self.await_echo();
@@ -250,7 +254,7 @@ impl Worker {
     }
 
     fn await_echo(&mut self) {
-        if self.known > self.track.position() {
+        if self.known > self.cursor.position() {
             self.awaited = self.known;
             self.timers.echo();
         }
@@ -258,19 +262,19 @@ impl Worker {
 
     /// Reads what is known to be in the log and has not come; subscribes again, if nothing else explains it.
     fn listen_again(&mut self) {
-        if self.awaited > self.track.position() {
-            if self.track.is_even() && self.reopening.is_none() {
-                self.ground.metrics.gap(GapCause::Deaf);
+        if self.awaited > self.cursor.position() {
+            if self.cursor.is_caught_up() && self.reopening.is_none() {
+                self.context.metrics.gap(GapCause::Deaf);
                 warn!(room.id = %self.room, "the subscription of room {} is deaf; subscribing again", self.room);
                 self.reopen(Duration::ZERO);
             }
-            self.track.missed();
+            self.cursor.missed();
         }
         self.await_echo();
     }
 
     fn reopen(&mut self, after: Duration) {
-        let (log, room) = (self.ground.log.clone(), self.room.clone());
+        let (log, room) = (self.context.log.clone(), self.room.clone());
         self.reopening = Some(Box::pin(async move {
             tokio::time::sleep(after).await;
             log.open(&room).await
@@ -283,22 +287,22 @@ impl Worker {
             // The old subscription is given up already.
             self.reopen(REOPEN_AFTER);
         }
-        self.track.missed();
+        self.cursor.missed();
         opened.ok()
     }
 
     /// Delivers everything that can be delivered now.
     fn advance(&mut self) {
         loop {
-            match self.track.next(&self.ground.log, &self.room) {
+            match self.cursor.next(&self.context.log, &self.room) {
                 Next::Batch(batch) if self.awaits_outcome(&batch) => {
-                    self.track.put_back(batch);
+                    self.cursor.unread(batch);
                     break;
                 }
                 Next::Batch(batch) => self.deliver(&batch),
                 Next::Lost => {
-                    self.lose_members();
-                    self.lose_arrivals();
+                    self.disconnect_members();
+                    self.disconnect_passed_joins();
                 }
                 Next::Broken => {
                     self.restore();
@@ -307,27 +311,27 @@ impl Worker {
                 Next::Nothing => break,
             }
         }
-        self.settle_doomed();
+        self.resolve_lost_claims();
     }
 
     /// Tells whether the batch holds a join of ours whose outcome is not known yet; it brings the roster.
     fn awaits_outcome(&self, batch: &Batch) -> bool {
         batch.entries.iter().any(|entry| {
             matches!(entry, Entry::Joined { peer, node, .. }
-                if *node == self.ground.settings.node && self.calls.is_joining(peer))
+                if *node == self.context.settings.node && self.queue.is_joining(peer))
         })
     }
 
     fn deliver(&mut self, batch: &Batch) {
         for (seq, entry) in batch.numbered() {
-            let before = self.track.position();
-            self.track.delivered(seq);
-            self.meet(before, seq, entry);
+            let before = self.cursor.position();
+            self.cursor.delivered(seq);
+            self.apply_entry(before, seq, entry);
             fanout::deliver(&mut self.members, &self.room, seq, entry);
             self.members.count(&self.room, seq);
         }
         self.grown = (self.grown.0 + batch.entries.len(), self.grown.1 + batch.bytes());
-        let keep = &self.ground.settings.retention;
+        let keep = &self.context.settings.retention;
         if self.grown.0 > keep.length / 8 || self.grown.1 > keep.bytes / 8 {
             self.tend();
         }
@@ -337,13 +341,13 @@ impl Worker {
     /// Trims the log, and asks where it ends.
     fn tend(&mut self) {
         self.grown = (0, 0);
-        self.calls.push(Op::Tend, Origin::Housekeeping);
+        self.queue.push(Op::Tend, Requester::Housekeeping);
     }
 
     /// Does what is due; tells whether the room has ended here.
     fn tick(&mut self, rooms: &Rooms) -> bool {
         for due in self.timers.due(Instant::now()) {
-            let position = self.track.position();
+            let position = self.cursor.position();
             match due {
                 Due::Ack => self.members.ack_owed(&self.room, position),
                 Due::Position => self.members.tell_position(&self.room, position),
@@ -354,7 +358,7 @@ impl Worker {
             }
         }
         if !self.members.is_empty() {
-            self.timers.tend(self.ground.settings.retention.room / 3);
+            self.timers.tend(self.context.settings.retention.room / 3);
         }
         false
     }
@@ -362,8 +366,8 @@ impl Worker {
     /// Tells whether a member is here, or about to be.
     pub(super) fn holds(&self, peer: &PeerId) -> bool {
         self.members.get(peer).is_some()
-            || self.calls.is_joining(peer)
-            || self.arrivals.values().any(|arrival| arrival.is_of(peer))
+            || self.queue.is_joining(peer)
+            || self.pending_joins.values().any(|arrival| arrival.is_of(peer))
     }
 }
 

@@ -13,7 +13,7 @@ use super::identity::Refused;
 use super::run::{HandshakeInfo, Reason, Session};
 use super::socket::Socket;
 use crate::log::{Join, SocketId};
-use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Reply, describe};
+use crate::room::{Busy, Command, FrameEvent, JoinCommand, Ordered, Reply, describe};
 
 /// What became of an effect.
 enum Step {
@@ -64,20 +64,22 @@ impl<S: Socket> Session<'_, S> {
     fn effect(&mut self, effect: Effect) -> Step {
         match effect {
             Effect::Send(frame) => {
-                self.outbox.hand(frame);
+                self.outbox.push(frame);
             }
             Effect::Refuse(code, frame) => {
                 self.context.metrics.refused(code);
-                self.outbox.hand(frame);
+                self.outbox.push(frame);
             }
             Effect::Close(code) => return Step::Close(code, None),
             Effect::Reject(refused) => return self.reject(*refused),
             Effect::FetchIce(purpose) => self.fetch_ice(purpose),
             Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
-            Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, self.traced(what)),
+            Effect::Ordered(room, peer, mid, what) => {
+                self.ordered(&room, peer, mid, self.traced(what))
+            }
             Effect::Tell(room, volatile) => {
                 // Volatile signals may be lost; a busy room is one way.
-                let _ = self.ask(&room, Command::Tell(volatile));
+                let _ = self.ask(&room, Command::Volatile(volatile));
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
             Effect::Ping => return Step::rare(Rare::Ping),
@@ -96,7 +98,7 @@ impl<S: Socket> Session<'_, S> {
         }
         metrics.refused(refused.code);
         let error = ErrorFrame::new(refused.code, &refused.message);
-        self.outbox.hand(ServerMessage::Error(error).to_json());
+        self.outbox.push(ServerMessage::Error(error).to_json());
         Step::Close(refused.close, Some(refused.message.into()))
     }
 
@@ -122,9 +124,9 @@ impl<S: Socket> Session<'_, S> {
     }
 
     /// Begins to trace a signal's way to the log, where its sender is traced.
-    fn traced(&self, mut what: Kept) -> Kept {
+    fn traced(&self, mut what: Ordered) -> Ordered {
         let trace = self.source.as_ref().and_then(|source| source.trace.as_ref());
-        if let (Some(parent), Kept::Signal { data, span, .. }) = (trace, &mut what) {
+        if let (Some(parent), Ordered::Signal { data, span, .. }) = (trace, &mut what) {
             let begun = Span::under(**parent, "publish room", Kind::Producer);
             describe(&begun, "publish", data.get().len());
             *span = Some(Box::new(begun));
@@ -163,7 +165,7 @@ impl<S: Socket> Session<'_, S> {
         if let Ok(handle) = self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
             self.handles.insert(room, handle);
         } else {
-            self.reply(id).refuse(self.too_busy(), Some(Mark::Refused(room)));
+            self.reply(id).refuse(self.too_busy(), Some(FrameEvent::Refused(room)));
         }
     }
 
@@ -174,11 +176,11 @@ impl<S: Socket> Session<'_, S> {
         ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy")
     }
 
-    fn keep(&self, room: &RoomId, peer: PeerId, mid: Mid, what: Kept) {
+    fn ordered(&self, room: &RoomId, peer: PeerId, mid: Mid, what: Ordered) {
         let socket: SocketId = self.machine.socket();
-        if self.ask(room, Command::Kept { peer, socket, mid, what }).is_err() {
+        if self.ask(room, Command::Ordered { peer, socket, mid, what }).is_err() {
             let error = ErrorFrame { mid: Some(mid), room: Some(room), ..self.too_busy() };
-            self.outbox.hand(ServerMessage::Error(error).to_json());
+            self.outbox.push(ServerMessage::Error(error).to_json());
         }
     }
 

@@ -16,7 +16,7 @@ use super::machine::Machine;
 use super::memberships::Handles;
 use super::socket::{Incoming, Socket, SocketError};
 use crate::pending_futures::PendingFutures;
-use crate::room::{Command, Nudge, Nudges, Outbox};
+use crate::room::{Command, Outbox, Wakeup, Wakeups};
 
 /// When what the credential service hands out changes, the sessions of a node ask within this, not all at
 /// once.
@@ -137,7 +137,7 @@ impl<'a, S: Socket> Session<'a, S> {
     async fn work(&mut self) -> Result<Infallible, Reason> {
         self.wake_in_time();
         // What was told to all before the timers knew of us.
-        self.nudged(Nudges::EARLIER)?;
+        self.on_wakeups(Wakeups::EARLIER)?;
         self.write().await?;
         loop {
             self.apply().await?;
@@ -164,7 +164,7 @@ impl<'a, S: Socket> Session<'a, S> {
         match event {
             Event::Incoming(incoming) => self.heard(incoming)?,
             Event::News => {
-                self.nudged(self.outbox.nudges())?;
+                self.on_wakeups(self.outbox.take_wakeups())?;
                 return Ok(true);
             }
             Event::Ice(purpose, servers) => {
@@ -209,24 +209,24 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     /// Does what the session was woken for.
-    fn nudged(&mut self, nudges: Nudges) -> Result<(), Reason> {
-        if nudges.has(Nudge::Tick) {
+    fn on_wakeups(&mut self, wakeups: Wakeups) -> Result<(), Reason> {
+        if wakeups.has(Wakeup::Tick) {
             self.woken_at = None;
             self.machine.tick(Instant::now());
         }
-        if nudges.has(Nudge::CutOff) {
+        if wakeups.has(Wakeup::CutOff) {
             self.tell_cut_off();
         }
-        if nudges.has(Nudge::HandOver) {
+        if wakeups.has(Wakeup::HandOver) {
             self.hand_over();
         }
-        if nudges.has(Nudge::IceNews) {
+        if wakeups.has(Wakeup::IceNews) {
             self.ice_changed();
         }
-        if nudges.has(Nudge::Revoked) {
+        if wakeups.has(Wakeup::Revoked) {
             self.look_for_revocation();
         }
-        if nudges.has(Nudge::Stop) && self.context.events.stop.is_cancelled() {
+        if wakeups.has(Wakeup::Stop) && self.context.events.stop.is_cancelled() {
             return Err(Reason::Code(CloseCode::Drain, None));
         }
         Ok(())

@@ -14,12 +14,12 @@ const UNTOLD: usize = 256;
 
 /// Those of one room.
 #[derive(Default)]
-pub(super) struct Telling {
+pub(super) struct VolatileQueue {
     untold: Vec<Volatile>,
     flight: Option<BoxFuture<'static, ()>>,
 }
 
-impl Telling {
+impl VolatileQueue {
     /// Queues a signal.
     pub(super) fn push(&mut self, volatile: Volatile) {
         if self.untold.len() >= UNTOLD {
@@ -29,7 +29,7 @@ impl Telling {
     }
 
     /// Tells what has collected, unless something is being told.
-    pub(super) fn depart(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId) {
+    pub(super) fn send_next(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId) {
         if self.flight.is_some() || self.untold.is_empty() {
             return;
         }
@@ -43,7 +43,7 @@ impl Telling {
     }
 
     /// Polls what is being told; never ready while that is nothing.
-    pub(super) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(flight) = &mut self.flight else { return Poll::Pending };
         ready!(flight.as_mut().poll(context));
         self.flight = None;

@@ -22,12 +22,12 @@ const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The position of one room on this node.
 #[derive(Default)]
-pub(super) struct Track {
+pub(super) struct LogCursor {
     position: Option<Seq>,
     held: VecDeque<Arc<Batch>>,
     filling: Option<BoxFuture<'static, Vec<Batch>>>,
     /// The batch in front of which the log was last read for what is missing.
-    looked_before: Option<Seq>,
+    last_gap_read: Option<Seq>,
     missed: bool,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Next {
     Broken,
 }
 
-impl Track {
+impl LogCursor {
     /// Returns the number of the last delivered entry; 0 before the first join.
     pub(super) fn position(&self) -> Seq {
         self.position.unwrap_or_default()
@@ -73,18 +73,18 @@ impl Track {
     }
 
     /// Puts back a batch that cannot be delivered yet.
-    pub(super) fn put_back(&mut self, batch: Arc<Batch>) {
+    pub(super) fn unread(&mut self, batch: Arc<Batch>) {
         self.held.push_front(batch);
     }
 
     /// Notes that everything up to `seq` was delivered.
     pub(super) fn delivered(&mut self, seq: Seq) {
         self.position = Some(seq);
-        self.looked_before = None;
+        self.last_gap_read = None;
     }
 
     /// Tells whether everything that has arrived was delivered.
-    pub(super) fn is_even(&self) -> bool {
+    pub(super) fn is_caught_up(&self) -> bool {
         self.held.is_empty() && self.filling.is_none() && !self.missed
     }
 
@@ -106,8 +106,8 @@ impl Track {
             // A reset follows anything, and says what is wrong with all that came before it.
             Ordering::Less if self.held.iter().any(|batch| batch.is_reset()) => self.take(),
             Ordering::Less => Next::Broken,
-            Ordering::Greater if self.looked_before != Some(batch.first) => {
-                self.looked_before = Some(batch.first);
+            Ordering::Greater if self.last_gap_read != Some(batch.first) => {
+                self.last_gap_read = Some(batch.first);
                 self.fill(log, room, position);
                 Next::Nothing
             }
@@ -172,22 +172,22 @@ mod tests {
         Op::Join(Box::new(Join::simple(&key, 1, "n_one".parse().unwrap())))
     }
 
-    /// A log of so many batches, and a track behind the first of them.
-    async fn stage(batches: u64) -> (Arc<dyn RoomLog>, Track, Vec<Arc<Batch>>) {
+    /// A log of so many batches, and a cursor behind the first of them.
+    async fn stage(batches: u64) -> (Arc<dyn RoomLog>, LogCursor, Vec<Arc<Batch>>) {
         let log: Arc<dyn RoomLog> = Arc::new(MemoryLog::new(KEEP));
         grow(&*log, 0..batches).await;
-        let mut track = Track::default();
+        let mut cursor = LogCursor::default();
         let kept = kept(&*log).await;
-        track.begin(kept[0].last());
-        (log, track, kept)
+        cursor.begin(kept[0].last());
+        (log, cursor, kept)
     }
 
     fn room() -> RoomId {
         "demo".parse().unwrap()
     }
 
-    async fn read(track: &mut Track) {
-        poll_fn(|context| track.poll_read(context)).await;
+    async fn read(cursor: &mut LogCursor) {
+        poll_fn(|context| cursor.poll_read(context)).await;
     }
 
     async fn grow(log: &dyn RoomLog, numbers: std::ops::Range<u64>) {
@@ -201,15 +201,15 @@ mod tests {
     }
 
     /// Delivers what there is, reading where it has to; `None` once something is lost.
-    async fn delivers(log: &Arc<dyn RoomLog>, track: &mut Track, upto: Seq) -> Option<usize> {
+    async fn delivers(log: &Arc<dyn RoomLog>, cursor: &mut LogCursor, upto: Seq) -> Option<usize> {
         let mut count = 0;
-        while track.position() < upto {
-            match track.next(log, &room()) {
+        while cursor.position() < upto {
+            match cursor.next(log, &room()) {
                 Next::Batch(batch) => {
-                    track.delivered(batch.last());
+                    cursor.delivered(batch.last());
                     count += 1;
                 }
-                Next::Nothing => read(track).await,
+                Next::Nothing => read(cursor).await,
                 Next::Lost | Next::Broken => return None,
             }
         }
@@ -218,30 +218,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_hole_of_more_than_a_page_is_filled() {
-        let (log, mut track, kept) = stage(200).await;
+        let (log, mut cursor, kept) = stage(200).await;
         let last = kept.last().unwrap();
-        track.arrived(last.clone());
-        assert_eq!(delivers(&log, &mut track, last.last()).await, Some(199));
+        cursor.arrived(last.clone());
+        assert_eq!(delivers(&log, &mut cursor, last.last()).await, Some(199));
     }
 
     #[tokio::test]
     async fn a_hole_is_looked_into_although_an_earlier_look_found_nothing() {
-        let (log, mut track, _) = stage(1).await;
-        track.missed();
-        assert!(matches!(track.next(&log, &room()), Next::Nothing));
-        read(&mut track).await;
+        let (log, mut cursor, _) = stage(1).await;
+        cursor.missed();
+        assert!(matches!(cursor.next(&log, &room()), Next::Nothing));
+        read(&mut cursor).await;
         grow(&*log, 1..4).await;
         let kept = kept(&*log).await;
-        track.arrived(kept[3].clone());
-        assert_eq!(delivers(&log, &mut track, kept[3].last()).await, Some(3));
+        cursor.arrived(kept[3].clone());
+        assert_eq!(delivers(&log, &mut cursor, kept[3].last()).await, Some(3));
     }
 
     #[tokio::test]
     async fn a_hole_that_the_log_cannot_fill_is_a_loss() {
-        let (log, mut track, kept) = stage(2).await;
+        let (log, mut cursor, kept) = stage(2).await;
         let beyond = Seq(kept[1].last().0 + 1_000);
         let batch = Batch { prev: beyond, first: Seq(beyond.0 + 1), ..Batch::clone(&kept[1]) };
-        track.arrived(Arc::new(batch));
-        assert_eq!(delivers(&log, &mut track, Seq(beyond.0 + 1)).await, None);
+        cursor.arrived(Arc::new(batch));
+        assert_eq!(delivers(&log, &mut cursor, Seq(beyond.0 + 1)).await, None);
     }
 }

@@ -28,11 +28,11 @@ const REPEAT_AFTER: Duration = Duration::from_millis(100);
 const REPEAT_AFTER_MAX: Duration = Duration::from_millis(500);
 
 /// To whom the outcome of a step matters.
-pub(super) enum Origin {
+pub(super) enum Requester {
     /// A join.
     Join { peer: PeerId, ice: Option<Arc<IceServers>>, reply: Reply },
     /// A kept message.
-    Kept { peer: PeerId, socket: SocketId, mid: Mid, refusal: Option<String> },
+    Ordered { peer: PeerId, socket: SocketId, mid: Mid, refusal: Option<String> },
     /// A leave.
     Leave { peer: PeerId, reply: Reply },
     /// A kick; whether its call had to be made again.
@@ -42,25 +42,25 @@ pub(super) enum Origin {
 }
 
 /// A step that waits for its call.
-pub(super) struct Step {
+pub(super) struct QueuedOp {
     pub(super) op: Op,
-    pub(super) origin: Origin,
+    pub(super) requester: Requester,
 }
 
-impl Step {
+impl QueuedOp {
     /// A step whose outcome matters to nobody.
     pub(super) fn housekeeping(op: Op) -> Self {
-        Self { op, origin: Origin::Housekeeping }
+        Self { op, requester: Requester::Housekeeping }
     }
 }
 
 type Answer = (Vec<Op>, Result<Vec<Outcome>, LogError>);
 
 /// The call that is under way.
-struct Flight {
+struct InFlightCall {
     log: Arc<dyn RoomLog>,
     room: RoomId,
-    origins: Vec<Origin>,
+    requesters: Vec<Requester>,
     seen: Seq,
     began: Instant,
     repeated: u32,
@@ -71,33 +71,33 @@ struct Flight {
 
 /// The steps of a room: those that wait, and those in the one call under way.
 #[derive(Default)]
-pub(super) struct Calls {
-    waiting: VecDeque<Step>,
+pub(super) struct AppendQueue {
+    waiting: VecDeque<QueuedOp>,
     waiting_bytes: usize,
-    flight: Option<Box<Flight>>,
+    flight: Option<Box<InFlightCall>>,
 }
 
 /// How a call ended for good.
-pub(super) enum Landed {
+pub(super) enum CallResult {
     /// There is one outcome for each step; and whether the call had to be made again.
-    Answered(Vec<(Step, Outcome)>, bool),
+    Answered(Vec<(QueuedOp, Outcome)>, bool),
     /// Nothing happened: the log has lost what was seen of it.
-    RolledBack(Vec<Step>),
+    RolledBack(Vec<QueuedOp>),
     /// The log said something we do not understand.
-    Failed(Vec<Origin>, LogError),
+    Failed(Vec<Requester>, LogError),
     /// It is made again.
     Repeated(LogError),
 }
 
-impl Calls {
+impl AppendQueue {
     /// Queues a step.
-    pub(super) fn push(&mut self, op: Op, origin: Origin) {
+    pub(super) fn push(&mut self, op: Op, requester: Requester) {
         self.waiting_bytes += op.bytes();
-        self.waiting.push_back(Step { op, origin });
+        self.waiting.push_back(QueuedOp { op, requester });
     }
 
     /// Queues steps before all others, in their order.
-    pub(super) fn push_front(&mut self, steps: Vec<Step>) {
+    pub(super) fn push_front(&mut self, steps: Vec<QueuedOp>) {
         for step in steps.into_iter().rev() {
             self.waiting_bytes += step.op.bytes();
             self.waiting.push_front(step);
@@ -119,17 +119,17 @@ impl Calls {
     }
 
     /// Tells whether what the log has lost is being put back, or is the next thing to be.
-    pub(super) fn is_mending(&self) -> bool {
+    pub(super) fn is_recovering(&self) -> bool {
         self.flight.as_ref().is_some_and(|flight| flight.mends)
             || self.waiting.front().is_some_and(|step| step.op.mends())
     }
 
-    /// Tells whether a join of `peer` is in the call under way: its entry may arrive before its outcome.
+    /// Tells whether a join of `peer` is in the call under way: its entry may activate before its outcome.
     pub(super) fn is_joining(&self, peer: &PeerId) -> bool {
-        let origins = self.flight.iter().flat_map(|flight| &flight.origins);
-        origins
+        let requesters = self.flight.iter().flat_map(|flight| &flight.requesters);
+        requesters
             .into_iter()
-            .any(|origin| matches!(origin, Origin::Join { peer: p, .. } if p == peer))
+            .any(|requester| matches!(requester, Requester::Join { peer: p, .. } if p == peer))
     }
 
     /// Gives what waits of a member the generation that a suspicion has given its claim.
@@ -142,16 +142,16 @@ impl Calls {
     }
 
     /// Gives back the waiting steps that `pick` names; their outcome is certain: nothing happened.
-    pub(super) fn withdraw(&mut self, pick: impl Fn(&Origin) -> bool) -> Vec<Origin> {
+    pub(super) fn withdraw(&mut self, pick: impl Fn(&Requester) -> bool) -> Vec<Requester> {
         let (out, stay): (Vec<_>, Vec<_>) =
-            self.waiting.drain(..).partition(|step| pick(&step.origin));
+            self.waiting.drain(..).partition(|step| pick(&step.requester));
         self.waiting_bytes = stay.iter().map(|step| step.op.bytes()).sum();
         self.waiting = stay.into();
-        out.into_iter().map(|step| step.origin).collect()
+        out.into_iter().map(|step| step.requester).collect()
     }
 
     /// Makes a call of what waits, unless one is under way.
-    pub(super) fn depart(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId, seen: Seq) {
+    pub(super) fn send_next(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId, seen: Seq) {
         if self.flight.is_some() || self.waiting.is_empty() {
             return;
         }
@@ -164,7 +164,7 @@ impl Calls {
             count += 1;
         }
         let steps = self.waiting.drain(..count);
-        let (ops, origins): (Vec<_>, _) = steps.map(|step| (step.op, step.origin)).unzip();
+        let (ops, requesters): (Vec<_>, _) = steps.map(|step| (step.op, step.requester)).unzip();
         self.waiting_bytes -= ops.iter().map(Op::bytes).sum::<usize>();
         if self.waiting.is_empty() {
             // An idle room owns no queue.
@@ -173,12 +173,13 @@ impl Calls {
         let mends = ops.first().is_some_and(Op::mends);
         let (log, room, began) = (log.clone(), room.clone(), Instant::now());
         let answer = call(log.clone(), room.clone(), seen, ops, Duration::ZERO);
-        let flight = Flight { log, room, origins, seen, began, repeated: 0, mends, answer };
+        let flight =
+            InFlightCall { log, room, requesters, seen, began, repeated: 0, mends, answer };
         self.flight = Some(Box::new(flight));
     }
 
     /// Polls the call under way; never ready while there is none.
-    pub(super) fn poll_landed(&mut self, context: &mut Context<'_>) -> Poll<Landed> {
+    pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<CallResult> {
         let Some(flight) = &mut self.flight else { return Poll::Pending };
         let (ops, answer) = ready!(flight.answer.as_mut().poll(context));
         Poll::Ready(match answer {
@@ -187,25 +188,26 @@ impl Calls {
         })
     }
 
-    fn end(&mut self, ops: Vec<Op>, answer: Result<Vec<Outcome>, LogError>) -> Landed {
-        let Some(flight) = self.flight.take() else { return Landed::RolledBack(Vec::new()) };
-        let Flight { origins, repeated, .. } = *flight;
-        let steps = ops.into_iter().zip(origins).map(|(op, origin)| Step { op, origin });
+    fn end(&mut self, ops: Vec<Op>, answer: Result<Vec<Outcome>, LogError>) -> CallResult {
+        let Some(flight) = self.flight.take() else { return CallResult::RolledBack(Vec::new()) };
+        let InFlightCall { requesters, repeated, .. } = *flight;
+        let steps =
+            ops.into_iter().zip(requesters).map(|(op, requester)| QueuedOp { op, requester });
         match answer {
-            Ok(outcomes) => Landed::Answered(steps.zip(outcomes).collect(), repeated > 0),
-            Err(LogError::RolledBack { .. }) => Landed::RolledBack(steps.collect()),
-            Err(error) => Landed::Failed(steps.map(|step| step.origin).collect(), error),
+            Ok(outcomes) => CallResult::Answered(steps.zip(outcomes).collect(), repeated > 0),
+            Err(LogError::RolledBack { .. }) => CallResult::RolledBack(steps.collect()),
+            Err(error) => CallResult::Failed(steps.map(|step| step.requester).collect(), error),
         }
     }
 
     /// Makes the same call again: what became of the first one is unknown, and two are as good as one.
-    fn repeat(&mut self, ops: Vec<Op>, error: LogError) -> Landed {
+    fn repeat(&mut self, ops: Vec<Op>, error: LogError) -> CallResult {
         if let Some(flight) = &mut self.flight {
             flight.repeated += 1;
             let pause = (REPEAT_AFTER * flight.repeated).min(REPEAT_AFTER_MAX);
             flight.answer = call(flight.log.clone(), flight.room.clone(), flight.seen, ops, pause);
         }
-        Landed::Repeated(error)
+        CallResult::Repeated(error)
     }
 }
 

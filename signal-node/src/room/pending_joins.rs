@@ -5,23 +5,23 @@ use std::sync::Arc;
 use signal_protocol::server::{ErrorFrame, SelfView, milliseconds};
 use signal_protocol::{ErrorCode, IceServers, LeftReason, PeerId, Recovery, Seq, ServerMessage};
 
-use super::calls::Origin;
+use super::append_queue::Requester;
 use super::command::Reply;
 use super::fanout;
 use super::members::Member;
-use super::outbox::{Delivery, Mark};
+use super::outbox::{Delivery, FrameEvent};
 use super::worker::Worker;
 use crate::log::{Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored};
 
 /// A join that took effect, until the worker reaches its entry.
-pub(super) struct Arrival {
+pub(super) struct PendingJoin {
     join: Join,
     joined: Joined,
     ice: Option<Arc<IceServers>>,
     reply: Reply,
 }
 
-impl Arrival {
+impl PendingJoin {
     /// Tells whose join it is.
     pub(super) fn is_of(&self, peer: &PeerId) -> bool {
         self.join.peer == *peer
@@ -59,31 +59,32 @@ impl Worker {
             Outcome::Mending => return self.join_again(join, ice, reply),
             _ => return self.refuse_join(&reply, JoinRefusal::Replaced),
         };
-        let grace = self.ground.settings.grace;
+        let grace = self.context.settings.grace;
         for (peer, away) in joined.roster.iter().filter_map(|m| Some((&m.peer, m.away?))) {
             self.timers.away(peer, grace.saturating_sub(away));
         }
-        self.ground.liveness.watch(joined.roster.iter().map(|member| &member.node));
-        self.track.begin(joined.base);
-        self.knows(joined.seq);
-        self.timers.tend(self.ground.settings.retention.room / 3);
-        if joined.seq > self.track.position() {
+        self.context.liveness.watch(joined.roster.iter().map(|member| &member.node));
+        self.cursor.begin(joined.base);
+        self.note_head(joined.seq);
+        self.timers.tend(self.context.settings.retention.room / 3);
+        if joined.seq > self.cursor.position() {
             let seq = joined.seq;
-            self.arrivals.insert(seq, Box::new(Arrival { join, joined, ice, reply }));
+            self.pending_joins.insert(seq, Box::new(PendingJoin { join, joined, ice, reply }));
         } else {
             // Its entry was among those that could not be told here.
-            self.lose(Member::new(join, &joined, reply.outbox));
+            self.disconnect_for_snapshot(Member::new(join, &joined, reply.outbox));
         }
     }
 
     /// Ends the connections of those whose entry was passed over: it is gone from the log, and so nobody
     /// would ever answer their join.
-    pub(super) fn lose_arrivals(&mut self) {
-        let position = self.track.position();
-        while let Some(entry) = self.arrivals.first_entry().filter(|entry| *entry.key() <= position)
+    pub(super) fn disconnect_passed_joins(&mut self) {
+        let position = self.cursor.position();
+        while let Some(entry) =
+            self.pending_joins.first_entry().filter(|entry| *entry.key() <= position)
         {
             let arrival = entry.remove();
-            self.lose(arrival.into_member());
+            self.disconnect_for_snapshot(arrival.into_member());
         }
     }
 
@@ -107,33 +108,33 @@ impl Worker {
             JoinRefusal::Replaced => {
                 let reason = LeftReason::Replaced;
                 let frame = ServerMessage::Left { room, reason }.to_json();
-                let mark = Mark::Ended(room.clone(), reason);
-                reply.outbox.hand(Delivery::from(frame).marked(mark));
+                let event = FrameEvent::Ended(room.clone(), reason);
+                reply.outbox.push(Delivery::from(frame).with_event(event));
                 return;
             }
         };
-        self.ground.metrics.refused(code);
+        self.context.metrics.refused(code);
         let after = after.map(milliseconds);
         let error = ErrorFrame { after, ..ErrorFrame::new(code, &message) };
-        reply.refuse(error, Some(Mark::Refused(room.clone())));
+        reply.refuse(error, Some(FrameEvent::Refused(room.clone())));
     }
 
     /// The join's entry is reached: from here on the member hears everything, as soon as it has been told
     /// what it missed up to the entry `before`; nothing, if a reset has to speak for that.
-    pub(super) fn arrive(&mut self, before: Option<Seq>, arrival: Arrival) {
-        let Arrival { join, joined, ice, reply } = arrival;
+    pub(super) fn activate(&mut self, before: Option<Seq>, arrival: PendingJoin) {
+        let PendingJoin { join, joined, ice, reply } = arrival;
         let claim = Claim { peer: join.peer.clone(), generation: joined.seq };
         if reply.outbox.is_closed() {
-            return self.calls.push(Op::Detach { by: claim }, Origin::Housekeeping);
+            return self.queue.push(Op::Detach { by: claim }, Requester::Housekeeping);
         }
-        self.ground.metrics.joined(joined.recovery);
-        self.crowd = joined.roster.len() + 1;
+        self.context.metrics.joined(joined.recovery);
+        self.room_size = joined.roster.len() + 1;
         let delivery = self.welcome(&join.peer, &joined, ice.as_deref(), &reply);
         let position = join.position.filter(|_| joined.recovery == Recovery::Replay);
         let mut member = Member::new(join, &joined, reply.outbox.clone());
         match position.filter(|position| before.is_some_and(|before| *position < before)) {
             Some(position) => self.begin_replay(&mut member, position, delivery),
-            None => drop(reply.outbox.hand(delivery)),
+            None => drop(reply.outbox.push(delivery)),
         }
         self.members.insert(member);
     }
@@ -158,6 +159,6 @@ impl Worker {
             peers,
             ice,
         };
-        Delivery::from(frame.to_json()).marked(Mark::Joined(self.room.clone()))
+        Delivery::from(frame.to_json()).with_event(FrameEvent::Joined(self.room.clone()))
     }
 }
