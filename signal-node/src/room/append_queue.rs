@@ -1,228 +1,276 @@
-//! The steps that wait for the log, and the one call to it that is in flight.
+//! The ops of a room that wait for the log, and the one call to it that is in flight.
+//!
+//! One call at a time: what comes meanwhile collects and goes in the next one, so a burst costs one script call
+//! without a timer. A call without an answer is sent again unchanged and before any other, since an op of it may
+//! have taken effect; every op recognises its own repetition.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use signal_protocol::{IceServers, Mid, PeerId, RoomId, Seq};
+use signal_protocol::{IceServers, PeerId, Seq};
 use tokio::time::Instant;
 
-use super::command::Reply;
-use crate::log::{Claim, LogError, Op, Outcome, RoomLog, SocketId};
+use super::command::{MessageId, Reply};
+use crate::log::{Claim, LogError, Op, Outcome};
 
-/// Steps that go in one call, and bytes, so that a busy room does not hold Redis for long.
-const STEPS_PER_CALL: usize = 128;
+/// Ops in one call, and their bytes, so that a busy room does not hold Redis for long.
+const OPS_PER_CALL: usize = 128;
 const BYTES_PER_CALL: usize = 128 * 1024;
 
-/// What may wait for its call in one room; more is refused, and may be tried again.
-const WAITING_STEPS: usize = 4_096;
+/// Ops that may wait in one room, and their bytes. More is answered `unavailable`.
+const WAITING_OPS: usize = 4_096;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 
-/// A call that has been under way for this long, and failed once, is failing.
+/// A call that was sent again and is older than this is failing: requests behind it are refused.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Pause before an unanswered call is made again, and its bound.
-const REPEAT_AFTER: Duration = Duration::from_millis(100);
-const REPEAT_AFTER_MAX: Duration = Duration::from_millis(500);
+/// Pause before a call without an answer is sent again, and its bound.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+const RETRY_AFTER_MAX: Duration = Duration::from_millis(500);
 
-/// To whom the outcome of a step matters.
+/// Who is answered with the outcome of an op.
 pub(super) enum Requester {
-    /// A join.
+    /// A joining session.
     Join { peer: PeerId, ice: Option<Arc<IceServers>>, reply: Reply },
-    /// A kept message.
-    Ordered { peer: PeerId, socket: SocketId, mid: Mid, refusal: Option<String> },
-    /// A leave.
+    /// The sender of an ordered message; `refusal` is the text of [`Op::Refuse`].
+    Ordered { id: MessageId, refusal: Option<String> },
+    /// A leaving member.
     Leave { peer: PeerId, reply: Reply },
-    /// A kick; whether its call had to be made again.
+    /// A moderator.
     Kick { reply: Reply },
-    /// Nobody.
+    /// The room itself: nobody is answered.
     Housekeeping,
 }
 
-/// A step that waits for its call.
+/// An op that waits for its call.
 pub(super) struct QueuedOp {
     pub(super) op: Op,
     pub(super) requester: Requester,
 }
 
 impl QueuedOp {
-    /// A step whose outcome matters to nobody.
+    /// An op of the room itself.
     pub(super) fn housekeeping(op: Op) -> Self {
         Self { op, requester: Requester::Housekeeping }
     }
 }
 
-type Answer = (Vec<Op>, Result<Vec<Outcome>, LogError>);
+/// One call to the log.
+#[derive(Debug)]
+pub struct AppendCall {
+    /// The last entry that this room has delivered, by which the log notices that it has lost writes.
+    pub seen: Seq,
+    /// The ops, which come back with the answer.
+    pub ops: Vec<Op>,
+    /// Pause before the call.
+    pub after: Duration,
+}
 
-/// The call that is under way.
+/// The call in flight; its ops are with the task that makes it.
 struct InFlightCall {
-    log: Arc<dyn RoomLog>,
-    room: RoomId,
     requesters: Vec<Requester>,
     seen: Seq,
     began: Instant,
-    repeated: u32,
+    retries: u32,
     /// Whether it puts back what the log has lost.
-    mends: bool,
-    answer: BoxFuture<'static, Answer>,
+    is_recovery: bool,
+    /// Once it was answered: what has not been looked at yet.
+    answers: VecDeque<(QueuedOp, Outcome)>,
 }
 
-/// The steps of a room: those that wait, and those in the one call under way.
+/// The ops of one room.
 #[derive(Default)]
 pub(super) struct AppendQueue {
     waiting: VecDeque<QueuedOp>,
     waiting_bytes: usize,
-    flight: Option<Box<InFlightCall>>,
+    in_flight: Option<Box<InFlightCall>>,
+    /// The last call, until each of its answers was looked at. The answers lie here rather than on the stack, so that
+    /// a panic over one of them loses none of the others.
+    answered: Option<Box<InFlightCall>>,
 }
 
-/// How a call ended for good.
+/// How a call ended.
 pub(super) enum CallResult {
-    /// There is one outcome for each step; and whether the call had to be made again.
-    Answered(Vec<(QueuedOp, Outcome)>, bool),
-    /// Nothing happened: the log has lost what was seen of it.
+    /// Each op has its outcome, to be had from [`AppendQueue::next_answer`].
+    Answered,
+    /// No op took effect: the log has lost entries that this room has seen.
     RolledBack(Vec<QueuedOp>),
-    /// The log said something we do not understand.
+    /// The log answered something that no script says.
     Failed(Vec<Requester>, LogError),
-    /// It is made again.
-    Repeated(LogError),
+    /// No answer; the same call is due again.
+    Retry(AppendCall, LogError),
 }
 
 impl AppendQueue {
-    /// Queues a step.
+    /// Queues an op.
     pub(super) fn push(&mut self, op: Op, requester: Requester) {
         self.waiting_bytes += op.bytes();
         self.waiting.push_back(QueuedOp { op, requester });
     }
 
-    /// Queues steps before all others, in their order.
-    pub(super) fn push_front(&mut self, steps: Vec<QueuedOp>) {
-        for step in steps.into_iter().rev() {
-            self.waiting_bytes += step.op.bytes();
-            self.waiting.push_front(step);
+    /// Queues an op of the room itself.
+    pub(super) fn push_housekeeping(&mut self, op: Op) {
+        self.push(op, Requester::Housekeeping);
+    }
+
+    /// Queues ops before all others, in their order.
+    pub(super) fn push_front(&mut self, ops: Vec<QueuedOp>) {
+        for queued in ops.into_iter().rev() {
+            self.waiting_bytes += queued.op.bytes();
+            self.waiting.push_front(queued);
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.flight.is_none()
+        self.waiting.is_empty() && self.in_flight.is_none()
     }
 
     /// Tells whether as much is waiting as may.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= WAITING_STEPS || self.waiting_bytes >= WAITING_BYTES
+        self.waiting.len() >= WAITING_OPS || self.waiting_bytes >= WAITING_BYTES
     }
 
-    /// Tells whether the call under way fails for longer than a hiccup.
-    pub(super) fn is_failing(&self) -> bool {
-        self.flight.as_ref().is_some_and(|f| f.repeated > 0 && f.began.elapsed() >= PATIENCE)
+    /// Tells whether the call in flight fails for longer than a hiccup.
+    pub(super) fn is_failing(&self, now: Instant) -> bool {
+        let call = self.in_flight.as_ref();
+        call.is_some_and(|call| call.retries > 0 && now.duration_since(call.began) >= PATIENCE)
     }
 
-    /// Tells whether what the log has lost is being put back, or is the next thing to be.
+    /// Tells whether a recovery is in flight, or is what the next call begins with.
     pub(super) fn is_recovering(&self) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.mends)
-            || self.waiting.front().is_some_and(|step| step.op.mends())
+        self.in_flight.as_ref().is_some_and(|call| call.is_recovery)
+            || self.waiting.front().is_some_and(|queued| queued.op.mends())
     }
 
-    /// Tells whether a join of `peer` is in the call under way: its entry may activate before its outcome.
+    /// Tells whether a join of `peer` is in the call in flight: its entry may arrive before its outcome.
     pub(super) fn is_joining(&self, peer: &PeerId) -> bool {
-        let requesters = self.flight.iter().flat_map(|flight| &flight.requesters);
-        requesters
-            .into_iter()
-            .any(|requester| matches!(requester, Requester::Join { peer: p, .. } if p == peer))
+        let requesters = self.in_flight.iter().flat_map(|call| &call.requesters);
+        requesters.into_iter().any(|by| matches!(by, Requester::Join { peer: p, .. } if p == peer))
     }
 
-    /// Gives what waits of a member the generation that a suspicion has given its claim.
+    /// Gives the waiting ops of a member the generation to which a suspicion has raised its claim.
     pub(super) fn renew(&mut self, old: &Claim, generation: Seq) {
-        for step in &mut self.waiting {
-            if let Some(by) = step.op.claim_mut().filter(|by| **by == *old) {
+        for queued in &mut self.waiting {
+            if let Some(by) = queued.op.claim_mut().filter(|by| **by == *old) {
                 by.generation = generation;
             }
         }
     }
 
-    /// Gives back the waiting steps that `pick` names; their outcome is certain: nothing happened.
+    /// Takes the waiting ops of `pick` out. None of them was ever sent, so none has taken effect.
     pub(super) fn withdraw(&mut self, pick: impl Fn(&Requester) -> bool) -> Vec<Requester> {
         let (out, stay): (Vec<_>, Vec<_>) =
-            self.waiting.drain(..).partition(|step| pick(&step.requester));
-        self.waiting_bytes = stay.iter().map(|step| step.op.bytes()).sum();
+            self.waiting.drain(..).partition(|queued| pick(&queued.requester));
+        self.waiting_bytes = stay.iter().map(|queued| queued.op.bytes()).sum();
         self.waiting = stay.into();
-        out.into_iter().map(|step| step.requester).collect()
+        out.into_iter().map(|queued| queued.requester).collect()
     }
 
-    /// Makes a call of what waits, unless one is under way.
-    pub(super) fn send_next(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId, seen: Seq) {
-        if self.flight.is_some() || self.waiting.is_empty() {
-            return;
+    /// Makes a call of what waits, unless one is in flight.
+    pub(super) fn next_call(&mut self, seen: Seq, now: Instant) -> Option<AppendCall> {
+        if self.in_flight.is_some() || self.waiting.is_empty() {
+            return None;
         }
-        let (mut count, mut bytes) = (0, 0);
-        for step in self.waiting.iter().take(STEPS_PER_CALL) {
-            bytes += step.op.bytes();
-            if count > 0 && bytes > BYTES_PER_CALL {
-                break;
-            }
-            count += 1;
-        }
-        let steps = self.waiting.drain(..count);
-        let (ops, requesters): (Vec<_>, _) = steps.map(|step| (step.op, step.requester)).unzip();
+        let count = self.fitting();
+        let queued = self.waiting.drain(..count);
+        let (ops, requesters): (Vec<_>, _) = queued.map(|q| (q.op, q.requester)).unzip();
         self.waiting_bytes -= ops.iter().map(Op::bytes).sum::<usize>();
         if self.waiting.is_empty() {
             // An idle room owns no queue.
             self.waiting = VecDeque::new();
         }
-        let mends = ops.first().is_some_and(Op::mends);
-        let (log, room, began) = (log.clone(), room.clone(), Instant::now());
-        let answer = call(log.clone(), room.clone(), seen, ops, Duration::ZERO);
-        let flight =
-            InFlightCall { log, room, requesters, seen, began, repeated: 0, mends, answer };
-        self.flight = Some(Box::new(flight));
+        let is_recovery = ops.first().is_some_and(Op::mends);
+        let (retries, answers) = (0, VecDeque::new());
+        let call = InFlightCall { requesters, seen, began: now, retries, is_recovery, answers };
+        self.in_flight = Some(Box::new(call));
+        Some(AppendCall { seen, ops, after: Duration::ZERO })
     }
 
-    /// Polls the call under way; never ready while there is none.
-    pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<CallResult> {
-        let Some(flight) = &mut self.flight else { return Poll::Pending };
-        let (ops, answer) = ready!(flight.answer.as_mut().poll(context));
-        Poll::Ready(match answer {
-            Err(error @ LogError::Unavailable(_)) => self.repeat(ops, error),
-            answer => self.end(ops, answer),
+    /// Counts the waiting ops that fit in one call: at least one, however large it is.
+    fn fitting(&self) -> usize {
+        let (mut count, mut bytes) = (0, 0);
+        for queued in self.waiting.iter().take(OPS_PER_CALL) {
+            bytes += queued.op.bytes();
+            if count > 0 && bytes > BYTES_PER_CALL {
+                break;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes in what the log answered to the call in flight; `None` if there is none.
+    pub(super) fn on_answer(
+        &mut self,
+        ops: Vec<Op>,
+        answer: Result<Vec<Outcome>, LogError>,
+    ) -> Option<CallResult> {
+        if let (Err(error @ LogError::Unavailable(_)), Some(call)) = (&answer, &mut self.in_flight)
+        {
+            call.retries += 1;
+            let after = (RETRY_AFTER * call.retries).min(RETRY_AFTER_MAX);
+            let again = AppendCall { seen: call.seen, ops, after };
+            return Some(CallResult::Retry(again, error.clone()));
+        }
+        let mut call = self.in_flight.take()?;
+        let requesters = std::mem::take(&mut call.requesters);
+        let queued = ops.into_iter().zip(requesters);
+        let queued = queued.map(|(op, requester)| QueuedOp { op, requester });
+        Some(match answer {
+            Ok(outcomes) => {
+                call.answers = queued.zip(outcomes).collect();
+                self.answered = Some(call);
+                CallResult::Answered
+            }
+            Err(LogError::RolledBack { .. }) => CallResult::RolledBack(queued.collect()),
+            Err(error) => {
+                CallResult::Failed(queued.map(|queued| queued.requester).collect(), error)
+            }
         })
     }
 
-    fn end(&mut self, ops: Vec<Op>, answer: Result<Vec<Outcome>, LogError>) -> CallResult {
-        let Some(flight) = self.flight.take() else { return CallResult::RolledBack(Vec::new()) };
-        let InFlightCall { requesters, repeated, .. } = *flight;
-        let steps =
-            ops.into_iter().zip(requesters).map(|(op, requester)| QueuedOp { op, requester });
-        match answer {
-            Ok(outcomes) => CallResult::Answered(steps.zip(outcomes).collect(), repeated > 0),
-            Err(LogError::RolledBack { .. }) => CallResult::RolledBack(steps.collect()),
-            Err(error) => CallResult::Failed(steps.map(|step| step.requester).collect(), error),
-        }
-    }
-
-    /// Makes the same call again: what became of the first one is unknown, and two are as good as one.
-    fn repeat(&mut self, ops: Vec<Op>, error: LogError) -> CallResult {
-        if let Some(flight) = &mut self.flight {
-            flight.repeated += 1;
-            let pause = (REPEAT_AFTER * flight.repeated).min(REPEAT_AFTER_MAX);
-            flight.answer = call(flight.log.clone(), flight.room.clone(), flight.seen, ops, pause);
-        }
-        CallResult::Repeated(error)
+    /// Takes the next answer of the last call out, with whether that call was sent more than once.
+    pub(super) fn next_answer(&mut self) -> Option<(QueuedOp, Outcome, bool)> {
+        let call = self.answered.as_mut()?;
+        let Some((queued, outcome)) = call.answers.pop_front() else {
+            self.answered = None;
+            return None;
+        };
+        Some((queued, outcome, call.retries > 0))
     }
 }
 
-fn call(
-    log: Arc<dyn RoomLog>,
-    room: RoomId,
-    seen: Seq,
-    ops: Vec<Op>,
-    after: Duration,
-) -> BoxFuture<'static, Answer> {
-    Box::pin(async move {
-        if !after.is_zero() {
-            tokio::time::sleep(after).await;
-        }
-        let answer = log.call(&room, seen, &ops).await;
-        (ops, answer)
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detach(number: u64) -> Op {
+        let peer = "p_someone_else".parse().unwrap();
+        Op::Detach { by: Claim { peer, generation: Seq(number) } }
+    }
+
+    #[test]
+    fn ops_that_come_while_a_call_is_in_flight_go_in_the_next_one() {
+        let (mut queue, now) = (AppendQueue::default(), Instant::now());
+        queue.push_housekeeping(detach(1));
+        let first = queue.next_call(Seq(0), now).unwrap();
+        queue.push_housekeeping(detach(2));
+        queue.push_housekeeping(detach(3));
+        assert!(queue.next_call(Seq(0), now).is_none());
+        queue.on_answer(first.ops, Ok(vec![Outcome::Settled]));
+        assert_eq!(queue.next_call(Seq(0), now).unwrap().ops.len(), 2);
+    }
+
+    #[test]
+    fn a_call_without_an_answer_is_sent_again_unchanged_and_before_any_other() {
+        let (mut queue, now) = (AppendQueue::default(), Instant::now());
+        queue.push_housekeeping(detach(1));
+        let first = queue.next_call(Seq(7), now).unwrap();
+        queue.push_housekeeping(detach(2));
+        let lost = Err(LogError::Unavailable("lost".to_owned()));
+        let Some(CallResult::Retry(again, _)) = queue.on_answer(first.ops, lost) else { panic!() };
+        assert_eq!((again.seen, again.ops.len(), again.after), (Seq(7), 1, RETRY_AFTER));
+        assert!(!queue.is_failing(now) && queue.is_failing(now + PATIENCE));
+    }
 }

@@ -1,46 +1,56 @@
-//! Where a room stands in its log, what has arrived beyond that, and how a hole is filled.
+//! Where a room stands in its log: what has been delivered, what has arrived beyond that, what is missing between.
+//!
+//! Entries are delivered in the order of `seq` and without a hole, although batches arrive early, twice, or not at
+//! all. What must hold:
+//!
+//! - A hole is read from the log once before it counts as lost. The read may have begun before the missing batch was
+//!   appended, so every batch in front of which there is a hole has a read of its own (`last_gap_read`).
+//! - A batch that continues an *earlier* position than ours means that the log has lost writes, not that we have. All
+//!   delivery stops until a `reset` comes, which may follow anything: delivering would give one `seq` two meanings.
+//! - A batch that starts with a `reset` is taken over a hole, since its roster says what the hole held.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use signal_protocol::{RoomId, Seq};
+use signal_protocol::Seq;
+use tokio::time::Instant;
 
-use crate::log::{Batch, RoomLog};
+use super::timers::Timers;
+use crate::log::Batch;
 
-/// Batches that may wait for a hole to be filled; more are read again from the log.
+/// Batches that may wait for a hole to be filled. More are dropped and read again.
 const HELD: usize = 256;
-
-/// Batches that are read at once.
-const PAGE: usize = 64;
-
-/// Pause before a log that did not answer is read again.
-const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// The position of one room on this node.
 #[derive(Default)]
 pub(super) struct LogCursor {
+    /// The last delivered entry; `None` before the first join, whose outcome says where to begin.
     position: Option<Seq>,
     held: VecDeque<Arc<Batch>>,
-    filling: Option<BoxFuture<'static, Vec<Batch>>>,
+    is_reading: bool,
     /// The batch in front of which the log was last read for what is missing.
     last_gap_read: Option<Seq>,
+    /// Whether something may have been missed that no held batch tells of.
     missed: bool,
+    /// The last entry that is known to be in the log.
+    known: Seq,
+    /// What was known when the wait for its echo began.
+    awaited: Seq,
 }
 
-/// What comes next.
+/// What is to be done next.
+#[derive(Debug)]
 pub(super) enum Next {
-    /// This batch follows what was delivered.
+    /// Deliver this batch: it follows what was delivered.
     Batch(Arc<Batch>),
-    /// Nothing yet.
+    /// Wait.
     Nothing,
-    /// What lies between is gone from the log; delivery goes on behind it.
+    /// Read the log behind this entry.
+    Read(Seq),
+    /// Entries are gone from the log. Delivery goes on behind them.
     Lost,
-    /// The log does not continue what was delivered: it has lost writes. Delivery stands still until a
-    /// reset says so.
+    /// The log has lost entries that were delivered. Delivery stops until a reset.
     Broken,
 }
 
@@ -55,8 +65,8 @@ impl LogCursor {
         self.position.get_or_insert(base);
     }
 
-    /// Takes a batch in; `false` if too many wait already and have to be read again.
-    pub(super) fn arrived(&mut self, batch: Arc<Batch>) -> bool {
+    /// Takes a batch in; `false` if too many wait already, and all of them have to be read again.
+    pub(super) fn push(&mut self, batch: Arc<Batch>) -> bool {
         let fits = self.held.len() < HELD;
         if fits {
             self.held.push_back(batch);
@@ -85,16 +95,16 @@ impl LogCursor {
 
     /// Tells whether everything that has arrived was delivered.
     pub(super) fn is_caught_up(&self) -> bool {
-        self.held.is_empty() && self.filling.is_none() && !self.missed
+        self.held.is_empty() && !self.is_reading && !self.missed
     }
 
-    /// Takes out the batch that follows; starts to read the room's log where one is missing.
-    pub(super) fn next(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId) -> Next {
+    /// Says what is to be done next.
+    pub(super) fn next(&mut self) -> Next {
         let Some(position) = self.position else { return Next::Nothing };
         if std::mem::take(&mut self.missed) {
-            self.fill(log, room, position);
+            return self.read(position);
         }
-        if self.filling.is_some() {
+        if self.is_reading {
             return Next::Nothing;
         }
         while self.held.front().is_some_and(|batch| batch.last() <= position) {
@@ -103,13 +113,11 @@ impl LogCursor {
         let Some(batch) = self.held.front() else { return Next::Nothing };
         match batch.prev.cmp(&position) {
             Ordering::Equal => self.take(),
-            // A reset follows anything, and says what is wrong with all that came before it.
             Ordering::Less if self.held.iter().any(|batch| batch.is_reset()) => self.take(),
             Ordering::Less => Next::Broken,
             Ordering::Greater if self.last_gap_read != Some(batch.first) => {
                 self.last_gap_read = Some(batch.first);
-                self.fill(log, room, position);
-                Next::Nothing
+                self.read(position)
             }
             Ordering::Greater if batch.is_reset() => self.take(),
             Ordering::Greater => {
@@ -123,125 +131,108 @@ impl LogCursor {
         self.held.pop_front().map_or(Next::Nothing, Next::Batch)
     }
 
-    fn fill(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId, after: Seq) {
-        self.filling = Some(Box::pin(read_until_answered(log.clone(), room.clone(), after)));
+    fn read(&mut self, after: Seq) -> Next {
+        self.is_reading = true;
+        Next::Read(after)
     }
 
-    /// Polls the reading of the log; never ready while it is not read.
-    pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(filling) = &mut self.filling else { return Poll::Pending };
-        let found = ready!(filling.as_mut().poll(context));
-        self.filling = None;
-        let read = found.into_iter().map(Arc::new);
-        let known = read.clone().next_back().map_or(Seq(0), |batch| batch.last());
-        let later = std::mem::take(&mut self.held);
-        let later = later.into_iter().filter(|batch| batch.last() > known);
-        self.held = read.chain(later).collect();
-        Poll::Ready(())
-    }
-}
-
-async fn read_until_answered(log: Arc<dyn RoomLog>, room: RoomId, after: Seq) -> Vec<Batch> {
-    loop {
-        if let Ok(batches) = log.read(&room, after, PAGE).await {
-            return batches;
+    /// Takes in what was read: it comes before whatever is held and goes further.
+    pub(super) fn on_read(&mut self, found: Vec<Batch>) {
+        if !std::mem::take(&mut self.is_reading) {
+            // Read for the room as it was before a panic.
+            return;
         }
-        tokio::time::sleep(READ_AGAIN_AFTER).await;
+        let last = found.last().map_or(Seq(0), Batch::last);
+        let later = std::mem::take(&mut self.held);
+        let later = later.into_iter().filter(|batch| batch.last() > last);
+        self.held = found.into_iter().map(Arc::new).chain(later).collect();
+    }
+
+    /// Notes that the log reaches at least as far as `seq`. What does not come back in time was not heard: the
+    /// subscription is deaf.
+    pub(super) fn note_head(&mut self, seq: Seq, timers: &mut Timers, now: Instant) {
+        self.known = self.known.max(seq);
+        if !timers.awaits_echo() {
+            self.await_echo(timers, now);
+        }
+    }
+
+    /// Starts to wait for what is known to be in the log and has not been delivered.
+    pub(super) fn await_echo(&mut self, timers: &mut Timers, now: Instant) {
+        if self.known > self.position() {
+            self.awaited = self.known;
+            timers.echo(now);
+        }
+    }
+
+    /// Tells whether an awaited entry has still not been delivered.
+    pub(super) fn is_echo_missing(&self) -> bool {
+        self.awaited > self.position()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
-    use signal_protocol::PeerKey;
-
     use super::*;
-    use crate::log::memory::MemoryLog;
-    use crate::log::{Join, Op, Retention};
+    use crate::log::Entry;
 
-    const KEEP: Retention = Retention {
-        age: Duration::from_secs(60),
-        length: 1_000,
-        bytes: 1 << 20,
-        room: Duration::from_secs(60),
-    };
-
-    fn join(number: u64) -> Op {
-        let key: PeerKey = format!("{number:A<22}").parse().unwrap();
-        Op::Join(Box::new(Join::simple(&key, 1, "n_one".parse().unwrap())))
+    fn batch(prev: u64, first: u64) -> Batch {
+        let peer = "p_someone_else".parse().unwrap();
+        Batch { prev: Seq(prev), first: Seq(first), entries: vec![Entry::Back { peer }] }
     }
 
-    /// A log of so many batches, and a cursor behind the first of them.
-    async fn stage(batches: u64) -> (Arc<dyn RoomLog>, LogCursor, Vec<Arc<Batch>>) {
-        let log: Arc<dyn RoomLog> = Arc::new(MemoryLog::new(KEEP));
-        grow(&*log, 0..batches).await;
+    fn at(position: u64) -> LogCursor {
         let mut cursor = LogCursor::default();
-        let kept = kept(&*log).await;
-        cursor.begin(kept[0].last());
-        (log, cursor, kept)
+        cursor.begin(Seq(position));
+        cursor
     }
 
-    fn room() -> RoomId {
-        "demo".parse().unwrap()
+    fn deliver(cursor: &mut LogCursor) -> u64 {
+        let Next::Batch(batch) = cursor.next() else { panic!("no batch to deliver") };
+        cursor.delivered(batch.last());
+        batch.last().0
     }
 
-    async fn read(cursor: &mut LogCursor) {
-        poll_fn(|context| cursor.poll_read(context)).await;
+    #[test]
+    fn a_hole_of_more_than_a_page_is_filled_page_by_page() {
+        let mut cursor = at(1);
+        cursor.push(Arc::new(batch(4, 5)));
+        assert!(matches!(cursor.next(), Next::Read(Seq(1))));
+        cursor.on_read(vec![batch(1, 2), batch(2, 3)]);
+        assert_eq!([deliver(&mut cursor), deliver(&mut cursor)], [2, 3]);
+        assert!(matches!(cursor.next(), Next::Read(Seq(3))));
+        cursor.on_read(vec![batch(3, 4), batch(4, 5)]);
+        assert_eq!([deliver(&mut cursor), deliver(&mut cursor)], [4, 5]);
+        assert!(cursor.is_caught_up());
     }
 
-    async fn grow(log: &dyn RoomLog, numbers: std::ops::Range<u64>) {
-        for number in numbers {
-            log.call(&room(), Seq(0), &[join(number)]).await.unwrap();
-        }
-    }
-
-    async fn kept(log: &dyn RoomLog) -> Vec<Arc<Batch>> {
-        log.read(&room(), Seq(0), 1_000).await.unwrap().into_iter().map(Arc::new).collect()
-    }
-
-    /// Delivers what there is, reading where it has to; `None` once something is lost.
-    async fn delivers(log: &Arc<dyn RoomLog>, cursor: &mut LogCursor, upto: Seq) -> Option<usize> {
-        let mut count = 0;
-        while cursor.position() < upto {
-            match cursor.next(log, &room()) {
-                Next::Batch(batch) => {
-                    cursor.delivered(batch.last());
-                    count += 1;
-                }
-                Next::Nothing => read(cursor).await,
-                Next::Lost | Next::Broken => return None,
-            }
-        }
-        Some(count)
-    }
-
-    #[tokio::test]
-    async fn a_hole_of_more_than_a_page_is_filled() {
-        let (log, mut cursor, kept) = stage(200).await;
-        let last = kept.last().unwrap();
-        cursor.arrived(last.clone());
-        assert_eq!(delivers(&log, &mut cursor, last.last()).await, Some(199));
-    }
-
-    #[tokio::test]
-    async fn a_hole_is_looked_into_although_an_earlier_look_found_nothing() {
-        let (log, mut cursor, _) = stage(1).await;
+    #[test]
+    fn a_hole_is_looked_into_although_an_earlier_look_found_nothing() {
+        let mut cursor = at(1);
         cursor.missed();
-        assert!(matches!(cursor.next(&log, &room()), Next::Nothing));
-        read(&mut cursor).await;
-        grow(&*log, 1..4).await;
-        let kept = kept(&*log).await;
-        cursor.arrived(kept[3].clone());
-        assert_eq!(delivers(&log, &mut cursor, kept[3].last()).await, Some(3));
+        assert!(matches!(cursor.next(), Next::Read(Seq(1))));
+        cursor.on_read(Vec::new());
+        cursor.push(Arc::new(batch(2, 3)));
+        assert!(matches!(cursor.next(), Next::Read(Seq(1))));
     }
 
-    #[tokio::test]
-    async fn a_hole_that_the_log_cannot_fill_is_a_loss() {
-        let (log, mut cursor, kept) = stage(2).await;
-        let beyond = Seq(kept[1].last().0 + 1_000);
-        let batch = Batch { prev: beyond, first: Seq(beyond.0 + 1), ..Batch::clone(&kept[1]) };
-        cursor.arrived(Arc::new(batch));
-        assert_eq!(delivers(&log, &mut cursor, Seq(beyond.0 + 1)).await, None);
+    #[test]
+    fn a_hole_that_the_log_cannot_fill_is_a_loss_and_delivery_goes_on_behind_it() {
+        let mut cursor = at(1);
+        cursor.push(Arc::new(batch(1_000, 1_001)));
+        assert!(matches!(cursor.next(), Next::Read(Seq(1))));
+        cursor.on_read(Vec::new());
+        assert!(matches!(cursor.next(), Next::Lost));
+        assert_eq!(deliver(&mut cursor), 1_001);
+    }
+
+    #[test]
+    fn a_batch_that_continues_an_earlier_position_stops_delivery_until_a_reset_comes() {
+        let mut cursor = at(9);
+        cursor.push(Arc::new(Batch { first: Seq(12), ..batch(4, 0) }));
+        assert!(matches!(cursor.next(), Next::Broken));
+        let entries = vec![Entry::Reset { roster: Vec::new() }];
+        cursor.push(Arc::new(Batch { prev: Seq(12), first: Seq(13), entries }));
+        assert_eq!([deliver(&mut cursor), deliver(&mut cursor)], [12, 13]);
     }
 }

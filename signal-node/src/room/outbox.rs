@@ -1,4 +1,4 @@
-//! What waits to be written to one socket: bounded by bytes, and never waited for.
+//! The unsent frames of one socket: bounded by bytes and number, and never waited for by a room.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -17,16 +17,17 @@ const OVERHEAD: usize = 64;
 /// Frames that may wait, however short they are.
 const FRAMES: usize = 8_192;
 
-/// One frame, and what it means for the session it goes to.
+/// One frame, and what it means for the session of its socket.
 #[derive(Debug)]
 pub struct Delivery {
     /// The text frame.
     pub frame: Bytes,
-    /// What the session notes when it takes the frame out.
+    /// What the session notes once the frame is written.
     pub event: Option<FrameEvent>,
 }
 
-/// What a frame means beside its text, in its place among the frames.
+/// What a frame means for the session beside its text. It travels with the frame, so a session learns of the end of a
+/// membership neither before nor after its client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FrameEvent {
     /// The join took effect.
@@ -37,9 +38,9 @@ pub enum FrameEvent {
     Left(RoomId),
     /// The membership was ended from outside.
     Ended(RoomId, LeftReason),
-    /// The room cannot say what was missed; the member has to come back for a snapshot.
+    /// The room cannot replay what the member missed: the session closes with 4003, and the client resumes.
     Lost(RoomId),
-    /// Nothing more than that its way is traced, until the socket has taken it.
+    /// The frame is traced until the socket has taken it.
     Traced(Box<Span>),
 }
 
@@ -56,14 +57,14 @@ impl From<Bytes> for Delivery {
 }
 
 impl Delivery {
-    /// Puts a event on the frame.
+    /// Attaches an event to the frame.
     #[must_use]
     pub fn with_event(self, event: FrameEvent) -> Self {
         Self { event: Some(event), ..self }
     }
 }
 
-/// What became of a frame.
+/// What became of a pushed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
     /// It waits to be written.
@@ -83,20 +84,20 @@ pub enum Overflow {
     Frames,
 }
 
-/// What a session is woken for beside frames.
+/// Why a session is woken, apart from frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakeup {
-    /// Its next moment has come.
+    /// Its next deadline has come.
     Tick = 1,
     /// The log has not answered for a lease.
     CutOff = 2,
     /// The node hands its clients over.
     HandOver = 4,
-    /// What the credential service hands out is another now.
+    /// The credential service issues other ICE servers now.
     IceNews = 8,
     /// The node stops.
     Stop = 16,
-    /// More tokens are revoked.
+    /// The list of revoked tokens has grown.
     Revoked = 32,
 }
 
@@ -105,7 +106,7 @@ pub enum Wakeup {
 pub struct Wakeups(u8);
 
 impl Wakeups {
-    /// Every one that a session may have missed before it was known to the node.
+    /// Every wakeup that a session may have missed before it was registered.
     pub const EARLIER: Self = Self(
         Wakeup::CutOff as u8 | Wakeup::HandOver as u8 | Wakeup::Stop as u8 | Wakeup::Revoked as u8,
     );

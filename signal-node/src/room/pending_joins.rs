@@ -1,39 +1,51 @@
-//! From the outcome of a join to the member that it makes, at exactly its entry in the log.
+//! Joins between their outcome and their entry.
+//!
+//! The outcome of a join brings the roster; its entry, which comes over the subscription, says where in the order of
+//! the room the member begins. So a member is made at exactly its entry: it is sent everything behind it and nothing
+//! before it. Where the entry never comes, a pending join ends in one of three other ways: a reset says that the log
+//! restored it, or that another claim holds the member, or the position passes the entry. Each of them was once a
+//! client that waited for its answer for ever.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use signal_protocol::server::{ErrorFrame, SelfView, milliseconds};
-use signal_protocol::{ErrorCode, IceServers, LeftReason, PeerId, Recovery, Seq, ServerMessage};
+use signal_protocol::server::SelfView;
+use signal_protocol::{IceServers, PeerId, Recovery, RoomId, Seq, ServerMessage};
 
-use super::append_queue::Requester;
+use super::append_queue::AppendQueue;
 use super::command::Reply;
+use super::effect::{Count, StepContext};
 use super::fanout;
-use super::members::Member;
+use super::members::{Member, Members};
 use super::outbox::{Delivery, FrameEvent};
-use super::worker::Worker;
-use crate::log::{Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored};
+use super::replay::Replay;
+use crate::log::{Claim, Join, Joined, Op, Record, Restored};
 
-/// A join that took effect, until the worker reaches its entry.
+/// A join that took effect, and whose entry was not delivered yet.
 pub(super) struct PendingJoin {
-    join: Join,
-    joined: Joined,
-    ice: Option<Arc<IceServers>>,
-    reply: Reply,
+    pub(super) join: Join,
+    pub(super) joined: Joined,
+    pub(super) ice: Option<Arc<IceServers>>,
+    pub(super) reply: Reply,
 }
 
 impl PendingJoin {
-    /// Tells whose join it is.
+    /// Tells whether it is a join of `peer`.
     pub(super) fn is_of(&self, peer: &PeerId) -> bool {
         self.join.peer == *peer
     }
 
-    /// Makes the member of it that it would have become.
+    fn is_replay(&self) -> bool {
+        self.joined.recovery == Recovery::Replay
+    }
+
+    /// Makes its member.
     pub(super) fn into_member(self) -> Member {
         Member::new(self.join, &self.joined, self.reply.outbox)
     }
 
-    /// Returns what it takes to put the member back into a room that has lost it.
-    pub(super) fn restored(&self) -> Restored {
+    /// Returns what restores its member in a log that has lost it.
+    fn snapshot(&self) -> Restored {
         let Self { join, joined, .. } = self;
         Restored {
             by: Claim { peer: join.peer.clone(), generation: joined.seq },
@@ -43,122 +55,113 @@ impl PendingJoin {
             record: Record::new(join.clone(), joined),
         }
     }
-}
-
-impl Worker {
-    pub(super) fn join_outcome(
-        &mut self,
-        join: Join,
-        ice: Option<Arc<IceServers>>,
-        reply: Reply,
-        outcome: Outcome,
-    ) {
-        let joined = match outcome {
-            Outcome::Joined(joined) => *joined,
-            Outcome::JoinRefused(refusal) => return self.refuse_join(&reply, refusal),
-            Outcome::Mending => return self.join_again(join, ice, reply),
-            _ => return self.refuse_join(&reply, JoinRefusal::Replaced),
-        };
-        let grace = self.context.settings.grace;
-        for (peer, away) in joined.roster.iter().filter_map(|m| Some((&m.peer, m.away?))) {
-            self.timers.away(peer, grace.saturating_sub(away));
-        }
-        self.context.liveness.watch(joined.roster.iter().map(|member| &member.node));
-        self.cursor.begin(joined.base);
-        self.note_head(joined.seq);
-        self.timers.tend(self.context.settings.retention.room / 3);
-        if joined.seq > self.cursor.position() {
-            let seq = joined.seq;
-            self.pending_joins.insert(seq, Box::new(PendingJoin { join, joined, ice, reply }));
-        } else {
-            // Its entry was among those that could not be told here.
-            self.disconnect_for_snapshot(Member::new(join, &joined, reply.outbox));
-        }
-    }
-
-    /// Ends the connections of those whose entry was passed over: it is gone from the log, and so nobody
-    /// would ever answer their join.
-    pub(super) fn disconnect_passed_joins(&mut self) {
-        let position = self.cursor.position();
-        while let Some(entry) =
-            self.pending_joins.first_entry().filter(|entry| *entry.key() <= position)
-        {
-            let arrival = entry.remove();
-            self.disconnect_for_snapshot(arrival.into_member());
-        }
-    }
-
-    fn refuse_join(&self, reply: &Reply, refusal: JoinRefusal) {
-        let room = &self.room;
-        let (code, message, after) = match refusal {
-            JoinRefusal::Full { capacity, after } => {
-                let text = format!("room '{room}' takes {capacity} members and has as many");
-                (ErrorCode::RoomFull, text, after)
-            }
-            JoinRefusal::Locked => {
-                (ErrorCode::RoomLocked, format!("room '{room}' takes no new members"), None)
-            }
-            JoinRefusal::Forbidden => {
-                (ErrorCode::Forbidden, format!("room '{room}' does not admit you"), None)
-            }
-            JoinRefusal::TooManyOfSubject => {
-                let text = format!("too many members of this subject are in room '{room}'");
-                (ErrorCode::LimitExceeded, text, None)
-            }
-            JoinRefusal::Replaced => {
-                let reason = LeftReason::Replaced;
-                let frame = ServerMessage::Left { room, reason }.to_json();
-                let event = FrameEvent::Ended(room.clone(), reason);
-                reply.outbox.push(Delivery::from(frame).with_event(event));
-                return;
-            }
-        };
-        self.context.metrics.refused(code);
-        let after = after.map(milliseconds);
-        let error = ErrorFrame { after, ..ErrorFrame::new(code, &message) };
-        reply.refuse(error, Some(FrameEvent::Refused(room.clone())));
-    }
-
-    /// The join's entry is reached: from here on the member hears everything, as soon as it has been told
-    /// what it missed up to the entry `before`; nothing, if a reset has to speak for that.
-    pub(super) fn activate(&mut self, before: Option<Seq>, arrival: PendingJoin) {
-        let PendingJoin { join, joined, ice, reply } = arrival;
-        let claim = Claim { peer: join.peer.clone(), generation: joined.seq };
-        if reply.outbox.is_closed() {
-            return self.queue.push(Op::Detach { by: claim }, Requester::Housekeeping);
-        }
-        self.context.metrics.joined(joined.recovery);
-        self.room_size = joined.roster.len() + 1;
-        let delivery = self.welcome(&join.peer, &joined, ice.as_deref(), &reply);
-        let position = join.position.filter(|_| joined.recovery == Recovery::Replay);
-        let mut member = Member::new(join, &joined, reply.outbox.clone());
-        match position.filter(|position| before.is_some_and(|before| *position < before)) {
-            Some(position) => self.begin_replay(&mut member, position, delivery),
-            None => drop(reply.outbox.push(delivery)),
-        }
-        self.members.insert(member);
-    }
 
     /// Writes `joined`.
-    fn welcome(
-        &self,
-        peer: &PeerId,
-        joined: &Joined,
-        ice: Option<&IceServers>,
-        reply: &Reply,
-    ) -> Delivery {
-        let replayed = joined.recovery == Recovery::Replay;
-        let peers = (!replayed).then(|| fanout::roster((joined.n, peer), joined.roster.iter()));
+    fn answer(&self, room: &RoomId) -> Delivery {
+        let Self { join, joined, ice, reply } = self;
+        let me = (joined.n, &join.peer);
         let frame = ServerMessage::Joined {
             id: reply.id,
-            room: &self.room,
+            room,
             seq: joined.seq,
             recovery: joined.recovery,
             mid: joined.mid,
-            me: SelfView { id: peer, n: joined.n },
-            peers,
-            ice,
+            me: SelfView { id: &join.peer, n: joined.n },
+            peers: (!self.is_replay()).then(|| fanout::roster(me, joined.roster.iter())),
+            ice: ice.as_deref(),
         };
-        Delivery::from(frame.to_json()).with_event(FrameEvent::Joined(self.room.clone()))
+        Delivery::from(frame.to_json()).with_event(FrameEvent::Joined(room.clone()))
+    }
+}
+
+/// The pending joins of one room, by their entries.
+#[derive(Default)]
+pub(super) struct PendingJoins(BTreeMap<Seq, Box<PendingJoin>>);
+
+impl PendingJoins {
+    pub(super) fn insert(&mut self, pending: Box<PendingJoin>) {
+        self.0.insert(pending.joined.seq, pending);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells whether a join of `peer` is pending.
+    pub(super) fn holds(&self, peer: &PeerId) -> bool {
+        self.0.values().any(|pending| pending.is_of(peer))
+    }
+
+    /// Takes out the join with this entry.
+    pub(super) fn remove(&mut self, seq: Seq) -> Option<Box<PendingJoin>> {
+        let pending = self.0.remove(&seq);
+        if self.0.is_empty() {
+            // An emptied map keeps a node of its tree.
+            self.0 = BTreeMap::new();
+        }
+        pending
+    }
+
+    /// Returns the entries before `seq` that joins wait for.
+    pub(super) fn before(&self, seq: Seq) -> Vec<Seq> {
+        self.0.range(..seq).map(|(seq, _)| *seq).collect()
+    }
+
+    pub(super) fn get(&self, seq: Seq) -> Option<&PendingJoin> {
+        self.0.get(&seq).map(AsRef::as_ref)
+    }
+
+    /// Takes all of them out.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = PendingJoin> {
+        std::mem::take(&mut self.0).into_values().map(|pending| *pending)
+    }
+
+    /// Returns what restores their members.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = Restored> {
+        self.0.values().map(|pending| pending.snapshot())
+    }
+}
+
+/// Makes a member of the join with this entry, if there is one. It is sent what it missed up to the entry `before`,
+/// then hears everything. Without a `before` nothing is replayed: a reset speaks for what was missed.
+///
+/// The join stays in `joins` until nothing more can panic: [`super::Replica::rebuild`] ends the joins it finds there.
+pub(super) fn activate(
+    joins: &mut PendingJoins,
+    (seq, before): (Seq, Option<Seq>),
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    step: &mut StepContext<'_>,
+) {
+    let Some(pending) = joins.get(seq) else { return };
+    let is_closed = pending.reply.outbox.is_closed();
+    let answer = (!is_closed).then(|| pending.answer(step.room));
+    let position = pending.join.position.filter(|_| pending.is_replay());
+    let (recovery, room_size) = (pending.joined.recovery, pending.joined.roster.len() + 1);
+    let Some(mut member) = joins.remove(seq).map(|pending| pending.into_member()) else { return };
+    let Some(answer) = answer else {
+        // The socket closed meanwhile, and its session knew of no membership to detach.
+        return queue.push_housekeeping(Op::Detach { by: member.claim });
+    };
+    step.count(Count::Joined(recovery));
+    members.set_room_size(room_size);
+    match position.filter(|position| before.is_some_and(|before| *position < before)) {
+        Some(position) => step.effects.replays.push(Replay::begin(&mut member, position, answer)),
+        None => drop(member.outbox.push(answer)),
+    }
+    members.insert(member);
+}
+
+/// Ends the connections of members that cannot be sent what they missed: they come back for a snapshot.
+///
+/// The detach is queued here: when the session says that its socket is gone, the room holds the member no more.
+pub(super) fn disconnect_for_snapshot(
+    lost: impl IntoIterator<Item = Member>,
+    queue: &mut AppendQueue,
+    room: &RoomId,
+) {
+    for member in lost {
+        fanout::disconnect(&member, room, "the room's history was lost here");
+        queue.push_housekeeping(Op::Detach { by: member.claim });
     }
 }

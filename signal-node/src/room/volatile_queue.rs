@@ -1,52 +1,59 @@
-//! Volatile signals on their way to the log: while some are being told, the next ones collect.
+//! Volatile signals on their way to the other nodes: while some are being published, the next ones collect.
 
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use crate::log::Volatile;
 
-use futures_util::future::BoxFuture;
-use signal_protocol::RoomId;
-use tracing::debug;
+/// Volatile signals that may wait. Newer ones replace the oldest, which are worth least by now.
+const WAITING: usize = 256;
 
-use crate::log::{RoomLog, Volatile};
-
-/// Volatile signals that may wait to be told; the oldest are lost to newer ones.
-const UNTOLD: usize = 256;
-
-/// Those of one room.
+/// The volatile signals of one room.
 #[derive(Default)]
 pub(super) struct VolatileQueue {
-    untold: Vec<Volatile>,
-    flight: Option<BoxFuture<'static, ()>>,
+    waiting: Vec<Volatile>,
+    is_publishing: bool,
 }
 
 impl VolatileQueue {
     /// Queues a signal.
     pub(super) fn push(&mut self, volatile: Volatile) {
-        if self.untold.len() >= UNTOLD {
-            self.untold.remove(0);
+        if self.waiting.len() >= WAITING {
+            self.waiting.remove(0);
         }
-        self.untold.push(volatile);
+        self.waiting.push(volatile);
     }
 
-    /// Tells what has collected, unless something is being told.
-    pub(super) fn send_next(&mut self, log: &Arc<dyn RoomLog>, room: &RoomId) {
-        if self.flight.is_some() || self.untold.is_empty() {
-            return;
+    /// Takes out what has collected, unless something is being published.
+    pub(super) fn take_next(&mut self) -> Vec<Volatile> {
+        if self.is_publishing || self.waiting.is_empty() {
+            return Vec::new();
         }
-        let (log, room) = (log.clone(), room.clone());
-        let volatiles = std::mem::take(&mut self.untold);
-        self.flight = Some(Box::pin(async move {
-            if let Err(error) = log.tell(&room, &volatiles).await {
-                debug!(room.id = %room, %error, "volatile signals in room {room} were lost");
-            }
-        }));
+        self.is_publishing = true;
+        std::mem::take(&mut self.waiting)
     }
 
-    /// Polls what is being told; never ready while that is nothing.
-    pub(super) fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(flight) = &mut self.flight else { return Poll::Pending };
-        ready!(flight.as_mut().poll(context));
-        self.flight = None;
-        Poll::Ready(())
+    /// Notes that the last ones were published, or lost.
+    pub(super) fn on_published(&mut self) {
+        self.is_publishing = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volatile(number: usize) -> Volatile {
+        let data = serde_json::value::RawValue::from_string(number.to_string()).unwrap().into();
+        Volatile { from: "p_someone_else".parse().unwrap(), to: None, data }
+    }
+
+    #[test]
+    fn signals_collect_while_others_are_published_and_the_oldest_are_lost_to_newer_ones() {
+        let mut queue = VolatileQueue::default();
+        queue.push(volatile(0));
+        assert_eq!(queue.take_next().len(), 1);
+        (1..=WAITING + 1).for_each(|number| queue.push(volatile(number)));
+        assert!(queue.take_next().is_empty());
+        queue.on_published();
+        let next = queue.take_next();
+        assert_eq!((next.len(), next[0].data.get()), (WAITING, "2"));
     }
 }

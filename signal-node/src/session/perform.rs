@@ -12,8 +12,8 @@ use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::Refused;
 use super::run::{HandshakeInfo, Reason, Session};
 use super::socket::Socket;
-use crate::log::{Join, SocketId};
-use crate::room::{Busy, Command, FrameEvent, JoinCommand, Ordered, Reply, describe};
+use crate::log::Join;
+use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
 
 /// What became of an effect.
 enum Step {
@@ -75,7 +75,7 @@ impl<S: Socket> Session<'_, S> {
             Effect::FetchIce(purpose) => self.fetch_ice(purpose),
             Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
             Effect::Ordered(room, peer, mid, what) => {
-                self.ordered(&room, peer, mid, self.traced(what))
+                self.ordered(&room, peer, mid, self.traced(what));
             }
             Effect::Tell(room, volatile) => {
                 // Volatile signals may be lost; a busy room is one way.
@@ -177,8 +177,8 @@ impl<S: Socket> Session<'_, S> {
     }
 
     fn ordered(&self, room: &RoomId, peer: PeerId, mid: Mid, what: Ordered) {
-        let socket: SocketId = self.machine.socket();
-        if self.ask(room, Command::Ordered { peer, socket, mid, what }).is_err() {
+        let id = MessageId { peer, socket: self.machine.socket(), mid };
+        if self.ask(room, Command::Ordered { id, what }).is_err() {
             let error = ErrorFrame { mid: Some(mid), room: Some(room), ..self.too_busy() };
             self.outbox.push(ServerMessage::Error(error).to_json());
         }
