@@ -26,7 +26,11 @@ mod replay;
 mod replica;
 mod replies;
 mod requests;
+#[cfg(test)]
+mod scene;
 mod task;
+#[cfg(test)]
+mod task_tests;
 #[cfg(test)]
 mod tests;
 mod timers;

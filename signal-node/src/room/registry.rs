@@ -136,3 +136,32 @@ async fn forward_suspicions(mut silence: watch::Receiver<u64>, rooms: Weak<Rooms
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{key, room, room_settings};
+    use super::super::{JoinCommand, Outbox, Reply};
+    use super::*;
+    use crate::liveness::Liveness;
+    use crate::log::Join;
+    use crate::log::memory::MemoryLog;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_room_whose_task_is_dead_gets_another_one() {
+        let settings = room_settings();
+        let log = Arc::new(MemoryLog::new(settings.retention));
+        let (liveness, metrics) = (Liveness::alone(), Arc::new(Metrics::new()));
+        let rooms = Rooms::new(RoomContext { log, liveness, settings, metrics });
+        let (sender, receiver) = lazy_queue(1);
+        drop(receiver);
+        rooms.tasks().insert(room(), sender);
+        let outbox = Arc::new(Outbox::new(1 << 20));
+        let reply = Reply { outbox: outbox.clone(), id: None };
+        let join = Join::simple(&key('A'), 1, room_settings().node);
+        let join = Command::Join(Box::new(JoinCommand { join, ice: None, reply }));
+        rooms.enter(&room(), join).unwrap();
+        outbox.filled().await;
+        assert!(outbox.pop().unwrap().unwrap().frame.starts_with(br#"{"type":"joined""#));
+    }
+}
