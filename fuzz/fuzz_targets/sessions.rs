@@ -12,7 +12,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use service_kit::tokens::Claims;
-use signal_node::room::Mark;
+use signal_node::room::FrameEvent;
 use signal_node::session::{
     Effect, Identity, Machine, SessionRejection, SessionSettings, VerifyPurpose,
 };
@@ -51,9 +51,11 @@ impl Connection {
     /// Takes in one line, and tells whether the connection goes on.
     fn hear(&mut self, line: &str) -> bool {
         match line.as_bytes().first() {
-            Some(b'+') => self.machine.marked(&Mark::Joined(self.room.clone())),
-            Some(b'-') => self.machine.marked(&Mark::Left(self.room.clone())),
-            Some(b'!') => self.machine.marked(&Mark::Ended(self.room.clone(), reason(line.len()))),
+            Some(b'+') => self.machine.on_frame_sent(&FrameEvent::Joined(self.room.clone())),
+            Some(b'-') => self.machine.on_frame_sent(&FrameEvent::Left(self.room.clone())),
+            Some(b'!') => self
+                .machine
+                .on_frame_sent(&FrameEvent::Ended(self.room.clone(), reason(line.len()))),
             Some(b'>') => self.pass(line.len()),
             _ => return self.frame(line),
         }

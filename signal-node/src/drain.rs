@@ -102,7 +102,7 @@ impl Drain {
         }
         let ended = async {
             public.connection_limiter.gone().await;
-            public.sessions.rooms.settled().await;
+            public.sessions.rooms.wait_idle().await;
         };
         tokio::select! {
             () = ended => info!("drained: every connection has ended"),

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub log_up: IntGauge,
     /// Requests refused because too much was waiting in their room.
     pub room_refusals: IntCounter,
+    /// Panics in the task of a room, each of which closed the members of that room here.
+    pub room_panics: IntCounter,
     /// Subjects and tokens that are revoked.
     pub revocations: IntGauge,
     /// Messages to all members refused because they would multiply too much.
@@ -208,6 +210,7 @@ impl Metrics {
                 "signal_room_refusals_total",
                 "Requests refused because too much was waiting in their room.",
             ),
+            room_panics: counter(r, "signal_room_panics_total", "Panics in the tasks of rooms."),
             revocations: gauge(r, "signal_revocations", "Revoked subjects and tokens."),
             fanout_refusals: counter(
                 r,

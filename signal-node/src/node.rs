@@ -21,7 +21,7 @@ use crate::log::redis::{RedisLog, exposure};
 use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
-use crate::room::{Ground, RoomSettings, Rooms};
+use crate::room::{RoomContext, RoomSettings, Rooms};
 use crate::session::{Context, NodeEvents, SessionTimers};
 
 /// A node that serves.
@@ -70,7 +70,7 @@ impl Node {
         let drain = Drain::new(&config, life, health.clone(), backend.heartbeater);
         let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
         let events = drain.events(backend.liveness.cut_off(), revoked.changes());
-        let ground = Ground {
+        let room_context = RoomContext {
             log: backend.rooms,
             liveness: backend.liveness,
             settings: RoomSettings {
@@ -83,14 +83,14 @@ impl Node {
         };
         let cluster = Cluster {
             own: config.sessions.node.clone(),
-            liveness: ground.liveness.clone(),
+            liveness: room_context.liveness.clone(),
             heartbeats: backend.heartbeats,
-            metrics: ground.metrics.clone(),
+            metrics: room_context.metrics.clone(),
         };
         // Before the first token is looked at; who cannot read it now will know in a second.
         let _ = revoked.list().await;
         life.tasks.spawn(revoked.clone().follow(life.hard.clone()));
-        let public = public(config, &address, ground, (events, cluster, revoked))?;
+        let public = public(config, &address, room_context, (events, cluster, revoked))?;
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
         tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
@@ -103,7 +103,7 @@ impl Node {
 fn public(
     config: Config,
     address: &ListenAddr,
-    ground: Ground,
+    room_context: RoomContext,
     (events, cluster, revoked): (NodeEvents, Cluster, Arc<RevokedTokens>),
 ) -> Result<Arc<Public>, StartError> {
     if config.anonymous == Anonymous::Always {
@@ -112,7 +112,7 @@ fn public(
     if config.anonymous == Anonymous::Never && !config.verifier.has_keys() {
         warn!("no key is configured to check tokens with: nobody can connect");
     }
-    let metrics = ground.metrics.clone();
+    let metrics = room_context.metrics.clone();
     let credentials = config
         .credentials
         .map(|(url, token)| Credentials::new(&url, token, metrics.clone()))
@@ -125,7 +125,7 @@ fn public(
     let connection_limiter = ConnectionLimiter::new(limits, Instant::now());
     let sessions = Context {
         settings: Arc::new(config.sessions),
-        rooms: Rooms::new(ground),
+        rooms: Rooms::new(room_context),
         verifier: Arc::new(config.verifier),
         revoked,
         timers: SessionTimers::start(&events, credentials.as_ref().map(Credentials::news)),

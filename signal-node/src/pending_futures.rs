@@ -21,11 +21,6 @@ impl<'a, T> PendingFutures<'a, T> {
         self.0.get_or_insert_default().push(Box::pin(future));
     }
 
-    /// Tells whether there are no futures.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Polls all futures for the output of one; pending while there are none.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<T> {
         let Some(all) = &mut self.0 else { return Poll::Pending };
@@ -54,6 +49,6 @@ mod tests {
         let first = poll_fn(|context| pending_futures.poll_next(context)).await;
         let second = poll_fn(|context| pending_futures.poll_next(context)).await;
         assert_eq!(first + second, 3);
-        assert!(pending_futures.is_empty());
+        assert!(pending_futures.0.is_none());
     }
 }

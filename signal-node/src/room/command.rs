@@ -9,76 +9,83 @@ use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, ServerMessage};
 use tokio::sync::oneshot;
 
-use super::outbox::{Delivery, Mark, Outbox};
+use super::outbox::{Delivery, FrameEvent, Outbox};
 use crate::log::{Join, Payload, SocketId, Volatile};
 
-/// What a session asks of a room.
+/// A request to a room.
 pub enum Command {
-    /// Enters it.
+    /// Joins.
     Join(Box<JoinCommand>),
-    /// Says something that is kept, or refuses it in its turn.
-    Kept {
-        /// Who.
-        peer: PeerId,
-        /// Over which socket.
-        socket: SocketId,
-        /// The member's count.
-        mid: Mid,
-        /// What.
-        what: Kept,
+    /// Appends an ordered message, or refuses it in its turn.
+    Ordered {
+        /// Which message.
+        id: MessageId,
+        /// What it says.
+        what: Ordered,
     },
-    /// Tells something once.
-    Tell(Volatile),
-    /// Leaves it.
+    /// Publishes a volatile signal.
+    Volatile(Volatile),
+    /// Leaves.
     Leave {
-        /// Who.
+        /// The member.
         peer: PeerId,
-        /// Over which socket.
+        /// Its socket.
         socket: SocketId,
         /// Where the answer goes.
         reply: Reply,
     },
     /// Removes another member.
     Kick {
-        /// Whom.
+        /// The member to remove.
         peer: PeerId,
         /// How long its subject may not come back.
         ban: Duration,
         /// Where the answer goes.
         reply: Reply,
     },
-    /// Asks to be told when the log has answered everything that came before.
-    Settle(oneshot::Sender<()>),
-    /// Another node has fallen silent: marks its members away.
+    /// Asks for a note once the log has answered everything that came before.
+    WaitIdle(oneshot::Sender<()>),
+    /// Marks the members of nodes away whose heartbeat has stopped.
     Suspect,
-    /// The socket is gone.
+    /// Marks the member away: its socket is gone.
     Detach {
-        /// Who.
+        /// The member.
         peer: PeerId,
-        /// Which socket.
+        /// Its socket.
         socket: SocketId,
     },
 }
 
-/// A message that counts.
+/// Names one ordered message of a member.
+#[derive(Clone, Debug)]
+pub struct MessageId {
+    /// The member.
+    pub peer: PeerId,
+    /// The socket it came over: an answer goes to no other.
+    pub socket: SocketId,
+    /// The member's count.
+    pub mid: Mid,
+}
+
+/// A message with a `mid`, which takes a place in the log.
 #[derive(Debug)]
-pub enum Kept {
-    /// To one member, or to all others.
+pub enum Ordered {
+    /// A signal to one member, or to all others.
     Signal {
-        /// Whom it is for.
+        /// The receiver; all others if `None`.
         to: Option<PeerId>,
-        /// What is said.
+        /// Relayed byte for byte.
         data: Payload,
         /// Its way to the log, where it is traced.
         span: Option<Box<Span>>,
     },
     /// Replaces the member's `meta`.
     Update(Payload),
-    /// Refused for good before it reached the room.
+    /// Refused for good before it reached the room; it uses its `mid` up all the same.
     Refuse(ErrorCode, String),
 }
 
-/// A wish to enter, with what goes into the answer.
+/// A join, with what goes into its answer.
 pub struct JoinCommand {
     /// What the log decides on.
     pub join: Join,
@@ -98,15 +105,15 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Says that the request took effect.
-    pub fn ok(&self, mark: Option<Mark>) {
+    /// Answers that the request took effect.
+    pub fn ok(&self, event: Option<FrameEvent>) {
         let frame = ServerMessage::Ok { id: self.id }.to_json();
-        self.outbox.hand(Delivery { frame: frame.into(), mark });
+        self.outbox.push(Delivery { frame: frame.into(), event });
     }
 
-    /// Says that it was refused.
-    pub fn refuse(&self, error: ErrorFrame<'_>, mark: Option<Mark>) {
+    /// Answers that the request was refused.
+    pub fn refuse(&self, error: ErrorFrame<'_>, event: Option<FrameEvent>) {
         let frame = ServerMessage::Error(ErrorFrame { id: self.id, ..error }).to_json();
-        self.outbox.hand(Delivery { frame: frame.into(), mark });
+        self.outbox.push(Delivery { frame: frame.into(), event });
     }
 }

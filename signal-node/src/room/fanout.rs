@@ -1,58 +1,61 @@
-//! From an entry of the log to the frames of the members here: encoded once, handed to each it is for.
+//! From an entry of the log to the frames of the members here: encoded once, pushed to each member it is for.
 
 use bytes::Bytes;
 use service_kit::trace::{Kind, Span};
+use signal_protocol::server::ErrorFrame;
 use signal_protocol::{
-    LeaveReason, LeftReason, PeerId, PeerView, RoomId, Seq, ServerMessage, Subject,
+    ErrorCode, LeaveReason, LeftReason, PeerId, PeerView, RoomId, Seq, ServerMessage, Subject,
 };
 
 use super::members::{Member, Members};
-use super::outbox::{Delivery, Mark};
+use super::outbox::{Delivery, FrameEvent};
 use crate::log::{Entry, Payload, RosterMember, Survivor, Volatile};
 
-/// Who says what no member has said.
+/// The `from` of a signal that a back end sent.
 const SERVER: &str = "server";
 
-/// Hands an entry to every live member here that it is for.
+/// Pushes an entry to every live member here that it is for.
 pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &Entry) {
     let delivered = members.delivered();
-    let hand = |member: &mut Member, frame: Bytes| {
-        member.outbox.hand(Delivery { mark: traced(entry, &frame), frame });
-        member.told(seq, delivered);
+    let push = |member: &mut Member, frame: Bytes| {
+        member.outbox.push(Delivery { event: traced(entry, &frame), frame });
+        member.position_sent(seq, delivered);
     };
     match entry {
         Entry::Reset { roster } => {
             for member in members.live() {
                 if let Some(frame) = reset(member, room, seq, roster) {
-                    hand(member, frame.into());
+                    push(member, frame.into());
                 }
             }
         }
         Entry::Signal { to: Some(to), .. } | Entry::Announced { to: Some(to), .. } => {
             let member = members.get_mut(to).filter(|member| member.is_live());
             if let (Some(member), Some(frame)) = (member, message(room, seq, entry)) {
-                hand(member, frame.into());
+                push(member, frame.into());
             }
         }
         _ => {
-            let mut told =
+            let mut receivers =
                 members.live().filter(|m| about(entry) != Some(&m.claim.peer)).peekable();
-            let Some(frame) = told.peek().and_then(|_| message(room, seq, entry)) else { return };
+            let Some(frame) = receivers.peek().and_then(|_| message(room, seq, entry)) else {
+                return;
+            };
             let frame = Bytes::from(frame);
-            told.for_each(|member| hand(member, frame.clone()));
+            receivers.for_each(|member| push(member, frame.clone()));
         }
     }
 }
 
 /// Begins to trace a signal's way to one member, if it is traced.
-fn traced(entry: &Entry, frame: &Bytes) -> Option<Mark> {
+fn traced(entry: &Entry, frame: &Bytes) -> Option<FrameEvent> {
     let Entry::Signal { trace: Some(parent), .. } = entry else { return None };
     let span = Span::under(**parent, "process room", Kind::Consumer);
     describe(&span, "process", frame.len());
-    Some(Mark::Traced(Box::new(span)))
+    Some(FrameEvent::Traced(Box::new(span)))
 }
 
-/// Says of a span what the messaging conventions ask for; which room it is stays untold.
+/// Sets the attributes of the OpenTelemetry messaging conventions, except the room, which stays out of traces.
 pub fn describe(span: &Span, operation: &'static str, bytes: usize) {
     span.set("messaging.system", "redis");
     span.set("messaging.operation.name", operation);
@@ -60,8 +63,8 @@ pub fn describe(span: &Span, operation: &'static str, bytes: usize) {
     span.set("messaging.message.body.size", i64::try_from(bytes).unwrap_or(i64::MAX));
 }
 
-/// Returns the frame by which one member is told of an entry, if it is for that member.
-pub(super) fn told(member: &Member, room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
+/// Returns the frame of an entry for one member, if the entry is for that member.
+pub(super) fn frame_for(member: &Member, room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
     match entry {
         Entry::Reset { roster } => reset(member, room, seq, roster),
         Entry::Signal { to: Some(to), .. } | Entry::Announced { to: Some(to), .. }
@@ -74,25 +77,25 @@ pub(super) fn told(member: &Member, room: &RoomId, seq: Seq, entry: &Entry) -> O
     }
 }
 
-/// Hands on what has no place in the order.
-pub(super) fn tell(members: &mut Members, room: &RoomId, volatile: &Volatile) {
+/// Delivers a volatile signal, which has no sequence number.
+pub(super) fn deliver_volatile(members: &mut Members, room: &RoomId, volatile: &Volatile) {
     let Volatile { from, to, data } = volatile;
     let frame: Bytes = signal(room, None, (from.as_str(), to.as_ref(), data)).to_json().into();
     match to {
         None => {
             for member in members.live().filter(|member| member.claim.peer != *from) {
-                member.outbox.hand(frame.clone());
+                member.outbox.push(frame.clone());
             }
         }
         Some(to) => {
             if let Some(member) = members.get_mut(to).filter(|member| member.is_live()) {
-                member.outbox.hand(frame);
+                member.outbox.push(frame);
             }
         }
     }
 }
 
-/// Returns the member that an entry is about, and that is not told of it.
+/// Returns the member that an entry is about, which is not sent the entry.
 fn about(entry: &Entry) -> Option<&PeerId> {
     match entry {
         Entry::Joined { peer, .. }
@@ -113,7 +116,7 @@ fn signal<'a>(
     ServerMessage::Signal { room, seq, volatile: seq.is_none(), from, to, data }
 }
 
-/// Writes the frame that everyone gets to whom an entry is told; a reset is another one for each.
+/// Writes the frame that every receiver of an entry gets. A reset has another frame for each, so it has none here.
 fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
     let updated = |peer| ServerMessage::PeerUpdated { room, seq, peer };
     let message = match entry {
@@ -122,7 +125,7 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
         }
         Entry::Announced { to, data } => signal(room, Some(seq), (SERVER, to.as_ref(), data)),
         Entry::Joined { peer, n, resumed: false, user, meta, .. } => {
-            let peer = newcomer(peer, *n, user.as_ref(), meta.as_ref());
+            let peer = new_peer(peer, *n, user.as_ref(), meta.as_ref());
             ServerMessage::PeerJoined { room, seq, peer }
         }
         Entry::Joined { peer, resumed: true, meta, .. } => {
@@ -141,17 +144,17 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
     Some(message.to_json())
 }
 
-/// Tells a member the roster after a loss; nothing, if another claim to it was put back.
+/// Writes the roster after a loss for one member; nothing, if another claim to the member was restored.
 ///
-/// A member that its node has yet to put back is told too: what follows is handed to it, and may not
-/// look as if nothing were missing before it.
+/// A member that is not in the roster, since its node has yet to restore it, gets the reset too: the entries that
+/// follow are pushed to it, and must not look as if nothing were missing before them.
 fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[Survivor]) -> Option<String> {
     let me = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
     if me.is_some_and(|me| me.generation != member.claim.generation) {
         return None;
     }
-    // What was acknowledged stays so: its node puts that back as well.
-    let mid = me.map_or(member.taken(), |me| me.mid.max(member.taken()));
+    // An acknowledged message stays acknowledged: the restore of this member says so to the log as well.
+    let mid = me.map_or(member.last_in_log(), |me| me.mid.max(member.last_in_log()));
     let others = roster.iter().map(|survivor| &survivor.line);
     let peers = self::roster((member.n, &member.claim.peer), others);
     Some(ServerMessage::Reset { room, seq, mid, peers }.to_json())
@@ -161,8 +164,8 @@ fn unchanged(peer: &PeerId) -> PeerView<'_> {
     PeerView { id: peer, n: None, user: None, polite: None, away: None, meta: None }
 }
 
-/// A newcomer has the greatest `n` of the room, so it is polite towards everyone, and nobody towards it.
-fn newcomer<'a>(
+/// A new member has the greatest `n` of the room, so it is polite towards everyone, and nobody towards it.
+fn new_peer<'a>(
     peer: &'a PeerId,
     n: u64,
     user: Option<&'a Subject>,
@@ -190,17 +193,27 @@ pub(super) fn roster<'a>(
     lines
 }
 
-/// Tells a member that the room has ended its membership.
-pub(super) fn end(member: &Member, room: &RoomId, reason: LeftReason) {
-    let frame = ServerMessage::Left { room, reason }.to_json();
-    member.outbox.hand(Delivery::from(frame).marked(Mark::Ended(room.clone(), reason)));
+/// Removes a member and sends it `left`: the room has ended its membership.
+pub(super) fn end(members: &mut Members, room: &RoomId, peer: &PeerId, reason: LeftReason) {
+    if let Some(member) = members.remove(peer) {
+        let frame = ServerMessage::Left { room, reason }.to_json();
+        let event = FrameEvent::Ended(room.clone(), reason);
+        member.outbox.push(Delivery::from(frame).with_event(event));
+    }
 }
 
-/// Translates why a member is gone into what the member itself is told; `None`: it said so itself.
-pub(super) fn told_reason(reason: LeaveReason) -> Option<LeftReason> {
+/// Translates why a member is gone into the reason in its own `left`; `None`: it left by itself.
+pub(super) fn left_reason(reason: LeaveReason) -> Option<LeftReason> {
     match reason {
         LeaveReason::Left => None,
         LeaveReason::Timeout => Some(LeftReason::Expired),
         LeaveReason::Kicked => Some(LeftReason::Kicked),
     }
+}
+
+/// Ends the connection of a member with 4003, so that it comes back for a snapshot or a replay.
+pub(super) fn disconnect(member: &Member, room: &RoomId, why: &str) {
+    let error = ErrorFrame::new(ErrorCode::Unavailable, why);
+    let frame = ServerMessage::Error(error).to_json();
+    member.outbox.push(Delivery::from(frame).with_event(FrameEvent::Lost(room.clone())));
 }

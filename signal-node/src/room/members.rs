@@ -11,8 +11,8 @@ use super::outbox::Outbox;
 use crate::log::{Claim, Join, Joined, Payload, Record, Restored, SocketId};
 use crate::token_bucket::TokenBucket;
 
-/// A client to which nothing was addressed for this many entries is told its position.
-const TOLD_EVERY: u64 = 256;
+/// A client to which nothing was addressed for this many entries is sent its position.
+const SEND_POSITION_EVERY: u64 = 256;
 
 /// A room of more than this grows by doubling.
 const FEW: usize = 8;
@@ -24,29 +24,30 @@ pub(super) struct Member {
     pub(super) outbox: Arc<Outbox>,
     /// Its number among the joins of the room.
     pub(super) n: u64,
-    /// What it takes to put the member back into a room that has lost it.
+    /// What restores the member in a log that has lost it.
     record: Box<Record>,
-    /// How much more it may have multiplied; full until it says something to all.
+    /// Its budget for messages to all others; `None` stands for a full one, which most members have.
     fanout: Option<Box<TokenBucket>>,
-    /// While it is told what it missed: how far it is. Until then nothing new is handed to it.
+    /// How far its replay is, while there is one. The room pushes no new entry to it meanwhile: the replay does, in
+    /// their order.
     behind: Option<Seq>,
     /// Messages on their way to the log.
     pending: u64,
     /// The last message that is settled.
     settled: Mid,
-    /// The last message that was met in the log; its answer may still be on its way, or lost.
-    met: Mid,
+    /// Its last message whose entry was delivered here; the answer to the call may still be on its way, or lost.
+    in_log: Mid,
     /// The last message that was acknowledged.
     acked: Mid,
-    /// The position the client knows of.
-    told: Seq,
-    /// The count of delivered entries when it was told.
-    told_at: u64,
+    /// The last position that was sent to the client.
+    sent: Seq,
+    /// The count of delivered entries when it was sent.
+    sent_at: u64,
 }
 
 impl Member {
     pub(super) fn new(join: Join, joined: &Joined, outbox: Arc<Outbox>) -> Self {
-        let (told, mid) = (joined.seq, joined.mid);
+        let (sent, mid) = (joined.seq, joined.mid);
         Self {
             claim: Claim { peer: join.peer.clone(), generation: joined.seq },
             socket: join.socket,
@@ -57,16 +58,20 @@ impl Member {
             behind: None,
             pending: 0,
             settled: mid,
-            met: mid,
+            in_log: mid,
             acked: mid,
-            told,
-            told_at: 0,
+            sent,
+            sent_at: 0,
         }
     }
 
-    /// Takes what is said to all out of what the member may have multiplied, or says how long to wait.
-    pub(super) fn multiply(&mut self, rate: Rate, bytes: usize) -> Result<(), Duration> {
-        let now = Instant::now();
+    /// Takes bytes that go to all others out of the member's budget, or says how long to wait.
+    pub(super) fn take_fanout(
+        &mut self,
+        rate: Rate,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<(), Duration> {
         self.fanout.get_or_insert_with(|| Box::new(TokenBucket::new(now))).take(rate, bytes, now)
     }
 
@@ -76,12 +81,12 @@ impl Member {
     }
 
     /// Notes that a message is on its way to the log.
-    pub(super) fn take(&mut self) {
+    pub(super) fn message_queued(&mut self) {
         self.pending += 1;
     }
 
     /// Notes that the log has answered a message, whatever it said.
-    pub(super) fn answered(&mut self) {
+    pub(super) fn message_answered(&mut self) {
         self.pending = self.pending.saturating_sub(1);
     }
 
@@ -91,14 +96,15 @@ impl Member {
         self.settled.0 - self.acked.0 >= limits::ACK_EVERY
     }
 
-    /// Notes that a message was met in the log.
-    pub(super) fn met(&mut self, mid: Mid) {
-        self.met = self.met.max(mid);
+    /// Notes that the entry of a message was delivered.
+    pub(super) fn message_in_log(&mut self, mid: Mid) {
+        self.in_log = self.in_log.max(mid);
     }
 
-    /// Returns the last message that the log is known to have taken.
-    pub(super) fn taken(&self) -> Mid {
-        self.settled.max(self.met)
+    /// Returns the last message that the log is known to hold. A restore says so, even of a message whose answer is
+    /// still on its way: the log would append it twice otherwise.
+    pub(super) fn last_in_log(&self) -> Mid {
+        self.settled.max(self.in_log)
     }
 
     /// Tells whether an `ack` is owed.
@@ -106,24 +112,24 @@ impl Member {
         self.settled > self.acked
     }
 
-    /// Notes that a frame with this position went out.
-    pub(super) fn told(&mut self, seq: Seq, delivered: u64) {
-        self.told = seq;
-        self.told_at = delivered;
+    /// Notes that a frame with this position was pushed.
+    pub(super) fn position_sent(&mut self, seq: Seq, delivered: u64) {
+        self.sent = seq;
+        self.sent_at = delivered;
     }
 
-    /// Keeps what the member tells about itself, as the log has it.
-    pub(super) fn describe(&mut self, meta: &Payload) {
+    /// Replaces the member's `meta`, as the log has done.
+    pub(super) fn set_meta(&mut self, meta: &Payload) {
         self.record.meta = meta.clone();
     }
 
-    /// Tells whether new entries are handed to it.
+    /// Tells whether new entries are pushed to it as they are delivered.
     pub(super) fn is_live(&self) -> bool {
         self.behind.is_none()
     }
 
-    /// Notes how far it has been told what it missed; `None`: all of it.
-    pub(super) fn catch_up(&mut self, behind: Option<Seq>) {
+    /// Notes how far its replay is; `None`: it is over.
+    pub(super) fn set_behind(&mut self, behind: Option<Seq>) {
         self.behind = behind;
     }
 
@@ -132,13 +138,13 @@ impl Member {
         self.record.joined
     }
 
-    /// Returns what it takes to put the member back.
-    pub(super) fn restored(&self) -> Restored {
+    /// Returns what restores the member.
+    pub(super) fn snapshot(&self) -> Restored {
         Restored {
             by: self.claim.clone(),
             socket: self.socket,
             n: self.n,
-            mid: self.taken(),
+            mid: self.last_in_log(),
             record: Record::clone(&self.record),
         }
     }
@@ -146,18 +152,20 @@ impl Member {
     fn ack(&mut self, room: &RoomId, position: Seq, delivered: u64) {
         let seq = self.behind.unwrap_or(position);
         self.acked = self.settled;
-        self.told(seq, delivered);
-        self.outbox.hand(ServerMessage::Ack { room, mid: self.settled, seq }.to_json());
+        self.position_sent(seq, delivered);
+        self.outbox.push(ServerMessage::Ack { room, mid: self.settled, seq }.to_json());
     }
 }
 
-/// All of them.
+/// The members of one room with sockets here.
 #[derive(Default)]
 pub(super) struct Members {
-    /// In the order of their ids, to be found, and so that a simulation takes the same course each time.
+    /// In the order of their ids: they are found by it, and a simulation takes the same course each time.
     sorted: Vec<Member>,
     /// How many entries the room has delivered here.
     delivered: u64,
+    /// How many members the room has on all nodes, as of the last delivered entry.
+    room_size: usize,
 }
 
 impl Members {
@@ -184,7 +192,7 @@ impl Members {
     }
 
     pub(super) fn insert(&mut self, mut member: Member) {
-        member.told_at = self.delivered;
+        member.sent_at = self.delivered;
         match self.find(&member.claim.peer) {
             Ok(at) => self.sorted[at] = member,
             Err(at) => {
@@ -208,9 +216,29 @@ impl Members {
         self.sorted.iter()
     }
 
-    /// Walks all members that are told new entries.
+    /// Walks the members to which new entries are pushed as they are delivered.
     pub(super) fn live(&mut self) -> impl Iterator<Item = &mut Member> {
         self.sorted.iter_mut().filter(|member: &&mut Member| member.is_live())
+    }
+
+    /// Takes all of them out.
+    pub(super) fn take_all(&mut self) -> Vec<Member> {
+        std::mem::take(&mut self.sorted)
+    }
+
+    /// Notes how many members the room has on all nodes.
+    pub(super) fn set_room_size(&mut self, size: usize) {
+        self.room_size = size;
+    }
+
+    /// Returns how many members the room has on all nodes.
+    pub(super) fn room_size(&self) -> usize {
+        self.room_size
+    }
+
+    /// Returns to how many members a message to all others goes.
+    pub(super) fn others(&self) -> usize {
+        self.room_size.saturating_sub(1)
     }
 
     /// Returns how many entries were delivered here so far.
@@ -218,12 +246,12 @@ impl Members {
         self.delivered
     }
 
-    /// Counts a delivered entry; now and then tells a position to those who heard nothing for long.
+    /// Counts a delivered entry; now and then sends a position to members to which nothing was addressed for long.
     pub(super) fn count(&mut self, room: &RoomId, position: Seq) {
         self.delivered += 1;
-        if self.delivered.is_multiple_of(TOLD_EVERY / 4) {
+        if self.delivered.is_multiple_of(SEND_POSITION_EVERY / 4) {
             let delivered = self.delivered;
-            let quiet = |member: &&mut Member| delivered - member.told_at >= TOLD_EVERY;
+            let quiet = |member: &&mut Member| delivered - member.sent_at >= SEND_POSITION_EVERY;
             self.live().filter(quiet).for_each(|m| m.ack(room, position, delivered));
         }
     }
@@ -243,10 +271,10 @@ impl Members {
         owed.for_each(|member| member.ack(room, position, delivered));
     }
 
-    /// Tells everyone its position who does not know it.
-    pub(super) fn tell_position(&mut self, room: &RoomId, position: Seq) {
+    /// Sends the position to every member that does not know it.
+    pub(super) fn send_position(&mut self, room: &RoomId, position: Seq) {
         let delivered = self.delivered;
-        let behind = self.live().filter(|member| member.told < position);
+        let behind = self.live().filter(|member| member.sent < position);
         behind.for_each(|member| member.ack(room, position, delivered));
     }
 }

@@ -1,26 +1,47 @@
-//! The rooms that have members on this node: one worker each, which alone knows its order.
+//! The rooms that have members on this node.
 //!
-//! A worker collects what its members say while a call to the log is in flight and sends it as the next one;
-//! it hands every entry that comes back to the members it is for, encoded once. It waits for nobody: a member
-//! that reads too slowly loses its socket, not the room its pace.
+//! Each has one task ([`RoomTask`](task)), which owns the subscription and the calls to the log, around one [`Replica`],
+//! which is pure: what it does follows from its inputs and the time. A replica collects what its members say while a
+//! call to the log is in flight and sends it as the next one; it pushes every entry that comes back into the outbox of
+//! each member it is for, encoded once. It waits for nobody: a member that reads too slowly loses its socket.
+//!
+//! Arrows: `registry → task → replica → {requests, outcomes, entries} → local_room → recovery → pending_joins →
+//! {replay, append_queue, log_cursor} → fanout → members → outbox`.
 
-mod calls;
+mod append_queue;
 mod command;
+mod context;
+mod effect;
+mod entries;
 mod fanout;
-mod joining;
+mod local_room;
+mod log_cursor;
 mod members;
-mod mending;
 mod outbox;
-mod outcome;
+mod outcomes;
+mod pending_joins;
+mod recovery;
 mod registry;
 mod replay;
+mod replica;
+mod replies;
 mod requests;
-mod telling;
+#[cfg(test)]
+mod scene;
+mod task;
+#[cfg(test)]
+mod task_tests;
+#[cfg(test)]
+mod tests;
 mod timers;
-mod track;
-mod worker;
+mod volatile_queue;
 
-pub use command::{Command, JoinCommand, Kept, Reply};
+pub use append_queue::AppendCall;
+pub use command::{Command, JoinCommand, MessageId, Ordered, Reply};
+pub use context::{ClusterView, Environment, RoomContext, RoomSettings};
+pub use effect::{Count, Effects};
 pub use fanout::describe;
-pub use outbox::{Delivery, Handed, Mark, Nudge, Nudges, Outbox, Overflow};
-pub use registry::{Busy, Ground, RoomHandle, RoomSettings, Rooms};
+pub use outbox::{Delivery, Enqueued, FrameEvent, Outbox, Overflow, Wakeup, Wakeups};
+pub use registry::{Busy, RoomHandle, Rooms};
+pub use replay::Replay;
+pub use replica::{Input, Replica};

@@ -1,4 +1,4 @@
-//! What waits to be written to one socket: bounded by bytes, and never waited for.
+//! The unsent frames of one socket: bounded by bytes and number, and never waited for by a room.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -17,18 +17,19 @@ const OVERHEAD: usize = 64;
 /// Frames that may wait, however short they are.
 const FRAMES: usize = 8_192;
 
-/// One frame, and what it means for the session it goes to.
+/// One frame, and what it means for the session of its socket.
 #[derive(Debug)]
 pub struct Delivery {
     /// The text frame.
     pub frame: Bytes,
-    /// What the session notes when it takes the frame out.
-    pub mark: Option<Mark>,
+    /// What the session notes once the frame is written.
+    pub event: Option<FrameEvent>,
 }
 
-/// What a frame means beside its text, in its place among the frames.
+/// What a frame means for the session beside its text. It travels with the frame, so a session learns of the end of a
+/// membership neither before nor after its client.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Mark {
+pub enum FrameEvent {
     /// The join took effect.
     Joined(RoomId),
     /// The join was refused.
@@ -37,35 +38,35 @@ pub enum Mark {
     Left(RoomId),
     /// The membership was ended from outside.
     Ended(RoomId, LeftReason),
-    /// The room cannot say what was missed; the member has to come back for a snapshot.
+    /// The room cannot replay what the member missed: the session closes with 4003, and the client resumes.
     Lost(RoomId),
-    /// Nothing more than that its way is traced, until the socket has taken it.
+    /// The frame is traced until the socket has taken it.
     Traced(Box<Span>),
 }
 
 impl From<String> for Delivery {
     fn from(frame: String) -> Self {
-        Self { frame: frame.into(), mark: None }
+        Self { frame: frame.into(), event: None }
     }
 }
 
 impl From<Bytes> for Delivery {
     fn from(frame: Bytes) -> Self {
-        Self { frame, mark: None }
+        Self { frame, event: None }
     }
 }
 
 impl Delivery {
-    /// Puts a mark on the frame.
+    /// Attaches an event to the frame.
     #[must_use]
-    pub fn marked(self, mark: Mark) -> Self {
-        Self { mark: Some(mark), ..self }
+    pub fn with_event(self, event: FrameEvent) -> Self {
+        Self { event: Some(event), ..self }
     }
 }
 
-/// What became of a frame.
+/// What became of a pushed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handed {
+pub enum Enqueued {
     /// It waits to be written.
     Queued,
     /// The queue is over its bound: the session will be closed as a slow consumer.
@@ -83,37 +84,37 @@ pub enum Overflow {
     Frames,
 }
 
-/// What a session is woken for beside frames.
+/// Why a session is woken, apart from frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nudge {
-    /// Its next moment has come.
+pub enum Wakeup {
+    /// Its next deadline has come.
     Tick = 1,
     /// The log has not answered for a lease.
     CutOff = 2,
     /// The node hands its clients over.
     HandOver = 4,
-    /// What the credential service hands out is another now.
+    /// The credential service issues other ICE servers now.
     IceNews = 8,
     /// The node stops.
     Stop = 16,
-    /// More tokens are revoked.
+    /// The list of revoked tokens has grown.
     Revoked = 32,
 }
 
-/// Nudges that were not looked at yet.
+/// Wakeups that were not looked at yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nudges(u8);
+pub struct Wakeups(u8);
 
-impl Nudges {
-    /// Every one that a session may have missed before it was known to the node.
+impl Wakeups {
+    /// Every wakeup that a session may have missed before it was registered.
     pub const EARLIER: Self = Self(
-        Nudge::CutOff as u8 | Nudge::HandOver as u8 | Nudge::Stop as u8 | Nudge::Revoked as u8,
+        Wakeup::CutOff as u8 | Wakeup::HandOver as u8 | Wakeup::Stop as u8 | Wakeup::Revoked as u8,
     );
 
     /// Tells whether this one is among them.
     #[must_use]
-    pub fn has(self, nudge: Nudge) -> bool {
-        self.0 & nudge as u8 != 0
+    pub fn has(self, wakeup: Wakeup) -> bool {
+        self.0 & wakeup as u8 != 0
     }
 }
 
@@ -133,24 +134,24 @@ struct State {
     queue: VecDeque<Delivery>,
     bytes: u32,
     condition: Condition,
-    nudges: Nudges,
+    wakeups: Wakeups,
 }
 
 impl State {
     fn empty(condition: Condition) -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, condition, nudges: Nudges::default() }
+        Self { queue: VecDeque::new(), bytes: 0, condition, wakeups: Wakeups::default() }
     }
 
-    fn queue(&mut self, delivery: Delivery, limit: u32) -> Handed {
+    fn queue(&mut self, delivery: Delivery, limit: u32) -> Enqueued {
         let bytes = self.bytes.saturating_add(weight(&delivery));
         let overflow = if bytes > limit { Overflow::Bytes } else { Overflow::Frames };
         if bytes > limit || self.queue.len() >= FRAMES {
-            *self = Self { nudges: self.nudges, ..Self::empty(Condition::Overflowed(overflow)) };
-            return Handed::Overflowing;
+            *self = Self { wakeups: self.wakeups, ..Self::empty(Condition::Overflowed(overflow)) };
+            return Enqueued::Overflowing;
         }
         self.bytes = bytes;
         self.queue.push_back(delivery);
-        Handed::Queued
+        Enqueued::Queued
     }
 
     fn is_light(&self, limit: u32) -> bool {
@@ -180,12 +181,12 @@ impl Outbox {
     }
 
     /// Queues a frame without waiting, so that one slow peer never delays a room.
-    pub fn hand(&self, delivery: impl Into<Delivery>) -> Handed {
+    pub fn push(&self, delivery: impl Into<Delivery>) -> Enqueued {
         let delivery = delivery.into();
         let mut state = self.state();
         match state.condition {
-            Condition::Closed => return Handed::Gone,
-            Condition::Overflowed(_) => return Handed::Overflowing,
+            Condition::Closed => return Enqueued::Gone,
+            Condition::Overflowed(_) => return Enqueued::Overflowing,
             Condition::Open => {}
         }
         let handed = state.queue(delivery, self.limit);
@@ -195,22 +196,22 @@ impl Outbox {
     }
 
     /// Wakes the session for something else than a frame.
-    pub fn nudge(&self, nudge: Nudge) {
-        self.state().nudges.0 |= nudge as u8;
+    pub fn wake(&self, wakeup: Wakeup) {
+        self.state().wakeups.0 |= wakeup as u8;
         self.filled.wake();
     }
 
     /// Takes out what the session was woken for.
     #[must_use]
-    pub fn nudges(&self) -> Nudges {
-        std::mem::take(&mut self.state().nudges)
+    pub fn take_wakeups(&self) -> Wakeups {
+        std::mem::take(&mut self.state().wakeups)
     }
 
     /// Takes the next frame, if there is one now.
     ///
     /// # Errors
     /// [`Overflow`] once the queue went over a bound.
-    pub fn take(&self) -> Result<Option<Delivery>, Overflow> {
+    pub fn pop(&self) -> Result<Option<Delivery>, Overflow> {
         let mut state = self.state();
         if let Condition::Overflowed(overflow) = state.condition {
             return Err(overflow);
@@ -245,7 +246,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until there is something to take, an overflow to report, or a nudge. Cancel-safe; for one session.
+    /// Waits until there is something to take, an overflow to report, or a wakeup. Cancel-safe; for one session.
     pub fn filled(&self) -> impl Future<Output = ()> {
         poll_fn(|context| {
             if self.has_news() {
@@ -264,7 +265,7 @@ impl Outbox {
 
     fn has_news(&self) -> bool {
         let state = self.state();
-        let is_quiet = state.queue.is_empty() && state.nudges == Nudges::default();
+        let is_quiet = state.queue.is_empty() && state.wakeups == Wakeups::default();
         !is_quiet || state.condition != Condition::Open
     }
 
@@ -289,37 +290,37 @@ mod tests {
     fn frames_come_out_in_order_with_their_marks() {
         let outbox = Outbox::new(1_000);
         let room: RoomId = "demo".parse().unwrap();
-        outbox.hand("a".to_owned());
-        outbox.hand(Delivery::from("b".to_owned()).marked(Mark::Joined(room.clone())));
-        assert_eq!(outbox.take().unwrap().unwrap().frame, "a");
-        assert_eq!(outbox.take().unwrap().unwrap().mark, Some(Mark::Joined(room)));
-        assert!(outbox.take().unwrap().is_none());
+        outbox.push("a".to_owned());
+        outbox.push(Delivery::from("b".to_owned()).with_event(FrameEvent::Joined(room.clone())));
+        assert_eq!(outbox.pop().unwrap().unwrap().frame, "a");
+        assert_eq!(outbox.pop().unwrap().unwrap().event, Some(FrameEvent::Joined(room)));
+        assert!(outbox.pop().unwrap().is_none());
     }
 
     #[test]
     fn more_than_the_bound_is_an_overflow_and_frees_the_memory() {
         let outbox = Outbox::new(200);
-        assert_eq!(outbox.hand("x".repeat(100)), Handed::Queued);
-        assert_eq!(outbox.hand("x".repeat(100)), Handed::Overflowing);
-        assert_eq!(outbox.take().unwrap_err(), Overflow::Bytes);
-        assert_eq!(outbox.hand("x".to_owned()), Handed::Overflowing);
+        assert_eq!(outbox.push("x".repeat(100)), Enqueued::Queued);
+        assert_eq!(outbox.push("x".repeat(100)), Enqueued::Overflowing);
+        assert_eq!(outbox.pop().unwrap_err(), Overflow::Bytes);
+        assert_eq!(outbox.push("x".to_owned()), Enqueued::Overflowing);
     }
 
     #[test]
     fn frames_are_counted_too() {
         let outbox = Outbox::new(usize::MAX);
         for _ in 0..FRAMES {
-            assert_eq!(outbox.hand(String::new()), Handed::Queued);
+            assert_eq!(outbox.push(String::new()), Enqueued::Queued);
         }
-        assert_eq!(outbox.hand(String::new()), Handed::Overflowing);
-        assert_eq!(outbox.take().unwrap_err(), Overflow::Frames);
+        assert_eq!(outbox.push(String::new()), Enqueued::Overflowing);
+        assert_eq!(outbox.pop().unwrap_err(), Overflow::Frames);
     }
 
     #[test]
     fn nothing_is_queued_for_a_session_that_is_over() {
         let outbox = Outbox::new(200);
         outbox.close();
-        assert_eq!(outbox.hand("x".to_owned()), Handed::Gone);
+        assert_eq!(outbox.push("x".to_owned()), Enqueued::Gone);
     }
 
     #[tokio::test]
@@ -329,18 +330,20 @@ mod tests {
             let outbox = outbox.clone();
             async move { outbox.filled().await }
         });
-        outbox.hand("x".to_owned());
+        outbox.push("x".to_owned());
         waiting.await.unwrap();
     }
 
     #[tokio::test]
     async fn a_nudge_wakes_a_session_and_is_told_once() {
         let outbox = Outbox::new(200);
-        outbox.nudge(Nudge::Tick);
-        outbox.nudge(Nudge::Stop);
+        outbox.wake(Wakeup::Tick);
+        outbox.wake(Wakeup::Stop);
         outbox.filled().await;
-        let nudges = outbox.nudges();
-        assert!(nudges.has(Nudge::Tick) && nudges.has(Nudge::Stop) && !nudges.has(Nudge::CutOff));
-        assert_eq!(outbox.nudges(), Nudges::default());
+        let wakeups = outbox.take_wakeups();
+        assert!(
+            wakeups.has(Wakeup::Tick) && wakeups.has(Wakeup::Stop) && !wakeups.has(Wakeup::CutOff)
+        );
+        assert_eq!(outbox.take_wakeups(), Wakeups::default());
     }
 }

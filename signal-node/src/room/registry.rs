@@ -1,74 +1,46 @@
-//! Which rooms have a worker here.
+//! The rooms that have a task on this node.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
-use service_kit::settings::Rate;
-use signal_protocol::{NodeId, RoomId, Seq};
+use signal_protocol::{RoomId, Seq};
 use tokio::sync::{oneshot, watch};
 
 use super::command::Command;
-use super::worker::Worker;
-use crate::lazy_queue::{Receiver, Sender, lazy_queue};
-use crate::liveness::Liveness;
-use crate::log::{LogError, Op, Outcome, Retention, RoomLog};
-use crate::metrics::Metrics;
+use super::context::RoomContext;
+use super::task::RoomTask;
+use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
+use crate::log::{LogError, Op, Outcome};
 
-/// Commands that may wait for a room's worker.
+/// Commands that may wait for a room's task.
 const WAITING: u32 = 1_024;
-
-/// What holds for every room of this node.
-#[derive(Clone, Debug)]
-pub struct RoomSettings {
-    /// This node.
-    pub node: NodeId,
-    /// How long a lost socket may come back as the same member.
-    pub grace: Duration,
-    /// What the log keeps.
-    pub retention: Retention,
-    /// How much one member may have multiplied, in bytes.
-    pub fanout: Rate,
-}
-
-/// What every room of this node stands on.
-pub struct Ground {
-    /// Where entries are kept.
-    pub log: Arc<dyn RoomLog>,
-    /// Which nodes are alive.
-    pub liveness: Arc<Liveness>,
-    /// What holds for every room.
-    pub settings: RoomSettings,
-    /// What the node counts.
-    pub metrics: Arc<Metrics>,
-}
 
 /// The rooms of this node.
 pub struct Rooms {
-    ground: Arc<Ground>,
-    workers: Mutex<HashMap<RoomId, Sender<Command>>>,
+    context: Arc<RoomContext>,
+    tasks: Mutex<HashMap<RoomId, Sender<Command>>>,
 }
 
-/// The room's worker has more to do than may wait.
+/// The room's task has as many commands waiting as may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
-/// A way to one room's worker; it stays open as long as the room has members here.
+/// Sends commands to one room's task, which runs as long as the room has members here.
 #[derive(Clone)]
 pub struct RoomHandle(Sender<Command>);
 
 impl RoomHandle {
-    /// Asks without waiting.
+    /// Sends a command without waiting.
     ///
     /// # Errors
-    /// [`Busy`] if too much is waiting, or the worker has just ended.
+    /// [`Busy`] if too much is waiting, or the task has just ended.
     pub fn ask(&self, command: Command) -> Result<(), Busy> {
         self.0.try_send(command).map_err(|_| Busy)
     }
 
-    /// Asks, and waits for room if need be: for what may not be lost.
+    /// Sends a command that must not be lost: waits while the queue is full.
     pub async fn insist(&self, command: Command) {
-        // A worker that has ended holds nothing of this member any more.
+        // A task that has ended holds nothing of this member any more.
         let _ = self.0.send(command).await;
     }
 }
@@ -76,81 +48,120 @@ impl RoomHandle {
 impl Rooms {
     /// Makes an empty set of rooms.
     #[must_use]
-    pub fn new(ground: Ground) -> Arc<Self> {
-        let silence = ground.liveness.silence();
-        let rooms = Arc::new(Self { ground: Arc::new(ground), workers: Mutex::default() });
-        tokio::spawn(pass_on(silence, Arc::downgrade(&rooms)));
+    pub fn new(context: RoomContext) -> Arc<Self> {
+        let silence = context.liveness.silence();
+        let rooms = Arc::new(Self { context: Arc::new(context), tasks: Mutex::default() });
+        tokio::spawn(forward_suspicions(silence, Arc::downgrade(&rooms)));
         rooms
     }
 
-    fn workers(&self) -> MutexGuard<'_, HashMap<RoomId, Sender<Command>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tasks(&self) -> MutexGuard<'_, HashMap<RoomId, Sender<Command>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a room, which gets a worker if it has none.
+    /// Sends a command to a room, which gets a task if it has none.
     ///
     /// # Errors
     /// [`Busy`] if too much is waiting.
     pub fn enter(self: &Arc<Self>, room: &RoomId, command: Command) -> Result<RoomHandle, Busy> {
-        let mut workers = self.workers();
-        let sender = workers.entry(room.clone()).or_insert_with(|| self.start(room));
-        // Under the lock, so that a worker that is about to end sees the command first.
-        sender.try_send(command).map_err(|_| Busy)?;
+        let mut tasks = self.tasks();
+        let sender = tasks.entry(room.clone()).or_insert_with(|| {
+            self.context.metrics.rooms.inc();
+            self.start(room)
+        });
+        // Under the lock, so that a task that is about to end sees the command first.
+        match sender.try_send(command) {
+            Ok(()) => {}
+            Err(Unsent::Full(_)) => return Err(Busy),
+            // A task takes its room off the list before it ends, unless it panicked beyond recovery.
+            Err(Unsent::Closed(command)) => {
+                *sender = self.start(room);
+                sender.try_send(command).map_err(|_| Busy)?;
+            }
+        }
         Ok(RoomHandle(sender.clone()))
     }
 
-    /// Takes a step that no member asks for, and without the room's worker.
+    /// Makes one call of a back end, without the room's task.
     ///
     /// # Errors
-    /// [`LogError`]; whether it took effect is unknown then.
+    /// [`LogError`]; whether the op took effect is unknown then.
     pub async fn decide(&self, room: &RoomId, op: Op) -> Result<Outcome, LogError> {
-        let outcomes = self.ground.log.call(room, Seq(0), &[op]).await?;
+        let outcomes = self.context.log.call(room, Seq(0), &[op]).await?;
         outcomes.into_iter().next().ok_or_else(|| LogError::Garbled("no answer".to_owned()))
     }
 
     fn all(&self) -> Vec<Sender<Command>> {
-        self.workers().values().cloned().collect()
+        self.tasks().values().cloned().collect()
     }
 
     /// Waits until the log has answered everything that was asked of it so far.
-    pub async fn settled(&self) {
-        for worker in self.all() {
-            let (waiting, settled) = oneshot::channel();
-            if worker.send(Command::Settle(waiting)).await.is_ok() {
-                // A worker that has ended has nothing under way.
-                let _ = settled.await;
+    pub async fn wait_idle(&self) {
+        for task in self.all() {
+            let (waiter, idle) = oneshot::channel();
+            if task.send(Command::WaitIdle(waiter)).await.is_ok() {
+                // A task that has ended has nothing in flight.
+                let _ = idle.await;
             }
         }
     }
 
     fn start(self: &Arc<Self>, room: &RoomId) -> Sender<Command> {
         let (sender, receiver) = lazy_queue(WAITING);
-        self.ground.metrics.rooms.inc();
-        let worker = Worker::new(room.clone(), self.ground.clone(), receiver);
-        tokio::spawn(worker.run(self.clone()));
+        let task = RoomTask::new(room.clone(), self.context.clone(), receiver);
+        tokio::spawn(task.run(self.clone()));
         sender
     }
 
-    /// Lets go of a room, unless a command has come in since.
+    /// Takes a room off the list, unless a command has come in since.
     pub(super) fn retire(&self, room: &RoomId, commands: &mut Receiver<Command>) -> bool {
-        let mut workers = self.workers();
+        let mut tasks = self.tasks();
         if !commands.is_empty() {
             return false;
         }
-        workers.remove(room);
+        tasks.remove(room);
         commands.close();
-        self.ground.metrics.rooms.dec();
+        self.context.metrics.rooms.dec();
         true
     }
 }
 
-/// Tells all rooms when another node has fallen silent.
-async fn pass_on(mut silence: watch::Receiver<u64>, rooms: Weak<Rooms>) {
+/// Has every room mark the members of nodes away whose heartbeat has stopped.
+async fn forward_suspicions(mut silence: watch::Receiver<u64>, rooms: Weak<Rooms>) {
     while silence.changed().await.is_ok() {
-        let Some(workers) = rooms.upgrade().map(|rooms| rooms.all()) else { return };
-        for worker in workers {
-            // A worker that has ended holds nobody any more.
-            let _ = worker.send(Command::Suspect).await;
+        let Some(tasks) = rooms.upgrade().map(|rooms| rooms.all()) else { return };
+        for task in tasks {
+            // A task that has ended holds nobody any more.
+            let _ = task.send(Command::Suspect).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{key, room, room_settings};
+    use super::super::{JoinCommand, Outbox, Reply};
+    use super::*;
+    use crate::liveness::Liveness;
+    use crate::log::Join;
+    use crate::log::memory::MemoryLog;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_room_whose_task_is_dead_gets_another_one() {
+        let settings = room_settings();
+        let log = Arc::new(MemoryLog::new(settings.retention));
+        let (liveness, metrics) = (Liveness::alone(), Arc::new(Metrics::new()));
+        let rooms = Rooms::new(RoomContext { log, liveness, settings, metrics });
+        let (sender, receiver) = lazy_queue(1);
+        drop(receiver);
+        rooms.tasks().insert(room(), sender);
+        let outbox = Arc::new(Outbox::new(1 << 20));
+        let reply = Reply { outbox: outbox.clone(), id: None };
+        let join = Join::simple(&key('A'), 1, room_settings().node);
+        let join = Command::Join(Box::new(JoinCommand { join, ice: None, reply }));
+        rooms.enter(&room(), join).unwrap();
+        outbox.filled().await;
+        assert!(outbox.pop().unwrap().unwrap().frame.starts_with(br#"{"type":"joined""#));
     }
 }

@@ -1,4 +1,8 @@
-//! Telling a member that came back what it missed: read from the log at the pace of its socket, then live.
+//! The entries that a returning member missed: read from the log at the pace of its socket, then live.
+//!
+//! While a replay runs, the room pushes no new entry to its member (`Member::is_live`): the replay sends those too,
+//! once the log has given them, so each is sent once and in order. The replay ends when it has sent everything up to
+//! the *room's* position, not the log's: what the log holds beyond that is delivered live.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,126 +10,134 @@ use std::sync::Arc;
 use signal_protocol::{PeerId, RoomId, Seq};
 
 use super::fanout;
-use super::members::Member;
+use super::members::{Member, Members};
 use super::outbox::{Delivery, Outbox};
-use super::worker::Worker;
-use crate::log::{Batch, LogError};
+use crate::log::Batch;
 
-/// Batches that are read at once for one member.
-const PAGE: usize = 32;
-
-/// A page of what a member missed.
-pub(super) struct Page {
-    replay: Replay,
-    /// Whether it was read now; otherwise it is the rest of one that was.
-    read: Result<(), LogError>,
-}
-
-/// How far a replay is.
-struct Replay {
+/// How far the replay for one member is.
+pub struct Replay {
     peer: PeerId,
+    outbox: Arc<Outbox>,
     /// The entry of its join.
     at: Seq,
-    /// The last entry that the member was told of, or need not be.
+    /// The last entry that the member was sent, or that is not for it.
     cursor: Seq,
-    /// What it is told at the entry of its join, until it was.
+    /// The member's `joined`, until it was sent: at the entry of its join.
     joined: Option<Delivery>,
-    /// What was read and not told yet.
+    /// Batches that were read and not sent yet.
     page: VecDeque<Batch>,
 }
 
-/// How a page ended.
-enum Told {
-    /// As far as the room is.
-    Even,
-    /// There is more to tell.
+/// How far a replay has come with its page.
+pub(super) enum ReplayProgress {
+    /// The member has everything that the room has delivered.
+    CaughtUp,
+    /// There is more to send, once the socket has room or more was read.
     More,
     /// The log does not reach back any more.
     Lost,
 }
 
-impl Worker {
-    /// Begins behind `position`; `joined` is told at the entry of the member's join.
-    pub(super) fn begin_replay(&mut self, member: &mut Member, position: Seq, joined: Delivery) {
-        member.catch_up(Some(position));
-        let (peer, at) = (member.claim.peer.clone(), member.joined_at());
-        let (joined, page) = (Some(joined), VecDeque::new());
-        let replay = Replay { peer, at, cursor: position, joined, page };
-        self.read_on(replay, member.outbox.clone());
-    }
+/// What is to be done after a page.
+pub(super) enum AfterPage {
+    /// Nothing: the member is live, or gone.
+    Done,
+    /// Read on.
+    Read(Replay),
+    /// The member cannot be sent what it missed.
+    Lost(PeerId),
+}
 
-    fn read_on(&mut self, mut replay: Replay, outbox: Arc<Outbox>) {
-        let (log, room) = (self.ground.log.clone(), self.room.clone());
-        self.replays.push(async move {
-            outbox.emptied().await;
-            if !replay.page.is_empty() {
-                return Page { replay, read: Ok(()) };
-            }
-            let read = log.read(&room, replay.cursor, PAGE).await;
-            let read = read.map(|batches| replay.page = batches.into());
-            Page { replay, read }
-        });
-    }
-
-    /// Tells the member what was read, as far as its socket keeps up and the room itself is.
-    pub(super) fn replay(&mut self, page: Page) {
-        let Page { mut replay, read } = page;
-        let position = self.track.position();
-        let member = self.members.get_mut(&replay.peer);
-        let Some(member) = member.filter(|member| member.joined_at() == replay.at) else { return };
-        let outbox = member.outbox.clone();
-        if read.is_err() {
-            return self.read_on(replay, outbox);
+/// Sends the member of a replay what was read, as far as its socket keeps up and the room itself is.
+pub(super) fn send_page(
+    members: &mut Members,
+    room: &RoomId,
+    position: Seq,
+    mut replay: Replay,
+) -> AfterPage {
+    let Some(member) = replay.member(members) else { return AfterPage::Done };
+    match replay.send(member, room, position) {
+        ReplayProgress::CaughtUp => {
+            member.set_behind(None);
+            AfterPage::Done
         }
-        match replay.tell(member, &self.room, position) {
-            Told::Even => member.catch_up(None),
-            Told::More => {
-                member.catch_up(Some(replay.cursor));
-                self.read_on(replay, outbox);
-            }
-            Told::Lost => {
-                let peer = replay.peer;
-                self.lose_member(&peer);
-            }
+        ReplayProgress::More => {
+            member.set_behind(Some(replay.cursor));
+            AfterPage::Read(replay)
         }
+        ReplayProgress::Lost => AfterPage::Lost(replay.peer),
     }
 }
 
 impl Replay {
-    fn tell(&mut self, member: &Member, room: &RoomId, position: Seq) -> Told {
-        if self.page.is_empty() && self.cursor < position {
-            return Told::Lost;
+    /// Begins behind `position`; `joined` is sent at the entry of the member's join.
+    pub(super) fn begin(member: &mut Member, position: Seq, joined: Delivery) -> Self {
+        member.set_behind(Some(position));
+        Self {
+            peer: member.claim.peer.clone(),
+            outbox: member.outbox.clone(),
+            at: member.joined_at(),
+            cursor: position,
+            joined: Some(joined),
+            page: VecDeque::new(),
         }
-        // The log may be ahead of the room; what lies beyond comes live.
+    }
+
+    /// Returns the queue that must have room before there is more to send.
+    #[must_use]
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Returns the entry behind which to read; `None` while a page is only sent in part.
+    #[must_use]
+    pub fn read_after(&self) -> Option<Seq> {
+        self.page.is_empty().then_some(self.cursor)
+    }
+
+    /// Takes in what was read.
+    pub fn fill(&mut self, page: Vec<Batch>) {
+        self.page = page.into();
+    }
+
+    /// Finds its member: the one of this very join.
+    pub(super) fn member<'a>(&self, members: &'a mut Members) -> Option<&'a mut Member> {
+        members.get_mut(&self.peer).filter(|member| member.joined_at() == self.at)
+    }
+
+    fn send(&mut self, member: &Member, room: &RoomId, position: Seq) -> ReplayProgress {
+        if self.page.is_empty() && self.cursor < position {
+            return ReplayProgress::Lost;
+        }
         while self.page.front().is_some_and(|batch| batch.first <= position)
             && let Some(batch) = self.page.pop_front()
         {
             if batch.prev > self.cursor && !batch.is_reset() {
-                return Told::Lost;
+                return ReplayProgress::Lost;
             }
-            if !self.batch(member, room, &batch, position) {
+            if !self.send_batch(member, room, &batch, position) {
                 self.page.push_front(batch);
-                return Told::More;
+                return ReplayProgress::More;
             }
         }
         match self.page.front() {
-            None if self.cursor < position => Told::More,
+            None if self.cursor < position => ReplayProgress::More,
             Some(next) if self.cursor < position && next.prev > self.cursor && !next.is_reset() => {
-                Told::Lost
+                ReplayProgress::Lost
             }
-            // What the log has lost up to the room's position nobody can tell any more; the reset that says so
-            // comes live, behind the answer to the join.
+            // Entries lost before `position` cannot be replayed; the live `reset` that follows `joined` reports the
+            // loss. A node that asked again here once asked for ever, as fast as it could.
             Some(_) | None => {
                 if let Some(joined) = self.joined.take() {
-                    member.outbox.hand(joined);
+                    member.outbox.push(joined);
                 }
-                Told::Even
+                ReplayProgress::CaughtUp
             }
         }
     }
 
-    /// Tells what is due of a batch; `false` if the socket has to be waited for first.
-    fn batch(&mut self, member: &Member, room: &RoomId, batch: &Batch, position: Seq) -> bool {
+    /// Sends the due entries of a batch; `false` if the socket must be waited for first.
+    fn send_batch(&mut self, member: &Member, room: &RoomId, batch: &Batch, position: Seq) -> bool {
         let from = self.cursor;
         let due = batch.numbered().filter(|(seq, _)| *seq > from && *seq <= position);
         for (seq, entry) in due {
@@ -133,12 +145,12 @@ impl Replay {
                 return false;
             }
             self.cursor = seq;
-            // At the entry of the join, which the member is not told; behind it, if the log has lost that.
+            // At the entry of the join, which is not for the member itself; behind it, if the log has lost that entry.
             if let Some(joined) = self.joined.take_if(|_| self.at <= seq) {
-                member.outbox.hand(joined);
+                member.outbox.push(joined);
             }
-            if let Some(frame) = fanout::told(member, room, seq, entry) {
-                member.outbox.hand(frame);
+            if let Some(frame) = fanout::frame_for(member, room, seq, entry) {
+                member.outbox.push(frame);
             }
         }
         true
@@ -180,22 +192,24 @@ mod tests {
 
     fn replay(page: impl IntoIterator<Item = Batch>) -> Replay {
         let (joined, page) = (None, page.into_iter().collect());
-        Replay { peer: member().claim.peer, at: Seq(4), cursor: Seq(1), joined, page }
+        let Member { claim, outbox, .. } = member();
+        Replay { peer: claim.peer, outbox, at: Seq(4), cursor: Seq(1), joined, page }
     }
 
     #[test]
     fn a_log_that_is_ahead_of_the_room_is_told_as_far_as_the_room_is() {
         let (member, room) = (member(), "demo".parse().unwrap());
         let mut replay = replay((2..=9).map(said));
-        assert!(matches!(replay.tell(&member, &room, Seq(5)), Told::Even));
+        assert!(matches!(replay.send(&member, &room, Seq(5)), ReplayProgress::CaughtUp));
         assert_eq!(replay.cursor, Seq(5));
     }
 
     #[test]
     fn a_reset_is_told_also_to_a_member_that_is_yet_to_be_put_back() {
         let (member, room) = (member(), "demo".parse().unwrap());
-        let told =
-            |roster| fanout::told(&member, &room, Seq(9), &crate::log::Entry::Reset { roster });
+        let told = |roster| {
+            fanout::frame_for(&member, &room, Seq(9), &crate::log::Entry::Reset { roster })
+        };
         assert!(told(Vec::new()).is_some_and(|frame| frame.contains(r#""type":"reset""#)));
         let line = crate::log::RosterMember {
             peer: member.claim.peer.clone(),
@@ -215,8 +229,8 @@ mod tests {
         let entries = vec![crate::log::Entry::Reset { roster: Vec::new() }];
         let mut replay = replay([Batch { prev: Seq(0), first: Seq(9), entries }]);
         replay.joined = Some(Delivery::from("joined".to_owned()));
-        assert!(matches!(replay.tell(&member, &room, Seq(9)), Told::Even));
-        let told = || member.outbox.take().unwrap().map(|delivery| delivery.frame);
+        assert!(matches!(replay.send(&member, &room, Seq(9)), ReplayProgress::CaughtUp));
+        let told = || member.outbox.pop().unwrap().map(|delivery| delivery.frame);
         assert_eq!(told().unwrap(), "joined");
         assert!(told().unwrap().starts_with(br#"{"type":"reset""#));
     }
@@ -228,14 +242,17 @@ mod tests {
         let later = Batch { prev: Seq(1), ..said(9) };
         let mut replay = replay([later]);
         replay.joined = Some(Delivery::from("joined".to_owned()));
-        assert!(matches!(replay.tell(&member, &room, Seq(5)), Told::Even));
-        assert_eq!(member.outbox.take().unwrap().unwrap().frame, "joined");
+        assert!(matches!(replay.send(&member, &room, Seq(5)), ReplayProgress::CaughtUp));
+        assert_eq!(member.outbox.pop().unwrap().unwrap().frame, "joined");
     }
 
     #[test]
     fn a_log_that_does_not_reach_back_is_a_loss() {
         let (member, room) = (member(), "demo".parse().unwrap());
-        assert!(matches!(replay((3..=9).map(said)).tell(&member, &room, Seq(9)), Told::Lost));
-        assert!(matches!(replay([]).tell(&member, &room, Seq(9)), Told::Lost));
+        assert!(matches!(
+            replay((3..=9).map(said)).send(&member, &room, Seq(9)),
+            ReplayProgress::Lost
+        ));
+        assert!(matches!(replay([]).send(&member, &room, Seq(9)), ReplayProgress::Lost));
     }
 }

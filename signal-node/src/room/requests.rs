@@ -1,240 +1,193 @@
-//! What members ask of the room, up to the step that waits for the log.
+//! From a request of a session to the op that waits for the log.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use signal_protocol::server::{ErrorFrame, milliseconds};
-use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage, limits};
+use signal_protocol::server::ErrorFrame;
+use signal_protocol::{ErrorCode, PeerId, ServerMessage, limits};
 
-use super::calls::Origin;
-use super::command::{Command, JoinCommand, Kept, Reply};
-use super::outbox::Mark;
-use super::worker::Worker;
-use crate::log::{Join, Op, SocketId, Volatile};
+use super::append_queue::{AppendQueue, Requester};
+use super::command::{JoinCommand, MessageId, Ordered, Reply};
+use super::context::Environment;
+use super::effect::{Count, StepContext};
+use super::members::Members;
+use super::outbox::FrameEvent;
+use super::replies::{UNREACHABLE, decline, refuse_ordered, too_much, unavailable};
+use super::volatile_queue::VolatileQueue;
+use crate::log::{Op, SocketId, Volatile};
 
-/// Told to who waits while calls fail.
-const UNREACHABLE: &str = "the room log is not reachable";
+/// Error text while the queue is full.
+const QUEUE_FULL: &str = "too much is waiting for the room log";
 
-/// Told to who asks while as much is waiting as may.
-const CROWDED: &str = "too much is waiting for the room log";
-
-/// A contact younger than this may have followed a loss.
+/// In a contact with the log that is younger than this, a loss may not have been noticed yet, and members may still be
+/// put back.
 const FRESH: Duration = Duration::from_secs(10);
-
-/// Pause before a join is made again whose member may be put back yet.
-const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(250);
-
-/// Milliseconds after which a log that was not reachable, or a peer that was lost, may be there again.
-const UNAVAILABLE_PAUSE: u64 = 500;
 
 /// Milliseconds after which a member with a full window may go on.
 const WINDOW_PAUSE: u64 = 100;
 
-impl Worker {
-    pub(super) fn obey(&mut self, command: Command) {
-        match command {
-            Command::Join(join) => self.join(*join),
-            Command::Kept { peer, socket, mid, what } => self.kept(peer, socket, mid, what),
-            Command::Tell(volatile) => self.volatile(volatile),
-            Command::Leave { peer, socket, reply } => self.leave(&peer, socket, reply),
-            Command::Kick { peer, ban, reply } => {
-                self.calls.push(Op::Kick { peer, ban }, Origin::Kick { reply });
-            }
-            Command::Settle(waiting) => self.settle(waiting),
-            Command::Suspect => self.suspect(),
-            Command::Detach { peer, socket } => {
-                if self.members.of_socket(&peer, socket).is_some()
-                    && let Some(member) = self.members.remove(&peer)
-                {
-                    self.calls.push(Op::Detach { by: member.claim }, Origin::Housekeeping);
-                }
-            }
-        }
+/// Queues a join.
+pub(super) fn join(
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    step: &mut StepContext<'_>,
+    command: JoinCommand,
+) {
+    let JoinCommand { mut join, ice, reply } = command;
+    if reply.outbox.is_closed() {
+        // The socket closed while the join was queued; joining now would leave a ghost.
+        return;
     }
-
-    fn join(&mut self, command: JoinCommand) {
-        let JoinCommand { mut join, ice, reply } = command;
-        if reply.outbox.is_closed() {
-            // It waited for longer than its socket lived, and would enter a member that is nobody.
-            return;
-        }
-        let origin = Origin::Join { peer: join.peer.clone(), ice, reply };
-        if let Some(why) = self.refuses() {
-            return self.decline(origin, unavailable(why));
-        }
-        let liveness = &self.ground.liveness;
-        join.expires = liveness.in_contact_for(join.grace);
-        join.silent = liveness.silent();
-        join.waits = !liveness.in_contact_for(FRESH);
-        self.calls.push(Op::Join(Box::new(join)), origin);
+    let requester = Requester::Join { peer: join.peer.clone(), ice, reply };
+    if let Some(why) = queue_refusal(queue, step) {
+        return decline(members, step, requester, unavailable(why));
     }
+    let cluster = step.environment.cluster;
+    join.expires = cluster.in_contact_for(join.grace);
+    join.silent = cluster.silent();
+    join.waits = !cluster.in_contact_for(FRESH);
+    queue.push(Op::Join(Box::new(join)), requester);
+}
 
-    /// Asks again for a member that may be put back yet; in the end without regard to what it has seen.
-    pub(super) fn join_again(&mut self, join: Join, ice: Option<Arc<IceServers>>, reply: Reply) {
-        self.later.push(async move {
-            tokio::time::sleep(JOIN_AGAIN_AFTER).await;
-            Command::Join(Box::new(JoinCommand { join, ice, reply }))
-        });
-    }
-
-    /// Says why nothing more can be taken in now.
-    fn refuses(&self) -> Option<&'static str> {
-        if self.calls.is_failing() {
-            Some(UNREACHABLE)
-        } else if self.calls.is_full() {
-            self.ground.metrics.room_refusals.inc();
-            Some(CROWDED)
-        } else {
-            None
-        }
-    }
-
-    fn kept(&mut self, peer: PeerId, socket: SocketId, mid: Mid, what: Kept) {
-        let (refusal, others) = (self.refuses(), self.crowd.saturating_sub(1));
-        let Some(member) = self.members.of_socket(&peer, socket) else { return };
-        if let Some(why) = refusal {
-            return self.refuse_kept(&peer, socket, mid, unavailable(why));
-        }
-        if member.unacked() >= limits::UNACKED {
-            let text = "too many messages wait for their ack";
-            let error = ErrorFrame::new(ErrorCode::RateLimited, text);
-            let error = ErrorFrame { after: Some(WINDOW_PAUSE), ..error };
-            return self.refuse_kept(&peer, socket, mid, error);
-        }
-        if let Some(bytes) = multiplied(&what)
-            && let Err(wait) = member.multiply(self.ground.settings.fanout, bytes * others)
-        {
-            self.ground.metrics.fanout_refusals.inc();
-            return self.refuse_kept(&peer, socket, mid, too_much(wait));
-        }
-        member.take();
-        let by = member.claim.clone();
-        let (op, refusal) = match what {
-            Kept::Signal { to, data, span } => (Op::Signal { by, mid, to, data, span }, None),
-            Kept::Update(meta) => (Op::Update { by, mid, meta }, None),
-            Kept::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
-        };
-        self.calls.push(op, Origin::Kept { peer, socket, mid, refusal });
-    }
-
-    /// What may be lost is dropped where it would multiply too much, and the member is told to slow down.
-    fn volatile(&mut self, volatile: Volatile) {
-        let bytes = volatile.data.get().len() * self.crowd.saturating_sub(1);
-        let sender = self.members.get_mut(&volatile.from).filter(|_| volatile.to.is_none());
-        if let Some(member) = sender
-            && let Err(wait) = member.multiply(self.ground.settings.fanout, bytes)
-        {
-            self.ground.metrics.fanout_refusals.inc();
-            self.ground.metrics.refused(ErrorCode::RateLimited);
-            let error = ErrorFrame { room: Some(&self.room), ..too_much(wait) };
-            member.outbox.hand(ServerMessage::Error(error).to_json());
-            return;
-        }
-        self.telling.push(volatile);
-    }
-
-    fn leave(&mut self, peer: &PeerId, socket: SocketId, reply: Reply) {
-        let Some(member) = self.members.of_socket(peer, socket) else {
-            return reply.ok(Some(Mark::Left(self.room.clone())));
-        };
-        let by = member.claim.clone();
-        self.calls.push(Op::Leave { by }, Origin::Leave { peer: peer.clone(), reply });
-    }
-
-    /// Tells those who wait behind a failing call that nothing happened.
-    pub(super) fn grow_impatient(&mut self) {
-        if !self.calls.is_failing() {
-            return;
-        }
-        let impatient =
-            |origin: &Origin| matches!(origin, Origin::Join { .. } | Origin::Kept { .. });
-        for origin in self.calls.withdraw(impatient) {
-            self.decline(origin, unavailable(UNREACHABLE));
-        }
-    }
-
-    /// Tells the one who waits that the log gave no usable answer.
-    pub(super) fn fail(&mut self, origin: Origin) {
-        let text = "the room log gave no usable answer";
-        self.decline(origin, ErrorFrame::new(ErrorCode::Internal, text));
-    }
-
-    /// Tells the one who waits that nothing happened.
-    fn decline(&mut self, origin: Origin, error: ErrorFrame<'_>) {
-        if !matches!(origin, Origin::Kept { .. } | Origin::Housekeeping) {
-            self.ground.metrics.refused(error.code);
-        }
-        match origin {
-            Origin::Join { reply, .. } => {
-                reply.refuse(error, Some(Mark::Refused(self.room.clone())));
-            }
-            Origin::Leave { reply, .. } => {
-                reply.refuse(error, Some(Mark::Joined(self.room.clone())));
-            }
-            Origin::Kick { reply } => reply.refuse(error, None),
-            Origin::Kept { peer, socket, mid, .. } => {
-                self.answered(&peer, socket);
-                self.refuse_kept(&peer, socket, mid, error);
-            }
-            Origin::Housekeeping => {}
-        }
-    }
-
-    /// Notes that a kept message is not on its way any more.
-    pub(super) fn answered(&mut self, peer: &PeerId, socket: SocketId) {
-        if let Some(member) = self.members.of_socket(peer, socket) {
-            member.answered();
-        }
-    }
-
-    /// Answers a kept message with an error.
-    pub(super) fn refuse_kept(
-        &mut self,
-        peer: &PeerId,
-        socket: SocketId,
-        mid: Mid,
-        error: ErrorFrame<'_>,
-    ) {
-        self.ground.metrics.refused(error.code);
-        if let Some(member) = self.members.of_socket(peer, socket) {
-            let error = ErrorFrame { mid: Some(mid), room: Some(&self.room), ..error };
-            member.outbox.hand(ServerMessage::Error(error).to_json());
-        }
+/// Says why the queue takes nothing more now, if it does not.
+fn queue_refusal(queue: &AppendQueue, step: &mut StepContext<'_>) -> Option<&'static str> {
+    if queue.is_failing(step.environment.now) {
+        Some(UNREACHABLE)
+    } else if queue.is_full() {
+        step.count(Count::QueueFull);
+        Some(QUEUE_FULL)
+    } else {
+        None
     }
 }
 
-/// Returns the size of what is told to all others, if it is.
-fn multiplied(what: &Kept) -> Option<usize> {
+/// Queues an ordered message, if its socket still holds the member.
+pub(super) fn ordered(
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    step: &mut StepContext<'_>,
+    id: MessageId,
+    what: Ordered,
+) {
+    let (refusal, others) = (queue_refusal(queue, step), members.others());
+    let Some(member) = members.of_socket(&id.peer, id.socket) else { return };
+    if let Some(why) = refusal {
+        return refuse_ordered(members, step, &id, unavailable(why));
+    }
+    if member.unacked() >= limits::UNACKED {
+        let text = "too many messages wait for their ack";
+        let error = ErrorFrame::new(ErrorCode::RateLimited, text);
+        let error = ErrorFrame { after: Some(WINDOW_PAUSE), ..error };
+        return refuse_ordered(members, step, &id, error);
+    }
+    let (rate, now) = (step.environment.settings.fanout, step.environment.now);
+    if let Some(bytes) = bytes_to_all(&what)
+        && let Err(wait) = member.take_fanout(rate, bytes * others, now)
+    {
+        step.count(Count::FanoutRefused);
+        return refuse_ordered(members, step, &id, too_much(wait));
+    }
+    member.message_queued();
+    let (by, mid) = (member.claim.clone(), id.mid);
+    let (op, refusal) = match what {
+        Ordered::Signal { to, data, span } => (Op::Signal { by, mid, to, data, span }, None),
+        Ordered::Update(meta) => (Op::Update { by, mid, meta }, None),
+        Ordered::Refuse(code, message) => (Op::Refuse { by, mid, code }, Some(message)),
+    };
+    queue.push(op, Requester::Ordered { id, refusal });
+}
+
+/// Returns the size of what goes to all others, if it does.
+fn bytes_to_all(what: &Ordered) -> Option<usize> {
     match what {
-        Kept::Signal { to: None, data, .. } => Some(data.get().len()),
-        Kept::Update(meta) => Some(meta.get().len()),
-        Kept::Signal { to: Some(_), .. } | Kept::Refuse(..) => None,
+        Ordered::Signal { to: None, data, .. } => Some(data.get().len()),
+        Ordered::Update(meta) => Some(meta.get().len()),
+        Ordered::Signal { to: Some(_), .. } | Ordered::Refuse(..) => None,
     }
 }
 
-/// Answers what would multiply too much now.
-fn too_much(wait: Duration) -> ErrorFrame<'static> {
-    let error = ErrorFrame::new(ErrorCode::RateLimited, "too much is said to all members at once");
-    ErrorFrame { after: Some(milliseconds(wait).max(1)), ..error }
+/// Queues a volatile signal. One over the budget of its member is dropped, and the member is asked to slow down.
+pub(super) fn volatile(
+    members: &mut Members,
+    queue: &mut VolatileQueue,
+    step: &mut StepContext<'_>,
+    volatile: Volatile,
+) {
+    let bytes = volatile.data.get().len() * members.others();
+    let (rate, now) = (step.environment.settings.fanout, step.environment.now);
+    let sender = members.get_mut(&volatile.from).filter(|_| volatile.to.is_none());
+    if let Some(member) = sender
+        && let Err(wait) = member.take_fanout(rate, bytes, now)
+    {
+        step.count(Count::FanoutRefused);
+        step.count(Count::Refused(ErrorCode::RateLimited));
+        let error = ErrorFrame { room: Some(step.room), ..too_much(wait) };
+        member.outbox.push(ServerMessage::Error(error).to_json());
+        return;
+    }
+    queue.push(volatile);
 }
 
-/// Answers what may be possible in a moment.
-pub(super) fn unavailable(why: &str) -> ErrorFrame<'_> {
-    let error = ErrorFrame::new(ErrorCode::Unavailable, why);
-    ErrorFrame { after: Some(UNAVAILABLE_PAUSE), ..error }
+/// Queues a leave; a socket that holds no member has left already.
+pub(super) fn leave(
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    step: &StepContext<'_>,
+    (peer, socket): (PeerId, SocketId),
+    reply: Reply,
+) {
+    match members.of_socket(&peer, socket) {
+        None => reply.ok(Some(FrameEvent::Left(step.room.clone()))),
+        Some(member) => {
+            let by = member.claim.clone();
+            queue.push(Op::Leave { by }, Requester::Leave { peer, reply });
+        }
+    }
 }
 
-/// Answers a command that nobody will carry out.
-pub(super) fn refuse(room: &RoomId, command: Command) {
-    let error = ErrorFrame::new(ErrorCode::Unavailable, UNREACHABLE);
-    match command {
-        Command::Join(join) => join.reply.refuse(error, Some(Mark::Refused(room.clone()))),
-        Command::Leave { reply, .. } => reply.ok(Some(Mark::Left(room.clone()))),
-        Command::Kick { reply, .. } => reply.refuse(error, None),
-        Command::Kept { .. }
-        | Command::Tell(_)
-        | Command::Settle(_)
-        | Command::Suspect
-        | Command::Detach { .. } => {}
+/// Marks a member away whose socket is gone.
+pub(super) fn detach(
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    peer: &PeerId,
+    socket: SocketId,
+) {
+    if members.of_socket(peer, socket).is_some()
+        && let Some(member) = members.remove(peer)
+    {
+        queue.push_housekeeping(Op::Detach { by: member.claim });
+    }
+}
+
+/// Marks the members of silent nodes away.
+pub(super) fn suspect(members: &Members, queue: &mut AppendQueue, step: &StepContext<'_>) {
+    let silent = step.environment.cluster.silent();
+    if !silent.is_empty() && !members.is_empty() {
+        queue.push_housekeeping(Op::Suspect { silent });
+    }
+}
+
+/// Removes the members that have been away for too long. A node that was out of contact for a part of their grace
+/// cannot judge: they may have tried to come back over it.
+pub(super) fn expire(queue: &mut AppendQueue, environment: &Environment<'_>) {
+    let grace = environment.settings.grace;
+    if environment.cluster.in_contact_for(grace) {
+        queue.push_housekeeping(Op::Expire { grace });
+    }
+}
+
+/// Refuses the requests that wait behind a failing call. They were not sent, so their senders may try again at once
+/// over another node.
+pub(super) fn fail_waiting(
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    step: &mut StepContext<'_>,
+) {
+    if !queue.is_failing(step.environment.now) {
+        return;
+    }
+    let answerable =
+        |by: &Requester| matches!(by, Requester::Join { .. } | Requester::Ordered { .. });
+    for requester in queue.withdraw(answerable) {
+        decline(members, step, requester, unavailable(UNREACHABLE));
     }
 }

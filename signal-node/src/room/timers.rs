@@ -1,4 +1,4 @@
-//! What a room has to do later, and when.
+//! The deadlines of a room. The time is an argument everywhere: only the task waits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,24 +6,25 @@ use std::time::Duration;
 use signal_protocol::{PeerId, limits};
 use tokio::time::Instant;
 
-/// A position is told at least this often to those to whom nothing was addressed.
-const TELL_POSITION_AFTER: Duration = Duration::from_secs(30);
+/// A member to which nothing was addressed is sent its position at least this often, so that a resume has little to
+/// replay.
+const SEND_POSITION_AFTER: Duration = Duration::from_secs(30);
 
 /// A room without members here is kept subscribed this long, so that a reload costs no new subscription.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What this node appends comes back on its own subscription within this, or the subscription is deaf.
+/// What this node appends comes back over its own subscription within this, or the subscription is deaf.
 const ECHO_WITHIN: Duration = Duration::from_secs(1);
 
-/// The log judges absence by its own clock; where it is behind ours we ask again after this.
+/// The log judges absence by its own clock. Where that one is behind ours, the room asks again after this.
 const EXPIRE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// The appointments of one room. Those that are not set cost nothing.
+/// The deadlines of one room. Those that are not set cost nothing.
 #[derive(Default)]
 pub(super) struct Timers {
     ack: Option<Instant>,
     position: Option<Instant>,
-    tend: Option<Instant>,
+    trim: Option<Instant>,
     echo: Option<Instant>,
     retire: Option<Instant>,
     away: BTreeMap<PeerId, Instant>,
@@ -34,11 +35,11 @@ pub(super) struct Timers {
 pub(super) enum Due {
     /// Owed acknowledgements.
     Ack,
-    /// Positions that some do not know.
+    /// Positions that some members do not know.
     Position,
     /// Trimming and renewal.
-    Tend,
-    /// What we appended ought to have come back.
+    Trim,
+    /// An appended entry should have come back.
     Echo,
     /// Members that may have been away for too long.
     Expire,
@@ -46,8 +47,9 @@ pub(super) enum Due {
     Retire,
 }
 
-fn set(timer: &mut Option<Instant>, after: Duration) {
-    timer.get_or_insert_with(|| Instant::now() + after);
+/// Sets a deadline, unless it is set already: an earlier one stays.
+fn set(timer: &mut Option<Instant>, at: Instant) {
+    timer.get_or_insert(at);
 }
 
 fn is_due(timer: &mut Option<Instant>, now: Instant) -> bool {
@@ -55,36 +57,38 @@ fn is_due(timer: &mut Option<Instant>, now: Instant) -> bool {
 }
 
 impl Timers {
-    pub(super) fn ack(&mut self) {
-        set(&mut self.ack, Duration::from_millis(limits::ACK_WITHIN_MS));
+    pub(super) fn ack(&mut self, now: Instant) {
+        set(&mut self.ack, now + Duration::from_millis(limits::ACK_WITHIN_MS));
     }
 
-    pub(super) fn position(&mut self) {
-        set(&mut self.position, TELL_POSITION_AFTER);
+    pub(super) fn position(&mut self, now: Instant) {
+        set(&mut self.position, now + SEND_POSITION_AFTER);
     }
 
-    pub(super) fn tend(&mut self, after: Duration) {
-        set(&mut self.tend, after);
+    pub(super) fn trim(&mut self, at: Instant) {
+        set(&mut self.trim, at);
     }
 
-    pub(super) fn echo(&mut self) {
-        set(&mut self.echo, ECHO_WITHIN);
+    pub(super) fn echo(&mut self, now: Instant) {
+        set(&mut self.echo, now + ECHO_WITHIN);
     }
 
     pub(super) fn awaits_echo(&self) -> bool {
         self.echo.is_some()
     }
 
-    pub(super) fn retire(&mut self, idle: bool) {
+    /// Sets the end of the room, or calls it off.
+    pub(super) fn retire(&mut self, idle: bool, now: Instant) {
         if idle {
-            set(&mut self.retire, LINGER);
+            set(&mut self.retire, now + LINGER);
         } else {
             self.retire = None;
         }
     }
 
-    pub(super) fn away(&mut self, peer: &PeerId, left: Duration) {
-        self.away.insert(peer.clone(), Instant::now() + left);
+    /// Notes when the grace of an away member is over.
+    pub(super) fn away(&mut self, peer: &PeerId, until: Instant) {
+        self.away.insert(peer.clone(), until);
     }
 
     pub(super) fn back(&mut self, peer: &PeerId) {
@@ -95,9 +99,9 @@ impl Timers {
         self.away.clear();
     }
 
-    /// Returns the earliest appointment.
+    /// Returns the earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        let single = [self.ack, self.position, self.tend, self.echo, self.retire];
+        let single = [self.ack, self.position, self.trim, self.echo, self.retire];
         single.into_iter().flatten().chain(self.away.values().copied()).min()
     }
 
@@ -107,7 +111,7 @@ impl Timers {
         let single = [
             (&mut self.ack, Due::Ack),
             (&mut self.position, Due::Position),
-            (&mut self.tend, Due::Tend),
+            (&mut self.trim, Due::Trim),
             (&mut self.echo, Due::Echo),
             (&mut self.retire, Due::Retire),
         ];
@@ -128,12 +132,11 @@ impl Timers {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_due_is_told_once_and_absence_again_after_a_second() {
-        let mut timers = Timers::default();
-        timers.ack();
-        timers.away(&"p_a".parse().unwrap(), Duration::from_millis(500));
-        let start = Instant::now();
+    #[test]
+    fn what_is_due_comes_once_and_absence_again_after_a_second() {
+        let (mut timers, start) = (Timers::default(), Instant::now());
+        timers.ack(start);
+        timers.away(&"p_a".parse().unwrap(), start + Duration::from_millis(500));
         assert_eq!(timers.next(), Some(start + Duration::from_millis(500)));
         assert_eq!(timers.due(start + Duration::from_secs(1)), [Due::Ack, Due::Expire]);
         assert_eq!(timers.next(), Some(start + Duration::from_secs(2)));

@@ -8,7 +8,7 @@ use signal_protocol::{CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, 
 
 use super::identity::SessionRejection;
 use crate::log::{Join, Volatile};
-use crate::room::Kept;
+use crate::room::Ordered;
 
 /// What the session's task has to do.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum Effect {
     /// Ask the room to take a member in.
     Join(RoomId, Box<Join>, Option<RequestId>, Option<Arc<IceServers>>),
     /// Hand a counted message to the room.
-    Keep(RoomId, PeerId, Mid, Kept),
+    Ordered(RoomId, PeerId, Mid, Ordered),
     /// Tell something once in the room.
     Tell(RoomId, Volatile),
     /// Leave the room.

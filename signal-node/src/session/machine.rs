@@ -21,7 +21,7 @@ use super::identity::{Identity, SessionRejection};
 use super::memberships::{MembershipState, Memberships};
 use super::message_rate::{MessageRateLimit, RateDecision};
 use crate::log::SocketId;
-use crate::room::{Kept, Mark};
+use crate::room::{FrameEvent, Ordered};
 
 /// How long a connection may take until a valid `hello`.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -250,8 +250,8 @@ impl Machine {
         if let (Some(mid), Some(room)) = (fault.mid, &fault.room)
             && let Some(peer) = self.memberships.speaker(room).cloned()
         {
-            let refusal = Kept::Refuse(fault.code, fault.message.clone());
-            return self.effects.push_back(Effect::Keep(room.clone(), peer, mid, refusal));
+            let refusal = Ordered::Refuse(fault.code, fault.message.clone());
+            return self.effects.push_back(Effect::Ordered(room.clone(), peer, mid, refusal));
         }
         let error = ErrorFrame::new(fault.code, &fault.message);
         let (id, mid, room) = (fault.id, fault.mid, fault.room.as_ref());
@@ -269,13 +269,13 @@ impl Machine {
     }
 
     /// Applies a change of membership when its frame is written, so that it takes effect in order with the frames.
-    pub fn marked(&mut self, mark: &Mark) {
-        match mark {
-            Mark::Joined(room) => self.memberships.set(room, MembershipState::Joined),
-            Mark::Refused(room) | Mark::Left(room) => self.memberships.free(room),
-            Mark::Traced(_) => {}
-            Mark::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
-            Mark::Ended(room, reason) => {
+    pub fn on_frame_sent(&mut self, event: &FrameEvent) {
+        match event {
+            FrameEvent::Joined(room) => self.memberships.set(room, MembershipState::Joined),
+            FrameEvent::Refused(room) | FrameEvent::Left(room) => self.memberships.free(room),
+            FrameEvent::Traced(_) => {}
+            FrameEvent::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
+            FrameEvent::Ended(room, reason) => {
                 self.memberships.free(room);
                 self.ended(*reason);
             }

@@ -12,8 +12,8 @@ use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::SessionRejection;
 use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
-use crate::log::{Join, SocketId};
-use crate::room::{Busy, Command, JoinCommand, Kept, Mark, Reply, describe};
+use crate::log::Join;
+use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
 
 /// The result of an effect.
 enum EffectResult {
@@ -64,20 +64,22 @@ impl<S: Socket> Session<'_, S> {
     fn effect(&mut self, effect: Effect) -> EffectResult {
         match effect {
             Effect::Send(frame) => {
-                self.outbox.hand(frame);
+                self.outbox.push(frame);
             }
             Effect::Refuse(code, frame) => {
                 self.context.metrics.refused(code);
-                self.outbox.hand(frame);
+                self.outbox.push(frame);
             }
             Effect::Close(code) => return EffectResult::Close(code, None),
             Effect::Reject(refused) => return self.reject(*refused),
             Effect::FetchIce(purpose) => self.fetch_ice(purpose),
             Effect::Join(room, join, id, ice) => self.join(room, *join, id, ice),
-            Effect::Keep(room, peer, mid, what) => self.keep(&room, peer, mid, self.traced(what)),
+            Effect::Ordered(room, peer, mid, what) => {
+                self.ordered(&room, peer, mid, self.traced(what));
+            }
             Effect::Tell(room, volatile) => {
                 // Best effort: dropped if the queue of the room is full.
-                let _ = self.ask(&room, Command::Tell(volatile));
+                let _ = self.ask(&room, Command::Volatile(volatile));
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
             Effect::Ping => return EffectResult::rare(AsyncEffect::Ping),
@@ -100,7 +102,7 @@ impl<S: Socket> Session<'_, S> {
         }
         metrics.refused(refused.code);
         let error = ErrorFrame::new(refused.code, &refused.message);
-        self.outbox.hand(ServerMessage::Error(error).to_json());
+        self.outbox.push(ServerMessage::Error(error).to_json());
         EffectResult::Close(refused.close, Some(refused.message.into()))
     }
 
@@ -126,9 +128,9 @@ impl<S: Socket> Session<'_, S> {
     }
 
     /// Starts the span of a signal on its way to the log, if its sender is traced.
-    fn traced(&self, mut what: Kept) -> Kept {
+    fn traced(&self, mut what: Ordered) -> Ordered {
         let trace = self.source.as_ref().and_then(|source| source.trace.as_ref());
-        if let (Some(parent), Kept::Signal { data, span, .. }) = (trace, &mut what) {
+        if let (Some(parent), Ordered::Signal { data, span, .. }) = (trace, &mut what) {
             let begun = Span::under(**parent, "publish room", Kind::Producer);
             describe(&begun, "publish", data.get().len());
             *span = Some(Box::new(begun));
@@ -167,7 +169,7 @@ impl<S: Socket> Session<'_, S> {
         if let Ok(handle) = self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
             self.handles.insert(room, handle);
         } else {
-            self.reply(id).refuse(self.too_busy(), Some(Mark::Refused(room)));
+            self.reply(id).refuse(self.too_busy(), Some(FrameEvent::Refused(room)));
         }
     }
 
@@ -178,11 +180,11 @@ impl<S: Socket> Session<'_, S> {
         ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy")
     }
 
-    fn keep(&self, room: &RoomId, peer: PeerId, mid: Mid, what: Kept) {
-        let socket: SocketId = self.machine.socket();
-        if self.ask(room, Command::Kept { peer, socket, mid, what }).is_err() {
+    fn ordered(&self, room: &RoomId, peer: PeerId, mid: Mid, what: Ordered) {
+        let id = MessageId { peer, socket: self.machine.socket(), mid };
+        if self.ask(room, Command::Ordered { id, what }).is_err() {
             let error = ErrorFrame { mid: Some(mid), room: Some(room), ..self.too_busy() };
-            self.outbox.hand(ServerMessage::Error(error).to_json());
+            self.outbox.push(ServerMessage::Error(error).to_json());
         }
     }
 

@@ -18,7 +18,7 @@ use super::machine::Machine;
 use super::memberships::MembershipState;
 use crate::credentials::IceOwner;
 use crate::log::{Join, Volatile};
-use crate::room::Kept;
+use crate::room::Ordered;
 
 /// A refusal of a request.
 type Refusal = (ErrorCode, String);
@@ -138,11 +138,11 @@ impl Machine {
             return self.not_joined(&room, Some(mid), None);
         };
         let what = if to.as_ref() == Some(&peer) {
-            Kept::Refuse(ErrorCode::BadRequest, "a signal goes to another member".to_owned())
+            Ordered::Refuse(ErrorCode::BadRequest, "a signal goes to another member".to_owned())
         } else {
-            Kept::Signal { to, data: data.to_owned().into(), span: None }
+            Ordered::Signal { to, data: data.to_owned().into(), span: None }
         };
-        self.effects.push_back(Effect::Keep(room, peer, mid, what));
+        self.effects.push_back(Effect::Ordered(room, peer, mid, what));
     }
 
     fn update(&mut self, identity: &Identity, update: &client::Update<'_>) {
@@ -151,10 +151,10 @@ impl Machine {
             return self.not_joined(room, Some(*mid), None);
         };
         let what = match check_meta(meta) {
-            Err((code, message)) => Kept::Refuse(code, message),
-            Ok(()) => Kept::Update(identity.stamp(Some(meta))),
+            Err((code, message)) => Ordered::Refuse(code, message),
+            Ok(()) => Ordered::Update(identity.stamp(Some(meta))),
         };
-        self.effects.push_back(Effect::Keep(room.clone(), peer, *mid, what));
+        self.effects.push_back(Effect::Ordered(room.clone(), peer, *mid, what));
     }
 
     fn volatile(&mut self, volatile: client::Volatile<'_>) {

@@ -16,7 +16,7 @@ use super::machine::Machine;
 use super::memberships::Handles;
 use super::socket::{Incoming, Socket, SocketError};
 use crate::pending_futures::PendingFutures;
-use crate::room::{Command, Nudge, Nudges, Outbox};
+use crate::room::{Command, Outbox, Wakeup, Wakeups};
 
 /// After a change at the credential service, sessions ask for ICE servers spread over this time.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
@@ -154,7 +154,7 @@ impl<'a, S: Socket> Session<'a, S> {
     async fn work(&mut self) -> Result<Infallible, CloseCause> {
         self.wake_in_time();
         // What all sessions were woken for before this one was registered with the timers.
-        self.nudged(Nudges::EARLIER)?;
+        self.on_wakeups(Wakeups::EARLIER)?;
         self.write().await?;
         loop {
             self.apply().await?;
@@ -181,7 +181,7 @@ impl<'a, S: Socket> Session<'a, S> {
         match event {
             Event::Incoming(incoming) => self.heard(incoming)?,
             Event::News => {
-                self.nudged(self.outbox.nudges())?;
+                self.on_wakeups(self.outbox.take_wakeups())?;
                 return Ok(true);
             }
             Event::Ice(purpose, servers) => {
@@ -229,24 +229,24 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     /// Handles the reasons for which the session was woken.
-    fn nudged(&mut self, nudges: Nudges) -> Result<(), CloseCause> {
-        if nudges.has(Nudge::Tick) {
+    fn on_wakeups(&mut self, wakeups: Wakeups) -> Result<(), CloseCause> {
+        if wakeups.has(Wakeup::Tick) {
             self.woken_at = None;
             self.machine.tick(Instant::now());
         }
-        if nudges.has(Nudge::CutOff) {
+        if wakeups.has(Wakeup::CutOff) {
             self.tell_cut_off();
         }
-        if nudges.has(Nudge::HandOver) {
+        if wakeups.has(Wakeup::HandOver) {
             self.hand_over();
         }
-        if nudges.has(Nudge::IceNews) {
+        if wakeups.has(Wakeup::IceNews) {
             self.ice_changed();
         }
-        if nudges.has(Nudge::Revoked) {
+        if wakeups.has(Wakeup::Revoked) {
             self.look_for_revocation();
         }
-        if nudges.has(Nudge::Stop) && self.context.events.stop.is_cancelled() {
+        if wakeups.has(Wakeup::Stop) && self.context.events.stop.is_cancelled() {
             return Err(CloseCause::Node(CloseCode::Drain, None));
         }
         Ok(())

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::node_events::NodeEvents;
-use crate::room::{Nudge, Outbox};
+use crate::room::{Outbox, Wakeup};
 
 /// Deadlines within the same slot are one wake-up.
 const SLOT: Duration = Duration::from_millis(100);
@@ -52,14 +52,14 @@ impl SessionTimers {
             std::mem::replace(&mut *slots, later)
         };
         for outbox in due.into_values().flatten().filter_map(|outbox| outbox.upgrade()) {
-            outbox.nudge(Nudge::Tick);
+            outbox.wake(Wakeup::Tick);
         }
     }
 
     /// Wakes every session: each one has a deadline here at any time.
-    fn wake_all(&self, nudge: Nudge) {
+    fn wake_all(&self, wakeup: Wakeup) {
         for outbox in self.slots().values().flatten().filter_map(Weak::upgrade) {
-            outbox.nudge(nudge);
+            outbox.wake(wakeup);
         }
     }
 }
@@ -81,16 +81,16 @@ async fn pass_on(
     mut news: Option<watch::Receiver<IceReason>>,
 ) {
     loop {
-        let nudge = tokio::select! {
-            Ok(()) = events.cut_off.changed() => Nudge::CutOff,
-            Ok(()) = events.handover.changed() => Nudge::HandOver,
-            Ok(()) = events.revoked.changed() => Nudge::Revoked,
-            Some(()) = changed(&mut news) => Nudge::IceNews,
-            () = events.stop.cancelled() => Nudge::Stop,
+        let wakeup = tokio::select! {
+            Ok(()) = events.cut_off.changed() => Wakeup::CutOff,
+            Ok(()) = events.handover.changed() => Wakeup::HandOver,
+            Ok(()) = events.revoked.changed() => Wakeup::Revoked,
+            Some(()) = changed(&mut news) => Wakeup::IceNews,
+            () = events.stop.cancelled() => Wakeup::Stop,
         };
         let Some(timers) = timers.upgrade() else { return };
-        timers.wake_all(nudge);
-        if nudge == Nudge::Stop {
+        timers.wake_all(wakeup);
+        if wakeup == Wakeup::Stop {
             return;
         }
     }
@@ -125,7 +125,7 @@ mod tests {
         let at = Instant::now() + Duration::from_millis(250);
         timers.wake_at(&outbox, at);
         outbox.filled().await;
-        assert!(outbox.nudges().has(Nudge::Tick));
+        assert!(outbox.take_wakeups().has(Wakeup::Tick));
         assert!(at <= Instant::now() && Instant::now() <= at + SLOT);
     }
 
@@ -141,7 +141,7 @@ mod tests {
         cut_off.send_replace(true);
         for outbox in outboxes {
             outbox.filled().await;
-            assert!(outbox.nudges().has(Nudge::CutOff));
+            assert!(outbox.take_wakeups().has(Wakeup::CutOff));
         }
     }
 }

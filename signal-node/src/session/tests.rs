@@ -8,7 +8,7 @@ use signal_protocol::{CloseCode, IceReason, IceServers, LeftReason, RoomId};
 use tokio::time::Instant;
 
 use super::*;
-use crate::room::Mark;
+use crate::room::FrameEvent;
 
 impl Machine {
     /// Takes out all that has to be done.
@@ -58,7 +58,7 @@ fn join(key: char) -> Value {
 fn seated() -> (Machine, Instant) {
     let (mut machine, now) = open();
     say(&mut machine, &join('a'), now);
-    machine.marked(&Mark::Joined(room()));
+    machine.on_frame_sent(&FrameEvent::Joined(room()));
     (machine, now)
 }
 
@@ -162,13 +162,13 @@ fn a_member_speaks_only_between_joined_and_leave() {
     let signal = json!({"type": "signal", "mid": 1, "room": "demo", "data": 1});
     say(&mut machine, &join('a'), now);
     assert_eq!(sent(&say(&mut machine, &signal, now))[0]["code"], "not_joined");
-    machine.marked(&Mark::Joined(room()));
-    assert!(matches!(say(&mut machine, &signal, now)[..], [Effect::Keep(..)]));
+    machine.on_frame_sent(&FrameEvent::Joined(room()));
+    assert!(matches!(say(&mut machine, &signal, now)[..], [Effect::Ordered(..)]));
     let leave = json!({"type": "leave", "id": 2, "room": "demo"});
     assert!(matches!(say(&mut machine, &leave, now)[..], [Effect::Leave(..)]));
     assert_eq!(sent(&say(&mut machine, &signal, now))[0]["code"], "not_joined");
     assert_eq!(sent(&say(&mut machine, &join('a'), now))[0]["code"], "already_joined");
-    machine.marked(&Mark::Left(room()));
+    machine.on_frame_sent(&FrameEvent::Left(room()));
     assert!(matches!(say(&mut machine, &join('a'), now)[..], [Effect::FetchIce(_)]));
 }
 
@@ -182,9 +182,9 @@ fn losing_the_last_room_to_a_newer_socket_closes_and_losing_it_to_time_does_not(
         let (mut machine, now) = seated();
         let other = json!({"type": "join", "room": "other", "key": "b".repeat(22), "try": 1});
         say(&mut machine, &other, now);
-        machine.marked(&Mark::Ended("other".parse().unwrap(), reason));
+        machine.on_frame_sent(&FrameEvent::Ended("other".parse().unwrap(), reason));
         assert!(machine.effects().is_empty(), "one room is left");
-        machine.marked(&Mark::Ended(room(), reason));
+        machine.on_frame_sent(&FrameEvent::Ended(room(), reason));
         let closed = machine.effects().into_iter().find_map(|effect| match effect {
             Effect::Close(code) => Some(code),
             _ => None,
@@ -239,9 +239,9 @@ proptest! {
         for (frame, answer) in frames {
             prop_assert_eq!(say(&mut machine, &frame, now).len(), 1, "{}", frame);
             match answer {
-                1 => machine.marked(&Mark::Joined(room())),
-                2 => machine.marked(&Mark::Left(room())),
-                3 => machine.marked(&Mark::Ended(room(), LeftReason::Expired)),
+                1 => machine.on_frame_sent(&FrameEvent::Joined(room())),
+                2 => machine.on_frame_sent(&FrameEvent::Left(room())),
+                3 => machine.on_frame_sent(&FrameEvent::Ended(room(), LeftReason::Expired)),
                 _ => {}
             }
             prop_assert!(machine.effects().is_empty());

@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::run::{CloseCause, Session};
 use super::socket::{Incoming, Socket, SocketError};
 use crate::metrics::SlowBound;
-use crate::room::{Delivery, Mark, Overflow};
+use crate::room::{Delivery, FrameEvent, Overflow};
 
 /// A client whose socket takes nothing for this long is a slow consumer.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -27,17 +27,19 @@ const FRAMES_PER_TURN: usize = 64;
 impl<S: Socket> Session<'_, S> {
     /// Writes up to [`FRAMES_PER_TURN`] frames of the outbox.
     pub(super) async fn write(&mut self) -> Result<(), CloseCause> {
-        let marks = self.queue_some().map_err(|unwritten| self.why(unwritten))?;
+        let events = self.queue_some().map_err(|unwritten| self.why(unwritten))?;
         let flushed = self.flush().await;
         flushed.map_err(|unwritten| self.why(unwritten))?;
-        self.mark(marks);
+        self.on_frames_sent(events);
         Ok(())
     }
 
-    fn mark(&mut self, marks: Vec<Mark>) {
-        for mark in marks {
-            self.machine.marked(&mark);
-            if let Mark::Refused(room) | Mark::Left(room) | Mark::Ended(room, _) = mark {
+    fn on_frames_sent(&mut self, events: Vec<FrameEvent>) {
+        for event in events {
+            self.machine.on_frame_sent(&event);
+            if let FrameEvent::Refused(room) | FrameEvent::Left(room) | FrameEvent::Ended(room, _) =
+                event
+            {
                 self.handles.remove(&room);
             }
         }
@@ -54,18 +56,18 @@ impl<S: Socket> Session<'_, S> {
     }
 
     /// Queues frames of the outbox on the socket; returns the events that take effect once they are written.
-    fn queue_some(&mut self) -> Result<Vec<Mark>, WriteError> {
-        let mut marks = Vec::new();
+    fn queue_some(&mut self) -> Result<Vec<FrameEvent>, WriteError> {
+        let mut events = Vec::new();
         for _ in 0..FRAMES_PER_TURN {
             if self.socket.is_full() {
                 break;
             }
-            let Some(Delivery { frame, mark }) = self.outbox.take()? else { break };
+            let Some(Delivery { frame, event }) = self.outbox.pop()? else { break };
             self.socket.queue(frame);
             self.context.metrics.sent.inc();
-            marks.extend(mark);
+            events.extend(event);
         }
-        Ok(marks)
+        Ok(events)
     }
 
     /// Writes what is queued on the socket, for [`WRITE_PATIENCE`] at most. Cancel-safe.

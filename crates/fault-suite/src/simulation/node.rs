@@ -8,7 +8,7 @@ use signal_node::log::Retention;
 use signal_node::log::memory::MemoryLog;
 use signal_node::metrics::Metrics;
 use signal_node::revoked::RevokedTokens;
-use signal_node::room::{Ground, RoomSettings, Rooms};
+use signal_node::room::{RoomContext, RoomSettings, Rooms};
 use signal_node::session::{
     Context, Entrance, Handover, HandshakeInfo, NodeEvents, SessionRejection, SessionSettings,
     SessionTimers, run as session,
@@ -59,11 +59,11 @@ impl Node {
         };
         let sessions = SessionSettings { node: id.clone(), ..settings.sessions.clone() };
         let rooms = room_settings(&sessions, settings.retention);
-        let ground =
-            Ground { log: view.clone(), liveness, settings: rooms, metrics: metrics.clone() };
+        let room_context =
+            RoomContext { log: view.clone(), liveness, settings: rooms, metrics: metrics.clone() };
         let context = Arc::new(Context {
             settings: Arc::new(sessions),
-            rooms: Rooms::new(ground),
+            rooms: Rooms::new(room_context),
             verifier: settings.verifier.clone(),
             revoked,
             credentials: None,
@@ -106,7 +106,7 @@ impl Node {
         let _ = timeout(DRAIN_WITHIN, all(&mut sessions)).await;
         self.stop.cancel();
         all(&mut sessions).await;
-        let _ = timeout(DRAIN_WITHIN, self.context.rooms.settled()).await;
+        let _ = timeout(DRAIN_WITHIN, self.context.rooms.wait_idle()).await;
         let heartbeater = self.heartbeater.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(heartbeater) = heartbeater {
             heartbeater.stop().await;

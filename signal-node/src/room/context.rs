@@ -1,0 +1,68 @@
+//! What every room of a node shares, and what one step of a room may look at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::settings::Rate;
+use signal_protocol::NodeId;
+use tokio::time::Instant;
+
+use crate::liveness::Liveness;
+use crate::log::{Retention, RoomLog, Silent};
+use crate::metrics::Metrics;
+
+/// The settings of all rooms of a node.
+#[derive(Clone, Debug)]
+pub struct RoomSettings {
+    /// This node.
+    pub node: NodeId,
+    /// How long a member without a socket may come back as the same member.
+    pub grace: Duration,
+    /// What the log keeps.
+    pub retention: Retention,
+    /// Bytes that one member may have copied to all others.
+    pub fanout: Rate,
+}
+
+/// What the tasks of all rooms of a node share.
+pub struct RoomContext {
+    /// The log that orders the entries of every room.
+    pub log: Arc<dyn RoomLog>,
+    /// The liveness of the other nodes.
+    pub liveness: Arc<Liveness>,
+    /// The settings of all rooms.
+    pub settings: RoomSettings,
+    /// The node's counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What a room asks about the other nodes. A test answers with constants, a node with its [`Liveness`].
+pub trait ClusterView {
+    /// Returns the nodes that are silent now.
+    fn silent(&self) -> Vec<Silent>;
+
+    /// Tells whether this node has been in contact with the log for `time` without a break.
+    fn in_contact_for(&self, time: Duration) -> bool;
+}
+
+impl ClusterView for Liveness {
+    fn silent(&self) -> Vec<Silent> {
+        Self::silent(self)
+    }
+
+    fn in_contact_for(&self, time: Duration) -> bool {
+        Self::in_contact_for(self, time)
+    }
+}
+
+/// Everything outside a room that a step depends on: with the same inputs and environments a
+/// [`Replica`](super::Replica) takes the same course.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    /// The time of the step.
+    pub now: Instant,
+    /// The settings of all rooms.
+    pub settings: &'a RoomSettings,
+    /// The liveness of the other nodes.
+    pub cluster: &'a dyn ClusterView,
+}

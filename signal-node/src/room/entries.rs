@@ -1,0 +1,150 @@
+//! What the entries of the log mean for the members here.
+//!
+//! Entries are applied one by one, and each before it is delivered to the members: `left replaced` ends a socket
+//! before the entry of the join that replaced it, `joined` reaches a new member before any later entry, and neither is
+//! sent its own entry.
+
+use std::sync::Arc;
+
+use signal_protocol::{LeftReason, PeerId, Seq};
+
+use super::effect::{Count, StepContext};
+use super::fanout;
+use super::local_room::LocalRoom;
+use super::log_cursor::Next;
+use super::pending_joins::{activate, disconnect_for_snapshot};
+use super::replay::{AfterPage, Replay, send_page};
+use crate::log::{Batch, Entry, FeedEvent};
+use crate::metrics::GapCause;
+
+/// Takes in what came over the subscription.
+pub(super) fn on_event(local: &mut LocalRoom, step: &mut StepContext<'_>, event: FeedEvent) {
+    match event {
+        FeedEvent::Batch(batch) => {
+            if !local.cursor.push(batch) {
+                step.count(Count::Gap(GapCause::Held));
+            }
+        }
+        FeedEvent::Volatile(volatiles) => {
+            for volatile in &*volatiles {
+                fanout::deliver_volatile(&mut local.members, step.room, volatile);
+            }
+        }
+        // The log may have ended before our position while nothing was heard, so it is asked for its head, too.
+        FeedEvent::Gap => {
+            step.count(Count::Gap(GapCause::Feed));
+            local.cursor.missed();
+            local.trim();
+        }
+    }
+}
+
+/// Delivers everything that can be delivered now.
+pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
+    loop {
+        match local.cursor.next() {
+            Next::Batch(batch) if awaits_outcome(local, step, &batch) => {
+                local.cursor.unread(batch);
+                break;
+            }
+            Next::Batch(batch) => deliver(local, step, &batch),
+            Next::Lost => local.disconnect_behind_loss(step),
+            Next::Broken => {
+                local.restore(step);
+                break;
+            }
+            Next::Read(after) => {
+                step.effects.read = Some(after);
+                break;
+            }
+            Next::Nothing => break,
+        }
+    }
+    let LocalRoom { members, queue, cursor, joins, recovery, .. } = local;
+    recovery.resolve_lost_claims(cursor.position(), joins, members, queue, step);
+}
+
+/// Tells whether the batch holds a join of ours whose outcome is on its way. The outcome has the roster, so the batch
+/// waits for it; it is never long in coming, since the entry proves that the call was made.
+fn awaits_outcome(local: &LocalRoom, step: &StepContext<'_>, batch: &Batch) -> bool {
+    batch.entries.iter().any(|entry| {
+        matches!(entry, Entry::Joined { peer, node, .. }
+            if *node == step.environment.settings.node && local.queue.is_joining(peer))
+    })
+}
+
+fn deliver(local: &mut LocalRoom, step: &mut StepContext<'_>, batch: &Arc<Batch>) {
+    for (seq, entry) in batch.numbered() {
+        let before = local.cursor.position();
+        local.cursor.delivered(seq);
+        apply(local, step, (before, seq), entry);
+        fanout::deliver(&mut local.members, step.room, seq, entry);
+        local.members.count(step.room, seq);
+    }
+    local.count_growth(batch, step);
+    step.timers.position(step.environment.now);
+}
+
+/// Applies an entry before it is delivered to the members. `before` is the entry before it.
+fn apply(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    (before, seq): (Seq, Seq),
+    entry: &Entry,
+) {
+    match entry {
+        Entry::Joined { peer, node, resumed, .. } => {
+            let LocalRoom { members, queue, joins, .. } = local;
+            members.set_room_size(members.room_size() + usize::from(!resumed));
+            step.timers.back(peer);
+            step.effects.watch.push(node.clone());
+            fanout::end(members, step.room, peer, LeftReason::Replaced);
+            activate(joins, (seq, Some(before)), members, queue, step);
+        }
+        Entry::Away { peer, ago } => {
+            step.member_away(peer, *ago);
+            if let Some(reclaim) = local.reclaim(peer, seq, step) {
+                local.queue.push_front(vec![reclaim]);
+            }
+        }
+        Entry::Back { peer } => step.timers.back(peer),
+        Entry::Left { peer, reason } => {
+            local.members.set_room_size(local.members.others());
+            step.timers.back(peer);
+            if let Some(reason) = fanout::left_reason(*reason) {
+                fanout::end(&mut local.members, step.room, peer, reason);
+            }
+        }
+        Entry::Updated { peer, mid, meta } => {
+            if let Some(member) = local.members.get_mut(peer) {
+                member.message_in_log(*mid);
+                member.set_meta(meta);
+            }
+        }
+        Entry::Reset { roster } => {
+            let LocalRoom { members, queue, joins, recovery, .. } = local;
+            members.set_room_size(roster.len());
+            recovery.on_reset((seq, roster), joins, members, queue, step);
+        }
+        Entry::Announced { .. } => {}
+        Entry::Signal { from, mid, .. } => {
+            if let Some(member) = local.members.get_mut(from) {
+                member.message_in_log(*mid);
+            }
+        }
+    }
+}
+
+/// Sends the member of a replay what was read for it.
+pub(super) fn on_replay_page(local: &mut LocalRoom, step: &mut StepContext<'_>, replay: Replay) {
+    match send_page(&mut local.members, step.room, local.cursor.position(), replay) {
+        AfterPage::Done => {}
+        AfterPage::Read(replay) => step.effects.replays.push(replay),
+        AfterPage::Lost(peer) => disconnect(local, step, &peer),
+    }
+}
+
+fn disconnect(local: &mut LocalRoom, step: &StepContext<'_>, peer: &PeerId) {
+    let lost = local.members.remove(peer);
+    disconnect_for_snapshot(lost, &mut local.queue, step.room);
+}

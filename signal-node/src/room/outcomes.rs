@@ -1,0 +1,232 @@
+//! What the answers of the log mean for the members here.
+
+use std::sync::Arc;
+
+use signal_protocol::server::ErrorFrame;
+use signal_protocol::{ErrorCode, IceServers, Seq};
+use tracing::{debug, warn};
+
+use super::append_queue::{CallResult, QueuedOp, Requester};
+use super::command::{JoinCommand, MessageId, Reply};
+use super::effect::{Count, StepContext};
+use super::local_room::LocalRoom;
+use super::outbox::FrameEvent;
+use super::pending_joins::{PendingJoin, disconnect_for_snapshot};
+use super::recovery::{LostClaim, restore_now};
+use super::replies::{decline, refuse_join, refuse_ordered, refused_text, unavailable};
+use super::requests;
+use crate::log::{Join, JoinRefusal, Joined, LogError, Op, Outcome};
+
+/// Takes in what the log answered to the call in flight.
+pub(super) fn on_answer(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    ops: Vec<Op>,
+    answer: Result<Vec<Outcome>, LogError>,
+) {
+    let room = step.room;
+    match local.queue.on_answer(ops, answer) {
+        Some(CallResult::Answered) => apply_answers(local, step),
+        // The ops wait behind the restore: what they ask for is judged with the members in place.
+        Some(CallResult::RolledBack(ops)) => {
+            local.queue.push_front(ops);
+            restore_now(&local.joins, &local.members, &mut local.queue, step);
+        }
+        Some(CallResult::Failed(requesters, error)) => {
+            warn!(room.id = %room, %error, "a call for room {room} failed");
+            for requester in requesters {
+                let text = "the room log gave no usable answer";
+                let error = ErrorFrame::new(ErrorCode::Internal, text);
+                decline(&mut local.members, step, requester, error);
+            }
+        }
+        Some(CallResult::Retry(call, error)) => {
+            step.count(Count::CallRetried);
+            debug!(room.id = %room, %error, "a call for room {room} is sent again");
+            step.effects.append = Some(call);
+            requests::fail_waiting(&mut local.members, &mut local.queue, step);
+        }
+        None => {}
+    }
+}
+
+/// Applies the outcomes of the last call, in the order of its ops.
+///
+/// Ops that only a suspicion stands in the way of go again, before all others: a later message of the same member must
+/// not overtake them.
+pub(super) fn apply_answers(local: &mut LocalRoom, step: &mut StepContext<'_>) {
+    let mut again = Vec::new();
+    while let Some((queued, outcome, retried)) = local.queue.next_answer() {
+        match outcome {
+            Outcome::Suspected(generation) => {
+                again.extend(after_suspicion(local, step, queued, generation));
+            }
+            outcome => apply(local, step, queued, (outcome, retried)),
+        }
+    }
+    local.queue.push_front(again);
+}
+
+/// Returns what is to be sent again of an op whose member was suspected: first a reclaim, if its socket is here.
+fn after_suspicion(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    mut queued: QueuedOp,
+    generation: Seq,
+) -> Vec<QueuedOp> {
+    let Some(by) = queued.op.claim_mut() else { return Vec::new() };
+    let peer = by.peer.clone();
+    by.generation = generation;
+    // The member's socket is gone, so the log's `away` is already right: drop the detach.
+    let is_detach = matches!(queued.op, Op::Detach { .. });
+    let reclaim = local.reclaim(&peer, generation, step);
+    reclaim.into_iter().chain((!is_detach).then_some(queued)).collect()
+}
+
+fn apply(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    QueuedOp { op, requester }: QueuedOp,
+    (outcome, retried): (Outcome, bool),
+) {
+    match requester {
+        Requester::Join { ice, reply, .. } => {
+            if let Op::Join(join) = op {
+                on_join(local, step, (*join, ice, reply), outcome);
+            }
+        }
+        Requester::Ordered { id, refusal } => {
+            if let Some(member) = local.members.of_socket(&id.peer, id.socket) {
+                member.message_answered();
+            }
+            on_ordered(local, step, &id, &outcome, refusal.as_deref());
+        }
+        // Whatever the log says, the member is not in the room any more.
+        Requester::Leave { peer, reply } => {
+            local.members.remove(&peer);
+            reply.ok(Some(FrameEvent::Left(step.room.clone())));
+        }
+        Requester::Kick { reply } => on_kick(step, &reply, &outcome, retried),
+        Requester::Housekeeping => on_housekeeping(local, step, &op, &outcome),
+    }
+}
+
+fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, outcome: &Outcome) {
+    match outcome {
+        Outcome::Appended(seq) => {
+            if matches!(op, Op::Reset) {
+                local.recovery.restored(*seq);
+            }
+            local.note_head(*seq, step);
+        }
+        Outcome::Head(seq) => local.note_head(*seq, step),
+        _ => {}
+    }
+}
+
+/// A call that was sent more than once may have removed the peer the first time.
+fn on_kick(step: &mut StepContext<'_>, reply: &Reply, outcome: &Outcome, retried: bool) {
+    match outcome {
+        Outcome::Refused(code) if !retried => {
+            step.count(Count::Refused(*code));
+            reply.refuse(ErrorFrame::new(*code, refused_text(*code)), None);
+        }
+        _ => reply.ok(None),
+    }
+}
+
+fn on_join(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    (join, ice, reply): (Join, Option<Arc<IceServers>>, Reply),
+    outcome: Outcome,
+) {
+    match outcome {
+        Outcome::Joined(joined) => {
+            on_joined(local, step, PendingJoin { join, joined: *joined, ice, reply });
+        }
+        Outcome::JoinRefused(refusal) => refuse_join(step, &reply, refusal),
+        // Members may still be put back, this one among them.
+        Outcome::Mending => {
+            local.join_retries += 1;
+            step.effects.join_retries.push(JoinCommand { join, ice, reply });
+        }
+        _ => refuse_join(step, &reply, JoinRefusal::Replaced),
+    }
+}
+
+/// The join took effect. Its member begins at its entry, which may have been delivered already: among entries that
+/// nobody here could be sent.
+fn on_joined(local: &mut LocalRoom, step: &mut StepContext<'_>, pending: PendingJoin) {
+    let Joined { seq, base, roster, .. } = &pending.joined;
+    let (seq, base) = (*seq, *base);
+    for (peer, away) in roster.iter().filter_map(|member| Some((&member.peer, member.away?))) {
+        step.member_away(peer, away);
+    }
+    step.effects.watch.extend(roster.iter().map(|member| member.node.clone()));
+    local.cursor.begin(base);
+    let is_passed = seq <= local.cursor.position();
+    if is_passed {
+        disconnect_for_snapshot([pending.into_member()], &mut local.queue, step.room);
+    } else {
+        local.joins.insert(Box::new(pending));
+    }
+    local.note_head(seq, step);
+    step.timers.trim(step.environment.now + step.environment.settings.retention.room / 3);
+}
+
+fn on_ordered(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    id: &MessageId,
+    outcome: &Outcome,
+    refusal: Option<&str>,
+) {
+    match outcome {
+        Outcome::Appended(seq) => {
+            local.note_head(*seq, step);
+            settle(local, step, id);
+        }
+        Outcome::Refused(code) => {
+            let text = refusal.unwrap_or_else(|| refused_text(*code));
+            refuse_ordered(&mut local.members, step, id, ErrorFrame::new(*code, text));
+            settle(local, step, id);
+        }
+        Outcome::OutOfOrder { expected } => {
+            let text = format!("the next message is expected to have mid {expected}");
+            let error = ErrorFrame::new(ErrorCode::OutOfOrder, &text);
+            let error = ErrorFrame { expected: Some(*expected), ..error };
+            refuse_ordered(&mut local.members, step, id, error);
+        }
+        Outcome::Mending => {
+            let error = unavailable("the room is being put back");
+            refuse_ordered(&mut local.members, step, id, error);
+        }
+        Outcome::Replaced(by) => lose_claim(local, step, id, (true, *by)),
+        Outcome::Gone(by) => lose_claim(local, step, id, (false, *by)),
+        Outcome::Settled => settle(local, step, id),
+        _ => {}
+    }
+}
+
+/// Settles a message, and acknowledges its member at once or within [`signal_protocol::limits::ACK_WITHIN_MS`].
+fn settle(local: &mut LocalRoom, step: &mut StepContext<'_>, id: &MessageId) {
+    let Some(member) = local.members.of_socket(&id.peer, id.socket) else { return };
+    if member.settle(id.mid) {
+        local.members.ack(&id.peer, step.room, local.cursor.position());
+    } else {
+        step.timers.ack(step.environment.now);
+    }
+}
+
+/// The log rejects the member's claim: the entry that says why is on its way.
+fn lose_claim(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    id: &MessageId,
+    (replaced, by): (bool, Seq),
+) {
+    local.note_head(by, step);
+    let lost = LostClaim { peer: id.peer.clone(), socket: id.socket, replaced, by };
+    local.recovery.claim_lost(lost);
+}

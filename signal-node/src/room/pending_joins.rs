@@ -1,0 +1,167 @@
+//! Joins between their outcome and their entry.
+//!
+//! The outcome of a join brings the roster; its entry, which comes over the subscription, says where in the order of
+//! the room the member begins. So a member is made at exactly its entry: it is sent everything behind it and nothing
+//! before it. Where the entry never comes, a pending join ends in one of three other ways: a reset says that the log
+//! restored it, or that another claim holds the member, or the position passes the entry. Each of them was once a
+//! client that waited for its answer for ever.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use signal_protocol::server::SelfView;
+use signal_protocol::{IceServers, PeerId, Recovery, RoomId, Seq, ServerMessage};
+
+use super::append_queue::AppendQueue;
+use super::command::Reply;
+use super::effect::{Count, StepContext};
+use super::fanout;
+use super::members::{Member, Members};
+use super::outbox::{Delivery, FrameEvent};
+use super::replay::Replay;
+use crate::log::{Claim, Join, Joined, Op, Record, Restored};
+
+/// A join that took effect, and whose entry was not delivered yet.
+pub(super) struct PendingJoin {
+    pub(super) join: Join,
+    pub(super) joined: Joined,
+    pub(super) ice: Option<Arc<IceServers>>,
+    pub(super) reply: Reply,
+}
+
+impl PendingJoin {
+    /// Tells whether it is a join of `peer`.
+    pub(super) fn is_of(&self, peer: &PeerId) -> bool {
+        self.join.peer == *peer
+    }
+
+    fn is_replay(&self) -> bool {
+        self.joined.recovery == Recovery::Replay
+    }
+
+    /// Makes its member.
+    pub(super) fn into_member(self) -> Member {
+        Member::new(self.join, &self.joined, self.reply.outbox)
+    }
+
+    /// Returns what restores its member in a log that has lost it.
+    fn snapshot(&self) -> Restored {
+        let Self { join, joined, .. } = self;
+        Restored {
+            by: Claim { peer: join.peer.clone(), generation: joined.seq },
+            socket: join.socket,
+            n: joined.n,
+            mid: joined.mid,
+            record: Record::new(join.clone(), joined),
+        }
+    }
+
+    /// Writes `joined`.
+    fn answer(&self, room: &RoomId) -> Delivery {
+        let Self { join, joined, ice, reply } = self;
+        let me = (joined.n, &join.peer);
+        let frame = ServerMessage::Joined {
+            id: reply.id,
+            room,
+            seq: joined.seq,
+            recovery: joined.recovery,
+            mid: joined.mid,
+            me: SelfView { id: &join.peer, n: joined.n },
+            peers: (!self.is_replay()).then(|| fanout::roster(me, joined.roster.iter())),
+            ice: ice.as_deref(),
+        };
+        Delivery::from(frame.to_json()).with_event(FrameEvent::Joined(room.clone()))
+    }
+}
+
+/// The pending joins of one room, by their entries.
+#[derive(Default)]
+pub(super) struct PendingJoins(BTreeMap<Seq, Box<PendingJoin>>);
+
+impl PendingJoins {
+    pub(super) fn insert(&mut self, pending: Box<PendingJoin>) {
+        self.0.insert(pending.joined.seq, pending);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells whether a join of `peer` is pending.
+    pub(super) fn holds(&self, peer: &PeerId) -> bool {
+        self.0.values().any(|pending| pending.is_of(peer))
+    }
+
+    /// Takes out the join with this entry.
+    pub(super) fn remove(&mut self, seq: Seq) -> Option<Box<PendingJoin>> {
+        let pending = self.0.remove(&seq);
+        if self.0.is_empty() {
+            // An emptied map keeps a node of its tree.
+            self.0 = BTreeMap::new();
+        }
+        pending
+    }
+
+    /// Returns the entries before `seq` that joins wait for.
+    pub(super) fn before(&self, seq: Seq) -> Vec<Seq> {
+        self.0.range(..seq).map(|(seq, _)| *seq).collect()
+    }
+
+    pub(super) fn get(&self, seq: Seq) -> Option<&PendingJoin> {
+        self.0.get(&seq).map(AsRef::as_ref)
+    }
+
+    /// Takes all of them out.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = PendingJoin> {
+        std::mem::take(&mut self.0).into_values().map(|pending| *pending)
+    }
+
+    /// Returns what restores their members.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = Restored> {
+        self.0.values().map(|pending| pending.snapshot())
+    }
+}
+
+/// Makes a member of the join with this entry, if there is one. It is sent what it missed up to the entry `before`,
+/// then hears everything. Without a `before` nothing is replayed: a reset speaks for what was missed.
+///
+/// The join stays in `joins` until nothing more can panic: [`super::Replica::rebuild`] ends the joins it finds there.
+pub(super) fn activate(
+    joins: &mut PendingJoins,
+    (seq, before): (Seq, Option<Seq>),
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    step: &mut StepContext<'_>,
+) {
+    let Some(pending) = joins.get(seq) else { return };
+    let is_closed = pending.reply.outbox.is_closed();
+    let answer = (!is_closed).then(|| pending.answer(step.room));
+    let position = pending.join.position.filter(|_| pending.is_replay());
+    let (recovery, room_size) = (pending.joined.recovery, pending.joined.roster.len() + 1);
+    let Some(mut member) = joins.remove(seq).map(|pending| pending.into_member()) else { return };
+    let Some(answer) = answer else {
+        // The socket closed meanwhile, and its session knew of no membership to detach.
+        return queue.push_housekeeping(Op::Detach { by: member.claim });
+    };
+    step.count(Count::Joined(recovery));
+    members.set_room_size(room_size);
+    match position.filter(|position| before.is_some_and(|before| *position < before)) {
+        Some(position) => step.effects.replays.push(Replay::begin(&mut member, position, answer)),
+        None => drop(member.outbox.push(answer)),
+    }
+    members.insert(member);
+}
+
+/// Ends the connections of members that cannot be sent what they missed: they come back for a snapshot.
+///
+/// The detach is queued here: when the session says that its socket is gone, the room holds the member no more.
+pub(super) fn disconnect_for_snapshot(
+    lost: impl IntoIterator<Item = Member>,
+    queue: &mut AppendQueue,
+    room: &RoomId,
+) {
+    for member in lost {
+        fanout::disconnect(&member, room, "the room's history was lost here");
+        queue.push_housekeeping(Op::Detach { by: member.claim });
+    }
+}

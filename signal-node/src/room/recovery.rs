@@ -1,0 +1,186 @@
+//! Putting back what the log has lost, and what a room believes about claims that the log does not know.
+//!
+//! Redis may come back without its last writes. Every node then restores the members whose sockets it holds and
+//! appends a `reset` with the roster. What must hold:
+//!
+//! - A restore goes before everything else that waits: an op of a member that the log does not know would be answered
+//!   `Gone`, and a join could take the seat of a member that is still connected.
+//! - One restore at a time, and none between our own reset and the delivery of its entry (`reset_at`): until then the
+//!   position is still the one before the loss, and every look at it would find the same loss again.
+//! - A member whose claim the log rejects stays until the entry that says why was delivered: it must hear everything up
+//!   to that entry, and `left` comes at exactly that place. If the position passes the entry and the member is still
+//!   here, the entry is lost: a replaced member ends, and a member that nobody removed is restored.
+
+use std::cmp::Ordering;
+
+use signal_protocol::{LeftReason, PeerId, Seq};
+use tracing::{info, warn};
+
+use super::append_queue::{AppendQueue, QueuedOp};
+use super::effect::{Count, StepContext};
+use super::fanout;
+use super::members::{Member, Members};
+use super::pending_joins::{PendingJoins, activate, disconnect_for_snapshot};
+use crate::log::{Claim, Op, SocketId, Survivor};
+
+/// A member whose claim the log has rejected.
+pub(super) struct LostClaim {
+    pub(super) peer: PeerId,
+    pub(super) socket: SocketId,
+    /// Whether another socket holds the member; otherwise the log does not know it.
+    pub(super) replaced: bool,
+    /// The entry by which the log must have said so.
+    pub(super) by: Seq,
+}
+
+/// What one room remembers of losses.
+#[derive(Default)]
+pub(super) struct LossRecovery {
+    lost_claims: Vec<LostClaim>,
+    /// The last reset that this node has appended.
+    reset_at: Seq,
+}
+
+impl LossRecovery {
+    /// Notes a claim that the log has rejected.
+    pub(super) fn claim_lost(&mut self, lost: LostClaim) {
+        self.lost_claims.push(lost);
+    }
+
+    /// Notes the entry of our own reset.
+    pub(super) fn restored(&mut self, seq: Seq) {
+        self.reset_at = seq;
+    }
+
+    /// Ends or restores the members whose entry was passed without a word about them.
+    pub(super) fn resolve_lost_claims(
+        &mut self,
+        position: Seq,
+        joins: &PendingJoins,
+        members: &mut Members,
+        queue: &mut AppendQueue,
+        step: &mut StepContext<'_>,
+    ) {
+        for lost in std::mem::take(&mut self.lost_claims) {
+            if members.of_socket(&lost.peer, lost.socket).is_none() {
+                continue;
+            }
+            if lost.by > position {
+                self.lost_claims.push(lost);
+            } else if lost.replaced {
+                fanout::end(members, step.room, &lost.peer, LeftReason::Replaced);
+            } else {
+                self.restore(position, joins, members, queue, step);
+            }
+        }
+    }
+
+    /// Restores everything that is known here, unless that is under way.
+    pub(super) fn restore(
+        &self,
+        position: Seq,
+        joins: &PendingJoins,
+        members: &Members,
+        queue: &mut AppendQueue,
+        step: &mut StepContext<'_>,
+    ) {
+        if !queue.is_recovering() && self.reset_at <= position {
+            restore_now(joins, members, queue, step);
+        }
+    }
+
+    /// Applies a reset: history was lost, and the roster is who is left.
+    pub(super) fn on_reset(
+        &mut self,
+        (seq, roster): (Seq, &[Survivor]),
+        joins: &mut PendingJoins,
+        members: &mut Members,
+        queue: &mut AppendQueue,
+        step: &mut StepContext<'_>,
+    ) {
+        info!(room.id = %step.room, "room {} was reset with {} members", step.room, roster.len());
+        self.lost_claims.clear();
+        step.timers.nobody_away();
+        for survivor in roster {
+            if let Some(away) = survivor.line.away {
+                step.member_away(&survivor.line.peer, away);
+            }
+        }
+        step.effects.watch.extend(roster.iter().map(|survivor| survivor.line.node.clone()));
+        let missing = activate_after_reset((seq, roster), joins, members, queue, step);
+        detach_ghosts(roster, joins, members, queue, step);
+        if missing || members.iter().any(|member| is_lost(member, roster)) {
+            self.restore(seq, joins, members, queue, step);
+        }
+    }
+}
+
+/// Queues the restore of every member and pending join, and a reset, before everything else.
+pub(super) fn restore_now(
+    joins: &PendingJoins,
+    members: &Members,
+    queue: &mut AppendQueue,
+    step: &mut StepContext<'_>,
+) {
+    warn!(room.id = %step.room, "the log of room {} has lost writes; restoring its members", step.room);
+    step.count(Count::Reset);
+    let members = members.iter().map(Member::snapshot);
+    let restores = members.chain(joins.snapshots()).map(|member| Op::Restore(Box::new(member)));
+    queue.push_front(restores.chain([Op::Reset]).map(QueuedOp::housekeeping).collect());
+}
+
+/// Ends the wait of the joins whose entry was lost with the history: the member is made if the reset holds it, and
+/// its socket ends if the reset holds another claim. Tells whether some are in no roster and have to be restored.
+fn activate_after_reset(
+    (seq, roster): (Seq, &[Survivor]),
+    joins: &mut PendingJoins,
+    members: &mut Members,
+    queue: &mut AppendQueue,
+    step: &mut StepContext<'_>,
+) -> bool {
+    let mut missing = false;
+    for joined in joins.before(seq) {
+        let Some(pending) = joins.get(joined) else { continue };
+        let survivor = roster.iter().find(|survivor| pending.is_of(&survivor.line.peer));
+        match survivor.map(|survivor| survivor.generation.cmp(&joined)) {
+            Some(Ordering::Equal) => activate(joins, (joined, None), members, queue, step),
+            Some(Ordering::Greater) => {
+                let replaced = joins.remove(joined).map(|pending| pending.into_member());
+                disconnect_for_snapshot(replaced, queue, step.room);
+            }
+            Some(Ordering::Less) | None => missing = true,
+        }
+    }
+    missing
+}
+
+/// Detaches the members that had left this node before the loss and are in the roster again: every other node takes
+/// them for ours.
+fn detach_ghosts(
+    roster: &[Survivor],
+    joins: &PendingJoins,
+    members: &Members,
+    queue: &mut AppendQueue,
+    step: &StepContext<'_>,
+) {
+    let node = &step.environment.settings.node;
+    for Survivor { line, generation, .. } in roster {
+        let is_here = line.node == *node && line.away.is_none();
+        let is_held = members.get(&line.peer).is_some()
+            || queue.is_joining(&line.peer)
+            || joins.holds(&line.peer);
+        if is_here && !is_held {
+            let by = Claim { peer: line.peer.clone(), generation: *generation };
+            queue.push_housekeeping(Op::Detach { by });
+        }
+    }
+}
+
+/// Tells whether the log knows less of a member than its node does.
+fn is_lost(member: &Member, roster: &[Survivor]) -> bool {
+    let known = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
+    known.is_none_or(|known| {
+        known.generation < member.claim.generation
+            || (known.generation == member.claim.generation && known.mid < member.last_in_log())
+    })
+}

@@ -1,0 +1,229 @@
+//! One room on one node, as a machine without futures, clock or log.
+//!
+//! An [`Input`] and the time go in; frames go into the outboxes of the members, and what only a task can do comes out
+//! as [`Effects`]. So every course of events that a cluster can take is a test of a few lines.
+//!
+//! A task hands in what has come, up to a hundred inputs at a time, with [`Replica::on`], and then calls
+//! [`Replica::advance`] once: that is what makes one call to the log of all that came together.
+
+use std::time::Duration;
+
+use signal_protocol::RoomId;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::append_queue::Requester;
+use super::command::{Command, JoinCommand};
+use super::context::Environment;
+use super::effect::{Count, Effects, StepContext};
+use super::local_room::LocalRoom;
+use super::outcomes;
+use super::replay::Replay;
+use super::timers::{Due, Timers};
+use super::volatile_queue::VolatileQueue;
+use super::{entries, requests};
+use crate::log::{Batch, FeedEvent, LogError, Op, Outcome};
+use crate::metrics::GapCause;
+
+/// Pause before a room is subscribed again whose last attempt failed.
+const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
+
+/// What happens to a room.
+pub enum Input {
+    /// The subscription brought something.
+    Event(FeedEvent),
+    /// A session asks for something.
+    Command(Command),
+    /// A join is due again; see [`Effects::join_retries`].
+    JoinDue(Box<JoinCommand>),
+    /// The log answered the call in flight, whose ops come back.
+    Answered(Vec<Op>, Result<Vec<Outcome>, LogError>),
+    /// The log was read as [`Effects::read`] asked.
+    Read(Vec<Batch>),
+    /// Volatile signals were published, or lost.
+    Published,
+    /// More was read for a replay, or its socket has room again.
+    ReplayPage(Box<Replay>),
+    /// The log was not read for a replay.
+    ReplayFailed(Box<Replay>),
+    /// The room is subscribed again.
+    Resubscribed,
+    /// The room could not be subscribed again.
+    ResubscribeFailed,
+    /// [`Replica::next_deadline`] has come.
+    Deadline,
+}
+
+/// One room on this node.
+pub struct Replica {
+    room: RoomId,
+    local: LocalRoom,
+    volatile_queue: VolatileQueue,
+    timers: Timers,
+    is_resubscribing: bool,
+    /// Each waits until nothing is on its way to the log.
+    idle_waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Replica {
+    /// A room that nobody is in.
+    #[must_use]
+    pub fn new(room: RoomId) -> Self {
+        Self {
+            room,
+            local: LocalRoom::default(),
+            volatile_queue: VolatileQueue::default(),
+            timers: Timers::default(),
+            is_resubscribing: false,
+            idle_waiters: Vec::new(),
+        }
+    }
+
+    /// Returns the name of the room.
+    #[must_use]
+    pub fn room(&self) -> &RoomId {
+        &self.room
+    }
+
+    /// Returns when [`Input::Deadline`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Takes in what has happened. Delivers nothing yet and calls nobody: [`Self::advance`] does.
+    pub fn on(&mut self, input: Input, environment: &Environment<'_>, effects: &mut Effects) {
+        let (room, timers) = (&self.room, &mut self.timers);
+        let step = &mut StepContext { room, environment: *environment, timers, effects };
+        let local = &mut self.local;
+        match input {
+            Input::Event(event) => entries::on_event(local, step, event),
+            Input::Command(command) => self.on_command(command, environment, effects),
+            Input::JoinDue(join) => {
+                local.join_retries = local.join_retries.saturating_sub(1);
+                requests::join(&mut local.members, &mut local.queue, step, *join);
+            }
+            Input::Answered(ops, answer) => outcomes::on_answer(local, step, ops, answer),
+            Input::Read(batches) => local.cursor.on_read(batches),
+            Input::Published => self.volatile_queue.on_published(),
+            Input::ReplayPage(replay) => entries::on_replay_page(local, step, *replay),
+            Input::ReplayFailed(replay) => {
+                if replay.member(&mut local.members).is_some() {
+                    step.effects.replays.push(*replay);
+                }
+            }
+            Input::Resubscribed => {
+                self.is_resubscribing = false;
+                local.cursor.missed();
+            }
+            Input::ResubscribeFailed => {
+                step.effects.resubscribe = Some(RESUBSCRIBE_AFTER);
+                local.cursor.missed();
+            }
+            Input::Deadline => self.on_deadline(environment, effects),
+        }
+    }
+
+    fn on_command(
+        &mut self,
+        command: Command,
+        environment: &Environment<'_>,
+        effects: &mut Effects,
+    ) {
+        let (room, timers) = (&self.room, &mut self.timers);
+        let step = &mut StepContext { room, environment: *environment, timers, effects };
+        let LocalRoom { members, queue, .. } = &mut self.local;
+        match command {
+            Command::Join(join) => requests::join(members, queue, step, *join),
+            Command::Ordered { id, what } => requests::ordered(members, queue, step, id, what),
+            Command::Volatile(volatile) => {
+                requests::volatile(members, &mut self.volatile_queue, step, volatile);
+            }
+            Command::Leave { peer, socket, reply } => {
+                requests::leave(members, queue, step, (peer, socket), reply);
+            }
+            Command::Kick { peer, ban, reply } => {
+                queue.push(Op::Kick { peer, ban }, Requester::Kick { reply });
+            }
+            Command::WaitIdle(waiter) => self.idle_waiters.push(waiter),
+            Command::Suspect => requests::suspect(members, queue, step),
+            Command::Detach { peer, socket } => requests::detach(members, queue, &peer, socket),
+        }
+    }
+
+    fn on_deadline(&mut self, environment: &Environment<'_>, effects: &mut Effects) {
+        let (now, settings) = (environment.now, environment.settings);
+        for due in self.timers.due(now) {
+            let LocalRoom { members, queue, cursor, .. } = &mut self.local;
+            let position = cursor.position();
+            match due {
+                Due::Ack => members.ack_owed(&self.room, position),
+                Due::Position => members.send_position(&self.room, position),
+                Due::Trim => self.local.trim(),
+                Due::Echo => self.check_echo(environment, effects),
+                Due::Expire => requests::expire(queue, environment),
+                Due::Retire => effects.retire = true,
+            }
+        }
+        if !self.local.members.is_empty() {
+            self.timers.trim(now + settings.retention.room / 3);
+        }
+    }
+
+    /// Reads what is known to be in the log and has not come; subscribes again, if nothing else explains it.
+    fn check_echo(&mut self, environment: &Environment<'_>, effects: &mut Effects) {
+        let cursor = &mut self.local.cursor;
+        if cursor.is_echo_missing() {
+            if cursor.is_caught_up() && !self.is_resubscribing {
+                let room = &self.room;
+                warn!(room.id = %room, "the subscription of room {room} is deaf; subscribing again");
+                effects.counts.push(Count::Gap(GapCause::Deaf));
+                effects.resubscribe = Some(Duration::ZERO);
+                self.is_resubscribing = true;
+            }
+            cursor.missed();
+        }
+        cursor.await_echo(&mut self.timers, environment.now);
+    }
+
+    /// Delivers what can be delivered, and asks for what can be done next.
+    pub fn advance(&mut self, environment: &Environment<'_>, effects: &mut Effects) {
+        let (room, timers) = (&self.room, &mut self.timers);
+        let step = &mut StepContext { room, environment: *environment, timers, effects };
+        entries::advance(&mut self.local, step);
+        let LocalRoom { queue, cursor, .. } = &mut self.local;
+        if let Some(call) = queue.next_call(cursor.position(), environment.now) {
+            effects.append = Some(call);
+        }
+        effects.publish = self.volatile_queue.take_next();
+        if queue.is_idle() {
+            for waiter in self.idle_waiters.drain(..) {
+                // A drain that has given up does not wait any more.
+                let _ = waiter.send(());
+            }
+        }
+        self.timers.retire(self.local.is_idle(), environment.now);
+    }
+
+    /// Starts anew after a panic, which may have left any part half changed.
+    ///
+    /// The members are closed with 4003 rather than kept: only the log knows what each of them was sent, and over a new
+    /// socket it is asked. The queue stays, since the call in flight may have made members; so do its answers that were
+    /// not looked at. What the members had queued still counts, and their detaches go behind it.
+    pub fn rebuild(&mut self, environment: &Environment<'_>, effects: &mut Effects) {
+        let mut old = std::mem::take(&mut self.local);
+        old.disconnect_all(&self.room);
+        self.local.queue = old.queue;
+        self.local.join_retries = old.join_retries;
+        self.timers = Timers::default();
+        let (room, timers) = (&self.room, &mut self.timers);
+        let step = &mut StepContext { room, environment: *environment, timers, effects };
+        outcomes::apply_answers(&mut self.local, step);
+    }
+
+    /// Ends the connections of the members: the room ends here.
+    pub fn close(&mut self) {
+        self.local.disconnect_all(&self.room);
+    }
+}

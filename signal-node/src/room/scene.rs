@@ -1,0 +1,232 @@
+//! One room whose log and clock are a test: it says which calls are answered, and which entries come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signal_protocol::{Mid, PeerId, PeerKey, Recovery, RoomId, Seq};
+use tokio::time::Instant;
+
+use super::*;
+use crate::log::{
+    Batch, Entry, FeedEvent, Join, Joined, Outcome, Payload, Retention, RosterMember, Silent,
+    SocketId, Survivor,
+};
+
+/// A cluster in which nobody is silent, or one other node is.
+pub(super) struct Cluster {
+    pub(super) silent: bool,
+}
+
+impl ClusterView for Cluster {
+    fn silent(&self) -> Vec<Silent> {
+        let silent = Silent { node: "n_two".parse().unwrap(), ago: Duration::ZERO };
+        self.silent.then_some(silent).into_iter().collect()
+    }
+
+    fn in_contact_for(&self, _: Duration) -> bool {
+        true
+    }
+}
+
+/// A room, the time, and what the room asked of its task last.
+pub(super) struct Scene {
+    pub(super) replica: Replica,
+    pub(super) now: Instant,
+    pub(super) settings: RoomSettings,
+    pub(super) cluster: Cluster,
+    pub(super) calls: Vec<AppendCall>,
+    pub(super) reads: Vec<Seq>,
+    pub(super) replays: Vec<Replay>,
+    pub(super) retries: Vec<JoinCommand>,
+    pub(super) counts: Vec<Count>,
+    pub(super) subscriptions: usize,
+}
+
+pub(super) fn room_settings() -> RoomSettings {
+    let (age, room) = (Duration::from_secs(60), Duration::from_secs(60));
+    RoomSettings {
+        node: "n_one".parse().unwrap(),
+        grace: Duration::from_secs(30),
+        retention: Retention { age, length: 1_000, bytes: 1 << 20, room },
+        fanout: "1000000/s,burst=1000000".parse().unwrap(),
+    }
+}
+
+pub(super) fn room() -> RoomId {
+    "demo".parse().unwrap()
+}
+
+pub(super) fn key(letter: char) -> PeerKey {
+    letter.to_string().repeat(22).parse().unwrap()
+}
+
+pub(super) fn peer(letter: char) -> PeerId {
+    key(letter).peer().clone()
+}
+
+pub(super) fn json() -> Payload {
+    serde_json::value::RawValue::from_string("1".to_owned()).unwrap().into()
+}
+
+pub(super) fn socket(letter: char) -> SocketId {
+    Join::simple(&key(letter), 1, "n_one".parse().unwrap()).socket
+}
+
+pub(super) fn batch(prev: u64, first: u64, entry: Entry) -> FeedEvent {
+    let entries = vec![entry];
+    FeedEvent::Batch(Arc::new(Batch { prev: Seq(prev), first: Seq(first), entries }))
+}
+
+pub(super) fn join_of(letter: char, n: u64) -> Entry {
+    let node = "n_one".parse().unwrap();
+    Entry::Joined { peer: peer(letter), n, node, resumed: false, user: None, meta: None }
+}
+
+pub(super) fn signal_of(letter: char, mid: u64) -> Entry {
+    Entry::Signal { from: peer(letter), to: None, mid: Mid(mid), data: json(), trace: None }
+}
+
+pub(super) fn joined(seq: u64, recovery: Recovery) -> Outcome {
+    let (base, n, origin, mid) = (Seq(seq - 1), seq, Seq(seq), Mid(0));
+    let roster = Vec::new();
+    Outcome::Joined(Box::new(Joined { seq: Seq(seq), base, n, origin, recovery, mid, roster }))
+}
+
+pub(super) fn survivor(letter: char, generation: u64, mid: u64) -> Survivor {
+    let (node, away, meta) = ("n_one".parse().unwrap(), None, json());
+    let line = RosterMember { peer: peer(letter), node, n: 1, user: None, away, meta };
+    Survivor { line, generation: Seq(generation), mid: Mid(mid) }
+}
+
+/// The types of the frames that wait in an outbox.
+pub(super) fn frames(outbox: &Outbox) -> Vec<String> {
+    let frames = std::iter::from_fn(|| outbox.pop().unwrap());
+    let kind = |delivery: Delivery| {
+        let frame: serde_json::Value = serde_json::from_slice(&delivery.frame).unwrap();
+        frame["type"].as_str().unwrap().to_owned()
+    };
+    frames.map(kind).collect()
+}
+
+impl Scene {
+    pub(super) fn new() -> Self {
+        Self {
+            replica: Replica::new(room()),
+            now: Instant::now(),
+            settings: room_settings(),
+            cluster: Cluster { silent: false },
+            calls: Vec::new(),
+            reads: Vec::new(),
+            replays: Vec::new(),
+            retries: Vec::new(),
+            counts: Vec::new(),
+            subscriptions: 0,
+        }
+    }
+
+    /// A room with a member for each letter, whose entries are 1, 2, …
+    pub(super) fn with_members(letters: &str) -> (Self, Vec<Arc<Outbox>>) {
+        let mut scene = Self::new();
+        let outboxes = (1..).zip(letters.chars()).map(|(seq, letter)| scene.member(letter, seq));
+        let outboxes: Vec<_> = outboxes.collect();
+        for outbox in &outboxes {
+            frames(outbox);
+        }
+        (scene, outboxes)
+    }
+
+    pub(super) fn on(&mut self, input: Input) {
+        let (settings, cluster) = (&self.settings, &self.cluster);
+        let environment = &Environment { now: self.now, settings, cluster };
+        let mut effects = Effects::default();
+        self.replica.on(input, environment, &mut effects);
+        self.replica.advance(environment, &mut effects);
+        self.note(effects);
+    }
+
+    pub(super) fn note(&mut self, effects: Effects) {
+        self.calls.extend(effects.append);
+        self.reads.extend(effects.read);
+        self.replays.extend(effects.replays);
+        self.retries.extend(effects.join_retries);
+        self.counts.extend(effects.counts);
+        self.subscriptions += usize::from(effects.resubscribe.is_some());
+    }
+
+    pub(super) fn after(&mut self, time: Duration) {
+        self.now += time;
+        self.on(Input::Deadline);
+    }
+
+    /// Asks to join, with what was seen before.
+    pub(super) fn ask_to_join(&mut self, letter: char, position: Option<Seq>) -> Arc<Outbox> {
+        let outbox = Arc::new(Outbox::new(1 << 20));
+        let reply = Reply { outbox: outbox.clone(), id: None };
+        let join = Join { position, ..Join::simple(&key(letter), 1, "n_one".parse().unwrap()) };
+        self.on(Input::Command(Command::Join(Box::new(JoinCommand { join, ice: None, reply }))));
+        outbox
+    }
+
+    pub(super) fn member(&mut self, letter: char, seq: u64) -> Arc<Outbox> {
+        let outbox = self.ask_to_join(letter, None);
+        self.answer([joined(seq, Recovery::New)]);
+        self.on(Input::Event(batch(seq - 1, seq, join_of(letter, seq))));
+        outbox
+    }
+
+    /// Has a member come back behind `position`, at the entry 3, behind a signal at 2.
+    pub(super) fn resumed(&mut self, letter: char, position: u64) -> Arc<Outbox> {
+        let seq = 3;
+        self.on(Input::Event(batch(1, 2, signal_of('B', 1))));
+        let outbox = self.ask_to_join(letter, Some(Seq(position)));
+        self.answer([joined(seq, Recovery::Replay)]);
+        let entry = Entry::Joined {
+            peer: peer(letter),
+            n: seq,
+            node: "n_one".parse().unwrap(),
+            resumed: true,
+            user: None,
+            meta: None,
+        };
+        self.on(Input::Event(batch(seq - 1, seq, entry)));
+        outbox
+    }
+
+    pub(super) fn say(&mut self, letter: char, mid: u64) {
+        let id = MessageId { peer: peer(letter), socket: socket(letter), mid: Mid(mid) };
+        let what = Ordered::Signal { to: None, data: json(), span: None };
+        self.on(Input::Command(Command::Ordered { id, what }));
+    }
+
+    pub(super) fn call(&mut self) -> AppendCall {
+        self.calls.remove(0)
+    }
+
+    pub(super) fn answer<const N: usize>(&mut self, outcomes: [Outcome; N]) {
+        let call = self.call();
+        assert_eq!(call.ops.len(), N, "{:?}", call.ops);
+        self.on(Input::Answered(call.ops, Ok(outcomes.into())));
+    }
+
+    pub(super) fn answer_all(&mut self, outcome: &Outcome) {
+        while !self.calls.is_empty() {
+            let call = self.call();
+            let outcomes = vec![outcome.clone(); call.ops.len()];
+            self.on(Input::Answered(call.ops, Ok(outcomes)));
+        }
+    }
+
+    pub(super) fn replay(&mut self, page: Vec<FeedEvent>) {
+        let batches = page.into_iter().map(|event| match event {
+            FeedEvent::Batch(batch) => Batch::clone(&batch),
+            other => panic!("{other:?} in a page"),
+        });
+        let mut replay = self.replays.remove(0);
+        replay.fill(batches.collect());
+        self.on(Input::ReplayPage(Box::new(replay)));
+    }
+
+    pub(super) fn reset(&mut self, prev: u64, seq: u64, roster: Vec<Survivor>) {
+        self.on(Input::Event(batch(prev, seq, Entry::Reset { roster })));
+    }
+}
