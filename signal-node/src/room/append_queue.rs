@@ -12,7 +12,7 @@ use signal_protocol::{IceServers, PeerId, Seq};
 use tokio::time::Instant;
 
 use super::command::{MessageId, Reply};
-use crate::log::{Claim, LogError, Op, Outcome};
+use crate::log::{Claim, LogError, Op, Outcome, SocketId};
 
 /// Ops in one call, and their bytes, so that a busy room does not hold Redis for long.
 const OPS_PER_CALL: usize = 128;
@@ -35,8 +35,8 @@ pub(super) enum Requester {
     Join { peer: PeerId, ice: Option<Arc<IceServers>>, reply: Reply },
     /// The sender of an ordered message; `refusal` is the text of [`Op::Refuse`].
     Ordered { id: MessageId, refusal: Option<String> },
-    /// A leaving member.
-    Leave { peer: PeerId, reply: Reply },
+    /// A leaving member, over the socket that holds it.
+    Leave { peer: PeerId, socket: SocketId, reply: Reply },
     /// A moderator.
     Kick { reply: Reply },
     /// The room itself: nobody is answered.

@@ -101,9 +101,11 @@ fn apply(
             }
             on_ordered(local, step, &id, &outcome, refusal.as_deref());
         }
-        // Whatever the log says, the member is not in the room any more.
-        Requester::Leave { peer, reply } => {
-            local.members.remove(&peer);
+        // Whatever the log says, this socket holds the member no more. A newer one may: it stays.
+        Requester::Leave { peer, socket, reply } => {
+            if local.members.of_socket(&peer, socket).is_some() {
+                local.members.remove(&peer);
+            }
             reply.ok(Some(FrameEvent::Left(step.room.clone())));
         }
         Requester::Kick { reply } => on_kick(step, &reply, &outcome, retried),

@@ -139,7 +139,7 @@ pub(super) fn leave(
         None => reply.ok(Some(FrameEvent::Left(step.room.clone()))),
         Some(member) => {
             let by = member.claim.clone();
-            queue.push(Op::Leave { by }, Requester::Leave { peer, reply });
+            queue.push(Op::Leave { by }, Requester::Leave { peer, socket, reply });
         }
     }
 }

@@ -160,9 +160,18 @@ impl Scene {
 
     /// Asks to join, with what was seen before.
     pub(super) fn ask_to_join(&mut self, letter: char, position: Option<Seq>) -> Arc<Outbox> {
+        let join = Join::simple(&key(letter), 1, "n_one".parse().unwrap());
+        self.ask(Join { position, ..join })
+    }
+
+    /// Asks to join over another socket.
+    pub(super) fn ask_to_join_again(&mut self, letter: char, attempt: u64) -> Arc<Outbox> {
+        self.ask(Join::simple(&key(letter), attempt, "n_one".parse().unwrap()))
+    }
+
+    fn ask(&mut self, join: Join) -> Arc<Outbox> {
         let outbox = Arc::new(Outbox::new(1 << 20));
         let reply = Reply { outbox: outbox.clone(), id: None };
-        let join = Join { position, ..Join::simple(&key(letter), 1, "n_one".parse().unwrap()) };
         self.on(Input::Command(Command::Join(Box::new(JoinCommand { join, ice: None, reply }))));
         outbox
     }

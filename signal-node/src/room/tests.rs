@@ -305,3 +305,19 @@ fn after_a_panic_members_and_joins_are_closed_and_detached_and_the_room_goes_on(
     assert_eq!(frames(&in_flight), ["joined"]);
     scene.answer_all(&Outcome::Settled);
 }
+
+/// The leave of an older socket took the member from the newer one, which was deaf from then on.
+#[test]
+fn a_leave_that_is_answered_after_a_newer_socket_has_the_member_does_not_remove_it() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    let reply = Reply { outbox: outboxes[0].clone(), id: None };
+    let newer = scene.ask_to_join_again('A', 2);
+    let (peer, socket) = (peer('A'), socket('A'));
+    scene.on(Input::Command(Command::Leave { peer, socket, reply }));
+    scene.answer([joined(2, Recovery::Snapshot)]);
+    scene.on(Input::Event(batch(1, 2, join_of('A', 1))));
+    scene.answer([Outcome::Replaced(Seq(2))]);
+    scene.on(Input::Event(batch(2, 3, signal_of('B', 1))));
+    assert_eq!(frames(&newer), ["joined", "signal"]);
+    assert_eq!(frames(&outboxes[0]), ["left", "ok"]);
+}
