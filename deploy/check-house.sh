@@ -89,6 +89,20 @@ operations() {
   done
 }
 
+# Words that were replaced by the field's terms (docs/STYLE.md, "Words") and must not come back as names.
+RETIRED='Convoy|Passenger|Doomed|UnderWay|Ground|PublicDesk|InternalDesk|Crowd|Crowded|Visitors|Knocking|Stranger'
+RETIRED+='|Sweeper|Telling|Landed|Survivor|Pulse|Heart|Rhythm|Keeper|Handed|Arrival|Unwritten|NotIssued|Garbled'
+RETIRED+='|Seats|Pace|Alarm|Rare|Notices|Nudge|heed|look_after|grow_impatient|converse|conclude|turn_away'
+RETIRED+='|unless_hurried|below_the_node|of_its_own'
+
+words() {
+  local hit
+  while read -r hit; do
+    fault "$hit: a name that docs/STYLE.md has replaced"
+  done < <(ours '*.rs' | grep -E '^(signal-node|turn-cred-service|crates/(service-kit|ws-codec|all-in-one|signal-protocol))/src/' |
+    xargs grep -nwoE "$RETIRED" || true)
+}
+
 # What documents say of the code.
 documents() {
   node deploy/check-docs.js || fault 'documents and code differ: see the lines above'
@@ -96,6 +110,7 @@ documents() {
 
 short_files
 places
+words
 documents
 links
 operations

@@ -85,7 +85,7 @@ async fn work(log: &RedisLog, room: &RoomId) -> Result<Finding, LogError> {
     let mut feed = log.open(room).await?;
     let join = Op::Join(Box::new(wish(&key, node.clone())));
     let Some(Outcome::Joined(joined)) = log.call(room, Seq(0), &[join]).await?.pop() else {
-        return Err(LogError::Garbled("a join came to nothing".to_owned()));
+        return Err(LogError::UnexpectedReply("a join came to nothing".to_owned()));
     };
     let by = Claim { peer: key.peer().clone(), generation: joined.seq };
     let volatile = Volatile { from: by.peer.clone(), to: None, data: nothing() };

@@ -118,7 +118,7 @@ pub enum Entry {
     /// History was lost. Who is not in this roster has to be restored, or is gone.
     Reset {
         /// The members as they are now.
-        roster: Vec<Survivor>,
+        roster: Vec<ResetMember>,
     },
     /// A member is gone.
     Left {
@@ -131,7 +131,7 @@ pub enum Entry {
 
 /// A member that is in the room after a reset.
 #[derive(Clone, Debug)]
-pub struct Survivor {
+pub struct ResetMember {
     /// The member, as a roster tells it.
     pub line: RosterMember,
     /// The generation of its claim.

@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 pub use call::{
     Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, Silent, SocketId,
 };
-pub use entry::{Batch, Entry, Survivor, Volatile};
+pub use entry::{Batch, Entry, ResetMember, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
 pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until};
 pub use types::{Payload, RosterMember};
@@ -136,5 +136,5 @@ pub enum LogError {
     },
     /// Redis answered something that our scripts never answer.
     #[error("the room log answered out of turn: {0}")]
-    Garbled(String),
+    UnexpectedReply(String),
 }

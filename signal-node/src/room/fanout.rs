@@ -9,7 +9,7 @@ use signal_protocol::{
 
 use super::members::{Member, Members};
 use super::outbox::{Delivery, FrameEvent};
-use crate::log::{Entry, Payload, RosterMember, Survivor, Volatile};
+use crate::log::{Entry, Payload, ResetMember, RosterMember, Volatile};
 
 /// The `from` of a signal that a back end sent.
 const SERVER: &str = "server";
@@ -148,7 +148,7 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
 ///
 /// A member that is not in the roster, since its node has yet to restore it, gets the reset too: the entries that
 /// follow are pushed to it, and must not look as if nothing were missing before them.
-fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[Survivor]) -> Option<String> {
+fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[ResetMember]) -> Option<String> {
     let me = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
     if me.is_some_and(|me| me.generation != member.claim.generation) {
         return None;

@@ -21,7 +21,7 @@ use super::effect::{Count, StepContext};
 use super::fanout;
 use super::members::{Member, Members};
 use super::pending_joins::{PendingJoins, activate, disconnect_for_snapshot};
-use crate::log::{Claim, Op, SocketId, Survivor};
+use crate::log::{Claim, Op, ResetMember, SocketId};
 
 /// A member whose claim the log has rejected.
 pub(super) struct LostClaim {
@@ -92,7 +92,7 @@ impl LossRecovery {
     /// Applies a reset: history was lost, and the roster is who is left.
     pub(super) fn on_reset(
         &mut self,
-        (seq, roster): (Seq, &[Survivor]),
+        (seq, roster): (Seq, &[ResetMember]),
         joins: &mut PendingJoins,
         members: &mut Members,
         queue: &mut AppendQueue,
@@ -132,7 +132,7 @@ pub(super) fn restore_now(
 /// Ends the wait of the joins whose entry was lost with the history: the member is made if the reset holds it, and
 /// its socket ends if the reset holds another claim. Tells whether some are in no roster and have to be restored.
 fn activate_after_reset(
-    (seq, roster): (Seq, &[Survivor]),
+    (seq, roster): (Seq, &[ResetMember]),
     joins: &mut PendingJoins,
     members: &mut Members,
     queue: &mut AppendQueue,
@@ -157,14 +157,14 @@ fn activate_after_reset(
 /// Detaches the members that had left this node before the loss and are in the roster again: every other node takes
 /// them for ours.
 fn detach_ghosts(
-    roster: &[Survivor],
+    roster: &[ResetMember],
     joins: &PendingJoins,
     members: &Members,
     queue: &mut AppendQueue,
     step: &StepContext<'_>,
 ) {
     let node = &step.environment.settings.node;
-    for Survivor { line, generation, .. } in roster {
+    for ResetMember { line, generation, .. } in roster {
         let is_here = line.node == *node && line.away.is_none();
         let is_held = members.get(&line.peer).is_some()
             || queue.is_joining(&line.peer)
@@ -177,7 +177,7 @@ fn detach_ghosts(
 }
 
 /// Tells whether the log knows less of a member than its node does.
-fn is_lost(member: &Member, roster: &[Survivor]) -> bool {
+fn is_lost(member: &Member, roster: &[ResetMember]) -> bool {
     let known = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
     known.is_none_or(|known| {
         known.generation < member.claim.generation

@@ -88,7 +88,7 @@ impl Rooms {
     /// [`LogError`]; whether the op took effect is unknown then.
     pub async fn decide(&self, room: &RoomId, op: Op) -> Result<Outcome, LogError> {
         let outcomes = self.context.log.call(room, Seq(0), &[op]).await?;
-        outcomes.into_iter().next().ok_or_else(|| LogError::Garbled("no answer".to_owned()))
+        outcomes.into_iter().next().ok_or_else(|| LogError::UnexpectedReply("no answer".to_owned()))
     }
 
     fn all(&self) -> Vec<Sender<Command>> {

@@ -219,7 +219,7 @@ mod tests {
             away: None,
             meta: json(),
         };
-        let other = crate::log::Survivor { line, generation: Seq(8), mid: Mid(0) };
+        let other = crate::log::ResetMember { line, generation: Seq(8), mid: Mid(0) };
         assert_eq!(told(vec![other]), None);
     }
 

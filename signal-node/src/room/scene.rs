@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::log::{
-    Batch, Entry, FeedEvent, Join, Joined, Outcome, Payload, Retention, RosterMember, Silent,
-    SocketId, Survivor,
+    Batch, Entry, FeedEvent, Join, Joined, Outcome, Payload, ResetMember, Retention, RosterMember,
+    Silent, SocketId,
 };
 
 /// A cluster in which nobody is silent, or one other node is.
@@ -92,10 +92,10 @@ pub(super) fn joined(seq: u64, recovery: Recovery) -> Outcome {
     Outcome::Joined(Box::new(Joined { seq: Seq(seq), base, n, origin, recovery, mid, roster }))
 }
 
-pub(super) fn survivor(letter: char, generation: u64, mid: u64) -> Survivor {
+pub(super) fn survivor(letter: char, generation: u64, mid: u64) -> ResetMember {
     let (node, away, meta) = ("n_one".parse().unwrap(), None, json());
     let line = RosterMember { peer: peer(letter), node, n: 1, user: None, away, meta };
-    Survivor { line, generation: Seq(generation), mid: Mid(mid) }
+    ResetMember { line, generation: Seq(generation), mid: Mid(mid) }
 }
 
 /// The types of the frames that wait in an outbox.
@@ -235,7 +235,7 @@ impl Scene {
         self.on(Input::ReplayPage(Box::new(replay)));
     }
 
-    pub(super) fn reset(&mut self, prev: u64, seq: u64, roster: Vec<Survivor>) {
+    pub(super) fn reset(&mut self, prev: u64, seq: u64, roster: Vec<ResetMember>) {
         self.on(Input::Event(batch(prev, seq, Entry::Reset { roster })));
     }
 }

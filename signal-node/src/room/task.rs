@@ -311,7 +311,7 @@ async fn guarded<T>(
             context.metrics.room_panics.inc();
             let panic = panic_text(&*panic);
             error!("a call to the room log panicked: {panic}");
-            Err(LogError::Garbled(format!("the client panicked: {panic}")))
+            Err(LogError::UnexpectedReply(format!("the client panicked: {panic}")))
         }
     }
 }

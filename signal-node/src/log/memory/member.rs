@@ -6,7 +6,7 @@ use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject, li
 
 use super::stream::Append;
 use crate::log::{
-    Claim, Entry, Join, Joined, Outcome, Payload, Restored, RosterMember, SocketId, Survivor,
+    Claim, Entry, Join, Joined, Outcome, Payload, ResetMember, Restored, RosterMember, SocketId,
 };
 
 #[derive(Clone, Debug)]
@@ -167,8 +167,8 @@ impl Member {
         }
     }
 
-    pub(super) fn survivor(&self, peer: &PeerId, now: Duration) -> Survivor {
+    pub(super) fn survivor(&self, peer: &PeerId, now: Duration) -> ResetMember {
         let line = self.line(peer, now);
-        Survivor { line, generation: self.generation, mid: self.mid }
+        ResetMember { line, generation: self.generation, mid: self.mid }
     }
 }

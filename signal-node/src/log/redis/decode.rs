@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 use signal_protocol::{ErrorCode, LeaveReason, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
 use crate::log::{
-    Batch, Entry, FeedEvent, JoinRefusal, Joined, LogError, Op, Outcome, Payload, RoomView,
-    RosterMember, Survivor, Volatile,
+    Batch, Entry, FeedEvent, JoinRefusal, Joined, LogError, Op, Outcome, Payload, ResetMember,
+    RoomView, RosterMember, Volatile,
 };
 
 pub(super) fn garbled(what: impl std::fmt::Display) -> LogError {
-    LogError::Garbled(format!("unexpected {what}"))
+    LogError::UnexpectedReply(format!("unexpected {what}"))
 }
 
 /// Reads one answer per step.
@@ -248,9 +248,9 @@ struct SurvivorLine {
     meta: Box<RawValue>,
 }
 
-fn survivors(text: &str) -> Result<Vec<Survivor>, LogError> {
+fn survivors(text: &str) -> Result<Vec<ResetMember>, LogError> {
     let lines: Vec<SurvivorLine> = serde_json::from_str(text).map_err(garbled)?;
-    let survivor = |line: SurvivorLine| Survivor {
+    let survivor = |line: SurvivorLine| ResetMember {
         line: RosterMember {
             peer: line.id,
             node: line.node,

@@ -141,7 +141,7 @@ impl Hub {
         let event = match &message.value {
             Value::Bytes(bytes) => decode::event(bytes),
             Value::String(text) => decode::event(text.as_bytes()),
-            other => Err(LogError::Garbled(format!("{:?} on a channel", other.kind()))),
+            other => Err(LogError::UnexpectedReply(format!("{:?} on a channel", other.kind()))),
         };
         match event {
             Ok(event) => room.push(event),

@@ -142,7 +142,7 @@ impl RedisLog {
         let text = |(id, mut fields): (String, HashMap<String, Bytes>)| {
             fields
                 .remove("b")
-                .ok_or_else(|| LogError::Garbled(format!("entry {id} has no field b")))
+                .ok_or_else(|| LogError::UnexpectedReply(format!("entry {id} has no field b")))
         };
         found.into_iter().map(|entry| decode::batch(&text(entry)?)).collect()
     }
@@ -231,9 +231,11 @@ impl From<Error> for LogError {
     fn from(error: Error) -> Self {
         let told = error.details();
         match error.kind() {
-            ErrorKind::InvalidArgument | ErrorKind::Parse => Self::Garbled(error.to_string()),
+            ErrorKind::InvalidArgument | ErrorKind::Parse => {
+                Self::UnexpectedReply(error.to_string())
+            }
             _ if told.starts_with("ERR") || told.starts_with("WRONGTYPE") => {
-                Self::Garbled(error.to_string())
+                Self::UnexpectedReply(error.to_string())
             }
             _ => Self::Unavailable(error.to_string()),
         }

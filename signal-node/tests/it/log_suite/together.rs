@@ -59,7 +59,9 @@ async fn a_room_whose_keys_are_not_ours_harms_no_other() {
     for (at, outcome) in say_all(&log, &members, 1).await.into_iter().enumerate() {
         match outcome {
             Ok(outcomes) => assert!(at != broken && matches!(outcomes[..], [Outcome::Appended(_)])),
-            Err(error) => assert!(at == broken && matches!(error, LogError::Garbled(_)), "{error}"),
+            Err(error) => {
+                assert!(at == broken && matches!(error, LogError::UnexpectedReply(_)), "{error}")
+            }
         }
     }
 }
