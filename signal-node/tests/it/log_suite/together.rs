@@ -60,7 +60,7 @@ async fn a_room_whose_keys_are_not_ours_harms_no_other() {
         match outcome {
             Ok(outcomes) => assert!(at != broken && matches!(outcomes[..], [Outcome::Appended(_)])),
             Err(error) => {
-                assert!(at == broken && matches!(error, LogError::UnexpectedReply(_)), "{error}")
+                assert!(at == broken && matches!(error, LogError::UnexpectedReply(_)), "{error}");
             }
         }
     }
