@@ -108,8 +108,14 @@ documents() {
   node deploy/check-docs.js || fault 'documents and code differ: see the lines above'
 }
 
+# No file imports another one that imports it in turn.
+circles() {
+  node deploy/check-imports.js || fault 'files import each other: see the lines above'
+}
+
 short_files
 places
+circles
 words
 documents
 links

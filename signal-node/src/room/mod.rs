@@ -1,12 +1,12 @@
 //! The rooms that have members on this node.
 //!
-//! Each has one task (`RoomTask`), which owns the subscription and the calls to the log, around one [`Replica`],
+//! Each has one task (`task.rs`), which owns the subscription and the calls to the log, around one [`Replica`],
 //! which is pure: what it does follows from its inputs and the time. A replica collects what its members say while a
 //! call to the log is in flight and sends it as the next one; it pushes every entry that comes back into the outbox of
 //! each member it is for, encoded once. It waits for nobody: a member that reads too slowly loses its socket.
 //!
 //! Arrows: `registry → task → replica → {requests, outcomes, entries} → local_room → recovery → pending_joins →
-//! {replay, append_queue, log_cursor} → fanout → members → outbox`.
+//! {replay, append_queue, log_cursor} → fanout → members → outbox`, without a circle.
 
 mod append_queue;
 mod command;

@@ -109,12 +109,13 @@ impl Rooms {
     fn start(self: &Arc<Self>, room: &RoomId) -> Sender<Command> {
         let (sender, receiver) = lazy_queue(WAITING);
         let task = RoomTask::new(room.clone(), self.context.clone(), receiver);
-        tokio::spawn(task.run(self.clone()));
+        let rooms = self.clone();
+        tokio::spawn(task.run(move |room, commands| rooms.retire(room, commands)));
         sender
     }
 
     /// Takes a room off the list, unless a command has come in since.
-    pub(super) fn retire(&self, room: &RoomId, commands: &mut Receiver<Command>) -> bool {
+    fn retire(&self, room: &RoomId, commands: &mut Receiver<Command>) -> bool {
         let mut tasks = self.tasks();
         if !commands.is_empty() {
             return false;

@@ -20,7 +20,6 @@ use super::append_queue::AppendCall;
 use super::command::{Command, JoinCommand};
 use super::context::{Environment, RoomContext};
 use super::effect::Effects;
-use super::registry::Rooms;
 use super::replay::Replay;
 use super::replica::{Input, Replica};
 use super::replies::refuse_command;
@@ -43,6 +42,11 @@ const READ_AGAIN_AFTER: Duration = Duration::from_millis(500);
 const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 type Answer = (Vec<Op>, Result<Vec<Outcome>, LogError>);
+
+/// Takes a room off the list of rooms, unless a command has come in.
+pub(super) trait Retire: Fn(&RoomId, &mut Receiver<Command>) -> bool + Send + Sync {}
+
+impl<F: Fn(&RoomId, &mut Receiver<Command>) -> bool + Send + Sync> Retire for F {}
 
 /// The task of one room. What is under way has a slot of its own: a collection would take room in every idle room.
 pub(super) struct RoomTask {
@@ -75,20 +79,20 @@ impl RoomTask {
         }
     }
 
-    /// Runs until the room has had no members here for a while.
+    /// Runs until the room has had no members here for a while, and `retire` agrees that nobody has come since.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold the task twice")]
-    pub(super) fn run(mut self, rooms: Arc<Rooms>) -> impl Future<Output = ()> + Send {
+    pub(super) fn run(mut self, retire: impl Retire) -> impl Future<Output = ()> + Send {
         async move {
             let room = self.replica.room();
             match guarded(&self.context, self.context.log.open(room)).await {
-                Ok(mut feed) => self.work(&mut feed, &rooms).await,
+                Ok(mut feed) => self.work(&mut feed, &retire).await,
                 Err(error) => warn!(room.id = %room, %error, "room {room} could not be subscribed"),
             }
-            self.end(&rooms);
+            self.end(&retire);
         }
     }
 
-    async fn work(&mut self, feed: &mut Feed, rooms: &Rooms) {
+    async fn work(&mut self, feed: &mut Feed, retire: &impl Retire) {
         let mut timer = ResettableTimer::default();
         loop {
             timer.set(self.replica.next_deadline());
@@ -116,7 +120,7 @@ impl RoomTask {
                 },
                 () = poll_fn(|context| timer.poll_expired(context)) => Input::Deadline,
             };
-            if self.step(input, feed, rooms) {
+            if self.step(input, feed, retire) {
                 return;
             }
         }
@@ -126,7 +130,7 @@ impl RoomTask {
     ///
     /// A panic ends the room's members here, not the room: the effects that were noted before it are carried out, since
     /// the queue counts on the call among them.
-    fn step(&mut self, input: Input, feed: &mut Feed, rooms: &Rooms) -> bool {
+    fn step(&mut self, input: Input, feed: &mut Feed, retire: &impl Retire) -> bool {
         let Self { context, commands, replica, .. } = self;
         let (settings, cluster) = (&context.settings, &*context.liveness);
         let environment = &Environment { now: Instant::now(), settings, cluster };
@@ -151,11 +155,11 @@ impl RoomTask {
             replica.rebuild(environment, &mut effects);
             replica.advance(environment, &mut effects);
         }
-        self.perform(effects, rooms)
+        self.perform(effects, retire)
     }
 
     /// Does what the replica asks; tells whether the room has ended.
-    fn perform(&mut self, effects: Effects, rooms: &Rooms) -> bool {
+    fn perform(&mut self, effects: Effects, retire: &impl Retire) -> bool {
         let context = &self.context;
         effects.counts.into_iter().for_each(|count| count.add_to(&context.metrics));
         if !effects.watch.is_empty() {
@@ -180,17 +184,17 @@ impl RoomTask {
         for join in effects.join_retries {
             self.others.push(join_later(join));
         }
-        effects.retire && rooms.retire(room, &mut self.commands)
+        effects.retire && retire(room, &mut self.commands)
     }
 
     /// Answers the commands that still wait, and ends the room.
-    fn end(&mut self, rooms: &Rooms) {
+    fn end(&mut self, retire: &impl Retire) {
         let room = self.replica.room();
         loop {
             while let Some(command) = self.commands.try_recv() {
                 refuse_command(room, command);
             }
-            if self.commands.is_closed() || rooms.retire(room, &mut self.commands) {
+            if self.commands.is_closed() || retire(room, &mut self.commands) {
                 break;
             }
         }
