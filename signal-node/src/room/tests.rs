@@ -338,3 +338,13 @@ fn a_leave_that_is_answered_after_a_newer_socket_has_the_member_does_not_remove_
     assert_eq!(frames(&newer), ["joined", "signal"]);
     assert_eq!(frames(&outboxes[0]), ["left", "ok"]);
 }
+
+/// In a room without a position no call said what had been seen, so nobody noticed the loss, and the join waited on.
+#[test]
+fn a_first_join_whose_entry_an_emptied_log_has_lost_is_known_to_the_next_call() {
+    let mut scene = Scene::new();
+    scene.ask_to_join('A', None);
+    scene.answer([joined(7, Recovery::New)]);
+    scene.on(Input::Event(FeedEvent::Gap));
+    assert_eq!(scene.call().seen, Seq(7));
+}
