@@ -122,7 +122,8 @@ fn apply(
             }
         }
         Entry::Reset { roster } => {
-            let LocalRoom { members, queue, joins, recovery, .. } = local;
+            let LocalRoom { members, queue, joins, recovery, cursor, .. } = local;
+            cursor.on_reset(seq);
             members.set_room_size(roster.len());
             recovery.on_reset((seq, roster), joins, members, queue, step);
         }

@@ -60,6 +60,18 @@ impl LogCursor {
         self.position.unwrap_or_default()
     }
 
+    /// Returns the highest number that is known to have been in the log: a log that ends before it has lost writes. An
+    /// outcome may know of entries that were not delivered, such as that of a first join, behind which there is no
+    /// position yet to miss anything from.
+    pub(super) fn seen(&self) -> Seq {
+        self.position().max(self.known)
+    }
+
+    /// Forgets what was known of the log before a reset: the roster of the reset says what is left of it.
+    pub(super) fn on_reset(&mut self, seq: Seq) {
+        (self.known, self.awaited) = (seq, seq);
+    }
+
     /// Begins behind `base`, unless the room has a position already.
     pub(super) fn begin(&mut self, base: Seq) {
         self.position.get_or_insert(base);

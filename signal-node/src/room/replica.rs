@@ -193,7 +193,7 @@ impl Replica {
         let step = &mut StepContext { room, environment: *environment, timers, effects };
         entries::advance(&mut self.local, step);
         let LocalRoom { queue, cursor, .. } = &mut self.local;
-        if let Some(call) = queue.next_call(cursor.position(), environment.now) {
+        if let Some(call) = queue.next_call(cursor.seen(), environment.now) {
             effects.append = Some(call);
         }
         effects.publish = self.volatile_queue.take_next();

@@ -40,6 +40,7 @@ pub(super) struct Scene {
     pub(super) retries: Vec<JoinCommand>,
     pub(super) counts: Vec<Count>,
     pub(super) subscriptions: usize,
+    pub(super) retires: bool,
 }
 
 pub(super) fn room_settings() -> RoomSettings {
@@ -121,6 +122,7 @@ impl Scene {
             retries: Vec::new(),
             counts: Vec::new(),
             subscriptions: 0,
+            retires: false,
         }
     }
 
@@ -150,6 +152,7 @@ impl Scene {
         self.replays.extend(effects.replays);
         self.retries.extend(effects.join_retries);
         self.counts.extend(effects.counts);
+        self.retires |= effects.retire;
         self.subscriptions += usize::from(effects.resubscribe.is_some());
     }
 
