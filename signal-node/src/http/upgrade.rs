@@ -60,7 +60,7 @@ pub(super) async fn upgrade(
     let request = UpgradeRequest { uri: &uri, headers: &headers, peer };
     let span = Span::root("GET /v1/ws", Kind::Server);
     match admit(&public, &request, socket).await {
-        Ok((entrance, place)) => {
+        Ok((entrance, permit)) => {
             let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
@@ -68,7 +68,7 @@ pub(super) async fn upgrade(
             let trace = span.and_then(|span| span.parent()).map(Box::new);
             let source = HandshakeInfo { region, trace };
             let pending =
-                Box::new(PendingSession { entrance, source, public: public.clone(), place });
+                Box::new(PendingSession { entrance, source, public: public.clone(), permit });
             tokio::spawn(run_session(upgrade, pending));
             switching_protocols(&headers)
         }
@@ -98,7 +98,7 @@ async fn admit(
         let text = SessionRejection::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
-    let place = public
+    let permit = public
         .connection_limiter
         .enter(request.address(public), Instant::now())
         .map_err(rejection_for)?;
@@ -109,12 +109,12 @@ async fn admit(
         Some(refused) => Entrance::Rejected(refused),
         None => request.entrance(public, &offered).await?,
     };
-    Ok((entrance, place))
+    Ok((entrance, permit))
 }
 
-fn rejection_for(rejection_for: LimitExceeded) -> Rejection {
+fn rejection_for(exceeded: LimitExceeded) -> Rejection {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    let Rejection { reason, problem } = match rejection_for {
+    let Rejection { reason, problem } = match exceeded {
         LimitExceeded::Node => reject("capacity", unavailable, "unavailable", "the node is full"),
         LimitExceeded::Draining => {
             reject("draining", unavailable, "unavailable", "the node is stopping")
@@ -127,7 +127,7 @@ fn rejection_for(rejection_for: LimitExceeded) -> Rejection {
             reject("rate", unavailable, "unavailable", "too many come at once")
         }
     };
-    let after = if let LimitExceeded::Rate(wait) = rejection_for { wait } else { RETRY_AFTER };
+    let after = if let LimitExceeded::Rate(wait) = exceeded { wait } else { RETRY_AFTER };
     Rejection { reason, problem: problem.retry_after(after) }
 }
 

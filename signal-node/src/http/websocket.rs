@@ -46,7 +46,7 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 pub(super) async fn run_session(upgrade: OnUpgrade, pending: Box<PendingSession>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
-    let PendingSession { entrance, source, public, place } = unpack(pending);
+    let PendingSession { entrance, source, public, permit } = unpack(pending);
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
     // The future is chosen before it is awaited, so that the task holds the socket once.
     let session = match bare(upgraded, limit) {
@@ -58,7 +58,7 @@ pub(super) async fn run_session(upgrade: OnUpgrade, pending: Box<PendingSession>
         }
     };
     session.await;
-    drop(place);
+    drop(permit);
 }
 
 /// Takes the [`PendingSession`] out of its box, which would otherwise live as long as the session.
@@ -72,7 +72,7 @@ pub(super) struct PendingSession {
     pub(super) entrance: Entrance,
     pub(super) source: HandshakeInfo,
     pub(super) public: Arc<Public>,
-    pub(super) place: ConnectionPermit,
+    pub(super) permit: ConnectionPermit,
 }
 
 /// Takes the TCP stream out of what hyper gives; its own buffers end here.
