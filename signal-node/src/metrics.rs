@@ -6,6 +6,8 @@ use prometheus::{
 };
 use signal_protocol::{CloseCode, ErrorCode, Recovery};
 
+use crate::log::Trouble;
+
 /// Everything the node counts; written to from everywhere, read by `/metrics`.
 pub struct Metrics {
     /// Where `/metrics` reads.
@@ -36,8 +38,10 @@ pub struct Metrics {
     pub reclaimed: IntCounter,
     /// Nodes that are silent.
     pub silent: IntGauge,
-    /// Whether the log answers.
+    /// Whether the log answers, accepts writes and is heard.
     pub log_up: IntGauge,
+    /// What is wrong with it, by kind.
+    trouble: IntGaugeVec,
     /// Requests refused because too much was waiting in their room.
     pub room_refusals: IntCounter,
     /// Panics in the task of a room, each of which closed the members of that room here.
@@ -140,6 +144,12 @@ fn build_info(registry: &Registry) {
     registered(registry, metric);
 }
 
+fn trouble(registry: &Registry) -> IntGaugeVec {
+    let opts = Opts::new("signal_log_trouble", "1 for what is wrong with the room log now.");
+    let metric = IntGaugeVec::new(opts, &["kind"]).expect("the names are valid");
+    registered(registry, metric)
+}
+
 /// Why an upgrade is refused.
 pub const REJECTIONS: [&str; 7] =
     ["address", "capacity", "draining", "malformed", "origin", "rate", "token"];
@@ -169,6 +179,9 @@ impl Metrics {
         begin(&self.gaps, GapCause::ALL.map(GapCause::name));
         begin(&self.slow, SlowBound::ALL.map(SlowBound::name));
         begin(&self.joins, Recovery::ALL.map(Recovery::name));
+        for kind in Trouble::NAMES {
+            self.trouble.with_label_values(&[kind]).set(0);
+        }
     }
 
     fn registered() -> Self {
@@ -204,7 +217,8 @@ impl Metrics {
                 "Suspected members taken back.",
             ),
             silent: gauge(r, "signal_nodes_silent", "Other nodes whose heartbeat has stopped."),
-            log_up: gauge(r, "signal_log_up", "1 while the room log answers."),
+            log_up: gauge(r, "signal_log_up", "1 while nothing is wrong with the room log."),
+            trouble: trouble(r),
             room_refusals: counter(
                 r,
                 "signal_room_refusals_total",
@@ -228,6 +242,15 @@ impl Metrics {
             ),
             ice_seconds: registered(r, ice),
             registry,
+        }
+    }
+
+    /// Reports what is wrong with the log, if anything is.
+    pub fn log_trouble(&self, trouble: Option<&Trouble>) {
+        self.log_up.set(i64::from(trouble.is_none()));
+        for kind in Trouble::NAMES {
+            let is_it = trouble.is_some_and(|trouble| trouble.name() == kind);
+            self.trouble.with_label_values(&[kind]).set(i64::from(is_it));
         }
     }
 

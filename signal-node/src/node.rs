@@ -7,6 +7,7 @@ use std::sync::Arc;
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::redis_access;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -18,7 +19,7 @@ use crate::http::{Anonymous, ConnectionLimiter, ConnectionLimits, Public, router
 use crate::liveness::{Cluster, HeartbeatSettings, Heartbeater, Liveness};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, exposure};
-use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog};
+use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, Trouble};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{RoomContext, RoomSettings, Rooms};
@@ -67,6 +68,7 @@ impl Node {
         let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
         let address = listener.address().clone();
         let backend = Log::open(&config, &metrics).await?;
+        tokio::spawn(report_trouble(backend.liveness.trouble(), health.clone()));
         let drain = Drain::new(&config, life, health.clone(), backend.heartbeater);
         let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
         let events = drain.events(backend.liveness.cut_off(), revoked.changes());
@@ -145,6 +147,22 @@ fn public(
     }))
 }
 
+/// Reports the node as not ready while no room of it is in touch with its log. New connections are for other nodes then;
+/// those that it has stay, as an interruption may be short. While only a part of the log is away, it stays ready.
+async fn report_trouble(mut trouble: watch::Receiver<Option<Trouble>>, health: Health) {
+    loop {
+        let reason = trouble
+            .borrow_and_update()
+            .as_ref()
+            .filter(|trouble| trouble.cuts_off())
+            .map(ToString::to_string);
+        health.trouble(reason);
+        if trouble.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Hears of changes at the credential service until the node ends.
 async fn follow_credentials(public: Arc<Public>, end: CancellationToken) {
     if let Some(credentials) = &public.sessions.credentials {
@@ -179,9 +197,9 @@ impl Log {
                 if let Some(open) = exposure(url.expose()) {
                     warn!("rooms are kept in a Redis that is reached {open}");
                 }
-                let log = RedisLog::connect(url.expose(), *publishing, config.retention).await?;
-                let log = Arc::new(log);
                 let (own, lease) = (config.sessions.node.clone(), config.lease);
+                let log = RedisLog::connect(url.expose(), *publishing, config.retention, lease);
+                let log = Arc::new(log.await?);
                 let liveness = Liveness::among(own.clone(), lease);
                 let settings = HeartbeatSettings { own, lease, keep: config.retention.room * 2 };
                 let heartbeater =

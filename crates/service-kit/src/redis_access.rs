@@ -10,14 +10,19 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 /// The code at the start of a reply of Redis, and the advice to the operator.
 type Rejection = (&'static str, &'static str);
 
-const REJECTIONS: [Rejection; 3] = [
+const MISSING_RIGHT: &str =
+    "give the user the commands, keys and channels that docs/OPERATIONS.md lists";
+
+const REJECTIONS: [Rejection; 4] = [
     (
         "WRONGPASS",
         "check the user and password of the URL; a user made with ACL SETUSER is gone after a restart of Redis \
          unless it is in redis.conf or in the aclfile (ACL SAVE): see docs/OPERATIONS.md",
     ),
     ("NOAUTH", "Redis asks for a password: put user and password into the URL"),
-    ("NOPERM", "give the user the commands, keys and channels that docs/OPERATIONS.md lists"),
+    ("NOPERM", MISSING_RIGHT),
+    // So Redis 7.0 says it of a command inside a script.
+    ("The user executing the script can't", MISSING_RIGHT),
 ];
 
 fn rejection(error: &str) -> Option<Rejection> {
@@ -73,6 +78,9 @@ mod tests {
     fn the_advice_for_a_lost_user_names_the_files_that_keep_it() {
         let advice = advice(WRONG).unwrap();
         assert!(advice.contains("redis.conf") && advice.contains("ACL SAVE"), "{advice}");
+        let script =
+            "ERR The user executing the script can't run this command or subcommand script: 1eb";
+        assert!(super::advice(script).is_some());
         assert_eq!(super::advice("LOADING Redis is loading the dataset in memory"), None);
     }
 }

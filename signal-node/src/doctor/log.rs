@@ -25,9 +25,12 @@ const ECHO_WITHIN: Duration = Duration::from_secs(3);
 
 const KEEP: Duration = Duration::from_secs(60);
 
+/// After so much silence the connections would be replaced.
+const LEASE: Duration = Duration::from_secs(6);
+
 pub(super) async fn examine(url: &str, publishing: Publishing, report: &mut Report) {
     let retention = Retention { age: KEEP, length: 64, bytes: 1 << 20, room: KEEP };
-    let log = match RedisLog::connect(url, publishing, retention).await {
+    let log = match RedisLog::connect(url, publishing, retention, LEASE).await {
         Ok(log) => log,
         Err(error) => {
             let error = error.to_string();

@@ -4,6 +4,7 @@ mod cluster;
 mod load;
 mod observer;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::log::{HeartbeatStore, Silent};
+use crate::log::{HeartbeatStore, Heartbeats, Judgement, LogError, Silent, Trouble};
 use crate::metrics::Metrics;
 pub use cluster::{Cluster, NodeState};
 use load::own_load;
@@ -34,26 +35,37 @@ pub struct Liveness {
     observer: Option<Mutex<Observer>>,
     /// Counts how often the set of silent nodes has changed.
     silence: watch::Sender<u64>,
-    /// Whether the log has not answered for a lease.
+    /// What is wrong between this node and the log.
+    trouble: watch::Sender<Option<Trouble>>,
+    /// Whether that keeps every room here from its log.
     cut_off: watch::Sender<bool>,
+    /// The clock of the log when our contact with it was proven last, in µs since 1970.
+    log_clock: AtomicU64,
+    lease: Duration,
 }
 
 impl Liveness {
     /// For a node whose log is in its own memory: there are no other nodes.
     #[must_use]
     pub fn alone() -> Arc<Self> {
-        Self::with(None)
+        Self::with(None, Duration::ZERO)
     }
 
     /// Observes other nodes once a [`Heartbeater`] runs.
     #[must_use]
     pub fn among(own: NodeId, lease: Duration) -> Arc<Self> {
-        Self::with(Some(Mutex::new(Observer::new(own, lease, Instant::now()))))
+        Self::with(Some(Mutex::new(Observer::new(own, lease, Instant::now()))), lease)
     }
 
-    fn with(observer: Option<Mutex<Observer>>) -> Arc<Self> {
-        let (silence, cut_off) = (watch::Sender::new(0), watch::Sender::new(false));
-        Arc::new(Self { observer, silence, cut_off })
+    fn with(observer: Option<Mutex<Observer>>, lease: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            observer,
+            silence: watch::Sender::new(0),
+            trouble: watch::Sender::new(None),
+            cut_off: watch::Sender::new(false),
+            log_clock: AtomicU64::new(0),
+            lease,
+        })
     }
 
     fn observer(&self) -> Option<MutexGuard<'_, Observer>> {
@@ -67,7 +79,13 @@ impl Liveness {
         self.silence.subscribe()
     }
 
-    /// Changes when the log has not answered for a lease, and when it does again.
+    /// Changes when something goes wrong between this node and the log, and when all is well again.
+    #[must_use]
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.trouble.subscribe()
+    }
+
+    /// Changes when no room here is in touch with its log for a lease, and when rooms are again.
     #[must_use]
     pub fn cut_off(&self) -> watch::Receiver<bool> {
         self.cut_off.subscribe()
@@ -82,11 +100,23 @@ impl Liveness {
         told.collect()
     }
 
+    /// Returns what this node concludes from the heartbeats, for a call to the log.
+    #[must_use]
+    pub fn judgement(&self) -> Judgement {
+        let as_of = Duration::from_micros(self.log_clock.load(Ordering::Relaxed));
+        Judgement { silent: self.silent(), as_of, valid_for: self.lease }
+    }
+
     /// Observes nodes that were met in a roster.
     pub fn watch<'a>(&self, nodes: impl IntoIterator<Item = &'a NodeId>) {
         let Some(mut observer) = self.observer() else { return };
         let now = Instant::now();
         nodes.into_iter().for_each(|node| observer.watch(node, now));
+    }
+
+    fn note_clock(&self, heartbeats: &Heartbeats) {
+        let micros = u64::try_from(heartbeats.clock.as_micros()).unwrap_or_default();
+        self.log_clock.store(micros, Ordering::Relaxed);
     }
 
     /// Tells whether this node has been in contact with the log for as long as that. Only who was for the
@@ -131,9 +161,15 @@ impl Heartbeater {
     ) -> Self {
         let stop = CancellationToken::new();
         let liveness = liveness.clone();
-        let (told, failed) = (Vec::new(), Vec::new());
-        let mut detector =
-            FailureDetector { liveness, settings, heartbeats, metrics, told, failed };
+        let mut detector = FailureDetector {
+            liveness,
+            settings,
+            heartbeats,
+            metrics,
+            told: Vec::new(),
+            failed: Vec::new(),
+            refused: None,
+        };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             if stopped.run_until_cancelled(detector.run()).await.is_none() {
@@ -161,6 +197,8 @@ struct FailureDetector {
     told: Vec<NodeId>,
     /// The failed ones among them, as of the last log line.
     failed: Vec<NodeId>,
+    /// Why our last heartbeat was not accepted, if it was not.
+    refused: Option<LogError>,
 }
 
 impl FailureDetector {
@@ -170,9 +208,10 @@ impl FailureDetector {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for round in 0_u32.. {
             clock.tick().await;
-            let beats = round.is_multiple_of(READS_PER_BEAT);
-            let counters_read = self.heartbeats.exchange(&self.settings.own, beats).await;
-            if beats && counters_read.is_ok() {
+            // A heartbeat that was not accepted goes again with the next read: only an accepted one proves contact.
+            let beats = round.is_multiple_of(READS_PER_BEAT) || self.refused.is_some();
+            let heartbeats = self.exchange(beats).await;
+            if beats && heartbeats.is_ok() {
                 // Best effort: load is only shown in `/v1/cluster`; the next heartbeat resends it.
                 let _ = self.heartbeats.report(&self.settings.own, &own_load(&self.metrics)).await;
             }
@@ -183,39 +222,67 @@ impl FailureDetector {
                 if broke {
                     observer.broke(now);
                 }
-                if let Ok(counters) = &counters_read {
-                    observer.counters_read(counters, now);
+                if let Ok(heartbeats) = &heartbeats {
+                    observer.counters_read(&heartbeats.counters, now);
                 }
             }
+            self.refused = heartbeats.map(|heartbeats| self.liveness.note_clock(&heartbeats)).err();
             self.tell(now);
             self.forget(now).await;
         }
     }
 
+    /// Sends our heartbeat if it is due, and reads those of all nodes; waits for less than a lease.
+    async fn exchange(&self, beats: bool) -> Result<Heartbeats, LogError> {
+        let limit = self.settings.lease / 2;
+        let exchange = self.heartbeats.exchange(&self.settings.own, beats);
+        let late = |_| LogError::Unavailable(format!("no answer to a heartbeat within {limit:?}"));
+        timeout(limit, exchange).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+    }
+
     /// Publishes what has changed: metrics, log lines, and the watch channels of rooms and sessions.
     fn tell(&mut self, now: Instant) {
         let Some(observer) = self.liveness.observer() else { return };
-        let cut_off = observer.is_cut_off(now);
+        let is_cut_off = observer.is_cut_off(now);
         let silent: Vec<NodeId> = observer.silent(now).into_iter().map(|(node, _)| node).collect();
         let failed = observer.failed(now);
         drop(observer);
-        self.metrics.log_up.set(i64::from(!cut_off));
+        self.report_trouble(self.trouble(is_cut_off));
         self.report_failed(failed);
-        let changed = self
-            .liveness
-            .cut_off
-            .send_if_modified(|was| std::mem::replace(was, cut_off) != cut_off);
-        match (changed, cut_off) {
-            (true, true) => {
-                warn!("Redis has not answered for a lease: clients are told to look elsewhere");
-            }
-            (true, false) => info!("Redis answers again"),
-            (false, _) => {}
-        }
         if silent != self.told {
             self.told = silent;
             self.liveness.silence.send_modify(|count| *count += 1);
         }
+    }
+
+    /// Says what is wrong. While heartbeats are accepted the connections may still be deaf, or a part of the log away.
+    fn trouble(&self, is_cut_off: bool) -> Option<Trouble> {
+        if !is_cut_off {
+            return self.heartbeats.trouble();
+        }
+        Some(match &self.refused {
+            Some(LogError::WriteRefused(words)) => Trouble::ReadOnly(words.clone()),
+            Some(error) => Trouble::CutOff(error.to_string()),
+            None => Trouble::CutOff("no heartbeat was sent for a lease".to_owned()),
+        })
+    }
+
+    fn report_trouble(&self, trouble: Option<Trouble>) {
+        self.metrics.log_trouble(trouble.as_ref());
+        let liveness = &self.liveness;
+        let is_cut_off = trouble.as_ref().is_some_and(Trouble::cuts_off);
+        liveness.cut_off.send_if_modified(|was| std::mem::replace(was, is_cut_off) != is_cut_off);
+        let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(Trouble::name);
+        let is_same_kind = kind(&trouble) == kind(&liveness.trouble.borrow());
+        if is_same_kind {
+            return;
+        }
+        if let Some(trouble) = &trouble {
+            warn!(trouble = trouble.name(), "{trouble}");
+        } else {
+            info!("Redis answers again");
+        }
+        liveness.trouble.send_replace(trouble);
     }
 
     /// Counts and logs the nodes that ended without a word. One that ended cleanly has no entry left, and is no

@@ -24,7 +24,7 @@ pub(super) struct Observer {
     own: NodeId,
     lease: Duration,
     nodes: HashMap<NodeId, Seen>,
-    /// When the log answered last.
+    /// When the log last accepted our heartbeat, or answered between two that it accepted.
     heard: Instant,
     /// Since when it has answered without a break.
     began: Option<Instant>,
@@ -35,7 +35,8 @@ impl Observer {
         Self { own, lease, nodes: HashMap::new(), heard: now, began: None }
     }
 
-    /// Applies the counters that were read at `now`.
+    /// Applies the counters that were read at `now`, while our own heartbeats were accepted: a log that answers and
+    /// refuses to write stops the counters of all nodes, and the members of none of them are gone.
     pub(super) fn counters_read(&mut self, counters: &[(NodeId, u64)], now: Instant) {
         if self.contact(now).is_none() {
             self.broke(now);
@@ -77,7 +78,7 @@ impl Observer {
         self.began.filter(|_| now - self.heard <= self.lease / 2)
     }
 
-    /// Tells whether nothing has been heard of the log for a lease.
+    /// Tells whether the log has not accepted our heartbeat for a lease.
     pub(super) fn is_cut_off(&self, now: Instant) -> bool {
         now >= self.heard + self.lease
     }

@@ -179,6 +179,18 @@ pub struct Silent {
     pub ago: Duration,
 }
 
+/// What a node has concluded from the heartbeats, with its proof: a call that carries it may be delayed, and is then
+/// worth nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// The nodes whose heartbeat has stopped.
+    pub silent: Vec<Silent>,
+    /// The clock of the log when this node's contact with it was proven last, since 1970.
+    pub as_of: Duration,
+    /// How long after that it may be acted on.
+    pub valid_for: Duration,
+}
+
 /// A member as the node that holds its socket knows it.
 #[derive(Clone, Debug)]
 pub struct Restored {

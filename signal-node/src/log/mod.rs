@@ -21,7 +21,8 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 pub use call::{
-    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, Silent, SocketId,
+    Claim, Join, JoinRefusal, Joined, Judgement, Op, Outcome, Record, Restored, RoomView, Silent,
+    SocketId,
 };
 pub use entry::{Batch, Entry, ResetMember, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
@@ -38,7 +39,7 @@ pub trait RoomLog: Send + Sync + 'static {
     /// number that the caller knows of in this room.
     ///
     /// After [`LogError::Unavailable`] the outcome is unknown; the same call may be made again and has no
-    /// second effect. After [`LogError::RolledBack`] nothing has happened: the log has lost what the caller
+    /// second effect. After [`LogError::WriteRefused`] nothing has happened, and it may be made again, too. After [`LogError::RolledBack`] nothing has happened: the log has lost what the caller
     /// has seen. Only a call that begins with [`Op::Restore`] or [`Op::Reset`] is taken then.
     fn call<'a>(
         &'a self,
@@ -70,7 +71,10 @@ pub trait HeartbeatStore: Send + Sync + 'static {
         &'a self,
         node: &'a NodeId,
         beats: bool,
-    ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>>;
+    ) -> BoxFuture<'a, Result<Heartbeats, LogError>>;
+
+    /// Returns what is wrong with the connections to the log, if heartbeats alone do not show it.
+    fn trouble(&self) -> Option<Trouble>;
 
     /// Stores the load of this node, for `/v1/cluster`.
     fn report<'a>(
@@ -87,6 +91,58 @@ pub trait HeartbeatStore: Send + Sync + 'static {
 
     /// Counts the reconnects.
     fn reconnects(&self) -> watch::Receiver<u64>;
+}
+
+/// The counters of all nodes at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeats {
+    /// The moment, by the clock of the log.
+    pub clock: Duration,
+    /// How often the heart of each node has beaten.
+    pub counters: Vec<(NodeId, u64)>,
+}
+
+/// What is wrong between a node and the log, with the words of the log or the names of its servers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The log does not answer.
+    #[error("Redis has not answered for a lease ({0}): clients are told to look elsewhere")]
+    CutOff(String),
+    /// The log answers and refuses to write.
+    #[error("Redis refuses to write ({0}): clients are told to look elsewhere")]
+    ReadOnly(String),
+    /// Calls are answered, and nothing comes over the subscriptions.
+    #[error(
+        "Redis does not answer on the connection of subscriptions ({0}): clients are told to look elsewhere"
+    )]
+    Deaf(String),
+    /// Some servers of a cluster do not answer: their rooms are not reachable, the others are.
+    #[error(
+        "a part of the Redis Cluster has not answered for a lease ({0}): its rooms are unavailable"
+    )]
+    Partial(String),
+}
+
+impl Trouble {
+    /// The names of all kinds.
+    pub const NAMES: [&str; 4] = ["cut_off", "read_only", "deaf", "partial"];
+
+    /// Returns the name of the kind, for metrics and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CutOff(_) => "cut_off",
+            Self::ReadOnly(_) => "read_only",
+            Self::Deaf(_) => "deaf",
+            Self::Partial(_) => "partial",
+        }
+    }
+
+    /// Tells whether it keeps every room of the node from its log.
+    #[must_use]
+    pub fn cuts_off(&self) -> bool {
+        !matches!(self, Self::Partial(_))
+    }
 }
 
 /// What a node carries.
@@ -128,6 +184,9 @@ pub enum LogError {
     /// Redis cannot be reached, or is too slow. The outcome is unknown.
     #[error("the room log is not reachable: {0}")]
     Unavailable(String),
+    /// Redis answers and refuses to write, in its own words. Nothing has happened.
+    #[error("the room log refuses to write: {0}")]
+    WriteRefused(String),
     /// The log ends before entries that the caller has seen: writes were lost.
     #[error("the room log has lost what came after {head}")]
     RolledBack {
@@ -137,4 +196,12 @@ pub enum LogError {
     /// Redis answered something that our scripts never answer.
     #[error("the room log answered out of turn: {0}")]
     UnexpectedReply(String),
+}
+
+impl LogError {
+    /// Tells whether the same call may succeed later, unchanged.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::WriteRefused(_))
+    }
 }

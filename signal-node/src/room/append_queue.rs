@@ -25,6 +25,10 @@ const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// A call that was sent again and is older than this is failing: requests behind it are refused.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long those wait who ask for what is in the call itself, where it may have taken effect. Then they are told that
+/// the log is not reachable, and what they asked for is still sent.
+const LONG_PATIENCE: Duration = Duration::from_secs(6);
+
 /// Pause before a call without an answer is sent again, and its bound.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 const RETRY_AFTER_MAX: Duration = Duration::from_millis(500);
@@ -41,6 +45,16 @@ pub(super) enum Requester {
     Kick { reply: Reply },
     /// The room itself: nobody is answered.
     Housekeeping,
+}
+
+impl Requester {
+    /// Tells whether it is told when the log cannot be reached. A leave is not: it holds as soon as the log can.
+    pub(super) fn is_told_of_failure(&self) -> bool {
+        match self {
+            Self::Join { .. } | Self::Ordered { .. } | Self::Kick { .. } => true,
+            Self::Leave { .. } | Self::Housekeeping => false,
+        }
+    }
 }
 
 /// An op that waits for its call.
@@ -73,10 +87,38 @@ struct InFlightCall {
     seen: Seq,
     began: Instant,
     retries: u32,
+    /// Whether an attempt had no answer, and so may have taken effect.
+    is_unknown: bool,
     /// Whether it puts back what the log has lost.
     is_recovery: bool,
     /// Once it was answered: what has not been looked at yet.
     answers: VecDeque<(QueuedOp, Outcome)>,
+}
+
+impl InFlightCall {
+    /// Lets those go who have waited for too long. What certainly has not taken effect is taken out of the call; what
+    /// may have is sent until the log tells, and asked for by nobody any more.
+    fn give_up(&mut self, ops: Vec<Op>, now: Instant) -> (Vec<Op>, Vec<Requester>) {
+        let patience = if self.is_unknown { LONG_PATIENCE } else { PATIENCE };
+        if now.duration_since(self.began) < patience {
+            return (ops, Vec::new());
+        }
+        let (mut stay, mut tired) = (Vec::new(), Vec::new());
+        let requesters = std::mem::take(&mut self.requesters);
+        for (op, requester) in ops.into_iter().zip(requesters) {
+            if !requester.is_told_of_failure() {
+                self.requesters.push(requester);
+                stay.push(op);
+                continue;
+            }
+            tired.push(requester);
+            if self.is_unknown {
+                self.requesters.push(Requester::Housekeeping);
+                stay.push(op);
+            }
+        }
+        (stay, tired)
+    }
 }
 
 /// The ops of one room.
@@ -98,8 +140,8 @@ pub(super) enum CallResult {
     RolledBack(Vec<QueuedOp>),
     /// The log answered something that no script says.
     Failed(Vec<Requester>, LogError),
-    /// No answer; the same call is due again.
-    Retry(AppendCall, LogError),
+    /// No answer, or a refusal to write: the same call is due again, if anything is left of it. These need not wait.
+    Retry(Option<AppendCall>, Vec<Requester>, LogError),
 }
 
 impl AppendQueue {
@@ -181,8 +223,15 @@ impl AppendQueue {
             self.waiting = VecDeque::new();
         }
         let is_recovery = ops.first().is_some_and(Op::mends);
-        let (retries, answers) = (0, VecDeque::new());
-        let call = InFlightCall { requesters, seen, began: now, retries, is_recovery, answers };
+        let call = InFlightCall {
+            requesters,
+            seen,
+            began: now,
+            retries: 0,
+            is_unknown: false,
+            is_recovery,
+            answers: VecDeque::new(),
+        };
         self.in_flight = Some(Box::new(call));
         Some(AppendCall { seen, ops, after: Duration::ZERO })
     }
@@ -205,13 +254,21 @@ impl AppendQueue {
         &mut self,
         ops: Vec<Op>,
         answer: Result<Vec<Outcome>, LogError>,
+        now: Instant,
     ) -> Option<CallResult> {
-        if let (Err(error @ LogError::Unavailable(_)), Some(call)) = (&answer, &mut self.in_flight)
+        if let (Err(error), Some(call)) = (&answer, &mut self.in_flight)
+            && error.is_temporary()
         {
             call.retries += 1;
+            call.is_unknown |= matches!(error, LogError::Unavailable(_));
             let after = (RETRY_AFTER * call.retries).min(RETRY_AFTER_MAX);
+            let (ops, tired) = call.give_up(ops, now);
             let again = AppendCall { seen: call.seen, ops, after };
-            return Some(CallResult::Retry(again, error.clone()));
+            let again = (!again.ops.is_empty()).then_some(again);
+            if again.is_none() {
+                self.in_flight = None;
+            }
+            return Some(CallResult::Retry(again, tired, error.clone()));
         }
         let mut call = self.in_flight.take()?;
         let requesters = std::mem::take(&mut call.requesters);
@@ -258,7 +315,7 @@ mod tests {
         queue.push_housekeeping(detach(2));
         queue.push_housekeeping(detach(3));
         assert!(queue.next_call(Seq(0), now).is_none());
-        queue.on_answer(first.ops, Ok(vec![Outcome::Settled]));
+        queue.on_answer(first.ops, Ok(vec![Outcome::Settled]), now);
         assert_eq!(queue.next_call(Seq(0), now).unwrap().ops.len(), 2);
     }
 
@@ -269,7 +326,10 @@ mod tests {
         let first = queue.next_call(Seq(7), now).unwrap();
         queue.push_housekeeping(detach(2));
         let lost = Err(LogError::Unavailable("lost".to_owned()));
-        let Some(CallResult::Retry(again, _)) = queue.on_answer(first.ops, lost) else { panic!() };
+        let Some(CallResult::Retry(Some(again), _, _)) = queue.on_answer(first.ops, lost, now)
+        else {
+            panic!()
+        };
         assert_eq!((again.seen, again.ops.len(), again.after), (Seq(7), 1, RETRY_AFTER));
         assert!(!queue.is_failing(now) && queue.is_failing(now + PATIENCE));
     }

@@ -13,9 +13,11 @@ use super::local_room::LocalRoom;
 use super::outbox::FrameEvent;
 use super::pending_joins::{PendingJoin, disconnect_for_snapshot};
 use super::recovery::{LostClaim, restore_now};
-use super::replies::{decline, refuse_join, refuse_ordered, refused_text, unavailable};
+use super::replies::{
+    UNREACHABLE, decline, refuse_join, refuse_ordered, refused_text, unavailable,
+};
 use super::requests;
-use crate::log::{Join, JoinRefusal, Joined, LogError, Op, Outcome};
+use crate::log::{Claim, Join, JoinRefusal, Joined, LogError, Op, Outcome};
 
 /// Takes in what the log answered to the call in flight.
 pub(super) fn on_answer(
@@ -25,7 +27,7 @@ pub(super) fn on_answer(
     answer: Result<Vec<Outcome>, LogError>,
 ) {
     let room = step.room;
-    match local.queue.on_answer(ops, answer) {
+    match local.queue.on_answer(ops, answer, step.environment.now) {
         Some(CallResult::Answered) => apply_answers(local, step),
         // The ops wait behind the restore: what they ask for is judged with the members in place.
         Some(CallResult::RolledBack(ops)) => {
@@ -40,10 +42,13 @@ pub(super) fn on_answer(
                 decline(&mut local.members, step, requester, error);
             }
         }
-        Some(CallResult::Retry(call, error)) => {
+        Some(CallResult::Retry(call, tired, error)) => {
             step.count(Count::CallRetried);
             debug!(room.id = %room, %error, "a call for room {room} is sent again");
-            step.effects.append = Some(call);
+            step.effects.append = call;
+            for requester in tired {
+                decline(&mut local.members, step, requester, unavailable(UNREACHABLE));
+            }
             requests::fail_waiting(&mut local.members, &mut local.queue, step);
         }
         None => {}
@@ -122,6 +127,14 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
             local.note_head(*seq, step);
         }
         Outcome::Head(seq) => local.note_head(*seq, step),
+        // Its session was told that the log is not reachable, and holds no member.
+        Outcome::Joined(joined) => {
+            if let Op::Join(join) = op {
+                let by = Claim { peer: join.peer.clone(), generation: joined.seq };
+                local.queue.push_housekeeping(Op::Detach { by });
+            }
+            local.note_head(joined.seq, step);
+        }
         _ => {}
     }
 }

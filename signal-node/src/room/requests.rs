@@ -185,9 +185,7 @@ pub(super) fn fail_waiting(
     if !queue.is_failing(step.environment.now) {
         return;
     }
-    let answerable =
-        |by: &Requester| matches!(by, Requester::Join { .. } | Requester::Ordered { .. });
-    for requester in queue.withdraw(answerable) {
+    for requester in queue.withdraw(Requester::is_told_of_failure) {
         decline(members, step, requester, unavailable(UNREACHABLE));
     }
 }

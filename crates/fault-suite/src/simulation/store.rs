@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use signal_node::log::Retention;
 use signal_node::log::memory::MemoryLog;
+use signal_node::log::{Heartbeats, Retention};
 use signal_protocol::NodeId;
 use tokio::time::Instant;
 
@@ -41,12 +41,13 @@ impl Store {
     }
 
     /// Raises the counter of a node if its heartbeater beats, and returns all of them.
-    pub(super) fn exchange(&self, node: &NodeId, beats: bool) -> Vec<(NodeId, u64)> {
+    pub(super) fn exchange(&self, node: &NodeId, beats: bool) -> Heartbeats {
         let mut counters = self.counters();
         if beats {
             *counters.entry(node.clone()).or_default() += 1;
         }
-        counters.iter().map(|(node, count)| (node.clone(), *count)).collect()
+        let counters = counters.iter().map(|(node, count)| (node.clone(), *count)).collect();
+        Heartbeats { clock: EPOCH + self.began.elapsed(), counters }
     }
 
     /// Takes nodes off the list.

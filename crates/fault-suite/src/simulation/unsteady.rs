@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use signal_node::log::{
-    Batch, Feed, HeartbeatStore, Load, LogError, Op, Outcome, RoomLog, Volatile, feed as new_feed,
+    Batch, Feed, HeartbeatStore, Heartbeats, Load, LogError, Op, Outcome, RoomLog, Trouble,
+    Volatile, feed as new_feed,
 };
 use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
@@ -120,8 +121,12 @@ impl HeartbeatStore for View {
         &'a self,
         node: &'a NodeId,
         beats: bool,
-    ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
+    ) -> BoxFuture<'a, Result<Heartbeats, LogError>> {
         Box::pin(self.beat(move |store| store.exchange(node, beats)))
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        None
     }
 
     fn report<'a>(&'a self, _: &'a NodeId, _: &'a Load) -> BoxFuture<'a, Result<(), LogError>> {

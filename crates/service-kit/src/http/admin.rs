@@ -1,10 +1,10 @@
 //! The admin listener: liveness, readiness, startup, metrics.
 
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -18,20 +18,22 @@ use super::Problem;
 ///
 /// Liveness does not depend on it: a process that answers is alive, and a restart would not repair
 /// a dependency that is down.
-#[derive(Clone, Debug)]
-pub struct Health(Arc<RwLock<Phase>>);
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<Mutex<State>>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    /// What keeps the service from its work for now, whatever its phase.
+    trouble: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Phase {
+    #[default]
     Starting,
     Ready,
     NotReady(Cow<'static, str>),
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self(Arc::new(RwLock::new(Phase::Starting)))
-    }
 }
 
 impl Health {
@@ -51,12 +53,25 @@ impl Health {
         self.set(Phase::NotReady(reason.into()));
     }
 
+    /// Reports the service as not ready until this is called with `None`, with a reason.
+    pub fn trouble(&self, reason: Option<String>) {
+        self.state().trouble = reason;
+    }
+
     fn set(&self, phase: Phase) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = phase;
+        self.state().phase = phase;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn phase(&self) -> Phase {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let state = self.state();
+        match (&state.phase, &state.trouble) {
+            (Phase::Ready, Some(reason)) => Phase::NotReady(reason.clone().into()),
+            (phase, _) => phase.clone(),
+        }
     }
 }
 
@@ -70,7 +85,7 @@ pub fn admin_router(registry: Registry, health: Health) -> Router {
         .merge(Router::new().route("/metrics", get(metrics)).with_state(registry))
 }
 
-async fn ready(State(health): State<Health>) -> Response {
+async fn ready(Shared(health): Shared<Health>) -> Response {
     match health.phase() {
         Phase::Ready => "ready\n".into_response(),
         Phase::Starting => unavailable("starting".into()),
@@ -78,7 +93,7 @@ async fn ready(State(health): State<Health>) -> Response {
     }
 }
 
-async fn started(State(health): State<Health>) -> Response {
+async fn started(Shared(health): Shared<Health>) -> Response {
     match health.phase() {
         Phase::Starting => unavailable("starting".into()),
         Phase::Ready | Phase::NotReady(_) => "started\n".into_response(),
@@ -89,7 +104,7 @@ fn unavailable(reason: Cow<'static, str>) -> Response {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready").detail(reason).into_response()
 }
 
-async fn metrics(State(registry): State<Registry>) -> Response {
+async fn metrics(Shared(registry): Shared<Registry>) -> Response {
     match TextEncoder::new().encode_to_string(&registry.gather()) {
         Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(failed) => {

@@ -17,8 +17,8 @@ use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
 
 use super::{
-    Batch, Feed, FeedEvent, FeedSender, HeartbeatStore, Load, LogError, Op, Outcome, Retention,
-    RevokedList, RoomLog, Volatile, feed,
+    Batch, Feed, FeedEvent, FeedSender, HeartbeatStore, Heartbeats, Load, LogError, Op, Outcome,
+    Retention, RevokedList, RoomLog, Trouble, Volatile, feed,
 };
 use room::RoomState;
 
@@ -160,8 +160,12 @@ impl HeartbeatStore for MemoryLog {
         &'a self,
         _: &'a NodeId,
         _: bool,
-    ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
-        Box::pin(async { Ok(Vec::new()) })
+    ) -> BoxFuture<'a, Result<Heartbeats, LogError>> {
+        Box::pin(async { Ok(Heartbeats { clock: (self.clock)(), counters: Vec::new() }) })
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        None
     }
 
     fn report<'a>(&'a self, _: &'a NodeId, _: &'a Load) -> BoxFuture<'a, Result<(), LogError>> {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::Value;
@@ -13,6 +12,7 @@ use fred::types::scripts::Script;
 use signal_protocol::Seq;
 use tokio::sync::{mpsc, oneshot};
 
+use super::connection::Connection;
 use super::decode::garbled;
 use super::messages::RoomSignals;
 use super::publishing::Publishing;
@@ -45,8 +45,9 @@ pub(super) struct AppendBatcher {
 
 impl AppendBatcher {
     /// Starts the task that collects; it ends with this value.
-    pub(super) fn start(client: Client, publishing: Publishing) -> Self {
-        let sender = Arc::new(BatchSender { client, script: Script::from_lua(SCRIPT), publishing });
+    pub(super) fn start(connection: Arc<Connection>, publishing: Publishing) -> Self {
+        let sender =
+            Arc::new(BatchSender { connection, script: Script::from_lua(SCRIPT), publishing });
         let (queue, queued) = mpsc::channel(WAITING);
         tokio::spawn(collect(sender.clone(), queued));
         Self { sender, queue }
@@ -55,7 +56,7 @@ impl AppendBatcher {
     /// Appends the signals of one room, all or none.
     pub(super) async fn submit(&self, signals: RoomSignals) -> Answer {
         // A command of Redis Cluster names keys of one slot only.
-        if self.sender.client.is_clustered() {
+        if self.sender.connection.client().is_clustered() {
             return self.sender.send(vec![signals]).await?.remove(0);
         }
         let (answer, answered) = oneshot::channel();
@@ -83,7 +84,7 @@ async fn collect(sender: Arc<BatchSender>, mut queued: mpsc::Receiver<PendingApp
 
 /// Sends batches over one connection.
 struct BatchSender {
-    client: Client,
+    connection: Arc<Connection>,
     script: Script,
     publishing: Publishing,
 }
@@ -109,7 +110,8 @@ impl BatchSender {
         for room in rooms {
             room.load(&mut keys, &mut args);
         }
-        let answers: Vec<Value> = self.script.evalsha_with_reload(&self.client, keys, args).await?;
+        let answers: Vec<Value> =
+            self.script.evalsha_with_reload(&self.connection.client(), keys, args).await?;
         if answers.len() != count {
             return Err(garbled(format!("{} answers for {count} rooms", answers.len())));
         }

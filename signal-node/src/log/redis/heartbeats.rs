@@ -1,17 +1,18 @@
 //! The heartbeats of the nodes: one hash, one counter each.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use fred::interfaces::HashesInterface as _;
-use fred::types::config::Server;
+use fred::clients::Client;
+use fred::interfaces::{EventInterface as _, HashesInterface as _};
 use futures_util::future::BoxFuture;
 use signal_protocol::NodeId;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
-use super::{RedisLog, rejected};
-use crate::log::{HeartbeatStore, Load, LogError};
+use super::probes::Reach;
+use super::{RedisLog, refusal, rejected};
+use crate::log::{HeartbeatStore, Heartbeats, Load, LogError, Trouble};
 
 /// Node id → how often its heart has beaten.
 const NODES: &str = "nodes";
@@ -19,43 +20,84 @@ const NODES: &str = "nodes";
 /// Node id → what it carries, as JSON.
 const LOADS: &str = "loads";
 
-/// Counts how often a connection was made again.
+/// Raises a counter and reads all of them, by the clock of the server that does it.
+pub(super) const SCRIPT: &str = include_str!("heartbeat.lua");
+
+/// Counts how often a connection was made again, by fred or by the watchdog.
 pub(super) async fn count_reconnects(
-    mut connected: Receiver<Server>,
+    mut clients: watch::Receiver<Client>,
     reconnects: watch::Sender<u64>,
 ) {
-    while !matches!(connected.recv().await, Err(RecvError::Closed)) {
+    loop {
+        let mut connected = clients.borrow_and_update().reconnect_rx();
+        let replaced = loop {
+            tokio::select! {
+                server = connected.recv() => match server {
+                    Ok(_) | Err(RecvError::Lagged(_)) => reconnects.send_modify(|count| *count += 1),
+                    Err(RecvError::Closed) => break clients.changed().await,
+                },
+                replaced = clients.changed() => break replaced,
+            }
+        };
+        if replaced.is_err() {
+            return;
+        }
         reconnects.send_modify(|count| *count += 1);
     }
 }
 
 impl RedisLog {
-    async fn counters(&self, node: &NodeId, beats: bool) -> Result<Vec<(NodeId, u64)>, LogError> {
-        if beats {
-            let _: u64 = self.commands.hincrby(NODES, node.as_str(), 1).await?;
-        }
-        let counters: HashMap<String, u64> = self.commands.hgetall(NODES).await?;
+    async fn beat(&self, node: &NodeId, beats: bool) -> Result<Heartbeats, LogError> {
+        let args = vec![node.as_str(), if beats { "1" } else { "0" }];
+        let client = self.commands();
+        let answer = self.heartbeat.evalsha_with_reload(&client, vec![NODES], args).await?;
+        let (clock, counters): (u64, HashMap<String, u64>) = answer;
         // What is not one of our ids is not one of our nodes.
         let nodes =
             counters.into_iter().filter_map(|(node, count)| Some((node.parse().ok()?, count)));
-        Ok(nodes.collect())
+        Ok(Heartbeats { clock: Duration::from_micros(clock), counters: nodes.collect() })
+    }
+
+    /// Looks at what an answer to a heartbeat says of the connections.
+    fn diagnose(&self, error: &LogError) {
+        rejected::log(error, &self.rejections);
+        if let LogError::WriteRefused(words) = error
+            && refusal::is_of_replica(words)
+        {
+            self.commands.misdirected();
+            self.hub.connection().misdirected();
+        }
+    }
+
+    fn trouble_now(&self) -> Option<Trouble> {
+        match (self.commands.reach(), self.hub.connection().reach()) {
+            (Reach::Nothing, _) => Some(Trouble::CutOff("no answer for a lease".to_owned())),
+            (_, Reach::Nothing) => Some(Trouble::Deaf("no answer for a lease".to_owned())),
+            (Reach::Part(silent), _) | (_, Reach::Part(silent)) => {
+                Some(Trouble::Partial(silent.join(", ")))
+            }
+            (Reach::Whole, Reach::Whole) => self.hub.deaf_since().and_then(|since| {
+                let lasts = since.elapsed() >= self.lease;
+                lasts.then(|| Trouble::Deaf("rooms could not be subscribed for a lease".to_owned()))
+            }),
+        }
     }
 
     async fn strike(&self, nodes: &[NodeId]) -> Result<(), LogError> {
         let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
-        let _: u64 = self.commands.hdel(NODES, nodes.clone()).await?;
-        let _: u64 = self.commands.hdel(LOADS, nodes).await?;
+        let _: u64 = self.commands().hdel(NODES, nodes.clone()).await?;
+        let _: u64 = self.commands().hdel(LOADS, nodes).await?;
         Ok(())
     }
 
     async fn write_load(&self, node: &NodeId, load: &Load) -> Result<(), LogError> {
         let text = serde_json::to_string(load).expect("texts and numbers serialize");
-        let _: u64 = self.commands.hset(LOADS, (node.as_str(), text)).await?;
+        let _: u64 = self.commands().hset(LOADS, (node.as_str(), text)).await?;
         Ok(())
     }
 
     async fn read_loads(&self) -> Result<Vec<(NodeId, Load)>, LogError> {
-        let loads: HashMap<String, String> = self.commands.hgetall(LOADS).await?;
+        let loads: HashMap<String, String> = self.commands().hgetall(LOADS).await?;
         // What another version has written in another way is left out.
         let read = |(node, load): (String, String)| {
             Some((node.parse().ok()?, serde_json::from_str(&load).ok()?))
@@ -69,14 +111,18 @@ impl HeartbeatStore for RedisLog {
         &'a self,
         node: &'a NodeId,
         beats: bool,
-    ) -> BoxFuture<'a, Result<Vec<(NodeId, u64)>, LogError>> {
+    ) -> BoxFuture<'a, Result<Heartbeats, LogError>> {
         Box::pin(async move {
-            let counters = self.counters(node, beats).await;
-            if let Err(error) = &counters {
-                rejected::log(error, &self.rejections);
+            let heartbeats = self.beat(node, beats).await;
+            if let Err(error) = &heartbeats {
+                self.diagnose(error);
             }
-            counters
+            heartbeats
         })
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.trouble_now()
     }
 
     fn report<'a>(

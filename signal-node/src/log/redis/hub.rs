@@ -3,7 +3,7 @@
 //! A room is registered before it is subscribed, so that nothing arrives for nobody. After every reconnect the
 //! rooms are subscribed again and told that something may have been missed. The read loop never waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,19 +17,22 @@ use signal_protocol::RoomId;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::connection::Connection;
 use super::decode;
 use super::keys::Keys;
 use super::publishing::Publishing;
 use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
 
-/// How often a room is subscribed again before the connection counts as gone.
-const RENEWALS: usize = 3;
+/// How many rooms are subscribed again at a time, so that the commands of 100,000 rooms do not fill the client's queue.
+const RENEWALS_AT_A_TIME: usize = 512;
 
-/// How often the connection is asked for a sign of life.
-const PING_EVERY: Duration = Duration::from_secs(2);
+/// Pause before the rooms that could not be subscribed again are tried once more.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// How often the map of slots is looked at.
 const SLOTS_EVERY: Duration = Duration::from_secs(1);
@@ -42,40 +45,118 @@ fn masters(slots: Value) -> Vec<Vec<Value>> {
     masters
 }
 
+/// The rooms of this node, and those of them that are not subscribed as they should be.
+#[derive(Default)]
+struct Rooms {
+    feeds: HashMap<Arc<str>, FeedSender>,
+    unsubscribed: HashSet<Arc<str>>,
+    /// Since when there are some.
+    unsubscribed_since: Option<Instant>,
+}
+
+impl Rooms {
+    fn remove(&mut self, channel: &str) {
+        self.feeds.remove(channel);
+        self.subscribed(channel);
+    }
+
+    fn subscribed(&mut self, channel: &str) {
+        self.unsubscribed.remove(channel);
+        if self.unsubscribed.is_empty() {
+            (self.unsubscribed, self.unsubscribed_since) = (HashSet::new(), None);
+        }
+    }
+
+    fn is_not_subscribed(&mut self, channel: Arc<str>) {
+        self.unsubscribed.insert(channel);
+        self.unsubscribed_since.get_or_insert_with(Instant::now);
+    }
+
+    fn none_is_subscribed(&mut self) {
+        self.unsubscribed = self.feeds.keys().cloned().collect();
+        if !self.unsubscribed.is_empty() {
+            self.unsubscribed_since.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
 /// Which room listens where.
 pub(super) struct Hub {
-    subscriber: Client,
+    connection: Arc<Connection>,
+    /// The client that [`Hub::read`] reads of.
+    client: watch::Sender<Client>,
     publishing: Publishing,
-    rooms: Mutex<HashMap<Arc<str>, FeedSender>>,
+    rooms: Mutex<Rooms>,
+    /// Told when rooms have to be subscribed again.
+    renewal: Notify,
     reconnects: watch::Sender<u64>,
 }
 
 impl Hub {
     /// Starts to read; ends when the connection is given up.
     pub(super) fn start(
-        subscriber: Client,
+        connection: Arc<Connection>,
         publishing: Publishing,
         reconnects: watch::Sender<u64>,
     ) -> Arc<Self> {
-        let (messages, connected) = (subscriber.message_rx(), subscriber.reconnect_rx());
-        let moved = subscriber.cluster_change_rx();
-        let hub = Arc::new(Self { subscriber, publishing, rooms: Mutex::default(), reconnects });
-        tokio::spawn(hub.clone().read(messages));
-        tokio::spawn(hub.clone().resubscribe(connected, moved));
-        tokio::spawn(hub.clone().stay_in_touch());
-        if hub.subscriber.is_clustered() {
-            tokio::spawn(hub.clone().follow_slots());
-        }
+        let clients = connection.clients();
+        let client = watch::Sender::new(connection.client());
+        let (rooms, renewal) = (Mutex::default(), Notify::new());
+        let hub = Arc::new(Self { connection, client, publishing, rooms, renewal, reconnects });
+        let tasks = hub.clone().attend(&hub.client());
+        tokio::spawn(hub.clone().follow_clients(clients, tasks));
+        tokio::spawn(hub.clone().renew_when_needed());
         hub
+    }
+
+    /// Returns since when rooms are not subscribed that should be.
+    pub(super) fn deaf_since(&self) -> Option<Instant> {
+        self.rooms().unsubscribed_since
+    }
+
+    /// Returns the connection that it subscribes on.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn client(&self) -> Client {
+        self.client.borrow().clone()
+    }
+
+    /// Reads what comes on a client; ends with the returned set.
+    fn attend(self: Arc<Self>, client: &Client) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().read(client.message_rx()));
+        let (connected, moved) = (client.reconnect_rx(), client.cluster_change_rx());
+        tasks.spawn(self.clone().resubscribe(connected, moved));
+        if client.is_clustered() {
+            tasks.spawn(self.follow_slots(client.clone()));
+        }
+        tasks
+    }
+
+    /// Goes over to each client that replaces the one before. It is read before anything is subscribed on it.
+    async fn follow_clients(
+        self: Arc<Self>,
+        mut clients: watch::Receiver<Client>,
+        mut tasks: JoinSet<()>,
+    ) {
+        while clients.changed().await.is_ok() {
+            let client = clients.borrow_and_update().clone();
+            tasks = self.clone().attend(&client);
+            self.client.send_replace(client);
+            self.on_reconnect();
+        }
+        drop(tasks);
     }
 
     /// Registers, subscribes and waits for the confirmation.
     pub(super) async fn open(self: &Arc<Self>, room: &RoomId) -> Result<Feed, LogError> {
         let channel: Arc<str> = Keys::of(room).channel.into();
         let (sender, receiver) = feed();
-        self.rooms().insert(channel.clone(), sender.clone());
+        self.rooms().feeds.insert(channel.clone(), sender.clone());
         if let Err(error) = self.subscribe(&channel).await {
-            self.rooms().remove(&*channel);
+            self.rooms().remove(&channel);
             return Err(error);
         }
         let (hub, runtime) = (self.clone(), Handle::current());
@@ -83,18 +164,19 @@ impl Hub {
         Ok(receiver.at_end(move || drop(runtime.spawn(hub.forget(channel, sender)))))
     }
 
-    fn rooms(&self) -> MutexGuard<'_, HashMap<Arc<str>, FeedSender>> {
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Subscribes, and returns when Redis has confirmed it.
     async fn subscribe(&self, channel: &str) -> Result<(), LogError> {
+        let client = self.client();
         match self.publishing {
-            Publishing::Sharded => self.subscriber.ssubscribe(channel).await?,
+            Publishing::Sharded => client.ssubscribe(channel).await?,
             Publishing::Plain => {
                 // fred does not wait for this confirmation, but what follows on the connection comes after it.
-                self.subscriber.subscribe(channel).await?;
-                self.subscriber.ping::<()>(None).await?;
+                client.subscribe(channel).await?;
+                client.ping::<()>(None).await?;
             }
         }
         Ok(())
@@ -104,18 +186,20 @@ impl Hub {
     async fn forget(self: Arc<Self>, channel: Arc<str>, sender: FeedSender) {
         {
             let mut rooms = self.rooms();
-            if !rooms.get(&*channel).is_some_and(|current| current.same(&sender)) {
+            if !rooms.feeds.get(&*channel).is_some_and(|current| current.same(&sender)) {
                 return;
             }
-            rooms.remove(&*channel);
+            rooms.remove(&channel);
         }
+        let client = self.client();
         let ended = match self.publishing {
-            Publishing::Sharded => self.subscriber.sunsubscribe(&*channel).await,
-            Publishing::Plain => self.subscriber.unsubscribe(&*channel).await,
+            Publishing::Sharded => client.sunsubscribe(&*channel).await,
+            Publishing::Plain => client.unsubscribe(&*channel).await,
         };
-        if ended.is_err() || self.rooms().contains_key(&*channel) {
+        if ended.is_err() || self.rooms().feeds.contains_key(&*channel) {
             // Someone subscribed again while we unsubscribed: the last word must be theirs.
-            self.renew(&channel).await;
+            self.rooms().is_not_subscribed(channel);
+            self.renewal.notify_one();
         }
     }
 
@@ -128,7 +212,7 @@ impl Hub {
                         count,
                         "{count} messages from Redis were dropped; all rooms compare with their log"
                     );
-                    self.rooms().values().for_each(FeedSender::miss);
+                    self.rooms().feeds.values().for_each(FeedSender::miss);
                 }
                 Err(RecvError::Closed) => return,
             }
@@ -137,7 +221,7 @@ impl Hub {
 
     fn dispatch(&self, message: &Message) {
         let rooms = self.rooms();
-        let Some(room) = rooms.get(&*message.channel) else { return };
+        let Some(room) = rooms.feeds.get(&*message.channel) else { return };
         let event = match &message.value {
             Value::Bytes(bytes) => decode::event(bytes),
             Value::String(text) => decode::event(text.as_bytes()),
@@ -167,58 +251,75 @@ impl Hub {
             if closed {
                 return;
             }
-            self.reconnects.send_modify(|count| *count += 1);
-            self.renew_all().await;
+            self.on_reconnect();
         }
+    }
+
+    fn on_reconnect(&self) {
+        self.reconnects.send_modify(|count| *count += 1);
+        self.renew_all();
     }
 
     /// Redis ends the subscriptions of a slot that leaves a server. fred does not pass that on, so the map of
     /// slots has to be looked at.
-    async fn follow_slots(self: Arc<Self>) {
+    async fn follow_slots(self: Arc<Self>, client: Client) {
         let mut known = None;
         loop {
-            tokio::time::sleep(SLOTS_EVERY).await;
+            sleep(SLOTS_EVERY).await;
             // A cluster that does not answer now is asked the next time.
-            let Ok(slots) = self.subscriber.cluster_slots::<Value>().await else { continue };
+            let Ok(slots) = client.cluster_slots::<Value>().await else { continue };
             let masters = masters(slots);
             if known.replace(masters.clone()).is_some_and(|before| before != masters) {
                 info!("slots of the Redis Cluster have moved");
-                if let Err(error) = self.subscriber.sync_cluster().await {
+                if let Err(error) = client.sync_cluster().await {
                     warn!(%error, "the new map of slots could not be read");
                 }
-                self.renew_all().await;
+                self.renew_all();
             }
         }
     }
 
-    async fn renew_all(&self) {
-        let channels: Vec<Arc<str>> = self.rooms().keys().cloned().collect();
-        info!(rooms = channels.len(), "subscribing {} rooms again", channels.len());
-        let renewals: FuturesUnordered<_> =
-            channels.iter().map(|channel| self.renew(channel)).collect();
-        renewals.collect::<Vec<()>>().await;
+    fn renew_all(&self) {
+        let count = {
+            let mut rooms = self.rooms();
+            rooms.none_is_subscribed();
+            rooms.unsubscribed.len()
+        };
+        info!(rooms = count, "subscribing {count} rooms again");
+        self.renewal.notify_one();
     }
 
-    /// Subscribes a room again and lets it compare with its log. After several failures the connection is
-    /// gone again, and so this will be called again.
-    async fn renew(&self, channel: &str) {
-        for _ in 0..RENEWALS {
-            let subscribed = self.subscribe(channel).await;
-            let rooms = self.rooms();
-            let Some(room) = rooms.get(channel) else { return };
-            if subscribed.is_ok() {
-                return room.miss();
-            }
-        }
-    }
-
-    /// Asks for a sign of life, since nothing else is asked on this connection for long: fred makes a
-    /// connection again whose commands stay without an answer.
-    async fn stay_in_touch(self: Arc<Self>) {
+    /// Subscribes the rooms that are not subscribed until all are, whenever there are some.
+    async fn renew_when_needed(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(PING_EVERY).await;
-            // What comes of it is fred's to see.
-            let _ = self.subscriber.ping::<()>(None).await;
+            if self.rooms().unsubscribed.is_empty() {
+                self.renewal.notified().await;
+            }
+            let channels: Vec<Arc<str>> = self.rooms().unsubscribed.iter().cloned().collect();
+            let mut renewals = FuturesUnordered::new();
+            for channel in &channels {
+                if renewals.len() == RENEWALS_AT_A_TIME {
+                    renewals.next().await;
+                }
+                renewals.push(self.renew(channel));
+            }
+            while renewals.next().await.is_some() {}
+            if !self.rooms().unsubscribed.is_empty() {
+                sleep(RENEW_AGAIN_AFTER).await;
+            }
+        }
+    }
+
+    /// Subscribes a room again and lets it compare with its log.
+    async fn renew(&self, channel: &str) {
+        let subscribed = self.subscribe(channel).await;
+        let mut rooms = self.rooms();
+        match rooms.feeds.get(channel) {
+            Some(_) if subscribed.is_err() => {}
+            room => {
+                room.inspect(|room| room.miss());
+                rooms.subscribed(channel);
+            }
         }
     }
 }

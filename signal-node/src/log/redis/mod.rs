@@ -4,6 +4,7 @@
 //! outcome is the caller's to repeat, unchanged and before any other.
 
 mod append_batcher;
+mod connection;
 mod decode;
 mod encode;
 mod exposure;
@@ -11,10 +12,13 @@ mod heartbeats;
 mod hub;
 mod keys;
 mod messages;
+mod probes;
 mod publishing;
+mod refusal;
 mod rejected;
 mod revocation;
 mod script;
+mod watchdog;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,18 +27,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, EventInterface, PubsubInterface, StreamsInterface};
-use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use fred::interfaces::{ClientLike, PubsubInterface, StreamsInterface};
+use fred::types::config::Config;
 use fred::types::scripts::Script;
-use fred::types::{Builder, RespVersion, Value};
+use fred::types::{RespVersion, Value};
 use futures_util::future::BoxFuture;
-use service_kit::redis_access::RejectionLog;
+use service_kit::redis_access::{self, RejectionLog};
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use append_batcher::AppendBatcher;
+use connection::Connection;
 pub use exposure::exposure;
 use hub::Hub;
 use keys::Keys;
@@ -51,28 +56,23 @@ pub fn read_channel(bytes: &[u8]) -> Result<super::FeedEvent, LogError> {
     decode::event(bytes)
 }
 
-/// How long one command may take; after that its outcome is unknown.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Messages that fred's broadcast channel holds before it drops the oldest. A dropped message costs one read of the
-/// log by each room, not the message. fred allocates as many slots up front for every event channel of each client:
-/// at 65,536, 90 MiB before the first connection.
-const MESSAGE_BUFFER: usize = 4_096;
-
 /// Rooms in Redis.
 pub struct RedisLog {
-    commands: Client,
+    commands: Arc<Connection>,
     hub: Arc<Hub>,
     script: Script,
+    heartbeat: Script,
     batcher: AppendBatcher,
     publishing: Publishing,
     retention: Retention,
+    lease: Duration,
     reconnects: watch::Sender<u64>,
     rejections: Arc<RejectionLog>,
 }
 
 impl RedisLog {
-    /// Connects, and keeps the connections from then on.
+    /// Connects, and keeps the connections from then on. A connection on which nothing was heard for a lease is
+    /// replaced.
     ///
     /// # Errors
     /// [`LogError::Unavailable`] if the URL is not one or Redis does not answer now.
@@ -80,28 +80,48 @@ impl RedisLog {
         url: &str,
         publishing: Publishing,
         retention: Retention,
+        lease: Duration,
     ) -> Result<Self, LogError> {
         let mut config = Config::from_url(url)?;
         // RESP3 lets a subscriber's connection carry other commands too.
         config.version = RespVersion::RESP3;
-        let (commands, subscriber) = (client(&config)?, client(&config)?);
-        tokio::try_join!(commands.init(), subscriber.init())?;
+        let (commands, subscriber) = tokio::try_join!(
+            Connection::open("commands", config.clone(), lease),
+            Connection::open("subscriptions", config, lease),
+        )?;
+        let (commands, subscriber) = (Arc::new(commands), Arc::new(subscriber));
         let rejections = Arc::new(RejectionLog::default());
-        for client in [&commands, &subscriber] {
-            tokio::spawn(rejected::log_failed_connections(client.error_rx(), rejections.clone()));
-        }
-        warn_of_eviction(&commands).await;
         let reconnects = watch::Sender::new(0);
-        tokio::spawn(heartbeats::count_reconnects(commands.reconnect_rx(), reconnects.clone()));
+        for connection in [&commands, &subscriber] {
+            tokio::spawn(rejected::follow(connection.clients(), rejections.clone()));
+            tokio::spawn(watchdog::watch(Arc::downgrade(connection), lease));
+        }
+        warn_of_eviction(&commands.client()).await;
+        tokio::spawn(heartbeats::count_reconnects(commands.clients(), reconnects.clone()));
         let hub = Hub::start(subscriber, publishing, reconnects.clone());
         let batcher = AppendBatcher::start(commands.clone(), publishing);
-        let script = Script::from_lua(SCRIPT);
-        Ok(Self { commands, hub, script, batcher, publishing, retention, reconnects, rejections })
+        let (script, heartbeat) = (Script::from_lua(SCRIPT), Script::from_lua(heartbeats::SCRIPT));
+        Ok(Self {
+            commands,
+            hub,
+            script,
+            heartbeat,
+            batcher,
+            publishing,
+            retention,
+            lease,
+            reconnects,
+            rejections,
+        })
+    }
+
+    fn commands(&self) -> Client {
+        self.commands.client()
     }
 
     /// Asks Redis about itself.
     pub async fn facts(&self) -> Facts {
-        Facts::of(&self.commands).await
+        Facts::of(&self.commands()).await
     }
 
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
@@ -126,7 +146,7 @@ impl RedisLog {
         let mut keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
         keys.extend(once);
         let reply: Value =
-            self.script.evalsha_with_reload(&self.commands, keys, args.into_values()).await?;
+            self.script.evalsha_with_reload(&self.commands(), keys, args.into_values()).await?;
         decode::outcomes(reply, ops)
     }
 
@@ -138,7 +158,7 @@ impl RedisLog {
     ) -> Result<Vec<Batch>, LogError> {
         let (start, count) = (format!("{}-0", after.0 + 1), u64::try_from(limit).ok());
         let found: Vec<(String, HashMap<String, Bytes>)> =
-            self.commands.xrange_values(Keys::of(room).stream, start, "+", count).await?;
+            self.commands().xrange_values(Keys::of(room).stream, start, "+", count).await?;
         let text = |(id, mut fields): (String, HashMap<String, Bytes>)| {
             fields
                 .remove("b")
@@ -150,8 +170,8 @@ impl RedisLog {
     async fn publish(&self, room: &RoomId, volatiles: &[Volatile]) -> Result<(), LogError> {
         let (channel, text) = (Keys::of(room).channel, encode::volatiles(volatiles));
         let _receivers: i64 = match self.publishing {
-            Publishing::Sharded => self.commands.spublish(channel, text).await?,
-            Publishing::Plain => self.commands.publish(channel, text).await?,
+            Publishing::Sharded => self.commands().spublish(channel, text).await?,
+            Publishing::Plain => self.commands().publish(channel, text).await?,
         };
         Ok(())
     }
@@ -203,37 +223,19 @@ async fn warn_of_eviction(client: &Client) {
     }
 }
 
-fn client(config: &Config) -> Result<Client, LogError> {
-    let mut builder = Builder::from_config(config.clone());
-    builder
-        .with_performance_config(|performance| {
-            performance.default_command_timeout = COMMAND_TIMEOUT;
-            performance.broadcast_channel_capacity = MESSAGE_BUFFER;
-        })
-        .with_connection_config(|connection| {
-            connection.connection_timeout = COMMAND_TIMEOUT;
-            connection.internal_command_timeout = COMMAND_TIMEOUT;
-            connection.max_command_attempts = 1;
-            connection.max_command_buffer_len = 100_000;
-            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-            connection.unresponsive = UnresponsiveConfig {
-                max_timeout: Some(2 * COMMAND_TIMEOUT),
-                interval: Duration::from_secs(1),
-            };
-        })
-        .set_policy(ReconnectPolicy::new_exponential(0, 50, 500, 2));
-    Ok(builder.build()?)
-}
-
 impl From<Error> for LogError {
-    /// Only what will not be better next time is garbled: a server that loads, moves a slot or has lost its
-    /// master says so with errors too.
+    /// Only what will not be better next time is unexpected: a server that loads, moves a slot, has lost its master or
+    /// does not know our user yet says so with errors too.
     fn from(error: Error) -> Self {
         let told = error.details();
+        if refusal::is_one(told) {
+            return Self::WriteRefused(told.to_owned());
+        }
         match error.kind() {
             ErrorKind::InvalidArgument | ErrorKind::Parse => {
                 Self::UnexpectedReply(error.to_string())
             }
+            _ if redis_access::advice(told).is_some() => Self::Unavailable(error.to_string()),
             _ if told.starts_with("ERR") || told.starts_with("WRONGTYPE") => {
                 Self::UnexpectedReply(error.to_string())
             }

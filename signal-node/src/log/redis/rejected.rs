@@ -7,21 +7,38 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
+use fred::clients::Client;
 use fred::error::Error;
+use fred::interfaces::EventInterface as _;
 use fred::types::config::Server;
 use service_kit::redis_access::RejectionLog;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tracing::error;
 
-/// Logs the rejections among the errors of one client, until it ends.
-pub(super) async fn log_failed_connections(
-    mut errors: Receiver<(Error, Option<Server>)>,
-    rejections: Arc<RejectionLog>,
-) {
+/// Logs the rejections among the errors of a connection, of one client after the other, until it is dropped.
+pub(super) async fn follow(mut clients: watch::Receiver<Client>, rejections: Arc<RejectionLog>) {
+    loop {
+        let errors = clients.borrow_and_update().error_rx();
+        tokio::select! {
+            () = log_all(errors, &rejections) => {
+                // The client has ended, and is replaced in a moment.
+                if clients.changed().await.is_err() {
+                    return;
+                }
+            }
+            changed = clients.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+async fn log_all(mut errors: Receiver<(Error, Option<Server>)>, rejections: &RejectionLog) {
     loop {
         match errors.recv().await {
-            Ok((error, _)) => log(&error, &rejections),
+            Ok((error, _)) => log(&error, rejections),
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }

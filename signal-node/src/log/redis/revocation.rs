@@ -16,13 +16,13 @@ const VERSION: &str = "version";
 
 impl RedisLog {
     async fn read_revoked(&self, known: u64) -> Result<Option<RevokedList>, LogError> {
-        let version: Option<u64> = self.commands.hget(REVOKED, VERSION).await?;
+        let version: Option<u64> = self.commands().hget(REVOKED, VERSION).await?;
         let version = version.unwrap_or_default();
         if version == known {
             return Ok(None);
         }
         // Read after the version: what was written since comes with the next one.
-        let fields: HashMap<String, String> = self.commands.hgetall(REVOKED).await?;
+        let fields: HashMap<String, String> = self.commands().hgetall(REVOKED).await?;
         // What is not one of our names is not one of our tokens.
         let read =
             |(name, until): (String, String)| Some((name.parse().ok()?, until.parse().ok()?));
@@ -33,17 +33,17 @@ impl RedisLog {
         if !until.is_empty() {
             let fields: HashMap<String, u64> =
                 until.iter().map(|(name, until)| (name.to_string(), *until)).collect();
-            let _: u64 = self.commands.hset(REVOKED, fields).await?;
+            let _: u64 = self.commands().hset(REVOKED, fields).await?;
         }
         let step = i64::try_from(step).unwrap_or(i64::MAX);
-        let _: u64 = self.commands.hincrby(REVOKED, VERSION, step).await?;
+        let _: u64 = self.commands().hincrby(REVOKED, VERSION, step).await?;
         Ok(())
     }
 
     async fn strike_revoked(&self, revoked: &[Revoked]) -> Result<bool, LogError> {
         let names: Vec<String> = revoked.iter().map(ToString::to_string).collect();
-        let struck: u64 = self.commands.hdel(REVOKED, names).await?;
-        let _: u64 = self.commands.hincrby(REVOKED, VERSION, 1).await?;
+        let struck: u64 = self.commands().hdel(REVOKED, names).await?;
+        let _: u64 = self.commands().hincrby(REVOKED, VERSION, 1).await?;
         Ok(struck > 0)
     }
 }

@@ -15,6 +15,9 @@ pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, Room
 pub(super) use crate::support::redis::TestRedis;
 
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+/// So long a connection may be silent.
+pub(super) const LEASE: Duration = Duration::from_secs(6);
+
 pub(super) const KEEP: Retention = Retention {
     age: Duration::from_secs(120),
     length: 64,
@@ -39,7 +42,7 @@ impl Stage {
     pub(super) async fn redis(publishing: Publishing) -> Self {
         let redis = TestRedis::start().await;
         let url = redis.url();
-        let connect = || RedisLog::connect(&url, publishing, KEEP);
+        let connect = || RedisLog::connect(&url, publishing, KEEP, LEASE);
         let (one, two) = tokio::try_join!(connect(), connect()).unwrap();
         let room = "suite".parse().unwrap();
         Self { one: Arc::new(one), two: Arc::new(two), room, _redis: Some(redis) }
