@@ -211,6 +211,22 @@ mod tests {
         assert!(observer.is_cut_off(start + LEASE));
     }
 
+    #[test]
+    fn a_node_whose_heartbeat_is_refused_judges_nobody_until_a_lease_after_the_next_accepted_one() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut observer = Observer::new(node("me"), LEASE, start);
+        observer.counters_read(&[(node("other"), 7)], at(0));
+        // Refused for a minute: nothing is read, since only a heartbeat reads.
+        assert!(observer.is_cut_off(at(6)) && observer.contact(at(60)).is_none());
+        for second in 60..=65 {
+            observer.counters_read(&[(node("other"), 7)], at(second));
+            assert!(names(&observer, at(second)).is_empty(), "after {second} s");
+        }
+        observer.counters_read(&[(node("other"), 7)], at(66));
+        assert_eq!(names(&observer, at(66)), [node("other")]);
+    }
+
     proptest! {
         /// Whatever the polls look like, a node whose counter moves at each of them is never silent, and no
         /// node is unless a whole lease of polls without a long pause lies behind.

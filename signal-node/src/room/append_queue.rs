@@ -300,6 +300,8 @@ impl AppendQueue {
 
 #[cfg(test)]
 mod tests {
+    use signal_protocol::Mid;
+
     use super::*;
 
     fn detach(number: u64) -> Op {
@@ -332,5 +334,57 @@ mod tests {
         };
         assert_eq!((again.seen, again.ops.len(), again.after), (Seq(7), 1, RETRY_AFTER));
         assert!(!queue.is_failing(now) && queue.is_failing(now + PATIENCE));
+    }
+
+    /// Queues an op that somebody waits for.
+    fn ordered(queue: &mut AppendQueue) {
+        let (peer, socket) = ("p_somebody".parse().unwrap(), SocketId::random());
+        let id = MessageId { peer, socket, mid: Mid(1) };
+        queue.push(detach(1), Requester::Ordered { id, refusal: None });
+    }
+
+    #[test]
+    fn what_a_log_refuses_to_write_is_given_up_after_a_second_and_sent_no_more() {
+        let (mut queue, now) = (AppendQueue::default(), Instant::now());
+        ordered(&mut queue);
+        let call = queue.next_call(Seq(0), now).unwrap();
+        let refused = || Err(LogError::WriteRefused("OOM".to_owned()));
+        let Some(CallResult::Retry(Some(call), tired, _)) =
+            queue.on_answer(call.ops, refused(), now)
+        else {
+            panic!()
+        };
+        assert!(tired.is_empty(), "a hiccup is waited out");
+        let Some(CallResult::Retry(None, tired, _)) =
+            queue.on_answer(call.ops, refused(), now + PATIENCE)
+        else {
+            panic!()
+        };
+        assert!(tired.len() == 1 && queue.is_idle());
+    }
+
+    #[test]
+    fn what_may_have_taken_effect_is_sent_until_the_log_tells_though_nobody_waits_any_more() {
+        let (mut queue, now) = (AppendQueue::default(), Instant::now());
+        ordered(&mut queue);
+        let call = queue.next_call(Seq(0), now).unwrap();
+        let lost = || Err(LogError::Unavailable("lost".to_owned()));
+        let refused = Err(LogError::WriteRefused("OOM".to_owned()));
+        let Some(CallResult::Retry(Some(call), _, _)) = queue.on_answer(call.ops, lost(), now)
+        else {
+            panic!()
+        };
+        let Some(CallResult::Retry(Some(call), tired, _)) =
+            queue.on_answer(call.ops, refused, now + PATIENCE)
+        else {
+            panic!()
+        };
+        assert!(tired.is_empty(), "the first attempt may have taken effect");
+        let late = now + LONG_PATIENCE;
+        let Some(CallResult::Retry(Some(call), tired, _)) = queue.on_answer(call.ops, lost(), late)
+        else {
+            panic!()
+        };
+        assert_eq!((tired.len(), call.ops.len()), (1, 1));
     }
 }

@@ -110,8 +110,9 @@ impl BatchSender {
         for room in rooms {
             room.load(&mut keys, &mut args);
         }
-        let answers: Vec<Value> =
-            self.script.evalsha_with_reload(&self.connection.client(), keys, args).await?;
+        let (client, in_use) = self.connection.in_use();
+        let answers = self.script.evalsha_with_reload(&client, keys, args);
+        let answers: Vec<Value> = in_use.answer(answers).await?;
         if answers.len() != count {
             return Err(garbled(format!("{} answers for {count} rooms", answers.len())));
         }

@@ -7,14 +7,17 @@
 //! same: a new client, which looks the name up again, in the place of the old one.
 
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fred::clients::Client;
+use fred::error::Error;
 use fred::interfaces::ClientLike as _;
+use fred::types::Builder;
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
-use fred::types::{Builder, ConnectHandle};
 use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::probes::{Probes, Reach};
@@ -23,9 +26,12 @@ use crate::log::LogError;
 /// How long one command may take; after that its outcome is unknown.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often fred sends a command: once more for each redirection of a cluster that it follows. Each step of ours
-/// recognises its own repetition.
-const ATTEMPTS: u32 = 3;
+/// How often fred sends a command: a call of unknown outcome is the caller's to repeat.
+const ATTEMPTS: u32 = 1;
+
+/// How many redirections of a cluster fred follows. None: it would send what is answered `-ASK` to the same server
+/// again until its task ends. It reads the new map of slots all the same, and the caller repeats its call.
+const REDIRECTIONS: u32 = 0;
 
 /// Commands that may wait to be written. More are told that Redis is too slow.
 const WAITING_COMMANDS: usize = 100_000;
@@ -41,10 +47,11 @@ pub(super) struct Connection {
     pub(super) name: &'static str,
     config: Config,
     client: watch::Sender<Client>,
-    router: Mutex<ConnectHandle>,
+    router: Mutex<AbortHandle>,
     probes: Mutex<Probes>,
-    /// Told when the answers say that the server is the wrong one.
-    misdirected: Notify,
+    is_misdirected: AtomicBool,
+    /// Told when the watchdog has something to do before its next probe.
+    alarm: Arc<Notify>,
 }
 
 impl Connection {
@@ -57,20 +64,29 @@ impl Connection {
         config: Config,
         lease: Duration,
     ) -> Result<Self, LogError> {
-        let (client, router) = connect(&config).await?;
+        let alarm = Arc::new(Notify::new());
+        let (client, router) = connect(&config, alarm.clone()).await?;
         Ok(Self {
             name,
             config,
             client: watch::Sender::new(client),
             router: Mutex::new(router),
             probes: Mutex::new(Probes::new(lease, Instant::now())),
-            misdirected: Notify::new(),
+            is_misdirected: AtomicBool::new(false),
+            alarm,
         })
     }
 
     /// Returns the client in use.
     pub(super) fn client(&self) -> Client {
         self.client.borrow().clone()
+    }
+
+    /// Returns the client in use, and what to wait with for its answer.
+    pub(super) fn in_use(&self) -> (Client, InUse) {
+        let mut clients = self.client.subscribe();
+        let client = clients.borrow_and_update().clone();
+        (client, InUse(clients))
     }
 
     /// Changes whenever the client is replaced.
@@ -89,12 +105,18 @@ impl Connection {
 
     /// Notes that the server rejects what only a primary takes: the name may lead elsewhere by now.
     pub(super) fn misdirected(&self) {
-        self.misdirected.notify_one();
+        self.is_misdirected.store(true, Ordering::Relaxed);
+        self.alarm.notify_one();
     }
 
-    /// Waits until the server is known to be the wrong one.
-    pub(super) async fn is_misdirected(&self) {
-        self.misdirected.notified().await;
+    /// Tells whether the server was found to be the wrong one since this was asked last.
+    pub(super) fn was_misdirected(&self) -> bool {
+        self.is_misdirected.swap(false, Ordering::Relaxed)
+    }
+
+    /// Waits until there is something to look at before the next probe.
+    pub(super) async fn alarmed(&self) {
+        self.alarm.notified().await;
     }
 
     /// Tells whether fred's task for this client has ended, after which no command is answered.
@@ -102,7 +124,7 @@ impl Connection {
         self.router().is_finished()
     }
 
-    fn router(&self) -> MutexGuard<'_, ConnectHandle> {
+    fn router(&self) -> MutexGuard<'_, AbortHandle> {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,11 +134,30 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`]; the old client stays then, since it may recover.
     pub(super) async fn replace(&self) -> Result<(), LogError> {
-        let (client, router) = connect(&self.config).await?;
+        let (client, router) = connect(&self.config, self.alarm.clone()).await?;
         let ended = std::mem::replace(&mut *self.router(), router);
         self.client.send_replace(client);
         ended.abort();
         Ok(())
+    }
+}
+
+/// The time for which a client is in use. One that was replaced may answer nothing.
+pub(super) struct InUse(watch::Receiver<Client>);
+
+impl InUse {
+    /// Waits for an answer, but no longer than the client is in use.
+    pub(super) async fn answer<T>(
+        mut self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, LogError> {
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer?),
+            _ = self.0.changed() => {
+                Err(LogError::Unavailable("the connection was replaced".to_owned()))
+            }
+        }
     }
 }
 
@@ -126,10 +167,17 @@ impl Drop for Connection {
     }
 }
 
-async fn connect(config: &Config) -> Result<(Client, ConnectHandle), LogError> {
+/// Connects; when fred's task for the client ends, the alarm is raised.
+async fn connect(config: &Config, alarm: Arc<Notify>) -> Result<(Client, AbortHandle), LogError> {
     let client = client(config)?;
     let router = bounded(2 * COMMAND_TIMEOUT, async { Ok(client.init().await?) }).await?;
-    Ok((client, router))
+    let handle = router.abort_handle();
+    tokio::spawn(async move {
+        // However it ends, no command is answered any more.
+        let _ = router.await;
+        alarm.notify_one();
+    });
+    Ok((client, handle))
 }
 
 /// Waits for an answer, but no longer than `limit`.
@@ -152,6 +200,7 @@ fn client(config: &Config) -> Result<Client, LogError> {
             connection.connection_timeout = COMMAND_TIMEOUT;
             connection.internal_command_timeout = COMMAND_TIMEOUT;
             connection.max_command_attempts = ATTEMPTS;
+            connection.max_redirections = REDIRECTIONS;
             connection.max_command_buffer_len = WAITING_COMMANDS;
             connection.reconnect_on_auth_error = true;
             connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };

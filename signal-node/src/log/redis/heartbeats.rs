@@ -49,9 +49,9 @@ pub(super) async fn count_reconnects(
 impl RedisLog {
     async fn beat(&self, node: &NodeId, beats: bool) -> Result<Heartbeats, LogError> {
         let args = vec![node.as_str(), if beats { "1" } else { "0" }];
-        let client = self.commands();
-        let answer = self.heartbeat.evalsha_with_reload(&client, vec![NODES], args).await?;
-        let (clock, counters): (u64, HashMap<String, u64>) = answer;
+        let (client, in_use) = self.commands.in_use();
+        let answer = self.heartbeat.evalsha_with_reload(&client, vec![NODES], args);
+        let (clock, counters): (u64, HashMap<String, u64>) = in_use.answer(answer).await?;
         // What is not one of our ids is not one of our nodes.
         let nodes =
             counters.into_iter().filter_map(|(node, count)| Some((node.parse().ok()?, count)));

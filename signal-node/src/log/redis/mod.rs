@@ -145,8 +145,9 @@ impl RedisLog {
         let once = ops.iter().find_map(|op| Keys::of_announcement(room, op));
         let mut keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
         keys.extend(once);
-        let reply: Value =
-            self.script.evalsha_with_reload(&self.commands(), keys, args.into_values()).await?;
+        let (client, in_use) = self.commands.in_use();
+        let reply = self.script.evalsha_with_reload(&client, keys, args.into_values());
+        let reply: Value = in_use.answer(reply).await?;
         decode::outcomes(reply, ops)
     }
 
@@ -157,8 +158,9 @@ impl RedisLog {
         limit: usize,
     ) -> Result<Vec<Batch>, LogError> {
         let (start, count) = (format!("{}-0", after.0 + 1), u64::try_from(limit).ok());
-        let found: Vec<(String, HashMap<String, Bytes>)> =
-            self.commands().xrange_values(Keys::of(room).stream, start, "+", count).await?;
+        let (client, in_use) = self.commands.in_use();
+        let found = client.xrange_values(Keys::of(room).stream, start, "+", count);
+        let found: Vec<(String, HashMap<String, Bytes>)> = in_use.answer(found).await?;
         let text = |(id, mut fields): (String, HashMap<String, Bytes>)| {
             fields
                 .remove("b")
@@ -169,9 +171,10 @@ impl RedisLog {
 
     async fn publish(&self, room: &RoomId, volatiles: &[Volatile]) -> Result<(), LogError> {
         let (channel, text) = (Keys::of(room).channel, encode::volatiles(volatiles));
+        let (client, in_use) = self.commands.in_use();
         let _receivers: i64 = match self.publishing {
-            Publishing::Sharded => self.commands().spublish(channel, text).await?,
-            Publishing::Plain => self.commands().publish(channel, text).await?,
+            Publishing::Sharded => in_use.answer(client.spublish(channel, text)).await?,
+            Publishing::Plain => in_use.answer(client.publish(channel, text)).await?,
         };
         Ok(())
     }

@@ -22,23 +22,29 @@ const PROBE_EVERY_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn watch(connection: Weak<Connection>, lease: Duration) {
     let every = (lease / PROBES_PER_LEASE).min(PROBE_EVERY_MAX);
     loop {
-        let misdirected = {
+        {
             let Some(connection) = connection.upgrade() else { return };
             tokio::select! {
-                () = sleep(every) => false,
-                () = connection.is_misdirected() => true,
+                () = sleep(every) => {}
+                () = connection.alarmed() => {}
             }
-        };
+        }
         let Some(connection) = connection.upgrade() else { return };
-        probe(&connection, every.max(lease / 2)).await;
-        if let Some(why) = fault(&connection, misdirected) {
+        if !connection.is_dead() {
+            // A client that ends meanwhile answers nothing more.
+            tokio::select! {
+                () = probe(&connection, every.max(lease / 2)) => {}
+                () = connection.alarmed() => {}
+            }
+        }
+        if let Some(why) = fault(&connection) {
             replace(&connection, &why).await;
         }
     }
 }
 
 /// Says why the connection has to be replaced, if it has to be.
-fn fault(connection: &Connection, misdirected: bool) -> Option<String> {
+fn fault(connection: &Connection) -> Option<String> {
     if connection.is_dead() {
         return Some("its client has ended".to_owned());
     }
@@ -48,7 +54,9 @@ fn fault(connection: &Connection, misdirected: bool) -> Option<String> {
             let servers = servers.join(", ");
             Some(format!("{servers} of the cluster has not answered on it for a lease"))
         }
-        Reach::Whole => misdirected.then(|| "the server is not the primary".to_owned()),
+        Reach::Whole => {
+            connection.was_misdirected().then(|| "the server is not the primary".to_owned())
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod liveness;
 mod redis;
 mod resume;
 mod topologies;
+mod trouble;
 
 use serde_json::json;
 

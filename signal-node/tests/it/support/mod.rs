@@ -6,3 +6,4 @@ pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod topologies;
+pub(crate) mod way;

@@ -3,12 +3,16 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::process::send;
+
+/// How long a server may take to do what it was told; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running redis-server; it ends with this value.
 pub(crate) struct TestRedis {
@@ -101,6 +105,37 @@ impl TestRedis {
     /// Runs one command and returns its answer.
     pub(crate) async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         ask(self.port, words).await.expect("an answer")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Makes its snapshots fail: a folder is in their way.
+    pub(crate) async fn fail_snapshots(&self) {
+        std::fs::create_dir(self.folder.path().join("dump.rdb")).expect("a folder");
+        self.run::<String>(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]).await;
+        self.run::<String>(&["CONFIG", "SET", "save", "3600 1000000"]).await;
+        self.run::<String>(&["BGSAVE"]).await;
+        self.says("persistence", "rdb_last_bgsave_status:err").await;
+    }
+
+    /// Waits until this replica has what its primary has.
+    pub(crate) async fn is_in_step(&self) {
+        self.says("replication", "master_link_status:up").await;
+    }
+
+    /// Waits until `INFO` says this. Redis has nothing to wait for; it must be asked.
+    async fn says(&self, section: &str, text: &str) {
+        let polling = async {
+            while !self.run::<String>(&["INFO", section]).await.contains(text) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(PATIENCE, polling).await.is_ok(),
+            "{text} within {PATIENCE:?}"
+        );
     }
 
     pub(crate) fn url(&self) -> String {
