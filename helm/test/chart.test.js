@@ -69,6 +69,22 @@ test("nothing secret is in a ConfigMap, an argument or a variable", () => {
   for (const secret of secrets) assert(!rest.includes(secret));
 });
 
+test("each file of the way to Redis is mounted where its setting looks, at both services", () => {
+  const ways = ["redis", "turn.redis"].flatMap((at) => ["passwordSecret=p", "caSecret=a", "certSecret=c", "username=u"].map((value) => `${at}.${value}`));
+  const more = ["redis.url=rediss://redis:6379", "redis.sentinel.name=rooms", "redis.sentinel.passwordSecret=s", "turn.redis.existingSecret=r", "turn.mode=sidecar", "turn.uris={turn:relay:3478}"];
+  const { volumes, containers, initContainers } = find(render(...[...ways, ...more].flatMap((value) => ["--set", value])), "Deployment").spec.template.spec;
+  const files = [...containers, ...initContainers].flatMap(({ env = [], volumeMounts = [] }) =>
+    env.filter((/** @type {{name: string}} */ { name }) => /_REDIS_\w*FILE$/.test(name)).map((/** @type {{value: string}} */ { value }) => {
+      const mount = volumeMounts.find((/** @type {{mountPath: string}} */ { mountPath }) => value.startsWith(`${mountPath}/`));
+      const volume = volumes.find((/** @type {{name: string}} */ { name }) => name === mount?.name);
+      const paths = (volume?.secret.items ?? []).map((/** @type {{path: string}} */ { path }) => `${mount.mountPath}/${path}`);
+      assert(paths.includes(value), `${value} is not mounted`);
+      return value;
+    }),
+  );
+  assert.equal(files.length, 10, "the URL of the relays, and of each service a password, a CA, a certificate and its key; and the Sentinels' password");
+});
+
 test("the grace period is longer than the drain", () => {
   const spec = find(render("--set", "signal.drain.deadlineSeconds=120"), "Deployment").spec.template.spec;
   assert.equal(spec.terminationGracePeriodSeconds, 135);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use service_kit::http::{ListenAddr, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
-use service_kit::secrets::{SecretSource, SecretText};
+use service_kit::redis_access::{self, RedisAccess};
+use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
 use service_kit::tokens::{
@@ -16,7 +17,7 @@ use signal_protocol::NodeId;
 use crate::credentials::CredentialsUrl;
 use crate::http::{AllowedOrigins, Anonymous};
 use crate::log::Retention;
-use crate::log::redis::{Publishing, check_url};
+use crate::log::redis::Publishing;
 use crate::session::SessionSettings;
 
 /// Every setting of the node.
@@ -57,8 +58,16 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
     Setting::plain("region_header", "network", "HEADER", None, "A header that says a region or a country, such as CF-IPCountry; believed of trusted_proxies only"),
     Setting::plain("backend", "rooms", "BACKEND", Some("memory"), "memory: rooms of this process; redis: rooms of all nodes"),
-    Setting::secret("redis_url", "rooms", "URL", "redis[s]://, redis-cluster:// or redis-sentinel://; further hosts as ?node=HOST:PORT"),
-    Setting::plain("redis_publishing", "rooms", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
+    Setting::secret("redis_url", "redis", "URL", "redis[s]://, redis[s]-cluster:// or redis[s]-sentinel://; further hosts as ?node=HOST:PORT"),
+    redis_access::USERNAME,
+    redis_access::PASSWORD,
+    redis_access::CA_FILE,
+    redis_access::CERT_FILE,
+    redis_access::KEY_FILE,
+    redis_access::SENTINEL_NAME,
+    redis_access::SENTINEL_USERNAME,
+    redis_access::SENTINEL_PASSWORD,
+    Setting::plain("redis_publishing", "redis", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
     Setting::plain("grace", "rooms", "DURATION", Some("30s"), "How long a lost socket may come back as the same member"),
     Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent before its members count as away"),
     Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room; the cap of a token bounds its own join only"),
@@ -96,8 +105,8 @@ pub enum Backend {
     Memory,
     /// In Redis.
     Redis {
-        /// Where it is.
-        url: SecretText,
+        /// How it is reached.
+        access: Box<RedisAccess>,
         /// How entries are published.
         publishing: Publishing,
     },
@@ -270,17 +279,14 @@ fn read_retention(r: &mut Reader<'_>, sessions: &SessionSettings, lease: Duratio
 
 fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
     let publishing = r.parse("redis_publishing");
-    let url = r.secret_text("redis_url");
+    let access = RedisAccess::read(r).map(Box::new);
     match r.text("backend").as_str() {
         "memory" => Some(Backend::Memory),
         "redis" => {
-            if url.is_none() {
+            if !r.is_set("redis_url") {
                 r.fault("redis_url", "is needed where backend is redis: write redis://HOST:6379");
             }
-            if let Some(Err(error)) = url.as_ref().map(|url| check_url(url.expose())) {
-                r.fault("redis_url", format!("is not usable: {error}"));
-            }
-            url.map(|url| Backend::Redis { url, publishing })
+            access.map(|access| Backend::Redis { access, publishing })
         }
         _ => {
             r.fault("backend", "is not a backend: write memory or redis");

@@ -40,7 +40,7 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] io::Error),
     /// Redis is not there.
-    #[error("cannot reach Redis (SIGNAL_NODE_REDIS_URL): {0}{advice}", advice = advice(.0))]
+    #[error("cannot use Redis (SIGNAL_NODE_REDIS_URL): {0}{advice}", advice = advice(.0))]
     Log(#[from] LogError),
     /// The HTTP client for the credential service could not be made.
     #[error("cannot prepare requests to the credential service: {0}")]
@@ -193,12 +193,12 @@ impl Log {
                     heartbeater: None,
                 })
             }
-            Backend::Redis { url, publishing } => {
-                if let Some(open) = exposure(url.expose()) {
+            Backend::Redis { access, publishing } => {
+                if let Some(open) = exposure(access) {
                     warn!("rooms are kept in a Redis that is reached {open}");
                 }
                 let (own, lease) = (config.sessions.node.clone(), config.lease);
-                let log = RedisLog::connect(url.expose(), *publishing, config.retention, lease);
+                let log = RedisLog::connect(access, *publishing, config.retention, lease);
                 let log = Arc::new(log.await?);
                 let liveness = Liveness::among(own.clone(), lease);
                 let settings = HeartbeatSettings { own, lease, keep: config.retention.room * 2 };

@@ -27,7 +27,7 @@ impl KeyStore {
     /// Never: the settings contain keys or a Redis URL.
     pub async fn open(settings: &CredentialSettings) -> Result<Self, DbError> {
         let db = match &settings.db {
-            Some(settings) => Some(RelayDb::connect(&settings.url, &settings.realm).await?),
+            Some(settings) => Some(RelayDb::connect(&settings.access, &settings.realm).await?),
             None => None,
         };
         match &settings.keys {

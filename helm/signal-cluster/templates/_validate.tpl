@@ -14,6 +14,9 @@
 {{- if contains "@" $v.redis.url }}
 {{- fail "redis.url holds a password, which everybody could read in the Deployment: put the URL into a Secret and name it in redis.existingSecret" }}
 {{- end }}
+{{- if and (not $redis) (or $v.redis.username $v.redis.passwordSecret $v.redis.caSecret $v.redis.certSecret) }}
+{{- fail "redis.url and redis.existingSecret are empty, so that nothing else of redis is used: set one of them" }}
+{{- end }}
 {{- if and (has "*" $v.signal.allowedOrigins) (eq $v.signal.anonymous "always") }}
 {{- fail "allowedOrigins=* with anonymous=always lets every page of the world signal over this cluster: name the origins, or ask for tokens" }}
 {{- end }}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use service_kit::redis_access;
+use service_kit::redis_access::{self, RedisAccess};
 use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
 
 use super::report::{Finding, Report};
@@ -28,10 +28,14 @@ const KEEP: Duration = Duration::from_secs(60);
 /// After so much silence the connections would be replaced.
 const LEASE: Duration = Duration::from_secs(6);
 
-pub(super) async fn examine(url: &str, publishing: Publishing, report: &mut Report) {
+pub(super) async fn examine(access: &RedisAccess, publishing: Publishing, report: &mut Report) {
     let retention = Retention { age: KEEP, length: 64, bytes: 1 << 20, room: KEEP };
-    let log = match RedisLog::connect(url, publishing, retention, LEASE).await {
+    let log = match RedisLog::connect(access, publishing, retention, LEASE).await {
         Ok(log) => log,
+        Err(LogError::Unsuitable(why)) => {
+            let advice = "see what docs/OPERATIONS.md says of Redis";
+            return report.add(Finding::fail("redis", why, advice));
+        }
         Err(error) => {
             let error = error.to_string();
             let advice = redis_access::advice(&error)
@@ -39,7 +43,7 @@ pub(super) async fn examine(url: &str, publishing: Publishing, report: &mut Repo
             return report.add(Finding::fail("redis", error, advice));
         }
     };
-    if let Some(open) = exposure(url) {
+    if let Some(open) = exposure(access) {
         let advice = "give it a user of its own, and use rediss:// where others are on the way";
         report.add(Finding::warn("way", format!("it is reached {open}"), advice));
     }
@@ -62,7 +66,7 @@ fn facts(facts: &Facts, report: &mut Report) {
         (Some(version), _) => report.add(Finding::fail(
             "redis",
             format!("version {version}"),
-            "the scripts need Redis 7.0 or newer",
+            "rooms need Redis 7.0 or newer",
         )),
         (None, _) => report.add(Finding::warn(
             "redis",

@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::clock;
 use service_kit::lifecycle::Exit;
 use service_kit::program::block_on;
+use service_kit::redis_access::RedisAccess;
 use service_kit::settings::{Faults, Reader, Resolved, parse_duration};
 use service_kit::tokens::{Claims, mint};
 use signal_protocol::RoomId;
@@ -24,7 +25,7 @@ use crate::log::redis::Publishing;
 /// What is asked for on the command line and in the settings.
 struct Visit {
     target: Option<Target>,
-    redis: Option<(String, Publishing)>,
+    redis: Option<(RedisAccess, Publishing)>,
     room: RoomId,
     idle: Option<Duration>,
 }
@@ -71,8 +72,8 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
         if let Some(target) = &visit.target {
             cluster::examine(target, &visit.room, visit.idle, &mut report).await;
         }
-        if let Some((url, publishing)) = &visit.redis {
-            log::examine(url, *publishing, &mut report).await;
+        if let Some((access, publishing)) = &visit.redis {
+            log::examine(access, *publishing, &mut report).await;
         }
         Ok(())
     });
@@ -90,9 +91,9 @@ impl Visit {
         let room = asked.get_one::<RoomId>("room").expect("it has a default").clone();
         let token = read_token(r, asked, &room);
         let publishing = r.parse("redis_publishing");
-        let redis = r.secret_text("redis_url").map(|url| (url.expose().to_owned(), publishing));
+        let redis = RedisAccess::read(r).map(|access| (access, publishing));
         let target = asked.get_one::<Target>("url").map(|target| target.clone().with_token(token));
-        if target.is_none() && redis.is_none() {
+        if target.is_none() && !r.is_set("redis_url") {
             r.fault("redis_url", "is not set, and there is no --url: there is nothing to look at");
         }
         reader.finish()?;

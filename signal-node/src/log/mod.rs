@@ -193,6 +193,9 @@ pub enum LogError {
         /// Where it ends.
         head: Seq,
     },
+    /// Redis cannot hold rooms, with what to do about it.
+    #[error("the room log cannot be kept there: {0}")]
+    Unsuitable(String),
     /// Redis answered something that our scripts never answer.
     #[error("the room log answered out of turn: {0}")]
     UnexpectedReply(String),

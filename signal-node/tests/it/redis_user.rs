@@ -7,6 +7,7 @@ use crate::support::node::{SECRET, token};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
 use crate::support::redis::TestRedis;
+use crate::support::topologies::{TestCluster, TestSentinels};
 
 /// The words of the line in docs/OPERATIONS.md that begins with `start`, with a password.
 fn manual(start: &str) -> Vec<String> {
@@ -36,10 +37,19 @@ async fn node(url: &str) -> NodeProcess {
 
 /// Joins, again after each refusal that will pass, as every client does.
 async fn joins_at_last(node: &NodeProcess) {
-    let mut peer = TestPeer::at(node.address(), &token("cy")).await;
+    joins_as(node, "cy").await;
+}
+
+async fn joins_as(node: &NodeProcess, who: &str) {
+    let mut peer = TestPeer::at(node.address(), &token(who)).await;
     for attempt in 1.. {
-        peer.resume("demo", "cy", attempt, None).await;
-        let frame = peer.next().await;
+        peer.resume("demo", who, attempt, None).await;
+        let frame = loop {
+            let frame = peer.next().await;
+            if frame["id"] == 1 {
+                break frame;
+            }
+        };
         if frame["type"] == "joined" {
             return;
         }
@@ -106,4 +116,49 @@ async fn a_node_and_the_doctor_name_a_wrong_password_and_what_to_do() {
     for told in [text(&served.stderr), text(&examined.stdout)] {
         assert!(told.contains("WRONGPASS") && told.contains("ACL SAVE"), "{told}");
     }
+}
+
+/// A password that a line of words cannot hold as it is.
+const ODD_PASSWORD: &str = " p@ss \"w/rd\" \\x41'%20é";
+
+#[tokio::test]
+async fn a_password_of_any_characters_lets_a_node_in_over_one_server_sentinels_and_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, format!("{ODD_PASSWORD}\n")).unwrap();
+    let with_password = [
+        ("SIGNAL_NODE_REDIS_PASSWORD_FILE", file.to_str().unwrap()),
+        ("SIGNAL_NODE_REDIS_SENTINEL_PASSWORD_FILE", file.to_str().unwrap()),
+    ];
+    let single = TestRedis::start().await;
+    single.run::<String>(&["CONFIG", "SET", "requirepass", ODD_PASSWORD]).await;
+    joins_at_last(&NodeProcess::at(&single.url(), &with_password[..1]).await).await;
+    let cluster = TestCluster::start().await;
+    cluster.require_password(ODD_PASSWORD).await;
+    joins_at_last(&NodeProcess::at(&cluster.url(), &with_password[..1]).await).await;
+    let sentinels = TestSentinels::start().await;
+    sentinels.require_password(ODD_PASSWORD).await;
+    let url = sentinels.url().replace("sentinelServiceName=rooms&", "");
+    let named = [&with_password[..], &[("SIGNAL_NODE_REDIS_SENTINEL_NAME", "rooms")]].concat();
+    joins_at_last(&NodeProcess::at(&url, &named).await).await;
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_under_way_is_read_again_from_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "old\n").unwrap();
+    let redis = TestRedis::start().await;
+    redis.run::<String>(&["ACL", "SETUSER", "node", "on", ">old", "~*", "&*", "+@all"]).await;
+    let settings = [
+        ("SIGNAL_NODE_REDIS_USERNAME", "node"),
+        ("SIGNAL_NODE_REDIS_PASSWORD_FILE", file.to_str().unwrap()),
+        ("SIGNAL_NODE_LEASE", "1s"),
+    ];
+    let node = NodeProcess::at(&redis.url(), &settings).await;
+    joins_at_last(&node).await;
+    redis.run::<String>(&["ACL", "SETUSER", "node", "resetpass", ">new"]).await;
+    std::fs::write(&file, "new\n").unwrap();
+    redis.run::<i64>(&["CLIENT", "KILL", "USER", "node"]).await;
+    joins_as(&node, "di").await;
 }

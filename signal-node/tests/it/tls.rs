@@ -149,17 +149,53 @@ fn a_certificate_without_its_key_is_a_fault() {
 #[tokio::test]
 async fn rooms_are_kept_in_a_redis_behind_tls() {
     let pair = Pair::of("localhost");
-    let (_redis, url) =
-        TestRedis::behind_tls(Path::new(&pair.cert()), Path::new(&pair.key())).await;
-    let cert = pair.cert();
+    let (cert, key) = (pair.cert(), pair.key());
+    let (redis, url) = TestRedis::behind_tls(Path::new(&cert), Path::new(&key)).await;
+    // Only who shows a certificate of its own is let in, in each database and by whatever client.
+    redis.run::<String>(&["CONFIG", "SET", "tls-auth-clients", "yes"]).await;
     let settings = [
         ("SIGNAL_NODE_BACKEND", "redis"),
-        ("SIGNAL_NODE_REDIS_URL", &url),
+        ("SIGNAL_NODE_REDIS_URL", url.as_str()),
+        ("SIGNAL_NODE_REDIS_CA_FILE", cert.as_str()),
+        ("SIGNAL_NODE_REDIS_CERT_FILE", cert.as_str()),
+        ("SIGNAL_NODE_REDIS_KEY_FILE", key.as_str()),
         ("SIGNAL_NODE_JWT_SECRET", SECRET),
-        ("SSL_CERT_FILE", &cert),
     ];
+    let refused =
+        settings.iter().filter(|(name, _)| !name.contains("CERT") && !name.contains("KEY_FILE"));
+    let refused: Vec<_> = refused.copied().chain([("SIGNAL_NODE_LISTEN", "127.0.0.1:0")]).collect();
+    let refused = tokio::task::spawn_blocking({
+        let refused: Vec<_> =
+            refused.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        move || {
+            let refused: Vec<_> =
+                refused.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            run(&["--admin-listen", "127.0.0.1:0"], &refused)
+        }
+    });
+    assert_eq!(refused.await.unwrap().status.code(), Some(1), "without a certificate");
     let node = NodeProcess::start(&settings).await;
     let mut ana = TestPeer::at(node.address(), &crate::support::node::token("ana")).await;
     ana.join("demo", "ana").await;
     assert_eq!(node.terminate().await, Some(0));
+}
+
+#[test]
+fn certificates_for_a_redis_without_tls_or_of_no_use_are_a_fault() {
+    let pair = Pair::of("a.test");
+    let cert = pair.cert();
+    let url = ("SIGNAL_NODE_REDIS_URL", "redis://localhost");
+    let cases = [
+        (vec![url, ("SIGNAL_NODE_REDIS_CA_FILE", cert.as_str())], "without TLS"),
+        (vec![url, ("SIGNAL_NODE_REDIS_CA_FILE", "/nowhere")], "cannot be read"),
+        (vec![url, ("SIGNAL_NODE_REDIS_CERT_FILE", cert.as_str())], "REDIS_KEY_FILE is needed"),
+        (vec![url, ("SIGNAL_NODE_REDIS_KEY_FILE", cert.as_str())], "holds no key"),
+        (vec![url, ("SIGNAL_NODE_REDIS_SENTINEL_NAME", "main")], "names no Sentinels"),
+        (vec![("SIGNAL_NODE_REDIS_URL", "redis-sentinel://localhost")], "SENTINEL_NAME is needed"),
+    ];
+    for (variables, sentence) in cases {
+        let output = run(&["check-config"], &variables);
+        assert_eq!(output.status.code(), Some(64), "{sentence}");
+        assert!(text(&output.stderr).contains(sentence), "{}", text(&output.stderr));
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use service_kit::secrets::{SecretSource, SecretText};
+use service_kit::redis_access::{RedisAccess, Topology};
+use service_kit::secrets::SecretSource;
 use service_kit::settings::Reader;
 
 use super::pools::read_pools;
@@ -28,7 +29,7 @@ pub enum KeySettings {
 #[derive(Clone, Debug)]
 pub struct DbSettings {
     /// May contain a password.
-    pub url: SecretText,
+    pub access: RedisAccess,
     /// coturn's realm, part of every key in Redis.
     pub realm: String,
 }
@@ -51,9 +52,15 @@ impl CredentialSettings {
     /// Reads the subset; `None` after a fault.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let ttl_settings = read_ttl_settings(reader);
-        let url = reader.secret_text("redis_url");
+        let access = RedisAccess::read(reader);
         let realm = reader.text("realm");
-        let db = url.map(|url| DbSettings { url, realm });
+        if access.as_ref().is_some_and(|access| access.topology != Topology::Single) {
+            reader.fault(
+                "redis_url",
+                "names several servers: coturn uses one, write redis[s]://HOST",
+            );
+        }
+        let db = access.map(|access| DbSettings { access, realm });
         let every = reader.optional_duration("rotate_every");
         let policy = RotationPolicy {
             every,

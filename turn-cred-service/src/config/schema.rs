@@ -1,5 +1,6 @@
 //! Declares every setting of the service.
 
+use service_kit::redis_access;
 use service_kit::settings::{Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT};
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET};
@@ -107,6 +108,14 @@ file is read again when it changes.",
             "coturn's Redis (redis-userdb); if secret is not set, the secrets there are used and \
              rotated",
         ),
+        redis_access::USERNAME,
+        redis_access::PASSWORD,
+        redis_access::CA_FILE,
+        redis_access::CERT_FILE,
+        redis_access::KEY_FILE,
+        redis_access::SENTINEL_NAME,
+        redis_access::SENTINEL_USERNAME,
+        redis_access::SENTINEL_PASSWORD,
         Setting::plain(
             "realm",
             "redis",

@@ -10,9 +10,12 @@ mod usage;
 use std::fmt;
 use std::time::Duration;
 
-use redis::Script;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use service_kit::secrets::SecretText;
+use redis::{
+    ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, Script,
+    TlsCertificates,
+};
+use service_kit::redis_access::{RedisAccess, Server};
 
 use crate::rotation::Ledger;
 
@@ -78,13 +81,35 @@ impl fmt::Debug for RelayDb {
     }
 }
 
+fn client(access: &RedisAccess) -> Result<redis::Client, redis::RedisError> {
+    let Server { host, port } = access.servers[0].clone();
+    let address = match &access.tls {
+        None => ConnectionAddr::Tcp(host, port),
+        Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+    };
+    let mut settings = RedisConnectionInfo::default().set_db(access.database.into());
+    if let Some(username) = &access.login.username {
+        settings = settings.set_username(username);
+    }
+    if let Some(password) = access.login.password() {
+        settings = settings.set_password(password.expose());
+    }
+    let info = address.into_connection_info()?.set_redis_settings(settings);
+    let Some(certificates) = access.tls.clone() else { return redis::Client::open(info) };
+    let client_tls = certificates
+        .client
+        .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    let certificates = TlsCertificates { client_tls, root_cert: certificates.authorities };
+    redis::Client::build_with_tls(info, certificates)
+}
+
 impl RelayDb {
     /// Connects, for the keys of one realm.
     ///
     /// # Errors
-    /// When the URL is invalid or Redis does not answer.
-    pub async fn connect(url: &SecretText, realm: &str) -> Result<Self, DbError> {
-        let client = redis::Client::open(url.expose())?;
+    /// When a certificate is of no use or Redis does not answer.
+    pub async fn connect(access: &RedisAccess, realm: &str) -> Result<Self, DbError> {
+        let client = client(access)?;
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))

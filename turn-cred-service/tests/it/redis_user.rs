@@ -54,3 +54,25 @@ async fn a_service_names_a_wrong_password_at_its_start_and_what_to_do() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("WRONGPASS") && stderr.contains("ACL SAVE"), "{stderr}");
 }
+
+#[tokio::test]
+async fn a_redis_behind_tls_is_reached_with_a_certificate_and_a_password_of_any_characters() {
+    let redis = Redis::start().await;
+    let (url, cert, key) = redis.with_tls().await;
+    let password = " p@ss \"w/rd\" \\x41'%20é";
+    redis.run::<String>(&["CONFIG", "SET", "requirepass", password]).await;
+    let tls = [
+        ("TURN_CRED_REDIS_PASSWORD", password),
+        ("TURN_CRED_REDIS_CA_FILE", cert.as_str()),
+        ("TURN_CRED_REDIS_CERT_FILE", cert.as_str()),
+        ("TURN_CRED_REDIS_KEY_FILE", key.as_str()),
+    ];
+    let all = [&settings(&url)[..], &tls].concat();
+    let mut service = program(&[], &all).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(service.stdout.take().unwrap()).lines();
+    let line = told.next_line().await.unwrap().expect("where it listens");
+    assert!(line.contains("listening"), "{line}");
+    let (output, _, stderr) = run(&["check-config"], &all[..all.len() - 1]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("TURN_CRED_REDIS_KEY_FILE is needed"), "{stderr}");
+}

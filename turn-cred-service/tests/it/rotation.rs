@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use service_kit::clock;
-use service_kit::secrets::SecretText;
+use service_kit::redis_access::RedisAccess;
 use service_kit::settings::Environment;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -30,7 +30,7 @@ const POLICY: RotationPolicy = RotationPolicy {
 };
 
 async fn db(redis: &Redis) -> RelayDb {
-    RelayDb::connect(&SecretText::new(redis.url()), REALM).await.unwrap()
+    RelayDb::connect(&RedisAccess::from_url(&redis.url()).unwrap(), REALM).await.unwrap()
 }
 
 async fn rotator(redis: &Redis) -> SecretRotator {

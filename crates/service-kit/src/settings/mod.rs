@@ -28,7 +28,7 @@ use clap::{Arg, ArgMatches, Command};
 use crate::lifecycle::Exit;
 
 pub use environment::Environment;
-pub use reader::Reader;
+pub use reader::{Reader, read_secret_line};
 pub use resolved::{Faults, Origin, Resolved};
 pub use values::{Rate, parse_duration, parse_size};
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -111,6 +112,25 @@ impl<'a> Reader<'a> {
         self.collect_fault(value, source)
     }
 
+    /// Reads a password, from the value or from its file without the line break at the end; it may hold blanks.
+    pub fn secret_line(&mut self, name: &str) -> Option<SecretText> {
+        let value = self.resolved.get(name)?;
+        let line = match &value.given {
+            GivenValue::Text(text) | GivenValue::SecretText(text) => one_line(text),
+            GivenValue::SecretFile(path) => read_secret_line(path.as_ref()),
+        };
+        self.collect_fault(value, line)
+    }
+
+    /// Returns the file that a secret comes from, if it comes from one.
+    #[must_use]
+    pub fn secret_file(&self, name: &str) -> Option<PathBuf> {
+        match &self.resolved.get(name)?.given {
+            GivenValue::SecretFile(path) => Some(path.into()),
+            GivenValue::Text(_) | GivenValue::SecretText(_) => None,
+        }
+    }
+
     /// Reads a text that may contain a password, from the value or the first line of its file.
     pub fn secret_text(&mut self, name: &str) -> Option<SecretText> {
         let value = self.resolved.get(name)?;
@@ -201,4 +221,22 @@ impl<'a> Reader<'a> {
 
 fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.trim().parse().map_err(|error: T::Err| format!("cannot be used: {error}"))
+}
+
+/// Reads a password from its file, without the line break at the end.
+///
+/// # Errors
+/// When the file cannot be read, is empty or has more than one line.
+pub fn read_secret_line(path: &Path) -> Result<SecretText, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    one_line(&text)
+}
+
+fn one_line(text: &str) -> Result<SecretText, String> {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    match line.strip_suffix('\r').unwrap_or(line) {
+        "" => Err("is empty".to_owned()),
+        line if line.contains('\n') => Err("has more than one line".to_owned()),
+        line => Ok(SecretText::new(line)),
+    }
 }

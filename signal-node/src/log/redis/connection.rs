@@ -14,38 +14,20 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::ClientLike as _;
-use fred::types::Builder;
-use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use service_kit::redis_access::RedisAccess;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use super::client::{COMMAND_TIMEOUT, client};
 use super::probes::{Probes, Reach};
 use crate::log::LogError;
-
-/// How long one command may take; after that its outcome is unknown.
-pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How often fred sends a command: a call of unknown outcome is the caller's to repeat.
-const ATTEMPTS: u32 = 1;
-
-/// How many redirections of a cluster fred follows. None: it would send what is answered `-ASK` to the same server
-/// again until its task ends. It reads the new map of slots all the same, and the caller repeats its call.
-const REDIRECTIONS: u32 = 0;
-
-/// Commands that may wait to be written. More are told that Redis is too slow.
-const WAITING_COMMANDS: usize = 100_000;
-
-/// Messages that fred's broadcast channel holds before it drops the oldest. A dropped message costs one read of the
-/// log by each room, not the message. fred allocates as many slots up front for every event channel of each client:
-/// at 65,536, 90 MiB before the first connection.
-const MESSAGE_BUFFER: usize = 4_096;
 
 /// One of the two connections of a node, and what is known of it.
 pub(super) struct Connection {
     /// How it is called in the log.
     pub(super) name: &'static str,
-    config: Config,
+    access: RedisAccess,
     client: watch::Sender<Client>,
     router: Mutex<AbortHandle>,
     probes: Mutex<Probes>,
@@ -61,14 +43,14 @@ impl Connection {
     /// [`LogError::Unavailable`] if Redis does not answer now.
     pub(super) async fn open(
         name: &'static str,
-        config: Config,
+        access: RedisAccess,
         lease: Duration,
     ) -> Result<Self, LogError> {
         let alarm = Arc::new(Notify::new());
-        let (client, router) = connect(&config, alarm.clone()).await?;
+        let (client, router) = connect(&access, alarm.clone()).await?;
         Ok(Self {
             name,
-            config,
+            access,
             client: watch::Sender::new(client),
             router: Mutex::new(router),
             probes: Mutex::new(Probes::new(lease, Instant::now())),
@@ -134,7 +116,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`]; the old client stays then, since it may recover.
     pub(super) async fn replace(&self) -> Result<(), LogError> {
-        let (client, router) = connect(&self.config, self.alarm.clone()).await?;
+        let (client, router) = connect(&self.access, self.alarm.clone()).await?;
         let ended = std::mem::replace(&mut *self.router(), router);
         self.client.send_replace(client);
         ended.abort();
@@ -168,8 +150,11 @@ impl Drop for Connection {
 }
 
 /// Connects; when fred's task for the client ends, the alarm is raised.
-async fn connect(config: &Config, alarm: Arc<Notify>) -> Result<(Client, AbortHandle), LogError> {
-    let client = client(config)?;
+async fn connect(
+    access: &RedisAccess,
+    alarm: Arc<Notify>,
+) -> Result<(Client, AbortHandle), LogError> {
+    let client = client(access)?;
     let router = bounded(2 * COMMAND_TIMEOUT, async { Ok(client.init().await?) }).await?;
     let handle = router.abort_handle();
     tokio::spawn(async move {
@@ -187,26 +172,4 @@ pub(super) async fn bounded<T>(
 ) -> Result<T, LogError> {
     let too_late = |_| LogError::Unavailable(format!("no answer within {limit:?}"));
     timeout(limit, answer).await.map_err(too_late)?
-}
-
-fn client(config: &Config) -> Result<Client, LogError> {
-    let mut builder = Builder::from_config(config.clone());
-    builder
-        .with_performance_config(|performance| {
-            performance.default_command_timeout = COMMAND_TIMEOUT;
-            performance.broadcast_channel_capacity = MESSAGE_BUFFER;
-        })
-        .with_connection_config(|connection| {
-            connection.connection_timeout = COMMAND_TIMEOUT;
-            connection.internal_command_timeout = COMMAND_TIMEOUT;
-            connection.max_command_attempts = ATTEMPTS;
-            connection.max_redirections = REDIRECTIONS;
-            connection.max_command_buffer_len = WAITING_COMMANDS;
-            connection.reconnect_on_auth_error = true;
-            connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-            // Silence is the watchdog's to notice: fred counts it from the last write.
-            connection.unresponsive = UnresponsiveConfig::default();
-        })
-        .set_policy(ReconnectPolicy::new_exponential(0, 50, 500, 2));
-    Ok(builder.build()?)
 }

@@ -2,16 +2,15 @@
 
 use std::net::IpAddr;
 
-use fred::types::config::{Config, Server};
+use service_kit::redis_access::{RedisAccess, Server};
 
 /// Tells what whoever is on the way to this Redis could use; `None` if it is nothing, or Redis is on this machine.
 #[must_use]
-pub fn exposure(url: &str) -> Option<&'static str> {
-    let config = Config::from_url(url).ok()?;
-    if config.server.hosts().iter().all(is_here) {
+pub fn exposure(access: &RedisAccess) -> Option<&'static str> {
+    if access.servers.iter().all(is_here) {
         return None;
     }
-    match (config.password.is_some(), config.tls.is_some()) {
+    match (access.login.has_password(), access.tls.is_some()) {
         (false, false) => Some("without a password, and in clear"),
         (false, true) => Some("without a password"),
         (true, false) => Some("in clear"),
@@ -20,7 +19,7 @@ pub fn exposure(url: &str) -> Option<&'static str> {
 }
 
 fn is_here(server: &Server) -> bool {
-    &*server.host == "localhost"
+    server.host == "localhost"
         || server.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
@@ -42,7 +41,7 @@ mod tests {
             ("rediss://redis.example", Some("without a password")),
             ("rediss://signal:secret@redis.example", None),
         ] {
-            assert_eq!(exposure(url), open, "{url}");
+            assert_eq!(exposure(&RedisAccess::from_url(url).unwrap()), open, "{url}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! outcome is the caller's to repeat, unchanged and before any other.
 
 mod append_batcher;
+mod client;
 mod connection;
 mod decode;
 mod encode;
@@ -18,6 +19,7 @@ mod refusal;
 mod rejected;
 mod revocation;
 mod script;
+mod suitability;
 mod watchdog;
 
 use std::collections::HashMap;
@@ -27,15 +29,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, PubsubInterface, StreamsInterface};
-use fred::types::config::Config;
+use fred::interfaces::{PubsubInterface, StreamsInterface};
+use fred::types::Value;
 use fred::types::scripts::Script;
-use fred::types::{RespVersion, Value};
 use futures_util::future::BoxFuture;
-use service_kit::redis_access::{self, RejectionLog};
+use service_kit::redis_access::{self, RedisAccess, RejectionLog};
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::watch;
-use tracing::warn;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use append_batcher::AppendBatcher;
@@ -46,6 +46,7 @@ use keys::Keys;
 use messages::Messages;
 pub use publishing::Publishing;
 use script::SCRIPT;
+pub use suitability::Facts;
 
 /// Reads what arrived on a room's channel; public for `fuzz/`.
 ///
@@ -75,19 +76,16 @@ impl RedisLog {
     /// replaced.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] if the URL is not one or Redis does not answer now.
+    /// [`LogError::Unavailable`] if Redis does not answer now, [`LogError::Unsuitable`] if it cannot hold rooms.
     pub async fn connect(
-        url: &str,
+        access: &RedisAccess,
         publishing: Publishing,
         retention: Retention,
         lease: Duration,
     ) -> Result<Self, LogError> {
-        let mut config = Config::from_url(url)?;
-        // RESP3 lets a subscriber's connection carry other commands too.
-        config.version = RespVersion::RESP3;
         let (commands, subscriber) = tokio::try_join!(
-            Connection::open("commands", config.clone(), lease),
-            Connection::open("subscriptions", config, lease),
+            Connection::open("commands", access.clone(), lease),
+            Connection::open("subscriptions", access.clone(), lease),
         )?;
         let (commands, subscriber) = (Arc::new(commands), Arc::new(subscriber));
         let rejections = Arc::new(RejectionLog::default());
@@ -96,7 +94,7 @@ impl RedisLog {
             tokio::spawn(rejected::follow(connection.clients(), rejections.clone()));
             tokio::spawn(watchdog::watch(Arc::downgrade(connection), lease));
         }
-        warn_of_eviction(&commands.client()).await;
+        suitability::check(&commands.client(), publishing).await?;
         tokio::spawn(heartbeats::count_reconnects(commands.clients(), reconnects.clone()));
         let hub = Hub::start(subscriber, publishing, reconnects.clone());
         let batcher = AppendBatcher::start(commands.clone(), publishing);
@@ -177,52 +175,6 @@ impl RedisLog {
             Publishing::Plain => in_use.answer(client.publish(channel, text)).await?,
         };
         Ok(())
-    }
-}
-
-/// What a Redis tells about itself, as far as its user may ask.
-#[derive(Debug, Default)]
-pub struct Facts {
-    /// Its version.
-    pub version: Option<String>,
-    /// What it does when its memory is full (`maxmemory-policy`).
-    pub eviction: Option<String>,
-}
-
-impl Facts {
-    async fn of(client: &Client) -> Self {
-        // A user that may not ask is no reason not to start.
-        let info: String = client.info(None).await.unwrap_or_default();
-        let find = |name: &str| {
-            let mut lines = info.lines();
-            lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
-        };
-        Self { version: find("redis_version:"), eviction: find("maxmemory_policy:") }
-    }
-
-    /// The first part of its version.
-    #[must_use]
-    pub fn major(&self) -> Option<u32> {
-        self.version.as_ref()?.split('.').next()?.parse().ok()
-    }
-}
-
-/// Tells whether a URL names a Redis, without asking it.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_url(url: &str) -> Result<(), LogError> {
-    Config::from_url(url)?;
-    Ok(())
-}
-
-/// A Redis that evicts keys under memory pressure forgets rooms that are in use.
-async fn warn_of_eviction(client: &Client) {
-    let policy = Facts::of(client).await.eviction;
-    if let Some(policy) = policy.filter(|policy| policy != "noeviction") {
-        warn!(
-            "Redis evicts keys (maxmemory-policy {policy}): set it to noeviction, or rooms get lost"
-        );
     }
 }
 

@@ -41,8 +41,8 @@ impl Stage {
 
     pub(super) async fn redis(publishing: Publishing) -> Self {
         let redis = TestRedis::start().await;
-        let url = redis.url();
-        let connect = || RedisLog::connect(&url, publishing, KEEP, LEASE);
+        let access = redis.access();
+        let connect = || RedisLog::connect(&access, publishing, KEEP, LEASE);
         let (one, two) = tokio::try_join!(connect(), connect()).unwrap();
         let room = "suite".parse().unwrap();
         Self { one: Arc::new(one), two: Arc::new(two), room, _redis: Some(redis) }

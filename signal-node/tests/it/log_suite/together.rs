@@ -38,7 +38,7 @@ async fn say_all(
 #[tokio::test]
 async fn rooms_that_speak_at_once_share_a_command() {
     let redis = TestRedis::start().await;
-    let log = RedisLog::connect(&redis.url(), Publishing::Sharded, KEEP, LEASE).await.unwrap();
+    let log = RedisLog::connect(&redis.access(), Publishing::Sharded, KEEP, LEASE).await.unwrap();
     let members = everyone(&log).await;
     say_all(&log, &members, 1).await;
     let before = script_calls(&redis).await;
@@ -51,7 +51,7 @@ async fn rooms_that_speak_at_once_share_a_command() {
 #[tokio::test]
 async fn a_room_whose_keys_are_not_ours_harms_no_other() {
     let redis = TestRedis::start().await;
-    let log = RedisLog::connect(&redis.url(), Publishing::Sharded, KEEP, LEASE).await.unwrap();
+    let log = RedisLog::connect(&redis.access(), Publishing::Sharded, KEEP, LEASE).await.unwrap();
     let members = everyone(&log).await;
     let broken = ROOMS / 2;
     let stream = format!("{{{}}}:l", members[broken].0);

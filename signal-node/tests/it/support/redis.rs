@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use service_kit::redis_access::RedisAccess;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -136,6 +137,10 @@ impl TestRedis {
             tokio::time::timeout(PATIENCE, polling).await.is_ok(),
             "{text} within {PATIENCE:?}"
         );
+    }
+
+    pub(crate) fn access(&self) -> RedisAccess {
+        RedisAccess::from_url(&self.url()).expect("a URL")
     }
 
     pub(crate) fn url(&self) -> String {

@@ -35,6 +35,11 @@ impl Server {
         panic!("redis-server did not start on any of five ports");
     }
 
+    async fn require_password(&self, password: &str) {
+        assert_eq!(self.says(&["CONFIG", "SET", "masterauth", password]).await, "OK");
+        assert_eq!(self.says(&["CONFIG", "SET", "requirepass", password]).await, "OK");
+    }
+
     async fn says(&self, words: &[&str]) -> String {
         let told: Option<String> = ask(self.port, words).await.ok();
         told.unwrap_or_default()
@@ -100,6 +105,13 @@ impl TestCluster {
             self.servers[1..].iter().map(|server| format!("node=127.0.0.1:{}", server.port));
         let others = others.collect::<Vec<_>>().join("&");
         format!("redis-cluster://127.0.0.1:{}?{others}", self.servers[0].port)
+    }
+
+    /// Asks everybody who comes from now on for a password, each other included.
+    pub(crate) async fn require_password(&self, password: &str) {
+        for server in &self.servers {
+            server.require_password(password).await;
+        }
     }
 
     /// Finds the master that holds a room.
@@ -208,6 +220,19 @@ impl TestSentinels {
             "redis-sentinel://127.0.0.1:{}?sentinelServiceName=rooms&node=127.0.0.1:{}&node=127.0.0.1:{}",
             first.port, second.port, third.port
         )
+    }
+
+    /// Asks everybody who comes from now on for a password, the Sentinels too.
+    pub(crate) async fn require_password(&self, password: &str) {
+        for sentinel in &self.sentinels {
+            sentinel.says(&["SENTINEL", "SET", "rooms", "auth-pass", password]).await;
+            sentinel.says(&["SENTINEL", "CONFIG", "SET", "sentinel-pass", password]).await;
+            sentinel
+                .says(&["ACL", "SETUSER", "default", "on", "resetpass", &format!(">{password}")])
+                .await;
+        }
+        self.replica.require_password(password).await;
+        self.master.require_password(password).await;
     }
 
     /// Kills the master, and waits until the replica has taken its place.

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::Stdio;
 
+use rcgen::CertifiedKey;
 use redis::FromRedisValue;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -39,6 +40,30 @@ impl Redis {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Lets it speak TLS too, for `localhost`, to whoever shows this very certificate. Returns its URL, and the files of
+    /// certificate and key.
+    pub(crate) async fn with_tls(&self) -> (String, String, String) {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let write = |name: &str, text: String| {
+            let path = self.files.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let cert = write("tls.crt", cert.pem());
+        let key = write("tls.key", signing_key.serialize_pem());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = port.to_string();
+        let words = [
+            ["tls-cert-file", &cert],
+            ["tls-key-file", &key],
+            ["tls-ca-cert-file", &cert],
+            ["tls-port", &port],
+        ];
+        self.run::<String>(&[&["CONFIG", "SET"], &words.concat()[..]].concat()).await;
+        (format!("rediss://localhost:{port}"), cert, key)
     }
 
     /// Lines of turnserver.conf: secrets from here, usage reports to here.

@@ -1,0 +1,128 @@
+//! Whether a Redis can hold rooms at all. Found at the start, with what to do about it, rather than at the first join.
+
+use fred::clients::Client;
+use fred::interfaces::{ClientLike as _, PubsubInterface as _};
+use tracing::warn;
+
+use super::keys::Keys;
+use super::publishing::Publishing;
+use crate::log::LogError;
+
+/// The first version that has what the scripts need: `PEXPIRE … GT`, and sharded pub/sub.
+const NEEDED: u32 = 7;
+
+/// The policy of a Redis that forgets nothing.
+const NO_EVICTION: &str = "noeviction";
+
+/// What a Redis tells about itself, as far as its user may ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Its version.
+    pub version: Option<String>,
+    /// What it does when its memory is full (`maxmemory-policy`).
+    pub eviction: Option<String>,
+    /// How many bytes it may use; 0 or nothing is no bound.
+    pub max_memory: Option<u64>,
+}
+
+impl Facts {
+    pub(super) async fn of(client: &Client) -> Self {
+        // A user that may not ask is no reason not to start.
+        Self::read(&client.info::<String>(None).await.unwrap_or_default())
+    }
+
+    fn read(info: &str) -> Self {
+        let find = |name: &str| {
+            let mut lines = info.lines();
+            lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+        };
+        Self {
+            version: find("redis_version:"),
+            eviction: find("maxmemory_policy:"),
+            max_memory: find("maxmemory:").and_then(|bytes| bytes.parse().ok()),
+        }
+    }
+
+    /// The first part of its version.
+    #[must_use]
+    pub fn major(&self) -> Option<u32> {
+        self.version.as_ref()?.split('.').next()?.parse().ok()
+    }
+
+    /// Tells whether it is older than what the scripts need.
+    #[must_use]
+    pub fn is_too_old(&self) -> bool {
+        self.major().is_some_and(|major| major < NEEDED)
+    }
+
+    /// Says why rooms cannot be kept there, and what to do.
+    fn unsuitable(&self) -> Option<String> {
+        if let Some(version) = self.version.as_ref().filter(|_| self.is_too_old()) {
+            return Some(format!(
+                "it is of version {version}: rooms need Redis {NEEDED}.0 or newer"
+            ));
+        }
+        let policy = self.eviction.as_ref().filter(|policy| *policy != NO_EVICTION)?;
+        let max_memory = self.max_memory.filter(|bytes| *bytes > 0)?;
+        Some(format!(
+            "it evicts keys once it uses {max_memory} bytes (maxmemory-policy {policy}), and so would forget rooms \
+             that are in use: set maxmemory-policy {NO_EVICTION}, or keep rooms in a Redis of their own"
+        ))
+    }
+}
+
+/// Checks what is known of a Redis, and that it publishes as it has to.
+pub(super) async fn check(client: &Client, publishing: Publishing) -> Result<(), LogError> {
+    let facts = Facts::of(client).await;
+    if let Some(why) = facts.unsuitable() {
+        return Err(LogError::Unsuitable(why));
+    }
+    if let Some(policy) = facts.eviction.filter(|policy| policy != NO_EVICTION) {
+        warn!(
+            "Redis evicts keys as soon as it has a maxmemory (maxmemory-policy {policy}): set it to {NO_EVICTION}, or \
+             rooms get lost"
+        );
+    }
+    if publishing == Publishing::Sharded { check_sharded(client).await } else { Ok(()) }
+}
+
+/// Publishes nothing for nobody: a proxy in between, or a server of another make, may not know the command.
+async fn check_sharded(client: &Client) -> Result<(), LogError> {
+    let room = "signal-probe".parse().expect("of the alphabet");
+    match client.spublish::<i64, _, _>(Keys::of(&room).channel, "").await {
+        Err(error) if error.details().to_lowercase().contains("unknown command") => {
+            Err(LogError::Unsuitable(
+                "it does not know SPUBLISH (sharded pub/sub): set SIGNAL_NODE_REDIS_PUBLISHING=plain, except with \
+                 Redis Cluster"
+                    .to_owned(),
+            ))
+        }
+        // Whatever else is wrong shows in the same way when rooms are used, and may be over by then.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(version: &str, policy: &str, max_memory: u64) -> Facts {
+        Facts::read(&format!(
+            "# Server\r\nredis_version:{version}\r\nmaxmemory:{max_memory}\r\nmaxmemory_human:1K\r\nmaxmemory_policy:{policy}\r\n"
+        ))
+    }
+
+    #[test]
+    fn a_redis_that_cannot_hold_rooms_is_refused_with_what_to_do() {
+        assert!(facts("6.2.14", NO_EVICTION, 0).unsuitable().unwrap().contains("7.0 or newer"));
+        let evicts = facts("7.2.4", "allkeys-lru", 1_000).unsuitable().unwrap();
+        assert!(evicts.contains("set maxmemory-policy noeviction"), "{evicts}");
+        for fine in [
+            facts("7.0.15", NO_EVICTION, 1_000),
+            facts("8.0.1", "volatile-lru", 0),
+            Facts::default(),
+        ] {
+            assert_eq!(fine.unsuitable(), None, "{fine:?}");
+        }
+    }
+}
