@@ -1,15 +1,14 @@
 //! How a service reaches a Redis: where it is, who the service is there, and whom it trusts. The same settings for
 //! both services, whatever client they use.
 
+mod login;
 mod rejection;
 mod tls;
 mod url;
 
-use std::path::PathBuf;
+use crate::settings::{Reader, Setting};
 
-use crate::secrets::SecretText;
-use crate::settings::{Reader, Setting, read_secret_line};
-
+pub use login::Login;
 pub use rejection::{RejectionLog, advice};
 pub use tls::Certificates;
 use url::ParsedUrl;
@@ -39,43 +38,6 @@ pub const SENTINEL_USERNAME: Setting = Setting::plain("redis_sentinel_username",
 /// Setting for a service's schema.
 #[rustfmt::skip]
 pub const SENTINEL_PASSWORD: Setting = Setting::secret("redis_sentinel_password", "redis", "PASSWORD", "Password at the Sentinels");
-
-/// A user and its password; both are of any characters.
-#[derive(Clone, Debug, Default)]
-pub struct Login {
-    /// `None`: the user `default`.
-    pub username: Option<String>,
-    password: Option<SecretText>,
-    /// Where the password comes from, if it is from a file of its own.
-    password_file: Option<PathBuf>,
-}
-
-impl Login {
-    /// Returns the password. One of a file is read again, since it may have been changed; a file that cannot be read
-    /// leaves the last one.
-    #[must_use]
-    pub fn password(&self) -> Option<SecretText> {
-        let read = self.password_file.as_deref().and_then(|file| read_secret_line(file).ok());
-        read.or_else(|| self.password.clone())
-    }
-
-    /// Tells whether there is a password.
-    #[must_use]
-    pub fn has_password(&self) -> bool {
-        self.password.is_some()
-    }
-
-    /// Takes what is set besides the URL.
-    fn replace(&mut self, reader: &mut Reader<'_>, username: &str, password: &str) {
-        if let Some(username) = reader.optional_text(username) {
-            self.username = Some(username);
-        }
-        if let Some(text) = reader.secret_line(password) {
-            self.password = Some(text);
-            self.password_file = reader.secret_file(password);
-        }
-    }
-}
 
 /// How a Redis is reached.
 #[derive(Clone, Debug)]

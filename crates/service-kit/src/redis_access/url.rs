@@ -7,7 +7,7 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::Login;
+use super::login::Login;
 use crate::secrets::SecretText;
 
 /// How a URL is written.
