@@ -1,6 +1,7 @@
 //! Signals of several rooms go to Redis in one command, and what is wrong with one room stays there.
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 
 use super::stage::*;
 
@@ -64,4 +65,30 @@ async fn a_room_whose_keys_are_not_ours_harms_no_other() {
             }
         }
     }
+}
+
+/// Far longer than it takes, for a busy machine.
+const AGAIN_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Rooms of one node that are subscribed again after a cut; more than fit into the client's queue at once.
+const IDLE_ROOMS: usize = 120_000;
+
+#[tokio::test]
+async fn more_rooms_than_the_client_queues_are_all_heard_again_after_a_cut() {
+    let redis = TestRedis::start().await;
+    let access = redis.access();
+    let log = RedisLog::connect(&access, Publishing::Sharded, KEEP, LEASE).await.unwrap();
+    let log = std::sync::Arc::new(log);
+    let open = |number: usize| {
+        let log = log.clone();
+        async move { log.open(&format!("r{number}").parse().unwrap()).await.unwrap() }
+    };
+    let mut feeds: Vec<Feed> = stream::iter(0..IDLE_ROOMS).map(open).buffered(256).collect().await;
+    let began = std::time::Instant::now();
+    redis.cut_subscribers().await;
+    for feed in &mut feeds {
+        let event = tokio::time::timeout(AGAIN_WITHIN, feed.next()).await.expect("a deaf room");
+        assert!(matches!(event, Some(FeedEvent::Gap)), "{event:?}");
+    }
+    println!("{IDLE_ROOMS} rooms were heard again after {:?}", began.elapsed());
 }
