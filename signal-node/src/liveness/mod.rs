@@ -255,10 +255,12 @@ impl FailureDetector {
         }
     }
 
-    /// Says what is wrong. While heartbeats are accepted the connections may still be deaf, or a part of the log away.
+    /// Says what is wrong. While heartbeats are accepted the connections may still be deaf, or a part of the log away;
+    /// that part may be the one with the heartbeats.
     fn trouble(&self, is_cut_off: bool) -> Option<Trouble> {
-        if !is_cut_off {
-            return self.heartbeats.trouble();
+        let of_connections = self.heartbeats.trouble();
+        if !is_cut_off || matches!(of_connections, Some(Trouble::Partial(_))) {
+            return of_connections;
         }
         Some(match &self.refused {
             Some(LogError::WriteRefused(words)) => Trouble::ReadOnly(words.clone()),

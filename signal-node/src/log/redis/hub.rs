@@ -263,13 +263,15 @@ impl Hub {
     /// Redis ends the subscriptions of a slot that leaves a server. fred does not pass that on, so the map of
     /// slots has to be looked at.
     async fn follow_slots(self: Arc<Self>, client: Client) {
-        let mut known = None;
+        // Before anything is subscribed on this client; where that fails, the first map that is known is news.
+        let mut known = client.cluster_slots::<Value>().await.map(masters).ok();
         loop {
             sleep(SLOTS_EVERY).await;
             // A cluster that does not answer now is asked the next time.
             let Ok(slots) = client.cluster_slots::<Value>().await else { continue };
-            let masters = masters(slots);
-            if known.replace(masters.clone()).is_some_and(|before| before != masters) {
+            let masters = Some(masters(slots));
+            if known != masters {
+                known = masters;
                 info!("slots of the Redis Cluster have moved");
                 if let Err(error) = client.sync_cluster().await {
                     warn!(%error, "the new map of slots could not be read");

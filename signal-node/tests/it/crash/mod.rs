@@ -20,12 +20,17 @@ const QUICK: [(&str, &str); 3] =
 
 /// Ana on the first node and Bo on the second, who know of each other.
 async fn call(nodes: &[NodeProcess; 2], room: &str) -> [TestPeer; 2] {
-    let mut ana = TestPeer::at(nodes[0].address(), &token("ana")).await;
-    let mut bo = TestPeer::at(nodes[1].address(), &token("bo")).await;
-    ana.join(room, "ana").await;
-    bo.join(room, "bo").await;
-    ana.expect("peer_joined").await;
-    [ana, bo]
+    call_as(nodes, room, ["ana", "bo"]).await
+}
+
+/// As [`call`], between these two.
+async fn call_as(nodes: &[NodeProcess; 2], room: &str, who: [&str; 2]) -> [TestPeer; 2] {
+    let mut one = TestPeer::at(nodes[0].address(), &token(who[0])).await;
+    let mut two = TestPeer::at(nodes[1].address(), &token(who[1])).await;
+    one.join(room, who[0]).await;
+    two.join(room, who[1]).await;
+    one.expect("peer_joined").await;
+    [one, two]
 }
 
 /// Says `data` until it is taken: what is refused for now is said again, as every client does.

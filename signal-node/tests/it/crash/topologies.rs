@@ -1,6 +1,10 @@
 //! The same promises on a Redis Cluster, whose masters fail and whose slots move, and under Sentinel.
 
-use super::{QUICK, call, insist};
+use tokio::time::timeout;
+
+use super::trouble::{BACK_WITHIN, get, metric, reaches};
+use super::{QUICK, call, call_as, insist};
+use crate::support::node::token;
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
 use crate::support::topologies::{TestCluster, TestSentinels};
@@ -70,4 +74,41 @@ async fn a_call_goes_on_when_sentinels_choose_another_master() {
     sentinels.fail_over().await;
     insist(&mut ana, "demo", &bo.id, 2, "after").await;
     assert_eq!(signal(&mut bo).await, "after");
+}
+
+#[tokio::test]
+async fn a_signal_that_meets_a_slot_on_the_move_is_delivered_once_and_the_node_lives_on() {
+    let cluster = TestCluster::start().await;
+    let nodes = two(&cluster.url()).await;
+    let [mut ana, mut bo] = call(&nodes, "demo").await;
+    let migration = cluster.begin_to_migrate("demo").await;
+    ana.signal(1, &bo.id, "in between").await;
+    reaches(&nodes[0], "signal_log_repeats_total", 1, BACK_WITHIN).await;
+    migration.finish().await;
+    assert_eq!(timeout(BACK_WITHIN, signal(&mut bo)).await.unwrap(), "in between");
+    insist(&mut ana, "demo", &bo.id, 2, "after").await;
+    assert_eq!(signal(&mut bo).await, "after", "and nothing twice");
+    call(&nodes, "another").await;
+}
+
+#[tokio::test]
+async fn a_shard_that_is_silent_is_told_and_the_rooms_of_the_others_go_on() {
+    let cluster = TestCluster::start().await;
+    let nodes = two(&cluster.url()).await;
+    let lost = cluster.room_elsewhere("nodes").await;
+    let kept = cluster.room_elsewhere(&lost).await;
+    call(&nodes, &lost).await;
+    let [mut ana, mut bo] = call_as(&nodes, &kept, ["cy", "di"]).await;
+    cluster.silence_the_shard_of(&lost).await;
+    for node in &nodes {
+        reaches(node, "signal_log_trouble{kind=\"partial\"}", 1, BACK_WITHIN).await;
+        assert_eq!(metric(node, "signal_log_up").await, 0);
+        assert_eq!(get(node, "/readyz").await.0, 200, "two thirds of the rooms work");
+    }
+    insist(&mut ana, &kept, &bo.id, 1, "goes on").await;
+    while timeout(BACK_WITHIN, signal(&mut bo)).await.expect("a signal") != "goes on" {}
+    let mut ed = TestPeer::at(nodes[0].address(), &token("ed")).await;
+    ed.try_join(&lost, "ed").await;
+    let told = timeout(BACK_WITHIN, ed.until("error")).await.expect("an answer");
+    assert_eq!(told["code"], "unavailable");
 }

@@ -17,7 +17,7 @@ use crate::support::way::Way;
 const NOTICED_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long a node may take until it delivers again.
-const BACK_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Longer than lease and grace of [`QUICK`].
 const PAST_THE_GRACE: Duration = Duration::from_secs(14);
@@ -38,20 +38,20 @@ const REFUSALS: [Refusal; 4] = [
     ),
 ];
 
-async fn get(node: &NodeProcess, path: &str) -> (u16, String) {
+pub(super) async fn get(node: &NodeProcess, path: &str) -> (u16, String) {
     let answer = reqwest::get(format!("http://{}{path}", node.admin())).await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
 /// Reads a metric of one node; 0 where it has no such series.
-async fn metric(node: &NodeProcess, series: &str) -> u64 {
+pub(super) async fn metric(node: &NodeProcess, series: &str) -> u64 {
     let (_, text) = get(node, "/metrics").await;
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(series));
     lines.find_map(|value| value.trim().parse().ok()).unwrap_or_default()
 }
 
 /// Waits until a metric is as large as that. Metrics have nothing to wait for; they must be asked.
-async fn reaches(node: &NodeProcess, series: &str, least: u64, time: Duration) {
+pub(super) async fn reaches(node: &NodeProcess, series: &str, least: u64, time: Duration) {
     let polling = async {
         while metric(node, series).await < least {
             sleep(Duration::from_millis(50)).await;

@@ -22,7 +22,7 @@ pub(crate) struct NodeProcess {
 impl NodeProcess {
     /// Starts the program on free ports and waits until it says where it listens.
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
-        Self::spawn(tokio::process::Command::new(PROGRAM).stderr(Stdio::null()), variables).await
+        Self::spawn(tokio::process::Command::new(PROGRAM).stderr(Stdio::inherit()), variables).await
     }
 
     /// Starts it; what it logs is there to be read.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use super::process::send;
 use super::redis::{ask, free_port, serve};
 
 /// How long servers may take to agree; a test that waits this long has failed.
@@ -146,6 +147,11 @@ impl TestCluster {
 
     /// Moves the slot of a room to another master, with its keys.
     pub(crate) async fn migrate(&self, room: &str) {
+        self.begin_to_migrate(room).await.finish().await;
+    }
+
+    /// Moves the keys of a room to another master, and not the slot yet: the old one answers `-ASK` for them.
+    pub(crate) async fn begin_to_migrate(&self, room: &str) -> Migration<'_> {
         let from = &self.servers[self.master(room).await];
         let slot: i64 =
             ask(from.port, &["CLUSTER", "KEYSLOT", &format!("{{{room}}}:h")]).await.unwrap();
@@ -166,9 +172,59 @@ impl TestCluster {
             migrate.extend(keys.iter().map(String::as_str));
             assert_eq!(from.says(&migrate).await, "OK");
         }
-        for server in [to, from] {
-            assert_eq!(server.says(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await, "OK");
+        Migration { from, to, slot, to_id }
+    }
+
+    /// Stops the master that holds a room and its replica without closing a connection, and lets the others serve the
+    /// other slots.
+    pub(crate) async fn silence_the_shard_of(&self, room: &str) {
+        let covers = ["CONFIG", "SET", "cluster-require-full-coverage", "no"];
+        for server in &self.servers {
+            assert_eq!(server.says(&covers).await, "OK");
         }
+        let index = self.master(room).await;
+        let id = self.servers[index].says(&["CLUSTER", "MYID"]).await;
+        let mut replica = None;
+        agreed("the master knows its replica", async || {
+            let replicas: Vec<String> =
+                ask(self.servers[index].port, &["CLUSTER", "REPLICAS", &id]).await.unwrap();
+            let of_shard = |server: &Server| {
+                let address = format!("127.0.0.1:{}@", server.port);
+                replicas.iter().any(|line| line.contains(&address))
+            };
+            replica = self.servers.iter().position(of_shard);
+            replica.is_some()
+        })
+        .await;
+        // The replica first: it would take its master's place.
+        for index in replica.into_iter().chain([index]) {
+            send(self.servers[index].process.id().expect("it runs"), "STOP");
+        }
+    }
+
+    /// Finds a room that lies on another shard than this key.
+    pub(crate) async fn room_elsewhere(&self, key: &str) -> String {
+        let nodes: Vec<Vec<redis::Value>> =
+            ask(self.servers[0].port, &["CLUSTER", "SLOTS"]).await.unwrap();
+        let ranges: Vec<(i64, i64)> = nodes
+            .iter()
+            .map(|range| {
+                let number = |at: usize| redis::from_redis_value_ref(&range[at]).expect("a slot");
+                (number(0), number(1))
+            })
+            .collect();
+        let shard = async |key: &str| {
+            let slot: i64 = ask(self.servers[0].port, &["CLUSTER", "KEYSLOT", key]).await.unwrap();
+            ranges.iter().position(|(first, last)| (*first..=*last).contains(&slot))
+        };
+        let own = shard(key).await;
+        for number in 0.. {
+            let room = format!("room-{number}");
+            if shard(&room).await != own {
+                return room;
+            }
+        }
+        unreachable!("a third of all names lies elsewhere")
     }
 
     async fn another_master(&self, but: u16) -> &Server {
@@ -178,6 +234,24 @@ impl TestCluster {
             }
         }
         panic!("there is no other master");
+    }
+}
+
+/// A slot whose keys have moved.
+pub(crate) struct Migration<'a> {
+    from: &'a Server,
+    to: &'a Server,
+    slot: String,
+    to_id: String,
+}
+
+impl Migration<'_> {
+    /// Moves the slot too.
+    pub(crate) async fn finish(self) {
+        for server in [self.to, self.from] {
+            let words = ["CLUSTER", "SETSLOT", &self.slot, "NODE", &self.to_id];
+            assert_eq!(server.says(&words).await, "OK");
+        }
     }
 }
 
