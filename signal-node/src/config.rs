@@ -12,7 +12,7 @@ use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
 use service_kit::tokens::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, Verifier,
 };
-use signal_protocol::NodeId;
+use signal_protocol::{NodeId, limits};
 
 use crate::credentials::CredentialsUrl;
 use crate::http::{AllowedOrigins, Anonymous};
@@ -70,7 +70,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("redis_publishing", "redis", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
     Setting::plain("grace", "rooms", "DURATION", Some("30s"), "How long a lost socket may come back as the same member"),
     Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent before its members count as away"),
-    Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room; the cap of a token bounds its own join only"),
+    Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room, 1 to 1000; the cap of a token bounds its own join only"),
     Setting::plain("members_per_sub", "rooms", "COUNT", Some("4"), "Members of one subject in a room"),
     Setting::plain("log_age", "rooms", "DURATION", Some("120s"), "How old an entry of a room's log may become"),
     Setting::plain("log_length", "rooms", "COUNT", Some("16384"), "How many entries a room's log keeps"),
@@ -229,6 +229,10 @@ fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
         members_per_sub: r.parse("members_per_sub"),
         outbox_bytes: r.size("outbox_bytes"),
     };
+    if !(1..=limits::ROOM_CAPACITY).contains(&sessions.room_capacity) {
+        let most = limits::ROOM_CAPACITY;
+        r.fault("room_capacity", format!("is out of bounds: write 1 to {most}"));
+    }
     if sessions.ping < Duration::from_secs(1) {
         r.fault("ping", "is too short: clients count whole seconds, write 1s or more");
     }

@@ -10,8 +10,8 @@ use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
 use super::report::{Finding, Report};
 use crate::log::redis::{Facts, Publishing, RedisLog, exposure};
 use crate::log::{
-    Claim, FeedEvent, HeartbeatStore as _, Join, LogError, Op, Outcome, Retention, RoomLog as _,
-    SocketId, Volatile,
+    Claim, FeedEvent, HeartbeatStore as _, Join, Judgement, LogError, Op, Outcome, Retention,
+    RoomLog as _, SocketId, Volatile,
 };
 
 /// How often Redis is asked for its latency.
@@ -133,7 +133,7 @@ fn wish(key: &PeerKey, node: NodeId) -> Join {
         position: None,
         grace: KEEP,
         expires: false,
-        silent: Vec::new(),
+        judgement: Judgement::certain(Vec::new()),
         waits: false,
     }
 }

@@ -215,6 +215,7 @@ mod tests {
             peer: member.claim.peer.clone(),
             node: "n_two".parse().unwrap(),
             n: 1,
+            joined: Seq(1),
             user: None,
             away: None,
             meta: json(),

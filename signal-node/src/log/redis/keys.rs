@@ -9,13 +9,20 @@ pub(super) struct Keys {
     pub(super) hash: String,
     pub(super) members: String,
     pub(super) stream: String,
+    pub(super) configuration: String,
     pub(super) channel: String,
 }
 
 impl Keys {
     pub(super) fn of(room: &RoomId) -> Self {
         let key = |kind: char| format!("{{{room}}}:{kind}");
-        Self { hash: key('h'), members: key('m'), stream: key('l'), channel: key('c') }
+        Self {
+            hash: key('h'),
+            members: key('m'),
+            stream: key('l'),
+            configuration: key('f'),
+            channel: key('c'),
+        }
     }
 
     /// Returns the key of an announcement with an idempotency key; it holds the number of the entry.

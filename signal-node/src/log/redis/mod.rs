@@ -3,6 +3,7 @@
 //! This is the only place of the node that names `fred`. Its own retry of commands is off: a call of unknown
 //! outcome is the caller's to repeat, unchanged and before any other.
 
+mod answers;
 mod append_batcher;
 mod client;
 mod connection;
@@ -136,17 +137,17 @@ impl RedisLog {
     /// Takes steps of any kind.
     async fn take(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let keys = Keys::of(room);
-        let mut args = encode::Args::new(self.publishing, seen, &self.retention);
+        let mut args = encode::Args::new(self.publishing, seen, (keys.channel, &self.retention));
         for op in ops {
             args.push(op);
         }
         let once = ops.iter().find_map(|op| Keys::of_announcement(room, op));
-        let mut keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
+        let mut keys = vec![keys.hash, keys.members, keys.stream, keys.configuration];
         keys.extend(once);
         let (client, in_use) = self.commands.in_use();
         let reply = self.script.evalsha_with_reload(&client, keys, args.into_values());
         let reply: Value = in_use.answer(reply).await?;
-        decode::outcomes(reply, ops)
+        answers::outcomes(reply, ops)
     }
 
     async fn history(

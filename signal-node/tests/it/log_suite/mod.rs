@@ -1,8 +1,11 @@
 //! What every room log promises; asked of the one in memory and of the one in a real Redis.
 
+mod clocks;
 mod differential;
+mod losses;
 mod members;
 mod messages;
+mod mixed;
 mod stage;
 mod takeover;
 mod together;
