@@ -27,7 +27,7 @@ pub use call::{
 pub use entry::{Batch, Entry, ResetMember, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
 pub use judgement::{Judgement, Silent};
-pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until};
+pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until, Written};
 pub use types::{Payload, RosterMember};
 
 /// One ordered log per room, shared by all nodes of a cluster.

@@ -19,12 +19,12 @@ end
 local function joined(peer, me)
   return {
     'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), peer, int(now),
-    redis.call('HGETALL', M),
+    members(),
   }
 end
 
 local function seats(user)
-  local flat = redis.call('HGETALL', M)
+  local flat = members()
   local count, same, next_free = #flat / 2, 0, nil
   for i = 2, #flat, 2 do
     local _, away, of = brief(flat[i])

@@ -28,6 +28,6 @@ end }
 -- look: how the room is.
 steps.look = { 0, function()
   return {
-    'room', int(last), configured('cap') or '~', configured('locked') or '0', int(now), redis.call('HGETALL', M),
+    'room', int(last), configured('cap') or '~', configured('locked') or '0', int(now), members(),
   }
 end }

@@ -37,6 +37,7 @@ end
 
 -- Ends a membership and says why: left, timeout or kicked.
 local function remove(peer, m, reason)
+  roster = nil
   redis.call('HDEL', M, peer)
   redis.call('HDEL', H, 'g:' .. peer, 'r:' .. peer, 'x:' .. peer)
   claims[peer] = false

@@ -128,7 +128,16 @@ local function read_member(text)
   }
 end
 
+-- All members as they are stored, { <peer>, <line>, … }, read once until one of them changes.
+local roster
+
+local function members()
+  roster = roster or redis.call('HGETALL', M)
+  return roster
+end
+
 local function write_member(peer, m)
+  roster = nil
   redis.call('HSET', M, peer, table.concat({
     int(m.n), m.node, m.socket, int(m.try), int(m.away), m.user, m.key, m.joined, m.base, m.recovery, m.origin,
   }, ' ') .. '\n' .. m.meta)
@@ -148,7 +157,7 @@ end
 -- Returns the members for which `is_due(node, away)` holds, in the order of their ids, so that the same call writes the same
 -- entries; at most MEMBERS_PER_STEP of them. Tells whether there are more.
 local function due_members(is_due)
-  local flat, ids, texts = redis.call('HGETALL', M), {}, {}
+  local flat, ids, texts = members(), {}, {}
   for i = 1, #flat, 2 do
     local node, away = brief(flat[i + 1])
     if is_due(node, away) then

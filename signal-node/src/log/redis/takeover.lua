@@ -66,7 +66,7 @@ end
 steps.reset = { 0, function()
   was_reset = true
   redis.call('HSET', H, 'mend', int(now + RESTORE_WINDOW))
-  local flat, texts, ids, lines, unconfirmed = redis.call('HGETALL', M), {}, {}, {}, {}
+  local flat, texts, ids, lines, unconfirmed = members(), {}, {}, {}, {}
   for i = 1, #flat, 2 do
     ids[#ids + 1] = flat[i]
     texts[flat[i]] = flat[i + 1]

@@ -165,17 +165,32 @@ async fn a_step_suspects_and_removes_so_many_members_and_is_due_again(stage: Sta
         let who = format!("m{number}");
         Op::Join(Box::new(Join { user: None, capacity: 1_000, ..wish(&who) }))
     };
-    for first in (0..300).step_by(100) {
-        stage.call(&(first..first + 100).map(join).collect::<Vec<_>>()).await;
+    for first in (0..1_000).step_by(100) {
+        let outcomes = stage.call(&(first..first + 100).map(join).collect::<Vec<_>>()).await;
+        let is_joined = |outcome: &Outcome| matches!(outcome, Outcome::Joined(_));
+        assert!(outcomes.iter().all(is_joined), "{:?}", outcomes.last());
     }
+    let full = JoinRefusal::Full { capacity: 1_000, after: None };
+    assert_eq!(stage.try_join(Join { capacity: 5_000, ..wish("ana") }).await, full);
     let now = stage.now().await;
-    let suspect = || Op::Suspect { grace: GRACE, judgement: judgement(now, &["n_one"]) };
-    assert!(matches!(stage.step(suspect()).await, Outcome::More));
-    assert!(matches!(stage.step(suspect()).await, Outcome::Settled));
+    let suspect = Op::Suspect { grace: GRACE, judgement: judgement(now, &["n_one"]) };
+    assert_eq!(steps(&stage, suspect).await, 4);
     assert!(stage.look().await.members.iter().all(|line| line.away.is_some()));
     stage.step_clock(60);
-    let now = stage.now().await;
-    assert!(matches!(stage.step(expire(now)).await, Outcome::More));
-    assert!(matches!(stage.step(expire(now)).await, Outcome::Settled));
+    let outcomes = stage.call(&[expire(stage.now().await), Op::Reset]).await;
+    assert!(matches!(outcomes[..], [Outcome::More, Outcome::Appended(_)]), "{outcomes:?}");
+    assert_eq!(steps(&stage, expire(stage.now().await)).await, 3);
     assert_eq!(stage.look().await.members.len(), 0);
+}
+
+/// Takes a step until there are no more members for it, and returns how often that was.
+async fn steps(stage: &Stage, op: Op) -> usize {
+    for count in 1.. {
+        match stage.step(op.clone()).await {
+            Outcome::More => {}
+            Outcome::Settled => return count,
+            other => panic!("{other:?}"),
+        }
+    }
+    unreachable!()
 }

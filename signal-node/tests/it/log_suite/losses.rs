@@ -239,3 +239,29 @@ fn a_room_survives_the_loss_of_any_of_its_keys_between_any_two_calls() {
     });
     result.unwrap();
 }
+
+/// Everything was refused, also what would have freed memory, and the keys of rooms in use ended.
+#[tokio::test]
+async fn what_frees_memory_is_done_where_redis_has_none_left() {
+    let stage = Stage::redis(Publishing::Sharded).await;
+    let [ana, bo] = [stage.enter("ana").await, stage.enter("bo").await];
+    let redis = stage.redis.as_ref().unwrap();
+    redis.run::<String>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let refused = stage.one.call(&stage.room, Seq(0), &[say(&ana, 1, None)]).await;
+    assert!(matches!(refused, Err(LogError::WriteRefused(_))), "{refused:?}");
+    for kind in ["h", "m", "l"] {
+        redis.run::<u64>(&["PEXPIRE", &format!("{{suite}}:{kind}"), "5000"]).await;
+    }
+    assert!(matches!(stage.step(Op::Tend).await, Outcome::Head(_)));
+    for kind in ["h", "m", "l"] {
+        let life = redis.run::<u64>(&["PTTL", &format!("{{suite}}:{kind}")]).await;
+        assert!(life > 250_000, "{kind} lives for {life} ms");
+    }
+    assert!(matches!(stage.step(Op::Detach { by: ana.clone() }).await, Outcome::Appended(_)));
+    assert!(matches!(stage.step(Op::Leave { by: bo }).await, Outcome::Appended(_)));
+    let mixed = [say(&ana, 1, None), Op::Detach { by: ana.clone() }];
+    let refused = stage.one.call(&stage.room, Seq(0), &mixed).await;
+    assert!(matches!(refused, Err(LogError::WriteRefused(_))), "{refused:?}");
+    redis.run::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    assert!(matches!(stage.step(say(&ana, 1, None)).await, Outcome::Appended(_)));
+}
