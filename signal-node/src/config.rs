@@ -17,7 +17,7 @@ use signal_protocol::{NodeId, limits};
 use crate::credentials::CredentialsUrl;
 use crate::http::{AllowedOrigins, Anonymous};
 use crate::log::Retention;
-use crate::log::redis::Publishing;
+use crate::log::redis::{Publishing, RedisPrefix};
 use crate::session::SessionSettings;
 
 /// Every setting of the node.
@@ -68,6 +68,7 @@ const SETTINGS: &[Setting] = &[
     redis_access::SENTINEL_USERNAME,
     redis_access::SENTINEL_PASSWORD,
     Setting::plain("redis_publishing", "redis", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
+    Setting::plain("redis_prefix", "redis", "TEXT", Some(""), "Stands before every key and channel, such as production:, where several deployments share a Redis"),
     Setting::plain("grace", "rooms", "DURATION", Some("30s"), "How long a lost socket may come back as the same member"),
     Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent before its members count as away"),
     Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room, 1 to 1000; the cap of a token bounds its own join only"),
@@ -109,6 +110,8 @@ pub enum Backend {
         access: Box<RedisAccess>,
         /// How entries are published.
         publishing: Publishing,
+        /// What stands before every key and channel.
+        prefix: RedisPrefix,
     },
 }
 
@@ -282,7 +285,7 @@ fn read_retention(r: &mut Reader<'_>, sessions: &SessionSettings, lease: Duratio
 }
 
 fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
-    let publishing = r.parse("redis_publishing");
+    let (publishing, prefix) = (r.parse("redis_publishing"), r.parse("redis_prefix"));
     let access = RedisAccess::read(r).map(Box::new);
     match r.text("backend").as_str() {
         "memory" => Some(Backend::Memory),
@@ -290,7 +293,7 @@ fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
             if !r.is_set("redis_url") {
                 r.fault("redis_url", "is needed where backend is redis: write redis://HOST:6379");
             }
-            access.map(|access| Backend::Redis { access, publishing })
+            access.map(|access| Backend::Redis { access, publishing, prefix })
         }
         _ => {
             r.fault("backend", "is not a backend: write memory or redis");

@@ -4,8 +4,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
+use tracing::warn;
 
 use crate::log::{Batch, Entry, FeedEvent, LogError, Payload, ResetMember, RosterMember, Volatile};
 
@@ -54,6 +56,18 @@ pub(super) fn batch(text: &[u8]) -> Result<Batch, LogError> {
     } else {
         Ok(Batch { prev, first, entries })
     }
+}
+
+/// Reads an entry of the stream, whose id is the number of the last entry in it. One that cannot be read is a loss: as an
+/// error, it would be read again for ever.
+pub(super) fn stored_batch(id: &str, text: Option<&Bytes>) -> Result<Batch, LogError> {
+    if let Some(batch) = text.and_then(|text| batch(text).ok()) {
+        return Ok(batch);
+    }
+    let number = id.split('-').next().and_then(|number| number.parse().ok()).filter(|n| *n > 0);
+    let number: u64 = number.ok_or_else(|| garbled(format!("entry {id:?}")))?;
+    warn!(id, "an entry of a room's log cannot be read");
+    Ok(Batch { prev: Seq(number - 1), first: Seq(number), entries: vec![Entry::Unreadable] })
 }
 
 /// Reads `v <from> <to or *> <length>\n<data>` as often as it comes.
@@ -244,6 +258,19 @@ mod tests {
         assert!(matches!(batch(text).unwrap().entries[..], [Entry::Unreadable]));
         let text = b"b 0 5 1\nu p_a 1 9\n{\"a\"\n:\n1}";
         assert!(batch(text).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_a_stream_is_a_loss_and_no_error() {
+        for text in [None, Some(Bytes::from_static(b"what?"))] {
+            let batch = stored_batch("42-0", text.as_ref()).unwrap();
+            assert_eq!((batch.prev, batch.last()), (Seq(41), Seq(42)));
+            assert!(matches!(batch.entries[..], [Entry::Unreadable]));
+        }
+        assert!(
+            stored_batch("42-0", Some(&Bytes::from_static(b"b 7 41 2\na p_b 0 0\nr p_b 0\n")))
+                .is_ok()
+        );
     }
 
     #[test]

@@ -36,13 +36,14 @@ fn list(version: u64, fields: HashMap<String, String>) -> RevokedList {
 
 impl RedisLog {
     async fn read_revoked(&self, known: u64) -> Result<Option<RevokedList>, LogError> {
-        let version: Option<u64> = self.commands().hget(REVOKED, VERSION).await?;
+        let version: Option<u64> =
+            self.commands().hget(self.names.shared(REVOKED), VERSION).await?;
         let version = version.unwrap_or_default();
         if version == known {
             return Ok(None);
         }
         // Read after the version: what was written since comes with the next one.
-        Ok(Some(list(version, self.commands().hgetall(REVOKED).await?)))
+        Ok(Some(list(version, self.commands().hgetall(self.names.shared(REVOKED)).await?)))
     }
 
     async fn write_revoked(&self, changes: &RevokedList) -> Result<Written, LogError> {
@@ -52,8 +53,9 @@ impl RedisLog {
             changes.lifted.iter().map(|(name, until)| [name.to_string(), format!("-{until}")]);
         let args: Vec<String> = revoked.chain(lifted).flatten().collect();
         let script = Script::from_lua(SCRIPT);
-        let (version, before): (String, usize) =
-            script.evalsha_with_reload(&self.commands(), vec![REVOKED], args).await?;
+        let (version, before): (String, usize) = script
+            .evalsha_with_reload(&self.commands(), vec![self.names.shared(REVOKED)], args)
+            .await?;
         let version = version.parse().map_err(|_| garbled(format!("version {version:?}")))?;
         Ok(Written { version, before })
     }

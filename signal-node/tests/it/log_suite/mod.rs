@@ -1,5 +1,6 @@
 //! What every room log promises; asked of the one in memory and of the one in a real Redis.
 
+mod apart;
 mod clocks;
 mod differential;
 mod losses;

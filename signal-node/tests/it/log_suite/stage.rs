@@ -7,7 +7,7 @@ pub(super) use std::time::Duration;
 pub(super) use serde_json::value::RawValue;
 use service_kit::clock::unix_now;
 pub(super) use signal_node::log::memory::MemoryLog;
-pub(super) use signal_node::log::redis::{Publishing, RedisLog};
+pub(super) use signal_node::log::redis::{Publishing, RedisLog, RedisPrefix};
 pub(super) use signal_node::log::{
     Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, Judgement, LogError, Op,
     Outcome, Payload, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
@@ -64,7 +64,8 @@ impl Stage {
 
     async fn over(redis: TestRedis, publishing: Publishing) -> Self {
         let access = redis.access();
-        let connect = || RedisLog::connect(&access, publishing, KEEP, LEASE);
+        let prefix = RedisPrefix::default();
+        let connect = || RedisLog::connect(&access, &prefix, publishing, KEEP, LEASE);
         let (one, two) = tokio::try_join!(connect(), connect()).unwrap();
         let room = "suite".parse().unwrap();
         let off = Arc::default();
