@@ -12,13 +12,21 @@ local function banned_until(user)
   return math.max(ban(H), ban(F))
 end
 
-local function configure(field, value, remembered)
+local function outlive(key, remembered)
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, life) end
+  redis.call('PEXPIRE', key, int(remembered / 1000), 'GT')
+end
+
+-- Sets a field of F, which lives for that many µs at least.
+local function remember(field, value, remembered)
   redis.call('HSET', F, field, value)
+  outlive(F, remembered)
+end
+
+local function configure(field, value, remembered)
+  remember(field, value, remembered)
   redis.call('HSET', H, field, value)
-  for _, key in ipairs(stored and { F } or { F, H }) do
-    if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, life) end
-    redis.call('PEXPIRE', key, int(remembered / 1000), 'GT')
-  end
+  if not stored then outlive(H, remembered) end
 end
 
 -- Brings both copies to the same: a room that begins anew finds what was remembered, and what a node of version 0.1.0 has
@@ -32,7 +40,11 @@ local function share_configuration()
     local field = here[i]
     if field == 'cap' or field == 'locked' or string.sub(field, 1, 2) == 'b:' then of_h[field] = here[i + 1] end
   end
-  for field in pairs(of_f) do fields[field] = true end
+  for field, value in pairs(of_f) do
+    local ends = string.sub(field, 1, 2) == 'i:' and tonumber(string.match(value, '%d+$'))
+    if ends and ends <= now then redis.call('HDEL', F, field) end
+    fields[field] = not ends or nil
+  end
   for field in pairs(of_h) do fields[field] = true end
   fields.v = nil
   for field in pairs(fields) do

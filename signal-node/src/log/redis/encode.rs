@@ -72,9 +72,9 @@ impl<'a> Args<'a> {
             Op::Configure { capacity, locked } => {
                 self.name("configure").optional(*capacity).optional(locked.map(u8::from));
             }
-            Op::Announce { key: _, to, data } => {
+            Op::Announce { key, to, data } => {
                 self.name("announce").text(to.as_ref().map_or("*", |to| to.as_str()));
-                self.payload(data);
+                self.optional(key.as_ref()).payload(data);
             }
             Op::Look => {
                 self.name("look");

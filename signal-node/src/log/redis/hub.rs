@@ -267,17 +267,20 @@ impl Hub {
     async fn follow_slots(self: Arc<Self>, client: Client) {
         let mut known = None;
         loop {
-            sleep(SLOTS_EVERY).await;
             // A cluster that does not answer now is asked the next time.
-            let Ok(slots) = client.cluster_slots::<Value>().await else { continue };
-            let masters = masters(slots);
-            if known.replace(masters.clone()).is_some_and(|before| before != masters) {
-                info!("slots of the Redis Cluster have moved");
-                if let Err(error) = client.sync_cluster().await {
-                    warn!(%error, "the new map of slots could not be read");
+            let slots = client.cluster_slots::<Value>().await;
+            let masters = slots.ok().map(masters);
+            if masters.is_some() && masters != known {
+                if known.is_some() {
+                    info!("slots of the Redis Cluster have moved");
+                    if let Err(error) = client.sync_cluster().await {
+                        warn!(%error, "the new map of slots could not be read");
+                    }
+                    self.renew_all();
                 }
-                self.renew_all();
+                known = masters;
             }
+            sleep(SLOTS_EVERY).await;
         }
     }
 

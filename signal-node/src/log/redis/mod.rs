@@ -148,11 +148,20 @@ impl RedisLog {
             args.push(op);
         }
         let once = ops.iter().find_map(|op| self.names.announcement(room, op));
-        let mut keys = vec![keys.hash, keys.members, keys.stream, keys.configuration];
-        keys.extend(once);
+        let keys = vec![keys.hash, keys.members, keys.stream, keys.configuration];
+        let args = args.into_values();
         let (client, in_use) = self.commands.in_use();
-        let reply = self.script.evalsha_with_reload(&client, keys, args.into_values());
-        let reply: Value = in_use.answer(reply).await?;
+        let all = keys.iter().cloned().chain(once.clone()).collect::<Vec<_>>();
+        let reply = self.script.evalsha_with_reload(&client, all, args.clone());
+        let reply: Result<Value, LogError> = in_use.answer(reply).await;
+        let reply = match reply {
+            // While a slot moves, a key that does not exist yet can be named together with no other.
+            Err(LogError::Unavailable(told)) if once.is_some() && told.contains("TRYAGAIN") => {
+                let (client, in_use) = self.commands.in_use();
+                in_use.answer(self.script.evalsha_with_reload(&client, keys, args)).await?
+            }
+            reply => reply?,
+        };
         answers::outcomes(reply, ops)
     }
 

@@ -11,8 +11,9 @@
 --                           <joined> <base> <recovery> <origin>\n<meta>", where joined and origin are the
 --                           entries of the last join and of the first one, base the head before the last one
 -- KEYS[3] {room}:l  stream  id = number of the batch's last entry; field b = the batch
--- KEYS[4] {room}:f  hash    what is configured, and outlives the members: cap, locked, "b:<sub>" = end of a ban in µs
--- KEYS[5] {room}:i:<key>  string, only of an announcement with a key: the number of its entry
+-- KEYS[4] {room}:f  hash    what is remembered, and outlives the members: cap, locked, "b:<sub>" = end of a ban in µs,
+--                           "i:<key>" = "<number of its entry> <until µs>" of an announcement with a key
+-- KEYS[5] {room}:i:<key>  string, only of an announcement with a key: the number of its entry, as version 0.1.0 keeps it
 -- ARGV[1] SPUBLISH or PUBLISH; ARGV[2] the highest number that the caller has seen; ARGV[3] the channel {room}:c, which is
 -- no key; ARGV[4] the life of the room in ms; then the steps, each its name and its own fixed number of arguments.
 -- Answers one array per step: its outcome and what belongs to it; or { 'behind', head } where the caller has seen

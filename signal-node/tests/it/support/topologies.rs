@@ -146,6 +146,11 @@ impl TestCluster {
 
     /// Moves the slot of a room to another master, with its keys.
     pub(crate) async fn migrate(&self, room: &str) {
+        self.begin_to_migrate(room).await.finish().await;
+    }
+
+    /// Begins to move the slot of a room: both masters know it, and no key has moved yet.
+    pub(crate) async fn begin_to_migrate(&self, room: &str) -> Migration<'_> {
         let from = &self.servers[self.master(room).await];
         let slot: i64 =
             ask(from.port, &["CLUSTER", "KEYSLOT", &format!("{{{room}}}:h")]).await.unwrap();
@@ -155,6 +160,31 @@ impl TestCluster {
             (from.says(&["CLUSTER", "MYID"]).await, to.says(&["CLUSTER", "MYID"]).await);
         to.says(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
         from.says(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
+        Migration { from, to, to_id, slot }
+    }
+
+    async fn another_master(&self, but: u16) -> &Server {
+        for server in self.servers.iter().filter(|server| server.port != but) {
+            if server.says(&["INFO", "replication"]).await.contains("role:master") {
+                return server;
+            }
+        }
+        panic!("there is no other master");
+    }
+}
+
+/// A slot that is being moved.
+pub(crate) struct Migration<'a> {
+    from: &'a Server,
+    to: &'a Server,
+    to_id: String,
+    slot: String,
+}
+
+impl Migration<'_> {
+    /// Moves the keys, and then the slot.
+    pub(crate) async fn finish(self) {
+        let Self { from, to, to_id, slot } = self;
         loop {
             let keys: Vec<String> =
                 ask(from.port, &["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).await.unwrap();
@@ -169,15 +199,6 @@ impl TestCluster {
         for server in [to, from] {
             assert_eq!(server.says(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await, "OK");
         }
-    }
-
-    async fn another_master(&self, but: u16) -> &Server {
-        for server in self.servers.iter().filter(|server| server.port != but) {
-            if server.says(&["INFO", "replication"]).await.contains("role:master") {
-                return server;
-            }
-        }
-        panic!("there is no other master");
     }
 }
 
