@@ -359,6 +359,8 @@ pub struct Joined {
     pub recovery: Recovery,
     /// The member's last settled message.
     pub mid: Mid,
+    /// Those of its last messages that were refused for good, if it came back.
+    pub refused: Vec<(Mid, ErrorCode)>,
     /// The other members as of the entry.
     pub roster: Vec<RosterMember>,
 }

@@ -89,8 +89,9 @@ pub(super) fn signal_of(letter: char, mid: u64) -> Entry {
 
 pub(super) fn joined(seq: u64, recovery: Recovery) -> Outcome {
     let (base, n, origin, mid) = (Seq(seq - 1), seq, Seq(seq), Mid(0));
-    let roster = Vec::new();
-    Outcome::Joined(Box::new(Joined { seq: Seq(seq), base, n, origin, recovery, mid, roster }))
+    let (refused, roster) = (Vec::new(), Vec::new());
+    let seq = Seq(seq);
+    Outcome::Joined(Box::new(Joined { seq, base, n, origin, recovery, mid, refused, roster }))
 }
 
 pub(super) fn survivor(letter: char, generation: u64, mid: u64) -> ResetMember {

@@ -106,6 +106,7 @@ fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
         origin: fields.seq()?,
         recovery: recovery(&fields.text()?)?,
         mid: fields.parse().map(Mid)?,
+        refused: refusals(&fields.text()?),
         roster: Vec::new(),
     };
     let me: PeerId = fields.parse()?;
@@ -114,6 +115,17 @@ fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
     let (is_new, n) = (joined.recovery == Recovery::New, joined.n);
     joined.roster.retain(|other| other.peer != me && (!is_new || other.n < n));
     Ok(joined)
+}
+
+/// Reads ` <mid>:<code> …`, newest first. A code of a newer version is not told.
+fn refusals(text: &str) -> Vec<(Mid, ErrorCode)> {
+    let refusal = |text: &str| {
+        let (mid, code) = text.split_once(':')?;
+        Some((Mid(mid.parse().ok()?), ErrorCode::from_name(code)?))
+    };
+    let mut refusals: Vec<_> = text.split_whitespace().filter_map(refusal).collect();
+    refusals.sort_unstable_by_key(|(mid, _)| *mid);
+    refusals
 }
 
 fn room(fields: &mut Fields) -> Result<RoomView, LogError> {

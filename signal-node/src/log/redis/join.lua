@@ -17,9 +17,10 @@ end
 -- Answers from what is stored, so that a repeated call is answered as the first one was. The roster goes as it is stored,
 -- in one piece: a Lua loop over it would cost more than all the rest of a join into a large room.
 local function joined(peer, me)
+  local refusals = me.recovery ~= 'new' and redis.call('HGET', H, 'r:' .. peer)
   return {
-    'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), peer, int(now),
-    members(),
+    'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), refusals or '', peer,
+    int(now), members(),
   }
 end
 
