@@ -32,7 +32,8 @@ export const DEFAULTS = Object.freeze({
  *
  * @typedef {{type: "welcome", node: string, ping: number, grace: number, features: string[], limits: Limits}} Welcome
  * @typedef {{type: "joined", id: number, room: string, seq: number, recovery: Recovery, mid: number,
- *   self: {id: string, n: number}, peers?: Member[], ice?: IceConfig | null}} Joined
+ *   self: {id: string, n: number}, peers?: Member[], ice?: IceConfig | null,
+ *   refused?: {mid: number, code: string, message: string}[]}} Joined
  * @typedef {{type: "peer_joined", room: string, seq: number, peer: Member}} PeerJoined
  * @typedef {{type: "peer_updated", room: string, seq: number, peer: {id: string, away?: boolean, meta?: any}}} PeerUpdated
  * @typedef {{type: "peer_left", room: string, seq: number, peer: string, reason: string}} PeerLeft

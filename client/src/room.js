@@ -242,12 +242,26 @@ export class Room extends Emitter {
     this.self = frame.self;
     if (frame.ice !== undefined) this.#context.ice.accept(frame.ice);
     const dropped = frame.recovery === "new" ? this.#sender.restart(link) : 0;
+    const refused = frame.recovery === "new" ? [] : this.#lostRefusals(frame);
     if (frame.recovery !== "new") this.#sender.resume(link, frame.mid);
     this.#show("joined");
     if (frame.recovery === "new") this.#roster.begin(frame.peers ?? [], grace(link));
     if (frame.recovery === "snapshot") this.#roster.compare(frame.peers ?? []);
     this.emit("joined", { recovery: frame.recovery, dropped });
+    for (const error of refused) this.emit("error", error);
     this.#resolve(this);
+  }
+
+  /**
+   * Returns the messages that were refused and whose error was lost with a socket; without it they would count as delivered.
+   * @param {Joined} frame
+   * @returns {{code: string, message: string, mid: number, to?: string}[]}
+   */
+  #lostRefusals({ refused = [] }) {
+    return refused.flatMap(({ code, message, mid }) => {
+      const body = this.#sender.fail({ mid, retry: false });
+      return body ? [{ code, message, mid, to: body.to }] : [];
+    });
   }
 
   /** @param {import("./protocol.js").Signal} frame */

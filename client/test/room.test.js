@@ -181,6 +181,21 @@ test("after a reset a member that appears again is not removed", async () => {
   assert.equal(room.peers.get("p_bo").away, false);
 });
 
+test("a message whose refusal was lost with its socket is reported, and those that were settled are not", async () => {
+  const { server, room, of } = await joined({ peers: [BO] });
+  room.signal("arrived", { to: "p_bo" });
+  room.signal("refused", { to: "p_gone" });
+  room.signal("refused, and told before", { to: "p_gone" });
+  server.say({ type: "error", room: "demo", mid: 3, code: "peer_not_found", message: "nobody", retry: false });
+  assert.equal(of("error").length, 1);
+  await reconnect(server);
+  const refused = [2, 3].map((mid) => ({ mid, code: "peer_not_found", message: "nobody" }));
+  server.joined({ recovery: "replay", seq: 200, mid: 3, refused });
+  assert.deepEqual(of("error").slice(1), [{ code: "peer_not_found", message: "nobody", mid: 2, to: "p_gone" }]);
+  await settle();
+  assert.deepEqual(server.sent("signal"), [], "nothing is sent again");
+});
+
 test("a full room refuses the join with its code and how long to wait", async () => {
   const { server, joining } = await knocking();
   const [{ id }] = server.sent("join");

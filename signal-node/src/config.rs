@@ -12,12 +12,12 @@ use service_kit::telemetry::{LOG, LOG_FORMAT, LogSettings};
 use service_kit::tokens::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, Verifier,
 };
-use signal_protocol::NodeId;
+use signal_protocol::{NodeId, limits};
 
 use crate::credentials::CredentialsUrl;
 use crate::http::{AllowedOrigins, Anonymous};
 use crate::log::Retention;
-use crate::log::redis::Publishing;
+use crate::log::redis::{Publishing, RedisPrefix};
 use crate::session::SessionSettings;
 
 /// Every setting of the node.
@@ -68,9 +68,10 @@ const SETTINGS: &[Setting] = &[
     redis_access::SENTINEL_USERNAME,
     redis_access::SENTINEL_PASSWORD,
     Setting::plain("redis_publishing", "redis", "KIND", Some("sharded"), "sharded: SPUBLISH, which stays within a shard; plain: PUBLISH, where a proxy in between knows no other; Redis 7 both"),
+    Setting::plain("redis_prefix", "redis", "TEXT", Some(""), "Stands before every key and channel, such as production:, where several deployments share a Redis"),
     Setting::plain("grace", "rooms", "DURATION", Some("30s"), "How long a lost socket may come back as the same member"),
     Setting::plain("lease", "rooms", "DURATION", Some("6s"), "How long a node may be silent before its members count as away"),
-    Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room; the cap of a token bounds its own join only"),
+    Setting::plain("room_capacity", "rooms", "COUNT", Some("64"), "Members of a room, 1 to 1000; the cap of a token bounds its own join only"),
     Setting::plain("members_per_sub", "rooms", "COUNT", Some("4"), "Members of one subject in a room"),
     Setting::plain("log_age", "rooms", "DURATION", Some("120s"), "How old an entry of a room's log may become"),
     Setting::plain("log_length", "rooms", "COUNT", Some("16384"), "How many entries a room's log keeps"),
@@ -109,6 +110,8 @@ pub enum Backend {
         access: Box<RedisAccess>,
         /// How entries are published.
         publishing: Publishing,
+        /// What stands before every key and channel.
+        prefix: RedisPrefix,
     },
 }
 
@@ -229,6 +232,10 @@ fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
         members_per_sub: r.parse("members_per_sub"),
         outbox_bytes: r.size("outbox_bytes"),
     };
+    if !(1..=limits::ROOM_CAPACITY).contains(&sessions.room_capacity) {
+        let most = limits::ROOM_CAPACITY;
+        r.fault("room_capacity", format!("is out of bounds: write 1 to {most}"));
+    }
     if sessions.ping < Duration::from_secs(1) {
         r.fault("ping", "is too short: clients count whole seconds, write 1s or more");
     }
@@ -278,7 +285,7 @@ fn read_retention(r: &mut Reader<'_>, sessions: &SessionSettings, lease: Duratio
 }
 
 fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
-    let publishing = r.parse("redis_publishing");
+    let (publishing, prefix) = (r.parse("redis_publishing"), r.parse("redis_prefix"));
     let access = RedisAccess::read(r).map(Box::new);
     match r.text("backend").as_str() {
         "memory" => Some(Backend::Memory),
@@ -286,7 +293,7 @@ fn read_backend(r: &mut Reader<'_>) -> Option<Backend> {
             if !r.is_set("redis_url") {
                 r.fault("redis_url", "is needed where backend is redis: write redis://HOST:6379");
             }
-            access.map(|access| Backend::Redis { access, publishing })
+            access.map(|access| Backend::Redis { access, publishing, prefix })
         }
         _ => {
             r.fault("backend", "is not a backend: write memory or redis");

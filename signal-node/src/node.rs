@@ -193,12 +193,12 @@ impl Log {
                     heartbeater: None,
                 })
             }
-            Backend::Redis { access, publishing } => {
+            Backend::Redis { access, publishing, prefix } => {
                 if let Some(open) = exposure(access) {
                     warn!("rooms are kept in a Redis that is reached {open}");
                 }
                 let (own, lease) = (config.sessions.node.clone(), config.lease);
-                let log = RedisLog::connect(access, *publishing, config.retention, lease);
+                let log = RedisLog::connect(access, prefix, *publishing, config.retention, lease);
                 let log = Arc::new(log.await?);
                 let liveness = Liveness::among(own.clone(), lease);
                 let settings = HeartbeatSettings { own, lease, keep: config.retention.room * 2 };

@@ -3,6 +3,7 @@
 //! Every node reads the version of the list once a second, and the list itself when the version has changed. A node that
 //! cannot read keeps what it knows, and a node that knows more than Redis after a loss writes it back.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::log::{LogError, Revocations, Revoked, RevokedBy, RevokedList, Until};
+use crate::log::{LogError, Revocations, Revoked, RevokedBy, RevokedList, Until, Written};
 use crate::metrics::Metrics;
 
 /// The interval between reads of the version.
@@ -22,6 +23,8 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 pub struct RevokedTokens {
     source: Arc<dyn Revocations>,
     known: RwLock<RevokedList>,
+    /// The newest version that this node has written or read.
+    written: AtomicU64,
     changed: watch::Sender<u64>,
     metrics: Arc<Metrics>,
 }
@@ -30,7 +33,8 @@ impl RevokedTokens {
     /// Starts with an empty list.
     #[must_use]
     pub fn new(source: Arc<dyn Revocations>, metrics: Arc<Metrics>) -> Self {
-        Self { source, known: RwLock::default(), changed: watch::Sender::new(0), metrics }
+        let (known, written) = (RwLock::default(), AtomicU64::new(0));
+        Self { source, known, written, changed: watch::Sender::new(0), metrics }
     }
 
     /// Changes whenever the list does.
@@ -74,7 +78,8 @@ impl RevokedTokens {
             until.saturating_sub(clock::unix_seconds()),
             revoked.by
         );
-        self.source.revoke(&Until::from([(revoked, until)]), 1).await?;
+        let until = Until::from([(revoked, until)]);
+        self.write(&RevokedList { until, ..RevokedList::default() }).await?;
         self.read().await
     }
 
@@ -83,9 +88,20 @@ impl RevokedTokens {
     /// # Errors
     /// [`LogError`] if the list cannot be written; whether it was is unknown then.
     pub async fn lift(&self, revoked: Revoked) -> Result<bool, LogError> {
-        let lifted = self.source.lift(&[revoked]).await?;
         self.read().await?;
-        Ok(lifted)
+        let Some(until) = self.known().until.get(&revoked).copied() else { return Ok(false) };
+        let lifted = Until::from([(revoked, until)]);
+        let written = self.write(&RevokedList { lifted, ..RevokedList::default() }).await?;
+        self.read().await?;
+        Ok(written.before > 0)
+    }
+
+    /// Writes changes, and knows them from then on, whatever becomes of Redis.
+    async fn write(&self, changes: &RevokedList) -> Result<Written, LogError> {
+        let written = self.source.write(changes).await?;
+        self.written.fetch_max(written.version, Ordering::Relaxed);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).apply(changes);
+        Ok(written)
     }
 
     /// Follows the list until the node ends.
@@ -102,31 +118,39 @@ impl RevokedTokens {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Learns what is new in the list, and puts back what the list has lost.
     async fn read(&self) -> Result<(), LogError> {
         let known = self.known();
-        match self.source.revoked(known.version).await? {
-            Some(list) if list.version < known.version => {
-                warn!(
-                    "Redis has lost the list of revoked tokens; putting {} back",
-                    known.until.len()
-                );
-                let step = known.version - list.version + 1;
-                self.source.revoke(&known.until, step).await
+        // What this node has written is in every list that has lost nothing.
+        let written = self.written.load(Ordering::Relaxed);
+        let found = match self.source.revoked(known.version).await? {
+            Some(list) => list,
+            None if written > known.version => {
+                // As of before our last change.
+                let list = self.source.revoked(0).await?;
+                list.unwrap_or_default()
             }
-            Some(list) => {
-                self.learn(list);
-                Ok(())
-            }
-            None => Ok(()),
+            None => return Ok(()),
+        };
+        let Some(lost) = known.lost_in(&found, written, clock::unix_seconds()) else {
+            self.learn(found);
+            return Ok(());
+        };
+        let count = lost.until.len() + lost.lifted.len();
+        warn!("Redis has lost revocations; putting {count} back");
+        self.write(&lost).await?;
+        if let Some(list) = self.source.revoked(0).await? {
+            self.learn(list);
         }
+        Ok(())
     }
 
     fn learn(&self, mut list: RevokedList) {
-        let now = clock::unix_seconds();
-        list.until.retain(|_, until| *until > now);
+        list.forget_past(clock::unix_seconds());
         self.metrics.revocations.set(i64::try_from(list.until.len()).unwrap_or(i64::MAX));
         let version = list.version;
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = list;
+        self.written.store(version, Ordering::Relaxed);
         self.changed.send_replace(version);
     }
 }

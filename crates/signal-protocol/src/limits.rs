@@ -15,6 +15,9 @@ pub const SUBJECT_CHARS: usize = 128;
 /// Characters of a peer key: 128 random bits in base64url.
 pub const KEY_CHARS: usize = 22;
 
+/// Members of a room, at most: whatever is configured, and the size that is tested.
+pub const ROOM_CAPACITY: u32 = 1_000;
+
 /// Messages a member may have sent without having seen their `ack`.
 pub const UNACKED: u64 = 256;
 

@@ -111,6 +111,18 @@ pub struct SelfView<'a> {
     pub n: u64,
 }
 
+/// A message up to `mid` that was refused for good, in the `joined` of a member that comes back: the `error` that said so may
+/// have been lost with its socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedMessage<'a> {
+    /// The member's count.
+    pub mid: Mid,
+    /// Why it was refused.
+    pub code: ErrorCode,
+    /// The same for people.
+    pub message: &'a str,
+}
+
 /// Another member, as one receiver is told of it. What did not change is absent.
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerView<'a> {
@@ -153,6 +165,8 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         peers: Option<Vec<PeerView<'a>>>,
         ice: Option<&'a IceServers>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<RefusedMessage<'a>>,
     },
     /// A new member.
     PeerJoined { room: &'a RoomId, seq: Seq, peer: PeerView<'a> },

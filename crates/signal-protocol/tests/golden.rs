@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use signal_protocol::server::{ErrorFrame, Limits, SelfView};
+use signal_protocol::server::{ErrorFrame, Limits, RefusedMessage, SelfView};
 use signal_protocol::{
     ClientMessage, CloseCode, Enforcement, ErrorCode, IceReason, IceServer, IceServers,
     LeaveReason, LeftReason, Mid, NodeId, PeerId, PeerView, Recovery, RoomId, Seq, ServerMessage,
@@ -147,6 +147,25 @@ impl Cast {
             me,
             peers,
             ice,
+            refused: Vec::new(),
+        }
+    }
+
+    fn joined_with_a_refusal(&self) -> ServerMessage<'_> {
+        ServerMessage::Joined {
+            id: Some(1),
+            room: &self.room,
+            seq: seq(77),
+            recovery: Recovery::Replay,
+            mid: Mid(31),
+            me: SelfView { id: &self.ana, n: 7 },
+            peers: None,
+            ice: None,
+            refused: vec![RefusedMessage {
+                mid: Mid(30),
+                code: ErrorCode::PeerNotFound,
+                message: "nobody of that id is in the room",
+            }],
         }
     }
 
@@ -164,6 +183,7 @@ impl Cast {
         vec![
             ("joined", self.joined(Recovery::New)),
             ("joined-replay", self.joined(Recovery::Replay)),
+            ("joined-refused", self.joined_with_a_refusal()),
             ("joined-snapshot", self.joined(Recovery::Snapshot)),
             ("peer_joined", ServerMessage::PeerJoined { room, seq: seq(43), peer: newcomer }),
             ("peer_updated-away", ServerMessage::PeerUpdated { room, seq: seq(44), peer: away }),

@@ -22,7 +22,7 @@ use node::{Cluster, GRACE, Node, retention, subscribed};
 use serde_json::Value;
 use signal_node::log::memory::MemoryLog;
 use signal_node::log::{
-    Batch, Entry, FeedEvent, Join, LogError, Payload, RoomLog, SocketId, Volatile,
+    Batch, Entry, FeedEvent, Join, Judgement, LogError, Payload, RoomLog, SocketId, Volatile,
 };
 use signal_node::room::{
     AppendCall, Command, Delivery, FrameEvent, Input, JoinCommand, MessageId, Ordered, Outbox,
@@ -142,7 +142,7 @@ impl World {
             position: *position,
             grace: GRACE,
             expires: false,
-            silent: Vec::new(),
+            judgement: Judgement::certain(Vec::new()),
             waits: false,
         };
         let (asked, last) = (*position, position.unwrap_or_default());

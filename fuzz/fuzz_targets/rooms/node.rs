@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use signal_node::log::memory::MemoryLog;
-use signal_node::log::{Feed, LogError, Op, Outcome, Retention, RoomLog, Silent, Volatile};
+use signal_node::log::{
+    Feed, Judgement, LogError, Op, Outcome, Retention, RoomLog, Silent, Volatile,
+};
 use signal_node::room::{
     AppendCall, ClusterView, Effects, Environment, Input, JoinCommand, Replay, Replica,
     RoomSettings,
@@ -19,9 +21,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 pub(crate) struct Cluster(pub(crate) Option<NodeId>);
 
 impl ClusterView for Cluster {
-    fn silent(&self) -> Vec<Silent> {
+    fn judgement(&self) -> Judgement {
         let silent = self.0.clone().map(|node| Silent { node, ago: Duration::from_secs(1) });
-        silent.into_iter().collect()
+        Judgement::certain(silent.into_iter().collect())
     }
 
     fn in_contact_for(&self, _: Duration) -> bool {

@@ -8,10 +8,10 @@ use service_kit::redis_access::{self, RedisAccess};
 use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
 
 use super::report::{Finding, Report};
-use crate::log::redis::{Facts, Publishing, RedisLog, exposure};
+use crate::log::redis::{Facts, Publishing, RedisLog, RedisPrefix, exposure};
 use crate::log::{
-    Claim, FeedEvent, HeartbeatStore as _, Join, LogError, Op, Outcome, Retention, RoomLog as _,
-    SocketId, Volatile,
+    Claim, FeedEvent, HeartbeatStore as _, Join, Judgement, LogError, Op, Outcome, Retention,
+    RoomLog as _, SocketId, Volatile,
 };
 
 /// How often Redis is asked for its latency.
@@ -28,9 +28,13 @@ const KEEP: Duration = Duration::from_secs(60);
 /// After so much silence the connections would be replaced.
 const LEASE: Duration = Duration::from_secs(6);
 
-pub(super) async fn examine(access: &RedisAccess, publishing: Publishing, report: &mut Report) {
+pub(super) async fn examine(
+    access: &RedisAccess,
+    (prefix, publishing): &(RedisPrefix, Publishing),
+    report: &mut Report,
+) {
     let retention = Retention { age: KEEP, length: 64, bytes: 1 << 20, room: KEEP };
-    let log = match RedisLog::connect(access, publishing, retention, LEASE).await {
+    let log = match RedisLog::connect(access, prefix, *publishing, retention, LEASE).await {
         Ok(log) => log,
         Err(LogError::Unsuitable(why)) => {
             let advice = "see what docs/OPERATIONS.md says of Redis";
@@ -133,7 +137,7 @@ fn wish(key: &PeerKey, node: NodeId) -> Join {
         position: None,
         grace: KEEP,
         expires: false,
-        silent: Vec::new(),
+        judgement: Judgement::certain(Vec::new()),
         waits: false,
     }
 }

@@ -20,12 +20,12 @@ use signal_protocol::RoomId;
 
 use self::client::Target;
 use self::report::{Report, Style, Verdict};
-use crate::log::redis::Publishing;
+use crate::log::redis::{Publishing, RedisPrefix};
 
 /// What is asked for on the command line and in the settings.
 struct Visit {
     target: Option<Target>,
-    redis: Option<(RedisAccess, Publishing)>,
+    redis: Option<(RedisAccess, (RedisPrefix, Publishing))>,
     room: RoomId,
     idle: Option<Duration>,
 }
@@ -72,8 +72,8 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
         if let Some(target) = &visit.target {
             cluster::examine(target, &visit.room, visit.idle, &mut report).await;
         }
-        if let Some((access, publishing)) = &visit.redis {
-            log::examine(access, *publishing, &mut report).await;
+        if let Some((access, names)) = &visit.redis {
+            log::examine(access, names, &mut report).await;
         }
         Ok(())
     });
@@ -90,8 +90,8 @@ impl Visit {
         let r = &mut reader;
         let room = asked.get_one::<RoomId>("room").expect("it has a default").clone();
         let token = read_token(r, asked, &room);
-        let publishing = r.parse("redis_publishing");
-        let redis = RedisAccess::read(r).map(|access| (access, publishing));
+        let names = (r.parse("redis_prefix"), r.parse("redis_publishing"));
+        let redis = RedisAccess::read(r).map(|access| (access, names));
         let target = asked.get_one::<Target>("url").map(|target| target.clone().with_token(token));
         if target.is_none() && !r.is_set("redis_url") {
             r.fault("redis_url", "is not set, and there is no --url: there is nothing to look at");

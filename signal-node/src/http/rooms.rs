@@ -160,6 +160,10 @@ pub(super) async fn configure(
     if cap == Some(0) {
         return Err(Refusal::Body("cap is at least 1; to let nobody in, set locked".to_owned()));
     }
+    let most = limits::ROOM_CAPACITY;
+    if cap.is_some_and(|cap| cap > most) {
+        return Err(Refusal::Body(format!("cap is at most {most}")));
+    }
     public.decide(&room, Op::Configure { capacity: cap, locked }).await?;
     public.see(room).await
 }

@@ -103,6 +103,9 @@ impl Liveness {
     /// Returns what this node concludes from the heartbeats, for a call to the log.
     #[must_use]
     pub fn judgement(&self) -> Judgement {
+        if self.observer.is_none() {
+            return Judgement::certain(Vec::new());
+        }
         let as_of = Duration::from_micros(self.log_clock.load(Ordering::Relaxed));
         Judgement { silent: self.silent(), as_of, valid_for: self.lease }
     }
@@ -169,6 +172,7 @@ impl Heartbeater {
             told: Vec::new(),
             failed: Vec::new(),
             refused: None,
+            clock_read: None,
         };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -199,6 +203,8 @@ struct FailureDetector {
     failed: Vec<NodeId>,
     /// Why our last heartbeat was not accepted, if it was not.
     refused: Option<LogError>,
+    /// When the clock of the log was read last, and what it said.
+    clock_read: Option<(Instant, Duration)>,
 }
 
 impl FailureDetector {
@@ -215,9 +221,12 @@ impl FailureDetector {
                 // Best effort: load is only shown in `/v1/cluster`; the next heartbeat resends it.
                 let _ = self.heartbeats.report(&self.settings.own, &own_load(&self.metrics)).await;
             }
-            let broke = reconnects.has_changed().unwrap_or(false);
-            reconnects.mark_unchanged();
             let now = Instant::now();
+            let stepped =
+                heartbeats.as_ref().is_ok_and(|heartbeats| self.has_stepped(heartbeats.clock, now));
+            // Absences that a clock which was set forward seems to prove have to be observed anew as well.
+            let broke = reconnects.has_changed().unwrap_or(false) || stepped;
+            reconnects.mark_unchanged();
             if let Some(mut observer) = self.liveness.observer() {
                 if broke {
                     observer.broke(now);
@@ -230,6 +239,19 @@ impl FailureDetector {
             self.tell(now);
             self.forget(now).await;
         }
+    }
+
+    /// Tells whether the clock of the log has moved by more than half a lease other than ours since it was read last.
+    fn has_stepped(&mut self, clock: Duration, now: Instant) -> bool {
+        let Some((at, before)) = self.clock_read.replace((now, clock)) else { return false };
+        let by = clock.abs_diff(before + (now - at));
+        let stepped = by > self.settings.lease / 2;
+        if stepped {
+            warn!(
+                "the clock of Redis has stepped by {by:?}: nobody is judged until a lease has passed"
+            );
+        }
+        stepped
     }
 
     /// Sends our heartbeat if it is due, and reads those of all nodes; waits for less than a lease.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use service_kit::trace::Span;
 use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
+use super::judgement::Judgement;
 use super::types::{Payload, RosterMember};
 
 /// Names one socket for as long as it lives; tells a repeated join from a competing one.
@@ -94,17 +95,22 @@ pub enum Op {
         /// How long its subject may not come back.
         ban: Duration,
     },
-    /// Removes the members that have been away for longer than `grace`.
+    /// Removes the members that have been away for longer than `grace`, at most [`super::MEMBERS_PER_STEP`] of them.
     Expire {
         /// How long one may be away.
         grace: Duration,
+        /// Why the caller may say so.
+        judgement: Judgement,
     },
-    /// Marks the members of silent nodes away and takes their claims from them.
+    /// Marks the members of silent nodes away and takes their claims from them: at most
+    /// [`super::MEMBERS_PER_STEP`] of them, and each so that its node has [`super::RECLAIM_WINDOW`] to reclaim it.
     Suspect {
-        /// The nodes.
-        silent: Vec<Silent>,
+        /// How long one may be away.
+        grace: Duration,
+        /// The nodes, and why the caller may say so.
+        judgement: Judgement,
     },
-    /// Takes a suspected member back: its socket lives after all.
+    /// Takes a suspected member back: its socket lives after all. After a reset, confirms that its node holds it.
     Reclaim {
         /// Whose, with the generation that the suspicion gave it.
         by: Claim,
@@ -168,27 +174,6 @@ impl Op {
             _ => None,
         }
     }
-}
-
-/// A node whose heartbeat has stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Silent {
-    /// The node.
-    pub node: NodeId,
-    /// For how long that has been certain.
-    pub ago: Duration,
-}
-
-/// What a node has concluded from the heartbeats, with its proof: a call that carries it may be delayed, and is then
-/// worth nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judgement {
-    /// The nodes whose heartbeat has stopped.
-    pub silent: Vec<Silent>,
-    /// The clock of the log when this node's contact with it was proven last, since 1970.
-    pub as_of: Duration,
-    /// How long after that it may be acted on.
-    pub valid_for: Duration,
 }
 
 /// A member as the node that holds its socket knows it.
@@ -278,8 +263,8 @@ pub struct Join {
     pub grace: Duration,
     /// Whether who has been away for longer is removed first.
     pub expires: bool,
-    /// Nodes whose members are marked away first.
-    pub silent: Vec<Silent>,
+    /// Nodes whose members are marked away first, and why the caller may say so.
+    pub judgement: Judgement,
     /// Whether history may have been lost a moment ago: who has a position waits until members are put back.
     pub waits: bool,
 }
@@ -303,7 +288,7 @@ impl Join {
             position: None,
             grace: Duration::ZERO,
             expires: false,
-            silent: Vec::new(),
+            judgement: Judgement::certain(Vec::new()),
             waits: false,
         }
     }
@@ -333,6 +318,10 @@ pub enum Outcome {
     Replaced(Seq),
     /// There is no such member (any more), as the log tells up to this entry.
     Gone(Seq),
+    /// There are more members for this step, which is due again.
+    More,
+    /// The judgement is stale: nothing has happened, and the caller has to judge anew.
+    Stale,
     /// Who joins, or the peer that is meant, may be put back yet: history was lost a moment ago. Nothing has
     /// happened.
     Mending,
@@ -370,6 +359,8 @@ pub struct Joined {
     pub recovery: Recovery,
     /// The member's last settled message.
     pub mid: Mid,
+    /// Those of its last messages that were refused for good, if it came back.
+    pub refused: Vec<(Mid, ErrorCode)>,
     /// The other members as of the entry.
     pub roster: Vec<RosterMember>,
 }

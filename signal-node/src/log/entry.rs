@@ -37,6 +37,8 @@ impl Batch {
                 roster.iter().map(|survivor| survivor.line.meta.get().len() + 128).sum()
             }
             Entry::Joined { meta: None, .. }
+            | Entry::Unknown
+            | Entry::Unreadable
             | Entry::Away { .. }
             | Entry::Back { .. }
             | Entry::Left { .. } => 0,
@@ -127,6 +129,10 @@ pub enum Entry {
         /// Why.
         reason: LeaveReason,
     },
+    /// Something that only a newer version knows; it is skipped.
+    Unknown,
+    /// Something that cannot be read: a loss.
+    Unreadable,
 }
 
 /// A member that is in the room after a reset.

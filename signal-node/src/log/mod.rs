@@ -7,6 +7,7 @@
 mod call;
 mod entry;
 mod feed;
+mod judgement;
 pub mod memory;
 pub mod redis;
 mod revocation;
@@ -21,12 +22,12 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 pub use call::{
-    Claim, Join, JoinRefusal, Joined, Judgement, Op, Outcome, Record, Restored, RoomView, Silent,
-    SocketId,
+    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, SocketId,
 };
 pub use entry::{Batch, Entry, ResetMember, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
-pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until};
+pub use judgement::{Judgement, Silent};
+pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until, Written};
 pub use types::{Payload, RosterMember};
 
 /// One ordered log per room, shared by all nodes of a cluster.
@@ -175,8 +176,17 @@ pub struct Retention {
 /// How long the configuration of a room is kept at least, and the idempotency key of an announcement.
 pub const REMEMBERED: Duration = Duration::from_secs(86_400);
 
-/// How long nodes may restore their members after a reset.
+/// How long nodes may restore their members after a reset. A member that was not restored by then is away.
 pub const RESTORE_WINDOW: Duration = Duration::from_secs(5);
+
+/// How long the node of a suspected member has at least to reclaim it before the member may be removed.
+pub const RECLAIM_WINDOW: Duration = Duration::from_secs(2);
+
+/// How many members one step suspects or removes, so that a room with many of them does not hold Redis for long.
+pub const MEMBERS_PER_STEP: usize = 256;
+
+/// How many of the last members that left a room remembers, to know a late copy of their joins.
+pub const LEFT_REMEMBERED: usize = 64;
 
 /// Why a call to a log failed. The caller may repeat it.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use signal_protocol::{NodeId, PeerId, Subject};
+use signal_protocol::{NodeId, PeerId, Seq, Subject};
 
 /// JSON that a node relays byte for byte.
 pub type Payload = Arc<RawValue>;
@@ -18,6 +18,8 @@ pub struct RosterMember {
     pub node: NodeId,
     /// Its number among the joins of the room.
     pub n: u64,
+    /// The generation that its last join gave it; a suspicion since then has raised it.
+    pub joined: Seq,
     /// The subject of its token; `None` if anonymous.
     pub user: Option<Subject>,
     /// For how long it has been away, if it is.

@@ -8,7 +8,7 @@ use signal_protocol::NodeId;
 use tokio::time::Instant;
 
 use crate::liveness::Liveness;
-use crate::log::{Retention, RoomLog, Silent};
+use crate::log::{Judgement, Retention, RoomLog};
 use crate::metrics::Metrics;
 
 /// The settings of all rooms of a node.
@@ -38,16 +38,16 @@ pub struct RoomContext {
 
 /// What a room asks about the other nodes. A test answers with constants, a node with its [`Liveness`].
 pub trait ClusterView {
-    /// Returns the nodes that are silent now.
-    fn silent(&self) -> Vec<Silent>;
+    /// Returns the nodes that are silent now, with the proof.
+    fn judgement(&self) -> Judgement;
 
     /// Tells whether this node has been in contact with the log for `time` without a break.
     fn in_contact_for(&self, time: Duration) -> bool;
 }
 
 impl ClusterView for Liveness {
-    fn silent(&self) -> Vec<Silent> {
-        Self::silent(self)
+    fn judgement(&self) -> Judgement {
+        Self::judgement(self)
     }
 
     fn in_contact_for(&self, time: Duration) -> bool {

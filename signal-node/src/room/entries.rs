@@ -14,7 +14,7 @@ use super::local_room::LocalRoom;
 use super::log_cursor::Next;
 use super::pending_joins::{activate, disconnect_for_snapshot};
 use super::replay::{AfterPage, Replay, send_page};
-use crate::log::{Batch, Entry, FeedEvent};
+use crate::log::{Batch, Claim, Entry, FeedEvent, Op};
 use crate::metrics::GapCause;
 
 /// Takes in what came over the subscription.
@@ -99,6 +99,11 @@ fn apply(
             step.timers.back(peer);
             step.effects.watch.push(node.clone());
             fanout::end(members, step.room, peer, LeftReason::Replaced);
+            if *node == step.environment.settings.node && joins.get(seq).is_none() {
+                // Nobody here waits for it: a late copy of a call, or one whose answer nobody could read.
+                let by = Claim { peer: peer.clone(), generation: seq };
+                queue.push_housekeeping(Op::Detach { by });
+            }
             activate(joins, (seq, Some(before)), members, queue, step);
         }
         Entry::Away { peer, ago } => {
@@ -127,7 +132,8 @@ fn apply(
             members.set_room_size(roster.len());
             recovery.on_reset((seq, roster), joins, members, queue, step);
         }
-        Entry::Announced { .. } => {}
+        Entry::Unreadable => local.restore(step),
+        Entry::Announced { .. } | Entry::Unknown => {}
         Entry::Signal { from, mid, .. } => {
             if let Some(member) = local.members.get_mut(from) {
                 member.message_in_log(*mid);

@@ -104,7 +104,7 @@ fn about(entry: &Entry) -> Option<&PeerId> {
         | Entry::Back { peer }
         | Entry::Left { peer, .. }
         | Entry::Signal { from: peer, .. } => Some(peer),
-        Entry::Announced { .. } | Entry::Reset { .. } => None,
+        Entry::Announced { .. } | Entry::Reset { .. } | Entry::Unknown | Entry::Unreadable => None,
     }
 }
 
@@ -139,7 +139,7 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
         Entry::Left { peer, reason } => {
             ServerMessage::PeerLeft { room, seq, peer, reason: *reason }
         }
-        Entry::Reset { .. } => return None,
+        Entry::Reset { .. } | Entry::Unknown | Entry::Unreadable => return None,
     };
     Some(message.to_json())
 }

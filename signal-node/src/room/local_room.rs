@@ -1,14 +1,15 @@
 //! What a node holds of one room: its members here, what waits for the log, and how far the log was delivered.
 
-use signal_protocol::{PeerId, Seq};
+use signal_protocol::{LeftReason, PeerId, Seq};
 
 use super::append_queue::{AppendQueue, QueuedOp};
 use super::effect::{Count, StepContext};
+use super::fanout;
 use super::log_cursor::LogCursor;
 use super::members::Members;
 use super::pending_joins::{PendingJoin, PendingJoins, disconnect_for_snapshot};
 use super::recovery::LossRecovery;
-use crate::log::{Batch, Op, Retention};
+use crate::log::{Batch, Op, Restored, Retention};
 
 /// The parts of a room that entries and outcomes change. Each keeps its own state to itself.
 #[derive(Default)]
@@ -89,6 +90,15 @@ impl LocalRoom {
     pub(super) fn restore(&mut self, step: &mut StepContext<'_>) {
         let Self { members, queue, cursor, joins, recovery, .. } = self;
         recovery.restore(cursor.position(), joins, members, queue, step);
+    }
+
+    /// Ends a member that the log does not restore, since it has left: the entry that says so is lost here.
+    pub(super) fn end_left(&mut self, restored: &Restored, seq: Seq, step: &mut StepContext<'_>) {
+        let peer = &restored.by.peer;
+        self.note_head(seq, step);
+        if self.members.of_socket(peer, restored.socket).is_some() {
+            fanout::end(&mut self.members, step.room, peer, LeftReason::Expired);
+        }
     }
 
     /// Ends the connections of the members, and of the joins whose entry was passed over: entries are gone from the

@@ -16,6 +16,8 @@ mod entries;
 mod fanout;
 mod local_room;
 mod log_cursor;
+#[cfg(test)]
+mod loss_tests;
 mod members;
 mod outbox;
 mod outcomes;

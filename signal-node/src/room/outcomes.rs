@@ -12,7 +12,7 @@ use super::effect::{Count, StepContext};
 use super::local_room::LocalRoom;
 use super::outbox::FrameEvent;
 use super::pending_joins::{PendingJoin, disconnect_for_snapshot};
-use super::recovery::{LostClaim, restore_now};
+use super::recovery::{LostClaim, detach_ghosts, restore_now};
 use super::replies::{
     UNREACHABLE, decline, refuse_join, refuse_ordered, refused_text, unavailable,
 };
@@ -82,10 +82,9 @@ fn after_suspicion(
     let Some(by) = queued.op.claim_mut() else { return Vec::new() };
     let peer = by.peer.clone();
     by.generation = generation;
-    // The member's socket is gone, so the log's `away` is already right: drop the detach.
-    let is_detach = matches!(queued.op, Op::Detach { .. });
+    // A detach goes again too: the node may have reclaimed the member, and not know it any more.
     let reclaim = local.reclaim(&peer, generation, step);
-    reclaim.into_iter().chain((!is_detach).then_some(queued)).collect()
+    reclaim.into_iter().chain([queued]).collect()
 }
 
 fn apply(
@@ -108,6 +107,10 @@ fn apply(
         }
         // Whatever the log says, this socket holds the member no more. A newer one may: it stays.
         Requester::Leave { peer, socket, reply } => {
+            if let Outcome::Appended(seq) = outcome {
+                // A join that follows over the same socket says by it that this leave is known.
+                local.note_head(seq, step);
+            }
             if local.members.of_socket(&peer, socket).is_some() {
                 local.members.remove(&peer);
             }
@@ -134,6 +137,20 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
                 local.queue.push_housekeeping(Op::Detach { by });
             }
             local.note_head(joined.seq, step);
+        }
+        Outcome::More => match op {
+            Op::Suspect { .. } => requests::suspect(&local.members, &mut local.queue, step),
+            Op::Expire { .. } => requests::expire(&mut local.queue, &step.environment),
+            _ => {}
+        },
+        // The next judgement is another one; that of absences has its timer already.
+        Outcome::Stale if matches!(op, Op::Suspect { .. }) => {
+            step.timers.suspect(step.environment.now);
+        }
+        Outcome::Gone(seq) => {
+            if let Op::Restore(restored) = op {
+                local.end_left(restored, *seq, step);
+            }
         }
         _ => {}
     }
@@ -178,6 +195,7 @@ fn on_joined(local: &mut LocalRoom, step: &mut StepContext<'_>, pending: Pending
     for (peer, away) in roster.iter().filter_map(|member| Some((&member.peer, member.away?))) {
         step.member_away(peer, away);
     }
+    detach_ghosts(roster, &local.joins, &local.members, &mut local.queue, step);
     step.effects.watch.extend(roster.iter().map(|member| member.node.clone()));
     local.cursor.begin(base);
     let is_passed = seq <= local.cursor.position();

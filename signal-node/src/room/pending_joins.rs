@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use signal_protocol::server::SelfView;
-use signal_protocol::{IceServers, PeerId, Recovery, RoomId, Seq, ServerMessage};
+use signal_protocol::server::{RefusedMessage, SelfView};
+use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, Recovery, RoomId, Seq, ServerMessage};
 
 use super::append_queue::AppendQueue;
 use super::command::Reply;
@@ -19,6 +19,7 @@ use super::fanout;
 use super::members::{Member, Members};
 use super::outbox::{Delivery, FrameEvent};
 use super::replay::Replay;
+use super::replies::refused_text;
 use crate::log::{Claim, Join, Joined, Op, Record, Restored};
 
 /// A join that took effect, and whose entry was not delivered yet.
@@ -56,7 +57,8 @@ impl PendingJoin {
         }
     }
 
-    /// Writes `joined`.
+    /// Writes `joined`. A refusal that was lost with its socket is in it, or the sender would take the message for
+    /// delivered.
     fn answer(&self, room: &RoomId) -> Delivery {
         let Self { join, joined, ice, reply } = self;
         let me = (joined.n, &join.peer);
@@ -69,9 +71,14 @@ impl PendingJoin {
             me: SelfView { id: &join.peer, n: joined.n },
             peers: (!self.is_replay()).then(|| fanout::roster(me, joined.roster.iter())),
             ice: ice.as_deref(),
+            refused: joined.refused.iter().map(|(mid, code)| refused(*mid, *code)).collect(),
         };
         Delivery::from(frame.to_json()).with_event(FrameEvent::Joined(room.clone()))
     }
+}
+
+fn refused(mid: Mid, code: ErrorCode) -> RefusedMessage<'static> {
+    RefusedMessage { mid, code, message: refused_text(code) }
 }
 
 /// The pending joins of one room, by their entries.

@@ -21,7 +21,7 @@ use super::effect::{Count, StepContext};
 use super::fanout;
 use super::members::{Member, Members};
 use super::pending_joins::{PendingJoins, activate, disconnect_for_snapshot};
-use crate::log::{Claim, Op, ResetMember, SocketId};
+use crate::log::{Claim, Op, RESTORE_WINDOW, ResetMember, RosterMember, SocketId};
 
 /// A member whose claim the log has rejected.
 pub(super) struct LostClaim {
@@ -108,10 +108,21 @@ impl LossRecovery {
         }
         step.effects.watch.extend(roster.iter().map(|survivor| survivor.line.node.clone()));
         let missing = activate_after_reset((seq, roster), joins, members, queue, step);
-        detach_ghosts(roster, joins, members, queue, step);
+        let lines = roster.iter().map(|survivor| &survivor.line);
+        detach_ghosts(lines, joins, members, queue, step);
+        step.timers.confirm(step.environment.now + RESTORE_WINDOW);
         if missing || members.iter().any(|member| is_lost(member, roster)) {
             self.restore(seq, joins, members, queue, step);
+        } else if seq != self.reset_at {
+            confirm(members, queue);
         }
+    }
+}
+
+/// Confirms that the members here have their sockets here: the log marks those away that no node confirms.
+fn confirm(members: &Members, queue: &mut AppendQueue) {
+    for member in members.iter() {
+        queue.push_housekeeping(Op::Reclaim { by: member.claim.clone() });
     }
 }
 
@@ -154,23 +165,23 @@ fn activate_after_reset(
     missing
 }
 
-/// Detaches the members that had left this node before the loss and are in the roster again: every other node takes
-/// them for ours.
-fn detach_ghosts(
-    roster: &[ResetMember],
+/// Detaches the members that the log takes for ours and that have no socket here: they left this node before a loss, and
+/// every other node takes them for ours as well.
+pub(super) fn detach_ghosts<'a>(
+    roster: impl IntoIterator<Item = &'a RosterMember>,
     joins: &PendingJoins,
     members: &Members,
     queue: &mut AppendQueue,
     step: &StepContext<'_>,
 ) {
     let node = &step.environment.settings.node;
-    for ResetMember { line, generation, .. } in roster {
+    for line in roster {
         let is_here = line.node == *node && line.away.is_none();
         let is_held = members.get(&line.peer).is_some()
             || queue.is_joining(&line.peer)
             || joins.holds(&line.peer);
         if is_here && !is_held {
-            let by = Claim { peer: line.peer.clone(), generation: *generation };
+            let by = Claim { peer: line.peer.clone(), generation: line.joined };
             queue.push_housekeeping(Op::Detach { by });
         }
     }

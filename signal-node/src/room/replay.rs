@@ -173,8 +173,16 @@ mod tests {
         let join =
             Join { position: Some(Seq(1)), ..Join::simple(&key, 2, "n_one".parse().unwrap()) };
         let (seq, recovery, mid) = (Seq(4), Recovery::Replay, Mid(0));
-        let joined =
-            Joined { seq, base: Seq(3), n: 1, origin: Seq(1), recovery, mid, roster: Vec::new() };
+        let joined = Joined {
+            seq,
+            base: Seq(3),
+            n: 1,
+            origin: Seq(1),
+            recovery,
+            mid,
+            refused: Vec::new(),
+            roster: Vec::new(),
+        };
         Member::new(join, &joined, Arc::new(Outbox::new(1_000_000)))
     }
 
@@ -215,6 +223,7 @@ mod tests {
             peer: member.claim.peer.clone(),
             node: "n_two".parse().unwrap(),
             n: 1,
+            joined: Seq(1),
             user: None,
             away: None,
             meta: json(),

@@ -160,7 +160,13 @@ impl Replica {
             match due {
                 Due::Ack => members.ack_owed(&self.room, position),
                 Due::Position => members.send_position(&self.room, position),
-                Due::Trim => self.local.trim(),
+                Due::Trim | Due::Confirm => self.local.trim(),
+                Due::Suspect => {
+                    let (room, timers) = (&self.room, &mut self.timers);
+                    let step =
+                        &mut StepContext { room, environment: *environment, timers, effects };
+                    requests::suspect(members, queue, step);
+                }
                 Due::Echo => self.check_echo(environment, effects),
                 Due::Expire => requests::expire(queue, environment),
                 Due::Retire => effects.retire = true,

@@ -43,7 +43,7 @@ pub(super) fn join(
     }
     let cluster = step.environment.cluster;
     join.expires = cluster.in_contact_for(join.grace);
-    join.silent = cluster.silent();
+    join.judgement = cluster.judgement();
     join.waits = !cluster.in_contact_for(FRESH);
     queue.push(Op::Join(Box::new(join)), requester);
 }
@@ -160,9 +160,10 @@ pub(super) fn detach(
 
 /// Marks the members of silent nodes away.
 pub(super) fn suspect(members: &Members, queue: &mut AppendQueue, step: &StepContext<'_>) {
-    let silent = step.environment.cluster.silent();
-    if !silent.is_empty() && !members.is_empty() {
-        queue.push_housekeeping(Op::Suspect { silent });
+    let Environment { settings, cluster, .. } = step.environment;
+    let judgement = cluster.judgement();
+    if !judgement.silent.is_empty() && !members.is_empty() {
+        queue.push_housekeeping(Op::Suspect { grace: settings.grace, judgement });
     }
 }
 
@@ -171,7 +172,8 @@ pub(super) fn suspect(members: &Members, queue: &mut AppendQueue, step: &StepCon
 pub(super) fn expire(queue: &mut AppendQueue, environment: &Environment<'_>) {
     let grace = environment.settings.grace;
     if environment.cluster.in_contact_for(grace) {
-        queue.push_housekeeping(Op::Expire { grace });
+        let judgement = environment.cluster.judgement();
+        queue.push_housekeeping(Op::Expire { grace, judgement });
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::log::{
-    Batch, Entry, FeedEvent, Join, Joined, Outcome, Payload, ResetMember, Retention, RosterMember,
-    Silent, SocketId,
+    Batch, Entry, FeedEvent, Join, Joined, Judgement, Outcome, Payload, ResetMember, Retention,
+    RosterMember, Silent, SocketId,
 };
 
 /// A cluster in which nobody is silent, or one other node is.
@@ -18,9 +18,9 @@ pub(super) struct Cluster {
 }
 
 impl ClusterView for Cluster {
-    fn silent(&self) -> Vec<Silent> {
+    fn judgement(&self) -> Judgement {
         let silent = Silent { node: "n_two".parse().unwrap(), ago: Duration::ZERO };
-        self.silent.then_some(silent).into_iter().collect()
+        Judgement::certain(self.silent.then_some(silent).into_iter().collect())
     }
 
     fn in_contact_for(&self, _: Duration) -> bool {
@@ -89,13 +89,15 @@ pub(super) fn signal_of(letter: char, mid: u64) -> Entry {
 
 pub(super) fn joined(seq: u64, recovery: Recovery) -> Outcome {
     let (base, n, origin, mid) = (Seq(seq - 1), seq, Seq(seq), Mid(0));
-    let roster = Vec::new();
-    Outcome::Joined(Box::new(Joined { seq: Seq(seq), base, n, origin, recovery, mid, roster }))
+    let (refused, roster) = (Vec::new(), Vec::new());
+    let seq = Seq(seq);
+    Outcome::Joined(Box::new(Joined { seq, base, n, origin, recovery, mid, refused, roster }))
 }
 
 pub(super) fn survivor(letter: char, generation: u64, mid: u64) -> ResetMember {
     let (node, away, meta) = ("n_one".parse().unwrap(), None, json());
-    let line = RosterMember { peer: peer(letter), node, n: 1, user: None, away, meta };
+    let joined = Seq(generation);
+    let line = RosterMember { peer: peer(letter), node, n: 1, joined, user: None, away, meta };
     ResetMember { line, generation: Seq(generation), mid: Mid(mid) }
 }
 

@@ -16,8 +16,8 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What this node appends comes back over its own subscription within this, or the subscription is deaf.
 const ECHO_WITHIN: Duration = Duration::from_secs(1);
 
-/// The log judges absence by its own clock. Where that one is behind ours, the room asks again after this.
-const EXPIRE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The log judges by its own clock. Where that one is behind ours, or has stepped, the room asks again after this.
+const JUDGE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The deadlines of one room. Those that are not set cost nothing.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(super) struct Timers {
     ack: Option<Instant>,
     position: Option<Instant>,
     trim: Option<Instant>,
+    confirm: Option<Instant>,
+    suspect: Option<Instant>,
     echo: Option<Instant>,
     retire: Option<Instant>,
     away: BTreeMap<PeerId, Instant>,
@@ -39,6 +41,10 @@ pub(super) enum Due {
     Position,
     /// Trimming and renewal.
     Trim,
+    /// A suspicion that was stale.
+    Suspect,
+    /// The end of the time in which nodes confirm their members after a reset.
+    Confirm,
     /// An appended entry should have come back.
     Echo,
     /// Members that may have been away for too long.
@@ -67,6 +73,16 @@ impl Timers {
 
     pub(super) fn trim(&mut self, at: Instant) {
         set(&mut self.trim, at);
+    }
+
+    /// Notes when the members that no node has confirmed count as away; a later reset puts it off.
+    pub(super) fn confirm(&mut self, at: Instant) {
+        self.confirm = Some(at);
+    }
+
+    /// Sets the time of another suspicion, since the last one was stale.
+    pub(super) fn suspect(&mut self, now: Instant) {
+        set(&mut self.suspect, now + JUDGE_AGAIN_AFTER);
     }
 
     pub(super) fn echo(&mut self, now: Instant) {
@@ -101,7 +117,15 @@ impl Timers {
 
     /// Returns the earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        let single = [self.ack, self.position, self.trim, self.echo, self.retire];
+        let single = [
+            self.ack,
+            self.position,
+            self.trim,
+            self.confirm,
+            self.suspect,
+            self.echo,
+            self.retire,
+        ];
         single.into_iter().flatten().chain(self.away.values().copied()).min()
     }
 
@@ -112,6 +136,8 @@ impl Timers {
             (&mut self.ack, Due::Ack),
             (&mut self.position, Due::Position),
             (&mut self.trim, Due::Trim),
+            (&mut self.confirm, Due::Confirm),
+            (&mut self.suspect, Due::Suspect),
             (&mut self.echo, Due::Echo),
             (&mut self.retire, Due::Retire),
         ];
@@ -121,7 +147,7 @@ impl Timers {
             }
         }
         let over = self.away.values_mut().filter(|at| **at <= now);
-        if over.map(|at| *at = now + EXPIRE_AGAIN_AFTER).count() > 0 {
+        if over.map(|at| *at = now + JUDGE_AGAIN_AFTER).count() > 0 {
             due.push(Due::Expire);
         }
         due

@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::machine::Machine;
 use super::memberships::MembershipState;
 use crate::credentials::IceOwner;
-use crate::log::{Join, Volatile};
+use crate::log::{Join, Judgement, Volatile};
 use crate::room::Ordered;
 
 /// A refusal of a request.
@@ -101,7 +101,7 @@ impl Machine {
             grace: self.settings.grace,
             // How the others are, and the log, is the room's to know.
             expires: false,
-            silent: Vec::new(),
+            judgement: Judgement::certain(Vec::new()),
             waits: false,
         });
         self.memberships.join(join.room.clone(), wish.peer.clone());

@@ -116,6 +116,59 @@ async fn a_list_that_redis_has_lost_is_put_back() {
     is_refused(&two, &token("ana")).await;
 }
 
+/// The version was a counter: one change after the loss of another made it the same again, and nobody noticed.
+#[tokio::test]
+async fn a_revocation_that_redis_has_lost_is_put_back_although_another_one_followed() {
+    let redis = TestRedis::start().await;
+    let settings = [("BACKEND", "redis"), ("REDIS_URL", &redis.url()), ("JWT_SECRET", SECRET)];
+    let one = TestNode::start(&settings).await;
+    revoke(&one, "/sub/ana").await;
+    let kept: Vec<u8> = redis.run(&["DUMP", "revoked"]).await;
+    revoke(&one, "/sub/bo").await;
+    redis.put_back(&[("revoked".to_owned(), kept)]).await;
+    revoke(&one, "/sub/cy").await;
+    for who in ["ana", "bo", "cy"] {
+        while !redis.run::<bool>(&["HEXISTS", "revoked", &format!("sub:{who}")]).await {}
+        is_refused(&one, &token(who)).await;
+    }
+}
+
+/// What was lifted was put back by nodes that had not read it yet, or after a loss.
+#[tokio::test]
+async fn what_is_lifted_stays_so_after_a_loss_and_what_is_over_is_removed() {
+    let redis = TestRedis::start().await;
+    let [one, two] = TestNode::two(&redis).await;
+    revoke(&one, "/sub/ana").await;
+    is_refused(&two, &token("ana")).await;
+    let kept: Vec<u8> = redis.run(&["DUMP", "revoked"]).await;
+    assert_eq!(answer(ask(&one, Method::DELETE, "/sub/ana")).await.0, 204);
+    redis.put_back(&[("revoked".to_owned(), kept)]).await;
+    let lifted = |text: String| text.starts_with('-');
+    while !lifted(redis.run(&["HGET", "revoked", "sub:ana"]).await) {}
+    TestPeer::holder(&one, "ana").await;
+    redis.run::<u64>(&["HSET", "revoked", "sub:old", "5", "jti:old", "-5"]).await;
+    revoke(&one, "/sub/bo").await;
+    let left: Vec<String> = redis.run(&["HKEYS", "revoked"]).await;
+    assert!(!left.iter().any(|name| name.ends_with("old")), "{left:?}");
+}
+
+/// A node of version 0.1.0 counts changes, and deletes what it lifts.
+#[tokio::test]
+async fn what_a_node_of_an_older_version_changes_is_known() {
+    let redis = TestRedis::start().await;
+    let [one, two] = TestNode::two(&redis).await;
+    revoke(&one, "/sub/ana").await;
+    is_refused(&two, &token("ana")).await;
+    redis.run::<u64>(&["HSET", "revoked", "sub:bo", "9999999999"]).await;
+    redis.run::<u64>(&["HDEL", "revoked", "sub:ana"]).await;
+    redis.run::<u64>(&["HINCRBY", "revoked", "version", "1"]).await;
+    for node in [&one, &two] {
+        while answer(ask(node, Method::GET, "")).await.1["revocations"][0]["name"] != "bo" {}
+        is_refused(node, &token("bo")).await;
+        TestPeer::holder(node, "ana").await;
+    }
+}
+
 #[tokio::test]
 async fn who_may_not_revoke_and_what_is_no_name_is_refused() {
     let node = TestNode::closed().await;

@@ -30,6 +30,21 @@ pub(super) struct Member {
     pub(super) meta: Payload,
 }
 
+/// A member that left, by its last join, and the number of the entry that says so.
+#[derive(Clone, Debug)]
+pub(super) struct LeftMember {
+    pub(super) peer: PeerId,
+    pub(super) attempt: u64,
+    pub(super) socket: SocketId,
+    pub(super) seq: Seq,
+}
+
+impl LeftMember {
+    pub(super) fn is_of(&self, peer: &PeerId, attempt: u64, socket: SocketId) -> bool {
+        self.peer == *peer && self.attempt == attempt && self.socket == socket
+    }
+}
+
 impl Member {
     /// Makes a new member and appends its entry.
     pub(super) fn enter(join: &Join, n: u64, append: &mut Append) -> Self {
@@ -114,6 +129,7 @@ impl Member {
             origin: self.origin,
             recovery: self.recovery,
             mid: self.mid,
+            refused: if self.recovery == Recovery::New { Vec::new() } else { self.refused.clone() },
             roster,
         }))
     }
@@ -161,6 +177,7 @@ impl Member {
             peer: peer.clone(),
             node: self.node.clone(),
             n: self.n,
+            joined: self.joined,
             user: self.user.clone(),
             away: self.away_since.map(|since| now.saturating_sub(since)),
             meta: self.meta.clone(),
@@ -168,7 +185,8 @@ impl Member {
     }
 
     pub(super) fn survivor(&self, peer: &PeerId, now: Duration) -> ResetMember {
-        let line = self.line(peer, now);
+        // Whoever gets a reset is told the newest generation only.
+        let line = RosterMember { joined: self.generation, ..self.line(peer, now) };
         ResetMember { line, generation: self.generation, mid: self.mid }
     }
 }

@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::MemoryLog;
-use crate::log::{LogError, Revocations, Revoked, RevokedList, Until};
+use crate::log::{LogError, Revocations, RevokedList, Written};
 
 impl Revocations for MemoryLog {
     fn revoked(&self, known: u64) -> BoxFuture<'_, Result<Option<RevokedList>, LogError>> {
@@ -13,19 +13,17 @@ impl Revocations for MemoryLog {
         Box::pin(async { Ok(news) })
     }
 
-    fn revoke<'a>(&'a self, until: &'a Until, step: u64) -> BoxFuture<'a, Result<(), LogError>> {
-        let mut list = self.revoked();
-        list.until.extend(until.clone());
-        list.version += step;
+    fn write<'a>(&'a self, changes: &'a RevokedList) -> BoxFuture<'a, Result<Written, LogError>> {
+        let (mut list, now) = (self.revoked(), (self.clock)());
+        let names = changes.until.keys().chain(changes.lifted.keys());
+        let is_revoked = |until: &u64| *until > now.as_secs();
+        let before = names.filter(|name| list.until.get(name).is_some_and(is_revoked)).count();
+        list.apply(changes);
+        list.forget_past(now.as_secs());
+        let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        list.version = micros.max(list.version + 1);
+        let version = list.version;
         drop(list);
-        Box::pin(async { Ok(()) })
-    }
-
-    fn lift<'a>(&'a self, revoked: &'a [Revoked]) -> BoxFuture<'a, Result<bool, LogError>> {
-        let mut list = self.revoked();
-        let lifted = revoked.iter().filter(|name| list.until.remove(*name).is_some()).count() > 0;
-        list.version += u64::from(lifted);
-        drop(list);
-        Box::pin(async move { Ok(lifted) })
+        Box::pin(async move { Ok(Written { version, before }) })
     }
 }

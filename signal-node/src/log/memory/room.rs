@@ -3,13 +3,13 @@
 //! This is the specification of the scripts in `log/redis/`, in Rust. The suite `tests/it/log_suite.rs`
 //! asks both the same questions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_protocol::{ErrorCode, Mid, PeerId, Recovery, Seq, Subject};
+use signal_protocol::{ErrorCode, Mid, PeerId, Recovery, Seq, Subject, limits};
 
-use super::member::Member;
+use super::member::{LeftMember, Member};
 use super::stream::{Append, Stream};
 use crate::log::{
     Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, Payload, REMEMBERED, Retention,
@@ -25,8 +25,12 @@ pub(super) struct RoomState {
     capacity: Option<u32>,
     locked: bool,
     pub(super) bans: HashMap<Subject, Duration>,
-    /// Until when members may be put back after a loss.
+    /// Until when members may be restored after a loss; zero if there was none.
     pub(super) mending_until: Duration,
+    /// The members at the last reset whose nodes have yet to confirm that they hold them, with their generations.
+    pub(super) unconfirmed: BTreeMap<PeerId, Seq>,
+    /// The last members that left, newest first.
+    pub(super) left: VecDeque<LeftMember>,
     stream: Stream,
     touched: Duration,
     /// Until when its configuration and its announcements are remembered.
@@ -52,7 +56,7 @@ impl RoomState {
         }
         self.touched = now;
         let mut append = Append::new(self.head, seen, now);
-        let outcomes = ops.iter().map(|op| self.step(op, now, &mut append)).collect();
+        let outcomes = ops.iter().map(|op| self.step(op, ops, now, &mut append)).collect();
         let batch = append.into_batch().map(Arc::new);
         if let Some(batch) = &batch {
             self.head = batch.last();
@@ -73,7 +77,7 @@ impl RoomState {
         forgotten && self.bans.values().all(|until| *until < now)
     }
 
-    fn step(&mut self, op: &Op, now: Duration, append: &mut Append) -> Outcome {
+    fn step(&mut self, op: &Op, ops: &[Op], now: Duration, append: &mut Append) -> Outcome {
         let outcome = match op {
             Op::Join(join) => self.join(join, now, append),
             Op::Signal { by, mid, to, data, span } => {
@@ -95,10 +99,20 @@ impl RoomState {
             Op::Detach { by } => self.detach(by, now, append),
             Op::Reclaim { by } => self.reclaim(by, append),
             Op::Kick { peer, ban } => Ok(self.kick(peer, *ban, now, append)),
-            Op::Expire { grace } => Ok(self.expire(*grace, now, append)),
-            Op::Suspect { silent } => Ok(self.suspect(silent, now, append)),
+            Op::Expire { judgement, .. } | Op::Suspect { judgement, .. }
+                if judgement.is_stale(now) =>
+            {
+                Ok(Outcome::Stale)
+            }
+            Op::Expire { grace, .. } => {
+                self.take_away_unconfirmed(now, append);
+                Ok(self.expire(*grace, now, append))
+            }
+            Op::Suspect { grace, judgement } => {
+                Ok(self.suspect(&judgement.silent, *grace, now, append))
+            }
             Op::Restore(restored) => Ok(self.restore(restored)),
-            Op::Reset => Ok(self.reset(now, append)),
+            Op::Reset => Ok(self.reset(ops, now, append)),
             Op::Configure { capacity, locked } => {
                 self.capacity = capacity.or(self.capacity);
                 self.locked = locked.unwrap_or(self.locked);
@@ -109,7 +123,10 @@ impl RoomState {
                 self.announce(key.as_ref(), to.as_ref(), data, now, append)
             }
             Op::Look => Ok(Outcome::Room(Box::new(self.view(now, append)))),
-            Op::Tend => Ok(Outcome::Head(append.last())),
+            Op::Tend => {
+                self.take_away_unconfirmed(now, append);
+                Ok(Outcome::Head(append.last()))
+            }
         };
         outcome.unwrap_or_else(|refused| refused)
     }
@@ -138,10 +155,10 @@ impl RoomState {
     ) -> Result<Outcome, Outcome> {
         let missing =
             matches!(&signal, Entry::Signal { to: Some(to), .. } if !self.members.contains_key(to));
-        let mending = now < self.mending_until;
+        let mending = self.is_mending(now);
         let member = self.settle(by, mid, append)?;
         if missing && mending {
-            // Its node may put it back yet.
+            // Its node may restore it yet.
             member.mid = Mid(mid.0 - 1);
             return Ok(Outcome::Mending);
         }
@@ -200,29 +217,38 @@ impl RoomState {
         now: Duration,
         append: &mut Append,
     ) -> Result<Outcome, Outcome> {
-        if self.is_mending(join, now) {
+        if self.waits_for_restore(join, now) {
             return Err(Outcome::Mending);
         }
-        self.suspect(&join.silent, now, append);
-        if join.expires {
-            self.expire(join.grace, now, append);
+        self.take_away_unconfirmed(now, append);
+        if !join.judgement.is_stale(now) {
+            if join.expires {
+                self.expire(join.grace, now, append);
+            }
+            self.suspect(&join.judgement.silent, join.grace, now, append);
         }
         if self.members.contains_key(&join.peer) {
             return self.rejoin(join, now, append);
         }
+        let ended = self.has_left(&join.peer, join.attempt, join.socket);
+        if ended.is_some_and(|ended| append.seen < ended) {
+            // A late copy of a join: a node that lets its client in again has seen that it had left.
+            return Err(Outcome::JoinRefused(JoinRefusal::Replaced));
+        }
         self.check_entry(join, now).map_err(Outcome::JoinRefused)?;
+        self.forget_left(&join.peer, join.attempt, join.socket);
         self.joins += 1;
         let member = Member::enter(join, self.joins, append);
+        self.unconfirmed.remove(&join.peer);
         self.members.insert(join.peer.clone(), member);
         Ok(self.joined(&join.peer, now))
     }
 
-    /// Tells whether the member may be put back yet: it has seen more than there is, or others are being put
-    /// back.
-    fn is_mending(&self, join: &Join, now: Duration) -> bool {
+    /// Tells whether the member may be restored yet: it has seen more than there is, or others are being restored.
+    fn waits_for_restore(&mut self, join: &Join, now: Duration) -> bool {
         let Some(position) = join.position.filter(|_| join.waits) else { return false };
         let unknown = !self.members.contains_key(&join.peer);
-        (unknown && position > self.head) || now < self.mending_until
+        (unknown && position > self.head) || self.is_mending(now)
     }
 
     fn check_entry(&self, join: &Join, now: Duration) -> Result<(), JoinRefusal> {
@@ -234,7 +260,7 @@ impl RoomState {
             return Err(JoinRefusal::Locked);
         }
         let own = join.token_capacity.unwrap_or(u32::MAX);
-        let capacity = self.capacity.unwrap_or(join.capacity).min(own);
+        let capacity = self.capacity.unwrap_or(join.capacity).min(limits::ROOM_CAPACITY).min(own);
         if self.members.len() >= capacity as usize {
             let after = self.next_seat(join.grace, now);
             return Err(JoinRefusal::Full { capacity, after });
@@ -248,7 +274,8 @@ impl RoomState {
 
     /// Returns when the first absent member will have been away for too long.
     fn next_seat(&self, grace: Duration, now: Duration) -> Option<Duration> {
-        let first = self.members.values().filter_map(|member| member.away_since).min()?;
+        let since = self.members.values().filter_map(|member| member.away_since);
+        let first = since.map(|since| since.min(now)).min()?;
         Some((first + grace).saturating_sub(now))
     }
 
@@ -272,6 +299,7 @@ impl RoomState {
             let recovery = position
                 .map_or(Recovery::Snapshot, |position| self.stream.recovery(position, append.prev));
             member.resume(join, recovery, append);
+            self.unconfirmed.remove(&join.peer);
         }
         Ok(self.joined(&join.peer, now))
     }

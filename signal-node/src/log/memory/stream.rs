@@ -53,6 +53,8 @@ impl Stream {
 /// What one call adds to the log.
 pub(super) struct Append {
     pub(super) prev: Seq,
+    /// The highest number that the caller has seen.
+    pub(super) seen: Seq,
     next: Seq,
     entries: Vec<Entry>,
 }
@@ -63,7 +65,7 @@ impl Append {
     pub(super) fn new(prev: Seq, seen: Seq, now: Duration) -> Self {
         let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let next = Seq(clock.max(prev.0 + 1).max(seen.0 + 1));
-        Self { prev, next, entries: Vec::new() }
+        Self { prev, seen, next, entries: Vec::new() }
     }
 
     pub(super) fn push(&mut self, entry: Entry) -> Seq {

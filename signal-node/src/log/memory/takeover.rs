@@ -1,13 +1,21 @@
-//! How members go away, come back, are taken over, and are put back after a loss.
+//! How members go away, come back, are taken over, and are restored after a loss.
 
 use std::time::Duration;
 
-use signal_protocol::{ErrorCode, LeaveReason, PeerId};
+use signal_protocol::{ErrorCode, LeaveReason, PeerId, Seq};
 
-use super::member::Member;
+use super::member::{LeftMember, Member};
 use super::room::RoomState;
 use super::stream::Append;
-use crate::log::{Claim, Entry, Outcome, RESTORE_WINDOW, Restored, Silent};
+use crate::log::{
+    Claim, Entry, LEFT_REMEMBERED, MEMBERS_PER_STEP, Op, Outcome, RECLAIM_WINDOW, RESTORE_WINDOW,
+    Restored, Silent, SocketId,
+};
+
+/// The outcome of a step that took its share of `due` members.
+fn share_done(due: usize) -> Outcome {
+    if due > MEMBERS_PER_STEP { Outcome::More } else { Outcome::Settled }
+}
 
 impl RoomState {
     pub(super) fn leave(&mut self, by: &Claim, append: &mut Append) -> Result<Outcome, Outcome> {
@@ -16,8 +24,24 @@ impl RoomState {
     }
 
     fn remove(&mut self, peer: &PeerId, reason: LeaveReason, append: &mut Append) -> Outcome {
-        self.members.remove(peer);
-        Outcome::Appended(append.push(Entry::Left { peer: peer.clone(), reason }))
+        let seq = append.push(Entry::Left { peer: peer.clone(), reason });
+        self.unconfirmed.remove(peer);
+        if let Some(Member { attempt, socket, .. }) = self.members.remove(peer) {
+            self.left.push_front(LeftMember { peer: peer.clone(), attempt, socket, seq });
+            self.left.truncate(LEFT_REMEMBERED);
+        }
+        Outcome::Appended(seq)
+    }
+
+    /// Returns the number of the entry with which the member of this very join has left.
+    pub(super) fn has_left(&self, peer: &PeerId, attempt: u64, socket: SocketId) -> Option<Seq> {
+        let left = self.left.iter().find(|left| left.is_of(peer, attempt, socket));
+        left.map(|left| left.seq)
+    }
+
+    /// Lets the same join enter anew, since its node knows that it has left.
+    pub(super) fn forget_left(&mut self, peer: &PeerId, attempt: u64, socket: SocketId) {
+        self.left.retain(|left| !left.is_of(peer, attempt, socket));
     }
 
     pub(super) fn detach(
@@ -35,9 +59,12 @@ impl RoomState {
         Ok(Outcome::Appended(append.push(Entry::Away { peer, ago })))
     }
 
+    /// Takes a suspected member back, or confirms that its node holds it.
     pub(super) fn reclaim(&mut self, by: &Claim, append: &mut Append) -> Result<Outcome, Outcome> {
         let member = self.claimed(by, append)?;
-        if member.away_since.take().is_none() {
+        let was_away = member.away_since.take().is_some();
+        self.unconfirmed.remove(&by.peer);
+        if !was_away {
             return Ok(Outcome::Settled);
         }
         Ok(Outcome::Appended(append.push(Entry::Back { peer: by.peer.clone() })))
@@ -59,23 +86,32 @@ impl RoomState {
         self.remove(peer, LeaveReason::Kicked, append)
     }
 
-    /// Marks the members of silent nodes away, since it is certain; their old claims are worth nothing.
+    /// Marks the members of silent nodes away, since it is certain; their old claims are worth nothing. A node may be
+    /// wrongly suspected, so it has [`RECLAIM_WINDOW`] before the grace can be over.
     pub(super) fn suspect(
         &mut self,
         silent: &[Silent],
+        grace: Duration,
         now: Duration,
         append: &mut Append,
     ) -> Outcome {
-        for (peer, member) in &mut self.members {
-            let Some(Silent { ago, .. }) = silent.iter().find(|s| s.node == member.node) else {
-                continue;
-            };
-            if member.away_since.is_none() {
-                member.away_since = Some(now.saturating_sub(*ago));
-                member.generation = append.push(Entry::Away { peer: peer.clone(), ago: *ago });
-            }
+        let ago = |member: &Member| silent.iter().find(|s| s.node == member.node).map(|s| s.ago);
+        let due = self.members.iter().filter(|(_, member)| member.away_since.is_none());
+        let due = due.filter_map(|(peer, member)| Some((peer.clone(), ago(member)?)));
+        let due: Vec<_> = due.collect();
+        for (peer, ago) in due.iter().take(MEMBERS_PER_STEP) {
+            let ago = (*ago).min(grace.saturating_sub(RECLAIM_WINDOW));
+            self.take_away(peer, now.saturating_sub(ago), now, append);
         }
-        Outcome::Settled
+        share_done(due.len())
+    }
+
+    /// Marks a member away since that moment, and raises its generation.
+    fn take_away(&mut self, peer: &PeerId, since: Duration, now: Duration, append: &mut Append) {
+        let Some(member) = self.members.get_mut(peer) else { return };
+        member.away_since = Some(since);
+        let ago = now.saturating_sub(since);
+        member.generation = append.push(Entry::Away { peer: peer.clone(), ago });
     }
 
     pub(super) fn expire(
@@ -84,20 +120,24 @@ impl RoomState {
         now: Duration,
         append: &mut Append,
     ) -> Outcome {
-        for since in self.members.values_mut().filter_map(|member| member.away_since.as_mut()) {
+        let due = |member: &Member| {
+            member.away_since.is_some_and(|since| since > now || since + grace <= now)
+        };
+        let due = self.members.iter().filter(|(_, member)| due(member));
+        let due: Vec<PeerId> = due.map(|(peer, _)| peer.clone()).collect();
+        for peer in due.iter().take(MEMBERS_PER_STEP) {
+            let Some(member) = self.members.get_mut(peer) else { continue };
             // The clock may have been set back.
-            *since = (*since).min(now);
+            let since = member.away_since.map_or(now, |since| since.min(now));
+            member.away_since = Some(since);
+            if since + grace <= now {
+                self.remove(peer, LeaveReason::Timeout, append);
+            }
         }
-        let over = |member: &Member| member.away_since.is_some_and(|since| since + grace <= now);
-        let gone = self.members.iter().filter(|(_, member)| over(member));
-        let gone: Vec<PeerId> = gone.map(|(peer, _)| peer.clone()).collect();
-        for peer in &gone {
-            self.remove(peer, LeaveReason::Timeout, append);
-        }
-        Outcome::Settled
+        share_done(due.len())
     }
 
-    /// The greater generation wins; of the same one, the greater count.
+    /// The greater generation wins; of the same one, the greater count. A member that has left is not restored.
     pub(super) fn restore(&mut self, restored: &Restored) -> Outcome {
         self.joins = self.joins.max(restored.n);
         let peer = &restored.by.peer;
@@ -107,14 +147,57 @@ impl RoomState {
                 return Outcome::Settled;
             }
             member.mid = member.mid.max(known.mid);
+        } else if let Some(ended) = self.has_left(peer, member.attempt, member.socket) {
+            return Outcome::Gone(ended);
         }
+        self.unconfirmed.remove(peer);
         self.members.insert(peer.clone(), member);
         Outcome::Settled
     }
 
-    pub(super) fn reset(&mut self, now: Duration, append: &mut Append) -> Outcome {
+    /// Appends the roster as it is now. The members that this call has not restored wait for their nodes to confirm that they
+    /// hold them.
+    pub(super) fn reset(&mut self, ops: &[Op], now: Duration, append: &mut Append) -> Outcome {
         self.mending_until = now + RESTORE_WINDOW;
+        let is_restored = |peer: &PeerId, member: &Member| {
+            let claim = |by: &Claim| by.peer == *peer && by.generation == member.generation;
+            ops.iter().any(|op| matches!(op, Op::Restore(restored) if claim(&restored.by)))
+        };
+        let unconfirmed = self.members.iter();
+        let unconfirmed = unconfirmed.filter(|(_, member)| member.away_since.is_none());
+        let unconfirmed = unconfirmed.filter(|(peer, member)| !is_restored(peer, member));
+        let unconfirmed = unconfirmed.map(|(peer, member)| (peer.clone(), member.generation));
+        let unconfirmed: Vec<_> = unconfirmed.collect();
+        self.unconfirmed.extend(unconfirmed);
         let survivors = self.members.iter().map(|(peer, member)| member.survivor(peer, now));
         Outcome::Appended(append.push(Entry::Reset { roster: survivors.collect() }))
+    }
+
+    /// Tells whether members may still be restored after a loss.
+    pub(super) fn is_mending(&mut self, now: Duration) -> bool {
+        // The clock may have been set back.
+        self.mending_until = self.mending_until.min(now + RESTORE_WINDOW);
+        now < self.mending_until
+    }
+
+    /// Once the time for restores is over: marks the members away that no node has confirmed. They have left before the loss,
+    /// or their node is gone; the node of a living one reclaims it.
+    pub(super) fn take_away_unconfirmed(&mut self, now: Duration, append: &mut Append) {
+        if self.mending_until.is_zero() || self.is_mending(now) {
+            return;
+        }
+        for _ in 0..MEMBERS_PER_STEP {
+            let Some((peer, generation)) = self.unconfirmed.pop_first() else { break };
+            let member = self.members.get(&peer);
+            let is_unchanged = member.is_some_and(|member| {
+                member.away_since.is_none() && member.generation == generation
+            });
+            if is_unchanged {
+                self.take_away(&peer, now, now, append);
+            }
+        }
+        if self.unconfirmed.is_empty() {
+            self.mending_until = Duration::ZERO;
+        }
     }
 }

@@ -1,151 +1,26 @@
-//! What Redis answers and publishes, back in our types. Nothing in it is trusted to be well-formed.
+//! What Redis holds and publishes, back in our types. Nothing in it is trusted to be well-formed.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::types::Value;
+use bytes::Bytes;
 use serde_json::value::RawValue;
-use signal_protocol::{ErrorCode, LeaveReason, Mid, NodeId, PeerId, Recovery, Seq, Subject};
+use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
+use tracing::warn;
 
-use crate::log::{
-    Batch, Entry, FeedEvent, JoinRefusal, Joined, LogError, Op, Outcome, Payload, ResetMember,
-    RoomView, RosterMember, Volatile,
-};
+use crate::log::{Batch, Entry, FeedEvent, LogError, Payload, ResetMember, RosterMember, Volatile};
 
 pub(super) fn garbled(what: impl std::fmt::Display) -> LogError {
     LogError::UnexpectedReply(format!("unexpected {what}"))
 }
 
-/// Reads one answer per step.
-pub(super) fn outcomes(reply: Value, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
-    let answers = array(reply)?;
-    if answers.first().is_some_and(|first| !first.is_array()) {
-        return Err(rolled_back(answers));
-    }
-    if answers.len() != ops.len() {
-        return Err(garbled(format!("{} answers to {} steps", answers.len(), ops.len())));
-    }
-    answers.into_iter().map(|answer| outcome(&mut Fields(array(answer)?.into_iter()))).collect()
+/// A time in µs. Where a clock was set back, a node of version 0.1.0 writes what is in the future as less than nothing.
+pub(super) fn micros(number: i64) -> Duration {
+    Duration::from_micros(number.try_into().unwrap_or(0))
 }
 
-/// Reads `behind <head>`.
-fn rolled_back(answer: Vec<Value>) -> LogError {
-    let mut fields = Fields(answer.into_iter());
-    match (fields.text().as_deref(), fields.seq()) {
-        (Ok("behind"), Ok(head)) => LogError::RolledBack { head },
-        (first, _) => garbled(format!("{first:?} instead of answers")),
-    }
-}
-
-fn array(value: Value) -> Result<Vec<Value>, LogError> {
-    match value {
-        Value::Array(values) => Ok(values),
-        other => Err(garbled(format!("{:?} where an array belongs", other.kind()))),
-    }
-}
-
-/// The fields of one answer, taken one after another.
-struct Fields(std::vec::IntoIter<Value>);
-
-impl Fields {
-    fn value(&mut self) -> Result<Value, LogError> {
-        self.0.next().ok_or_else(|| garbled("end of an answer"))
-    }
-
-    fn text(&mut self) -> Result<String, LogError> {
-        self.value()?.into_string().ok_or_else(|| garbled("value that is not text"))
-    }
-
-    fn parse<T: FromStr>(&mut self) -> Result<T, LogError> {
-        let text = self.text()?;
-        text.parse().map_err(|_| garbled(format!("{text:?}")))
-    }
-
-    fn optional<T: FromStr>(&mut self) -> Result<Option<T>, LogError> {
-        match self.text()?.as_str() {
-            "~" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| garbled(format!("{text:?}"))),
-        }
-    }
-
-    fn seq(&mut self) -> Result<Seq, LogError> {
-        self.parse().map(Seq)
-    }
-
-    fn micros(&mut self) -> Result<Option<Duration>, LogError> {
-        Ok(self.optional()?.map(Duration::from_micros))
-    }
-}
-
-fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
-    let refused = |refusal| Ok(Outcome::JoinRefused(refusal));
-    match fields.text()?.as_str() {
-        "appended" => fields.seq().map(Outcome::Appended),
-        "settled" => Ok(Outcome::Settled),
-        "refused" => {
-            let code = fields.text()?;
-            ErrorCode::from_name(&code).map(Outcome::Refused).ok_or_else(|| garbled(code))
-        }
-        "out_of_order" => Ok(Outcome::OutOfOrder { expected: fields.parse().map(Mid)? }),
-        "suspected" => fields.seq().map(Outcome::Suspected),
-        "replaced" => fields.seq().map(Outcome::Replaced),
-        "gone" => fields.seq().map(Outcome::Gone),
-        "mending" => Ok(Outcome::Mending),
-        "head" => fields.seq().map(Outcome::Head),
-        "room" => room(fields).map(|room| Outcome::Room(Box::new(room))),
-        "joined" => joined(fields).map(|joined| Outcome::Joined(Box::new(joined))),
-        "full" => refused(JoinRefusal::Full { capacity: fields.parse()?, after: fields.micros()? }),
-        "locked" => refused(JoinRefusal::Locked),
-        "forbidden" => refused(JoinRefusal::Forbidden),
-        "too_many" => refused(JoinRefusal::TooManyOfSubject),
-        "held" => refused(JoinRefusal::Replaced),
-        other => Err(garbled(format!("outcome {other:?}"))),
-    }
-}
-
-fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
-    Ok(Joined {
-        seq: fields.seq()?,
-        base: fields.seq()?,
-        n: fields.parse()?,
-        origin: fields.seq()?,
-        recovery: recovery(&fields.text()?)?,
-        mid: fields.parse().map(Mid)?,
-        roster: roster(fields)?,
-    })
-}
-
-fn room(fields: &mut Fields) -> Result<RoomView, LogError> {
-    Ok(RoomView {
-        head: fields.seq()?,
-        capacity: fields.optional()?,
-        locked: fields.text()? == "1",
-        members: roster(fields)?,
-    })
-}
-
-fn roster(fields: &mut Fields) -> Result<Vec<RosterMember>, LogError> {
-    let lines = array(fields.value()?)?.into_iter();
-    lines.map(|line| roster_member(&mut Fields(array(line)?.into_iter()))).collect()
-}
-
-fn recovery(word: &str) -> Result<Recovery, LogError> {
-    Recovery::from_name(word).ok_or_else(|| garbled(format!("recovery {word:?}")))
-}
-
-fn roster_member(fields: &mut Fields) -> Result<RosterMember, LogError> {
-    Ok(RosterMember {
-        peer: fields.parse()?,
-        node: fields.parse()?,
-        n: fields.parse()?,
-        user: fields.optional()?,
-        away: fields.micros()?,
-        meta: payload(fields.text()?)?,
-    })
-}
-
-fn payload(text: String) -> Result<Payload, LogError> {
+pub(super) fn payload(text: String) -> Result<Payload, LogError> {
     let raw = RawValue::from_string(text).map_err(|_| garbled("payload that is not JSON"))?;
     Ok(raw.into())
 }
@@ -165,15 +40,34 @@ pub(super) fn batch(text: &[u8]) -> Result<Batch, LogError> {
     head.expect("b")?;
     let (prev, first, count) = (Seq(head.parse()?), Seq(head.parse()?), head.parse::<usize>()?);
     let mut entries = Vec::with_capacity(count.min(1024));
-    for _ in 0..count {
-        entries.push(entry(&mut reader)?);
+    if count > text.len() {
+        return Err(garbled(format!("batch of {count} entries in {} bytes", text.len())));
     }
+    for _ in 0..count {
+        let Ok(entry) = entry(&mut reader) else { break };
+        entries.push(entry);
+    }
+    // The entries that cannot be read have their numbers, so the room takes them for a loss. Without them there would be a
+    // hole that no read fills.
+    entries.resize(count, Entry::Unreadable);
     let end = first.0.checked_add(entries.len() as u64);
     if entries.is_empty() || end.is_none() {
         Err(garbled("batch of no entries, or of more than there are numbers"))
     } else {
         Ok(Batch { prev, first, entries })
     }
+}
+
+/// Reads an entry of the stream, whose id is the number of the last entry in it. One that cannot be read is a loss: as an
+/// error, it would be read again for ever.
+pub(super) fn stored_batch(id: &str, text: Option<&Bytes>) -> Result<Batch, LogError> {
+    if let Some(batch) = text.and_then(|text| batch(text).ok()) {
+        return Ok(batch);
+    }
+    let number = id.split('-').next().and_then(|number| number.parse().ok()).filter(|n| *n > 0);
+    let number: u64 = number.ok_or_else(|| garbled(format!("entry {id:?}")))?;
+    warn!(id, "an entry of a room's log cannot be read");
+    Ok(Batch { prev: Seq(number - 1), first: Seq(number), entries: vec![Entry::Unreadable] })
 }
 
 /// Reads `v <from> <to or *> <length>\n<data>` as often as it comes.
@@ -207,7 +101,7 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, LogError> {
         }
         "j" => joined_entry(head, reader),
         "a" => {
-            let (peer, ago) = (head.parse()?, Duration::from_micros(head.parse()?));
+            let (peer, ago) = (head.parse()?, micros(head.parse()?));
             reader.bytes(&mut head)?;
             Ok(Entry::Away { peer, ago })
         }
@@ -222,7 +116,12 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, LogError> {
             reader.bytes(&mut head)?;
             Ok(Entry::Left { peer, reason })
         }
-        other => Err(garbled(format!("entry {other:?}"))),
+        kind => {
+            // Of a newer version. Every line ends with the length of what follows.
+            let length = head.0.next_back().and_then(|word| word.parse().ok());
+            reader.take(length.ok_or_else(|| garbled(format!("entry {kind:?}")))?)?;
+            Ok(Entry::Unknown)
+        }
     }
 }
 
@@ -242,7 +141,7 @@ struct SurvivorLine {
     node: NodeId,
     n: u64,
     user: Option<Subject>,
-    away: Option<u64>,
+    away: Option<i64>,
     generation: Seq,
     mid: Mid,
     meta: Box<RawValue>,
@@ -255,8 +154,9 @@ fn survivors(text: &str) -> Result<Vec<ResetMember>, LogError> {
             peer: line.id,
             node: line.node,
             n: line.n,
+            joined: line.generation,
             user: line.user,
-            away: line.away.map(Duration::from_micros),
+            away: line.away.map(micros),
             meta: line.meta.into(),
         },
         generation: line.generation,
@@ -306,10 +206,10 @@ impl<'a> Reader<'a> {
 }
 
 /// The words of a head line.
-struct Words<'a>(std::str::Split<'a, char>);
+pub(super) struct Words<'a>(pub(super) std::str::Split<'a, char>);
 
 impl<'a> Words<'a> {
-    fn word(&mut self) -> Result<&'a str, LogError> {
+    pub(super) fn word(&mut self) -> Result<&'a str, LogError> {
         self.0.next().ok_or_else(|| garbled("end of a line"))
     }
 
@@ -318,12 +218,12 @@ impl<'a> Words<'a> {
         if found == word { Ok(()) } else { Err(garbled(format!("{found:?}"))) }
     }
 
-    fn parse<T: FromStr>(&mut self) -> Result<T, LogError> {
+    pub(super) fn parse<T: FromStr>(&mut self) -> Result<T, LogError> {
         let word = self.word()?;
         word.parse().map_err(|_| garbled(format!("{word:?}")))
     }
 
-    fn optional<T: FromStr>(&mut self, none: &str) -> Result<Option<T>, LogError> {
+    pub(super) fn optional<T: FromStr>(&mut self, none: &str) -> Result<Option<T>, LogError> {
         match self.word()? {
             word if word == none => Ok(None),
             word => word.parse().map(Some).map_err(|_| garbled(format!("{word:?}"))),
@@ -355,9 +255,42 @@ mod tests {
     #[test]
     fn a_payload_may_hold_line_breaks() {
         let text = b"b 0 5 1\ns p_a p_b 1 7\n{\n\"a\"\n:";
-        assert!(batch(text).is_err());
+        assert!(matches!(batch(text).unwrap().entries[..], [Entry::Unreadable]));
         let text = b"b 0 5 1\nu p_a 1 9\n{\"a\"\n:\n1}";
         assert!(batch(text).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_a_stream_is_a_loss_and_no_error() {
+        for text in [None, Some(Bytes::from_static(b"what?"))] {
+            let batch = stored_batch("42-0", text.as_ref()).unwrap();
+            assert_eq!((batch.prev, batch.last()), (Seq(41), Seq(42)));
+            assert!(matches!(batch.entries[..], [Entry::Unreadable]));
+        }
+        assert!(
+            stored_batch("42-0", Some(&Bytes::from_static(b"b 7 41 2\na p_b 0 0\nr p_b 0\n")))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn an_entry_of_a_newer_version_is_skipped_and_an_unreadable_one_keeps_its_number() {
+        let text = b"b 0 5 3\nq p_a what ever 2\n{}a p_b 0 0\na p_b\n";
+        let entries = batch(text).unwrap().entries;
+        assert!(
+            matches!(&entries[..], [Entry::Unknown, Entry::Away { .. }, Entry::Unreadable]),
+            "{entries:?}"
+        );
+    }
+
+    /// A mark in the future made a number below zero, at which the whole batch could not be read.
+    #[test]
+    fn an_absence_that_begins_in_the_future_is_none_yet() {
+        let batch = batch(b"b 0 5 1\na p_b -5 0\n").unwrap();
+        assert!(matches!(&batch.entries[0], Entry::Away { ago, .. } if ago.is_zero()), "{batch:?}");
+        let line = r#"[{"id":"p_b","node":"n_one","n":1,"user":null,"away":-5,"generation":7,"mid":0,"meta":{}}]"#;
+        let roster = survivors(line).unwrap();
+        assert_eq!(roster[0].line.away, Some(Duration::ZERO));
     }
 
     proptest! {

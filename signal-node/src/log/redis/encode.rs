@@ -9,7 +9,7 @@ use signal_protocol::Seq;
 
 use super::publishing::Publishing;
 use crate::log::{
-    Claim, Join, Op, Payload, REMEMBERED, Record, Restored, Retention, Silent, Volatile,
+    Claim, Join, Judgement, Op, Payload, Record, Restored, Retention, Silent, Volatile,
 };
 
 /// The arguments of one call, in the order that the scripts document.
@@ -19,10 +19,14 @@ pub(super) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    pub(super) fn new(publishing: Publishing, seen: Seq, retention: &'a Retention) -> Self {
+    pub(super) fn new(
+        publishing: Publishing,
+        seen: Seq,
+        (channel, retention): (String, &'a Retention),
+    ) -> Self {
         let publish = Value::from_static_str(publishing.command());
         let mut args = Self { values: vec![publish], retention };
-        args.text(seen);
+        args.text(seen).text(channel).text(retention.room.as_millis());
         args
     }
 
@@ -52,11 +56,11 @@ impl<'a> Args<'a> {
             Op::Kick { peer, ban } => {
                 self.name("kick").text(peer).micros(*ban);
             }
-            Op::Expire { grace } => {
-                self.name("expire").micros(*grace);
+            Op::Expire { grace, judgement } => {
+                self.name("expire").micros(*grace).proof(judgement);
             }
-            Op::Suspect { silent } => {
-                self.name("suspect").silent(silent);
+            Op::Suspect { grace, judgement } => {
+                self.name("suspect").silent(&judgement.silent).micros(*grace).proof(judgement);
             }
             Op::Reclaim { by } => {
                 self.claim("reclaim", by);
@@ -66,13 +70,11 @@ impl<'a> Args<'a> {
                 self.name("reset");
             }
             Op::Configure { capacity, locked } => {
-                let life = self.retention.room.as_millis();
                 self.name("configure").optional(*capacity).optional(locked.map(u8::from));
-                self.text(life).micros(REMEMBERED);
             }
-            Op::Announce { key: _, to, data } => {
+            Op::Announce { key, to, data } => {
                 self.name("announce").text(to.as_ref().map_or("*", |to| to.as_str()));
-                self.micros(REMEMBERED).payload(data);
+                self.optional(key.as_ref()).payload(data);
             }
             Op::Look => {
                 self.name("look");
@@ -82,7 +84,6 @@ impl<'a> Args<'a> {
     }
 
     fn join(&mut self, join: &Join) {
-        let life = self.retention.room.as_millis();
         self.name("join")
             .text(&join.peer)
             .text(&join.key_hash)
@@ -90,9 +91,9 @@ impl<'a> Args<'a> {
             .text(join.socket);
         self.text(&join.node).optional(join.user.as_ref()).text(join.capacity);
         self.optional(join.token_capacity).text(join.per_subject).optional(join.position);
-        self.micros(join.grace).text(u8::from(join.expires)).silent(&join.silent);
-        self.text(u8::from(join.waits));
-        self.payload(&join.meta).text(u8::from(join.keeps_meta)).text(life);
+        self.micros(join.grace).text(u8::from(join.expires)).silent(&join.judgement.silent);
+        self.proof(&join.judgement).text(u8::from(join.waits));
+        self.payload(&join.meta).text(u8::from(join.keeps_meta));
     }
 
     fn restore(&mut self, restored: &Restored) {
@@ -101,8 +102,7 @@ impl<'a> Args<'a> {
         self.claim("restore", by).text(mid).text(n).text(&record.node).text(socket);
         self.text(record.attempt).optional(record.user.as_ref()).text(&record.key_hash);
         self.text(joined).text(base).text(recovery.name()).text(origin);
-        let life = self.retention.room.as_millis();
-        self.payload(&record.meta).text(life);
+        self.payload(&record.meta);
     }
 
     /// Writes `<node>=<µs ago>,…`.
@@ -111,9 +111,14 @@ impl<'a> Args<'a> {
         self.text(nodes.collect::<Vec<_>>().join(","))
     }
 
+    /// Writes `<as of µs> <valid for µs>`.
+    fn proof(&mut self, judgement: &Judgement) -> &mut Self {
+        self.micros(judgement.as_of).micros(judgement.valid_for)
+    }
+
     fn tend(&mut self) {
-        let Retention { age, length, bytes, room } = *self.retention;
-        self.name("tend").text(room.as_millis()).micros(age).text(length).text(bytes);
+        let Retention { age, length, bytes, .. } = *self.retention;
+        self.name("tend").micros(age).text(length).text(bytes);
     }
 
     fn name(&mut self, name: &'static str) -> &mut Self {

@@ -50,7 +50,8 @@ impl RedisLog {
     async fn beat(&self, node: &NodeId, beats: bool) -> Result<Heartbeats, LogError> {
         let args = vec![node.as_str(), if beats { "1" } else { "0" }];
         let (client, in_use) = self.commands.in_use();
-        let answer = self.heartbeat.evalsha_with_reload(&client, vec![NODES], args);
+        let answer =
+            self.heartbeat.evalsha_with_reload(&client, vec![self.names.shared(NODES)], args);
         let (clock, counters): (u64, HashMap<String, u64>) = in_use.answer(answer).await?;
         // What is not one of our ids is not one of our nodes.
         let nodes =
@@ -85,19 +86,20 @@ impl RedisLog {
 
     async fn strike(&self, nodes: &[NodeId]) -> Result<(), LogError> {
         let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
-        let _: u64 = self.commands().hdel(NODES, nodes.clone()).await?;
-        let _: u64 = self.commands().hdel(LOADS, nodes).await?;
+        let _: u64 = self.commands().hdel(self.names.shared(NODES), nodes.clone()).await?;
+        let _: u64 = self.commands().hdel(self.names.shared(LOADS), nodes).await?;
         Ok(())
     }
 
     async fn write_load(&self, node: &NodeId, load: &Load) -> Result<(), LogError> {
         let text = serde_json::to_string(load).expect("texts and numbers serialize");
-        let _: u64 = self.commands().hset(LOADS, (node.as_str(), text)).await?;
+        let _: u64 = self.commands().hset(self.names.shared(LOADS), (node.as_str(), text)).await?;
         Ok(())
     }
 
     async fn read_loads(&self) -> Result<Vec<(NodeId, Load)>, LogError> {
-        let loads: HashMap<String, String> = self.commands().hgetall(LOADS).await?;
+        let loads: HashMap<String, String> =
+            self.commands().hgetall(self.names.shared(LOADS)).await?;
         // What another version has written in another way is left out.
         let read = |(node, load): (String, String)| {
             Some((node.parse().ok()?, serde_json::from_str(&load).ok()?))

@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use super::connection::Connection;
 use super::decode;
-use super::keys::Keys;
+use super::keys::KeySpace;
 use super::publishing::Publishing;
 use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
 
@@ -86,6 +86,7 @@ pub(super) struct Hub {
     /// The client that [`Hub::read`] reads of.
     client: watch::Sender<Client>,
     publishing: Publishing,
+    names: KeySpace,
     rooms: Mutex<Rooms>,
     /// Told when rooms have to be subscribed again.
     renewal: Notify,
@@ -96,13 +97,14 @@ impl Hub {
     /// Starts to read; ends when the connection is given up.
     pub(super) fn start(
         connection: Arc<Connection>,
-        publishing: Publishing,
+        (publishing, names): (Publishing, KeySpace),
         reconnects: watch::Sender<u64>,
     ) -> Arc<Self> {
         let clients = connection.clients();
         let client = watch::Sender::new(connection.client());
         let (rooms, renewal) = (Mutex::default(), Notify::new());
-        let hub = Arc::new(Self { connection, client, publishing, rooms, renewal, reconnects });
+        let hub =
+            Arc::new(Self { connection, client, publishing, names, rooms, renewal, reconnects });
         let tasks = hub.clone().attend(&hub.client());
         tokio::spawn(hub.clone().follow_clients(clients, tasks));
         tokio::spawn(hub.clone().renew_when_needed());
@@ -152,7 +154,7 @@ impl Hub {
 
     /// Registers, subscribes and waits for the confirmation.
     pub(super) async fn open(self: &Arc<Self>, room: &RoomId) -> Result<Feed, LogError> {
-        let channel: Arc<str> = Keys::of(room).channel.into();
+        let channel: Arc<str> = self.names.channel(room).into();
         let (sender, receiver) = feed();
         self.rooms().feeds.insert(channel.clone(), sender.clone());
         if let Err(error) = self.subscribe(&channel).await {

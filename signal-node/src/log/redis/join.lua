@@ -1,6 +1,6 @@
 -- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
---      <grace µs> <1 if who is away for longer goes first> <silent nodes> <1 if a loss is fresh> <meta> <1 if a living member keeps its own>
---      <life of the room ms>
+--      <grace µs> <1 if who is away for longer goes first> <silent nodes> <as of µs> <valid for µs> <1 if a loss is fresh>
+--      <meta> <1 if a living member keeps its own>
 
 -- Tells whether everything after `position` can be replayed to a member that is one since `origin`.
 local function recovery(position, origin)
@@ -14,30 +14,36 @@ local function recovery(position, origin)
   return 'snapshot'
 end
 
--- Answers from what is stored, so that a repeated call is answered as the first one was.
-local function joined(peer, me, all)
-  local roster = {}
-  for id, m in each(all) do
-    if id ~= peer and (me.recovery ~= 'new' or m.n < me.n) then
-      roster[#roster + 1] = line(id, m)
-    end
-  end
-  return { 'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), roster }
+-- Answers from what is stored, so that a repeated call is answered as the first one was. The roster goes as it is stored,
+-- in one piece: a Lua loop over it would cost more than all the rest of a join into a large room.
+local function joined(peer, me)
+  local refusals = me.recovery ~= 'new' and redis.call('HGET', H, 'r:' .. peer)
+  return {
+    'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), refusals or '', peer,
+    int(now), members(),
+  }
 end
 
-local function refusal(all, user, cap, own_cap, per_subject, grace)
-  local ban = user ~= '~' and redis.call('HGET', H, 'b:' .. user)
-  if ban and tonumber(ban) > now then return { 'forbidden' } end
-  if redis.call('HGET', H, 'locked') == '1' then return { 'locked' } end
-  local count, same, next_seat = 0, 0, nil
-  for _, m in pairs(all) do
-    count = count + 1
-    if user ~= '~' and m.user == user then same = same + 1 end
-    if m.away > 0 then next_seat = math.min(next_seat or math.huge, math.max(0, m.away + grace - now)) end
+local function seats(user)
+  local flat = members()
+  local count, same, next_free = #flat / 2, 0, nil
+  for i = 2, #flat, 2 do
+    local _, away, of = brief(flat[i])
+    if user ~= '~' and of == user then same = same + 1 end
+    if away > 0 then next_free = math.min(next_free or math.huge, math.min(away, now)) end
   end
-  cap = tonumber(redis.call('HGET', H, 'cap') or cap)
+  return count, same, next_free
+end
+
+local function refusal(user, cap, own_cap, per_subject, grace)
+  if user ~= '~' and banned_until(user) > now then return { 'forbidden' } end
+  if configured('locked') == '1' then return { 'locked' } end
+  local count, same, next_free = seats(user)
+  cap = math.min(tonumber(configured('cap') or cap), ROOM_CAPACITY)
   if own_cap ~= '~' then cap = math.min(cap, tonumber(own_cap)) end
-  if count >= cap then return { 'full', int(cap), next_seat and int(next_seat) or '~' } end
+  if count >= cap then
+    return { 'full', int(cap), next_free and int(math.max(0, next_free + grace - now)) or '~' }
+  end
   if same >= tonumber(per_subject) then return { 'too_many' } end
 end
 
@@ -48,9 +54,10 @@ local function enter(peer, m, resumed, mid, meta)
   m.origin = m.origin or m.joined
   hold(peer, m.joined, mid)
   write_member(peer, m)
+  redis.call('HDEL', H, 'x:' .. peer)
 end
 
-local function rejoin(peer, m, all, key, try, socket, node, user, position, meta, keeps)
+local function rejoin(peer, m, key, try, socket, node, user, position, meta, keeps)
   if m.key ~= key or m.user ~= user then return { 'forbidden' } end
   try = tonumber(try)
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
@@ -60,31 +67,40 @@ local function rejoin(peer, m, all, key, try, socket, node, user, position, meta
     if meta ~= '' then m.meta = meta end
     enter(peer, m, true, claim(peer).mid, meta)
   end
-  return joined(peer, m, all)
+  return joined(peer, m)
 end
 
--- Tells whether the member may be put back yet: it has seen more than there is, or others are being put back.
-local function mending(known, position, waits)
+-- Tells whether the member may be restored yet: it has seen more than there is, others are being restored, or its claim is
+-- lost.
+local function waits_for_restore(peer, m, position, waits)
+  if m and not claim(peer) then return is_mending() end
   if waits ~= '1' or position == '~' then return false end
-  return (not known and tonumber(position) > head) or now < tonumber(redis.call('HGET', H, 'mend') or '0')
+  return (not m and tonumber(position) > head) or is_mending()
 end
 
-steps.join = { 17, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
-                           grace, expires, silent, waits, meta, keeps, life)
-  grace, renewed = tonumber(grace), life
-  local all = members()
-  if mending(all[peer], position, waits) then return { 'mending' } end
-  suspect(all, silent)
-  if expires == '1' then expire(all, grace) end
-  if all[peer] then
-    return rejoin(peer, all[peer], all, key, try, socket, node, user, position, meta, keeps)
+steps.join = { 18, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
+                           grace, expires, silent, as_of, valid_for, waits, meta, keeps)
+  grace, prolongs = tonumber(grace), true
+  local m = member(peer)
+  if is_lost or waits_for_restore(peer, m, position, waits) then return { 'mending' } end
+  take_away_unconfirmed()
+  if not is_stale(as_of, valid_for) then
+    if expires == '1' then expire(grace) end
+    suspect(silent, grace)
   end
-  local refused = refusal(all, user, cap, own_cap, per_subject, grace)
+  m = member(peer)
+  if m and claim(peer) then return rejoin(peer, m, key, try, socket, node, user, position, meta, keeps) end
+  -- Nobody has restored its claim, so its count of messages is lost with it: it begins anew.
+  if m then remove(peer, m, 'timeout') end
+  if seen < (has_left(peer, try, socket) or 0) then return { 'held' } end
+  if not stored then share_configuration() end
+  local refused = refusal(user, cap, own_cap, per_subject, grace)
   if refused then return refused end
-  local n = redis.call('HINCRBY', H, 'n', 1)
-  local m = {
-    n = n, node = node, socket = socket, try = tonumber(try), user = user, key = key, recovery = 'new', meta = meta,
+  forget_left(peer, try, socket)
+  m = {
+    n = redis.call('HINCRBY', H, 'n', 1), node = node, socket = socket, try = tonumber(try), user = user, key = key,
+    recovery = 'new', meta = meta,
   }
   enter(peer, m, false, 0, meta)
-  return joined(peer, m, all)
+  return joined(peer, m)
 end }

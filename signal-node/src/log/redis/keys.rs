@@ -1,26 +1,76 @@
-//! The keys of a room in Redis.
+//! The names of keys and channels in Redis.
+
+use std::sync::Arc;
 
 use signal_protocol::RoomId;
 
+use super::prefix::RedisPrefix;
 use crate::log::Op;
+
+/// What stands before all names of one deployment.
+#[derive(Clone, Debug)]
+pub(super) struct KeySpace {
+    keys: Arc<str>,
+    channels: Arc<str>,
+}
 
 /// The keys of one room; the braces put them into one slot of a cluster.
 pub(super) struct Keys {
     pub(super) hash: String,
     pub(super) members: String,
     pub(super) stream: String,
+    pub(super) configuration: String,
     pub(super) channel: String,
 }
 
-impl Keys {
-    pub(super) fn of(room: &RoomId) -> Self {
-        let key = |kind: char| format!("{{{room}}}:{kind}");
-        Self { hash: key('h'), members: key('m'), stream: key('l'), channel: key('c') }
+impl KeySpace {
+    /// Channels know no databases, so the number of one other than 0 is part of their names.
+    pub(super) fn new(prefix: &RedisPrefix, database: u8) -> Self {
+        let keys = prefix.as_str();
+        let channels = if database == 0 { keys.to_owned() } else { format!("{keys}db{database}:") };
+        Self { keys: keys.into(), channels: channels.into() }
+    }
+
+    pub(super) fn room(&self, room: &RoomId) -> Keys {
+        let key = |kind: char| format!("{}{{{room}}}:{kind}", self.keys);
+        Keys {
+            hash: key('h'),
+            members: key('m'),
+            stream: key('l'),
+            configuration: key('f'),
+            channel: self.channel(room),
+        }
+    }
+
+    pub(super) fn channel(&self, room: &RoomId) -> String {
+        format!("{}{{{room}}}:c", self.channels)
     }
 
     /// Returns the key of an announcement with an idempotency key; it holds the number of the entry.
-    pub(super) fn of_announcement(room: &RoomId, op: &Op) -> Option<String> {
+    pub(super) fn announcement(&self, room: &RoomId, op: &Op) -> Option<String> {
         let Op::Announce { key: Some(key), .. } = op else { return None };
-        Some(format!("{{{room}}}:i:{key}"))
+        Some(format!("{}{{{room}}}:i:{key}", self.keys))
+    }
+
+    /// Returns the name of a key that all rooms share.
+    pub(super) fn shared(&self, name: &str) -> String {
+        format!("{}{name}", self.keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_stands_before_the_braces_and_a_database_in_channels_only() {
+        let room = "demo".parse().unwrap();
+        let named = |prefix: &str, database| {
+            let space = KeySpace::new(&prefix.parse().unwrap(), database);
+            [space.room(&room).hash, space.channel(&room), space.shared("nodes")]
+        };
+        assert_eq!(named("", 0), ["{demo}:h", "{demo}:c", "nodes"]);
+        assert_eq!(named("", 1), ["{demo}:h", "db1:{demo}:c", "nodes"]);
+        assert_eq!(named("eu:", 1), ["eu:{demo}:h", "eu:db1:{demo}:c", "eu:nodes"]);
     }
 }

@@ -2,37 +2,37 @@
 steps.kick = { 2, function(peer, ban)
   local m = member(peer)
   if not m then return { 'refused', 'peer_not_found' } end
-  if tonumber(ban) > 0 and m.user ~= '~' then
-    redis.call('HSET', H, 'b:' .. m.user, int(now + tonumber(ban)))
-    redis.call('PEXPIRE', H, int(tonumber(ban) / 1000), 'GT')
-  end
-  return { 'appended', int(remove(peer, 'kicked')) }
+  ban = tonumber(ban)
+  if ban > 0 and m.user ~= '~' then configure('b:' .. m.user, int(now + ban), ban) end
+  return { 'appended', int(remove(peer, m, 'kicked')) }
 end }
 
--- configure <cap or ~> <1, 0 or ~> <life of the room ms> <µs for which it is remembered at least>
-steps.configure = { 4, function(cap, locked, life, remembered)
-  if cap ~= '~' then redis.call('HSET', H, 'cap', cap) end
-  if locked ~= '~' then redis.call('HSET', H, 'locked', locked) end
-  prolong(life)
-  redis.call('PEXPIRE', H, int(tonumber(remembered) / 1000), 'GT')
+-- configure <cap or ~> <1, 0 or ~>
+steps.configure = { 2, function(cap, locked)
+  if cap ~= '~' then configure('cap', cap, REMEMBERED) end
+  if locked ~= '~' then configure('locked', locked, REMEMBERED) end
   return { 'settled' }
 end }
 
--- announce <to or *> <µs for which its key is remembered> <data>: a signal of the server's own. Where it has a
--- key, KEYS[5] holds the number of the first one.
-steps.announce = { 3, function(to, remembered, data)
+-- announce <to or *> <its key or ~> <data>: a signal of the server's own. Where it has a key, F holds the number of the first
+-- one. So does KEYS[5], for nodes of version 0.1.0, unless a slot of a cluster is moving: then it can only be found with the
+-- others if it exists.
+steps.announce = { 3, function(to, key, data)
   local before = KEYS[5] and redis.call('GET', KEYS[5])
+  local field = 'i:' .. key
+  if key ~= '~' then before = before or string.match(redis.call('HGET', F, field) or '', '^%d+') end
   if before then return { 'appended', before } end
-  if to ~= '*' and not claim(to) then return { 'refused', 'peer_not_found' } end
+  if to ~= '*' and not redis.call('HGET', M, to) then return { 'refused', 'peer_not_found' } end
   if redis.call('HLEN', M) == 0 then return { 'gone', int(last) } end
   local seq = int(append(sized('t ' .. to, data)))
-  if KEYS[5] then redis.call('SET', KEYS[5], seq, 'PX', int(tonumber(remembered) / 1000)) end
+  if KEYS[5] then redis.call('SET', KEYS[5], seq, 'PX', int(REMEMBERED / 1000)) end
+  if key ~= '~' then remember(field, seq .. ' ' .. int(now + REMEMBERED), REMEMBERED) end
   return { 'appended', seq }
 end }
 
 -- look: how the room is.
 steps.look = { 0, function()
-  local roster = {}
-  for id, m in each(members()) do roster[#roster + 1] = line(id, m) end
-  return { 'room', int(last), redis.call('HGET', H, 'cap') or '~', redis.call('HGET', H, 'locked') or '0', roster }
+  return {
+    'room', int(last), configured('cap') or '~', configured('locked') or '0', int(now), members(),
+  }
 end }

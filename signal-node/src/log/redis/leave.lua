@@ -1,15 +1,14 @@
 -- leave <peer> <generation>
 steps.leave = { 2, function(peer, generation)
-  local known, outcome = claimed(peer, generation)
-  if not known then return outcome end
-  return { 'appended', int(remove(peer, 'left')) }
+  local known, m = claimed(peer, generation)
+  if not known then return m end
+  return { 'appended', int(remove(peer, m, 'left')) }
 end }
 
 -- detach <peer> <generation>: the socket is gone, the member may come back.
 steps.detach = { 2, function(peer, generation)
-  local known, outcome = claimed(peer, generation)
-  if not known then return outcome end
-  local m = member(peer)
+  local known, m = claimed(peer, generation)
+  if not known then return m end
   if m.away > 0 then return { 'settled' } end
   m.away = now
   write_member(peer, m)

@@ -1,15 +1,18 @@
 -- The steps that are nearly all of the traffic: signals that follow what is stored, in as many rooms as have some.
 -- In each room all of them take effect, or nothing does and main.lua has to be asked, which knows every other case.
 --
--- KEYS, three for each room: {room}:h, {room}:l, {room}:c, as prelude.lua describes them
--- ARGV[1] SPUBLISH or PUBLISH; then for each room: the highest number that the caller has seen; how many
--- entries; the entries; how many senders; how many receivers; then for each sender its field "g:<peer>", what
--- has to stand in it and what is to stand in it; then the fields of receivers, which have to be there.
+-- KEYS, two for each room: {room}:h, {room}:l, as prelude.lua describes them
+-- ARGV[1] SPUBLISH or PUBLISH; then for each room: the channel {room}:c; the highest number that the caller has seen; how
+-- many entries; the entries; how many senders; how many receivers; then for each sender its field "g:<peer>", what has to
+-- stand in it and what is to stand in it; then the fields of receivers, which have to be there. A room has 128 of both at
+-- most (append_queue.rs), which unpack() carries.
 -- Answers for each room the number of the first entry, or false, or what is wrong with its keys.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local function append(hash, stream, channel, at)
+local function append(hash, stream, at)
+  local channel = ARGV[at]
+  at = at + 1
   local seen, count, senders, receivers = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 3], ARGV[at + 4]
   local named = at + 4 + 3 * senders
   local fields, changes = { 'seq' }, {}
@@ -34,18 +37,19 @@ local function append(hash, stream, channel, at)
   local last = string.format('%d', first + count - 1)
   first = string.format('%d', first)
   local batch = 'b ' .. stored[1] .. ' ' .. first .. ' ' .. count .. '\n' .. ARGV[at + 2]
+  -- A stream that is lost is made anew by main.lua, with an end.
+  if not redis.call('XADD', stream, 'NOMKSTREAM', last .. '-0', 'b', batch) then return false end
   redis.call('HSET', hash, 'seq', last, unpack(changes))
-  redis.call('XADD', stream, last .. '-0', 'b', batch)
   redis.call(ARGV[1], channel, batch)
   return first
 end
 
 local answers, at = {}, 2
-for room = 1, #KEYS, 3 do
+for room = 1, #KEYS, 2 do
   -- What is wrong with one room is nothing to the others.
-  local is_fine, answer = pcall(append, KEYS[room], KEYS[room + 1], KEYS[room + 2], at)
+  local is_fine, answer = pcall(append, KEYS[room], KEYS[room + 1], at)
   if not is_fine and type(answer) == 'table' then answer = answer.err end
   answers[#answers + 1] = answer
-  at = at + 5 + 3 * ARGV[at + 3] + ARGV[at + 4]
+  at = at + 6 + 3 * ARGV[at + 4] + ARGV[at + 5]
 end
 return answers

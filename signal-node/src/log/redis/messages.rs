@@ -26,7 +26,7 @@ pub(super) struct Messages<'a> {
 
 /// What `messages.lua` is told of one room.
 pub(super) struct RoomSignals {
-    keys: [String; 3],
+    keys: [String; 2],
     args: Vec<Value>,
     bytes: usize,
 }
@@ -76,8 +76,8 @@ impl<'a> Messages<'a> {
     pub(super) fn of_room(self, keys: Keys, seen: Seq) -> RoomSignals {
         let Self { senders, receivers, entries, count } = self;
         let (bytes, text) = (entries.len(), |text: String| Value::from(text));
-        let mut args = Vec::with_capacity(5 + 3 * senders.len() + receivers.len());
-        args.extend([text(seen.to_string()), text(count.to_string())]);
+        let mut args = Vec::with_capacity(6 + 3 * senders.len() + receivers.len());
+        args.extend([text(keys.channel), text(seen.to_string()), text(count.to_string())]);
         args.push(Value::Bytes(Bytes::from(entries)));
         args.extend([text(senders.len().to_string()), text(receivers.len().to_string())]);
         for Sender { by, first, last } in senders {
@@ -87,7 +87,7 @@ impl<'a> Messages<'a> {
             args.push(text(format!("{generation} {last}")));
         }
         args.extend(receivers.into_iter().map(|peer| text(format!("g:{peer}"))));
-        RoomSignals { keys: [keys.hash, keys.stream, keys.channel], args, bytes }
+        RoomSignals { keys: [keys.hash, keys.stream], args, bytes }
     }
 }
 

@@ -3,6 +3,7 @@
 //! This is the only place of the node that names `fred`. Its own retry of commands is off: a call of unknown
 //! outcome is the caller's to repeat, unchanged and before any other.
 
+mod answers;
 mod append_batcher;
 mod client;
 mod connection;
@@ -13,6 +14,7 @@ mod heartbeats;
 mod hub;
 mod keys;
 mod messages;
+mod prefix;
 mod probes;
 mod publishing;
 mod refusal;
@@ -42,8 +44,9 @@ use append_batcher::AppendBatcher;
 use connection::Connection;
 pub use exposure::exposure;
 use hub::Hub;
-use keys::Keys;
+use keys::KeySpace;
 use messages::Messages;
+pub use prefix::RedisPrefix;
 pub use publishing::Publishing;
 use script::SCRIPT;
 pub use suitability::Facts;
@@ -65,6 +68,7 @@ pub struct RedisLog {
     heartbeat: Script,
     batcher: AppendBatcher,
     publishing: Publishing,
+    names: KeySpace,
     retention: Retention,
     lease: Duration,
     reconnects: watch::Sender<u64>,
@@ -79,10 +83,12 @@ impl RedisLog {
     /// [`LogError::Unavailable`] if Redis does not answer now, [`LogError::Unsuitable`] if it cannot hold rooms.
     pub async fn connect(
         access: &RedisAccess,
+        prefix: &RedisPrefix,
         publishing: Publishing,
         retention: Retention,
         lease: Duration,
     ) -> Result<Self, LogError> {
+        let names = KeySpace::new(prefix, access.database);
         let (commands, subscriber) = tokio::try_join!(
             Connection::open("commands", access.clone(), lease),
             Connection::open("subscriptions", access.clone(), lease),
@@ -94,9 +100,9 @@ impl RedisLog {
             tokio::spawn(rejected::follow(connection.clients(), rejections.clone()));
             tokio::spawn(watchdog::watch(Arc::downgrade(connection), lease));
         }
-        suitability::check(&commands.client(), publishing).await?;
+        suitability::check(&commands.client(), (publishing, &names)).await?;
         tokio::spawn(heartbeats::count_reconnects(commands.clients(), reconnects.clone()));
-        let hub = Hub::start(subscriber, publishing, reconnects.clone());
+        let hub = Hub::start(subscriber, (publishing, names.clone()), reconnects.clone());
         let batcher = AppendBatcher::start(commands.clone(), publishing);
         let (script, heartbeat) = (Script::from_lua(SCRIPT), Script::from_lua(heartbeats::SCRIPT));
         Ok(Self {
@@ -106,6 +112,7 @@ impl RedisLog {
             heartbeat,
             batcher,
             publishing,
+            names,
             retention,
             lease,
             reconnects,
@@ -124,7 +131,7 @@ impl RedisLog {
 
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         if let Some(messages) = Messages::collect(ops) {
-            let signals = messages.of_room(Keys::of(room), seen);
+            let signals = messages.of_room(self.names.room(room), seen);
             if let Some(first) = self.batcher.submit(signals).await? {
                 return Ok(messages::outcomes(first, ops.len()));
             }
@@ -135,18 +142,27 @@ impl RedisLog {
 
     /// Takes steps of any kind.
     async fn take(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
-        let keys = Keys::of(room);
-        let mut args = encode::Args::new(self.publishing, seen, &self.retention);
+        let keys = self.names.room(room);
+        let mut args = encode::Args::new(self.publishing, seen, (keys.channel, &self.retention));
         for op in ops {
             args.push(op);
         }
-        let once = ops.iter().find_map(|op| Keys::of_announcement(room, op));
-        let mut keys = vec![keys.hash, keys.members, keys.stream, keys.channel];
-        keys.extend(once);
+        let once = ops.iter().find_map(|op| self.names.announcement(room, op));
+        let keys = vec![keys.hash, keys.members, keys.stream, keys.configuration];
+        let args = args.into_values();
         let (client, in_use) = self.commands.in_use();
-        let reply = self.script.evalsha_with_reload(&client, keys, args.into_values());
-        let reply: Value = in_use.answer(reply).await?;
-        decode::outcomes(reply, ops)
+        let all = keys.iter().cloned().chain(once.clone()).collect::<Vec<_>>();
+        let reply = self.script.evalsha_with_reload(&client, all, args.clone());
+        let reply: Result<Value, LogError> = in_use.answer(reply).await;
+        let reply = match reply {
+            // While a slot moves, a key that does not exist yet can be named together with no other.
+            Err(LogError::Unavailable(told)) if once.is_some() && told.contains("TRYAGAIN") => {
+                let (client, in_use) = self.commands.in_use();
+                in_use.answer(self.script.evalsha_with_reload(&client, keys, args)).await?
+            }
+            reply => reply?,
+        };
+        answers::outcomes(reply, ops)
     }
 
     async fn history(
@@ -157,18 +173,13 @@ impl RedisLog {
     ) -> Result<Vec<Batch>, LogError> {
         let (start, count) = (format!("{}-0", after.0 + 1), u64::try_from(limit).ok());
         let (client, in_use) = self.commands.in_use();
-        let found = client.xrange_values(Keys::of(room).stream, start, "+", count);
+        let found = client.xrange_values(self.names.room(room).stream, start, "+", count);
         let found: Vec<(String, HashMap<String, Bytes>)> = in_use.answer(found).await?;
-        let text = |(id, mut fields): (String, HashMap<String, Bytes>)| {
-            fields
-                .remove("b")
-                .ok_or_else(|| LogError::UnexpectedReply(format!("entry {id} has no field b")))
-        };
-        found.into_iter().map(|entry| decode::batch(&text(entry)?)).collect()
+        found.iter().map(|(id, fields)| decode::stored_batch(id, fields.get("b"))).collect()
     }
 
     async fn publish(&self, room: &RoomId, volatiles: &[Volatile]) -> Result<(), LogError> {
-        let (channel, text) = (Keys::of(room).channel, encode::volatiles(volatiles));
+        let (channel, text) = (self.names.channel(room), encode::volatiles(volatiles));
         let (client, in_use) = self.commands.in_use();
         let _receivers: i64 = match self.publishing {
             Publishing::Sharded => in_use.answer(client.spublish(channel, text)).await?,

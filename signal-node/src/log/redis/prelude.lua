@@ -1,40 +1,90 @@
 -- One call: some steps for one room, all or none, appended and published as one batch.
 --
--- KEYS[1] {room}:h  hash    seq, n, cap, locked, mend (until when members may be put back, µs), "b:<sub>" = end of a ban in µs,
+-- KEYS[1] {room}:h  hash    seq (head of the log), n (joins so far), mend (until when members may be restored, µs), left (the
+--                           last who left, see `remember_left`), and of each member:
 --                           "g:<peer>" = "<generation> <last mid>" (beside seq, so that a signal touches one hash),
---                           "r:<peer>" = "<mid>:<code> …" the refusals among its last messages
+--                           "r:<peer>" = " <mid>:<code> …" the refusals among its last messages,
+--                           "x:<peer>" = its generation at a reset, until its node confirms that it holds the member,
+--                           "o:<peer>" = what "g:<peer>" was when KEYS[2] was lost, for a restore of the member.
+--                           Copies of the fields of KEYS[4] for nodes of version 0.1.0, which look for them here
 -- KEYS[2] {room}:m  hash    <peer> = "<n> <node> <socket> <try> <away since µs or 0> <user or ~> <key hash>
 --                           <joined> <base> <recovery> <origin>\n<meta>", where joined and origin are the
 --                           entries of the last join and of the first one, base the head before the last one
 -- KEYS[3] {room}:l  stream  id = number of the batch's last entry; field b = the batch
--- KEYS[4] {room}:c  channel the batch as it is appended
--- KEYS[5] {room}:i:<key>  string, only of an announcement with a key: the number of its entry
--- ARGV[1] SPUBLISH or PUBLISH; ARGV[2] the highest number that the caller has seen; then the steps, each its
--- name and its own fixed number of arguments. Answers one array per step: its outcome and what belongs to it;
--- or { 'behind', head } where the caller has seen more than there is, and nothing was done.
+-- KEYS[4] {room}:f  hash    what is remembered, and outlives the members: cap, locked, "b:<sub>" = end of a ban in µs,
+--                           "i:<key>" = "<number of its entry> <until µs>" of an announcement with a key
+-- KEYS[5] {room}:i:<key>  string, only of an announcement with a key: the number of its entry, as version 0.1.0 keeps it
+-- ARGV[1] SPUBLISH or PUBLISH; ARGV[2] the highest number that the caller has seen; ARGV[3] the channel {room}:c, which is
+-- no key; ARGV[4] the life of the room in ms; then the steps, each its name and its own fixed number of arguments.
+-- Answers one array per step: its outcome and what belongs to it; or { 'behind', head } where the caller has seen
+-- more than there is, and nothing was done.
 --
--- `data` and `meta` are opaque bytes here. Numbers have 16 digits: only int() may write them.
+-- `data` and `meta` are opaque bytes here. Numbers have 16 digits: only int() may write them. Lists of unknown length go
+-- through in_slices(), since unpack() fails at about 8,000 values, after half of the work.
 
 -- How many messages of a member may be without an answer (limits::UNACKED).
 local UNACKED = 256
 
-local H, M, L, C = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- How long nodes may restore their members after a reset, in µs (log::RESTORE_WINDOW).
+local RESTORE_WINDOW = 5000000
+
+-- How long the node of a suspected member has at least to reclaim it, in µs (log::RECLAIM_WINDOW).
+local RECLAIM_WINDOW = 2000000
+
+-- How long a configuration is kept, in µs (log::REMEMBERED).
+local REMEMBERED = 86400000000
+
+-- How many members one step suspects or removes (log::MEMBERS_PER_STEP); the caller repeats it for the others.
+local MEMBERS_PER_STEP = 256
+
+-- How many of the last who left are remembered (log::LEFT_REMEMBERED).
+local LEFT_REMEMBERED = 64
+
+-- How many members a room takes, whatever is configured (limits::ROOM_CAPACITY).
+local ROOM_CAPACITY = 1000
+
+local H, M, L, F = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local C, life = ARGV[3], ARGV[4]
 
 local function int(x) return string.format('%.0f', x) end
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local head = tonumber(redis.call('HGET', H, 'seq') or '0')
 local seen = tonumber(ARGV[2])
+local stored = redis.call('HGET', H, 'seq')
+local head = tonumber(stored or '0')
 local first, last = nil, head
 local entries = {}
 local dirty = {}
+
+-- The number of the last entry in a stream whose hash is lost, and whose clock was set back: the stream takes none before it.
+local tail = 0
+if not stored then
+  for _, entry in ipairs(redis.call('XRANGE', L, int(math.max(seen, now)), '+')) do
+    tail = tonumber(string.match(entry[1], '^%d+'))
+  end
+end
+
+-- Whether one of the keys that end together is missing while another is there: the room has lost something by itself.
+local has_members = redis.call('HLEN', M) > 0
+local is_lost = has_members and not stored
+if stored and not has_members then
+  for _, field in ipairs(redis.call('HGETALL', H)) do is_lost = is_lost or string.sub(field, 1, 2) == 'g:' end
+end
+
+-- Calls `command` with a list of any length, in slices.
+local function in_slices(command, key, list)
+  for i = 1, #list, 1000 do redis.call(command, key, unpack(list, i, math.min(i + 999, #list))) end
+end
+
+-- For how long something has been so, since a moment that may lie in the future: clocks are set back.
+local function since(moment) return math.max(0, now - moment) end
 
 -- Appends one entry and returns its number: from the clock in µs, so that it passes a lost history, and
 -- behind what the caller has seen.
 local function append(text)
   if not first then
-    first = math.max(head + 1, seen + 1, now)
+    first = math.max(head + 1, seen + 1, tail + 1, now)
     last = first
   else
     last = last + 1
@@ -47,19 +97,19 @@ local function sized(text, payload)
   return text .. ' ' .. #payload .. '\n' .. payload
 end
 
--- "<generation> <last mid>" of the members met in this call; false: no such member.
+-- "<generation> <last mid>" of the members met in this call; false: no such claim.
 local claims = {}
+
+local function read_claim(text)
+  local generation, mid = string.match(text, '^(%d+) (%d+)$')
+  return { generation = generation, mid = tonumber(mid) }
+end
 
 local function claim(peer)
   local known = claims[peer]
   if known ~= nil then return known end
   local text = redis.call('HGET', H, 'g:' .. peer)
-  if text then
-    local generation, mid = string.match(text, '^(%d+) (%d+)$')
-    known = { generation = generation, mid = tonumber(mid) }
-  else
-    known = false
-  end
+  known = text and read_claim(text) or false
   claims[peer] = known
   return known
 end
@@ -79,7 +129,16 @@ local function read_member(text)
   }
 end
 
+-- All members as they are stored, { <peer>, <line>, … }, read once until one of them changes.
+local roster
+
+local function members()
+  roster = roster or redis.call('HGETALL', M)
+  return roster
+end
+
 local function write_member(peer, m)
+  roster = nil
   redis.call('HSET', M, peer, table.concat({
     int(m.n), m.node, m.socket, int(m.try), int(m.away), m.user, m.key, m.joined, m.base, m.recovery, m.origin,
   }, ' ') .. '\n' .. m.meta)
@@ -90,20 +149,36 @@ local function member(peer)
   return text and read_member(text)
 end
 
-local function members()
-  local flat = redis.call('HGETALL', M)
-  local all = {}
-  for i = 1, #flat, 2 do all[flat[i]] = read_member(flat[i + 1]) end
-  return all
+-- Returns the node, the time since when it is away, and the subject of a member, without the cost of read_member().
+local function brief(text)
+  local node, away, user = string.match(text, '^%d+ (%S+) %S+ %d+ (%d+) (%S+)')
+  return node, tonumber(away), user
 end
 
--- Returns the claim, or nil and the outcome for a caller that does not hold it: `replaced` by a later join,
--- or only `suspected`.
+-- Returns the members for which `is_due(node, away)` holds, in the order of their ids, so that the same call writes the same
+-- entries; at most MEMBERS_PER_STEP of them. Tells whether there are more.
+local function due_members(is_due)
+  local flat, ids, texts = members(), {}, {}
+  for i = 1, #flat, 2 do
+    local node, away = brief(flat[i + 1])
+    if is_due(node, away) then
+      ids[#ids + 1] = flat[i]
+      texts[flat[i]] = flat[i + 1]
+    end
+  end
+  table.sort(ids)
+  local due = {}
+  for i = 1, math.min(#ids, MEMBERS_PER_STEP) do due[i] = { id = ids[i], m = read_member(texts[ids[i]]) } end
+  return due, #ids > MEMBERS_PER_STEP
+end
+
+-- Returns the claim and the member, or nil and the outcome for a caller that does not hold it: `replaced` by a later
+-- join, or only `suspected`. A claim without a member is gone.
 local function claimed(peer, generation)
-  local known = claim(peer)
-  if not known then return nil, { 'gone', int(last) } end
-  if known.generation == generation then return known end
-  if tonumber(generation) < tonumber(member(peer).joined) then return nil, { 'replaced', int(last) } end
+  local known, m = claim(peer), member(peer)
+  if not known or not m then return nil, { 'gone', int(last) } end
+  if known.generation == generation then return known, m end
+  if tonumber(generation) < tonumber(m.joined) then return nil, { 'replaced', int(last) } end
   return nil, { 'suspected', known.generation }
 end
 
@@ -132,70 +207,7 @@ local function refuse(peer, mid, code)
   return { 'refused', code }
 end
 
--- Ends a membership and says why: left, timeout or kicked.
-local function remove(peer, reason)
-  redis.call('HDEL', M, peer)
-  redis.call('HDEL', H, 'g:' .. peer, 'r:' .. peer)
-  claims[peer] = false
-  dirty[peer] = nil
-  return append('l ' .. peer .. ' ' .. reason .. ' 0\n')
-end
-
--- Walks members in the order of their ids, so that the same call writes the same entries.
-local function each(all)
-  local ids, at = {}, 0
-  for id in pairs(all) do ids[#ids + 1] = id end
-  table.sort(ids)
-  return function()
-    at = at + 1
-    return ids[at], all[ids[at]]
-  end
-end
-
--- One line of a roster.
-local function line(peer, m)
-  return { peer, m.node, int(m.n), m.user, m.away > 0 and int(now - m.away) or '~', m.meta }
-end
-
--- Removes those of `all` that have been away for `grace` µs.
-local function expire(all, grace)
-  for peer, m in each(all) do
-    if m.away > now then
-      -- The clock was set back.
-      m.away = now
-      write_member(peer, m)
-    end
-    if m.away > 0 and m.away + grace <= now then
-      remove(peer, 'timeout')
-      all[peer] = nil
-    end
-  end
-end
-
--- Marks those of `all` away whose nodes are silent, since it is certain: "<node>=<µs ago>,…". That raises
--- their generation, so that what their nodes may still say is worth nothing.
-local function suspect(all, silent)
-  local since = {}
-  for node, ago in string.gmatch(silent, '([^=,]+)=(%d+)') do since[node] = tonumber(ago) end
-  for peer, m in each(all) do
-    local ago = since[m.node]
-    if ago and m.away == 0 then
-      m.away = now - ago
-      write_member(peer, m)
-      hold(peer, int(append('a ' .. peer .. ' ' .. int(ago) .. ' 0\n')), claim(peer).mid)
-    end
-  end
-end
-
--- Keeps the room's keys for `life` ms from now, or longer where a ban asks for it.
-local function prolong(life)
-  for i = 1, 3 do
-    if redis.call('PTTL', KEYS[i]) == -1 then redis.call('PEXPIRE', KEYS[i], life) end
-    redis.call('PEXPIRE', KEYS[i], life, 'GT')
-  end
-end
-
--- Set by a join: how long the room's keys are to live, in ms.
-local renewed
+-- Whether the call has appended a reset, and whether it prolongs the life of the room.
+local was_reset, prolongs = false, false
 
 local steps = {}

@@ -3,48 +3,61 @@
 use std::collections::HashMap;
 
 use fred::interfaces::HashesInterface as _;
+use fred::types::scripts::Script;
 use futures_util::future::BoxFuture;
 
 use super::RedisLog;
-use crate::log::{LogError, Revocations, Revoked, RevokedList, Until};
+use super::decode::garbled;
+use crate::log::{LogError, Revocations, RevokedList, Written};
 
-/// `sub:…` or `jti:…` → until when, in Unix seconds; and [`VERSION`].
+/// The hash that `revoke.lua` describes.
 const REVOKED: &str = "revoked";
 
 /// The field that rises with every change; no name of ours.
 const VERSION: &str = "version";
 
+const SCRIPT: &str = include_str!("revoke.lua");
+
+/// Reads the hash. What is not one of our names is not one of our tokens.
+fn list(version: u64, fields: HashMap<String, String>) -> RevokedList {
+    let mut list = RevokedList { version, ..RevokedList::default() };
+    for (name, text) in fields {
+        let (Ok(name), lifted) = (name.parse(), text.strip_prefix('-')) else { continue };
+        let (kept, until) = match lifted {
+            None => (&mut list.until, text.parse()),
+            Some(until) => (&mut list.lifted, until.parse()),
+        };
+        if let Ok(until) = until {
+            kept.insert(name, until);
+        }
+    }
+    list
+}
+
 impl RedisLog {
     async fn read_revoked(&self, known: u64) -> Result<Option<RevokedList>, LogError> {
-        let version: Option<u64> = self.commands().hget(REVOKED, VERSION).await?;
+        let version: Option<u64> =
+            self.commands().hget(self.names.shared(REVOKED), VERSION).await?;
         let version = version.unwrap_or_default();
         if version == known {
             return Ok(None);
         }
         // Read after the version: what was written since comes with the next one.
-        let fields: HashMap<String, String> = self.commands().hgetall(REVOKED).await?;
-        // What is not one of our names is not one of our tokens.
-        let read =
-            |(name, until): (String, String)| Some((name.parse().ok()?, until.parse().ok()?));
-        Ok(Some(RevokedList { version, until: fields.into_iter().filter_map(read).collect() }))
+        Ok(Some(list(version, self.commands().hgetall(self.names.shared(REVOKED)).await?)))
     }
 
-    async fn write_revoked(&self, until: &Until, step: u64) -> Result<(), LogError> {
-        if !until.is_empty() {
-            let fields: HashMap<String, u64> =
-                until.iter().map(|(name, until)| (name.to_string(), *until)).collect();
-            let _: u64 = self.commands().hset(REVOKED, fields).await?;
-        }
-        let step = i64::try_from(step).unwrap_or(i64::MAX);
-        let _: u64 = self.commands().hincrby(REVOKED, VERSION, step).await?;
-        Ok(())
-    }
-
-    async fn strike_revoked(&self, revoked: &[Revoked]) -> Result<bool, LogError> {
-        let names: Vec<String> = revoked.iter().map(ToString::to_string).collect();
-        let struck: u64 = self.commands().hdel(REVOKED, names).await?;
-        let _: u64 = self.commands().hincrby(REVOKED, VERSION, 1).await?;
-        Ok(struck > 0)
+    async fn write_revoked(&self, changes: &RevokedList) -> Result<Written, LogError> {
+        let revoked =
+            changes.until.iter().map(|(name, until)| [name.to_string(), until.to_string()]);
+        let lifted =
+            changes.lifted.iter().map(|(name, until)| [name.to_string(), format!("-{until}")]);
+        let args: Vec<String> = revoked.chain(lifted).flatten().collect();
+        let script = Script::from_lua(SCRIPT);
+        let (version, before): (String, usize) = script
+            .evalsha_with_reload(&self.commands(), vec![self.names.shared(REVOKED)], args)
+            .await?;
+        let version = version.parse().map_err(|_| garbled(format!("version {version:?}")))?;
+        Ok(Written { version, before })
     }
 }
 
@@ -53,11 +66,23 @@ impl Revocations for RedisLog {
         Box::pin(self.read_revoked(known))
     }
 
-    fn revoke<'a>(&'a self, until: &'a Until, step: u64) -> BoxFuture<'a, Result<(), LogError>> {
-        Box::pin(self.write_revoked(until, step))
+    fn write<'a>(&'a self, changes: &'a RevokedList) -> BoxFuture<'a, Result<Written, LogError>> {
+        Box::pin(self.write_revoked(changes))
     }
+}
 
-    fn lift<'a>(&'a self, revoked: &'a [Revoked]) -> BoxFuture<'a, Result<bool, LogError>> {
-        Box::pin(self.strike_revoked(revoked))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Revoked, RevokedBy};
+
+    #[test]
+    fn what_was_lifted_is_read_apart_and_what_is_no_name_of_ours_is_left_out() {
+        let fields = [("sub:ana", "90"), ("jti:t1", "-80"), ("version", "7"), ("sub:bo", "x")];
+        let fields = fields.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let list = list(7, fields.into());
+        let name = |by, name| Revoked::new(by, name).unwrap();
+        assert_eq!(list.until, [(name(RevokedBy::Sub, "ana"), 90)].into());
+        assert_eq!(list.lifted, [(name(RevokedBy::Jti, "t1"), 80)].into());
     }
 }

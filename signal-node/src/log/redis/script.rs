@@ -3,6 +3,8 @@
 /// All steps in one script, so that whatever collects for a room goes as one call.
 pub(super) const SCRIPT: &str = concat!(
     include_str!("prelude.lua"),
+    include_str!("membership.lua"),
+    include_str!("configuration.lua"),
     include_str!("join.lua"),
     include_str!("signal.lua"),
     include_str!("update.lua"),
@@ -20,7 +22,9 @@ mod tests {
     use signal_protocol::limits;
 
     use super::*;
-    use crate::log::RESTORE_WINDOW;
+    use crate::log::{
+        LEFT_REMEMBERED, MEMBERS_PER_STEP, RECLAIM_WINDOW, REMEMBERED, RESTORE_WINDOW,
+    };
 
     #[test]
     fn every_constant_of_the_script_is_that_of_the_code() {
@@ -33,6 +37,11 @@ mod tests {
         let expected = BTreeMap::from([
             ("UNACKED", u128::from(limits::UNACKED)),
             ("RESTORE_WINDOW", RESTORE_WINDOW.as_micros()),
+            ("RECLAIM_WINDOW", RECLAIM_WINDOW.as_micros()),
+            ("REMEMBERED", REMEMBERED.as_micros()),
+            ("MEMBERS_PER_STEP", MEMBERS_PER_STEP as u128),
+            ("LEFT_REMEMBERED", LEFT_REMEMBERED as u128),
+            ("ROOM_CAPACITY", u128::from(limits::ROOM_CAPACITY)),
         ]);
         assert_eq!(found, expected);
     }

@@ -2,9 +2,9 @@
 steps.signal = { 6, function(peer, generation, mid, to, trace, data)
   local outcome = settle(peer, generation, tonumber(mid))
   if outcome then return outcome end
-  if to ~= '*' and not claim(to) then
-    if now < tonumber(redis.call('HGET', H, 'mend') or '0') then
-      -- Its node may put it back yet.
+  if to ~= '*' and not redis.call('HGET', M, to) then
+    if is_mending() then
+      -- Its node may restore it yet.
       claim(peer).mid = mid - 1
       return { 'mending' }
     end

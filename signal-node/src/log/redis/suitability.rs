@@ -4,7 +4,7 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, PubsubInterface as _};
 use tracing::warn;
 
-use super::keys::Keys;
+use super::keys::KeySpace;
 use super::publishing::Publishing;
 use crate::log::LogError;
 
@@ -72,7 +72,10 @@ impl Facts {
 }
 
 /// Checks what is known of a Redis, and that it publishes as it has to.
-pub(super) async fn check(client: &Client, publishing: Publishing) -> Result<(), LogError> {
+pub(super) async fn check(
+    client: &Client,
+    (publishing, names): (Publishing, &KeySpace),
+) -> Result<(), LogError> {
     let facts = Facts::of(client).await;
     if let Some(why) = facts.unsuitable() {
         return Err(LogError::Unsuitable(why));
@@ -83,13 +86,13 @@ pub(super) async fn check(client: &Client, publishing: Publishing) -> Result<(),
              rooms get lost"
         );
     }
-    if publishing == Publishing::Sharded { check_sharded(client).await } else { Ok(()) }
+    if publishing == Publishing::Sharded { check_sharded(client, names).await } else { Ok(()) }
 }
 
 /// Publishes nothing for nobody: a proxy in between, or a server of another make, may not know the command.
-async fn check_sharded(client: &Client) -> Result<(), LogError> {
+async fn check_sharded(client: &Client, names: &KeySpace) -> Result<(), LogError> {
     let room = "signal-probe".parse().expect("of the alphabet");
-    match client.spublish::<i64, _, _>(Keys::of(&room).channel, "").await {
+    match client.spublish::<i64, _, _>(names.channel(&room), "").await {
         Err(error) if error.details().to_lowercase().contains("unknown command") => {
             Err(LogError::Unsuitable(
                 "it does not know SPUBLISH (sharded pub/sub): set SIGNAL_NODE_REDIS_PUBLISHING=plain, except with \

@@ -1,36 +1,48 @@
--- expire <grace µs>
-steps.expire = { 1, function(grace)
-  expire(members(), tonumber(grace))
-  return { 'settled' }
+-- expire <grace µs> <as of µs> <valid for µs>
+steps.expire = { 3, function(grace, as_of, valid_for)
+  if is_stale(as_of, valid_for) then return { 'stale' } end
+  take_away_unconfirmed()
+  return { expire(tonumber(grace)) and 'more' or 'settled' }
 end }
 
--- suspect <silent nodes>
-steps.suspect = { 1, function(silent)
-  suspect(members(), silent)
-  return { 'settled' }
+-- suspect <silent nodes> <grace µs> <as of µs> <valid for µs>
+steps.suspect = { 4, function(silent, grace, as_of, valid_for)
+  if is_stale(as_of, valid_for) then return { 'stale' } end
+  return { suspect(silent, tonumber(grace)) and 'more' or 'settled' }
 end }
 
--- reclaim <peer> <generation>: the node that holds the socket takes a suspected member back.
+-- reclaim <peer> <generation>: the node that holds the socket takes a suspected member back, or confirms after a reset that
+-- it holds it.
 steps.reclaim = { 2, function(peer, generation)
-  local known, outcome = claimed(peer, generation)
-  if not known then return outcome end
-  local m = member(peer)
+  local known, m = claimed(peer, generation)
+  if not known then return m end
+  redis.call('HDEL', H, 'x:' .. peer)
   if m.away == 0 then return { 'settled' } end
   m.away = 0
   write_member(peer, m)
   return { 'appended', int(append('r ' .. peer .. ' 0\n')) }
 end }
 
+-- Those that this call has restored.
+local restored = {}
+
 -- restore <peer> <generation> <last mid> <n> <node> <socket> <try> <user or ~> <key hash> <joined> <base>
---         <recovery> <origin> <meta> <life of the room ms>: the greater generation wins; of the same one, the
---         greater count.
-steps.restore = { 15, function(peer, generation, mid, n, node, socket, try, user, key, joined, base, recovery,
-                               origin, meta, life)
-  n, mid, renewed = tonumber(n), tonumber(mid), life
+--         <recovery> <origin> <meta>: the greater generation wins; of the same one, the greater count.
+steps.restore = { 14, function(peer, generation, mid, n, node, socket, try, user, key, joined, base, recovery,
+                               origin, meta)
+  n, mid = tonumber(n), tonumber(mid)
+  if not stored and not prolongs then share_configuration() end
   if n > tonumber(redis.call('HGET', H, 'n') or '0') then redis.call('HSET', H, 'n', int(n)) end
-  local known = claim(peer)
+  local known = redis.call('HGET', M, peer) and claim(peer)
   if known and tonumber(known.generation) > tonumber(generation) then return { 'settled' } end
-  hold(peer, generation, math.max(mid, known and known.mid or 0))
+  local ended = not known and has_left(peer, try, socket)
+  if ended then return { 'gone', int(ended) } end
+  local orphan = redis.call('HGET', H, 'o:' .. peer)
+  if orphan and read_claim(orphan).generation == generation then mid = math.max(mid, read_claim(orphan).mid) end
+  if known then mid = math.max(mid, known.mid) end
+  redis.call('HDEL', H, 'o:' .. peer, 'x:' .. peer)
+  restored[peer], prolongs = true, true
+  hold(peer, generation, mid)
   write_member(peer, {
     n = n, node = node, socket = socket, try = tonumber(try), away = 0, user = user, key = key, joined = joined,
     base = base, recovery = recovery, origin = origin, meta = meta,
@@ -38,22 +50,65 @@ steps.restore = { 15, function(peer, generation, mid, n, node, socket, try, user
   return { 'settled' }
 end }
 
--- One line of the roster of a reset, as JSON. All but `meta`, which is JSON already, is of a narrow alphabet.
+-- One line of the roster of a reset, as JSON. All but `meta`, which is JSON already, is of a narrow alphabet. A member whose
+-- claim is lost has the generation 0, so that its node restores it.
 local function survivor(peer, m)
-  local away = m.away > 0 and int(now - m.away) or 'null'
+  local away = m.away > 0 and int(since(m.away)) or 'null'
   local user = m.user ~= '~' and '"' .. m.user .. '"' or 'null'
+  local known = claim(peer) or { generation = '0', mid = 0 }
   return '{"id":"' .. peer .. '","node":"' .. m.node .. '","n":' .. int(m.n) .. ',"user":' .. user
-    .. ',"away":' .. away .. ',"generation":' .. claim(peer).generation .. ',"mid":' .. int(claim(peer).mid)
+    .. ',"away":' .. away .. ',"generation":' .. known.generation .. ',"mid":' .. int(known.mid)
     .. ',"meta":' .. m.meta .. '}'
 end
 
--- How long nodes may restore their members after a reset, in µs (log::RESTORE_WINDOW).
-local RESTORE_WINDOW = 5000000
-
--- reset: history was lost; every node is told the roster as it is now.
+-- reset: history was lost; every node is told the roster as it is now. The members that this call has not restored wait for
+-- their nodes to confirm that they hold them.
 steps.reset = { 0, function()
+  was_reset = true
   redis.call('HSET', H, 'mend', int(now + RESTORE_WINDOW))
-  local lines = {}
-  for peer, m in each(members()) do lines[#lines + 1] = survivor(peer, m) end
+  local flat, texts, ids, lines, unconfirmed = members(), {}, {}, {}, {}
+  for i = 1, #flat, 2 do
+    ids[#ids + 1] = flat[i]
+    texts[flat[i]] = flat[i + 1]
+  end
+  table.sort(ids)
+  for _, peer in ipairs(ids) do
+    local m = read_member(texts[peer])
+    lines[#lines + 1] = survivor(peer, m)
+    if m.away == 0 and not restored[peer] and claim(peer) then
+      unconfirmed[#unconfirmed + 1] = 'x:' .. peer
+      unconfirmed[#unconfirmed + 1] = claim(peer).generation
+    end
+  end
+  in_slices('HSET', H, unconfirmed)
   return { 'appended', int(append(sized('z', '[' .. table.concat(lines, ',') .. ']'))) }
 end }
+
+-- Takes note of what is missing, so that every other step finds whole members. Without their hash, nobody knows what members may
+-- say: they keep their seats, away, until their nodes restore them. Without their lines, there are none, and their claims
+-- wait for a restore, since they know which messages are settled.
+local function take_in_loss()
+  if stored then
+    local claims_lost = redis.call('HGETALL', H)
+    local orphans, over = {}, {}
+    for i = 1, #claims_lost, 2 do
+      local peer = string.match(claims_lost[i], '^g:(.*)$')
+      if peer then
+        orphans[#orphans + 1] = 'o:' .. peer
+        orphans[#orphans + 1] = claims_lost[i + 1]
+        over[#over + 1] = claims_lost[i]
+      end
+    end
+    in_slices('HSET', H, orphans)
+    in_slices('HDEL', H, over)
+  else
+    local flat = redis.call('HGETALL', M)
+    for i = 1, #flat, 2 do
+      local m = read_member(flat[i + 1])
+      if m.away == 0 then
+        m.away = now
+        write_member(flat[i], m)
+      end
+    end
+  end
+end

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{QUICK, call, insist};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
@@ -34,4 +36,35 @@ async fn a_step_of_the_clock_removes_nobody_and_stops_nothing() {
     let joined = cy.join("demo", "cy").await;
     let peers = joined["peers"].as_array().unwrap();
     assert!(peers.len() == 2 && peers.iter().all(|peer| peer["away"] == false), "{joined}");
+}
+
+/// A minute that had passed by the clock alone cost a member that had been away for a second its seat.
+#[tokio::test]
+async fn a_member_that_is_away_when_the_clock_is_set_forward_keeps_its_seat_for_the_grace() {
+    let redis = TestRedis::with_a_clock_to_step().await;
+    let nodes = [NodeProcess::over(&redis, &QUICK).await, NodeProcess::over(&redis, &QUICK).await];
+    let [mut ana, bo] = call(&nodes, "demo").await;
+    // A node judges others only once its contact is as old as the grace.
+    let judging = Instant::now() + Duration::from_secs(12);
+    while Instant::now() < judging {
+        ana.within(judging - Instant::now()).await;
+    }
+    let who = bo.id.clone();
+    drop(bo);
+    assert_eq!(ana.until("peer_updated").await["peer"]["away"], true);
+    redis.step_clock(60);
+    let token = |who| crate::support::node::token(who);
+    for (node, who) in nodes.iter().zip(["cy", "dee"]) {
+        TestPeer::at(node.address(), &token(who)).await.join("demo", who).await;
+    }
+    let mut back = TestPeer::at(nodes[1].address(), &token("bo")).await;
+    back.resume("demo", "bo", 2, None).await;
+    assert_eq!(back.expect("joined").await["recovery"], "snapshot");
+    let returned = loop {
+        let frame = ana.until("peer_updated").await;
+        if frame["peer"]["id"] == who.as_str() {
+            break frame;
+        }
+    };
+    assert_eq!(returned["peer"]["away"], false, "nobody was told that he had left");
 }

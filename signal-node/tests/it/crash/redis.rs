@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{QUICK, call, insist};
-use crate::support::node::token;
+use crate::support::node::{SECRET, token};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
 use crate::support::redis::TestRedis;
@@ -96,6 +96,40 @@ async fn writes_lost_in_a_failover_are_noticed_and_told() {
     assert_eq!(ana.until("signal").await["data"], "after");
     insist(&mut ana, "demo", &bo.id, 3, "goes on").await;
     assert_eq!(bo.until("signal").await["data"], "goes on");
+}
+
+/// A node that had let go of the room could not see what a snapshot said of it, so nobody detached its member.
+#[tokio::test]
+async fn a_member_that_had_left_before_a_loss_is_away_soon_and_nobody_alive_goes_with_it() {
+    let redis = TestRedis::start().await;
+    let (_nodes, [mut ana, mut bo]) = quick(&redis).await;
+    let url = redis.url();
+    let settings = [
+        ("SIGNAL_NODE_BACKEND", "redis"),
+        ("SIGNAL_NODE_REDIS_URL", url.as_str()),
+        ("SIGNAL_NODE_JWT_SECRET", SECRET),
+        ("SIGNAL_NODE_LOG", "debug"),
+    ];
+    let settings: Vec<_> = QUICK.into_iter().chain(settings).collect();
+    let mut third = NodeProcess::heard(&settings).await;
+    let mut cy = TestPeer::at(third.address(), &token("cy")).await;
+    cy.join("demo", "cy").await;
+    let kept = redis.dump("demo").await;
+    cy.say(json!({"type": "leave", "id": 9, "room": "demo"})).await;
+    bo.until("peer_left").await;
+    third.logs("has no members here any more").await;
+    redis.put_back(&kept).await;
+    insist(&mut ana, "demo", &bo.id, 1, "after").await;
+    let back = |frame: &serde_json::Value| {
+        frame["peers"].as_array().unwrap().iter().any(|peer| peer["id"] == json!(cy.id))
+    };
+    assert!(back(&bo.until("reset").await), "Redis says that she is there");
+    let away = bo.until("peer_updated").await;
+    assert_eq!((&away["peer"]["id"], &away["peer"]["away"]), (&json!(cy.id), &json!(true)));
+    let left = bo.until("peer_left").await;
+    assert_eq!((&left["peer"], &left["reason"]), (&json!(cy.id), &json!("timeout")));
+    insist(&mut bo, "demo", &ana.id, 1, "both are there").await;
+    assert_eq!(ana.until("signal").await["data"], "both are there");
 }
 
 #[tokio::test]

@@ -142,3 +142,24 @@ async fn nobody_is_told_what_was_said_before_it_came() {
     back.resume("demo", "cy", 2, early).await;
     assert_eq!(back.expect("joined").await["recovery"], "snapshot");
 }
+
+/// A refusal that was lost with its socket looked like an acknowledgement after the resume.
+#[tokio::test]
+async fn who_comes_back_is_told_of_refusals_that_were_lost_with_the_socket() {
+    let redis = TestRedis::start().await;
+    let nodes = TestNode::two(&redis).await;
+    let [mut ana, mut bo] = call(&nodes).await;
+    let nobody = "p_AAAAAAAAAAAAAAAAAAAAAA";
+    ana.signal(1, nobody, "refused").await;
+    ana.signal(2, &bo.id, "arrives").await;
+    assert_eq!(bo.expect("signal").await["data"], "arrives");
+    drop(ana);
+    bo.expect("peer_updated").await;
+    let mut ana = TestPeer::holder(&nodes[1], "ana").await;
+    ana.resume("demo", "ana", 2, None).await;
+    let joined = ana.expect("joined").await;
+    assert_eq!((&joined["mid"], &joined["recovery"]), (&json!(2), &json!("snapshot")));
+    let message = "nobody of that id is in the room";
+    let refused = json!([{"mid": 1, "code": "peer_not_found", "message": message}]);
+    assert_eq!(joined["refused"], refused);
+}

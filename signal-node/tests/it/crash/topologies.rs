@@ -1,10 +1,12 @@
 //! The same promises on a Redis Cluster, whose masters fail and whose slots move, and under Sentinel.
 
+use serde_json::json;
+use service_kit::tokens::{Right, mint};
 use tokio::time::timeout;
 
 use super::trouble::{BACK_WITHIN, get, metric, reaches};
 use super::{QUICK, call, call_as, insist};
-use crate::support::node::token;
+use crate::support::node::{SECRET, claims, token};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
 use crate::support::topologies::{TestCluster, TestSentinels};
@@ -53,6 +55,46 @@ async fn a_call_goes_on_when_the_slot_of_its_room_moves() {
     }
 }
 
+/// The channel, which never exists, was named among the keys: everything was answered TRYAGAIN for as long as the slot moved.
+#[tokio::test]
+async fn a_call_goes_on_while_the_slot_of_its_room_is_about_to_move() {
+    let cluster = TestCluster::start().await;
+    let nodes = two(&cluster.url()).await;
+    let [mut ana, mut bo] = call(&nodes, "demo").await;
+    let migration = cluster.begin_to_migrate("demo").await;
+    ana.signal(1, &bo.id, "meanwhile").await;
+    assert_eq!(bo.expect("signal").await["data"], "meanwhile");
+    let mut cy = TestPeer::at(nodes[0].address(), &token("cy")).await;
+    cy.join("demo", "cy").await;
+    assert_eq!(bo.expect("peer_joined").await["peer"]["id"], cy.id.as_str());
+    let once = || announce(&nodes[0], "demo", "once");
+    let seq = once().await;
+    assert_eq!(bo.until("signal").await["from"], "server");
+    assert_eq!(once().await, seq, "a repeated one has no second effect");
+    cy.say(json!({"type": "leave", "id": 9, "room": "demo"})).await;
+    bo.expect("peer_left").await;
+    migration.finish().await;
+    assert_eq!(announce(&nodes[1], "demo", "once").await, seq);
+    insist(&mut ana, "demo", &bo.id, 2, "after").await;
+    assert_eq!(signal(&mut bo).await, "after");
+}
+
+/// Says something for a back end, with an idempotency key; again until the log takes it. Returns the number of the entry.
+async fn announce(node: &NodeProcess, room: &str, key: &str) -> serde_json::Value {
+    let mut admin = claims("backend");
+    admin.can = vec![Right::Admin];
+    let url = format!("http://{}/v1/rooms/{room}/signals", node.address());
+    loop {
+        let request = reqwest::Client::new().post(&url).header("idempotency-key", key);
+        let request = request.bearer_auth(mint(&admin, SECRET.as_bytes()));
+        let answer = request.json(&json!({"data": "hello"})).send().await.unwrap();
+        if answer.status() == 200 {
+            return answer.json::<serde_json::Value>().await.unwrap()["seq"].take();
+        }
+        assert_eq!(answer.status(), 503);
+    }
+}
+
 #[tokio::test]
 async fn rooms_of_all_slots_work_over_one_pair_of_nodes() {
     let cluster = TestCluster::start().await;
@@ -82,6 +124,7 @@ async fn a_signal_that_meets_a_slot_on_the_move_is_delivered_once_and_the_node_l
     let nodes = two(&cluster.url()).await;
     let [mut ana, mut bo] = call(&nodes, "demo").await;
     let migration = cluster.begin_to_migrate("demo").await;
+    migration.move_keys().await;
     ana.signal(1, &bo.id, "in between").await;
     reaches(&nodes[0], "signal_log_repeats_total", 1, BACK_WITHIN).await;
     migration.finish().await;

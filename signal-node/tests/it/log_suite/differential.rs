@@ -107,10 +107,14 @@ impl Side {
             Wish::Kick { who, bans } => {
                 Op::Kick { peer: id(WHO[*who]), ban: if *bans { HOUR } else { Duration::ZERO } }
             }
-            Wish::Expire { all } => Op::Expire { grace: if *all { Duration::ZERO } else { HOUR } },
+            Wish::Expire { all } => {
+                let judgement = Judgement::certain(Vec::new());
+                Op::Expire { grace: if *all { Duration::ZERO } else { HOUR }, judgement }
+            }
             Wish::Suspect { node } => {
                 let node = NODES[*node].parse().unwrap();
-                Op::Suspect { silent: vec![Silent { node, ago: Duration::ZERO }] }
+                let silent = vec![Silent { node, ago: Duration::ZERO }];
+                Op::Suspect { grace: HOUR, judgement: Judgement::certain(silent) }
             }
             Wish::Configure { capacity, locked } => {
                 Op::Configure { capacity: *capacity, locked: *locked }

@@ -134,7 +134,7 @@ pub(super) async fn an_absent_member_keeps_its_seat_until_the_grace_is_over(stag
     let ana = stage.enter("ana").await;
     stage.step(Op::Detach { by: ana.clone() }).await;
     assert!(matches!(stage.step(Op::Detach { by: ana }).await, Outcome::Settled));
-    stage.step(Op::Expire { grace: HOUR }).await;
+    stage.step(Op::Expire { grace: HOUR, judgement: Judgement::certain(Vec::new()) }).await;
     let bo = Join { capacity: 1, ..wish("bo") };
     match stage.try_join(bo).await {
         JoinRefusal::Full { after: Some(after), .. } => assert!(after <= HOUR && after > HOUR / 2),

@@ -186,3 +186,16 @@ pub(super) async fn an_announcement_is_made_once_for_each_key(stage: Stage) {
     assert_eq!(said.count(), 4);
     assert!(matches!(&told[1], Entry::Announced { to: Some(to), .. } if *to == id("ana")));
 }
+
+pub(super) async fn who_comes_back_is_told_what_was_refused(stage: Stage) {
+    let ana = stage.enter("ana").await;
+    let too_large = Op::Refuse { by: ana.clone(), mid: Mid(2), code: ErrorCode::TooLarge };
+    stage.call(&[say(&ana, 1, Some("bo")), too_large, say(&ana, 3, None)]).await;
+    let again = Join { attempt: 2, ..wish("ana") };
+    let back = joined(stage.step(Op::Join(Box::new(again.clone()))).await);
+    let refused = vec![(Mid(1), ErrorCode::PeerNotFound), (Mid(2), ErrorCode::TooLarge)];
+    assert_eq!((back.mid, &back.refused), (Mid(3), &refused));
+    let repeated = joined(stage.step(Op::Join(Box::new(again))).await);
+    assert_eq!(repeated.refused, refused);
+    assert_eq!(stage.join("bo").await.refused, [], "a new member has said nothing");
+}

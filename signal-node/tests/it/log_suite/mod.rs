@@ -1,8 +1,12 @@
 //! What every room log promises; asked of the one in memory and of the one in a real Redis.
 
+mod apart;
+mod clocks;
 mod differential;
+mod losses;
 mod members;
 mod messages;
+mod mixed;
 mod stage;
 mod takeover;
 mod together;
@@ -33,6 +37,7 @@ suite! {
     messages::a_member_s_messages_take_effect_once_and_in_order,
     messages::a_refusal_for_good_consumes_its_number,
     messages::only_the_newest_claim_acts_for_a_member,
+    messages::who_comes_back_is_told_what_was_refused,
     members::a_repeated_join_is_answered_as_the_first_and_adds_nothing,
     members::a_member_comes_back_as_itself_with_its_count,
     members::a_position_is_good_for_a_replay_only_where_the_log_is_whole,

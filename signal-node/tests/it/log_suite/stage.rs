@@ -1,14 +1,16 @@
 //! Two nodes' views of one log, and what is needed to ask it.
 
 pub(super) use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 pub(super) use std::time::Duration;
 
 pub(super) use serde_json::value::RawValue;
+use service_kit::clock::unix_now;
 pub(super) use signal_node::log::memory::MemoryLog;
-pub(super) use signal_node::log::redis::{Publishing, RedisLog};
+pub(super) use signal_node::log::redis::{Publishing, RedisLog, RedisPrefix};
 pub(super) use signal_node::log::{
-    Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, LogError, Op, Outcome,
-    Payload, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
+    Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, Judgement, LogError, Op,
+    Outcome, Payload, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
 };
 pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq};
 
@@ -30,22 +32,63 @@ pub(super) struct Stage {
     pub(super) one: Arc<dyn RoomLog>,
     pub(super) two: Arc<dyn RoomLog>,
     pub(super) room: RoomId,
-    _redis: Option<TestRedis>,
+    pub(super) redis: Option<TestRedis>,
+    /// By how many seconds the clock of the log in memory is off.
+    off: Arc<AtomicI64>,
 }
 
 impl Stage {
     pub(super) fn memory() -> Self {
-        let log: Arc<dyn RoomLog> = Arc::new(MemoryLog::new(KEEP));
-        Self { one: log.clone(), two: log, room: "suite".parse().unwrap(), _redis: None }
+        Self::memory_with_a_clock()
+    }
+
+    /// A log in memory whose clock [`Stage::step_clock`] sets.
+    pub(super) fn memory_with_a_clock() -> Self {
+        let off = Arc::new(AtomicI64::new(0));
+        let clock = {
+            let off = off.clone();
+            move || shifted(unix_now(), &off)
+        };
+        let log: Arc<dyn RoomLog> = Arc::new(MemoryLog::with_clock(KEEP, clock));
+        Self { one: log.clone(), two: log, room: "suite".parse().unwrap(), redis: None, off }
     }
 
     pub(super) async fn redis(publishing: Publishing) -> Self {
-        let redis = TestRedis::start().await;
+        Self::over(TestRedis::start().await, publishing).await
+    }
+
+    /// A log in a Redis whose clock [`Stage::step_clock`] sets.
+    pub(super) async fn redis_with_a_clock() -> Self {
+        Self::over(TestRedis::with_a_clock_to_step().await, Publishing::Sharded).await
+    }
+
+    async fn over(redis: TestRedis, publishing: Publishing) -> Self {
         let access = redis.access();
-        let connect = || RedisLog::connect(&access, publishing, KEEP, LEASE);
+        let prefix = RedisPrefix::default();
+        let connect = || RedisLog::connect(&access, &prefix, publishing, KEEP, LEASE);
         let (one, two) = tokio::try_join!(connect(), connect()).unwrap();
         let room = "suite".parse().unwrap();
-        Self { one: Arc::new(one), two: Arc::new(two), room, _redis: Some(redis) }
+        let off = Arc::default();
+        Self { one: Arc::new(one), two: Arc::new(two), room, redis: Some(redis), off }
+    }
+
+    /// Sets the clock of the log off by so many seconds.
+    pub(super) fn step_clock(&self, seconds: i64) {
+        match &self.redis {
+            Some(redis) => redis.step_clock(seconds),
+            None => self.off.store(seconds, Ordering::Relaxed),
+        }
+    }
+
+    /// Returns the time by the clock of the log.
+    pub(super) async fn now(&self) -> Duration {
+        match &self.redis {
+            Some(redis) => {
+                let [seconds, micros] = redis.run::<[u64; 2]>(&["TIME"]).await;
+                Duration::from_secs(seconds) + Duration::from_micros(micros)
+            }
+            None => shifted(unix_now(), &self.off),
+        }
     }
 
     pub(super) async fn call(&self, ops: &[Op]) -> Vec<Outcome> {
@@ -83,6 +126,12 @@ impl Stage {
     }
 }
 
+fn shifted(now: Duration, off: &AtomicI64) -> Duration {
+    let off = off.load(Ordering::Relaxed);
+    let by = Duration::from_secs(off.unsigned_abs());
+    if off < 0 { now.saturating_sub(by) } else { now + by }
+}
+
 pub(super) fn key(who: &str) -> PeerKey {
     format!("{who:A<22}").parse().unwrap()
 }
@@ -111,7 +160,7 @@ pub(super) fn wish(who: &str) -> Join {
         position: None,
         grace: HOUR,
         expires: true,
-        silent: Vec::new(),
+        judgement: Judgement::certain(Vec::new()),
         waits: false,
     }
 }

@@ -7,7 +7,8 @@ fn silent(node: &str, ago: Duration) -> Vec<Silent> {
 }
 
 fn suspect(node: &str) -> Op {
-    Op::Suspect { silent: silent(node, Duration::from_secs(2)) }
+    let silent = silent(node, Duration::from_secs(2));
+    Op::Suspect { grace: HOUR, judgement: Judgement::certain(silent) }
 }
 
 /// The generation that the last entry, by which `who` went away, has given.
@@ -78,9 +79,16 @@ pub(super) async fn a_suspected_member_is_removed_when_the_grace_is_over_since_t
     stage.step(Op::Join(Box::new(lurker))).await;
     let grace = Duration::from_secs(30);
     let silent = silent("n_one", Duration::from_secs(31));
-    let cy = Join { grace, silent, node: "n_two".parse().unwrap(), ..wish("cy") };
+    let judgement = Judgement::certain(silent);
+    let node = "n_two".parse().unwrap();
+    let cy = Join { grace, judgement: judgement.clone(), node, ..wish("cy") };
     let cy = joined(stage.step(Op::Join(Box::new(cy))).await);
-    assert_eq!(cy.roster.len(), 1, "ana is gone, bo is not: {:?}", cy.roster);
+    assert_eq!(cy.roster.len(), 2, "her node may reclaim her yet: {:?}", cy.roster);
+    stage.step(Op::Expire { grace, judgement: judgement.clone() }).await;
+    assert_eq!(stage.look().await.members.len(), 3, "it has two seconds for that");
+    let grace = Duration::from_secs(28);
+    stage.step(Op::Expire { grace, judgement }).await;
+    assert_eq!(stage.look().await.members.len(), 2, "ana is gone, bo is not");
     assert!(matches!(stage.step(Op::Reclaim { by: ana }).await, Outcome::Gone(_)));
 }
 

@@ -7,6 +7,11 @@ use super::stage::*;
 
 const ROOMS: usize = 20;
 
+async fn connect(redis: &TestRedis) -> RedisLog {
+    let prefix = RedisPrefix::default();
+    RedisLog::connect(&redis.access(), &prefix, Publishing::Sharded, KEEP, LEASE).await.unwrap()
+}
+
 /// Has one member join each room.
 async fn everyone(log: &RedisLog) -> Vec<(RoomId, Claim)> {
     let mut members = Vec::new();
@@ -39,7 +44,7 @@ async fn say_all(
 #[tokio::test]
 async fn rooms_that_speak_at_once_share_a_command() {
     let redis = TestRedis::start().await;
-    let log = RedisLog::connect(&redis.access(), Publishing::Sharded, KEEP, LEASE).await.unwrap();
+    let log = connect(&redis).await;
     let members = everyone(&log).await;
     say_all(&log, &members, 1).await;
     let before = script_calls(&redis).await;
@@ -52,7 +57,7 @@ async fn rooms_that_speak_at_once_share_a_command() {
 #[tokio::test]
 async fn a_room_whose_keys_are_not_ours_harms_no_other() {
     let redis = TestRedis::start().await;
-    let log = RedisLog::connect(&redis.access(), Publishing::Sharded, KEEP, LEASE).await.unwrap();
+    let log = connect(&redis).await;
     let members = everyone(&log).await;
     let broken = ROOMS / 2;
     let stream = format!("{{{}}}:l", members[broken].0);
@@ -76,9 +81,7 @@ const IDLE_ROOMS: usize = 120_000;
 #[tokio::test]
 async fn more_rooms_than_the_client_queues_are_all_heard_again_after_a_cut() {
     let redis = TestRedis::start().await;
-    let access = redis.access();
-    let log = RedisLog::connect(&access, Publishing::Sharded, KEEP, LEASE).await.unwrap();
-    let log = std::sync::Arc::new(log);
+    let log = std::sync::Arc::new(connect(&redis).await);
     let open = |number: usize| {
         let log = log.clone();
         async move { log.open(&format!("r{number}").parse().unwrap()).await.unwrap() }

@@ -150,7 +150,7 @@ impl TestRedis {
     /// Returns what the room's keys hold, as a replica that lags behind would.
     pub(crate) async fn dump(&self, room: &str) -> Vec<(String, Vec<u8>)> {
         let mut kept = Vec::new();
-        for kind in ["h", "m", "l"] {
+        for kind in ["h", "m", "l", "f"] {
             let key = format!("{{{room}}}:{kind}");
             kept.push((key.clone(), self.run(&["DUMP", &key]).await));
         }

@@ -150,7 +150,7 @@ impl TestCluster {
         self.begin_to_migrate(room).await.finish().await;
     }
 
-    /// Moves the keys of a room to another master, and not the slot yet: the old one answers `-ASK` for them.
+    /// Begins to move the slot of a room: both masters know it, and no key has moved yet.
     pub(crate) async fn begin_to_migrate(&self, room: &str) -> Migration<'_> {
         let from = &self.servers[self.master(room).await];
         let slot: i64 =
@@ -161,18 +161,7 @@ impl TestCluster {
             (from.says(&["CLUSTER", "MYID"]).await, to.says(&["CLUSTER", "MYID"]).await);
         to.says(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
         from.says(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
-        loop {
-            let keys: Vec<String> =
-                ask(from.port, &["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).await.unwrap();
-            if keys.is_empty() {
-                break;
-            }
-            let port = to.port.to_string();
-            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-            migrate.extend(keys.iter().map(String::as_str));
-            assert_eq!(from.says(&migrate).await, "OK");
-        }
-        Migration { from, to, slot, to_id }
+        Migration { from, to, to_id, slot }
     }
 
     /// Stops the master that holds a room and its replica without closing a connection, and lets the others serve the
@@ -237,20 +226,37 @@ impl TestCluster {
     }
 }
 
-/// A slot whose keys have moved.
+/// A slot that is being moved.
 pub(crate) struct Migration<'a> {
     from: &'a Server,
     to: &'a Server,
-    slot: String,
     to_id: String,
+    slot: String,
 }
 
 impl Migration<'_> {
-    /// Moves the slot too.
+    /// Moves the keys, and not the slot: the old master answers `-ASK` for them.
+    pub(crate) async fn move_keys(&self) {
+        let Self { from, to, slot, .. } = self;
+        loop {
+            let keys: Vec<String> =
+                ask(from.port, &["CLUSTER", "GETKEYSINSLOT", slot, "100"]).await.unwrap();
+            if keys.is_empty() {
+                break;
+            }
+            let port = to.port.to_string();
+            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            migrate.extend(keys.iter().map(String::as_str));
+            assert_eq!(from.says(&migrate).await, "OK");
+        }
+    }
+
+    /// Moves what is left of the keys, and then the slot.
     pub(crate) async fn finish(self) {
-        for server in [self.to, self.from] {
-            let words = ["CLUSTER", "SETSLOT", &self.slot, "NODE", &self.to_id];
-            assert_eq!(server.says(&words).await, "OK");
+        self.move_keys().await;
+        let Self { from, to, to_id, slot } = self;
+        for server in [to, from] {
+            assert_eq!(server.says(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await, "OK");
         }
     }
 }

@@ -10,7 +10,7 @@ use signal_protocol::{NodeId, PeerId, PeerKey, Seq};
 
 use super::super::room::RoomState;
 use super::Action;
-use crate::log::{Claim, Entry, Join, Op, Outcome, Payload, Retention, Silent};
+use crate::log::{Claim, Entry, Join, Judgement, Op, Outcome, Payload, Retention, Silent};
 
 const KEEP: Retention = Retention {
     age: Duration::from_secs(60),
@@ -305,9 +305,13 @@ impl State {
             Action::Die(at) => self.nodes[at] = Node { dead: true, ..Node::default() },
             Action::Suspect(at) => {
                 let silent = vec![Silent { node: name(at), ago: Duration::ZERO }];
-                self.take(Op::Suspect { silent });
+                let judgement = Judgement::certain(silent);
+                self.take(Op::Suspect { grace: Duration::ZERO, judgement });
             }
-            Action::Expire => drop(self.take(Op::Expire { grace: Duration::ZERO })),
+            Action::Expire => {
+                let judgement = Judgement::certain(Vec::new());
+                self.take(Op::Expire { grace: Duration::ZERO, judgement });
+            }
             _ => {}
         }
     }

@@ -1,0 +1,112 @@
+//! What a room does about members that the log takes for ours, and about what it cannot read.
+
+use std::time::Duration;
+
+use signal_protocol::{Recovery, Seq};
+
+use super::scene::*;
+use super::*;
+use crate::log::{Entry, Join, Joined, Op, Outcome, RosterMember};
+
+/// A member of this node as the log tells it in a roster.
+fn line(letter: char, joined: u64) -> RosterMember {
+    survivor(letter, joined, 0).line
+}
+
+/// A replica that was behind brings back a member that had left this node, and no reset was needed.
+#[test]
+fn a_member_of_ours_in_a_roster_that_has_no_socket_here_is_detached() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.ask_to_join('B', None);
+    let Outcome::Joined(told) = joined(2, Recovery::New) else { panic!() };
+    let roster = vec![line('A', 1), line('C', 7)];
+    scene.answer([Outcome::Joined(Box::new(Joined { roster, ..*told }))]);
+    let ops = scene.call().ops;
+    let [Op::Detach { by }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!((&by.peer, by.generation), (&peer('C'), Seq(7)));
+}
+
+/// The copy of a join whose sender has given up made a member for whom nobody was responsible.
+#[test]
+fn an_entry_of_a_join_over_this_node_that_nobody_waits_for_is_detached() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.on(Input::Event(batch(1, 2, join_of('C', 2))));
+    let ops = scene.call().ops;
+    let [Op::Detach { by }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!((&by.peer, by.generation), (&peer('C'), Seq(2)));
+}
+
+#[test]
+fn after_the_reset_of_another_node_the_members_here_are_confirmed_and_the_rest_looked_at_in_time() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.reset(1, 9, vec![survivor('A', 1, 0)]);
+    scene.answer([Outcome::Settled]);
+    assert!(scene.calls.is_empty(), "{:?}", scene.calls);
+    scene.after(Duration::from_secs(5));
+    assert!(matches!(&scene.call().ops[..], [Op::Tend]));
+}
+
+#[test]
+fn the_members_of_our_own_reset_need_no_confirmation() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.on(Input::Event(batch(0, 5, signal_of('B', 1))));
+    scene.answer([Outcome::Settled, Outcome::Appended(Seq(6))]);
+    scene.reset(5, 6, vec![survivor('A', 1, 0)]);
+    assert!(scene.calls.is_empty(), "{:?}", scene.calls);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_a_loss_and_one_of_a_newer_version_is_nothing() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    scene.on(Input::Event(batch(1, 2, Entry::Unknown)));
+    assert!(scene.calls.is_empty() && frames(&outboxes[0]).is_empty());
+    scene.on(Input::Event(batch(2, 3, Entry::Unreadable)));
+    assert!(matches!(&scene.call().ops[..], [Op::Restore(_), Op::Reset]));
+}
+
+#[test]
+fn a_member_that_the_log_does_not_restore_since_it_has_left_is_told_and_let_go() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    scene.on(Input::Event(batch(0, 5, signal_of('B', 1))));
+    scene.answer([Outcome::Gone(Seq(4)), Outcome::Appended(Seq(6))]);
+    scene.reset(5, 6, Vec::new());
+    assert_eq!(frames(&outboxes[0]), ["left"]);
+    assert!(scene.calls.is_empty(), "it is not restored again: {:?}", scene.calls);
+}
+
+#[test]
+fn a_suspicion_goes_on_while_there_are_more_and_is_judged_anew_where_it_was_stale() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.cluster.silent = true;
+    scene.on(Input::Command(Command::Suspect));
+    scene.answer([Outcome::More]);
+    assert!(matches!(&scene.calls[0].ops[..], [Op::Suspect { .. }]));
+    scene.answer([Outcome::Stale]);
+    assert!(scene.calls.is_empty(), "not at once: {:?}", scene.calls);
+    scene.after(Duration::from_secs(1));
+    assert!(matches!(&scene.call().ops[..], [Op::Suspect { .. }]));
+}
+
+/// A member that was suspected and reclaimed before its socket broke stayed for ever.
+#[test]
+fn a_detach_that_a_suspicion_stands_in_the_way_of_goes_again() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    let _ = &outboxes;
+    scene.on(Input::Command(Command::Detach { peer: peer('A'), socket: socket('A') }));
+    scene.answer([Outcome::Suspected(Seq(7))]);
+    let ops = scene.call().ops;
+    assert!(matches!(&ops[..], [Op::Detach { by }] if by.generation == Seq(7)), "{ops:?}");
+}
+
+/// A join over the same socket said that it had seen nothing, and was taken for a late copy.
+#[test]
+fn a_join_behind_a_leave_says_that_the_leave_is_known() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    let reply = Reply { outbox: outboxes[0].clone(), id: None };
+    scene.on(Input::Command(Command::Leave { peer: peer('A'), socket: socket('A'), reply }));
+    scene.answer([Outcome::Appended(Seq(4))]);
+    let join = Join::simple(&key('A'), 1, "n_one".parse().unwrap());
+    let reply = Reply { outbox: outboxes[0].clone(), id: None };
+    scene.on(Input::Command(Command::Join(Box::new(JoinCommand { join, ice: None, reply }))));
+    assert_eq!(scene.call().seen, Seq(4));
+}

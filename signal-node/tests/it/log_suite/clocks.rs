@@ -1,0 +1,196 @@
+//! Clocks that step, and judgements and calls that come late: nobody is removed, and everything can be read.
+
+use super::stage::*;
+
+macro_rules! clocked {
+    ($($test:ident),+ $(,)?) => {
+        mod memory {
+            use super::Stage;
+            $(#[tokio::test] async fn $test() { super::$test(Stage::memory_with_a_clock()).await; })+
+        }
+        mod redis {
+            use super::Stage;
+            $(#[tokio::test] async fn $test() { super::$test(Stage::redis_with_a_clock().await).await; })+
+        }
+    };
+}
+
+clocked! {
+    a_clock_that_is_set_back_makes_no_absence_unreadable,
+    a_clock_that_is_set_forward_removes_nobody_on_an_older_judgement,
+    a_judgement_from_after_a_clock_was_set_back_is_stale,
+    a_wait_for_restores_ends_although_the_clock_was_set_back,
+    who_is_not_confirmed_after_a_reset_is_away_once_the_wait_is_over,
+    who_was_confirmed_after_a_reset_stays,
+    a_late_copy_of_a_join_does_not_bring_back_who_has_left,
+    a_restore_does_not_bring_back_who_has_left,
+    the_same_join_may_enter_again_from_where_its_leave_is_known,
+    a_step_suspects_and_removes_so_many_members_and_is_due_again,
+}
+
+const GRACE: Duration = Duration::from_secs(30);
+
+fn judgement(as_of: Duration, silent: &[&str]) -> Judgement {
+    let ago = Duration::from_secs(7);
+    let silent = silent.iter().map(|node| Silent { node: node.parse().unwrap(), ago }).collect();
+    Judgement { silent, as_of, valid_for: Duration::from_secs(6) }
+}
+
+fn expire(as_of: Duration) -> Op {
+    Op::Expire { grace: GRACE, judgement: judgement(as_of, &[]) }
+}
+
+async fn away(stage: &Stage, who: &str) -> Option<Duration> {
+    let room = stage.look().await;
+    room.members.iter().find(|line| line.peer == id(who)).expect("a member").away
+}
+
+async fn a_clock_that_is_set_back_makes_no_absence_unreadable(stage: Stage) {
+    let ana = stage.enter("ana").await;
+    stage.step(Op::Detach { by: ana }).await;
+    stage.step_clock(-3_600);
+    assert_eq!(away(&stage, "ana").await, Some(Duration::ZERO));
+    assert_eq!(stage.join("bo").await.roster[0].away, Some(Duration::ZERO));
+    let cy = Join { capacity: 1, grace: GRACE, ..wish("cy") };
+    let JoinRefusal::Full { after, .. } = stage.try_join(cy).await else { panic!() };
+    assert!(after.is_some_and(|after| after <= GRACE), "{after:?}");
+    stage.step(Op::Reset).await;
+    let last = stage.all().await.pop().unwrap();
+    assert!(matches!(&last.entries[0], Entry::Reset { roster } if roster.len() == 2), "{last:?}");
+    stage.step(expire(stage.now().await)).await;
+    assert_eq!(stage.look().await.members.len(), 2);
+}
+
+async fn a_clock_that_is_set_forward_removes_nobody_on_an_older_judgement(stage: Stage) {
+    let ana = stage.enter("ana").await;
+    stage.step(Op::Detach { by: ana }).await;
+    let before = stage.now().await;
+    // Longer than the grace, and shorter than the life of the keys, which would end with it.
+    stage.step_clock(200);
+    assert!(matches!(stage.step(expire(before)).await, Outcome::Stale));
+    let silent = judgement(before, &["n_one"]);
+    let suspect = Op::Suspect { grace: GRACE, judgement: silent.clone() };
+    assert!(matches!(stage.step(suspect).await, Outcome::Stale));
+    let bo = Join { grace: GRACE, judgement: silent, ..wish("bo") };
+    assert_eq!(joined(stage.step(Op::Join(Box::new(bo))).await).roster.len(), 1);
+    assert!(matches!(stage.step(expire(stage.now().await)).await, Outcome::Settled));
+    assert_eq!(stage.look().await.members.len(), 1, "its node has judged anew");
+}
+
+async fn a_judgement_from_after_a_clock_was_set_back_is_stale(stage: Stage) {
+    stage.enter("ana").await;
+    let before = stage.now().await;
+    stage.step_clock(-60);
+    let judgement = judgement(before, &["n_one"]);
+    assert!(matches!(stage.step(Op::Suspect { grace: GRACE, judgement }).await, Outcome::Stale));
+    assert_eq!(away(&stage, "ana").await, None);
+}
+
+async fn a_wait_for_restores_ends_although_the_clock_was_set_back(stage: Stage) {
+    let ana = stage.join("ana").await;
+    stage.step(Op::Reset).await;
+    stage.step_clock(-3_600);
+    let back = Join { attempt: 2, position: Some(ana.seq), waits: true, ..wish("ana") };
+    let join = || Op::Join(Box::new(back.clone()));
+    assert!(matches!(stage.step(join()).await, Outcome::Mending));
+    stage.step_clock(-3_600 + 6);
+    assert!(matches!(stage.step(join()).await, Outcome::Joined(_)));
+}
+
+async fn who_is_not_confirmed_after_a_reset_is_away_once_the_wait_is_over(stage: Stage) {
+    let ana = stage.enter("ana").await;
+    stage.step(Op::Reset).await;
+    stage.step(Op::Tend).await;
+    assert_eq!(away(&stage, "ana").await, None, "its node may confirm it yet");
+    stage.step_clock(6);
+    stage.step(Op::Tend).await;
+    let since = away(&stage, "ana").await.expect("she is away");
+    assert!(since < Duration::from_secs(6), "as of now, and not of the reset: {since:?}");
+    let outcome = stage.step(say(&ana, 1, None)).await;
+    assert!(matches!(outcome, Outcome::Suspected(_)), "its node reclaims it: {outcome:?}");
+    stage.step_clock(60);
+    stage.step(expire(stage.now().await)).await;
+    assert_eq!(stage.look().await.members.len(), 0);
+}
+
+async fn who_was_confirmed_after_a_reset_stays(stage: Stage) {
+    let [ana, bo] = [stage.enter("ana").await, stage.enter("bo").await];
+    stage.step(Op::Reset).await;
+    assert!(matches!(stage.step(Op::Reclaim { by: ana }).await, Outcome::Settled));
+    stage.step(Op::Detach { by: bo }).await;
+    let back = Join { attempt: 2, ..wish("bo") };
+    stage.step(Op::Join(Box::new(back))).await;
+    stage.step_clock(6);
+    let count = stage.all().await.len();
+    stage.step(expire(stage.now().await)).await;
+    assert_eq!(stage.all().await.len(), count);
+    assert_eq!((away(&stage, "ana").await, away(&stage, "bo").await), (None, None));
+}
+
+async fn a_late_copy_of_a_join_does_not_bring_back_who_has_left(stage: Stage) {
+    let join = wish("ana");
+    let entered = joined(stage.step(Op::Join(Box::new(join.clone()))).await);
+    stage.step(Op::Leave { by: claim("ana", &entered) }).await;
+    assert_eq!(stage.try_join(join).await, JoinRefusal::Replaced);
+    assert_eq!(stage.look().await.members.len(), 0);
+    let again = Join { attempt: 2, ..wish("ana") };
+    joined(stage.step(Op::Join(Box::new(again))).await);
+}
+
+async fn the_same_join_may_enter_again_from_where_its_leave_is_known(stage: Stage) {
+    let join = wish("ana");
+    let entered = joined(stage.step(Op::Join(Box::new(join.clone()))).await);
+    let left = stage.step(Op::Leave { by: claim("ana", &entered) }).await;
+    let Outcome::Appended(left) = left else { panic!("{left:?}") };
+    let again = [Op::Join(Box::new(join))];
+    let outcomes = stage.one.call(&stage.room, left, &again).await.unwrap();
+    assert!(matches!(outcomes[0], Outcome::Joined(_)), "{outcomes:?}");
+}
+
+async fn a_restore_does_not_bring_back_who_has_left(stage: Stage) {
+    let join = wish("ana");
+    let entered = joined(stage.step(Op::Join(Box::new(join.clone()))).await);
+    let by = claim("ana", &entered);
+    let left = stage.step(Op::Leave { by: by.clone() }).await;
+    let Outcome::Appended(left) = left else { panic!("{left:?}") };
+    let record = Record::new(join.clone(), &entered);
+    let restored = Restored { by, socket: join.socket, n: 1, mid: Mid(0), record };
+    let outcome = stage.step(Op::Restore(Box::new(restored))).await;
+    assert!(matches!(outcome, Outcome::Gone(seq) if seq == left), "{outcome:?}");
+    assert_eq!(stage.look().await.members.len(), 0);
+}
+
+async fn a_step_suspects_and_removes_so_many_members_and_is_due_again(stage: Stage) {
+    let join = |number: usize| {
+        let who = format!("m{number}");
+        Op::Join(Box::new(Join { user: None, capacity: 1_000, ..wish(&who) }))
+    };
+    for first in (0..1_000).step_by(100) {
+        let outcomes = stage.call(&(first..first + 100).map(join).collect::<Vec<_>>()).await;
+        let is_joined = |outcome: &Outcome| matches!(outcome, Outcome::Joined(_));
+        assert!(outcomes.iter().all(is_joined), "{:?}", outcomes.last());
+    }
+    let full = JoinRefusal::Full { capacity: 1_000, after: None };
+    assert_eq!(stage.try_join(Join { capacity: 5_000, ..wish("ana") }).await, full);
+    let now = stage.now().await;
+    let suspect = Op::Suspect { grace: GRACE, judgement: judgement(now, &["n_one"]) };
+    assert_eq!(steps(&stage, suspect).await, 4);
+    assert!(stage.look().await.members.iter().all(|line| line.away.is_some()));
+    stage.step_clock(60);
+    let outcomes = stage.call(&[expire(stage.now().await), Op::Reset]).await;
+    assert!(matches!(outcomes[..], [Outcome::More, Outcome::Appended(_)]), "{outcomes:?}");
+    assert_eq!(steps(&stage, expire(stage.now().await)).await, 3);
+    assert_eq!(stage.look().await.members.len(), 0);
+}
+
+/// Takes a step until there are no more members for it, and returns how often that was.
+async fn steps(stage: &Stage, op: Op) -> usize {
+    for count in 1.. {
+        match stage.step(op.clone()).await {
+            Outcome::More => {}
+            Outcome::Settled => return count,
+            other => panic!("{other:?}"),
+        }
+    }
+    unreachable!()
+}
