@@ -10,7 +10,7 @@ use signal_protocol::IceReason;
 use tracing::info;
 
 use crate::change_notifier::ChangeNotifier;
-use crate::credential::{Credential, Subject};
+use crate::credential::{Credential, Pseudonym, Subject};
 use crate::pool::{Pools, Region, RelaySelection, Standings};
 use crate::relay_db::Decisions;
 
@@ -53,9 +53,9 @@ pub struct Keys {
 impl Keys {
     /// Returns the pseudonym of a subject under the current key.
     #[must_use]
-    pub fn pseudonym_of(&self, subject: &Subject) -> Subject {
+    pub fn pseudonym_of(&self, subject: &Subject) -> Pseudonym {
         let source = self.pseudonyms.as_ref().unwrap_or(&self.signing);
-        subject.pseudonym(source.current().signing())
+        Pseudonym::of(subject, source.current().signing())
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
         let issuer = issuer(None);
         let answer = issuer.issue(&request(&issuer), NOW).unwrap();
         assert_eq!((answer.expires_at, answer.refresh_at), (1_700_000_600, 1_700_000_300));
-        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes());
+        let hidden = Pseudonym::of(&"ana".parse().unwrap(), KEY.as_bytes());
         assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
     }
 
@@ -341,7 +341,7 @@ mod tests {
         const OTHER: &str = "another-key-of-thirty-two-bytes-at-least";
         let issuer = issuer(Some(OTHER));
         let answer = issuer.issue(&request(&issuer), NOW).unwrap();
-        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(OTHER.as_bytes());
+        let hidden = Pseudonym::of(&"ana".parse().unwrap(), OTHER.as_bytes());
         assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
     }
 
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn a_denied_or_over_budget_subject_gets_the_end_of_the_denial() {
         let issuer = issuer(None);
-        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes()).to_string();
+        let hidden = Pseudonym::of(&"ana".parse().unwrap(), KEY.as_bytes()).to_string();
         let until = NOW.as_secs() + 10;
         let over_budget = HashMap::from([(hidden.clone(), until)]);
         issuer

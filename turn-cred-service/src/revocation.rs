@@ -6,7 +6,7 @@
 
 use service_kit::clock;
 
-use crate::credential::Subject;
+use crate::credential::Pseudonym;
 use crate::pool::{Name, Pools};
 use crate::relay::{ConsoleError, end_allocations};
 use crate::relay_db::{DbError, RelayDb};
@@ -28,7 +28,7 @@ pub struct Revocation {
 pub async fn revoke(
     db: &RelayDb,
     pools: &Pools,
-    pseudonym: &Subject,
+    pseudonym: &Pseudonym,
     seconds: u64,
 ) -> Result<Revocation, DbError> {
     let now = clock::unix_seconds();

@@ -295,7 +295,7 @@ impl Member {
         Self {
             id: member.peer,
             n: member.n,
-            user: member.user.map(|user| user.to_string()),
+            user: member.user.map(|user| user.as_str().to_owned()),
             away: member.away.is_some(),
             node: member.node.to_string(),
             meta: RawValue::to_owned(&member.meta),

@@ -178,8 +178,7 @@ impl<'a> UpgradeRequest<'a> {
     }
 
     async fn entrance(&self, public: &Public, offered: &[&str]) -> Result<Entrance, Rejection> {
-        if self.headers.contains_key(AUTHORIZATION) {
-            let token = bearer(self.headers).unwrap_or_default();
+        if let Some(token) = self.token_in_header() {
             return match public.sessions.verify(token).await {
                 Ok(identity) => Ok(Entrance::Authenticated(identity)),
                 Err(refused) => {
@@ -196,6 +195,16 @@ impl<'a> UpgradeRequest<'a> {
             },
             None => Entrance::AwaitingHello { anonymous: self.may_be_anonymous(public) },
         })
+    }
+
+    /// Returns the token of the `Authorization` header. What a browser adds by itself for a proxy in front of the node
+    /// (RFC 7617, 7616, 4559) is none; an unknown scheme is a token that is refused.
+    fn token_in_header(&self) -> Option<&'a str> {
+        let header = self.headers.get(AUTHORIZATION)?;
+        let scheme = header.to_str().unwrap_or_default().split(' ').next().unwrap_or_default();
+        let added = ["basic", "digest", "negotiate", "ntlm"];
+        let by_browser = added.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        (!by_browser).then(|| bearer(self.headers).unwrap_or_default())
     }
 
     fn may_be_anonymous(&self, public: &Public) -> bool {

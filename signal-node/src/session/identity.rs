@@ -110,7 +110,7 @@ impl Identity {
         unix_now: Duration,
         now: Instant,
     ) -> Result<Self, SessionRejection> {
-        let subject = claims.sub.parse::<Subject>().map_err(|error| SessionRejection {
+        let subject = Subject::new(&claims.sub).map_err(|error| SessionRejection {
             close: CloseCode::Unauthorized,
             code: ErrorCode::Unauthorized,
             message: error.to_string(),

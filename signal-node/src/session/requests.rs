@@ -28,7 +28,8 @@ impl Machine {
     #[must_use]
     pub fn ice_owner(&mut self, purpose: &IcePurpose) -> IceOwner {
         let subject = self.identity().and_then(Identity::subject);
-        let subject = subject.map_or_else(|| self.socket.to_string(), ToString::to_string);
+        let subject =
+            subject.map_or_else(|| self.socket.to_string(), |subject| subject.as_str().to_owned());
         self.ice.request(purpose, subject)
     }
 

@@ -27,6 +27,7 @@ use super::request_error::RequestError;
 use super::request_spans::trace_with_parent;
 use super::{error_response, matches_any_key, read_body, respond, with_limits, without_caching};
 use crate::change_notifier::Change;
+use crate::credential::Subject;
 use crate::issuer::{CredentialRequest, IssueError, Issuer};
 use crate::metrics::{ListenerKind, Metrics};
 use crate::render::native::NativeResponse;
@@ -122,7 +123,7 @@ impl InternalState {
         self.check_caller(&request)?;
         let RequestBody { subject, room, ttl, region, hint } = read_body(request).await?;
         let credential_request = CredentialRequest {
-            subject: subject.parse()?,
+            subject: Subject::new(&subject)?,
             room,
             region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
             ttl: self.issuer.clamp_ttl(ttl.map(Duration::from_secs)),
@@ -131,7 +132,7 @@ impl InternalState {
         let issue = |credential_request: &CredentialRequest| {
             let issued = self.issuer.issue(credential_request, now)?;
             if let (Some(rooms), Some(room)) = (&self.rooms, &credential_request.room) {
-                rooms.record(issued.credential.subject(), room);
+                rooms.record(issued.credential.pseudonym(), room);
             }
             Ok::<_, IssueError>(issued)
         };

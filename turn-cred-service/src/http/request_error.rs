@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use service_kit::clock;
 use service_kit::http::Problem;
 use service_kit::tokens::TokenError;
+use signal_protocol::IdError;
 
-use crate::credential::InvalidSubject;
 use crate::issuer::IssueError;
 use crate::pool::UnknownRegion;
 use crate::relay_db::DbError;
@@ -44,7 +44,9 @@ pub(super) enum RequestError {
     #[error(transparent)]
     UnknownRegion(#[from] UnknownRegion),
     #[error(transparent)]
-    InvalidSubject(#[from] InvalidSubject),
+    InvalidSubject(#[from] IdError),
+    #[error("the path does not parse: {0}")]
+    InvalidPath(String),
     #[error(transparent)]
     Issue(#[from] IssueError),
     #[error("the token does not grant the right admin")]
@@ -75,7 +77,7 @@ impl RequestError {
             Self::UnsupportedService => "service",
             Self::InvalidTtl => "ttl",
             Self::UnknownRegion(_) => "region",
-            Self::InvalidSubject(_) => "subject",
+            Self::InvalidSubject(_) | Self::InvalidPath(_) => "subject",
             Self::Issue(IssueError::KeysUnconfirmed) => "keys",
             Self::Issue(IssueError::Denied { .. }) => "denied",
             Self::Issue(IssueError::OverBudget { .. }) => "budget",
@@ -114,6 +116,7 @@ impl RequestError {
             | Self::UnsupportedService
             | Self::InvalidTtl
             | Self::UnknownRegion(_)
+            | Self::InvalidPath(_)
             | Self::InvalidSubject(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use redis::{Script, pipe};
 
 use super::{DbError, RelayDb};
-use crate::credential::Subject;
+use crate::credential::Pseudonym;
 
 /// The decisions at one edition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl RelayDb {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn deny(&self, pseudonym: &Subject, until: u64, now: u64) -> Result<(), DbError> {
+    pub async fn deny(&self, pseudonym: &Pseudonym, until: u64, now: u64) -> Result<(), DbError> {
         let key = self.own_key("denied");
         let mut calls = pipe();
         calls.atomic().zadd(&key, pseudonym.to_string(), until).ignore();
@@ -56,7 +56,7 @@ impl RelayDb {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn allow(&self, pseudonym: &Subject) -> Result<(), DbError> {
+    pub async fn allow(&self, pseudonym: &Pseudonym) -> Result<(), DbError> {
         let mut calls = pipe();
         calls.atomic().zrem(self.own_key("denied"), pseudonym.to_string()).ignore();
         self.commit_decision(&mut calls).await

@@ -42,6 +42,17 @@ async fn a_subject_keeps_its_pseudonym_and_never_shows_its_name() {
 }
 
 #[tokio::test]
+async fn any_text_is_a_subject_and_relays_see_a_pseudonym() {
+    let service = TestService::start([]).await;
+    for sub in ["auth0|5f7c", "@ana:example.org", "ana b\n~é", &"é".repeat(510)] {
+        let answer = ApiResponse::of(service.ice_servers(sub)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{sub}");
+        let (_, pseudonym) = answer.credential().0.split_once(':').unwrap();
+        assert!(pseudonym.len() == 32 && pseudonym.bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+}
+
+#[tokio::test]
 async fn a_caller_may_ask_for_another_ttl_within_bounds() {
     let service = TestService::start([("TURN_CRED_MAX_TTL", "1h")]).await;
     for (asked, given) in [(120, 120), (1, 60), (0, 60), (86_400, 3600)] {

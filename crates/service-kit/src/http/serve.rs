@@ -19,13 +19,15 @@ use tracing::{debug, warn};
 
 use super::listener::{Accepted, Listener};
 use super::tls::Tls;
+use crate::tokens::MAX_TOKEN_BYTES;
 
 /// Most headers of a request; more get 431.
 pub const MAX_HEADERS: usize = 64;
 /// Timeout for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Read buffer per connection; also bounds the request line and headers.
-const MAX_BUFFER_BYTES: usize = 16 << 10;
+/// Read buffer per connection; also bounds the request line and headers, of which a token is the longest
+/// ([`MAX_TOKEN_BYTES`]). One that is somewhat longer gets an error that says so instead of 431.
+const MAX_BUFFER_BYTES: usize = 2 * MAX_TOKEN_BYTES;
 /// Pause after a failed accept: a process out of file descriptors must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -10,7 +10,7 @@ pub(super) async fn the_newcomer_is_told_who_was_there_and_n_counts_the_joins(st
     let [line] = &bo.roster[..] else { panic!("{:?}", bo.roster) };
     assert_eq!((&line.peer, line.n, line.away), (&id("ana"), 1, None));
     assert_eq!(line.meta.get(), r#"{"name":"ana"}"#);
-    assert_eq!(line.user.as_ref().unwrap().as_str(), "ana");
+    assert_eq!(line.user.as_ref().unwrap().as_str(), "urn:\"ana\" é");
 }
 
 pub(super) async fn a_room_never_holds_more_than_its_cap_however_many_join_at_once(stage: Stage) {

@@ -121,7 +121,7 @@ async fn usage_of_subject(
     request: Request,
 ) -> Result<Json<Usage>, RequestError> {
     let db = state.admin_db(state.token(&request)?).await?;
-    let pseudonym = state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?);
+    let pseudonym = state.issuer.keys().pseudonym_of(&Subject::new(subject)?);
     let window = window(state.budget, clock::unix_seconds());
     let bytes = db.usage(window, pseudonym.as_str()).await?;
     Ok(Json(Usage::new(bytes, window, state.budget)))
@@ -179,7 +179,7 @@ async fn deny_subject(
     request: Request,
 ) -> Result<Json<Denial>, RequestError> {
     let db = state.admin_db(state.token(&request)?).await?;
-    let pseudonym = state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?);
+    let pseudonym = state.issuer.keys().pseudonym_of(&Subject::new(subject)?);
     let DenialBody { seconds } = read_body(request).await?;
     let seconds = seconds.unwrap_or(DEFAULT_DENIAL_SECONDS);
     let revoked = revoke(&db, state.issuer.pools(), &pseudonym, seconds).await?;
@@ -214,7 +214,7 @@ async fn allow_subject(
     request: Request,
 ) -> Result<StatusCode, RequestError> {
     let db = state.admin_db(state.token(&request)?).await?;
-    db.allow(&state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?)).await?;
+    db.allow(&state.issuer.keys().pseudonym_of(&Subject::new(subject)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

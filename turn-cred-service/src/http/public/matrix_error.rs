@@ -22,6 +22,7 @@ fn errcode(error: &RequestError) -> &'static str {
         | RequestError::AddressRateLimited { .. }
         | RequestError::Issue(IssueError::OverBudget { .. }) => "M_LIMIT_EXCEEDED",
         RequestError::InvalidSubject(_)
+        | RequestError::InvalidPath(_)
         | RequestError::UnknownRegion(_)
         | RequestError::UnsupportedService
         | RequestError::InvalidTtl => "M_INVALID_PARAM",

@@ -62,7 +62,7 @@ impl PublicState {
     /// Verifies a token and returns its subject.
     pub(super) async fn subject_of(&self, token: &str) -> Result<Subject, RequestError> {
         let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
-        Ok(claims.sub.parse()?)
+        Ok(Subject::new(&claims.sub)?)
     }
 
     /// Verifies a token and checks that it grants a right.
