@@ -18,6 +18,7 @@ use crate::credentials::CredentialsUrl;
 use crate::http::{AllowedOrigins, Anonymous};
 use crate::log::Retention;
 use crate::log::redis::Publishing;
+use crate::send_budget::SendRates;
 use crate::session::SessionSettings;
 
 /// Every setting of the node.
@@ -87,7 +88,8 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("max_message", "limits", "SIZE", Some("64KiB"), "The largest client frame; a larger one is closed 1009"),
     Setting::plain("outbox_bytes", "limits", "SIZE", Some("1MiB"), "Unsent bytes per connection; more is closed 4002"),
     Setting::plain("rate", "limits", "RATE", Some("100/s,burst=2000"), "Messages per connection"),
-    Setting::plain("fanout", "limits", "RATE", Some("8MiB/s,burst=64MiB"), "Bytes that one member may have multiplied: what it says to all, times their number"),
+    Setting::plain("fanout", "limits", "RATE", Some("8MiB/s,burst=64MiB"), "Bytes that one subject, or anonymous connection, may have sent: what it says, times those who get it; joins and rosters too"),
+    Setting::plain("send_rate", "limits", "RATE", Some("1MiB/s,burst=2MiB"), "Bytes that one subject, or anonymous connection, may say to any one member, addressed or to all"),
     Setting::plain("max_connections", "limits", "COUNT", None, "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
     Setting::plain("max_connections_per_ip", "limits", "COUNT", Some("200"), "Connections of one address, IPv6 by /64; more get 429"),
     Setting::plain("upgrades", "limits", "RATE", Some("1000/s,burst=20000"), "New connections of this node; more get 503 and come back a little later"),
@@ -140,8 +142,8 @@ pub struct Config {
     pub credentials: Option<(CredentialsUrl, Option<SecretSource>)>,
     /// What holds for every session.
     pub sessions: SessionSettings,
-    /// How much one member may have multiplied, in bytes.
-    pub fanout: Rate,
+    /// Bytes that one sender may have sent.
+    pub send_rates: SendRates,
     /// Connections in all; `None`: 90 % of the descriptor limit.
     pub max_connections: Option<usize>,
     /// Connections of one address.
@@ -184,7 +186,8 @@ impl Config {
         let trusted_proxies = r.parse_list("trusted_proxies");
         let region_header = r.optional_text("region_header");
         let credentials = read_credentials(r);
-        let fanout = r.byte_rate("fanout");
+        let send_rates =
+            SendRates { fanout: r.byte_rate("fanout"), receiver: r.byte_rate("send_rate") };
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
         let upgrades = r.rate("upgrades");
@@ -205,7 +208,7 @@ impl Config {
             anonymous,
             credentials,
             sessions,
-            fanout,
+            send_rates,
             max_connections,
             max_connections_per_ip,
             upgrades,

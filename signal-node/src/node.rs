@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
@@ -24,6 +25,9 @@ use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{RoomContext, RoomSettings, Rooms};
 use crate::session::{Context, NodeEvents, SessionTimers};
+
+/// How often rooms in memory that are over are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(5);
 
 /// A node that serves.
 pub struct Node {
@@ -79,7 +83,7 @@ impl Node {
                 node: config.sessions.node.clone(),
                 grace: config.sessions.grace,
                 retention: config.retention,
-                fanout: config.fanout,
+                send_rates: config.send_rates,
             },
             metrics,
         };
@@ -185,6 +189,7 @@ impl Log {
             Backend::Memory => {
                 metrics.log_up.set(1);
                 let log = Arc::new(MemoryLog::new(config.retention));
+                tokio::spawn(forget_regularly(Arc::downgrade(&log)));
                 Ok(Self {
                     heartbeats: log.clone(),
                     revocations: log.clone(),
@@ -213,6 +218,15 @@ impl Log {
                 })
             }
         }
+    }
+}
+
+/// Forgets rooms that are over, for as long as the log lives.
+async fn forget_regularly(log: Weak<MemoryLog>) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        let Some(log) = log.upgrade() else { return };
+        log.forget();
     }
 }
 

@@ -25,9 +25,13 @@ local function joined(peer, me, all)
   return { 'joined', me.joined, me.base, int(me.n), me.origin, me.recovery, int(claim(peer).mid), roster }
 end
 
-local function refusal(all, user, cap, own_cap, per_subject, grace)
+-- Tells whether a subject may not come in, and not come back either.
+local function banned(user)
   local ban = user ~= '~' and redis.call('HGET', H, 'b:' .. user)
-  if ban and tonumber(ban) > now then return { 'forbidden' } end
+  return ban and tonumber(ban) > now
+end
+
+local function refusal(all, user, cap, own_cap, per_subject, grace)
   if redis.call('HGET', H, 'locked') == '1' then return { 'locked' } end
   local count, same, next_seat = 0, 0, nil
   for _, m in pairs(all) do
@@ -74,6 +78,7 @@ steps.join = { 17, function(peer, key, try, socket, node, user, cap, own_cap, pe
   grace, renewed = tonumber(grace), life
   local all = members()
   if mending(all[peer], position, waits) then return { 'mending' } end
+  if banned(user) then return { 'forbidden' } end
   suspect(all, silent)
   if expires == '1' then expire(all, grace) end
   if all[peer] then

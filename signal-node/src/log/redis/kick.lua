@@ -1,12 +1,14 @@
--- kick <peer> <ban µs>: a ban is of the subject; an anonymous member has none.
+-- kick <peer> <ban µs>: a ban is of the subject, and removes every member of it; an anonymous member has none.
 steps.kick = { 2, function(peer, ban)
   local m = member(peer)
   if not m then return { 'refused', 'peer_not_found' } end
-  if tonumber(ban) > 0 and m.user ~= '~' then
-    redis.call('HSET', H, 'b:' .. m.user, int(now + tonumber(ban)))
-    redis.call('PEXPIRE', H, int(tonumber(ban) / 1000), 'GT')
+  if tonumber(ban) == 0 or m.user == '~' then return { 'appended', int(remove(peer, 'kicked')) } end
+  redis.call('HSET', H, 'b:' .. m.user, int(now + tonumber(ban)))
+  redis.call('PEXPIRE', H, int(tonumber(ban) / 1000), 'GT')
+  for id, other in each(members()) do
+    if other.user == m.user then remove(id, 'kicked') end
   end
-  return { 'appended', int(remove(peer, 'kicked')) }
+  return { 'appended', int(last) }
 end }
 
 -- configure <cap or ~> <1, 0 or ~> <life of the room ms> <µs for which it is remembered at least>

@@ -157,6 +157,36 @@ pub(super) async fn a_kicked_and_banned_subject_stays_out(stage: Stage) {
     stage.enter("bo").await;
 }
 
+pub(super) async fn a_ban_removes_every_member_of_its_subject_and_stands_at_a_resume(stage: Stage) {
+    let mut feed = stage.one.open(&stage.room).await.unwrap();
+    let of_ana = |who: &str| Join { user: Some("ana".parse().unwrap()), ..wish(who) };
+    for who in ["one", "two"] {
+        joined(stage.step(Op::Join(Box::new(of_ana(who)))).await);
+        next_batch(&mut feed).await;
+    }
+    stage.enter("bo").await;
+    next_batch(&mut feed).await;
+    let kick = |ban: Duration| Op::Kick { peer: id("one"), ban };
+    let Outcome::Appended(last) = stage.step(kick(HOUR)).await else { panic!("nobody was kicked") };
+    let batch = next_batch(&mut feed).await;
+    let gone: Vec<_> = batch
+        .entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::Left { peer, reason } => (peer.clone(), format!("{reason:?}")),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let mut seats = [(id("one"), "Kicked".to_owned()), (id("two"), "Kicked".to_owned())];
+    seats.sort();
+    assert_eq!((gone, batch.last()), (seats.to_vec(), last));
+    for who in ["one", "two", "three"] {
+        let back = Join { attempt: 2, position: Some(last), ..of_ana(who) };
+        assert_eq!(stage.try_join(back).await, JoinRefusal::Forbidden);
+    }
+    assert_eq!(stage.look().await.members.len(), 1, "bo is still there");
+}
+
 pub(super) async fn a_locked_room_takes_no_new_member_but_its_own_back(stage: Stage) {
     stage.enter("ana").await;
     stage.step(Op::Configure { capacity: Some(2), locked: Some(true) }).await;

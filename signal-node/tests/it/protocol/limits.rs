@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::support::node::{SECRET, TestNode, token};
-use crate::support::peer::{TestPeer, knock, refused, request};
+use crate::support::peer::{TestPeer, key, knock, refused, request};
 use crate::support::process::NodeProcess;
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn too_many_messages_are_refused_with_a_time_to_wait() {
 
 #[tokio::test]
 async fn what_is_said_to_all_is_bounded_by_what_it_becomes() {
-    let node = TestNode::start(&[("FANOUT", "20KiB/s,burst=20KiB")]).await;
+    let node = TestNode::start(&[("FANOUT", "20KiB/s,burst=50KiB")]).await;
     let mut ana = TestPeer::anonymous(&node).await;
     let mut others = [TestPeer::anonymous(&node).await, TestPeer::anonymous(&node).await];
     ana.join("demo", "ana").await;
@@ -68,7 +68,7 @@ async fn what_is_said_to_all_is_bounded_by_what_it_becomes() {
         peer.join("demo", who).await;
         ana.expect("peer_joined").await;
     }
-    // Twice 8,000 bytes fit, and so does what is said to one; twice 8,000 more do not.
+    // Twice 8,000 bytes fit, and so do 30,000 that go to one; twice 8,000 more do not.
     let all =
         |mid: u64| json!({"type": "signal", "mid": mid, "room": "demo", "data": "x".repeat(8_000)});
     ana.say(all(1)).await;
@@ -92,6 +92,61 @@ async fn what_is_said_to_all_is_bounded_by_what_it_becomes() {
         }
     }
     assert!(node.metrics().await.contains("signal_fanout_refusals_total 2"));
+}
+
+#[tokio::test]
+async fn what_one_member_is_sent_is_bounded_and_its_socket_stays() {
+    let node =
+        TestNode::start(&[("JWT_SECRET", SECRET), ("SEND_RATE", "40KiB/s,burst=40KiB")]).await;
+    let mut ana = TestPeer::holder(&node, "ana").await;
+    let mut bo = TestPeer::holder(&node, "bo").await;
+    ana.join("demo", "ana").await;
+    bo.join("demo", "bo").await;
+    let volatile = |to: &str| json!({"type": "signal", "volatile": true, "room": "demo", "to": to, "data": "x".repeat(30_000)});
+    ana.signal(1, &bo.id, "x".repeat(30_000)).await;
+    ana.signal(2, &bo.id, "x".repeat(30_000)).await;
+    let error = ana.until("error").await;
+    assert_eq!((&error["code"], &error["mid"]), (&json!("rate_limited"), &json!(2)));
+    ana.say(volatile(&bo.id)).await;
+    let error = ana.until("error").await;
+    assert_eq!((&error["code"], error.get("mid")), (&json!("rate_limited"), None));
+    bo.until("signal").await;
+    // Neither another connection nor another membership of the subject has a budget of its own.
+    let mut second = TestPeer::holder(&node, "ana").await;
+    second.join("other", "second").await;
+    let mut cy = TestPeer::holder(&node, "cy").await;
+    cy.join("other", "cy").await;
+    second.say(json!({"type": "signal", "mid": 1, "room": "other", "to": cy.id, "data": "x".repeat(30_000)})).await;
+    assert_eq!(second.until("error").await["code"], "rate_limited");
+    bo.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn joins_and_rosters_are_charged_and_a_leave_renews_nothing() {
+    let node = TestNode::start(&[("JWT_SECRET", SECRET), ("FANOUT", "4KiB/s,burst=40KiB")]).await;
+    let meta = json!({"text": "m".repeat(4_000)});
+    let join = |who: &str, attempt: u64| json!({"type": "join", "id": 1, "room": "demo", "key": key(who), "try": attempt, "meta": meta});
+    let mut others = Vec::new();
+    for who in ["bo", "cy", "di"] {
+        let mut peer = TestPeer::holder(&node, who).await;
+        peer.say(join(who, 1)).await;
+        peer.until("joined").await;
+        others.push(peer.attended());
+    }
+    let mut ana = TestPeer::holder(&node, "ana").await;
+    // Each round sends 12 KB to the others and 12 KB of roster to itself.
+    for round in 1.. {
+        ana.say(join("ana", round)).await;
+        let answer = ana.next().await;
+        if answer["type"] == "error" {
+            assert_eq!((&answer["code"], &answer["id"]), (&json!("rate_limited"), &json!(1)));
+            assert!(answer["after"].as_u64().unwrap() > 0, "{answer}");
+            assert!((2..=3).contains(&round), "it took {round} rounds");
+            break;
+        }
+        ana.say(json!({"type": "leave", "id": 2, "room": "demo"})).await;
+        ana.until("ok").await;
+    }
 }
 
 #[tokio::test]
