@@ -93,6 +93,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("max_connections", "limits", "COUNT", None, "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
     Setting::plain("max_connections_per_ip", "limits", "COUNT", Some("200"), "Connections of one address, IPv6 by /64; more get 429"),
     Setting::plain("upgrades", "limits", "RATE", Some("1000/s,burst=20000"), "New connections of this node; more get 503 and come back a little later"),
+    Setting::plain("upgrades_per_net", "limits", "RATE", Some("20/s,burst=400"), "Upgrades without a valid token from one network, IPv4 by /24 and IPv6 by /64; more get 429"),
     Setting::plain("rooms_per_connection", "limits", "COUNT", Some("8"), "Rooms on one connection"),
     Setting::plain("drain_delay", "life", "DURATION", Some("5s"), "After SIGTERM: still accepting, while load balancers notice"),
     Setting::plain("drain_deadline", "life", "DURATION", Some("25s"), "After SIGTERM: until exit, the delay included"),
@@ -150,6 +151,8 @@ pub struct Config {
     pub max_connections_per_ip: usize,
     /// New connections in a time.
     pub upgrades: Rate,
+    /// Upgrades without a valid token, of one network.
+    pub upgrades_per_net: Rate,
     /// After SIGTERM: still accepting.
     pub drain_delay: Duration,
     /// After SIGTERM: until exit.
@@ -190,7 +193,7 @@ impl Config {
             SendRates { fanout: r.byte_rate("fanout"), receiver: r.byte_rate("send_rate") };
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
-        let upgrades = r.rate("upgrades");
+        let (upgrades, upgrades_per_net) = (r.rate("upgrades"), r.rate("upgrades_per_net"));
         let (drain_delay, drain_deadline) = read_drain(r);
         let logging = LogSettings::read(r);
         reader.finish()?;
@@ -212,6 +215,7 @@ impl Config {
             max_connections,
             max_connections_per_ip,
             upgrades,
+            upgrades_per_net,
             drain_delay,
             drain_deadline,
             logging,

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
+use service_kit::http::{
+    ConnectionBounds, Health, ListenAddr, Listener, admin_router, descriptors, serve,
+};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::redis_access;
 use tokio::sync::watch;
@@ -16,7 +18,9 @@ use tracing::warn;
 use crate::config::{Backend, Config};
 use crate::credentials::Credentials;
 use crate::drain::Drain;
-use crate::http::{Anonymous, ConnectionLimiter, ConnectionLimits, Public, router};
+use crate::http::{
+    Anonymous, ConnectionLimiter, ConnectionLimits, Public, UnverifiedLimiter, router,
+};
 use crate::liveness::{Cluster, HeartbeatSettings, Heartbeater, Liveness};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, exposure};
@@ -70,6 +74,7 @@ impl Node {
         let routes = admin_router(metrics.registry.clone(), health.clone());
         life.tasks.spawn(serve(admin, routes, life.hard.clone()));
         let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
+        let listener = listener.with_bounds(bounds(&config));
         let address = listener.address().clone();
         let backend = Log::open(&config, &metrics).await?;
         tokio::spawn(report_trouble(backend.liveness.trouble(), health.clone()));
@@ -145,6 +150,7 @@ fn public(
         origins: config.origins,
         trusted_proxies: config.trusted_proxies,
         region_header: config.region_header,
+        unverified_limiter: UnverifiedLimiter::new(config.upgrades_per_net),
         connection_limiter,
         cluster,
         port: port(address),
@@ -234,6 +240,17 @@ fn port(address: &ListenAddr) -> Option<u16> {
     match address {
         ListenAddr::Tcp(address) => Some(SocketAddr::port(address)),
         ListenAddr::Unix(_) => None,
+    }
+}
+
+/// Bounds the connections that speak HTTP, by far the most of which are about to be upgraded or refused.
+fn bounds(config: &Config) -> ConnectionBounds {
+    // Asks for all descriptors that it can get, which the bounds are a part of.
+    let _ = most_connections();
+    ConnectionBounds {
+        most: descriptors() / 20,
+        most_per_address: Some(config.max_connections_per_ip),
+        proxies: config.trusted_proxies.clone(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use service_kit::clock;
 use service_kit::http::Router;
-use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
+use service_kit::http::{ConnectionBounds, Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
 use service_kit::redis_access;
@@ -23,6 +23,9 @@ use crate::relay_db::{DbError, RelayDb};
 use crate::rotation::SecretRotator;
 use crate::rotation::rotator::RotationContext;
 use crate::usage::{RoomRecorder, UsageCounter};
+
+/// Connections of one address to the public listener at once. Each is idle for five seconds at most.
+const PER_ADDRESS: usize = 200;
 
 /// Interval at which operator decisions are read from Redis; the delay until `deny` takes effect
 /// everywhere.
@@ -87,7 +90,10 @@ struct BoundListeners {
 
 impl BoundListeners {
     async fn bind(config: &Config) -> io::Result<Self> {
-        let public = Listener::bind(&config.listen).await?;
+        let proxies = config.trusted_proxies.clone();
+        let bounds =
+            ConnectionBounds { most_per_address: Some(PER_ADDRESS), proxies, ..Default::default() };
+        let public = Listener::bind(&config.listen).await?.with_bounds(bounds);
         let internal = match &config.internal_listen {
             Some(address) => Some(Listener::bind(address).await?),
             None => None,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, put};
 use axum::{Json, Router};
@@ -91,13 +91,12 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     State(public): State<Arc<Public>>,
     named_by: Result<Path<(RevokedBy, String)>, PathRejection>,
-    headers: HeaderMap,
-    term: Result<Json<Term>, JsonRejection>,
+    request: Request,
 ) -> Result<Json<Revocation>, Refusal> {
-    public.administer_all(&headers).await?;
+    public.administer_all(request.headers()).await?;
     let Path((by, name)) = named_by.map_err(|_| Refusal::Revoked)?;
     let revoked = named(by, &name)?;
-    let Json(Term { seconds }) = term?;
+    let Json(Term { seconds }) = Json::from_request(request, &()).await?;
     if !(1..=LONGEST).contains(&seconds) {
         return Err(Refusal::Body(format!("for is 1 to {LONGEST} seconds")));
     }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
+use axum::http::header::{
+    AUTHORIZATION, CONNECTION, FORWARDED, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL,
+};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use service_kit::client_ip::{client_ip, is_trusted};
@@ -78,7 +80,8 @@ pub(super) async fn upgrade(
                 span.set("error.type", reason);
                 span.fail();
             }
-            problem.into_response()
+            // Further requests over this connection would come as fast as they are refused.
+            ([(CONNECTION, HeaderValue::from_static("close"))], problem).into_response()
         }
     }
 }
@@ -98,18 +101,42 @@ async fn admit(
         let text = SessionRejection::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
-    let permit = public
-        .connection_limiter
-        .enter(request.address(public), Instant::now())
-        .map_err(rejection_for)?;
+    let (address, now) = (request.address(public), Instant::now());
+    let unverified = &public.unverified_limiter;
+    unverified.may_verify(address, now).map_err(unverified_rejection)?;
     let refused = request.refused_origin(public);
     // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
     let refused = refused.or_else(|| offered.is_empty().then(SessionRejection::protocol));
     let entrance = match refused {
-        Some(refused) => Entrance::Rejected(refused),
-        None => request.entrance(public, &offered).await?,
+        Some(refused) => Ok(Entrance::Rejected(refused)),
+        None => request.entrance(public, &offered).await,
     };
-    Ok((entrance, permit))
+    // A token is verified before anything is taken that all share: whoever has a valid one must get in beside any
+    // number of attempts without one.
+    match &entrance {
+        Ok(Entrance::Authenticated(_)) => {}
+        Ok(Entrance::AwaitingHello { .. }) => {
+            unverified.attempt(address, now).map_err(unverified_rejection)?;
+        }
+        Ok(Entrance::Rejected(_)) | Err(_) => {
+            unverified.token_refused(address, now);
+            unverified.attempt(address, now).map_err(unverified_rejection)?;
+        }
+    }
+    let entrance = entrance?;
+    let limiter = &public.connection_limiter;
+    let permit = match &entrance {
+        Entrance::Rejected(_) => limiter.enter_to_be_rejected(address),
+        Entrance::Authenticated(_) | Entrance::AwaitingHello { .. } => limiter.enter(address, now),
+    };
+    Ok((entrance, permit.map_err(rejection_for)?))
+}
+
+/// The rejection of a network that attempts too many upgrades without a valid token.
+fn unverified_rejection(wait: Duration) -> Rejection {
+    let text = "too many connections without a valid token come from this network";
+    let rejection = reject("unverified", StatusCode::TOO_MANY_REQUESTS, "rate_limited", text);
+    Rejection { problem: rejection.problem.retry_spread(wait), ..rejection }
 }
 
 fn rejection_for(exceeded: LimitExceeded) -> Rejection {
@@ -128,7 +155,7 @@ fn rejection_for(exceeded: LimitExceeded) -> Rejection {
         }
     };
     let after = if let LimitExceeded::Rate(wait) = exceeded { wait } else { RETRY_AFTER };
-    Rejection { reason, problem: problem.retry_after(after) }
+    Rejection { reason, problem: problem.retry_spread(after) }
 }
 
 impl<'a> UpgradeRequest<'a> {
@@ -164,9 +191,8 @@ impl<'a> UpgradeRequest<'a> {
 
     fn address(&self, public: &Public) -> IpAddr {
         let peer = self.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let forwarded = self.headers.get_all("x-forwarded-for").iter();
-        let forwarded = forwarded.filter_map(|value| value.to_str().ok());
-        client_ip(peer, forwarded, &public.trusted_proxies)
+        let headers = self.headers.get_all("x-forwarded-for").iter();
+        client_ip(peer, headers.map(HeaderValue::as_bytes), &public.trusted_proxies)
     }
 
     /// Reads the region or country of the client from the header of a trusted proxy.

@@ -15,7 +15,7 @@ use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
 pub use credentials::{CredentialSettings, DbSettings, KeySettings};
-pub use origin::Origin;
+pub use origin::AllowedOrigin;
 pub use schema::SCHEMA;
 
 /// Timeout of each step of a relay probe.
@@ -32,7 +32,7 @@ pub struct Config {
     pub internal_token: Option<SecretSource>,
     pub admin_listen: ListenAddr,
     /// Origins allowed by CORS.
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: Vec<AllowedOrigin>,
     /// Networks whose `X-Forwarded-For` and region header are trusted.
     pub trusted_proxies: Vec<IpNet>,
     pub credentials: CredentialSettings,

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::bounds::ConnectionBounds;
 use super::tls::Tls;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -50,6 +51,7 @@ pub struct Listener {
     socket: Socket,
     address: ListenAddr,
     tls: Option<Tls>,
+    bounds: ConnectionBounds,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,17 @@ impl Listener {
         self
     }
 
+    /// Bounds its connections.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: ConnectionBounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    pub(super) fn bounds(&self) -> &ConnectionBounds {
+        &self.bounds
+    }
+
     pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
@@ -125,7 +138,12 @@ impl Drop for Listener {
 async fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     let listener = TcpListener::bind(address).await?;
     let address = ListenAddr::Tcp(listener.local_addr()?);
-    Ok(Listener { socket: Socket::Tcp(listener), address, tls: None })
+    Ok(Listener {
+        socket: Socket::Tcp(listener),
+        address,
+        tls: None,
+        bounds: ConnectionBounds::default(),
+    })
 }
 
 fn bind_unix(path: &Path) -> io::Result<Listener> {
@@ -136,6 +154,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
         socket: Socket::Unix(listener),
         address: ListenAddr::Unix(path.to_owned()),
         tls: None,
+        bounds: ConnectionBounds::default(),
     })
 }
 

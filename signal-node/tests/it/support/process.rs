@@ -89,6 +89,12 @@ impl NodeProcess {
         self.told["admin"].as_str().unwrap()
     }
 
+    /// Returns how many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let process = self.child.id().unwrap();
+        std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+    }
+
     /// Its resident memory in KiB.
     pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::HeaderName;
+use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::clock;
@@ -122,7 +122,7 @@ impl PublicState {
     pub(super) fn address(&self, request: &Request) -> IpAddr {
         let peer = peer(request).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let hops = request.headers().get_all(FORWARDED_FOR).iter();
-        client_ip(peer, hops.filter_map(|value| value.to_str().ok()), &self.trusted_proxies)
+        client_ip(peer, hops.map(HeaderValue::as_bytes), &self.trusted_proxies)
     }
 
     fn count_request(&self, address: IpAddr) -> Result<(), RequestError> {
