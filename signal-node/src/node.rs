@@ -123,6 +123,7 @@ fn public(
     if config.anonymous == Anonymous::Never && !config.verifier.has_keys() {
         warn!("no key is configured to check tokens with: nobody can connect");
     }
+    config.verifier.warn_of_any_audience();
     let metrics = room_context.metrics.clone();
     let credentials = config
         .credentials

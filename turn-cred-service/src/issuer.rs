@@ -173,6 +173,20 @@ impl Issuer {
         self.0.ttl_settings.clamp_ttl(requested)
     }
 
+    /// Clamps a requested TTL to the configured bounds, and to the end of the token it is requested with.
+    #[must_use]
+    pub fn clamp_ttl_to_token(
+        &self,
+        requested: Option<Duration>,
+        token_ends: Option<u64>,
+        now: Duration,
+    ) -> Duration {
+        let ttl = self.clamp_ttl(requested);
+        // A token within its leeway has ended: a second is the least that is no error.
+        let left = |end: u64| end.saturating_sub(now.as_secs()).max(1);
+        token_ends.map_or(ttl, |end| ttl.min(Duration::from_secs(left(end))))
+    }
+
     /// Returns the identity of the keys and relay states in force now.
     #[must_use]
     pub fn snapshot(&self) -> IssuerSnapshot {
@@ -303,6 +317,20 @@ mod tests {
         assert_eq!(seconds(usual, Some(0)), 60);
         assert_eq!(seconds(usual, Some(3600)), 3600);
         assert_eq!(seconds(usual, Some(u64::MAX)), 86_400);
+    }
+
+    #[test]
+    fn no_credential_outlives_the_token_it_is_issued_for() {
+        let issuer = issuer(None);
+        let ttl = |requested: Option<u64>, token_ends: Option<u64>| {
+            let requested = requested.map(Duration::from_secs);
+            issuer.clamp_ttl_to_token(requested, token_ends, NOW).as_secs()
+        };
+        assert_eq!(ttl(None, None), 600);
+        assert_eq!(ttl(None, Some(NOW.as_secs() + 120)), 120);
+        assert_eq!(ttl(Some(86_400), Some(NOW.as_secs() + 7)), 7);
+        assert_eq!(ttl(Some(60), Some(NOW.as_secs() + 120)), 60);
+        assert_eq!(ttl(None, Some(NOW.as_secs() - 10)), 1, "within the leeway");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod relay;
 pub mod relay_db;
 pub mod render;
 pub mod revocation;
+pub mod revoked_tokens;
 pub mod rotation;
 mod service;
 pub mod usage;

@@ -109,7 +109,7 @@ fn read_keys(reader: &mut Reader<'_>) -> Option<KeySettings> {
 /// Reads and compares `ttl` and `max_ttl`.
 fn read_ttl_settings(reader: &mut Reader<'_>) -> TtlSettings {
     let default = reader.duration("ttl");
-    let max = reader.duration("max_ttl");
+    let max = reader.optional_duration("max_ttl").unwrap_or(default);
     if default < Duration::from_secs(1) {
         reader.fault("ttl", "is less than 1s");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use service_kit::http::ListenAddr;
-use service_kit::secrets::SecretSource;
+use service_kit::secrets::{SecretSource, SecretText};
 use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
@@ -38,6 +38,8 @@ pub struct Config {
     pub credentials: CredentialSettings,
     /// Name of the header with the region or country of the client, set by a trusted proxy.
     pub region_header: Option<String>,
+    /// The Redis of the nodes; `None`: it is that of the relays, if there is one.
+    pub rooms_redis_url: Option<SecretText>,
     /// Interval of the relay probes; zero disables them.
     pub probe_every: Duration,
     /// Verifies the JWTs of the public listener.
@@ -73,6 +75,7 @@ impl Config {
             reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
         }
         let region_header = reader.optional_text("region_header");
+        let rooms_redis_url = reader.secret_text("rooms_redis_url");
         let probe_every = reader.duration("probe_every");
         let verifier = TokenSettings::read(&mut reader).verifier(&mut reader);
         let api_keys = reader.secrets("api_keys");
@@ -92,6 +95,7 @@ impl Config {
             trusted_proxies,
             credentials: credentials.expect("a missing value was reported as a fault"),
             region_header,
+            rooms_redis_url,
             probe_every,
             verifier: verifier.expect("a missing value was reported as a fault"),
             api_keys,

@@ -91,8 +91,8 @@ file is read again when it changes.",
             "max_ttl",
             "credentials",
             "DURATION",
-            Some("24h"),
-            "Longest TTL that a caller may request",
+            None,
+            "Longest TTL that a caller may request; by default ttl. No credential outlives the token it is issued for",
         ),
         Setting::secret(
             "pseudonym_key",
@@ -138,6 +138,12 @@ file is read again when it changes.",
             Some("30s"),
             "Largest difference between clocks of relays: an old secret is accepted for that much \
              longer",
+        ),
+        Setting::secret(
+            "rooms_redis_url",
+            "redis",
+            "URL",
+            "Redis of the nodes, whose revocations are obeyed within two seconds; by default redis_url",
         ),
         Setting::plain(
             "uris",

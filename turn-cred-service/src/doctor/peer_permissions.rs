@@ -25,8 +25,9 @@ const fn forbidden(ip: &'static str, what: &'static str) -> Forbidden {
 
 const LOOPBACK: &str = "the relay's own machine";
 
-const FORBIDDEN_V4: [Forbidden; 13] = [
+const FORBIDDEN_V4: [Forbidden; 14] = [
     forbidden("169.254.169.254", "metadata of a cloud"),
+    forbidden("168.63.129.16", "WireServer of Azure"),
     forbidden("127.0.0.1", LOOPBACK),
     forbidden("0.0.0.0", "this host"),
     forbidden("10.0.0.1", "private"),

@@ -11,6 +11,7 @@ use signal_protocol::IdError;
 use crate::issuer::IssueError;
 use crate::pool::UnknownRegion;
 use crate::relay_db::DbError;
+use crate::revocation::LONGEST_DENIAL;
 
 /// Every reason to reject a request.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,10 @@ pub(super) enum RequestError {
     UnknownToken,
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error("the token was revoked")]
+    TokenRevoked,
+    #[error("a denial is 1 to {LONGEST_DENIAL} seconds, a leap year at most")]
+    InvalidDenial,
     #[error("send one of the API keys")]
     MissingApiKey,
     #[error("the API key is not accepted")]
@@ -68,6 +73,8 @@ impl RequestError {
             Self::MissingToken => "no_token",
             Self::Token(TokenError::Expired) => "token_expired",
             Self::Token(_) | Self::UnknownToken => "token",
+            Self::TokenRevoked => "token_revoked",
+            Self::InvalidDenial => "denial",
             Self::MissingApiKey => "no_api_key",
             Self::UnknownApiKey => "api_key",
             Self::ApiKeysNotConfigured => "api_keys_unset",
@@ -106,6 +113,7 @@ impl RequestError {
             Self::MissingToken
             | Self::UnknownToken
             | Self::Token(_)
+            | Self::TokenRevoked
             | Self::MissingApiKey
             | Self::UnknownApiKey
             | Self::ApiKeysNotConfigured => (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -115,6 +123,7 @@ impl RequestError {
             Self::InvalidBody(_)
             | Self::UnsupportedService
             | Self::InvalidTtl
+            | Self::InvalidDenial
             | Self::UnknownRegion(_)
             | Self::InvalidPath(_)
             | Self::InvalidSubject(_) => (StatusCode::BAD_REQUEST, "bad_request"),

@@ -148,7 +148,7 @@ async fn a_matrix_client_reads_errors_in_its_own_words() {
 
 #[tokio::test]
 async fn a_cloudflare_client_gets_a_list_or_the_older_object() {
-    let service = TestService::start([KEYS]).await;
+    let service = TestService::start([KEYS, ("TURN_CRED_MAX_TTL", "24h")]).await;
     let ask = json!({ "ttl": 3600, "customIdentifier": "u1" });
     let list = ApiResponse::of(cloudflare(&service, CLOUDFLARE, &ask)).await;
     assert_eq!(list.status, StatusCode::CREATED, "{}", list.json);

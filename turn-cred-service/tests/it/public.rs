@@ -66,6 +66,20 @@ async fn a_caller_may_ask_for_another_ttl_within_bounds() {
 }
 
 #[tokio::test]
+async fn a_credential_ends_with_the_token_and_by_default_within_the_ttl() {
+    let service = TestService::start([]).await;
+    let ask = async |life: u64, body: serde_json::Value| {
+        let claims = Claims::new("ana", clock::unix_seconds() + life);
+        let token = mint(&claims, JWT_SECRET.as_bytes());
+        let request = Client::new().post(service.url()).bearer_auth(token).json(&body);
+        ApiResponse::of(request).await.json["ttl"].as_u64().unwrap()
+    };
+    assert!((118..=120).contains(&ask(120, json!({})).await), "not past the token");
+    assert!((118..=120).contains(&ask(120, json!({"ttl": 300})).await));
+    assert_eq!(ask(7 * 86_400, json!({"ttl": 86_400})).await, 600, "not past the usual TTL");
+}
+
+#[tokio::test]
 async fn no_cache_may_keep_an_answer() {
     let service = TestService::start([]).await;
     for answer in [

@@ -24,6 +24,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use self::jwks::{KeySet, PublicKey};
 use self::remote::RemoteKeys;
@@ -183,6 +184,16 @@ impl Verifier {
     pub async fn refresh(self: Arc<Self>, shutdown: CancellationToken) {
         if let Some(remote) = &self.remote {
             remote.run(shutdown).await;
+        }
+    }
+
+    /// Warns of a provider whose tokens for others open this service too: it issues them to all of its tenants.
+    pub fn warn_of_any_audience(&self) {
+        if self.has_public_keys() && self.audience.is_none() {
+            warn!(
+                "every token that the keys of JWKS_URL or JWKS_FILE sign is accepted, whomever it is for: if others use \
+                 the same provider, set JWT_AUDIENCE to one value for node and credential service"
+            );
         }
     }
 

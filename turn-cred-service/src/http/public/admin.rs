@@ -20,7 +20,7 @@ use super::state::PublicState;
 use crate::credential::Subject;
 use crate::pool::{Pools, Standing};
 use crate::relay_db::{RelayDb, Window};
-use crate::revocation::revoke;
+use crate::revocation::{LONGEST_DENIAL, revoke};
 use crate::usage::{Budget, window};
 
 /// A day.
@@ -49,7 +49,7 @@ pub(super) struct Usage {
 #[schema(as = DenialAsk)]
 pub(super) struct DenialBody {
     /// Seconds; a day if absent.
-    #[schema(example = 3600)]
+    #[schema(minimum = 1, maximum = 31_622_400, example = 3600)]
     seconds: Option<u64>,
 }
 
@@ -182,6 +182,9 @@ async fn deny_subject(
     let pseudonym = state.issuer.keys().pseudonym_of(&Subject::new(subject)?);
     let DenialBody { seconds } = read_body(request).await?;
     let seconds = seconds.unwrap_or(DEFAULT_DENIAL_SECONDS);
+    if !(1..=LONGEST_DENIAL).contains(&seconds) {
+        return Err(RequestError::InvalidDenial);
+    }
     let revoked = revoke(&db, state.issuer.pools(), &pseudonym, seconds).await?;
     let ended = revoked.relays.into_iter().map(|(relay, ended)| RelayRevocation {
         relay: relay.to_string(),

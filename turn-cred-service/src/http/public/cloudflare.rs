@@ -103,5 +103,8 @@ async fn answer(
     let Path(id) = id.map_err(|error| RequestError::InvalidPath(error.body_text()))?;
     let Body { ttl, custom_identifier } = read_body(request).await?;
     let subject = Subject::new(&custom_identifier.unwrap_or(id))?;
-    state.issue(UnresolvedRequest { subject, ttl, region: None, hint }, clock::unix_now())
+    state.issue(
+        UnresolvedRequest { subject, ttl, token_ends: None, region: None, hint },
+        clock::unix_now(),
+    )
 }
