@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use service_kit::http::{ListenAddr, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
+use service_kit::http::{
+    ListenAddr, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls,
+};
 use service_kit::redis_access::{self, RedisAccess};
 use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
@@ -54,6 +56,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("listen", "network", "ADDRESS", Some("127.0.0.1:8080"), "WebSocket and demo page; port 0 takes a free one"),
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz and /metrics"),
     Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect besides those from this very host and port: exact origins separated by commas, or *; with the word no-same-origin only those listed"),
+    SOCKET_MODE,
     TLS_CERT_FILE,
     TLS_KEY_FILE,
     Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
@@ -119,6 +122,8 @@ pub enum Backend {
 pub struct Config {
     /// Where the public listener binds.
     pub listen: ListenAddr,
+    /// The mode of its socket file, if it is one.
+    pub socket_mode: SocketMode,
     /// The certificate of the public listener, if it speaks TLS.
     pub tls: Option<Tls>,
     /// Where the admin listener binds.
@@ -161,6 +166,9 @@ pub struct Config {
     pub logging: LogSettings,
 }
 
+/// Bytes that a node adds to a message on its way to the receiver.
+const FRAME_OVERHEAD: usize = 1_024;
+
 /// After its own detection of a dead socket a client needs at most this long to be back.
 const RECONNECT: Duration = Duration::from_secs(5);
 
@@ -180,6 +188,7 @@ impl Config {
         let retention = read_retention(r, &sessions, lease);
         let backend = read_backend(r);
         let listen: ListenAddr = r.parse("listen");
+        let socket_mode = r.parse(SOCKET_MODE.name);
         let verifier = TokenSettings::read(r).verifier(r);
         let keys = verifier.as_ref().is_some_and(Verifier::has_keys);
         let anonymous = read_anonymous(r, keys, backend.as_ref(), &listen);
@@ -199,6 +208,7 @@ impl Config {
         reader.finish()?;
         Ok(Self {
             listen,
+            socket_mode,
             tls,
             admin_listen,
             origins,
@@ -236,6 +246,13 @@ fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
         members_per_sub: r.parse("members_per_sub"),
         outbox_bytes: r.size("outbox_bytes"),
     };
+    if sessions.outbox_bytes < sessions.max_message + FRAME_OVERHEAD {
+        let least = sessions.max_message + FRAME_OVERHEAD;
+        let what = format!(
+            "is too small for one message of max_message: whoever is sent one would be closed 4002, so write {least} or more"
+        );
+        r.fault("outbox_bytes", what);
+    }
     if sessions.ping < Duration::from_secs(1) {
         r.fault("ping", "is too short: clients count whole seconds, write 1s or more");
     }

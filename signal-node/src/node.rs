@@ -74,7 +74,7 @@ impl Node {
         let routes = admin_router(metrics.registry.clone(), health.clone());
         life.tasks.spawn(serve(admin, routes, life.hard.clone()));
         let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
-        let listener = listener.with_bounds(bounds(&config));
+        let listener = listener.with_bounds(bounds(&config)).with_mode(config.socket_mode)?;
         let address = listener.address().clone();
         let backend = Log::open(&config, &metrics).await?;
         tokio::spawn(report_trouble(backend.liveness.trouble(), health.clone()));

@@ -25,6 +25,7 @@ pub mod revocation;
 pub mod revoked_tokens;
 pub mod rotation;
 mod service;
+pub mod ttl;
 pub mod usage;
 
 pub use config::{Config, SCHEMA};

@@ -98,9 +98,12 @@ impl BoundListeners {
         let proxies = config.trusted_proxies.clone();
         let bounds =
             ConnectionBounds { most_per_address: Some(PER_ADDRESS), proxies, ..Default::default() };
-        let public = Listener::bind(&config.listen).await?.with_bounds(bounds);
+        let public = Listener::bind(&config.listen)
+            .await?
+            .with_bounds(bounds)
+            .with_mode(config.socket_mode)?;
         let internal = match &config.internal_listen {
-            Some(address) => Some(Listener::bind(address).await?),
+            Some(address) => Some(Listener::bind(address).await?.with_mode(config.socket_mode)?),
             None => None,
         };
         let admin = Listener::bind(&config.admin_listen).await?;
@@ -228,7 +231,7 @@ async fn connect_rooms_redis(url: &SecretText) -> RelayDb {
         match RelayDb::connect(url, "").await {
             Ok(db) => return db,
             Err(error) => {
-                warn!(%error, "cannot read the revocations of the nodes (TURN_CRED_ROOMS_REDIS_URL)")
+                warn!(%error, "cannot read the revocations of the nodes (TURN_CRED_ROOMS_REDIS_URL)");
             }
         }
         tokio::time::sleep(CONNECT_AGAIN_AFTER).await;

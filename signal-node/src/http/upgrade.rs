@@ -7,9 +7,7 @@ use std::time::Duration;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{
-    AUTHORIZATION, CONNECTION, FORWARDED, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL,
-};
+use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
@@ -244,8 +242,7 @@ impl<'a> UpgradeRequest<'a> {
     /// Tells whether the request comes from this machine and to a loopback name. Another name in `Host` may be one
     /// that a page elsewhere has resolved to 127.0.0.1 (DNS rebinding).
     fn is_local(&self, port: Option<u16>) -> bool {
-        let forwarded = self.headers.contains_key(FORWARDED)
-            || self.headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));
+        let forwarded = self.headers.keys().any(|name| is_of_a_proxy(name.as_str()));
         let host = self.header(HOST).unwrap_or_default();
         let (name, host_port) = host.rsplit_once(':').unwrap_or((host, "80"));
         host_port.parse().ok() == port
@@ -253,4 +250,15 @@ impl<'a> UpgradeRequest<'a> {
             && !forwarded
             && matches!(name, "127.0.0.1" | "localhost" | "[::1]")
     }
+}
+
+/// Tells whether a header is one that proxies add and browsers do not: `Forwarded` (RFC 7239), `Via` (RFC 9110 §7.6.3),
+/// `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP` and their like.
+fn is_of_a_proxy(name: &str) -> bool {
+    const PREFIXES: [&str; 7] =
+        ["x-forwarded", "x-envoy-", "x-original-", "x-amzn-", "x-appengine-", "cf-", "fly-"];
+    let is_address = name.ends_with("-ip") || name.contains("client-ip");
+    matches!(name, "forwarded" | "via" | "cdn-loop" | "x-request-id")
+        || is_address
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

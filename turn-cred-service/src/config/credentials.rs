@@ -7,10 +7,11 @@ use service_kit::secrets::SecretSource;
 use service_kit::settings::Reader;
 
 use super::pools::read_pools;
-use crate::issuer::{Keys, TtlSettings};
+use crate::issuer::Keys;
 use crate::pool::Pools;
 use crate::relay::{ConnectOptions, TrustStore};
 use crate::rotation::RotationPolicy;
+use crate::ttl::TtlSettings;
 use crate::usage::Budget;
 
 /// Source of the keys shared with the relays.

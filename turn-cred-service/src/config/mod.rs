@@ -8,7 +8,7 @@ mod schema;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use service_kit::http::ListenAddr;
+use service_kit::http::{ListenAddr, SOCKET_MODE, SocketMode};
 use service_kit::secrets::{SecretSource, SecretText};
 use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
@@ -31,6 +31,8 @@ pub struct Config {
     /// Bearer tokens accepted on the internal listener; mandatory there over TCP.
     pub internal_token: Option<SecretSource>,
     pub admin_listen: ListenAddr,
+    /// The mode of socket files.
+    pub socket_mode: SocketMode,
     /// Origins allowed by CORS.
     pub allowed_origins: Vec<AllowedOrigin>,
     /// Networks whose `X-Forwarded-For` and region header are trusted.
@@ -65,6 +67,7 @@ impl Config {
         let internal_listen = reader.optional_parse("internal_listen");
         let internal_token = reader.secrets("internal_token");
         let admin_listen = reader.parse("admin_listen");
+        let socket_mode: SocketMode = reader.parse(SOCKET_MODE.name);
         let allowed_origins = reader.parse_list("allowed_origins");
         let trusted_proxies = reader.parse_list("trusted_proxies");
         let (rate_per_subject, rate_per_ip) =
@@ -84,6 +87,11 @@ impl Config {
             let token = "TURN_CRED_INTERNAL_TOKEN_FILE";
             reader.fault("internal_listen", format_args!("is TCP and needs {token}"));
         }
+        if internal_listen.is_some() && internal_token.is_none() && socket_mode.is_open_to_all() {
+            let what = "lets every user of this machine ask in the name of any subject: write 660, or set \
+                        TURN_CRED_INTERNAL_TOKEN_FILE";
+            reader.fault(SOCKET_MODE.name, what);
+        }
         check_callers(&mut reader);
         reader.finish()?;
         Ok(Self {
@@ -91,6 +99,7 @@ impl Config {
             internal_listen,
             internal_token,
             admin_listen,
+            socket_mode,
             allowed_origins,
             trusted_proxies,
             credentials: credentials.expect("a missing value was reported as a fault"),
@@ -176,6 +185,28 @@ mod tests {
         assert!(with("unix:/run/x.sock").is_ok());
         let faults = with("127.0.0.1:0").unwrap_err();
         assert!(faults[0].contains("needs TURN_CRED_INTERNAL_TOKEN_FILE"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_socket_that_is_open_to_all_needs_a_token() {
+        let with = |mode, token| {
+            read([
+                ("TURN_CRED_URIS", URI),
+                ("TURN_CRED_SECRET", KEY),
+                ("TURN_CRED_INTERNAL_LISTEN", "unix:/run/x.sock"),
+                ("TURN_CRED_SOCKET_MODE", mode),
+                ("TURN_CRED_INTERNAL_TOKEN", token),
+            ])
+        };
+        assert!(with("660", KEY).is_ok() && with("666", KEY).is_ok());
+        let without = read([
+            ("TURN_CRED_URIS", URI),
+            ("TURN_CRED_SECRET", KEY),
+            ("TURN_CRED_INTERNAL_LISTEN", "unix:/run/x.sock"),
+            ("TURN_CRED_SOCKET_MODE", "666"),
+        ]);
+        assert!(without.unwrap_err()[0].contains("every user of this machine"));
+        assert!(with("9", KEY).is_err() && with("060", KEY).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Declares every setting of the service.
 
 use service_kit::redis_access;
+use service_kit::http::SOCKET_MODE;
 use service_kit::settings::{Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT};
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET};
@@ -60,6 +61,7 @@ file is read again when it changes.",
             Some("127.0.0.1:9091"),
             "/livez, /readyz and /metrics",
         ),
+        SOCKET_MODE,
         Setting::plain(
             "allowed_origins",
             "network",

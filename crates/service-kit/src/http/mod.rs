@@ -17,7 +17,7 @@ pub use admin::{Health, admin_router};
 pub use axum::Router;
 pub use bearer::bearer;
 pub use bounds::{ConnectionBounds, descriptors};
-pub use listener::{ListenAddr, Listener};
+pub use listener::{ListenAddr, Listener, SOCKET_MODE, SocketMode};
 pub use origin::Origin;
 pub use problem::Problem;
 pub use serve::{MAX_HEADERS, serve};

@@ -213,6 +213,21 @@ async fn connections_of_one_address_are_bounded_and_a_proxy_is_not() {
 }
 
 #[tokio::test]
+async fn a_socket_file_has_the_mode_that_lets_a_proxy_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sock");
+    let listener = Listener::bind(&ListenAddr::Unix(path.clone())).await.unwrap();
+    let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    let _listener = listener.with_mode("660".parse().unwrap()).unwrap();
+    assert_eq!(mode(), 0o660);
+    for wrong in ["", "8", "rw", "060", "7777", "-660"] {
+        assert!(wrong.parse::<SocketMode>().is_err(), "{wrong}");
+    }
+    assert_eq!("0660".parse::<SocketMode>(), "660".parse());
+}
+
+#[tokio::test]
 async fn two_hosts_are_refused() {
     let (address, _stop, _serving) = start(Router::new().route("/", get(async || "hello"))).await;
     let asked = "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n";
