@@ -1,8 +1,11 @@
-import { SignalClient, explainClose, explainError } from "/client/index.js";
+// @ts-ignore the node serves the SDK beside the page; below a path of a proxy there is no `/client/`
+import * as sdk from "../client/index.js";
 import { CallView, nameOf } from "./call.js";
 import { closeMedia, openMedia } from "./media.js";
 import { forgetCall, keepCall, readParams, remember } from "./params.js";
 import { byId } from "./dom.js";
+
+const { SignalClient, explainClose, explainError } = /** @type {typeof import("/client/index.js")} */ (sdk);
 
 /**
  * The demo page: a lobby, and a call. Everything it does with the cluster goes through the SDK.
@@ -17,7 +20,7 @@ import { byId } from "./dom.js";
 
 const params = readParams();
 const view = new CallView({ leave: () => leave() });
-/** @type {SignalClient | null} */
+/** @type {import("/client/index.js").SignalClient | null} */
 let client = null;
 /** @type {import("/client/room.js").Room | null} */
 let room = null;
@@ -104,7 +107,7 @@ function checkRoom(roomName) {
 
 /** While nobody answers, the lobby says why and goes on trying. */
 function connect() {
-  const made = new SignalClient({ url: location.origin, token: params.token });
+  const made = new SignalClient({ url: new URL(".", location.href).href, token: params.token });
   made.on("state", ({ phase, reason, todo, message }) => {
     if (phase !== "waiting" || room) return;
     complain({ what: `${reason.replace("was lost", "failed")}`, todo: `${todo} Trying again.${quote(message)}` });

@@ -24,7 +24,8 @@ export function readParams() {
   return {
     room: query.get("room") ?? "demo",
     name: query.get("name") ?? remembered(),
-    auto: flag("auto"),
+    // A link turns on no camera: without a click only a call that this tab was in goes on, or the test picture.
+    auto: flag("auto") && flag("pattern"),
     relay: flag("relay"),
     pattern: flag("pattern"),
     token,
@@ -48,7 +49,7 @@ function runningCall() {
 
 /** Returns the address that brings somebody else into the room: no name, no token. @param {string} room */
 export function inviteLink(room) {
-  return `${location.origin}/?room=${encodeURIComponent(room)}`;
+  return `${location.origin}${location.pathname}?room=${encodeURIComponent(room)}`;
 }
 
 /** Keeps the name for the next visit, where the browser lets us. @param {string} name */

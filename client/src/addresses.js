@@ -28,13 +28,17 @@ export class Addresses {
   }
 }
 
+/** The path of the WebSocket, below that of a proxy. */
+const ENDPOINT = "/v1/ws";
+
 /**
- * Returns the WebSocket address that is meant by `url`.
+ * Returns the WebSocket address that is meant by `url`, which may end before `/v1/ws`.
  * @param {string} url
  */
 export function endpoint(url) {
   const address = new URL(url);
   address.protocol = address.protocol.replace("http", "ws");
-  if (address.pathname === "/") address.pathname = "/v1/ws";
+  const path = address.pathname.replace(/\/+$/, "");
+  if (!path.endsWith(ENDPOINT)) address.pathname = path + ENDPOINT;
   return address.href;
 }

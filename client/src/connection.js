@@ -28,7 +28,7 @@ import { systemClock } from "./clock.js";
  * @property {number} [retryIn] milliseconds until the next attempt, while waiting
  *
  * @typedef {object} ConnectionOptions
- * @property {string | readonly string[]} url `ws(s)://` or `http(s)://`; without a path, `/v1/ws` is meant; of several,
+ * @property {string | readonly string[]} url `ws(s)://` or `http(s)://`; `/v1/ws` is appended to the path, unless that ends so; of several,
  *   each attempt takes the next
  * @property {import("./token.js").TokenSource} [token]
  * @property {string} [client] what to call ourselves in `hello`
@@ -103,7 +103,7 @@ export class Connection extends Emitter {
     this.#options = { client: CLIENT_NAME, ...host, ...options };
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#tokens = new Tokens(options.token);
+    this.#tokens = new Tokens(options.token, this.#clock);
     this.#addresses = new Addresses(options.url, this.#random);
     this.#network = new NetworkWatch(options.network === undefined ? browserEvents() : options.network, (change) => this.#nudge(change));
   }
@@ -167,7 +167,7 @@ export class Connection extends Emitter {
    */
   async #open(keep) {
     const turn = ++this.#turn;
-    const token = await this.#inTime(this.#tokens.get(this.#clock.date()));
+    const token = await this.#inTime(this.#tokens.get());
     if (turn !== this.#turn) return;
     if (token === null) return this.#lostBeforeOpening();
     try {
@@ -354,9 +354,9 @@ export class Connection extends Emitter {
   /** Renews the token before it expires, on the open socket. */
   #renewLater() {
     this.#cancelRenewal();
-    const expiresAt = this.#tokens.expiresAt;
-    if (expiresAt === null || !this.#tokens.renewable) return;
-    this.#cancelRenewal = this.#clock.after(renewIn(expiresAt, this.#clock.date()), () => this.#renew());
+    const { left, renewable } = this.#tokens;
+    if (left === null || !renewable) return;
+    this.#cancelRenewal = this.#clock.after(renewIn(left), () => this.#renew());
   }
 
   async #renew() {

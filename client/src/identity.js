@@ -14,6 +14,9 @@ import { randomName } from "./random.js";
 /** How long a lock may stay with the page that is just being unloaded (ms). */
 const LOCK_PATIENCE = 400;
 
+/** How a request ends whose lock was not granted within the patience. */
+const HELD = new Set(["AbortError", "TimeoutError"]);
+
 export class Identity {
   #slot;
   #storage;
@@ -77,7 +80,7 @@ export class Identity {
   /** Forgets the key: the member has left; this identity takes no other one. */
   forget() {
     this.release();
-    this.#storage?.removeItem(this.#slot);
+    this.#quietly(() => this.#storage?.removeItem(this.#slot));
   }
 
   #drop() {
@@ -96,11 +99,29 @@ export class Identity {
   }
 
   #save() {
-    this.#storage?.setItem(this.#slot, JSON.stringify({ key: this.key, tries: this.tries }));
+    this.#quietly(() => this.#storage?.setItem(this.#slot, JSON.stringify({ key: this.key, tries: this.tries })));
   }
 
   /**
-   * Takes the Web Lock on a key for as long as this page lives; true without such locks.
+   * Storage may be full, or forbidden at any time: then the key lives as long as the page, and a reload is a new member.
+   * What an earlier page stored is older than this key, so it goes where it can.
+   * @param {() => void} store
+   */
+  #quietly(store) {
+    try {
+      store();
+    } catch {
+      try {
+        this.#storage?.removeItem(this.#slot);
+      } catch {
+        // Nothing can be kept here.
+      }
+    }
+  }
+
+  /**
+   * Takes the Web Lock on a key for as long as this page lives; false if another page holds it, true where locks are not
+   * to be had: absent, or forbidden in a sandbox.
    * @param {string} key
    * @returns {Promise<boolean>}
    */
@@ -112,8 +133,13 @@ export class Identity {
         this.#unlock = release;
         decided(true);
       });
-      const options = { signal: AbortSignal.timeout(this.#patience) };
-      locks.request(`signal-cluster:${key}`, options, hold).catch(() => decided(false));
+      const refused = (/** @type {any} */ error) => decided(!HELD.has(error?.name));
+      try {
+        const options = { signal: AbortSignal.timeout(this.#patience) };
+        locks.request(`signal-cluster:${key}`, options, hold).catch(refused);
+      } catch (error) {
+        refused(error);
+      }
     });
   }
 }

@@ -2,6 +2,7 @@ import { Connection } from "./connection.js";
 import { Emitter } from "./events.js";
 import { IceServers } from "./ice.js";
 import { Identity } from "./identity.js";
+import { isAboutConnection } from "./link.js";
 import { Room } from "./room.js";
 import { build } from "./protocol.js";
 import { systemClock } from "./clock.js";
@@ -75,7 +76,12 @@ export class SignalClient extends Emitter {
     const known = this.#rooms.get(name);
     if (known) return known.ready;
     const room = this.#create(name, options);
-    await room.prepare();
+    try {
+      await room.prepare();
+    } catch (error) {
+      this.#forget(name); // else a later join would wait for this one, which never comes
+      throw error;
+    }
     // Whoever called close() meanwhile has stopped the connection, and start() would open it again.
     if (room.state !== "left") {
       this.#connection.start();
@@ -128,6 +134,7 @@ export class SignalClient extends Emitter {
    */
   #dispatch(frame, link) {
     if (frame.type === "ice") return this.#ice.accept(frame.ice);
+    if (isBrake(frame)) this.#eachRoom((room) => room.slowDown(frame.after));
     const room = this.#addressee(frame);
     room?.handle(frame, link);
     if (frame.type === "joined") this.#arrived(frame.room, link);
@@ -168,6 +175,15 @@ export class SignalClient extends Emitter {
   #eachRoom(act) {
     for (const room of [...this.#rooms.values()]) act(room);
   }
+}
+
+/**
+ * Whether the node asks the connection to slow down, rather than to repeat a request or a message.
+ * @param {any} frame
+ * @returns {frame is {after?: number}}
+ */
+function isBrake(frame) {
+  return isAboutConnection(frame) && frame.code === "rate_limited" && frame.room === undefined;
 }
 
 export { Connection } from "./connection.js";

@@ -29,6 +29,12 @@ export const RESTART_AFTER = 3000;
 /** A connection that has not come about after this long is helped along in the same way (ms). */
 const CONNECT_WITHIN = 15_000;
 
+/** How often the other side may start over within {@link STARTS_WITHIN}. Each costs a connection with its sockets. */
+const MOST_STARTS = 10;
+
+/** Time over which starts are counted (ms). */
+const STARTS_WITHIN = 60_000;
+
 /** The wait after an ICE restart that failed grows with each up to this (ms). */
 const LONGEST_RESTART_WAIT = 15_000;
 
@@ -40,6 +46,8 @@ export class Peer extends Emitter {
   #session = randomName();
   /** @type {string | null} */
   #remoteSession = null;
+  /** When the other side started over of late. @type {number[]} */
+  #starts = [];
   /** @type {Negotiation | null} */
   #negotiation = null;
   /** @type {RTCDataChannel | null} */
@@ -130,7 +138,10 @@ export class Peer extends Emitter {
     if (!isNegotiation(data)) return this.emit("error", new TypeError("a negotiation message lacks its session, description or candidate"));
     if (!this.pc) this.#open(false);
     if (data.for !== undefined && data.for !== this.#session) return this.#introduce(data);
-    if (this.#remoteSession !== null && data.session !== this.#remoteSession) this.#open(false);
+    if (this.#remoteSession !== null && data.session !== this.#remoteSession) {
+      if (!this.#mayStartOver()) return this.emit("error", new RangeError("the other side starts over too often: a session of it was ignored"));
+      this.#open(false);
+    }
     this.#remoteSession = data.session;
     this.#negotiation?.receive(data);
   }
@@ -183,6 +194,15 @@ export class Peer extends Emitter {
   close() {
     this.#drop();
     this.#show("closed");
+  }
+
+  /** Counts a start of the other side; false if there were too many. */
+  #mayStartOver() {
+    const now = this.#clock.now();
+    this.#starts = this.#starts.filter((at) => now - at < STARTS_WITHIN);
+    if (this.#starts.length >= MOST_STARTS) return false;
+    this.#starts.push(now);
+    return true;
   }
 
   /** @param {boolean} offers */

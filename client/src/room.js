@@ -6,6 +6,7 @@ import { Membership } from "./membership.js";
 import { NegotiationFilter, RESERVED_KEY, isMarked, mark } from "./negotiation-message.js";
 import { Peer } from "./peer.js";
 import { Roster } from "./roster.js";
+import { FIRST_PAUSE } from "./outgoing.js";
 import { Sender } from "./sender.js";
 
 /**
@@ -139,7 +140,7 @@ export class Room extends Emitter {
     const body = build.signal({ room: this.name, to, volatile: volatile || undefined, data });
     if (isMarked(data)) return this.#refuseReserved(to);
     if (!volatile) return this.#push(body);
-    if (this.#accepts(body)) this.#membership.link?.send(body);
+    if (this.#accepts(body) && !this.#sender.isPaused) this.#membership.link?.send(body);
     return undefined;
   }
 
@@ -208,6 +209,11 @@ export class Room extends Emitter {
     const moving = this.#membership.movesFrom(link);
     this.#membership.lost(link);
     if (this.self && !this.#membership.link && !moving) this.#show("away");
+  }
+
+  /** The server asks for silence: what is kept waits, what is volatile is dropped. @param {number} [ms] */
+  slowDown(ms = FIRST_PAUSE) {
+    this.#sender.pause(ms);
   }
 
   /** The connection has stopped for good. @param {{code: number | string | null, reason: string, message?: string}} why */
@@ -298,6 +304,7 @@ export class Room extends Emitter {
    */
   #failed({ code, message, mid, ...rest }, link) {
     const handedOver = code === "not_joined" || (rest.retry && link !== this.#membership.link);
+    if (code === "rate_limited" && mid === undefined) return this.slowDown(rest.after);
     if (mid === undefined || handedOver) return; // it is sent again on the newer link
     const body = this.#sender.fail({ mid, ...rest });
     if (body) this.emit("error", { code, message, mid, to: body.to });

@@ -24,6 +24,8 @@ export class Sender {
   /** How many bytes a frame may have. @type {number} */
   #largest = DEFAULTS.limits.message;
   #cancelWake = () => {};
+  /** Nothing is sent before this time. */
+  #pausedUntil = -Infinity;
 
   /** @param {import("./clock.js").Clock} clock */
   constructor(clock) {
@@ -86,6 +88,17 @@ export class Sender {
     return length;
   }
 
+  /** Whether the server asked for silence that is not over. */
+  get isPaused() {
+    return this.#clock.now() < this.#pausedUntil;
+  }
+
+  /** Sends nothing for as long as the server asks. @param {number} ms */
+  pause(ms) {
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + ms);
+    this.#flush();
+  }
+
   /** Sends nothing until `resume` or `restart`. */
   suspend() {
     this.#link = null;
@@ -103,9 +116,9 @@ export class Sender {
 
   #flush() {
     const { now } = this.#clock;
-    if (this.#link) for (const frame of this.#outgoing.due(now())) this.#link.send(frame);
+    if (this.#link && !this.isPaused) for (const frame of this.#outgoing.due(now())) this.#link.send(frame);
     this.#cancelWake();
-    const at = this.#link && this.#outgoing.wakeAt(now());
+    const at = this.#link && (this.isPaused ? this.#pausedUntil : this.#outgoing.wakeAt(now()));
     if (at !== null) this.#cancelWake = this.#clock.after(at - now(), () => this.#flush());
   }
 }

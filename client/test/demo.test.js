@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { peerNote, refusalNote, statusLine } from "../demo/notes.js";
 import { tileSize } from "../demo/grid.js";
+import { keepCall, readParams } from "../demo/params.js";
 
 const WIDE = { width: 1400, height: 700 };
 const PHONE = { width: 366, height: 640 };
@@ -63,4 +64,20 @@ test("a lost server is told as what it is: calls go on", () => {
   const { text, tone } = statusLine(lost, { roomState: "away", people: 2, node: null });
   assert.match(text, /Calls go on; trying again in 2 s/);
   assert.equal(tone, "busy");
+});
+
+test("a link turns on no camera: without a click only the test picture or a call of this tab goes on", () => {
+  const items = new Map();
+  const storage = { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value), removeItem: (key) => items.delete(key) };
+  const read = (search, hash = "") => {
+    const history = { replaceState: () => {} };
+    const location = { search, hash, pathname: "/", origin: "https://node.example" };
+    Object.assign(globalThis, { location, history, sessionStorage: storage, localStorage: storage });
+    return readParams();
+  };
+  assert.equal(read("?room=theirs&name=guest&auto=1", "#token=a.b.c").auto, false);
+  assert.equal(read("?room=theirs&auto=1&pattern=1").auto, true);
+  keepCall({ room: "ours", name: "Ana", relay: false, pattern: false, token: "a.b.c" });
+  assert.equal(read("?room=theirs&auto=1").auto, false, "another room");
+  assert.equal(read("?room=ours").auto, true, "a reload");
 });

@@ -66,3 +66,40 @@ test("damaged storage is replaced by a new key", async () => {
   assert.match(identity.key, /^[\w-]{22}$/);
   assert.equal(identity.nextTry(), 1);
 });
+
+test("storage that is full or forbidden leaves the key in memory", async () => {
+  const refuses = () => {
+    throw new DOMException("the quota has been exceeded", "QuotaExceededError");
+  };
+  const kinds = [
+    { getItem: () => null, setItem: refuses, removeItem: () => {} },
+    { getItem: refuses, setItem: refuses, removeItem: refuses },
+  ];
+  for (const storage of kinds) {
+    const identity = await claimed({ storage, locks: null });
+    assert.match(identity.key, /^[\w-]{22}$/);
+    assert.equal(identity.nextTry(), 1);
+    identity.forget();
+  }
+});
+
+test("storage that is full does not keep an older key", async () => {
+  const storage = new FakeStorage();
+  storage.setItem("signal-cluster:demo", '{"key":"q83vEjRWeJCrze8SNFZ4kA","tries":3}');
+  storage.setItem = () => {
+    throw new DOMException("the quota has been exceeded", "QuotaExceededError");
+  };
+  const identity = await claimed({ storage, locks: null });
+  assert.equal(identity.nextTry(), 4);
+  assert.equal(storage.items.size, 0, "a reload would repeat try 4");
+});
+
+test("locks that throw are no locks", async () => {
+  const denied = () => new DOMException("a sandbox", "SecurityError");
+  for (const request of [() => { throw denied(); }, () => Promise.reject(denied())]) {
+    const storage = new FakeStorage();
+    const first = await claimed({ storage, locks: { request } });
+    const reloaded = await claimed({ storage, locks: { request } });
+    assert.equal(reloaded.key, first.key);
+  }
+});

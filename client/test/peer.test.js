@@ -64,6 +64,22 @@ test("a side that starts over makes the other one replace its connection", async
   assert.ok(stable(a, b));
 });
 
+test("a side that starts over with every message opens no connection each time", async () => {
+  const b = peer();
+  b.peer.start({ offers: false });
+  const opened = new Set();
+  for (let number = 0; number < 100; number += 1) {
+    b.peer.receive({ session: `s${number}`, description: { type: "offer", sdp: "v=0" } });
+    opened.add(b.peer.pc);
+    await settle();
+  }
+  assert.ok(opened.size <= 12, `${opened.size} connections`);
+  assert.ok(b.errors.some((error) => error instanceof RangeError));
+  await b.clock.pass(60_000);
+  b.peer.receive({ session: "later", description: { type: "offer", sdp: "v=0" } });
+  assert.ok(!opened.has(b.peer.pc), "a minute later it may again");
+});
+
 test("a message for a predecessor is dropped", async () => {
   const [a, b] = [peer(), peer()];
   a.peer.start({ offers: true });

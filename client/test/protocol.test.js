@@ -34,4 +34,6 @@ test("a page's address becomes the address of its WebSocket", () => {
   assert.equal(endpoint("https://signal.example"), "wss://signal.example/v1/ws");
   assert.equal(endpoint("http://127.0.0.1:8080/"), "ws://127.0.0.1:8080/v1/ws");
   assert.equal(endpoint("wss://signal.example/prefix/v1/ws"), "wss://signal.example/prefix/v1/ws");
+  assert.equal(endpoint("wss://signal.example/calls"), "wss://signal.example/calls/v1/ws");
+  assert.equal(endpoint("https://signal.example/calls/?x=1"), "wss://signal.example/calls/v1/ws?x=1");
 });

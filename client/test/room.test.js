@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MOST_HELD } from "../src/sender.js";
-import { FakeStorage } from "./support/server.js";
+import { Identity } from "../src/identity.js";
+import { SignalClient } from "../src/index.js";
+import { FakeLocks, FakeServer, FakeStorage } from "./support/server.js";
 import { BO, CY, joined, knocking, reconnect } from "./support/room.js";
 import { settle } from "./support/clock.js";
 
@@ -289,4 +291,32 @@ test("a call whose path broke has fresh ICE servers asked for", async () => {
   assert.equal(server.sent("ice").length, 0);
   room.peers.get("p_bo").emit("state", "reconnecting");
   assert.equal(server.sent("ice").length, 1);
+});
+
+test("a join that fails before it is sent can be tried again", async (t) => {
+  t.mock.method(Identity.prototype, "claim", async () => {
+    throw new Error("no randomness today");
+  }, { times: 1 });
+  const server = new FakeServer();
+  const client = new SignalClient(server.options({ identity: { storage: new FakeStorage(), locks: new FakeLocks() } }));
+  await assert.rejects(client.join("demo"), /no randomness today/);
+  const again = client.join("demo");
+  await server.accept(1);
+  server.joined();
+  assert.equal((await again).state, "joined");
+});
+
+test("a rate limit without a message stops volatile signals and what is kept waits", async () => {
+  for (const room of ["demo", undefined]) {
+    const { server, room: joinedRoom } = await joined({ peers: [BO] });
+    server.say({ type: "error", room, code: "rate_limited", retry: true, after: 3_000, message: "slow down" });
+    joinedRoom.signal("volatile", { volatile: true });
+    joinedRoom.signal("kept");
+    await server.clock.pass(2_900);
+    assert.equal(server.sent("signal").length, 0);
+    await server.clock.pass(200);
+    assert.deepEqual(server.sent("signal").map(({ data }) => data), ["kept"]);
+    joinedRoom.signal("volatile again", { volatile: true });
+    assert.equal(server.sent("signal").length, 2);
+  }
 });

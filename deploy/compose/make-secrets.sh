@@ -23,7 +23,9 @@ dir /data
 EOF
 # The relay is for browsers of this machine, so that loopback is what they reach it by, and each other.
 {
-  grep -vE '^(cert|pkey|realm|min-port|max-port|tls-listening-port|external-ip|denied-peer-ip=(127|10|172|192\.168))' ../../coturn/turnserver.conf
+  grep -vE '^(cert|pkey|realm|min-port|max-port|tls-listening-port|external-ip|denied-peer-ip=(127|10|172\.16|192\.168)\.)' ../../coturn/turnserver.conf
+  # Further ranges of yours: DENIED_PEERS=198.51.100.10,203.0.113.0-203.0.113.9
+  tr ',' '\n' <<< "${DENIED_PEERS:-}" | sed -n 's/^..*$/denied-peer-ip=&/p'
   echo 'realm=compose.test'
   echo 'min-port=49152'
   echo 'max-port=49199'

@@ -171,6 +171,13 @@ test("relays deny the same ranges as the coturn that this project describes", ()
   assert.deepEqual(denied(read("coturn.conf")), denied(described));
 });
 
+test("further peers are denied, and what is no address is refused", () => {
+  const { data } = find(render(...WITH_RELAY, "--set", "coturn.deniedPeers={198.51.100.10,203.0.113.0-203.0.113.9}"), "ConfigMap", "demo-signal-cluster-coturn");
+  const lines = data?.["turnserver.conf"].split("\n") ?? [];
+  for (const peers of ["198.51.100.10", "203.0.113.0-203.0.113.9"]) assert(lines.includes(`denied-peer-ip=${peers}`), peers);
+  assert(refusal(...WITH_RELAY, "--set", "coturn.deniedPeers={10.0.0.0/8}").includes("deniedPeers"));
+});
+
 test("a relay gives one user what the largest room takes: (members - 1) x URLs x networks", () => {
   const quota = (/** @type {string[]} */ ...args) => {
     const { data } = find(render(...WITH_RELAY, ...args), "ConfigMap", "demo-signal-cluster-coturn");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use service_kit::http::{ListenAddr, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
+use service_kit::http::{ListenAddr, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
 use service_kit::redis_access::{self, RedisAccess};
 use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
@@ -18,6 +18,7 @@ use crate::credentials::CredentialsUrl;
 use crate::http::{AllowedOrigins, Anonymous};
 use crate::log::Retention;
 use crate::log::redis::{Publishing, RedisPrefix};
+use crate::send_budget::SendRates;
 use crate::session::SessionSettings;
 
 /// Every setting of the node.
@@ -53,6 +54,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("listen", "network", "ADDRESS", Some("127.0.0.1:8080"), "WebSocket and demo page; port 0 takes a free one"),
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz and /metrics"),
     Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect besides those from this very host and port: exact origins separated by commas, or *; with the word no-same-origin only those listed"),
+    SOCKET_MODE,
     TLS_CERT_FILE,
     TLS_KEY_FILE,
     Setting::plain("trusted_proxies", "network", "NETWORKS", None, "Networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"),
@@ -88,10 +90,12 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("max_message", "limits", "SIZE", Some("64KiB"), "The largest client frame; a larger one is closed 1009"),
     Setting::plain("outbox_bytes", "limits", "SIZE", Some("1MiB"), "Unsent bytes per connection; more is closed 4002"),
     Setting::plain("rate", "limits", "RATE", Some("100/s,burst=2000"), "Messages per connection"),
-    Setting::plain("fanout", "limits", "RATE", Some("8MiB/s,burst=64MiB"), "Bytes that one member may have multiplied: what it says to all, times their number"),
+    Setting::plain("fanout", "limits", "RATE", Some("8MiB/s,burst=64MiB"), "Bytes that one subject, or anonymous connection, may have sent: what it says, times those who get it; joins and rosters too"),
+    Setting::plain("send_rate", "limits", "RATE", Some("1MiB/s,burst=2MiB"), "Bytes that one subject, or anonymous connection, may say to any one member, addressed or to all"),
     Setting::plain("max_connections", "limits", "COUNT", None, "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
     Setting::plain("max_connections_per_ip", "limits", "COUNT", Some("200"), "Connections of one address, IPv6 by /64; more get 429"),
     Setting::plain("upgrades", "limits", "RATE", Some("1000/s,burst=20000"), "New connections of this node; more get 503 and come back a little later"),
+    Setting::plain("upgrades_per_net", "limits", "RATE", Some("20/s,burst=400"), "Upgrades without a valid token from one network, IPv4 by /24 and IPv6 by /64; more get 429"),
     Setting::plain("rooms_per_connection", "limits", "COUNT", Some("8"), "Rooms on one connection"),
     Setting::plain("drain_delay", "life", "DURATION", Some("5s"), "After SIGTERM: still accepting, while load balancers notice"),
     Setting::plain("drain_deadline", "life", "DURATION", Some("25s"), "After SIGTERM: until exit, the delay included"),
@@ -119,6 +123,8 @@ pub enum Backend {
 pub struct Config {
     /// Where the public listener binds.
     pub listen: ListenAddr,
+    /// The mode of its socket file, if it is one.
+    pub socket_mode: SocketMode,
     /// The certificate of the public listener, if it speaks TLS.
     pub tls: Option<Tls>,
     /// Where the admin listener binds.
@@ -143,14 +149,16 @@ pub struct Config {
     pub credentials: Option<(CredentialsUrl, Option<SecretSource>)>,
     /// What holds for every session.
     pub sessions: SessionSettings,
-    /// How much one member may have multiplied, in bytes.
-    pub fanout: Rate,
+    /// Bytes that one sender may have sent.
+    pub send_rates: SendRates,
     /// Connections in all; `None`: 90 % of the descriptor limit.
     pub max_connections: Option<usize>,
     /// Connections of one address.
     pub max_connections_per_ip: usize,
     /// New connections in a time.
     pub upgrades: Rate,
+    /// Upgrades without a valid token, of one network.
+    pub upgrades_per_net: Rate,
     /// After SIGTERM: still accepting.
     pub drain_delay: Duration,
     /// After SIGTERM: until exit.
@@ -158,6 +166,9 @@ pub struct Config {
     /// How and what is logged.
     pub logging: LogSettings,
 }
+
+/// Bytes that a node adds to a message on its way to the receiver.
+const FRAME_OVERHEAD: usize = 1_024;
 
 /// After its own detection of a dead socket a client needs at most this long to be back.
 const RECONNECT: Duration = Duration::from_secs(5);
@@ -178,6 +189,7 @@ impl Config {
         let retention = read_retention(r, &sessions, lease);
         let backend = read_backend(r);
         let listen: ListenAddr = r.parse("listen");
+        let socket_mode = r.parse(SOCKET_MODE.name);
         let verifier = TokenSettings::read(r).verifier(r);
         let keys = verifier.as_ref().is_some_and(Verifier::has_keys);
         let anonymous = read_anonymous(r, keys, backend.as_ref(), &listen);
@@ -187,15 +199,17 @@ impl Config {
         let trusted_proxies = r.parse_list("trusted_proxies");
         let region_header = r.optional_text("region_header");
         let credentials = read_credentials(r);
-        let fanout = r.byte_rate("fanout");
+        let send_rates =
+            SendRates { fanout: r.byte_rate("fanout"), receiver: r.byte_rate("send_rate") };
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
-        let upgrades = r.rate("upgrades");
+        let (upgrades, upgrades_per_net) = (r.rate("upgrades"), r.rate("upgrades_per_net"));
         let (drain_delay, drain_deadline) = read_drain(r);
         let logging = LogSettings::read(r);
         reader.finish()?;
         Ok(Self {
             listen,
+            socket_mode,
             tls,
             admin_listen,
             origins,
@@ -208,10 +222,11 @@ impl Config {
             anonymous,
             credentials,
             sessions,
-            fanout,
+            send_rates,
             max_connections,
             max_connections_per_ip,
             upgrades,
+            upgrades_per_net,
             drain_delay,
             drain_deadline,
             logging,
@@ -235,6 +250,13 @@ fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
     if !(1..=limits::ROOM_CAPACITY).contains(&sessions.room_capacity) {
         let most = limits::ROOM_CAPACITY;
         r.fault("room_capacity", format!("is out of bounds: write 1 to {most}"));
+    }
+    if sessions.outbox_bytes < sessions.max_message + FRAME_OVERHEAD {
+        let least = sessions.max_message + FRAME_OVERHEAD;
+        let what = format!(
+            "is too small for one message of max_message: whoever is sent one would be closed 4002, so write {least} or more"
+        );
+        r.fault("outbox_bytes", what);
     }
     if sessions.ping < Duration::from_secs(1) {
         r.fault("ping", "is too short: clients count whole seconds, write 1s or more");

@@ -23,6 +23,8 @@ use crate::metrics::Metrics;
 pub struct IceOwner {
     /// The subject, or this very connection where there is none.
     pub subject: String,
+    /// When the token of the subject ends, in Unix seconds: no credential outlives it.
+    pub until: Option<u64>,
     /// The room whose members should meet on one relay.
     pub room: Option<RoomId>,
 }
@@ -78,6 +80,8 @@ pub struct Credentials {
 #[derive(Serialize)]
 struct Request<'a> {
     subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,7 +193,7 @@ impl Credentials {
     ) -> Result<IceServers, FetchError> {
         let url = format!("{}/internal/v1/ice-servers", self.base);
         let room = owner.room.as_ref().map(RoomId::as_str);
-        let body = Request { subject: &owner.subject, room, hint };
+        let body = Request { subject: &owner.subject, until: owner.until, room, hint };
         let mut request = self.client.post(url).json(&body).timeout(PATIENCE);
         if let Some(parent) = span.and_then(Span::parent) {
             request = request.header(TRACEPARENT, parent.to_string());

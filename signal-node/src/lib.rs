@@ -25,5 +25,6 @@ mod pending_futures;
 mod resettable_timer;
 pub mod revoked;
 pub mod room;
+pub mod send_budget;
 pub mod session;
 mod token_bucket;

@@ -66,11 +66,7 @@ fn mint_command() -> Command {
     let rights = ["signal", "moderate", "admin"];
     Command::new("mint")
         .about("Prints a token signed with the first key of SIGNAL_NODE_JWT_SECRET[_FILE]")
-        .arg(
-            arg("sub", "SUBJECT", "Whose token it is")
-                .required(true)
-                .value_parser(|text: &str| text.parse::<Subject>()),
-        )
+        .arg(arg("sub", "SUBJECT", "Whose token it is").required(true).value_parser(Subject::new))
         .arg(
             arg("room", "ROOM", "A room it opens, exact or with a trailing *; may be repeated")
                 .required(true)

@@ -151,8 +151,8 @@ fn trouble(registry: &Registry) -> IntGaugeVec {
 }
 
 /// Why an upgrade is refused.
-pub const REJECTIONS: [&str; 7] =
-    ["address", "capacity", "draining", "malformed", "origin", "rate", "token"];
+pub const REJECTIONS: [&str; 8] =
+    ["address", "capacity", "draining", "malformed", "origin", "rate", "token", "unverified"];
 
 /// What becomes of a question for ICE servers.
 pub const FETCHES: [&str; 2] = ["ok", "unavailable"];

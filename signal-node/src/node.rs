@@ -2,9 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
+use service_kit::http::{
+    ConnectionBounds, Health, ListenAddr, Listener, admin_router, descriptors, serve,
+};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::redis_access;
 use tokio::sync::watch;
@@ -15,7 +18,9 @@ use tracing::warn;
 use crate::config::{Backend, Config};
 use crate::credentials::Credentials;
 use crate::drain::Drain;
-use crate::http::{Anonymous, ConnectionLimiter, ConnectionLimits, Public, router};
+use crate::http::{
+    Anonymous, ConnectionLimiter, ConnectionLimits, Public, UnverifiedLimiter, router,
+};
 use crate::liveness::{Cluster, HeartbeatSettings, Heartbeater, Liveness};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, exposure};
@@ -24,6 +29,9 @@ use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{RoomContext, RoomSettings, Rooms};
 use crate::session::{Context, NodeEvents, SessionTimers};
+
+/// How often rooms in memory that are over are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(5);
 
 /// A node that serves.
 pub struct Node {
@@ -66,6 +74,7 @@ impl Node {
         let routes = admin_router(metrics.registry.clone(), health.clone());
         life.tasks.spawn(serve(admin, routes, life.hard.clone()));
         let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
+        let listener = listener.with_bounds(bounds(&config)).with_mode(config.socket_mode)?;
         let address = listener.address().clone();
         let backend = Log::open(&config, &metrics).await?;
         tokio::spawn(report_trouble(backend.liveness.trouble(), health.clone()));
@@ -79,7 +88,7 @@ impl Node {
                 node: config.sessions.node.clone(),
                 grace: config.sessions.grace,
                 retention: config.retention,
-                fanout: config.fanout,
+                send_rates: config.send_rates,
             },
             metrics,
         };
@@ -114,6 +123,7 @@ fn public(
     if config.anonymous == Anonymous::Never && !config.verifier.has_keys() {
         warn!("no key is configured to check tokens with: nobody can connect");
     }
+    config.verifier.warn_of_any_audience();
     let metrics = room_context.metrics.clone();
     let credentials = config
         .credentials
@@ -141,6 +151,7 @@ fn public(
         origins: config.origins,
         trusted_proxies: config.trusted_proxies,
         region_header: config.region_header,
+        unverified_limiter: UnverifiedLimiter::new(config.upgrades_per_net),
         connection_limiter,
         cluster,
         port: port(address),
@@ -185,6 +196,7 @@ impl Log {
             Backend::Memory => {
                 metrics.log_up.set(1);
                 let log = Arc::new(MemoryLog::new(config.retention));
+                tokio::spawn(forget_regularly(Arc::downgrade(&log)));
                 Ok(Self {
                     heartbeats: log.clone(),
                     revocations: log.clone(),
@@ -216,10 +228,30 @@ impl Log {
     }
 }
 
+/// Forgets rooms that are over, for as long as the log lives.
+async fn forget_regularly(log: Weak<MemoryLog>) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        let Some(log) = log.upgrade() else { return };
+        log.forget();
+    }
+}
+
 fn port(address: &ListenAddr) -> Option<u16> {
     match address {
         ListenAddr::Tcp(address) => Some(SocketAddr::port(address)),
         ListenAddr::Unix(_) => None,
+    }
+}
+
+/// Bounds the connections that speak HTTP, by far the most of which are about to be upgraded or refused.
+fn bounds(config: &Config) -> ConnectionBounds {
+    // Asks for all descriptors that it can get, which the bounds are a part of.
+    let _ = most_connections();
+    ConnectionBounds {
+        most: descriptors() / 20,
+        most_per_address: Some(config.max_connections_per_ip),
+        proxies: config.trusted_proxies.clone(),
     }
 }
 

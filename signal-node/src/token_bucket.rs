@@ -5,6 +5,9 @@ use std::time::Duration;
 use service_kit::settings::Rate;
 use tokio::time::Instant;
 
+/// The longest time that a bucket may take to refill what is owed.
+const MOST_OWED: Duration = Duration::from_secs(100);
+
 /// A token bucket (generic cell rate algorithm, ITU-T I.371). The rate is an argument, since all buckets of a kind share
 /// the node's, and there is one bucket for each connection.
 #[derive(Debug)]
@@ -22,13 +25,27 @@ impl TokenBucket {
     /// Takes `amount` tokens, or returns how long to wait until they are there. An amount above the burst takes a full
     /// bucket.
     pub(crate) fn take(&mut self, rate: Rate, amount: usize, now: Instant) -> Result<(), Duration> {
-        let (depth, missing) = (time_for(rate, rate.burst.get() as usize), self.missing(now));
-        let cost = time_for(rate, amount).min(depth);
-        if missing + cost > depth {
-            return Err((missing + cost).saturating_sub(depth));
-        }
-        self.full_at = self.full_at.max(now) + cost;
+        self.check(rate, amount, now)?;
+        self.charge(rate, amount.min(rate.burst.get() as usize), now);
         Ok(())
+    }
+
+    /// Tells whether [`TokenBucket::take`] would succeed, or how long to wait.
+    pub(crate) fn check(&self, rate: Rate, amount: usize, now: Instant) -> Result<(), Duration> {
+        let depth = time_for(rate, rate.burst.get() as usize);
+        let needed = self.missing(now) + time_for(rate, amount).min(depth);
+        if needed > depth { Err(needed.saturating_sub(depth)) } else { Ok(()) }
+    }
+
+    /// Takes `amount` tokens, whether they are there or not; no more are owed than come in a hundred seconds.
+    pub(crate) fn charge(&mut self, rate: Rate, amount: usize, now: Instant) {
+        let owed = self.full_at.max(now) + time_for(rate, amount);
+        self.full_at = owed.min(now + MOST_OWED + time_for(rate, rate.burst.get() as usize));
+    }
+
+    /// Tells whether the bucket is full.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.missing(now).is_zero()
     }
 
     /// Tells whether the bucket is at least half full.

@@ -22,8 +22,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
-use turn_cred_service::issuer::{CredentialRequest, Issuer, Keys, TtlSettings};
+use turn_cred_service::issuer::{CredentialRequest, Issuer, Keys};
 use turn_cred_service::pool::{Pool, Pools};
+use turn_cred_service::ttl::TtlSettings;
 
 const KEY: &str = "north-star-secret-of-thirty-two-bytes";
 const RELAYS: &str = "turn:relay.example.org?transport=udp,turn:relay.example.org?transport=tcp";

@@ -1,7 +1,7 @@
 //! The credential algorithm shared with the relays (draft-uberti-behave-turn-rest-00 §2.2).
 //!
 //! ```text
-//! username   = <expiry in unix seconds> ":" <subject>
+//! username   = <expiry in unix seconds> ":" <pseudonym of the subject>
 //! credential = base64(HMAC-SHA1(secret, username))
 //! ```
 //!
@@ -19,58 +19,60 @@ use hmac::{Hmac, KeyInit, Mac as _};
 use sha1::Sha1;
 use sha2::Sha256;
 
+pub use signal_protocol::Subject;
+
 /// Domain separation: the same secret may key other HMACs.
 const PSEUDONYM_DOMAIN: &[u8] = b"turn-cred-service pseudonym v1\0";
 
 /// 128 bits of the HMAC: a collision between two subjects is out of reach.
 const PSEUDONYM_BYTES: usize = 16;
 
-/// The subject of a credential: 1–128 bytes of `A–Z a–z 0–9 . _ ~ -`.
+/// The name of a user at the relays: 1–128 bytes of `A–Z a–z 0–9 . _ ~ -`.
 ///
 /// A colon is excluded because some relays split usernames at every colon and would count all users
 /// of a tenant against one quota.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Subject(String);
+pub struct Pseudonym(String);
 
-/// A text that is no [`Subject`].
+/// A text that is no [`Pseudonym`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a subject is 1 to 128 letters, digits, dots, underscores, tildes or hyphens")]
-pub struct InvalidSubject;
+#[error("a pseudonym is 1 to 128 letters, digits, dots, underscores, tildes or hyphens")]
+pub struct InvalidPseudonym;
 
-impl FromStr for Subject {
-    type Err = InvalidSubject;
+impl FromStr for Pseudonym {
+    type Err = InvalidPseudonym;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSubject> {
+    fn from_str(text: &str) -> Result<Self, InvalidPseudonym> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
-        fits.then(|| Self(text.to_owned())).ok_or(InvalidSubject)
+        fits.then(|| Self(text.to_owned())).ok_or(InvalidPseudonym)
     }
 }
 
-impl Subject {
-    /// Replaces a subject by a stable keyed pseudonym of 32 hex digits.
+impl Pseudonym {
+    /// Computes the stable keyed pseudonym of a subject: 32 hex digits.
     ///
     /// TURN usernames travel in clear text, so they must not identify a person. They stay the same
     /// from credential to credential because a relay applies its user quota to the name.
     #[must_use]
-    pub fn pseudonym(&self, secret: &[u8]) -> Self {
+    pub fn of(subject: &Subject, secret: &[u8]) -> Self {
         let mut mac = new_hmac::<Hmac<Sha256>>(secret);
         mac.update(PSEUDONYM_DOMAIN);
-        mac.update(self.0.as_bytes());
+        mac.update(subject.as_str().as_bytes());
         let hidden = mac.finalize().into_bytes();
         Self(hidden[..PSEUDONYM_BYTES].iter().flat_map(|byte| hex(*byte)).collect())
     }
 }
 
-impl Subject {
-    /// The subject as text.
+impl Pseudonym {
+    /// The pseudonym as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for Pseudonym {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -79,7 +81,7 @@ impl fmt::Display for Subject {
 /// A username, and the password that is valid until the expiry in the username.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// `<unix seconds>:<subject>`.
+    /// `<unix seconds>:<pseudonym>`.
     pub username: String,
     /// Called `credential` in `RTCIceServer`: 28 characters of padded base64.
     pub password: String,
@@ -88,8 +90,8 @@ pub struct Credential {
 impl Credential {
     /// Issues a credential that ends at `expiry`, in Unix seconds.
     #[must_use]
-    pub fn issue(secret: &[u8], subject: &Subject, expiry: u64) -> Self {
-        let username = format!("{expiry}:{subject}");
+    pub fn issue(secret: &[u8], user: &Pseudonym, expiry: u64) -> Self {
+        let username = format!("{expiry}:{user}");
         let password = password(secret, &username);
         Self { username, password }
     }
@@ -98,8 +100,8 @@ impl Credential {
 impl Credential {
     /// Returns the part of the username after the expiry.
     #[must_use]
-    pub fn subject(&self) -> &str {
-        self.username.split_once(':').map_or("", |(_, subject)| subject)
+    pub fn pseudonym(&self) -> &str {
+        self.username.split_once(':').map_or("", |(_, pseudonym)| pseudonym)
     }
 }
 
@@ -147,9 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn a_username_names_its_end_and_its_subject() {
-        let subject: Subject = "ana".parse().unwrap();
-        let credential = Credential::issue(SECRET, &subject, 1_700_000_600);
+    fn a_username_names_its_end_and_its_user() {
+        let credential = Credential::issue(SECRET, &"ana".parse().unwrap(), 1_700_000_600);
         assert_eq!(credential.username, "1700000600:ana");
         assert_eq!(credential.password, "o4ZbZu7RFguL89DxswsLdNflhYk=");
         assert_eq!(expiry(&credential.username), Some(1_700_000_600));
@@ -157,24 +158,26 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_with_a_colon_or_a_space_is_refused() {
+    fn a_pseudonym_with_a_colon_or_a_space_is_refused() {
         for text in ["", "a:b", "a b", "ä", "a\n", &"x".repeat(129)] {
-            assert_eq!(text.parse::<Subject>(), Err(InvalidSubject), "{text:?}");
+            assert_eq!(text.parse::<Pseudonym>(), Err(InvalidPseudonym), "{text:?}");
         }
         for text in ["a", "A-Z.a_z~0", &"x".repeat(128)] {
-            assert!(text.parse::<Subject>().is_ok(), "{text:?}");
+            assert!(text.parse::<Pseudonym>().is_ok(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_pseudonym_is_stable_keyed_and_a_subject_itself() {
-        let ana: Subject = "ana".parse().unwrap();
-        let hidden = ana.pseudonym(SECRET);
+    fn a_pseudonym_is_stable_keyed_and_of_any_subject() {
+        let of = |text: &str, key: &[u8]| Pseudonym::of(&Subject::new(text).unwrap(), key);
+        let hidden = of("ana", SECRET);
         // printf 'turn-cred-service pseudonym v1\0ana' | openssl dgst -sha256 -hmac "$SECRET"
         assert_eq!(hidden.to_string(), "ccbcebf2f3afd8b6361f930161c0c717");
-        assert_eq!(hidden, ana.pseudonym(SECRET));
-        assert_ne!(hidden, ana.pseudonym(b"another secret"));
-        assert_ne!(hidden, "bob".parse::<Subject>().unwrap().pseudonym(SECRET));
+        assert_eq!(hidden, of("ana", SECRET));
+        assert_ne!(hidden, of("ana", b"another secret"));
+        assert_ne!(hidden, of("bob", SECRET));
+        // printf 'turn-cred-service pseudonym v1\0auth0|7 é' | openssl dgst -sha256 -hmac "$SECRET"
+        assert_eq!(of("auth0|7 é", SECRET).to_string(), "f18da8e74a11610ad8e1c517bdaa0196");
         assert_eq!(hidden.to_string().parse(), Ok(hidden.clone()));
     }
 

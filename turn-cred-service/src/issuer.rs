@@ -10,35 +10,13 @@ use signal_protocol::IceReason;
 use tracing::info;
 
 use crate::change_notifier::ChangeNotifier;
-use crate::credential::{Credential, Subject};
+use crate::credential::{Credential, Pseudonym, Subject};
 use crate::pool::{Pools, Region, RelaySelection, Standings};
 use crate::relay_db::Decisions;
-
-/// The shortest TTL a caller can request, unless the operator's default is shorter.
-///
-/// A credential must outlive candidate gathering plus the skew between the clocks.
-pub const MIN_REQUESTED_TTL: Duration = Duration::from_secs(60);
+use crate::ttl::TtlSettings;
 
 /// Interval at which [`Issuer::watch_keys`] compares the keys with the previous ones.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Default and maximum TTL of a credential.
-#[expect(missing_docs, reason = "the names say it all")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TtlSettings {
-    pub default: Duration,
-    pub max: Duration,
-}
-
-impl TtlSettings {
-    /// Returns the TTL for a requested one: at most `max`, at least the shorter of a minute and
-    /// `default`.
-    #[must_use]
-    pub fn clamp_ttl(self, requested: Option<Duration>) -> Duration {
-        let shortest = MIN_REQUESTED_TTL.min(self.default);
-        requested.unwrap_or(self.default).clamp(shortest, self.max)
-    }
-}
 
 /// The secret shared with the relays, and the key of the pseudonyms.
 #[derive(Clone, Debug)]
@@ -53,9 +31,9 @@ pub struct Keys {
 impl Keys {
     /// Returns the pseudonym of a subject under the current key.
     #[must_use]
-    pub fn pseudonym_of(&self, subject: &Subject) -> Subject {
+    pub fn pseudonym_of(&self, subject: &Subject) -> Pseudonym {
         let source = self.pseudonyms.as_ref().unwrap_or(&self.signing);
-        subject.pseudonym(source.current().signing())
+        Pseudonym::of(subject, source.current().signing())
     }
 }
 
@@ -173,6 +151,17 @@ impl Issuer {
         self.0.ttl_settings.clamp_ttl(requested)
     }
 
+    /// Clamps a requested TTL to the configured bounds, and to the end of the token it is requested with.
+    #[must_use]
+    pub fn clamp_ttl_to_token(
+        &self,
+        requested: Option<Duration>,
+        token_ends: Option<u64>,
+        now: Duration,
+    ) -> Duration {
+        self.0.ttl_settings.clamp_to_token(requested, token_ends, now)
+    }
+
     /// Returns the identity of the keys and relay states in force now.
     #[must_use]
     pub fn snapshot(&self) -> IssuerSnapshot {
@@ -288,30 +277,6 @@ mod tests {
     const KEY: &str = "north-star-secret-of-thirty-two-bytes";
     const NOW: Duration = Duration::from_secs(1_700_000_000);
 
-    fn seconds(ttl_settings: (u64, u64), requested: Option<u64>) -> u64 {
-        let (default, max) = ttl_settings;
-        let ttl_settings =
-            TtlSettings { default: Duration::from_secs(default), max: Duration::from_secs(max) };
-        ttl_settings.clamp_ttl(requested.map(Duration::from_secs)).as_secs()
-    }
-
-    #[test]
-    fn a_caller_may_ask_for_less_and_never_for_more_than_the_maximum() {
-        let usual = (600, 86_400);
-        assert_eq!(seconds(usual, None), 600);
-        assert_eq!(seconds(usual, Some(120)), 120);
-        assert_eq!(seconds(usual, Some(0)), 60);
-        assert_eq!(seconds(usual, Some(3600)), 3600);
-        assert_eq!(seconds(usual, Some(u64::MAX)), 86_400);
-    }
-
-    #[test]
-    fn an_operator_may_set_less_than_a_minute() {
-        assert_eq!(seconds((10, 86_400), None), 10);
-        assert_eq!(seconds((10, 86_400), Some(1)), 10);
-        assert_eq!(seconds((1, 1), Some(600)), 1);
-    }
-
     fn issuer(pseudonyms: Option<&str>) -> Issuer {
         let source = |text| SecretSource::fixed(Secrets::parse(text).unwrap());
         let keys = Keys { signing: source(KEY), pseudonyms: pseudonyms.map(source) };
@@ -332,7 +297,7 @@ mod tests {
         let issuer = issuer(None);
         let answer = issuer.issue(&request(&issuer), NOW).unwrap();
         assert_eq!((answer.expires_at, answer.refresh_at), (1_700_000_600, 1_700_000_300));
-        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes());
+        let hidden = Pseudonym::of(&"ana".parse().unwrap(), KEY.as_bytes());
         assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
     }
 
@@ -341,7 +306,7 @@ mod tests {
         const OTHER: &str = "another-key-of-thirty-two-bytes-at-least";
         let issuer = issuer(Some(OTHER));
         let answer = issuer.issue(&request(&issuer), NOW).unwrap();
-        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(OTHER.as_bytes());
+        let hidden = Pseudonym::of(&"ana".parse().unwrap(), OTHER.as_bytes());
         assert_eq!(answer.credential.username, format!("1700000600:{hidden}"));
     }
 
@@ -360,7 +325,7 @@ mod tests {
     #[test]
     fn a_denied_or_over_budget_subject_gets_the_end_of_the_denial() {
         let issuer = issuer(None);
-        let hidden = "ana".parse::<Subject>().unwrap().pseudonym(KEY.as_bytes()).to_string();
+        let hidden = Pseudonym::of(&"ana".parse().unwrap(), KEY.as_bytes()).to_string();
         let until = NOW.as_secs() + 10;
         let over_budget = HashMap::from([(hidden.clone(), until)]);
         issuer

@@ -22,8 +22,10 @@ pub mod relay;
 pub mod relay_db;
 pub mod render;
 pub mod revocation;
+pub mod revoked_tokens;
 pub mod rotation;
 mod service;
+pub mod ttl;
 pub mod usage;
 
 pub use config::{Config, SCHEMA};

@@ -95,7 +95,7 @@ fn subject() -> Arg {
         .long("sub")
         .value_name("SUBJECT")
         .required(true)
-        .value_parser(|text: &str| text.parse::<Subject>())
+        .value_parser(Subject::new)
         .help("The subject; relays see its pseudonym")
 }
 

@@ -160,7 +160,7 @@ impl UsageMetrics {
 }
 
 /// Label values of `turncred_refused_total`.
-const REFUSAL_REASONS: [&str; 20] = [
+const REFUSAL_REASONS: [&str; 22] = [
     "api_key",
     "api_keys_unset",
     "body",
@@ -180,6 +180,8 @@ const REFUSAL_REASONS: [&str; 20] = [
     "subject",
     "token",
     "token_expired",
+    "token_revoked",
+    "denial",
     "ttl",
 ];
 

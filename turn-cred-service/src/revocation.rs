@@ -6,10 +6,13 @@
 
 use service_kit::clock;
 
-use crate::credential::Subject;
+use crate::credential::Pseudonym;
 use crate::pool::{Name, Pools};
 use crate::relay::{ConsoleError, end_allocations};
 use crate::relay_db::{DbError, RelayDb};
+
+/// The longest denial in seconds: a leap year, as with revocations at the nodes.
+pub const LONGEST_DENIAL: u64 = 366 * 86_400;
 
 /// The outcome of a revocation.
 #[derive(Debug)]
@@ -28,11 +31,11 @@ pub struct Revocation {
 pub async fn revoke(
     db: &RelayDb,
     pools: &Pools,
-    pseudonym: &Subject,
+    pseudonym: &Pseudonym,
     seconds: u64,
 ) -> Result<Revocation, DbError> {
     let now = clock::unix_seconds();
-    let until = now.saturating_add(seconds);
+    let until = now + seconds.min(LONGEST_DENIAL);
     db.deny(pseudonym, until, now).await?;
     let mut relays = Vec::new();
     for relay in pools.relays() {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use service_kit::clock;
 use service_kit::http::Router;
-use service_kit::http::{Health, ListenAddr, Listener, admin_router, serve};
+use service_kit::http::{ConnectionBounds, Health, ListenAddr, Listener, admin_router, serve};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
-use service_kit::redis_access;
-use tracing::{debug, info};
+use service_kit::redis_access::{self, RedisAccess};
+use tracing::{debug, info, warn};
 
 use crate::config::{Config, PROBE_TIMEOUT};
 use crate::health::RelayMonitor;
@@ -20,9 +20,16 @@ use crate::issuer::Issuer;
 use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
 use crate::relay_db::{DbError, RelayDb};
+use crate::revoked_tokens::RevokedTokens;
 use crate::rotation::SecretRotator;
 use crate::rotation::rotator::RotationContext;
 use crate::usage::{RoomRecorder, UsageCounter};
+
+/// Connections of one address to the public listener at once. Each is idle for five seconds at most.
+const PER_ADDRESS: usize = 200;
+
+/// Pause before a Redis of the nodes that did not answer is tried again.
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Interval at which operator decisions are read from Redis; the delay until `deny` takes effect
 /// everywhere.
@@ -87,9 +94,15 @@ struct BoundListeners {
 
 impl BoundListeners {
     async fn bind(config: &Config) -> io::Result<Self> {
-        let public = Listener::bind(&config.listen).await?;
+        let proxies = config.trusted_proxies.clone();
+        let bounds =
+            ConnectionBounds { most_per_address: Some(PER_ADDRESS), proxies, ..Default::default() };
+        let public = Listener::bind(&config.listen)
+            .await?
+            .with_bounds(bounds)
+            .with_mode(config.socket_mode)?;
         let internal = match &config.internal_listen {
-            Some(address) => Some(Listener::bind(address).await?),
+            Some(address) => Some(Listener::bind(address).await?.with_mode(config.socket_mode)?),
             None => None,
         };
         let admin = Listener::bind(&config.admin_listen).await?;
@@ -130,12 +143,13 @@ impl Service {
             let state = InternalState::new(issuer, token, rooms, end, metrics);
             spawn_listener(life, listener, internal_router(state));
         }
+        let revoked = spawn_revocations(config.rooms_redis.clone(), db.as_ref(), life).await;
         spawn_background_tasks(&running.issuer, rotator, &config, &metrics, life);
         spawn_listener(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
         spawn_listener(
             life,
             bound.public,
-            build_public_router(config, running.issuer.clone(), db, metrics, life),
+            build_public_router(config, running.issuer.clone(), (db, revoked), metrics, life),
         );
         life.tasks.spawn(fail_readiness_on_shutdown(life.clone(), running.health.clone()));
         running.health.ready();
@@ -189,18 +203,56 @@ fn spawn_redis_tasks(
     recorder
 }
 
+/// Reads the revocations of the nodes, and follows them.
+async fn spawn_revocations(
+    rooms_redis: Option<RedisAccess>,
+    db: Option<&RelayDb>,
+    life: &Lifecycle,
+) -> Arc<RevokedTokens> {
+    let revoked = Arc::new(RevokedTokens::default());
+    let (following, mut version) = (revoked.clone(), String::new());
+    if let Some(access) = rooms_redis {
+        spawn_until_shutdown(life, async move {
+            let db = connect_rooms_redis(&access).await;
+            following.read(&db, &mut version).await;
+            following.follow(db, version).await;
+        });
+    } else if let Some(db) = db.cloned() {
+        following.read(&db, &mut version).await;
+        spawn_until_shutdown(life, async move { following.follow(db, version).await });
+    }
+    revoked
+}
+
+/// Connects to the Redis of the nodes, which need not be there when the service starts.
+async fn connect_rooms_redis(access: &RedisAccess) -> RelayDb {
+    loop {
+        match RelayDb::connect(access, "").await {
+            Ok(db) => return db,
+            Err(error) => {
+                warn!(%error, "cannot read the revocations of the nodes (TURN_CRED_ROOMS_REDIS_URL)");
+            }
+        }
+        tokio::time::sleep(CONNECT_AGAIN_AFTER).await;
+    }
+}
+
 /// Applies operator decisions from Redis to the issuer until the task is dropped.
 async fn poll_decisions(db: RelayDb, issuer: Issuer) {
-    let mut edition = String::new();
+    let (mut edition, mut is_readable) = (String::new(), true);
     loop {
         match db.decisions(&edition, clock::unix_seconds()).await {
             Ok(Some(decisions)) => {
+                is_readable = true;
                 edition.clone_from(&decisions.edition);
                 issuer.set_decisions(decisions);
             }
-            Ok(None) => {}
-            // The last known decisions stay in force. Logged at debug only: if the secrets are in
-            // this Redis too, `SecretRotator::run` warns.
+            Ok(None) => is_readable = true,
+            // The last known decisions stay in force.
+            Err(error) if is_readable => {
+                is_readable = false;
+                warn!(%error, "cannot read the operators' decisions, keeping the known ones");
+            }
             Err(error) => debug!(%error, "cannot read the operators' decisions"),
         }
         tokio::time::sleep(DECISION_POLL_INTERVAL).await;
@@ -216,7 +268,7 @@ fn spawn_until_shutdown(life: &Lifecycle, work: impl Future<Output = ()> + Send 
 fn build_public_router(
     config: Config,
     issuer: Issuer,
-    db: Option<RelayDb>,
+    (db, revoked): (Option<RelayDb>, Arc<RevokedTokens>),
     metrics: Metrics,
     life: &Lifecycle,
 ) -> Router {
@@ -225,11 +277,13 @@ fn build_public_router(
         // exist.
         info!("no token keys are set: the public listener rejects every token");
     }
+    config.verifier.warn_of_any_audience();
     let verifier = Arc::new(config.verifier);
     life.tasks.spawn(Arc::clone(&verifier).refresh(life.soft.clone()));
     let state = PublicState {
         issuer,
         verifier,
+        revoked,
         api_keys: config.api_keys,
         by_subject: Limiter::new(config.rate_per_subject),
         by_address: Limiter::new(config.rate_per_ip),

@@ -14,12 +14,15 @@ use ipnet::IpNet;
 #[must_use]
 pub fn client_ip<'a>(
     peer: IpAddr,
-    forwarded_for: impl IntoIterator<Item = &'a str>,
+    forwarded_for: impl IntoIterator<Item = &'a [u8]>,
     trusted: &[IpNet],
 ) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut nearest = peer.to_canonical();
-    let hops: Vec<_> = forwarded_for.into_iter().flat_map(|header| header.split(',')).collect();
+    // Bytes that are not UTF-8 spoil their own entry only: a client that sends some would otherwise hide the entry that
+    // the proxy has added behind them.
+    let headers: Vec<_> = forwarded_for.into_iter().map(String::from_utf8_lossy).collect();
+    let hops: Vec<_> = headers.iter().flat_map(|header| header.split(',')).collect();
     for hop in hops.into_iter().rev() {
         if !is_trusted(nearest) {
             break;
@@ -50,7 +53,8 @@ mod tests {
 
     fn find(peer: &str, headers: &[&str], trusted: &[&str]) -> String {
         let trusted: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        client_ip(peer.parse().unwrap(), headers.iter().copied(), &trusted).to_string()
+        let headers = headers.iter().map(|header| header.as_bytes());
+        client_ip(peer.parse().unwrap(), headers, &trusted).to_string()
     }
 
     #[test]
@@ -81,6 +85,14 @@ mod tests {
             assert_eq!(find("10.0.0.1", headers, &trusted), client, "{headers:?}");
             assert_eq!(find("::ffff:10.0.0.1", headers, &trusted), client, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_hide_what_the_proxy_has_added() {
+        let header = b"\xff\xfe, 192.0.2.1".as_slice();
+        let found =
+            client_ip("10.0.0.1".parse().unwrap(), [header], &["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(found.to_string(), "192.0.2.1");
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub fn serve<E: Display + From<io::Error>>(
     logging: &LogSettings,
     service: impl Future<Output = Result<(), E>>,
 ) -> Exit {
+    forbid_core_dumps();
     let telemetry = match logging.init(program) {
         Ok(telemetry) => telemetry,
         Err(failed) => {
@@ -61,6 +62,13 @@ pub fn serve<E: Display + From<io::Error>>(
             Exit::Failed
         }
     }
+}
+
+/// Keeps the keys in memory out of core dumps, and out of the reach of debuggers of the same user.
+fn forbid_core_dumps() {
+    // Best effort: without it the limits of the system decide (`LimitCORE=0` in our units).
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Runs a future on a new runtime.
@@ -109,4 +117,17 @@ pub fn print_completions(program: &str, mut command: Command, matches: &ArgMatch
 /// Writes to standard output. Errors are ignored: a closed pipe is no failure.
 pub fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    use super::*;
+
+    #[test]
+    fn secrets_stay_out_of_core_dumps() {
+        forbid_core_dumps();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -85,6 +85,15 @@ pub fn ip_key(address: IpAddr) -> IpAddr {
             let network = u128::from(address) >> 64 << 64;
             Ipv6Addr::from(network).into()
         }
+    }
+}
+
+/// Reduces an address to the network whose holder changes addresses at will: the /24 of IPv4, the /64 of IPv6.
+#[must_use]
+pub fn network_key(address: IpAddr) -> IpAddr {
+    match ip_key(address) {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) >> 8 << 8).into(),
+        IpAddr::V6(network) => network.into(),
     }
 }
 

@@ -39,6 +39,22 @@ pub enum IdError {
         /// What may occur.
         alphabet: &'static str,
     },
+    /// A text with fewer or more bytes than fit.
+    #[error("{what} has {bytes} bytes; it must have 1 to {max}")]
+    Bytes {
+        /// What was to be parsed.
+        what: &'static str,
+        /// How many bytes there were.
+        bytes: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// An encoded text that no encoder writes.
+    #[error("{what} is not percent-encoded as it is stored")]
+    Encoding {
+        /// What was to be decoded.
+        what: &'static str,
+    },
     /// A peer or node id without its prefix.
     #[error("{what} must begin with {prefix:?}")]
     Prefix {
@@ -153,11 +169,6 @@ identifier! {
     /// The alphabet is what a URL path segment, a Redis key, a channel and a log field all carry
     /// unescaped, so that no layer ever has to quote a room.
     RoomId, |text| check("room name", text, limits::ROOM_CHARS, "1 to 64", NAME)
-}
-
-identifier! {
-    /// Names the holder of a token (RFC 7519 §4.1.2): 1–128 of `A–Z a–z 0–9 . _ -`.
-    Subject, |text| check("subject", text, limits::SUBJECT_CHARS, "1 to 128", NAME)
 }
 
 identifier! {

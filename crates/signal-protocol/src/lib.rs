@@ -8,6 +8,7 @@
 //! - [`server`]: what a node says
 //! - [`codes`]: why something was refused, and what to do next
 //! - [`ice`]: the ICE servers a browser is handed
+//! - [`subject`]: the holder of a token, and how its text travels
 //! - [`limits`]: how large anything may be
 
 pub mod client;
@@ -16,12 +17,14 @@ pub mod ice;
 pub mod ids;
 pub mod limits;
 pub mod server;
+pub mod subject;
 
 pub use client::{ClientMessage, FrameFault, parse};
 pub use codes::{CloseCode, ErrorCode};
 pub use ice::{Enforcement, IceServer, IceServers};
-pub use ids::{IdError, Mid, NodeId, PeerId, PeerKey, RoomId, Seq, Subject};
+pub use ids::{IdError, Mid, NodeId, PeerId, PeerKey, RoomId, Seq};
 pub use server::{IceReason, LeaveReason, LeftReason, PeerView, Recovery, ServerMessage};
+pub use subject::{Subject, decode, encode};
 
 /// The WebSocket subprotocol of this version (RFC 6455 §1.9); the only one a node ever echoes.
 pub const SUBPROTOCOL: &str = "signal.v1";

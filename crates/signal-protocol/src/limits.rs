@@ -9,8 +9,8 @@ pub const META_BYTES: usize = 4 * 1024;
 /// Characters of a room name.
 pub const ROOM_CHARS: usize = 64;
 
-/// Characters of a token's subject.
-pub const SUBJECT_CHARS: usize = 128;
+/// Bytes of a token's subject: 255 characters as in `OpenID` Connect, each of up to four bytes.
+pub const SUBJECT_BYTES: usize = 1020;
 
 /// Characters of a peer key: 128 random bits in base64url.
 pub const KEY_CHARS: usize = 22;

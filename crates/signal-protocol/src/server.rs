@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use crate::client::RequestId;
 use crate::codes::ErrorCode;
 use crate::ice::IceServers;
-use crate::ids::{Mid, NodeId, PeerId, RoomId, Seq, Subject};
+use crate::ids::{Mid, NodeId, PeerId, RoomId, Seq};
+use crate::subject::Subject;
 
 /// Returns whole milliseconds, as frames tell a time (`after`, `within`).
 #[must_use]

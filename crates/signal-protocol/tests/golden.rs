@@ -345,7 +345,7 @@ fn the_limits_agree_with_codes_json() {
     let codes: Value = serde_json::from_str(&golden("codes.json")).unwrap();
     let expected = serde_json::json!({
         "message": limits::MESSAGE_BYTES, "meta": limits::META_BYTES, "room": limits::ROOM_CHARS,
-        "subject": limits::SUBJECT_CHARS, "key": limits::KEY_CHARS, "unacked": limits::UNACKED,
+        "subject": limits::SUBJECT_BYTES, "key": limits::KEY_CHARS, "unacked": limits::UNACKED,
         "ack_every": limits::ACK_EVERY,
     });
     assert_eq!(codes["limits"], expected);

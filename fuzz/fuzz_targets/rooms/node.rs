@@ -11,6 +11,7 @@ use signal_node::room::{
     AppendCall, ClusterView, Effects, Environment, Input, JoinCommand, Replay, Replica,
     RoomSettings,
 };
+use signal_node::send_budget::SendRates;
 use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::time::Instant;
 
@@ -57,11 +58,12 @@ pub(crate) fn subscribed(log: &MemoryLog, room: &RoomId) -> Feed {
 
 impl Node {
     pub(crate) fn new(name: &str, room: &RoomId, log: &MemoryLog) -> Self {
-        let fanout = "1000000000/s,burst=1000000000".parse().expect("a rate");
+        let rate = "1000000000/s,burst=1000000000".parse().expect("a rate");
+        let send_rates = SendRates { fanout: rate, receiver: rate };
         let node = name.parse().expect("a node");
         Self {
             replica: Replica::new(room.clone()),
-            settings: RoomSettings { node, grace: GRACE, retention: retention(), fanout },
+            settings: RoomSettings { node, grace: GRACE, retention: retention(), send_rates },
             cluster: Cluster(None),
             feed: subscribed(log, room),
             call: None,

@@ -101,6 +101,29 @@ impl ConnectionLimiter {
         address: IpAddr,
         now: Instant,
     ) -> Result<ConnectionPermit, LimitExceeded> {
+        // The rate comes last: a connection that another limit rejects must not use up what the others share.
+        self.enter_if(address, |counts, limits| {
+            counts.coming.take(limits.rate, 1, now).map_err(LimitExceeded::Rate)
+        })
+    }
+
+    /// Counts one more connection that is told why it is rejected. It takes nothing from the rate, which is for those
+    /// who may come in.
+    ///
+    /// # Errors
+    /// [`LimitExceeded`] names the limit.
+    pub fn enter_to_be_rejected(
+        self: &Arc<Self>,
+        address: IpAddr,
+    ) -> Result<ConnectionPermit, LimitExceeded> {
+        self.enter_if(address, |_, _| Ok(()))
+    }
+
+    fn enter_if(
+        self: &Arc<Self>,
+        address: IpAddr,
+        allowed: impl FnOnce(&mut Counts, &ConnectionLimits) -> Result<(), LimitExceeded>,
+    ) -> Result<ConnectionPermit, LimitExceeded> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(LimitExceeded::Draining);
         }
@@ -113,8 +136,7 @@ impl ConnectionLimiter {
         if here >= self.limits.most_per_address {
             return Err(LimitExceeded::Address);
         }
-        // The rate comes last: a connection that another limit rejects must not use up what the others share.
-        counts.coming.take(self.limits.rate, 1, now).map_err(LimitExceeded::Rate)?;
+        allowed(&mut counts, &self.limits)?;
         counts.by_address.insert(address, here + 1);
         counts.all += 1;
         Ok(ConnectionPermit { limiter: self.clone(), address })

@@ -8,6 +8,7 @@ mod refusal;
 mod revocations;
 mod rooms;
 mod static_file;
+mod unverified_limiter;
 mod upgrade;
 mod websocket;
 
@@ -28,7 +29,8 @@ pub use connection_limiter::{
     ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded,
 };
 pub use openapi::openapi;
-pub use origin::{AllowedOrigins, Origin};
+pub use origin::AllowedOrigins;
+pub use unverified_limiter::UnverifiedLimiter;
 
 /// Who may come in without a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct Public {
     pub trusted_proxies: Vec<IpNet>,
     /// The header in which they say where a client is.
     pub region_header: Option<String>,
+    /// How many upgrades come without a valid token, and from where.
+    pub unverified_limiter: UnverifiedLimiter,
     /// How many are here, and from where.
     pub connection_limiter: Arc<ConnectionLimiter>,
     /// The nodes, for who looks at them.

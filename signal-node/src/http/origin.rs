@@ -1,24 +1,8 @@
 //! Which pages may open a socket: the guard against cross-site WebSocket hijacking (RFC 6455 §10.2).
 
-use std::str::FromStr;
+use std::net::IpAddr;
 
-/// An exact origin (RFC 6454 §6.2): scheme, host and port, as browsers write it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(String);
-
-impl FromStr for Origin {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WANTED: &str = "write origins such as https://app.example or http://localhost:3000";
-        let (scheme, authority) = text.split_once("://").ok_or(WANTED)?;
-        let plain = !authority.is_empty() && !authority.contains(['/', '?', '#', '@', '*', ' ']);
-        if !plain || !matches!(scheme, "http" | "https") || text != text.to_ascii_lowercase() {
-            return Err(WANTED);
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
+use service_kit::http::Origin;
 
 /// What `Origin` headers are let in. An absent header is: only browsers send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +56,7 @@ impl AllowedOrigins {
 }
 
 fn is_listed(listed: &[Origin], origin: &str) -> bool {
-    listed.iter().any(|allowed| allowed.0 == origin)
+    listed.iter().any(|allowed| allowed.is(origin))
 }
 
 fn is_same(origin: &str, host: Option<&str>) -> bool {
@@ -80,10 +64,13 @@ fn is_same(origin: &str, host: Option<&str>) -> bool {
 }
 
 /// Compares host and port; the scheme is the proxy's business, and gives the port where none is written.
+///
+/// Over plain HTTP a name in `Host` proves nothing: its owner may have resolved it to this node (DNS rebinding). Over
+/// HTTPS the certificate would not fit. A page of such a name has no camera anyway, since it is no secure context.
 fn same_host(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let default = match scheme {
-        "http" => ":80",
+        "http" if is_own_name(authority) => ":80",
         "https" => ":443",
         _ => return false,
     };
@@ -93,6 +80,15 @@ fn same_host(origin: &str, host: &str) -> bool {
         format!("{}{port}", text.to_ascii_lowercase())
     };
     full(authority) == full(host)
+}
+
+/// Tells whether nobody else can give this host another address: an address itself, or a name for loopback (RFC 6761).
+fn is_own_name(authority: &str) -> bool {
+    let has_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = authority.rsplit_once(':').filter(|(_, port)| has_port(port));
+    let name = name.map_or(authority, |(name, _)| name).to_ascii_lowercase();
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+    bare.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -106,11 +102,22 @@ mod tests {
         assert!(same("https://app.example", "app.example"));
         assert!(same("https://app.example", "app.example:443"));
         assert!(same("http://[::1]:8080", "[::1]:8080"));
+        assert!(same("http://localhost", "localhost:80"));
+        assert!(same("http://demo.localhost:8080", "demo.localhost:8080"));
         assert!(!same("http://127.0.0.1:8081", "127.0.0.1:8080"));
         assert!(!same("https://app.example.evil", "app.example"));
         assert!(!same("https://evil/app.example", "app.example"));
         assert!(!same("null", "app.example"));
         assert!(!AllowedOrigins::Same.allows("https://app.example", None));
+    }
+
+    #[test]
+    fn a_name_that_was_rebound_to_this_node_is_not_the_same_origin() {
+        for name in
+            ["evil.example:8080", "evil.example", "localhost.evil.example", "127.0.0.1.evil"]
+        {
+            assert!(!AllowedOrigins::Same.allows(&format!("http://{name}"), Some(name)), "{name}");
+        }
     }
 
     #[test]
@@ -139,7 +146,6 @@ mod tests {
     fn a_list_does_not_lock_out_the_page_of_the_node_itself() {
         let listed = parse("https://app.example").unwrap();
         assert!(listed.allows("https://node.example", Some("node.example")));
-        assert!(listed.allows("http://node.example:8080", Some("node.example:8080")));
         assert!(!listed.allows("https://node.example", Some("other.example")));
         assert!(!listed.allows("https://node.example", None));
     }
@@ -157,8 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_origin_is_refused() {
-        for wrong in ["app.example", "https://", "https://*.example", "https://a/b", "https://A.b"]
-        {
+        for wrong in ["app.example", "https://", "https://*.example", "https://a/b", "null"] {
             assert!(AllowedOrigins::parse(&[wrong.to_owned()]).is_err(), "{wrong}");
         }
         assert_eq!(AllowedOrigins::parse(&["*".to_owned()]).unwrap(), AllowedOrigins::Any);

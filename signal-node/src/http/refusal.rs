@@ -30,7 +30,9 @@ pub(super) enum Refusal {
     ForeignRoom,
     #[error("the token does not open every room: its rooms must have *")]
     NotAllRooms,
-    #[error("revoked are sub or jti, named by 1 to 128 of A-Z a-z 0-9 . _ -")]
+    #[error(
+        "revoked are sub or jti, named by a text of 1 to 1020 bytes, percent-encoded in the path"
+    )]
     Revoked,
     #[error("that is not revoked")]
     NotRevoked,

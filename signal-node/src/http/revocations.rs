@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, put};
 use axum::{Json, Router};
@@ -82,7 +82,7 @@ pub(super) async fn list(
     tag = "revocations",
     params(
         ("by" = RevokedBy, Path, description = "`sub` or `jti`"),
-        ("name" = String, Path, description = "1–128 of `A–Z a–z 0–9 . _ -`"),
+        ("name" = String, Path, description = "Any text of 1 to 1020 bytes, percent-encoded"),
     ),
     request_body = Term,
     responses((status = 200, description = "It is in force.", body = Revocation), Refusals),
@@ -90,13 +90,13 @@ pub(super) async fn list(
 )]
 pub(super) async fn revoke(
     State(public): State<Arc<Public>>,
-    Path((by, name)): Path<(String, String)>,
-    headers: HeaderMap,
-    term: Result<Json<Term>, JsonRejection>,
+    named_by: Result<Path<(RevokedBy, String)>, PathRejection>,
+    request: Request,
 ) -> Result<Json<Revocation>, Refusal> {
-    public.administer_all(&headers).await?;
-    let revoked = named(&by, &name)?;
-    let Json(Term { seconds }) = term?;
+    public.administer_all(request.headers()).await?;
+    let Path((by, name)) = named_by.map_err(|_| Refusal::Revoked)?;
+    let revoked = named(by, &name)?;
+    let Json(Term { seconds }) = Json::from_request(request, &()).await?;
     if !(1..=LONGEST).contains(&seconds) {
         return Err(Refusal::Body(format!("for is 1 to {LONGEST} seconds")));
     }
@@ -112,23 +112,24 @@ pub(super) async fn revoke(
     tag = "revocations",
     params(
         ("by" = RevokedBy, Path, description = "`sub` or `jti`"),
-        ("name" = String, Path, description = "1–128 of `A–Z a–z 0–9 . _ -`"),
+        ("name" = String, Path, description = "Any text of 1 to 1020 bytes, percent-encoded"),
     ),
     responses((status = 204, description = "It is lifted."), Refusals),
     security(("token" = [])),
 )]
 pub(super) async fn lift(
     State(public): State<Arc<Public>>,
-    Path((by, name)): Path<(String, String)>,
+    named_by: Result<Path<(RevokedBy, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     public.administer_all(&headers).await?;
-    let lifted = public.sessions.revoked.lift(named(&by, &name)?).await?;
+    let Path((by, name)) = named_by.map_err(|_| Refusal::Revoked)?;
+    let lifted = public.sessions.revoked.lift(named(by, &name)?).await?;
     if lifted { Ok(StatusCode::NO_CONTENT) } else { Err(Refusal::NotRevoked) }
 }
 
-fn named(by: &str, name: &str) -> Result<Revoked, Refusal> {
-    format!("{by}:{name}").parse().map_err(|()| Refusal::Revoked)
+fn named(by: RevokedBy, name: &str) -> Result<Revoked, Refusal> {
+    Revoked::new(by, name).ok_or(Refusal::Revoked)
 }
 
 impl Revocation {

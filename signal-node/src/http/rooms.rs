@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -152,11 +152,10 @@ pub(super) async fn look(
 pub(super) async fn configure(
     State(public): State<Arc<Public>>,
     Path(room): Path<String>,
-    headers: HeaderMap,
-    doors: Result<Json<Doors>, JsonRejection>,
+    request: Request,
 ) -> Result<Json<Room>, Refusal> {
-    let room = public.administer(&headers, &room).await?;
-    let Json(Doors { cap, locked }) = doors?;
+    let room = public.administer(request.headers(), &room).await?;
+    let Json(Doors { cap, locked }) = Json::from_request(request, &()).await?;
     if cap == Some(0) {
         return Err(Refusal::Body("cap is at least 1; to let nobody in, set locked".to_owned()));
     }
@@ -185,12 +184,13 @@ pub(super) async fn configure(
 pub(super) async fn say(
     State(public): State<Arc<Public>>,
     Path(room): Path<String>,
-    headers: HeaderMap,
-    signal: Result<Json<Signal>, JsonRejection>,
+    request: Request,
 ) -> Result<Json<Said>, Refusal> {
-    let room = public.administer(&headers, &room).await?;
-    let Json(Signal { to, data }) = signal?;
-    let announce = Op::Announce { key: idempotency_key(&headers)?, to, data: data.into() };
+    // The right comes before the body: nobody without it has the node wait for one.
+    let room = public.administer(request.headers(), &room).await?;
+    let key = idempotency_key(request.headers())?;
+    let Json(Signal { to, data }) = Json::from_request(request, &()).await?;
+    let announce = Op::Announce { key, to, data: data.into() };
     match public.decide(&room, announce).await? {
         Outcome::Appended(seq) => Ok(Json(Said { seq })),
         Outcome::Gone(_) => Err(Refusal::NoMembers),
@@ -299,7 +299,7 @@ impl Member {
         Self {
             id: member.peer,
             n: member.n,
-            user: member.user.map(|user| user.to_string()),
+            user: member.user.map(|user| user.as_str().to_owned()),
             away: member.away.is_some(),
             node: member.node.to_string(),
             meta: RawValue::to_owned(&member.meta),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use service_kit::client_ip::{client_ip, is_trusted};
@@ -78,7 +78,8 @@ pub(super) async fn upgrade(
                 span.set("error.type", reason);
                 span.fail();
             }
-            problem.into_response()
+            // Further requests over this connection would come as fast as they are refused.
+            ([(CONNECTION, HeaderValue::from_static("close"))], problem).into_response()
         }
     }
 }
@@ -98,18 +99,42 @@ async fn admit(
         let text = SessionRejection::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
-    let permit = public
-        .connection_limiter
-        .enter(request.address(public), Instant::now())
-        .map_err(rejection_for)?;
+    let (address, now) = (request.address(public), Instant::now());
+    let unverified = &public.unverified_limiter;
+    unverified.may_verify(address, now).map_err(unverified_rejection)?;
     let refused = request.refused_origin(public);
     // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
     let refused = refused.or_else(|| offered.is_empty().then(SessionRejection::protocol));
     let entrance = match refused {
-        Some(refused) => Entrance::Rejected(refused),
-        None => request.entrance(public, &offered).await?,
+        Some(refused) => Ok(Entrance::Rejected(refused)),
+        None => request.entrance(public, &offered).await,
     };
-    Ok((entrance, permit))
+    // A token is verified before anything is taken that all share: whoever has a valid one must get in beside any
+    // number of attempts without one.
+    match &entrance {
+        Ok(Entrance::Authenticated(_)) => {}
+        Ok(Entrance::AwaitingHello { .. }) => {
+            unverified.attempt(address, now).map_err(unverified_rejection)?;
+        }
+        Ok(Entrance::Rejected(_)) | Err(_) => {
+            unverified.token_refused(address, now);
+            unverified.attempt(address, now).map_err(unverified_rejection)?;
+        }
+    }
+    let entrance = entrance?;
+    let limiter = &public.connection_limiter;
+    let permit = match &entrance {
+        Entrance::Rejected(_) => limiter.enter_to_be_rejected(address),
+        Entrance::Authenticated(_) | Entrance::AwaitingHello { .. } => limiter.enter(address, now),
+    };
+    Ok((entrance, permit.map_err(rejection_for)?))
+}
+
+/// The rejection of a network that attempts too many upgrades without a valid token.
+fn unverified_rejection(wait: Duration) -> Rejection {
+    let text = "too many connections without a valid token come from this network";
+    let rejection = reject("unverified", StatusCode::TOO_MANY_REQUESTS, "rate_limited", text);
+    Rejection { problem: rejection.problem.retry_spread(wait), ..rejection }
 }
 
 fn rejection_for(exceeded: LimitExceeded) -> Rejection {
@@ -128,7 +153,7 @@ fn rejection_for(exceeded: LimitExceeded) -> Rejection {
         }
     };
     let after = if let LimitExceeded::Rate(wait) = exceeded { wait } else { RETRY_AFTER };
-    Rejection { reason, problem: problem.retry_after(after) }
+    Rejection { reason, problem: problem.retry_spread(after) }
 }
 
 impl<'a> UpgradeRequest<'a> {
@@ -164,9 +189,8 @@ impl<'a> UpgradeRequest<'a> {
 
     fn address(&self, public: &Public) -> IpAddr {
         let peer = self.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let forwarded = self.headers.get_all("x-forwarded-for").iter();
-        let forwarded = forwarded.filter_map(|value| value.to_str().ok());
-        client_ip(peer, forwarded, &public.trusted_proxies)
+        let headers = self.headers.get_all("x-forwarded-for").iter();
+        client_ip(peer, headers.map(HeaderValue::as_bytes), &public.trusted_proxies)
     }
 
     /// Reads the region or country of the client from the header of a trusted proxy.
@@ -178,8 +202,7 @@ impl<'a> UpgradeRequest<'a> {
     }
 
     async fn entrance(&self, public: &Public, offered: &[&str]) -> Result<Entrance, Rejection> {
-        if self.headers.contains_key(AUTHORIZATION) {
-            let token = bearer(self.headers).unwrap_or_default();
+        if let Some(token) = self.token_in_header() {
             return match public.sessions.verify(token).await {
                 Ok(identity) => Ok(Entrance::Authenticated(identity)),
                 Err(refused) => {
@@ -198,6 +221,16 @@ impl<'a> UpgradeRequest<'a> {
         })
     }
 
+    /// Returns the token of the `Authorization` header. What a browser adds by itself for a proxy in front of the node
+    /// (RFC 7617, 7616, 4559) is none; an unknown scheme is a token that is refused.
+    fn token_in_header(&self) -> Option<&'a str> {
+        let header = self.headers.get(AUTHORIZATION)?;
+        let scheme = header.to_str().unwrap_or_default().split(' ').next().unwrap_or_default();
+        let added = ["basic", "digest", "negotiate", "ntlm"];
+        let by_browser = added.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        (!by_browser).then(|| bearer(self.headers).unwrap_or_default())
+    }
+
     fn may_be_anonymous(&self, public: &Public) -> bool {
         match public.anonymous {
             Anonymous::Never => false,
@@ -209,8 +242,7 @@ impl<'a> UpgradeRequest<'a> {
     /// Tells whether the request comes from this machine and to a loopback name. Another name in `Host` may be one
     /// that a page elsewhere has resolved to 127.0.0.1 (DNS rebinding).
     fn is_local(&self, port: Option<u16>) -> bool {
-        let forwarded = self.headers.contains_key(FORWARDED)
-            || self.headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));
+        let forwarded = self.headers.keys().any(|name| is_of_a_proxy(name.as_str()));
         let host = self.header(HOST).unwrap_or_default();
         let (name, host_port) = host.rsplit_once(':').unwrap_or((host, "80"));
         host_port.parse().ok() == port
@@ -218,4 +250,15 @@ impl<'a> UpgradeRequest<'a> {
             && !forwarded
             && matches!(name, "127.0.0.1" | "localhost" | "[::1]")
     }
+}
+
+/// Tells whether a header is one that proxies add and browsers do not: `Forwarded` (RFC 7239), `Via` (RFC 9110 §7.6.3),
+/// `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP` and their like.
+fn is_of_a_proxy(name: &str) -> bool {
+    const PREFIXES: [&str; 7] =
+        ["x-forwarded", "x-envoy-", "x-original-", "x-amzn-", "x-appengine-", "cf-", "fly-"];
+    let is_address = name.ends_with("-ip") || name.contains("client-ip");
+    matches!(name, "forwarded" | "via" | "cdn-loop" | "x-request-id")
+        || is_address
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -6,12 +6,10 @@ use std::str::FromStr;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use signal_protocol::{decode, encode, limits};
 use utoipa::ToSchema;
 
 use super::LogError;
-
-/// The longest name, in characters, as that of a subject.
-const NAME_CHARS: usize = 128;
 
 /// By what tokens are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -23,21 +21,20 @@ pub enum RevokedBy {
     Jti,
 }
 
-/// What is revoked; written `sub:ana`.
+/// What is revoked; written `sub:ana`, with the name percent-encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revoked {
     /// By what it is named.
     pub by: RevokedBy,
-    /// Its name: 1–128 of `A–Z a–z 0–9 . _ -`.
+    /// Its name: any text that fits a subject.
     pub name: String,
 }
 
 impl Revoked {
-    /// Names what is revoked; `None` if it is no name of ours.
+    /// Names what is revoked; `None` if the name is empty or too long.
     #[must_use]
     pub fn new(by: RevokedBy, name: &str) -> Option<Self> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let fits = (1..=NAME_CHARS).contains(&name.len()) && name.bytes().all(plain);
+        let fits = (1..=limits::SUBJECT_BYTES).contains(&name.len());
         fits.then(|| Self { by, name: name.to_owned() })
     }
 }
@@ -48,7 +45,7 @@ impl fmt::Display for Revoked {
             RevokedBy::Sub => "sub",
             RevokedBy::Jti => "jti",
         };
-        write!(f, "{by}:{}", self.name)
+        write!(f, "{by}:{}", encode(&self.name))
     }
 }
 
@@ -62,7 +59,7 @@ impl FromStr for Revoked {
             "jti" => RevokedBy::Jti,
             _ => return Err(()),
         };
-        Self::new(by, name).ok_or(())
+        decode(name).and_then(|name| Self::new(by, &name)).ok_or(())
     }
 }
 

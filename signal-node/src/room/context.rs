@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use service_kit::settings::Rate;
 use signal_protocol::NodeId;
 use tokio::time::Instant;
 
 use crate::liveness::Liveness;
 use crate::log::{Judgement, Retention, RoomLog};
 use crate::metrics::Metrics;
+use crate::send_budget::SendRates;
 
 /// The settings of all rooms of a node.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub struct RoomSettings {
     pub grace: Duration,
     /// What the log keeps.
     pub retention: Retention,
-    /// Bytes that one member may have copied to all others.
-    pub fanout: Rate,
+    /// Bytes that one sender may have sent.
+    pub send_rates: SendRates,
 }
 
 /// What the tasks of all rooms of a node share.

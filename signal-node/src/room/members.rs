@@ -1,15 +1,11 @@
 //! The members of a room whose sockets are on this node, and what they are owed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use service_kit::settings::Rate;
 use signal_protocol::{Mid, PeerId, RoomId, Seq, ServerMessage, limits};
-use tokio::time::Instant;
 
 use super::outbox::Outbox;
 use crate::log::{Claim, Join, Joined, Payload, Record, Restored, SocketId};
-use crate::token_bucket::TokenBucket;
 
 /// A client to which nothing was addressed for this many entries is sent its position.
 const SEND_POSITION_EVERY: u64 = 256;
@@ -26,8 +22,6 @@ pub(super) struct Member {
     pub(super) n: u64,
     /// What restores the member in a log that has lost it.
     record: Box<Record>,
-    /// Its budget for messages to all others; `None` stands for a full one, which most members have.
-    fanout: Option<Box<TokenBucket>>,
     /// How far its replay is, while there is one. The room pushes no new entry to it meanwhile: the replay does, in
     /// their order.
     behind: Option<Seq>,
@@ -54,7 +48,6 @@ impl Member {
             outbox,
             n: joined.n,
             record: Box::new(Record::new(join, joined)),
-            fanout: None,
             behind: None,
             pending: 0,
             settled: mid,
@@ -63,16 +56,6 @@ impl Member {
             sent,
             sent_at: 0,
         }
-    }
-
-    /// Takes bytes that go to all others out of the member's budget, or says how long to wait.
-    pub(super) fn take_fanout(
-        &mut self,
-        rate: Rate,
-        bytes: usize,
-        now: Instant,
-    ) -> Result<(), Duration> {
-        self.fanout.get_or_insert_with(|| Box::new(TokenBucket::new(now))).take(rate, bytes, now)
     }
 
     /// Returns how many messages wait for their `ack`.

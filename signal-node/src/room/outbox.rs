@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -10,6 +10,9 @@ use futures_util::task::AtomicWaker;
 use service_kit::trace::Span;
 use signal_protocol::{LeftReason, RoomId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::send_budget::SendBudget;
 
 /// Bytes that a queued frame takes beside its text.
 const OVERHEAD: usize = 64;
@@ -165,6 +168,8 @@ pub struct Outbox {
     filled: AtomicWaker,
     emptied: Notify,
     limit: u32,
+    /// What whoever holds the socket may have sent; made when it first says something.
+    budget: OnceLock<Arc<SendBudget>>,
 }
 
 impl Outbox {
@@ -172,8 +177,23 @@ impl Outbox {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX - 1);
-        let state = State::empty(Condition::Open);
-        Self { state: Mutex::new(state), filled: AtomicWaker::new(), emptied: Notify::new(), limit }
+        Self {
+            state: Mutex::new(State::empty(Condition::Open)),
+            filled: AtomicWaker::new(),
+            emptied: Notify::new(),
+            limit,
+            budget: OnceLock::new(),
+        }
+    }
+
+    /// Has the socket share the budget of its subject.
+    pub fn share_budget(&self, budget: impl FnOnce() -> Arc<SendBudget>) {
+        self.budget.get_or_init(budget);
+    }
+
+    /// Returns the budget of whoever holds the socket: its subject's, or its own.
+    pub fn budget(&self, now: Instant) -> &SendBudget {
+        self.budget.get_or_init(|| Arc::new(SendBudget::new(now)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -190,6 +190,7 @@ fn on_join(
 /// The join took effect. Its member begins at its entry, which may have been delivered already: among entries that
 /// nobody here could be sent.
 fn on_joined(local: &mut LocalRoom, step: &mut StepContext<'_>, pending: PendingJoin) {
+    pending.charge_roster(step.environment);
     let Joined { seq, base, roster, .. } = &pending.joined;
     let (seq, base) = (*seq, *base);
     for (peer, away) in roster.iter().filter_map(|member| Some((&member.peer, member.away?))) {

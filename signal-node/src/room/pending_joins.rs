@@ -14,6 +14,7 @@ use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, Recovery, RoomId, Seq,
 
 use super::append_queue::AppendQueue;
 use super::command::Reply;
+use super::context::Environment;
 use super::effect::{Count, StepContext};
 use super::fanout;
 use super::members::{Member, Members};
@@ -21,6 +22,9 @@ use super::outbox::{Delivery, FrameEvent};
 use super::replay::Replay;
 use super::replies::refused_text;
 use crate::log::{Claim, Join, Joined, Op, Record, Restored};
+
+/// Bytes that a line of a roster has beside `meta`.
+const LINE_OVERHEAD: usize = 128;
 
 /// A join that took effect, and whose entry was not delivered yet.
 pub(super) struct PendingJoin {
@@ -38,6 +42,14 @@ impl PendingJoin {
 
     fn is_replay(&self) -> bool {
         self.joined.recovery == Recovery::Replay
+    }
+
+    /// Charges its sender for the roster that it is sent.
+    pub(super) fn charge_roster(&self, environment: Environment<'_>) {
+        let Environment { now, settings, .. } = environment;
+        let lines = if self.is_replay() { &[] } else { self.joined.roster.as_slice() };
+        let bytes = lines.iter().map(|line| line.meta.get().len() + LINE_OVERHEAD).sum();
+        self.reply.outbox.budget(now).charge(settings.send_rates, bytes, now);
     }
 
     /// Makes its member.

@@ -11,6 +11,7 @@ use super::context::RoomContext;
 use super::task::RoomTask;
 use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 use crate::log::{LogError, Op, Outcome};
+use crate::send_budget::SendBudgets;
 
 /// Commands that may wait for a room's task.
 const WAITING: u32 = 1_024;
@@ -19,6 +20,8 @@ const WAITING: u32 = 1_024;
 pub struct Rooms {
     context: Arc<RoomContext>,
     tasks: Mutex<HashMap<RoomId, Sender<Command>>>,
+    /// What each subject may have sent, over all of its connections here.
+    pub budgets: SendBudgets,
 }
 
 /// The room's task has as many commands waiting as may.
@@ -50,7 +53,11 @@ impl Rooms {
     #[must_use]
     pub fn new(context: RoomContext) -> Arc<Self> {
         let silence = context.liveness.silence();
-        let rooms = Arc::new(Self { context: Arc::new(context), tasks: Mutex::default() });
+        let rooms = Arc::new(Self {
+            context: Arc::new(context),
+            tasks: Mutex::default(),
+            budgets: SendBudgets::default(),
+        });
         tokio::spawn(forward_suspicions(silence, Arc::downgrade(&rooms)));
         rooms
     }

@@ -116,7 +116,10 @@ pub(super) fn unavailable(why: &str) -> ErrorFrame<'_> {
 
 /// An error for a member that sends more to all others than its budget.
 pub(super) fn too_much(wait: Duration) -> ErrorFrame<'static> {
-    let error = ErrorFrame::new(ErrorCode::RateLimited, "too much is said to all members at once");
+    let error = ErrorFrame::new(
+        ErrorCode::RateLimited,
+        "too much is said at once, counted in bytes and by those who get them",
+    );
     ErrorFrame { after: Some(milliseconds(wait).max(1)), ..error }
 }
 

@@ -10,7 +10,7 @@ use super::command::{JoinCommand, MessageId, Ordered, Reply};
 use super::context::Environment;
 use super::effect::{Count, StepContext};
 use super::members::Members;
-use super::outbox::FrameEvent;
+use super::outbox::{FrameEvent, Outbox};
 use super::replies::{UNREACHABLE, decline, refuse_ordered, too_much, unavailable};
 use super::volatile_queue::VolatileQueue;
 use crate::log::{Op, SocketId, Volatile};
@@ -21,6 +21,9 @@ const QUEUE_FULL: &str = "too much is waiting for the room log";
 /// In a contact with the log that is younger than this, a loss may not have been noticed yet, and members may still be
 /// put back.
 const FRESH: Duration = Duration::from_secs(10);
+
+/// Bytes that the frames of a join and of the leave after it have beside `meta`.
+const JOIN_OVERHEAD: usize = 256;
 
 /// Milliseconds after which a member with a full window may go on.
 const WINDOW_PAUSE: u64 = 100;
@@ -37,9 +40,16 @@ pub(super) fn join(
         // The socket closed while the join was queued; joining now would leave a ghost.
         return;
     }
+    // A `leave` and a `join` in turn would otherwise have `meta` sent to all for nothing.
+    let bytes = join.meta.get().len() + JOIN_OVERHEAD;
+    let allowed = take(&reply.outbox, step.environment, bytes, members.others());
     let requester = Requester::Join { peer: join.peer.clone(), ice, reply };
     if let Some(why) = queue_refusal(queue, step) {
         return decline(members, step, requester, unavailable(why));
+    }
+    if let Err(wait) = allowed {
+        step.count(Count::FanoutRefused);
+        return decline(members, step, requester, too_much(wait));
     }
     let cluster = step.environment.cluster;
     join.expires = cluster.in_contact_for(join.grace);
@@ -79,10 +89,8 @@ pub(super) fn ordered(
         let error = ErrorFrame { after: Some(WINDOW_PAUSE), ..error };
         return refuse_ordered(members, step, &id, error);
     }
-    let (rate, now) = (step.environment.settings.fanout, step.environment.now);
-    if let Some(bytes) = bytes_to_all(&what)
-        && let Err(wait) = member.take_fanout(rate, bytes * others, now)
-    {
+    let (bytes, receivers) = load_of(&what, others);
+    if let Err(wait) = take(&member.outbox, step.environment, bytes, receivers) {
         step.count(Count::FanoutRefused);
         return refuse_ordered(members, step, &id, too_much(wait));
     }
@@ -96,13 +104,25 @@ pub(super) fn ordered(
     queue.push(op, Requester::Ordered { id, refusal });
 }
 
-/// Returns the size of what goes to all others, if it does.
-fn bytes_to_all(what: &Ordered) -> Option<usize> {
+/// Returns how many bytes a message makes the room send, and to how many members.
+fn load_of(what: &Ordered, others: usize) -> (usize, usize) {
     match what {
-        Ordered::Signal { to: None, data, .. } => Some(data.get().len()),
-        Ordered::Update(meta) => Some(meta.get().len()),
-        Ordered::Signal { to: Some(_), .. } | Ordered::Refuse(..) => None,
+        Ordered::Signal { to: None, data, .. } => (data.get().len(), others),
+        Ordered::Signal { to: Some(_), data, .. } => (data.get().len(), 1),
+        Ordered::Update(meta) => (meta.get().len(), others),
+        Ordered::Refuse(..) => (0, 0),
     }
+}
+
+/// Takes bytes out of the budget of whoever holds this socket, or says how long to wait.
+fn take(
+    outbox: &Outbox,
+    environment: Environment<'_>,
+    bytes: usize,
+    receivers: usize,
+) -> Result<(), Duration> {
+    let (rates, now) = (environment.settings.send_rates, environment.now);
+    outbox.budget(now).take(rates, bytes, receivers, now)
 }
 
 /// Queues a volatile signal. One over the budget of its member is dropped, and the member is asked to slow down.
@@ -112,11 +132,10 @@ pub(super) fn volatile(
     step: &mut StepContext<'_>,
     volatile: Volatile,
 ) {
-    let bytes = volatile.data.get().len() * members.others();
-    let (rate, now) = (step.environment.settings.fanout, step.environment.now);
-    let sender = members.get_mut(&volatile.from).filter(|_| volatile.to.is_none());
-    if let Some(member) = sender
-        && let Err(wait) = member.take_fanout(rate, bytes, now)
+    let (bytes, others) = (volatile.data.get().len(), members.others());
+    let receivers = if volatile.to.is_some() { 1 } else { others };
+    if let Some(member) = members.get(&volatile.from)
+        && let Err(wait) = take(&member.outbox, step.environment, bytes, receivers)
     {
         step.count(Count::FanoutRefused);
         step.count(Count::Refused(ErrorCode::RateLimited));

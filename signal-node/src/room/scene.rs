@@ -11,6 +11,7 @@ use crate::log::{
     Batch, Entry, FeedEvent, Join, Joined, Judgement, Outcome, Payload, ResetMember, Retention,
     RosterMember, Silent, SocketId,
 };
+use crate::send_budget::SendRates;
 
 /// A cluster in which nobody is silent, or one other node is.
 pub(super) struct Cluster {
@@ -45,11 +46,12 @@ pub(super) struct Scene {
 
 pub(super) fn room_settings() -> RoomSettings {
     let (age, room) = (Duration::from_secs(60), Duration::from_secs(60));
+    let rate = "1000000/s,burst=1000000".parse().unwrap();
     RoomSettings {
         node: "n_one".parse().unwrap(),
         grace: Duration::from_secs(30),
         retention: Retention { age, length: 1_000, bytes: 1 << 20, room },
-        fanout: "1000000/s,burst=1000000".parse().unwrap(),
+        send_rates: SendRates { fanout: rate, receiver: rate },
     }
 }
 

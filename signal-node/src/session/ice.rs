@@ -27,12 +27,17 @@ pub(super) struct IceState {
 
 impl IceState {
     /// Counts a request for ICE servers, and returns whom it is for.
-    pub(super) fn request(&mut self, purpose: &IcePurpose, subject: String) -> IceOwner {
+    pub(super) fn request(
+        &mut self,
+        purpose: &IcePurpose,
+        subject: String,
+        until: Option<u64>,
+    ) -> IceOwner {
         self.asked += 1;
         if let IcePurpose::Join(room, ..) = purpose {
             self.room = Some(room.clone());
         }
-        IceOwner { subject, room: self.room.clone() }
+        IceOwner { subject, until, room: self.room.clone() }
     }
 
     /// Applies an answer of the credential service (`None`: it is unavailable), and returns what follows from it.

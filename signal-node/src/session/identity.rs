@@ -25,6 +25,8 @@ pub enum Identity {
 pub struct Rights {
     subject: Subject,
     expires_at: Instant,
+    /// The same moment in Unix seconds.
+    ends: u64,
     /// The rooms it opens, as [`opens`] reads them.
     rooms: Box<[Box<str>]>,
     may_signal: bool,
@@ -110,7 +112,7 @@ impl Identity {
         unix_now: Duration,
         now: Instant,
     ) -> Result<Self, SessionRejection> {
-        let subject = claims.sub.parse::<Subject>().map_err(|error| SessionRejection {
+        let subject = Subject::new(&claims.sub).map_err(|error| SessionRejection {
             close: CloseCode::Unauthorized,
             code: ErrorCode::Unauthorized,
             message: error.to_string(),
@@ -164,6 +166,12 @@ impl Identity {
         self.rights().map(|rights| rights.expires_at)
     }
 
+    /// Returns when the token ends in Unix seconds; `None`: never.
+    #[must_use]
+    pub fn ends(&self) -> Option<u64> {
+        self.rights().map(|rights| rights.ends)
+    }
+
     /// Lays what the token says about its holder over what the client says: the token wins.
     #[must_use]
     pub fn stamp(&self, meta: Option<&RawValue>) -> Payload {
@@ -187,6 +195,7 @@ impl Rights {
         Self {
             subject,
             expires_at,
+            ends: claims.exp,
             rooms: claims.rooms.iter().map(|pattern| pattern.as_str().into()).collect(),
             may_signal,
             may_moderate,

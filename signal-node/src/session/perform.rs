@@ -8,6 +8,8 @@ use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
+use tokio::time::Instant;
+
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::identity::SessionRejection;
 use super::run::{CloseCause, HandshakeInfo, Session};
@@ -165,6 +167,9 @@ impl<S: Socket> Session<'_, S> {
         id: Option<RequestId>,
         ice: Option<Arc<IceServers>>,
     ) {
+        if let Some(subject) = &join.user {
+            self.outbox.share_budget(|| self.context.rooms.budgets.of(subject, Instant::now()));
+        }
         let command = JoinCommand { join, ice, reply: self.reply(id) };
         if let Ok(handle) = self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
             self.handles.insert(room, handle);

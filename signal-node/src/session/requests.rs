@@ -27,9 +27,11 @@ impl Machine {
     /// Returns whom a request for ICE servers is for, and counts it.
     #[must_use]
     pub fn ice_owner(&mut self, purpose: &IcePurpose) -> IceOwner {
+        let until = self.identity().and_then(Identity::ends);
         let subject = self.identity().and_then(Identity::subject);
-        let subject = subject.map_or_else(|| self.socket.to_string(), ToString::to_string);
-        self.ice.request(purpose, subject)
+        let subject =
+            subject.map_or_else(|| self.socket.to_string(), |subject| subject.as_str().to_owned());
+        self.ice.request(purpose, subject, until)
     }
 
     /// Applies an answer of the credential service; `None`: it is unavailable.

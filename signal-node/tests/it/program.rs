@@ -25,6 +25,8 @@ fn check_config_names_every_fault_at_once_and_exits_64() {
         ("SIGNAL_NODE_RATE", "fast"),
         ("SIGNAL_NODE_JWT_SECRET", "short"),
         ("SIGNAL_NODE_GRASE", "30s"),
+        ("SIGNAL_NODE_OUTBOX_BYTES", "64KiB"),
+        ("SIGNAL_NODE_JWKS_URL", "http://ana:hidden@id.example/keys?key=hidden"),
     ];
     let output = run(&["check-config"], &variables);
     assert_eq!(output.status.code(), Some(64));
@@ -35,9 +37,12 @@ fn check_config_names_every_fault_at_once_and_exits_64() {
         "SIGNAL_NODE_RATE=\"fast\" (environment) is not a rate",
         "SIGNAL_NODE_JWT_SECRET (environment) is not usable",
         "SIGNAL_NODE_GRASE (environment) is not a setting; did you mean SIGNAL_NODE_GRACE?",
+        "SIGNAL_NODE_OUTBOX_BYTES=\"64KiB\" (environment) is too small for one message",
+        "SIGNAL_NODE_JWKS_URL=\"http://********@id.example/keys?********\" (environment)",
     ] {
         assert!(told.contains(fault), "{fault}: {told}");
     }
+    assert!(!told.contains("hidden") && !text(&output.stdout).contains("hidden"), "{told}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fs;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use service_kit::tokens::{Claims, Right, mint};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::program::{run, text};
 use crate::support::node::{SECRET, TestNode, claims, token};
@@ -37,6 +39,26 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
 async fn refused(request: RequestBuilder) -> (u16, String) {
     let (status, body) = answer(request).await;
     (status, body["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn the_right_is_asked_for_before_the_body() {
+    let node = TestNode::closed().await;
+    for (method, path) in [
+        ("PUT", "/v1/rooms/demo"),
+        ("POST", "/v1/rooms/demo/signals"),
+        ("PUT", "/v1/revocations/sub/ana"),
+    ] {
+        let mut stream = TcpStream::connect(node.address()).await.unwrap();
+        let token = token("ana");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 403", "{method} {path}: no byte of the body was sent");
+    }
 }
 
 #[tokio::test]

@@ -180,7 +180,7 @@ async fn who_may_not_revoke_and_what_is_no_name_is_refused() {
     let cases = [
         (narrow.json(&json!({})), 403, "forbidden"),
         (put("/iss/ana", json!({})), 400, "bad_request"),
-        (put("/sub/a%3Ab", json!({})), 400, "bad_request"),
+        (put(&format!("/sub/{}", "a".repeat(1021)), json!({})), 400, "bad_request"),
         (put("/sub/ana", json!({"for": 0})), 400, "bad_request"),
         (put("/sub/ana", json!({"for": 400 * 86_400})), 400, "bad_request"),
         (put("/sub/ana", json!({"until": 5})), 400, "bad_request"),

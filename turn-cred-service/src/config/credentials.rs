@@ -7,10 +7,11 @@ use service_kit::secrets::SecretSource;
 use service_kit::settings::Reader;
 
 use super::pools::read_pools;
-use crate::issuer::{Keys, TtlSettings};
+use crate::issuer::Keys;
 use crate::pool::Pools;
 use crate::relay::{ConnectOptions, TrustStore};
 use crate::rotation::RotationPolicy;
+use crate::ttl::TtlSettings;
 use crate::usage::Budget;
 
 /// Source of the keys shared with the relays.
@@ -109,7 +110,7 @@ fn read_keys(reader: &mut Reader<'_>) -> Option<KeySettings> {
 /// Reads and compares `ttl` and `max_ttl`.
 fn read_ttl_settings(reader: &mut Reader<'_>) -> TtlSettings {
     let default = reader.duration("ttl");
-    let max = reader.duration("max_ttl");
+    let max = reader.optional_duration("max_ttl").unwrap_or(default);
     if default < Duration::from_secs(1) {
         reader.fault("ttl", "is less than 1s");
     }

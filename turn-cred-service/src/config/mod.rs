@@ -8,14 +8,15 @@ mod schema;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use service_kit::http::ListenAddr;
+use service_kit::http::{ListenAddr, SOCKET_MODE, SocketMode};
+use service_kit::redis_access::RedisAccess;
 use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved};
 use service_kit::telemetry::LogSettings;
 use service_kit::tokens::{JWKS_FILE, JWKS_URL, JWT_SECRET, TokenSettings, Verifier};
 
 pub use credentials::{CredentialSettings, DbSettings, KeySettings};
-pub use origin::Origin;
+pub use origin::AllowedOrigin;
 pub use schema::SCHEMA;
 
 /// Timeout of each step of a relay probe.
@@ -31,13 +32,17 @@ pub struct Config {
     /// Bearer tokens accepted on the internal listener; mandatory there over TCP.
     pub internal_token: Option<SecretSource>,
     pub admin_listen: ListenAddr,
+    /// The mode of socket files.
+    pub socket_mode: SocketMode,
     /// Origins allowed by CORS.
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: Vec<AllowedOrigin>,
     /// Networks whose `X-Forwarded-For` and region header are trusted.
     pub trusted_proxies: Vec<IpNet>,
     pub credentials: CredentialSettings,
     /// Name of the header with the region or country of the client, set by a trusted proxy.
     pub region_header: Option<String>,
+    /// The Redis of the nodes; `None`: it is that of the relays, if there is one.
+    pub rooms_redis: Option<RedisAccess>,
     /// Interval of the relay probes; zero disables them.
     pub probe_every: Duration,
     /// Verifies the JWTs of the public listener.
@@ -63,6 +68,7 @@ impl Config {
         let internal_listen = reader.optional_parse("internal_listen");
         let internal_token = reader.secrets("internal_token");
         let admin_listen = reader.parse("admin_listen");
+        let socket_mode: SocketMode = reader.parse(SOCKET_MODE.name);
         let allowed_origins = reader.parse_list("allowed_origins");
         let trusted_proxies = reader.parse_list("trusted_proxies");
         let (rate_per_subject, rate_per_ip) =
@@ -73,6 +79,7 @@ impl Config {
             reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
         }
         let region_header = reader.optional_text("region_header");
+        let rooms_redis = read_rooms_redis(&mut reader);
         let probe_every = reader.duration("probe_every");
         let verifier = TokenSettings::read(&mut reader).verifier(&mut reader);
         let api_keys = reader.secrets("api_keys");
@@ -81,6 +88,11 @@ impl Config {
             let token = "TURN_CRED_INTERNAL_TOKEN_FILE";
             reader.fault("internal_listen", format_args!("is TCP and needs {token}"));
         }
+        if internal_listen.is_some() && internal_token.is_none() && socket_mode.is_open_to_all() {
+            let what = "lets every user of this machine ask in the name of any subject: write 660, or set \
+                        TURN_CRED_INTERNAL_TOKEN_FILE";
+            reader.fault(SOCKET_MODE.name, what);
+        }
         check_callers(&mut reader);
         reader.finish()?;
         Ok(Self {
@@ -88,10 +100,12 @@ impl Config {
             internal_listen,
             internal_token,
             admin_listen,
+            socket_mode,
             allowed_origins,
             trusted_proxies,
             credentials: credentials.expect("a missing value was reported as a fault"),
             region_header,
+            rooms_redis,
             probe_every,
             verifier: verifier.expect("a missing value was reported as a fault"),
             api_keys,
@@ -113,6 +127,15 @@ fn check_callers(reader: &mut Reader<'_>) {
             format_args!("is not set, {others}: no caller could authenticate"),
         );
     }
+}
+
+/// Reads where the nodes keep what is revoked.
+fn read_rooms_redis(reader: &mut Reader<'_>) -> Option<RedisAccess> {
+    let url = reader.secret_text("rooms_redis_url")?;
+    let access = RedisAccess::from_url(url.expose());
+    access
+        .map_err(|error| reader.fault("rooms_redis_url", format_args!("is not usable: {error}")))
+        .ok()
 }
 
 #[cfg(test)]
@@ -172,6 +195,28 @@ mod tests {
         assert!(with("unix:/run/x.sock").is_ok());
         let faults = with("127.0.0.1:0").unwrap_err();
         assert!(faults[0].contains("needs TURN_CRED_INTERNAL_TOKEN_FILE"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_socket_that_is_open_to_all_needs_a_token() {
+        let with = |mode, token| {
+            read([
+                ("TURN_CRED_URIS", URI),
+                ("TURN_CRED_SECRET", KEY),
+                ("TURN_CRED_INTERNAL_LISTEN", "unix:/run/x.sock"),
+                ("TURN_CRED_SOCKET_MODE", mode),
+                ("TURN_CRED_INTERNAL_TOKEN", token),
+            ])
+        };
+        assert!(with("660", KEY).is_ok() && with("666", KEY).is_ok());
+        let without = read([
+            ("TURN_CRED_URIS", URI),
+            ("TURN_CRED_SECRET", KEY),
+            ("TURN_CRED_INTERNAL_LISTEN", "unix:/run/x.sock"),
+            ("TURN_CRED_SOCKET_MODE", "666"),
+        ]);
+        assert!(without.unwrap_err()[0].contains("every user of this machine"));
+        assert!(with("9", KEY).is_err() && with("060", KEY).is_err());
     }
 
     #[test]

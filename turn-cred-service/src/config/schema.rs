@@ -1,5 +1,6 @@
 //! Declares every setting of the service.
 
+use service_kit::http::SOCKET_MODE;
 use service_kit::redis_access;
 use service_kit::settings::{Schema, Setting};
 use service_kit::telemetry::{LOG, LOG_FORMAT};
@@ -60,6 +61,7 @@ file is read again when it changes.",
             Some("127.0.0.1:9091"),
             "/livez, /readyz and /metrics",
         ),
+        SOCKET_MODE,
         Setting::plain(
             "allowed_origins",
             "network",
@@ -91,8 +93,8 @@ file is read again when it changes.",
             "max_ttl",
             "credentials",
             "DURATION",
-            Some("24h"),
-            "Longest TTL that a caller may request",
+            None,
+            "Longest TTL that a caller may request; by default ttl. No credential outlives the token it is issued for",
         ),
         Setting::secret(
             "pseudonym_key",
@@ -138,6 +140,12 @@ file is read again when it changes.",
             Some("30s"),
             "Largest difference between clocks of relays: an old secret is accepted for that much \
              longer",
+        ),
+        Setting::secret(
+            "rooms_redis_url",
+            "redis",
+            "URL",
+            "Redis of the nodes, whose revocations are obeyed within two seconds; by default redis_url",
         ),
         Setting::plain(
             "uris",

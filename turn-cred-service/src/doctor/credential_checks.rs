@@ -6,7 +6,7 @@ use std::time::Duration;
 use service_kit::random;
 
 use super::findings::{Check, Finding, SEE_RELAY_LOG};
-use super::url_context::{UrlContext, random_subject};
+use super::url_context::{UrlContext, random_user};
 use crate::credential::Credential;
 use crate::relay::{ClockSkew, RelayError, SkewSearch, SkewStep, TurnClient};
 
@@ -46,7 +46,7 @@ async fn accepts(url: &UrlContext<'_>, credential: &Credential) -> Result<bool, 
 }
 
 pub(super) async fn allocation(url: &mut UrlContext<'_>) -> Finding {
-    let credential = url.credential(&random_subject(), url.ttl());
+    let credential = url.credential(&random_user(), url.ttl());
     match open_allocation(url, &credential).await {
         Ok((client, relayed)) => {
             url.allocation = Some(client);
@@ -110,7 +110,7 @@ pub(super) async fn refresh(url: &mut UrlContext<'_>) -> Finding {
 
 pub(super) async fn wrong_secret(url: &mut UrlContext<'_>) -> Finding {
     let end = (url.options.now)().saturating_add_signed(url.ttl());
-    let credential = Credential::issue(&random::bytes::<32>(), &random_subject(), end);
+    let credential = Credential::issue(&random::bytes::<32>(), &random_user(), end);
     let advice = "set use-auth-secret, and remove no-auth and user, which admit others";
     assess_rejection(Check::WrongSecret, accepts(url, &credential).await, advice)
 }
@@ -119,7 +119,7 @@ pub(super) async fn wrong_secret(url: &mut UrlContext<'_>) -> Finding {
 /// empty member of its set in Redis, as a secret.
 pub(super) async fn empty_secret(url: &mut UrlContext<'_>) -> Finding {
     let end = (url.options.now)().saturating_add_signed(url.ttl());
-    let credential = Credential::issue(&[], &random_subject(), end);
+    let credential = Credential::issue(&[], &random_user(), end);
     let admitted = accepts(url, &credential).await;
     if matches!(admitted, Ok(true)) {
         let found = "open to the world: a credential signed with the empty key is accepted";
@@ -131,7 +131,7 @@ pub(super) async fn empty_secret(url: &mut UrlContext<'_>) -> Finding {
 }
 
 pub(super) async fn expiry(url: &mut UrlContext<'_>) -> Finding {
-    let credential = url.credential(&random_subject(), EXPIRED_OFFSET);
+    let credential = url.credential(&random_user(), EXPIRED_OFFSET);
     let advice = "set the clock of the relay; if it is right, the relay does not check the expiry";
     assess_rejection(Check::Expiry, accepts(url, &credential).await, advice)
 }
@@ -160,7 +160,7 @@ pub(super) async fn clock(url: &mut UrlContext<'_>) -> Finding {
         match search.next() {
             SkewStep::Found(skew) => return assess_skew(skew, url.ttl()),
             SkewStep::Try(offset) => {
-                let credential = url.credential(&random_subject(), offset);
+                let credential = url.credential(&random_user(), offset);
                 match accepts(url, &credential).await {
                     Ok(admitted) => search.record(offset, admitted),
                     Err(error) => return Finding::skipped(Check::Clock, error.to_string()),

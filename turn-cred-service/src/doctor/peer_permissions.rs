@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use super::connectivity::list;
 use super::credential_checks::release;
 use super::findings::{Check, Finding, SEE_RELAY_LOG};
-use super::url_context::{UrlContext, random_subject};
+use super::url_context::{UrlContext, random_user};
 use crate::relay::{Family, RelayError, TurnClient};
 
 /// An address that no client needs, and its meaning (RFC 6890).
@@ -25,8 +25,9 @@ const fn forbidden(ip: &'static str, what: &'static str) -> Forbidden {
 
 const LOOPBACK: &str = "the relay's own machine";
 
-const FORBIDDEN_V4: [Forbidden; 13] = [
+const FORBIDDEN_V4: [Forbidden; 14] = [
     forbidden("169.254.169.254", "metadata of a cloud"),
+    forbidden("168.63.129.16", "WireServer of Azure"),
     forbidden("127.0.0.1", LOOPBACK),
     forbidden("0.0.0.0", "this host"),
     forbidden("10.0.0.1", "private"),
@@ -88,7 +89,7 @@ async fn try_all_peers(
     let mut results = PermissionResults::default();
     try_peers(client, &FORBIDDEN_V4, &mut results).await?;
     let mut client = url.open().await?;
-    let credential = url.credential(&random_subject(), url.ttl());
+    let credential = url.credential(&random_user(), url.ttl());
     match client.allocate_in(Family::V6, &credential).await {
         Ok(relayed) => {
             let list = if relayed.is_ipv6() { &FORBIDDEN_V6[..] } else { &[] };

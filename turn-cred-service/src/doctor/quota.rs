@@ -3,7 +3,7 @@
 use super::credential_checks::{QUOTA_REACHED, open_allocation, release, remedy};
 use super::findings::{Check, Finding};
 use super::options::CallSize;
-use super::url_context::{UrlContext, random_subject};
+use super::url_context::{UrlContext, random_user};
 use crate::relay::RelayError;
 
 /// Allocations opened before the check concludes that there is no quota.
@@ -15,7 +15,7 @@ pub(super) async fn quota(url: &mut UrlContext<'_>) -> Finding {
     }
     let (call_size, turn_urls) = (url.options.call_size, url.turn_urls);
     let max_attempts = MIN_ATTEMPTS.max(2 * call_size.allocations(turn_urls));
-    let credential = url.credential(&random_subject(), url.ttl());
+    let credential = url.credential(&random_user(), url.ttl());
     let mut held = Vec::new();
     let mut refusal = None;
     while held.len() < max_attempts && refusal.is_none() {

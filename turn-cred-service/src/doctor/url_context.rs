@@ -6,7 +6,7 @@ use service_kit::random;
 
 use super::findings::Check;
 use super::options::DoctorOptions;
-use crate::credential::{Credential, Subject};
+use crate::credential::{Credential, Pseudonym};
 use crate::pool::IceUri;
 use crate::relay::{Endpoint, Protocol, RelayError, TurnClient};
 
@@ -56,9 +56,9 @@ impl<'a> UrlContext<'a> {
     }
 
     /// Issues a valid credential that expires `offset` seconds from now.
-    pub(super) fn credential(&self, subject: &Subject, offset: i64) -> Credential {
+    pub(super) fn credential(&self, user: &Pseudonym, offset: i64) -> Credential {
         let end = (self.options.now)().saturating_add_signed(offset);
-        Credential::issue(self.options.secrets.signing(), subject, end)
+        Credential::issue(self.options.secrets.signing(), user, end)
     }
 
     /// TTL of client credentials, in seconds.
@@ -68,6 +68,6 @@ impl<'a> UrlContext<'a> {
 }
 
 /// Generates a username of its own for each check, so that their allocations do not share a quota.
-pub(super) fn random_subject() -> Subject {
-    random::token().parse().expect("a token has the letters of a subject")
+pub(super) fn random_user() -> Pseudonym {
+    random::token().parse().expect("a token has the letters of a pseudonym")
 }

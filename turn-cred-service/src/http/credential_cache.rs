@@ -73,8 +73,9 @@ mod tests {
     use service_kit::secrets::{SecretSource, Secrets};
 
     use super::*;
-    use crate::issuer::{Issuer, Keys, TtlSettings};
+    use crate::issuer::{Issuer, Keys};
     use crate::pool::{Pool, Pools, Standing};
+    use crate::ttl::TtlSettings;
 
     fn issuer() -> Issuer {
         let secrets = Secrets::parse("north-star-secret-of-thirty-two-bytes").unwrap();

@@ -27,6 +27,7 @@ use super::request_error::RequestError;
 use super::request_spans::trace_with_parent;
 use super::{error_response, matches_any_key, read_body, respond, with_limits, without_caching};
 use crate::change_notifier::Change;
+use crate::credential::Subject;
 use crate::issuer::{CredentialRequest, IssueError, Issuer};
 use crate::metrics::{ListenerKind, Metrics};
 use crate::render::native::NativeResponse;
@@ -52,6 +53,8 @@ struct RequestBody {
     room: Option<String>,
     /// Seconds.
     ttl: Option<u64>,
+    /// When the token of the subject ends, in Unix seconds.
+    until: Option<u64>,
     region: Option<String>,
     /// Region or country that a proxy reported to the node.
     hint: Option<String>,
@@ -120,18 +123,18 @@ impl InternalState {
 
     async fn issue_ice_servers(&self, request: Request) -> Result<NativeResponse, RequestError> {
         self.check_caller(&request)?;
-        let RequestBody { subject, room, ttl, region, hint } = read_body(request).await?;
+        let RequestBody { subject, room, ttl, until, region, hint } = read_body(request).await?;
+        let (now, ttl) = (clock::unix_now(), ttl.map(Duration::from_secs));
         let credential_request = CredentialRequest {
-            subject: subject.parse()?,
+            subject: Subject::new(&subject)?,
             room,
             region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
-            ttl: self.issuer.clamp_ttl(ttl.map(Duration::from_secs)),
+            ttl: self.issuer.clamp_ttl_to_token(ttl, until, now),
         };
-        let now = clock::unix_now();
         let issue = |credential_request: &CredentialRequest| {
             let issued = self.issuer.issue(credential_request, now)?;
             if let (Some(rooms), Some(room)) = (&self.rooms, &credential_request.room) {
-                rooms.record(issued.credential.subject(), room);
+                rooms.record(issued.credential.pseudonym(), room);
             }
             Ok::<_, IssueError>(issued)
         };

@@ -6,11 +6,12 @@ use axum::http::StatusCode;
 use service_kit::clock;
 use service_kit::http::Problem;
 use service_kit::tokens::TokenError;
+use signal_protocol::IdError;
 
-use crate::credential::InvalidSubject;
 use crate::issuer::IssueError;
 use crate::pool::UnknownRegion;
 use crate::relay_db::DbError;
+use crate::revocation::LONGEST_DENIAL;
 
 /// Every reason to reject a request.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,10 @@ pub(super) enum RequestError {
     UnknownToken,
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error("the token was revoked")]
+    TokenRevoked,
+    #[error("a denial is 1 to {LONGEST_DENIAL} seconds, a leap year at most")]
+    InvalidDenial,
     #[error("send one of the API keys")]
     MissingApiKey,
     #[error("the API key is not accepted")]
@@ -44,7 +49,9 @@ pub(super) enum RequestError {
     #[error(transparent)]
     UnknownRegion(#[from] UnknownRegion),
     #[error(transparent)]
-    InvalidSubject(#[from] InvalidSubject),
+    InvalidSubject(#[from] IdError),
+    #[error("the path does not parse: {0}")]
+    InvalidPath(String),
     #[error(transparent)]
     Issue(#[from] IssueError),
     #[error("the token does not grant the right admin")]
@@ -66,6 +73,8 @@ impl RequestError {
             Self::MissingToken => "no_token",
             Self::Token(TokenError::Expired) => "token_expired",
             Self::Token(_) | Self::UnknownToken => "token",
+            Self::TokenRevoked => "token_revoked",
+            Self::InvalidDenial => "denial",
             Self::MissingApiKey => "no_api_key",
             Self::UnknownApiKey => "api_key",
             Self::ApiKeysNotConfigured => "api_keys_unset",
@@ -75,7 +84,7 @@ impl RequestError {
             Self::UnsupportedService => "service",
             Self::InvalidTtl => "ttl",
             Self::UnknownRegion(_) => "region",
-            Self::InvalidSubject(_) => "subject",
+            Self::InvalidSubject(_) | Self::InvalidPath(_) => "subject",
             Self::Issue(IssueError::KeysUnconfirmed) => "keys",
             Self::Issue(IssueError::Denied { .. }) => "denied",
             Self::Issue(IssueError::OverBudget { .. }) => "budget",
@@ -104,6 +113,7 @@ impl RequestError {
             Self::MissingToken
             | Self::UnknownToken
             | Self::Token(_)
+            | Self::TokenRevoked
             | Self::MissingApiKey
             | Self::UnknownApiKey
             | Self::ApiKeysNotConfigured => (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -113,7 +123,9 @@ impl RequestError {
             Self::InvalidBody(_)
             | Self::UnsupportedService
             | Self::InvalidTtl
+            | Self::InvalidDenial
             | Self::UnknownRegion(_)
+            | Self::InvalidPath(_)
             | Self::InvalidSubject(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),

@@ -5,6 +5,7 @@
 //! `turncred/realm/<realm>/`.
 
 mod decisions;
+mod revoked;
 mod usage;
 
 use std::fmt;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use service_kit::clock;
 use tokio::task::JoinSet;
 
-use crate::credential::{Credential, Subject};
+use crate::credential::{Credential, Pseudonym};
 use crate::health::simulate_call;
 use crate::pool::{IceUri, Name, Pools};
 use crate::relay::{ConnectOptions, RelayError};
@@ -37,9 +37,9 @@ pub(super) async fn prove(
     pools: &Pools,
     connect_options: &ConnectOptions,
 ) -> ProofResult {
-    let subject: Subject = "prover".parse().expect("the literal is a valid subject");
+    let user: Pseudonym = "prover".parse().expect("the literal is a valid pseudonym");
     let expiry = clock::unix_seconds() + CREDENTIAL_TTL.as_secs();
-    let credential = Credential::issue(secret.as_bytes(), &subject, expiry);
+    let credential = Credential::issue(secret.as_bytes(), &user, expiry);
     let mut tries = JoinSet::new();
     for relay in pools.relays() {
         for uri in &relay.uris {

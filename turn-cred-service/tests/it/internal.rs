@@ -60,7 +60,7 @@ async fn a_browser_gets_nothing_from_the_internal_listener() {
         assert_eq!(answer.code(), "forbidden");
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }
-    for subject in ["", "a:b", "a b"] {
+    for subject in ["", &"a".repeat(1021)] {
         let answer = ApiResponse::of(over_socket(&path).json(&json!({ "subject": subject }))).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "bad_request"));
     }

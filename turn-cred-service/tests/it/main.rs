@@ -12,6 +12,7 @@ mod public;
 mod redis_user;
 mod relay;
 mod relay_failover;
+mod revoked;
 mod rotation;
 mod support;
 mod usage;

@@ -42,6 +42,17 @@ async fn a_subject_keeps_its_pseudonym_and_never_shows_its_name() {
 }
 
 #[tokio::test]
+async fn any_text_is_a_subject_and_relays_see_a_pseudonym() {
+    let service = TestService::start([]).await;
+    for sub in ["auth0|5f7c", "@ana:example.org", "ana b\n~é", &"é".repeat(510)] {
+        let answer = ApiResponse::of(service.ice_servers(sub)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{sub}");
+        let (_, pseudonym) = answer.credential().0.split_once(':').unwrap();
+        assert!(pseudonym.len() == 32 && pseudonym.bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+}
+
+#[tokio::test]
 async fn a_caller_may_ask_for_another_ttl_within_bounds() {
     let service = TestService::start([("TURN_CRED_MAX_TTL", "1h")]).await;
     for (asked, given) in [(120, 120), (1, 60), (0, 60), (86_400, 3600)] {
@@ -52,6 +63,20 @@ async fn a_caller_may_ask_for_another_ttl_within_bounds() {
     }
     let short = TestService::start([("TURN_CRED_TTL", "10s")]).await;
     assert_eq!(ApiResponse::of(short.ice_servers("ana")).await.json["ttl"], 10);
+}
+
+#[tokio::test]
+async fn a_credential_ends_with_the_token_and_by_default_within_the_ttl() {
+    let service = TestService::start([]).await;
+    let ask = async |life: u64, body: serde_json::Value| {
+        let claims = Claims::new("ana", clock::unix_seconds() + life);
+        let token = mint(&claims, JWT_SECRET.as_bytes());
+        let request = Client::new().post(service.url()).bearer_auth(token).json(&body);
+        ApiResponse::of(request).await.json["ttl"].as_u64().unwrap()
+    };
+    assert!((118..=120).contains(&ask(120, json!({})).await), "not past the token");
+    assert!((118..=120).contains(&ask(120, json!({"ttl": 300})).await));
+    assert_eq!(ask(7 * 86_400, json!({"ttl": 86_400})).await, 600, "not past the usual TTL");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use signal_node::log::memory::MemoryLog;
 use signal_node::metrics::Metrics;
 use signal_node::revoked::RevokedTokens;
 use signal_node::room::{RoomContext, RoomSettings, Rooms};
+use signal_node::send_budget::SendRates;
 use signal_node::session::{
     Context, Entrance, Handover, HandshakeInfo, NodeEvents, SessionRejection, SessionSettings,
     SessionTimers, run as session,
@@ -127,6 +128,6 @@ fn entrance(verdict: Result<signal_node::session::Identity, SessionRejection>) -
 }
 
 fn room_settings(sessions: &SessionSettings, retention: Retention) -> RoomSettings {
-    let fanout = sessions.rate;
-    RoomSettings { node: sessions.node.clone(), grace: sessions.grace, retention, fanout }
+    let send_rates = SendRates { fanout: sessions.rate, receiver: sessions.rate };
+    RoomSettings { node: sessions.node.clone(), grace: sessions.grace, retention, send_rates }
 }

@@ -9,7 +9,9 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::bounds::ConnectionBounds;
 use super::tls::Tls;
+use crate::settings::{Kind, Setting};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// An address to listen on: `127.0.0.1:8080`, `[::]:8080` or `unix:/run/turn-cred.sock`.
@@ -50,12 +52,47 @@ pub struct Listener {
     socket: Socket,
     address: ListenAddr,
     tls: Option<Tls>,
+    bounds: ConnectionBounds,
 }
 
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+/// Setting of the mode of socket files, for a service's schema.
+pub const SOCKET_MODE: Setting = Setting {
+    name: "socket_mode",
+    group: "network",
+    value: "MODE",
+    default: Some("600"),
+    help: "Mode of socket files: 660 lets a proxy in whose user is in the group",
+    kind: Kind::Plain,
+};
+
+/// The mode of a socket file: who may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketMode(u32);
+
+impl SocketMode {
+    /// Tells whether every user of this machine may connect.
+    #[must_use]
+    pub fn is_open_to_all(self) -> bool {
+        self.0 & 0o002 != 0
+    }
+}
+
+impl FromStr for SocketMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WANTED: &str = "write three octal digits, such as 660 for owner and group";
+        let digits = text.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(text);
+        let mode = u32::from_str_radix(digits, 8).map_err(|_| WANTED)?;
+        // A mode that keeps its owner out is a mistake.
+        if digits.len() == 3 && mode & 0o600 == 0o600 { Ok(Self(mode)) } else { Err(WANTED) }
+    }
 }
 
 #[derive(Debug)]
@@ -87,6 +124,28 @@ impl Listener {
     pub fn with_tls(mut self, tls: Option<Tls>) -> Self {
         self.tls = tls;
         self
+    }
+
+    /// Gives the socket file another mode than 0600, so that a proxy of another user can connect; nothing over TCP.
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn with_mode(self, mode: SocketMode) -> io::Result<Self> {
+        if let ListenAddr::Unix(path) = &self.address {
+            fs::set_permissions(path, Permissions::from_mode(mode.0))?;
+        }
+        Ok(self)
+    }
+
+    /// Bounds its connections.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: ConnectionBounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    pub(super) fn bounds(&self) -> &ConnectionBounds {
+        &self.bounds
     }
 
     pub(super) fn tls(&self) -> Option<&Tls> {
@@ -125,7 +184,12 @@ impl Drop for Listener {
 async fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     let listener = TcpListener::bind(address).await?;
     let address = ListenAddr::Tcp(listener.local_addr()?);
-    Ok(Listener { socket: Socket::Tcp(listener), address, tls: None })
+    Ok(Listener {
+        socket: Socket::Tcp(listener),
+        address,
+        tls: None,
+        bounds: ConnectionBounds::default(),
+    })
 }
 
 fn bind_unix(path: &Path) -> io::Result<Listener> {
@@ -136,6 +200,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
         socket: Socket::Unix(listener),
         address: ListenAddr::Unix(path.to_owned()),
         tls: None,
+        bounds: ConnectionBounds::default(),
     })
 }
 

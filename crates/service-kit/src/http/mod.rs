@@ -2,7 +2,10 @@
 
 mod admin;
 mod bearer;
+mod bounds;
+mod deadlines;
 mod listener;
+mod origin;
 mod problem;
 mod serve;
 mod tls;
@@ -13,7 +16,9 @@ mod tests;
 pub use admin::{Health, admin_router};
 pub use axum::Router;
 pub use bearer::bearer;
-pub use listener::{ListenAddr, Listener};
+pub use bounds::{ConnectionBounds, descriptors};
+pub use listener::{ListenAddr, Listener, SOCKET_MODE, SocketMode};
+pub use origin::Origin;
 pub use problem::Problem;
 pub use serve::{MAX_HEADERS, serve};
 pub use tls::{TLS_CERT_FILE, TLS_KEY_FILE, Tls};

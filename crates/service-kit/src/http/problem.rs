@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::random;
+
 /// A response of type `application/problem+json` with a stable `code`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -46,6 +48,13 @@ impl Problem {
     /// Adds `Retry-After`, in whole seconds rounded up (RFC 9110 §10.2.3).
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// Adds `Retry-After` with a random part, so that those who were refused together do not come back together.
+    pub fn retry_spread(self, wait: Duration) -> Self {
+        let [part] = random::bytes();
+        let spread = (wait / 2).max(Duration::from_secs(2)) * u32::from(part) / 256;
+        self.retry_after(wait + spread)
     }
 
     /// Adds an extension member (RFC 9457 §3.2), such as those that Matrix clients read.

@@ -2,10 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::http::header::HOST;
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,15 +21,20 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use super::bounds::{ConnectionCounter, CountedConnection};
+use super::deadlines::{AnswerWatch, within_deadline};
 use super::listener::{Accepted, Listener};
+use super::problem::Problem;
 use super::tls::Tls;
+use crate::tokens::MAX_TOKEN_BYTES;
 
 /// Most headers of a request; more get 431.
 pub const MAX_HEADERS: usize = 64;
 /// Timeout for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Read buffer per connection; also bounds the request line and headers.
-const MAX_BUFFER_BYTES: usize = 16 << 10;
+/// Read buffer per connection; also bounds the request line and headers, of which a token is the longest
+/// ([`MAX_TOKEN_BYTES`]). One that is somewhat longer gets an error that says so instead of 431.
+const MAX_BUFFER_BYTES: usize = 2 * MAX_TOKEN_BYTES;
 /// Pause after a failed accept: a process out of file descriptors must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -35,22 +44,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// their own tasks, which this future does not wait for.
 pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
-    while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
+    let counter = ConnectionCounter::new(listener.bounds().clone());
+    let accept = async || {
+        let permit = counter.wait().await;
+        (permit, listener.accept().await)
+    };
+    while let Some((permit, accepted)) = shutdown.run_until_cancelled(accept()).await {
+        let (router, shutdown) = (router.clone(), shutdown.clone());
         match accepted {
             Ok(Accepted::Tcp(stream, peer)) => {
-                let (router, shutdown) = (router.clone(), shutdown.clone());
-                match listener.tls() {
-                    None => {
-                        connections.spawn(serve_connection(stream, Some(peer), router, shutdown))
+                match (counter.count(permit, Some(peer)), listener.tls()) {
+                    (None, tls) => refuse(&stream, tls.is_some()),
+                    (Some(slot), None) => {
+                        connections.spawn(serve_connection(
+                            stream,
+                            Some(peer),
+                            (router, shutdown),
+                            slot,
+                        ));
                     }
-                    Some(tls) => {
-                        connections.spawn(serve_tls(tls.clone(), stream, peer, (router, shutdown)))
+                    (Some(slot), Some(tls)) => {
+                        let served = serve_tls(tls.clone(), stream, peer, (router, shutdown), slot);
+                        connections.spawn(served);
                     }
-                };
+                }
             }
             Ok(Accepted::Unix(stream)) => {
-                let connection = serve_connection(stream, None, router.clone(), shutdown.clone());
-                connections.spawn(connection);
+                if let Some(slot) = counter.count(permit, None) {
+                    connections.spawn(serve_connection(stream, None, (router, shutdown), slot));
+                }
             }
             Err(error) => pause_after_accept_error(&error).await,
         }
@@ -65,28 +87,41 @@ async fn serve_tls(
     tls: Tls,
     stream: TcpStream,
     peer: SocketAddr,
-    (router, shutdown): (Router, CancellationToken),
+    served: (Router, CancellationToken),
+    slot: CountedConnection,
 ) {
-    let secured = shutdown.run_until_cancelled(tls.accept(stream)).await.flatten();
+    let secured = served.1.run_until_cancelled(tls.accept(stream)).await.flatten();
     let Some(stream) = secured else {
         return debug!("a TLS handshake failed");
     };
-    serve_connection(stream, Some(peer), router, shutdown).await;
+    serve_connection(stream, Some(peer), served, slot).await;
 }
 
 async fn serve_connection<S>(
     stream: S,
     peer: Option<SocketAddr>,
-    router: Router,
-    shutdown: CancellationToken,
+    (router, shutdown): (Router, CancellationToken),
+    slot: CountedConnection,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let answers = Arc::new(AnswerWatch::new());
+    let noted = answers.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        noted.handling();
         if let Some(peer) = peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        router.clone().oneshot(request)
+        let (router, noted) = (router.clone(), noted.clone());
+        async move {
+            let answer = if one_host(&request) {
+                router.oneshot(request.map(within_deadline)).await
+            } else {
+                Ok(two_hosts())
+            };
+            noted.answering();
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -97,14 +132,43 @@ async fn serve_connection<S>(
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = connection.as_mut() => Some(ended),
+        () = answers.overdue() => None,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => Some(ended),
+                () = answers.overdue() => None,
+            }
         }
     };
-    if let Err(error) = ended {
-        debug!("a connection ended early: {error}");
+    drop(slot);
+    match ended {
+        None => debug!("a client did not take its answer in time"),
+        Some(Err(error)) => debug!("a connection ended early: {error}"),
+        Some(Ok(())) => {}
+    }
+}
+
+/// Tells whether a request names one host at most (RFC 9112 §3.2): of two, a proxy and this service may believe
+/// different ones.
+fn one_host(request: &Request<Incoming>) -> bool {
+    request.headers().get_all(HOST).iter().count() <= 1
+}
+
+fn two_hosts() -> Response {
+    let text = "the request has more than one Host header";
+    Problem::new(StatusCode::BAD_REQUEST, "bad_request").detail(text).into_response()
+}
+
+/// Answers a connection too many of its address, as far as that takes no time.
+fn refuse(stream: &TcpStream, secure: bool) {
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n\
+        Content-Length: 0\r\n\r\n";
+    if !secure {
+        // A client that does not hear why is closed all the same.
+        let _ = stream.try_write(ANSWER);
     }
 }
 

@@ -134,6 +134,106 @@ async fn a_connection_that_never_finishes_its_headers_is_closed() {
     assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(6), "{took:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_is_given_up() {
+    let echo = axum::routing::post(async |body: String| body);
+    let (address, _stop, _serving) = start(Router::new().route("/", echo)).await;
+    let began = tokio::time::Instant::now();
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n";
+    let answer = exchange(&address, &format!("{head}half")).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(11), "{took:?}");
+    assert!(exchange(&address, &format!("{head}123456789")).await.ends_with("123456789"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_taken_is_given_up() {
+    let large = get(async || vec![b'x'; 64 << 20]);
+    let (address, _stop, _serving) = start(Router::new().route("/", large)).await;
+    let ListenAddr::Tcp(address) = address else { panic!("{address}") };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let began = tokio::time::Instant::now();
+    stream.write_all(request("/").as_bytes()).await.unwrap();
+    tokio::time::sleep_until(began + Duration::from_secs(21)).await;
+    let mut taken = Vec::new();
+    // What the system had taken arrives, and then the end of the connection.
+    let _ = stream.read_to_end(&mut taken).await;
+    assert!((1..64 << 20).contains(&taken.len()), "{} bytes", taken.len());
+}
+
+#[tokio::test]
+async fn connections_of_one_address_are_bounded_and_a_proxy_is_not() {
+    let bounded = async |proxies: &[&str]| {
+        let networks = proxies.iter().map(|network| network.parse().unwrap()).collect();
+        let bounds = ConnectionBounds { most: 100, most_per_address: Some(2), proxies: networks };
+        let listener = Listener::bind(&LOOPBACK).await.unwrap().with_bounds(bounds);
+        let address = listener.address().clone();
+        let router = Router::new().route("/", get(async || "hello"));
+        tokio::spawn(serve(listener, router, CancellationToken::new()));
+        let ListenAddr::Tcp(tcp) = address else { panic!("{address}") };
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(tcp).await.unwrap();
+            // One that is answered is counted.
+            let keep = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+            stream.write_all(keep.as_bytes()).await.unwrap();
+            assert!(stream.read(&mut [0; 1_000]).await.unwrap() > 0);
+            held.push(stream);
+        }
+        let mut third = TcpStream::connect(tcp).await.unwrap();
+        let mut answer = String::new();
+        if proxies.is_empty() {
+            // It is refused before it has said anything.
+            third.read_to_string(&mut answer).await.unwrap();
+        } else {
+            third.write_all(request("/").as_bytes()).await.unwrap();
+            third.read_to_string(&mut answer).await.unwrap();
+        }
+        drop(held);
+        (tcp, answer)
+    };
+    let (address, third) = bounded(&[]).await;
+    assert!(third.starts_with("HTTP/1.1 429") && third.contains("Retry-After"), "{third}");
+    // Once the others have gone there is room for it.
+    loop {
+        let mut next = TcpStream::connect(address).await.unwrap();
+        let mut answer = String::new();
+        // A refusal may arrive as a reset, since what was said is not read.
+        let said = next.write_all(request("/").as_bytes()).await;
+        if said.is_ok()
+            && next.read_to_string(&mut answer).await.is_ok()
+            && answer.contains("200 OK")
+        {
+            break;
+        }
+    }
+    let (_, third) = bounded(&["127.0.0.0/8"]).await;
+    assert!(third.starts_with("HTTP/1.1 200"), "{third}");
+}
+
+#[tokio::test]
+async fn a_socket_file_has_the_mode_that_lets_a_proxy_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sock");
+    let listener = Listener::bind(&ListenAddr::Unix(path.clone())).await.unwrap();
+    let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    let _listener = listener.with_mode("660".parse().unwrap()).unwrap();
+    assert_eq!(mode(), 0o660);
+    for wrong in ["", "8", "rw", "060", "7777", "-660"] {
+        assert!(wrong.parse::<SocketMode>().is_err(), "{wrong}");
+    }
+    assert_eq!("0660".parse::<SocketMode>(), "660".parse());
+}
+
+#[tokio::test]
+async fn two_hosts_are_refused() {
+    let (address, _stop, _serving) = start(Router::new().route("/", get(async || "hello"))).await;
+    let asked = "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n";
+    assert!(exchange(&address, asked).await.starts_with("HTTP/1.1 400"));
+}
+
 #[tokio::test]
 async fn a_problem_says_what_and_when_to_try_again() {
     let response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited")

@@ -64,7 +64,7 @@ impl Value {
     pub(super) fn describe(&self) -> String {
         let (written_as, origin) = (&self.written_as, &self.origin);
         match &self.given {
-            GivenValue::Text(text) => format!("{written_as}={text:?} ({origin})"),
+            GivenValue::Text(text) => format!("{written_as}={:?} ({origin})", masked(text)),
             GivenValue::SecretText(_) => format!("{written_as} ({origin})"),
             GivenValue::SecretFile(path) => format!("{written_as}={:?} ({origin})", path.display()),
         }
@@ -140,11 +140,30 @@ impl Resolved {
     }
 }
 
+/// Hides what URLs carry beside a place: user and password, and the query, in which keys are found too.
+fn masked(text: &str) -> String {
+    let items = text.split(',').map(|item| {
+        let Some((scheme, rest)) = item.split_once("://") else { return item.to_owned() };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let authority = match authority.rsplit_once('@') {
+            Some((_, host)) => format!("********@{host}"),
+            None => authority.to_owned(),
+        };
+        let path = match path.split_once('?') {
+            Some((path, _)) => format!("{path}?********"),
+            None => path.to_owned(),
+        };
+        format!("{scheme}://{authority}{path}")
+    });
+    items.collect::<Vec<_>>().join(",")
+}
+
 fn row((setting, value): (&Setting, &Option<Value>)) -> [String; 3] {
     let (shown, origin) = match value {
         None => ("-".to_owned(), "not set".to_owned()),
         Some(Value { given: GivenValue::Text(text), origin, .. }) => {
-            (text.clone(), origin.to_string())
+            (masked(text), origin.to_string())
         }
         Some(Value { given: GivenValue::SecretText(_), origin, .. }) => {
             ("********".to_owned(), origin.to_string())
@@ -268,3 +287,22 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_url_carries_beside_a_place_is_hidden() {
+        for (text, shown) in [
+            ("https://ana:secret@id.example/keys", "https://********@id.example/keys"),
+            ("https://id.example/keys?key=secret#x", "https://id.example/keys?********"),
+            ("http://secret@[::1]:8080", "http://********@[::1]:8080"),
+            ("https://a.example,https://b:c@d", "https://a.example,https://********@d"),
+            ("turn:relay?transport=udp", "turn:relay?transport=udp"),
+            ("unix:/run/x.sock", "unix:/run/x.sock"),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
+    }
+}

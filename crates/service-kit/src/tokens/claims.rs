@@ -1,23 +1,26 @@
 //! The claims of a token.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::claim_reader::{ClaimError, ClaimReader, NUMERIC_DATE};
 
 /// The last time accepted in a claim: 9999-12-31T23:59:59Z.
 ///
 /// Later dates have no RFC 3339 form, and adding a duration to them may overflow.
 const LAST_SECOND: u64 = 253_402_300_799;
 
+/// Bound on a subject, in bytes: 255 characters as in `OpenID` Connect, each of up to four bytes.
+pub const SUBJECT_BYTES: usize = 1020;
+
 /// The claims of a verified token.
 ///
 /// Unknown claims are ignored. A known claim of a wrong type rejects the whole token, so that a
 /// mistyped limit never reads as no limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "RawClaims")]
+#[serde(try_from = "ClaimReader")]
 pub struct Claims {
-    /// The subject: 1–128 bytes of `A–Z a–z 0–9 . _ -`.
+    /// The subject (RFC 7519 §4.1.2): any text of 1 to [`SUBJECT_BYTES`] bytes.
     pub sub: String,
     /// Expiry in Unix seconds (RFC 7519 §4.1.4).
     pub exp: u64,
@@ -102,92 +105,58 @@ pub fn opens(pattern: &str, room: &str) -> bool {
     }
 }
 
-/// The claims as written, before validation.
-#[derive(Deserialize)]
-struct RawClaims {
-    sub: String,
-    exp: u64,
-    nbf: Option<u64>,
-    room: Option<String>,
-    #[serde(default)]
-    rooms: Vec<String>,
-    #[serde(default = "default_rights")]
-    can: Vec<Right>,
-    name: Option<String>,
-    meta: Option<Map<String, Value>>,
-    cap: Option<u32>,
-    jti: Option<String>,
-    iss: Option<String>,
-    #[serde(default)]
-    aud: Audience,
-}
-
-/// One audience or several (RFC 7519 §4.1.3).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl Default for Audience {
-    fn default() -> Self {
-        Self::Several(Vec::new())
-    }
-}
-
 fn default_rights() -> Vec<Right> {
     vec![Right::Signal]
 }
 
-impl TryFrom<RawClaims> for Claims {
+impl TryFrom<ClaimReader> for Claims {
     type Error = ClaimError;
 
-    fn try_from(raw: RawClaims) -> Result<Self, ClaimError> {
-        if !is_subject(&raw.sub) {
-            return Err(ClaimError::Subject);
+    fn try_from(mut claims: ClaimReader) -> Result<Self, ClaimError> {
+        let sub = claims.text("sub")?.ok_or(ClaimError::missing("sub", "a text"))?;
+        if !(1..=SUBJECT_BYTES).contains(&sub.len()) {
+            let shape = format!("is a text of {} bytes", sub.len());
+            return Err(ClaimError::new("sub", shape, "1 to 1020 bytes"));
         }
-        if raw.exp > LAST_SECOND || raw.nbf.is_some_and(|nbf| nbf > LAST_SECOND) {
-            return Err(ClaimError::Time);
-        }
-        let rooms: Vec<_> = raw.room.into_iter().chain(raw.rooms).collect();
-        if rooms.iter().any(|room| !is_room_pattern(room)) {
-            return Err(ClaimError::Room);
-        }
-        let aud = match raw.aud {
-            Audience::One(one) => vec![one],
-            Audience::Several(several) => several,
-        };
-        let RawClaims { sub, exp, nbf, can, name, meta, cap, jti, iss, .. } = raw;
-        Ok(Self { sub, exp, nbf, rooms, can, name, meta, cap, jti, iss, aud })
-    }
-}
-
-/// Reasons to reject claims that parse.
-#[derive(Debug, PartialEq, Eq)]
-enum ClaimError {
-    Subject,
-    Time,
-    Room,
-}
-
-impl fmt::Display for ClaimError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Subject => "`sub` is not 1 to 128 letters, digits, dots, underscores or hyphens",
-            Self::Time => "`exp` or `nbf` lies past the year 9999",
-            Self::Room => "`room` or `rooms` has an empty name or a `*` before its end",
+        let exp = claims.time("exp")?.ok_or(ClaimError::missing("exp", NUMERIC_DATE))?;
+        let nbf = claims.time("nbf")?;
+        let room = claims.text("room")?.map(|room| ("room", room)).into_iter();
+        let rooms = claims.texts("rooms")?.into_iter().map(|room| ("rooms", room));
+        Ok(Self {
+            sub,
+            exp: before_year_10000("exp", exp)?,
+            nbf: nbf.map(|nbf| before_year_10000("nbf", nbf)).transpose()?,
+            rooms: room.chain(rooms).map(room_pattern).collect::<Result<_, _>>()?,
+            can: claims.take("can", RIGHTS)?.unwrap_or_else(default_rights),
+            name: claims.text("name")?,
+            meta: claims.take("meta", "an object")?,
+            cap: claims.take("cap", "a whole number from 0 to 4294967295")?,
+            jti: claims.text("jti")?,
+            iss: claims.text("iss")?,
+            aud: claims.text_or_texts("aud")?,
         })
     }
 }
 
-fn is_subject(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+const RIGHTS: &str = "a list of \"signal\", \"moderate\" and \"admin\"";
+
+fn before_year_10000(name: &'static str, seconds: u64) -> Result<u64, ClaimError> {
+    if seconds > LAST_SECOND {
+        return Err(ClaimError::new(name, "lies past the year 9999", NUMERIC_DATE));
+    }
+    Ok(seconds)
 }
 
-fn is_room_pattern(text: &str) -> bool {
-    !text.is_empty() && !text.trim_end_matches('*').contains('*') && !text.ends_with("**")
+fn room_pattern((claim, text): (&'static str, String)) -> Result<String, ClaimError> {
+    if text.is_empty() || text.trim_end_matches('*').contains('*') || text.ends_with("**") {
+        let shape = if text.is_empty() { "has an empty name" } else { "has a `*` before its end" };
+        return Err(ClaimError::new(
+            claim,
+            shape,
+            "names of rooms, each with at most one `*`, at its end",
+        ));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -235,22 +204,52 @@ mod tests {
         for (json, named) in [
             (r#"{"exp":10}"#, "sub"),
             (r#"{"sub":"","exp":10}"#, "sub"),
-            (r#"{"sub":"a:b","exp":10}"#, "sub"),
+            (r#"{"sub":7,"exp":10}"#, "claim sub is a number; it must be a text"),
             (r#"{"sub":"ana"}"#, "exp"),
-            (r#"{"sub":"ana","exp":"10"}"#, "string"),
-            (r#"{"sub":"ana","exp":10.5}"#, "floating point"),
-            (r#"{"sub":"ana","exp":-1}"#, "-1"),
+            (r#"{"sub":"ana","exp":"10"}"#, "claim exp is a text of 2 bytes; it must be a number"),
+            (r#"{"sub":"ana","exp":-1}"#, "claim exp is a negative number"),
+            (r#"{"sub":"ana","exp":null}"#, "claim exp is missing"),
             (r#"{"sub":"ana","exp":9223372036854775808}"#, "exp"),
-            (r#"{"sub":"ana","exp":10,"exp":99}"#, "duplicate field `exp`"),
-            (r#"{"sub":"ana","exp":10,"can":["fly"]}"#, "fly"),
-            (r#"{"sub":"ana","exp":10,"cap":-1}"#, "-1"),
-            (r#"{"sub":"ana","exp":10,"meta":[]}"#, "map"),
+            (r#"{"sub":"ana","exp":10,"exp":99}"#, "claim exp occurs twice"),
+            (r#"{"sub":"ana","exp":10,"can":["fly"]}"#, "claim can is a list of 1"),
+            (r#"{"sub":"ana","exp":10,"can":"signal"}"#, "claim can is a text of 6 bytes"),
+            (r#"{"sub":"ana","exp":10,"cap":-1}"#, "claim cap is a negative number"),
+            (r#"{"sub":"ana","exp":10,"meta":[]}"#, "claim meta is a list of 0"),
+            (r#"{"sub":"ana","exp":10,"rooms":"demo"}"#, "claim rooms is a text of 4 bytes"),
+            (r#"{"sub":"ana","exp":10,"aud":{}}"#, "claim aud is an object"),
             (r#"{"sub":"ana","exp":10,"room":"a*b"}"#, "room"),
             (r#"{"sub":"ana","exp":10,"rooms":["**"]}"#, "room"),
-            (r#"{"sub":"ana","exp":10,"nbf":"soon"}"#, "string"),
+            (r#"{"sub":"ana","exp":10,"nbf":"soon"}"#, "claim nbf is a text of 4 bytes"),
         ] {
             let error = read(json).unwrap_err();
             assert!(error.contains(named), "{json} gave {error}");
         }
+    }
+
+    #[test]
+    fn a_subject_is_any_text_up_to_a_length() {
+        let longest = "é".repeat(510);
+        for sub in [
+            "auth0|5f7c8ec7c33c6c004bbafe82",
+            "user@example.org",
+            "@user:example.org",
+            "urn:user:7",
+            "CN=Ana Lovelace,O=Example",
+            "a\nb\0c\u{202e}",
+            &longest,
+        ] {
+            let json = serde_json::json!({ "sub": sub, "exp": 10 }).to_string();
+            assert_eq!(read(&json).unwrap().sub, sub);
+        }
+        let json = serde_json::json!({ "sub": "x".repeat(1021), "exp": 10 }).to_string();
+        let error = read(&json).unwrap_err();
+        assert_eq!(error, "claim sub is a text of 1021 bytes; it must be 1 to 1020 bytes");
+    }
+
+    #[test]
+    fn what_the_rfc_allows_besides_is_read() {
+        let claims = read(r#"{"sub":"ana","exp":10.9,"nbf":1e1,"aud":"a","jti":"a b/c"}"#).unwrap();
+        assert_eq!((claims.exp, claims.nbf), (10, Some(10)), "a NumericDate may have a fraction");
+        assert_eq!((claims.aud, claims.jti), (vec!["a".to_owned()], Some("a b/c".to_owned())));
     }
 }

@@ -1,9 +1,11 @@
 //! Verifies JSON web tokens (RFC 7519, RFC 8725).
 //!
 //! Only configured keys verify a token: HS256 with the shared secrets; RS256, ES256 and `EdDSA`
-//! with the public key named by `kid`, each key for exactly one algorithm. Keys in the header
-//! (`jwk`, `jku`, `x5u`, `x5c`) are ignored, and a token with `crit` is rejected.
+//! with the public key named by `kid`, each key for exactly one algorithm. A token without `kid` is verified by the
+//! only key of its algorithm. Keys in the header (`jwk`, `jku`, `x5u`, `x5c`) are ignored, and a token with `crit` is
+//! rejected.
 
+mod claim_reader;
 mod claims;
 mod jwks;
 mod remote;
@@ -19,37 +21,50 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use self::jwks::{KeySet, is_kid};
+use self::jwks::{KeySet, PublicKey};
 use self::remote::RemoteKeys;
 use crate::secrets::SecretSource;
 use crate::watched_file::WatchedFile;
 
-pub use claims::{Claims, Right, opens};
+pub use claims::{Claims, Right, SUBJECT_BYTES, opens};
 pub use settings::{
     JWKS_FILE, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_SECRET, TokenSettings, VerifierError,
 };
 
 /// Tolerated difference between the clocks of issuer and verifier.
 pub const LEEWAY: Duration = Duration::from_secs(30);
-/// Bound on a token, checked before it is parsed.
-const MAX_TOKEN_BYTES: usize = 8 << 10;
+/// Bound on a token, checked before it is parsed: providers put groups and roles into tokens.
+pub const MAX_TOKEN_BYTES: usize = 16 << 10;
 
 /// Reasons to reject a token.
 #[expect(missing_docs, reason = "the error texts say the rest")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not a compact JWS, or an unsupported header.
-    #[error("the token is malformed")]
+    #[error(
+        "the token is malformed: it must be a JWS of three parts in base64url, with a header in JSON"
+    )]
     Malformed,
+    #[error("the token is too long: it has {bytes} bytes, and {MAX_TOKEN_BYTES} may be")]
+    TooLong { bytes: usize },
+    /// A header with `crit` (RFC 7515 §4.1.11).
+    #[error("the header of the token has crit: no extension is supported")]
+    Critical,
     /// An algorithm without a configured key.
-    #[error("the token is signed with an algorithm that is not accepted")]
+    #[error(
+        "the token is signed with an algorithm that is not accepted: HS256 is with JWT_SECRET; RS256, ES256 and EdDSA \
+         are with JWKS_URL or JWKS_FILE, each key for the one of its type"
+    )]
     Algorithm,
     /// No configured public key has this `kid`.
-    #[error("the token is signed with an unknown key")]
+    #[error(
+        "the token is signed with an unknown key: the set of JWKS_URL or JWKS_FILE has none with its kid"
+    )]
     UnknownKey,
     /// The signature is not that of the key.
     #[error("the signature of the token is wrong")]
@@ -58,12 +73,16 @@ pub enum TokenError {
     Expired,
     #[error("claim nbf: the token is not valid yet")]
     NotYetValid,
-    #[error("claim aud: the token is for another audience")]
-    Audience,
-    #[error("claim iss: the token is from another issuer")]
-    Issuer,
+    #[error(
+        "claim aud: the token is for another audience: it names {count}, and not that of JWT_AUDIENCE"
+    )]
+    Audience { count: usize },
+    #[error(
+        "claim iss: the token is from another issuer: it {shape}, and not the text of JWT_ISSUER"
+    )]
+    Issuer { shape: String },
     /// A claim is missing, of a wrong type or out of range.
-    #[error("a claim of the token is wrong: {what}")]
+    #[error("{what}")]
     Claim {
         /// The claim and its fault.
         what: String,
@@ -93,7 +112,13 @@ pub struct Verifier {
 struct JoseHeader {
     alg: String,
     kid: Option<String>,
-    crit: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+/// Tells that a field is there, whatever its value: `"crit": null` is no less critical.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl Verifier {
@@ -102,7 +127,13 @@ impl Verifier {
     /// # Errors
     /// When the file cannot be used, or the URL is not trustworthy.
     pub fn new(settings: TokenSettings) -> Result<Self, VerifierError> {
-        let open = |path: PathBuf| WatchedFile::open(&path, KeySet::parse);
+        let open = |path: PathBuf| {
+            let file = WatchedFile::open(&path, KeySet::parse)?;
+            file.current()
+                .check_usable()
+                .map_err(|reason| format!("{}: {reason}", path.display()))?;
+            Ok(file)
+        };
         let fetch = |url: String| RemoteKeys::new(&url);
         Ok(Self {
             secrets: settings.secret,
@@ -124,6 +155,9 @@ impl Verifier {
     /// # Errors
     /// The first fault. Claims are parsed only after the signature is verified.
     pub fn verify(&self, token: &str, now: Duration) -> Result<Claims, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLong { bytes: token.len() });
+        }
         let parts = JwsParts::split(token).ok_or(TokenError::Malformed)?;
         self.check_signature(&parts)?;
         let claims = parts.claims()?;
@@ -153,6 +187,16 @@ impl Verifier {
         }
     }
 
+    /// Warns of a provider whose tokens for others open this service too: it issues them to all of its tenants.
+    pub fn warn_of_any_audience(&self) {
+        if self.has_public_keys() && self.audience.is_none() {
+            warn!(
+                "every token that the keys of JWKS_URL or JWKS_FILE sign is accepted, whomever it is for: if others use \
+                 the same provider, set JWT_AUDIENCE to one value for node and credential service"
+            );
+        }
+    }
+
     fn has_public_keys(&self) -> bool {
         self.file.is_some() || self.remote.is_some()
     }
@@ -161,9 +205,9 @@ impl Verifier {
         let header = parts.header()?;
         match header.alg.as_str() {
             "HS256" => self.check_hmac(parts),
-            "RS256" => self.check_public_key(parts, header.kid, Algorithm::RS256),
-            "ES256" => self.check_public_key(parts, header.kid, Algorithm::ES256),
-            "EdDSA" => self.check_public_key(parts, header.kid, Algorithm::EdDSA),
+            "RS256" => self.check_public_key(parts, header.kid.as_deref(), Algorithm::RS256),
+            "ES256" => self.check_public_key(parts, header.kid.as_deref(), Algorithm::ES256),
+            "EdDSA" => self.check_public_key(parts, header.kid.as_deref(), Algorithm::EdDSA),
             _ => Err(TokenError::Algorithm),
         }
     }
@@ -178,22 +222,22 @@ impl Verifier {
     fn check_public_key(
         &self,
         parts: &JwsParts<'_>,
-        kid: Option<String>,
+        kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<(), TokenError> {
         if !self.has_public_keys() {
             return Err(TokenError::Algorithm);
         }
-        let kid = kid.ok_or(TokenError::UnknownKey)?;
         let sets = self.file.iter().map(WatchedFile::current);
         let sets = sets.chain(self.remote.iter().map(RemoteKeys::current));
         for keys in sets {
-            if let Some(found) = keys.get(&kid) {
-                return match found.algorithm == algorithm {
-                    false => Err(TokenError::Algorithm),
-                    true if parts.is_signed(&found.key, algorithm) => Ok(()),
-                    true => Err(TokenError::Signature),
-                };
+            match keys.find(kid, algorithm) {
+                Some(PublicKey { key, .. }) if parts.is_signed(key, algorithm) => return Ok(()),
+                Some(_) => return Err(TokenError::Signature),
+                None if kid.is_some_and(|kid| keys.has(kid)) => {
+                    return Err(TokenError::Algorithm);
+                }
+                None => {}
             }
         }
         self.remote.iter().for_each(RemoteKeys::request_fetch);
@@ -207,9 +251,13 @@ impl Verifier {
         } else if now + LEEWAY < begins {
             Err(TokenError::NotYetValid)
         } else if self.issuer.is_some() && self.issuer != claims.iss {
-            Err(TokenError::Issuer)
+            let shape = match &claims.iss {
+                Some(text) => format!("names one of {} bytes", text.len()),
+                None => "names none".to_owned(),
+            };
+            Err(TokenError::Issuer { shape })
         } else if self.audience.as_ref().is_some_and(|wanted| !claims.aud.contains(wanted)) {
-            Err(TokenError::Audience)
+            Err(TokenError::Audience { count: claims.aud.len() })
         } else {
             Ok(())
         }
@@ -229,24 +277,29 @@ impl<'a> JwsParts<'a> {
     fn split(token: &'a str) -> Option<Self> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, payload) = message.split_once('.')?;
-        let fits = token.len() <= MAX_TOKEN_BYTES && !payload.contains('.');
-        fits.then_some(Self { header, payload, signature, message: message.as_bytes() })
+        (!payload.contains('.')).then_some(Self {
+            header,
+            payload,
+            signature,
+            message: message.as_bytes(),
+        })
     }
 
     fn header(&self) -> Result<JoseHeader, TokenError> {
         let bytes = decode(self.header)?;
         let header: JoseHeader =
             serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)?;
-        let kid_is_plain = header.kid.as_deref().is_none_or(is_kid);
-        if header.crit.is_some() || !kid_is_plain {
-            return Err(TokenError::Malformed);
-        }
-        Ok(header)
+        if header.crit { Err(TokenError::Critical) } else { Ok(header) }
     }
 
     fn claims(&self) -> Result<Claims, TokenError> {
+        // serde_json adds the place in the payload, which the client does not see.
+        let without_place = |error: serde_json::Error| {
+            let text = error.to_string();
+            text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+        };
         serde_json::from_slice(&decode(self.payload)?)
-            .map_err(|error| TokenError::Claim { what: error.to_string() })
+            .map_err(|error| TokenError::Claim { what: without_place(error) })
     }
 
     fn is_signed(&self, key: &DecodingKey, algorithm: Algorithm) -> bool {

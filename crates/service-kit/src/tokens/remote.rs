@@ -23,14 +23,24 @@ const REFETCH_AFTER: Duration = Duration::from_secs(30);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Timeout of one fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Greatest age of kept keys: a provider that was silent for so long may have withdrawn them.
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Longest wait of a caller with an unknown `kid`.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The keys of the last successful fetch.
+#[derive(Clone, Default)]
+struct FetchedKeys {
+    keys: Arc<KeySet>,
+    /// `None` before the first one.
+    at: Option<Instant>,
+}
 
 /// The keys behind one URL, and the state of their fetches.
 pub(super) struct RemoteKeys {
     url: Url,
     client: Client,
-    keys: RwLock<Arc<KeySet>>,
+    keys: RwLock<FetchedKeys>,
     /// Wakes the fetch loop after an unknown `kid`.
     fetch_requested: Notify,
     /// Earliest time of the next fetch caused by an unknown `kid`.
@@ -63,9 +73,12 @@ impl RemoteKeys {
         })
     }
 
-    /// Returns the keys of the last successful fetch.
+    /// Returns the keys of the last successful fetch; none if it is longer ago than [`MAX_AGE`].
     pub(super) fn current(&self) -> Arc<KeySet> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        let FetchedKeys { keys, at } =
+            self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let fresh = at.is_some_and(|at| at.elapsed() < MAX_AGE);
+        if fresh { keys } else { Arc::default() }
     }
 
     /// Requests a fetch after an unknown `kid`, unless one runs or was caused that way recently.
@@ -107,14 +120,23 @@ impl RemoteKeys {
     fn store(&self, outcome: Result<KeySet, String>, retry: &mut Duration) -> Duration {
         match outcome {
             Ok(keys) => {
-                info!("fetched the token keys");
-                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                match keys.counts() {
+                    (0, skipped) => warn!(
+                        skipped,
+                        "the token keys are withdrawn: the set has none that verifies"
+                    ),
+                    (count, skipped) => info!(count, skipped, "fetched the token keys"),
+                }
+                let fetched = FetchedKeys { keys: Arc::new(keys), at: Some(Instant::now()) };
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fetched;
                 *retry = FIRST_RETRY;
                 REFRESH_EVERY
             }
             Err(reason) => {
                 let pause = *retry;
-                warn!("cannot fetch the token keys, keeping the previous ones: {reason}");
+                warn!(
+                    "cannot fetch the token keys, keeping the previous ones for a day at most: {reason}"
+                );
                 *retry = (pause * 2).min(REFETCH_AFTER);
                 pause
             }
@@ -158,6 +180,24 @@ fn is_https_or_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn kept_keys_have_a_greatest_age_and_an_empty_set_replaces_them() {
+        let remote = RemoteKeys::new("https://id.example/keys").unwrap();
+        let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let mut retry = FIRST_RETRY;
+        remote.store(KeySet::parse(set), &mut retry);
+        assert!(remote.current().has("a"));
+        remote.store(KeySet::parse(r#"{"keys":[]}"#), &mut retry);
+        assert!(!remote.current().has("a"), "withdrawn");
+
+        remote.store(KeySet::parse(set), &mut retry);
+        remote.store(Err("away".to_owned()), &mut retry);
+        tokio::time::advance(MAX_AGE.checked_sub(FIRST_RETRY).unwrap()).await;
+        assert!(remote.current().has("a"), "kept through an outage");
+        tokio::time::advance(FIRST_RETRY).await;
+        assert!(!remote.current().has("a"), "but not for ever");
+    }
 
     #[test]
     fn keys_over_plain_http_are_taken_from_loopback_only() {

@@ -33,21 +33,23 @@ pub struct MemoryLog {
     clock: Clock,
 }
 
-/// All rooms, and how many there may be before forgotten ones are looked for.
+/// All rooms. Those that are over are forgotten by time ([`MemoryLog::forget`]).
 #[derive(Default)]
 struct Rooms {
     map: HashMap<RoomId, Room>,
-    sweep_at: usize,
 }
 
 impl Rooms {
-    /// Returns the room, made if need be. Each doubling first forgets the rooms that are over.
-    fn room(&mut self, id: &RoomId, now: Duration, keep: Duration) -> &mut Room {
-        if self.map.len() > self.sweep_at {
-            self.map.retain(|_, room| room.is_heard() || !room.state.is_over(now, keep));
-            self.sweep_at = (self.map.len() * 2).max(64);
-        }
+    /// Returns the room, made if need be.
+    fn room(&mut self, id: &RoomId) -> &mut Room {
         self.map.entry(id.clone()).or_default()
+    }
+
+    /// Gives the memory of a table back that is mostly empty.
+    fn shrink(&mut self) {
+        if self.map.capacity() > 64 + 4 * self.map.len() {
+            self.map.shrink_to(2 * self.map.len());
+        }
     }
 }
 
@@ -88,6 +90,17 @@ impl MemoryLog {
         Self { rooms, revoked, retention, clock: Box::new(clock) }
     }
 
+    /// Forgets the rooms that are over, and what is too old in the others.
+    pub fn forget(&self) {
+        let now = (self.clock)();
+        let mut rooms = self.rooms();
+        rooms.map.retain(|_, room| {
+            room.state.trim(now, &self.retention);
+            room.is_heard() || !room.state.is_over(now, self.retention.room)
+        });
+        rooms.shrink();
+    }
+
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,15 +111,14 @@ impl MemoryLog {
 
     fn subscribe(&self, room: &RoomId) -> Feed {
         let (sender, receiver) = feed();
-        let now = (self.clock)();
-        self.rooms().room(room, now, self.retention.room).feeds.push(sender);
+        self.rooms().room(room).feeds.push(sender);
         receiver
     }
 
     fn apply(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let now = (self.clock)();
         let mut rooms = self.rooms();
-        let room = rooms.room(room, now, self.retention.room);
+        let room = rooms.room(room);
         let (outcomes, batch) = room.state.call(seen, ops, now, &self.retention)?;
         if let Some(batch) = batch {
             room.publish(&FeedEvent::Batch(batch));
@@ -182,5 +194,41 @@ impl HeartbeatStore for MemoryLog {
 
     fn reconnects(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::log::Join;
+
+    #[tokio::test]
+    async fn rooms_that_are_over_are_forgotten_by_time() {
+        let seconds = Arc::new(AtomicU64::new(1_000));
+        let clock = seconds.clone();
+        let (age, room) = (Duration::from_secs(10), Duration::from_secs(100));
+        let retention = Retention { age, length: 100, bytes: 1 << 20, room };
+        let now = move || Duration::from_secs(clock.load(Ordering::SeqCst));
+        let log = MemoryLog::with_clock(retention, now);
+        let id = |number: u64| -> RoomId { format!("room-{number}").parse().unwrap() };
+        let join =
+            Join::simple(&"AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap(), 1, "n_one".parse().unwrap());
+        for number in 0..10 {
+            log.call(&id(number), Seq(0), &[Op::Join(Box::new(join.clone()))]).await.unwrap();
+        }
+        let listener = log.open(&id(0)).await.unwrap();
+        seconds.fetch_add(11, Ordering::SeqCst);
+        log.forget();
+        assert!(log.read(&id(1), Seq(0), 9).await.unwrap().is_empty(), "what is too old");
+        assert_eq!(log.rooms().map.len(), 10);
+        seconds.fetch_add(90, Ordering::SeqCst);
+        log.forget();
+        assert_eq!(log.rooms().map.len(), 1, "somebody listens to one");
+        drop(listener);
+        log.forget();
+        assert_eq!(log.rooms().map.len(), 0);
     }
 }

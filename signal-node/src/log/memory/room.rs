@@ -71,6 +71,13 @@ impl RoomState {
         self.stream.read(after, limit)
     }
 
+    /// Drops what is too old.
+    pub(super) fn trim(&mut self, now: Duration, retention: &Retention) {
+        self.stream.trim(now, retention);
+        self.announced.retain(|_, (made, _)| now < *made + REMEMBERED);
+        self.bans.retain(|_, until| *until > now);
+    }
+
     /// Tells whether nothing would be lost by forgetting the room.
     pub(super) fn is_over(&self, now: Duration, keep: Duration) -> bool {
         let forgotten = now > self.remembered_until && now > self.touched + keep;
@@ -221,6 +228,9 @@ impl RoomState {
             return Err(Outcome::Mending);
         }
         self.take_away_unconfirmed(now, append);
+        if self.is_banned(join.user.as_ref(), now) {
+            return Err(Outcome::JoinRefused(JoinRefusal::Forbidden));
+        }
         if !join.judgement.is_stale(now) {
             if join.expires {
                 self.expire(join.grace, now, append);
@@ -251,11 +261,13 @@ impl RoomState {
         (unknown && position > self.head) || self.is_mending(now)
     }
 
+    /// Tells whether a subject may not come in, and not come back either.
+    fn is_banned(&self, user: Option<&Subject>, now: Duration) -> bool {
+        let until = user.and_then(|user| self.bans.get(user));
+        until.is_some_and(|until| *until > now)
+    }
+
     fn check_entry(&self, join: &Join, now: Duration) -> Result<(), JoinRefusal> {
-        let banned = |user| self.bans.get(user).is_some_and(|until| *until > now);
-        if join.user.as_ref().is_some_and(banned) {
-            return Err(JoinRefusal::Forbidden);
-        }
         if self.locked {
             return Err(JoinRefusal::Locked);
         }

@@ -70,6 +70,7 @@ impl RoomState {
         Ok(Outcome::Appended(append.push(Entry::Back { peer: by.peer.clone() })))
     }
 
+    /// Removes a member. A ban is of its subject, and removes every member of it.
     pub(super) fn kick(
         &mut self,
         peer: &PeerId,
@@ -80,10 +81,16 @@ impl RoomState {
         let Some(member) = self.members.get(peer) else {
             return Outcome::Refused(ErrorCode::PeerNotFound);
         };
-        if let Some(user) = member.user.clone().filter(|_| !ban.is_zero()) {
-            self.bans.insert(user, now + ban);
+        let Some(user) = member.user.clone().filter(|_| !ban.is_zero()) else {
+            return self.remove(peer, LeaveReason::Kicked, append);
+        };
+        let seats = self.members.iter().filter(|(_, member)| member.user.as_ref() == Some(&user));
+        let seats: Vec<PeerId> = seats.map(|(peer, _)| peer.clone()).collect();
+        self.bans.insert(user, now + ban);
+        for seat in &seats {
+            self.remove(seat, LeaveReason::Kicked, append);
         }
-        self.remove(peer, LeaveReason::Kicked, append)
+        Outcome::Appended(append.last())
     }
 
     /// Marks the members of silent nodes away, since it is certain; their old claims are worth nothing. A node may be

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize as _, Deserializer, de};
 use serde_json::value::RawValue;
 use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
 use tracing::warn;
@@ -140,11 +141,18 @@ struct SurvivorLine {
     id: PeerId,
     node: NodeId,
     n: u64,
+    #[serde(deserialize_with = "encoded_user")]
     user: Option<Subject>,
     away: Option<i64>,
     generation: Seq,
     mid: Mid,
     meta: Box<RawValue>,
+}
+
+/// Reads a subject as the members' lines hold it: encoded, so that Lua need not quote it.
+fn encoded_user<'de, D: Deserializer<'de>>(line: D) -> Result<Option<Subject>, D::Error> {
+    let encoded = Option::<String>::deserialize(line)?;
+    encoded.map(|encoded| encoded.parse().map_err(de::Error::custom)).transpose()
 }
 
 fn survivors(text: &str) -> Result<Vec<ResetMember>, LogError> {

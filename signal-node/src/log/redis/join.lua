@@ -36,7 +36,6 @@ local function seats(user)
 end
 
 local function refusal(user, cap, own_cap, per_subject, grace)
-  if user ~= '~' and banned_until(user) > now then return { 'forbidden' } end
   if configured('locked') == '1' then return { 'locked' } end
   local count, same, next_free = seats(user)
   cap = math.min(tonumber(configured('cap') or cap), ROOM_CAPACITY)
@@ -84,6 +83,8 @@ steps.join = { 18, function(peer, key, try, socket, node, user, cap, own_cap, pe
   local m = member(peer)
   if is_lost or waits_for_restore(peer, m, position, waits) then return { 'mending' } end
   take_away_unconfirmed()
+  -- A ban also stands at each resume.
+  if user ~= '~' and banned_until(user) > now then return { 'forbidden' } end
   if not is_stale(as_of, valid_for) then
     if expires == '1' then expire(grace) end
     suspect(silent, grace)

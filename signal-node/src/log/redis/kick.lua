@@ -1,10 +1,13 @@
--- kick <peer> <ban µs>: a ban is of the subject; an anonymous member has none.
+-- kick <peer> <ban µs>: a ban is of the subject, and removes every member of it; an anonymous member has none.
 steps.kick = { 2, function(peer, ban)
   local m = member(peer)
   if not m then return { 'refused', 'peer_not_found' } end
   ban = tonumber(ban)
-  if ban > 0 and m.user ~= '~' then configure('b:' .. m.user, int(now + ban), ban) end
-  return { 'appended', int(remove(peer, m, 'kicked')) }
+  if ban == 0 or m.user == '~' then return { 'appended', int(remove(peer, m, 'kicked')) } end
+  configure('b:' .. m.user, int(now + ban), ban)
+  -- Every seat of the subject goes; there are as many as members_per_sub.
+  for _, due in ipairs(due_members(function(_, _, user) return user == m.user end)) do remove(due.id, due.m, 'kicked') end
+  return { 'appended', int(last) }
 end }
 
 -- configure <cap or ~> <1, 0 or ~>

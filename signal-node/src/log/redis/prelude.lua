@@ -155,13 +155,13 @@ local function brief(text)
   return node, tonumber(away), user
 end
 
--- Returns the members for which `is_due(node, away)` holds, in the order of their ids, so that the same call writes the same
+-- Returns the members for which `is_due(node, away, user)` holds, in the order of their ids, so that the same call writes the same
 -- entries; at most MEMBERS_PER_STEP of them. Tells whether there are more.
 local function due_members(is_due)
   local flat, ids, texts = members(), {}, {}
   for i = 1, #flat, 2 do
-    local node, away = brief(flat[i + 1])
-    if is_due(node, away) then
+    local node, away, user = brief(flat[i + 1])
+    if is_due(node, away, user) then
       ids[#ids + 1] = flat[i]
       texts[flat[i]] = flat[i + 1]
     end

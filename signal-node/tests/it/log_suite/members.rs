@@ -10,7 +10,7 @@ pub(super) async fn the_newcomer_is_told_who_was_there_and_n_counts_the_joins(st
     let [line] = &bo.roster[..] else { panic!("{:?}", bo.roster) };
     assert_eq!((&line.peer, line.n, line.away), (&id("ana"), 1, None));
     assert_eq!(line.meta.get(), r#"{"name":"ana"}"#);
-    assert_eq!(line.user.as_ref().unwrap().as_str(), "ana");
+    assert_eq!(line.user.as_ref().unwrap().as_str(), "urn:\"ana\" é");
 }
 
 pub(super) async fn a_room_never_holds_more_than_its_cap_however_many_join_at_once(stage: Stage) {
@@ -155,6 +155,36 @@ pub(super) async fn a_kicked_and_banned_subject_stays_out(stage: Stage) {
     assert!(matches!(stage.step(say(&ana, 1, None)).await, Outcome::Gone(_)));
     assert_eq!(stage.try_join(wish("ana")).await, JoinRefusal::Forbidden);
     stage.enter("bo").await;
+}
+
+pub(super) async fn a_ban_removes_every_member_of_its_subject_and_stands_at_a_resume(stage: Stage) {
+    let mut feed = stage.one.open(&stage.room).await.unwrap();
+    let of_ana = |who: &str| Join { user: Some("ana".parse().unwrap()), ..wish(who) };
+    for who in ["one", "two"] {
+        joined(stage.step(Op::Join(Box::new(of_ana(who)))).await);
+        next_batch(&mut feed).await;
+    }
+    stage.enter("bo").await;
+    next_batch(&mut feed).await;
+    let kick = |ban: Duration| Op::Kick { peer: id("one"), ban };
+    let Outcome::Appended(last) = stage.step(kick(HOUR)).await else { panic!("nobody was kicked") };
+    let batch = next_batch(&mut feed).await;
+    let gone: Vec<_> = batch
+        .entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::Left { peer, reason } => (peer.clone(), format!("{reason:?}")),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let mut seats = [(id("one"), "Kicked".to_owned()), (id("two"), "Kicked".to_owned())];
+    seats.sort();
+    assert_eq!((gone, batch.last()), (seats.to_vec(), last));
+    for who in ["one", "two", "three"] {
+        let back = Join { attempt: 2, position: Some(last), ..of_ana(who) };
+        assert_eq!(stage.try_join(back).await, JoinRefusal::Forbidden);
+    }
+    assert_eq!(stage.look().await.members.len(), 1, "bo is still there");
 }
 
 pub(super) async fn a_locked_room_takes_no_new_member_but_its_own_back(stage: Stage) {

@@ -44,6 +44,7 @@ suite! {
     members::a_stale_or_foreign_join_has_no_effect,
     members::an_absent_member_keeps_its_seat_until_the_grace_is_over,
     members::a_kicked_and_banned_subject_stays_out,
+    members::a_ban_removes_every_member_of_its_subject_and_stands_at_a_resume,
     members::a_locked_room_takes_no_new_member_but_its_own_back,
     members::what_was_configured_is_seen_and_outlives_the_members,
     messages::an_announcement_is_made_once_for_each_key,

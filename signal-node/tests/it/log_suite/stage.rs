@@ -12,7 +12,7 @@ pub(super) use signal_node::log::{
     Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, Judgement, LogError, Op,
     Outcome, Payload, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
 };
-pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq};
+pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq, Subject};
 
 pub(super) use crate::support::redis::TestRedis;
 
@@ -151,7 +151,8 @@ pub(super) fn wish(who: &str) -> Join {
         attempt: 1,
         socket: SocketId::random(),
         node: "n_one".parse().unwrap(),
-        user: Some(who.parse().unwrap()),
+        // With what a line of words or a text in JSON would have to quote.
+        user: Some(Subject::new(&format!("urn:\"{who}\" é")).unwrap()),
         meta: json(&format!(r#"{{"name":"{who}"}}"#)),
         keeps_meta: false,
         capacity: 64,

@@ -150,7 +150,7 @@ pub(super) async fn a_lost_room_is_restored_and_everyone_is_told(stage: Stage) {
     assert_eq!((&ana.line.peer, ana.line.n, ana.line.away), (&id("ana"), 7, None));
     assert_eq!((ana.generation, ana.mid), (Seq(500), Mid(3)));
     assert_eq!(ana.line.meta.get(), r#"{"name":"ana"}"#);
-    assert_eq!(ana.line.user.as_ref().unwrap().as_str(), "ana");
+    assert_eq!(ana.line.user.as_ref().unwrap().as_str(), "urn:\"ana\" é");
     let back = Join { attempt: 2, position: Some(seen), waits: true, ..wish("ana") };
     let outcome = stage.step(Op::Join(Box::new(back.clone()))).await;
     assert!(matches!(outcome, Outcome::Mending), "others may be put back yet: {outcome:?}");

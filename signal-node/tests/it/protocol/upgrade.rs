@@ -204,7 +204,15 @@ async fn nobody_is_anonymous_where_keys_are_configured() {
 #[tokio::test]
 async fn nobody_is_anonymous_through_a_proxy_or_under_another_name() {
     let node = TestNode::open().await;
-    for (name, value) in [("x-forwarded-for", "127.0.0.1"), ("host", "evil.example")] {
+    for (name, value) in [
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-real-ip", "127.0.0.1"),
+        ("via", "1.1 edge"),
+        ("forwarded", "for=127.0.0.1"),
+        ("cf-connecting-ip", "127.0.0.1"),
+        ("true-client-ip", "127.0.0.1"),
+        ("host", "evil.example"),
+    ] {
         let (mut peer, _) = knock(with_header(&node, name, value)).await.unwrap();
         peer.say(json!({"type": "hello"})).await;
         assert_eq!(peer.closed().await, 4100, "{name}");

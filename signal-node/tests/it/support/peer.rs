@@ -1,5 +1,6 @@
 //! A client of the node, frame by frame.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use signal_protocol::PeerKey;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -47,6 +48,18 @@ pub(crate) async fn knock(request: Request<()>) -> Result<(TestPeer, Response), 
     let address = request.uri().authority().unwrap().to_string();
     let stream = TcpStream::connect(address).await.unwrap();
     let (socket, response) = client_async(request, stream).await?;
+    Ok((TestPeer::over(socket), response))
+}
+
+/// Sends a request for the upgrade from an address of this machine.
+pub(crate) async fn knock_from(
+    from: IpAddr,
+    request: Request<()>,
+) -> Result<(TestPeer, Response), Error> {
+    let address = request.uri().authority().unwrap().as_str().parse().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let (socket, response) = client_async(request, socket.connect(address).await.unwrap()).await?;
     Ok((TestPeer::over(socket), response))
 }
 

@@ -89,6 +89,14 @@ impl NodeProcess {
         self.told["admin"].as_str().unwrap()
     }
 
+    /// Returns how many descriptors it has open, as it says itself: nobody else may look, since it forbids core dumps.
+    pub(crate) async fn descriptors(&self) -> u64 {
+        let metrics = reqwest::get(format!("http://{}/metrics", self.admin())).await.unwrap();
+        let text = metrics.text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("process_open_fds "));
+        line.unwrap().parse().unwrap()
+    }
+
     /// Its resident memory in KiB.
     pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap()));

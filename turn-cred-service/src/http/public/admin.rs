@@ -20,7 +20,7 @@ use super::state::PublicState;
 use crate::credential::Subject;
 use crate::pool::{Pools, Standing};
 use crate::relay_db::{RelayDb, Window};
-use crate::revocation::revoke;
+use crate::revocation::{LONGEST_DENIAL, revoke};
 use crate::usage::{Budget, window};
 
 /// A day.
@@ -49,7 +49,7 @@ pub(super) struct Usage {
 #[schema(as = DenialAsk)]
 pub(super) struct DenialBody {
     /// Seconds; a day if absent.
-    #[schema(example = 3600)]
+    #[schema(minimum = 1, maximum = 31_622_400, example = 3600)]
     seconds: Option<u64>,
 }
 
@@ -121,7 +121,7 @@ async fn usage_of_subject(
     request: Request,
 ) -> Result<Json<Usage>, RequestError> {
     let db = state.admin_db(state.token(&request)?).await?;
-    let pseudonym = state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?);
+    let pseudonym = state.issuer.keys().pseudonym_of(&Subject::new(subject)?);
     let window = window(state.budget, clock::unix_seconds());
     let bytes = db.usage(window, pseudonym.as_str()).await?;
     Ok(Json(Usage::new(bytes, window, state.budget)))
@@ -179,9 +179,12 @@ async fn deny_subject(
     request: Request,
 ) -> Result<Json<Denial>, RequestError> {
     let db = state.admin_db(state.token(&request)?).await?;
-    let pseudonym = state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?);
+    let pseudonym = state.issuer.keys().pseudonym_of(&Subject::new(subject)?);
     let DenialBody { seconds } = read_body(request).await?;
     let seconds = seconds.unwrap_or(DEFAULT_DENIAL_SECONDS);
+    if !(1..=LONGEST_DENIAL).contains(&seconds) {
+        return Err(RequestError::InvalidDenial);
+    }
     let revoked = revoke(&db, state.issuer.pools(), &pseudonym, seconds).await?;
     let ended = revoked.relays.into_iter().map(|(relay, ended)| RelayRevocation {
         relay: relay.to_string(),
@@ -214,7 +217,7 @@ async fn allow_subject(
     request: Request,
 ) -> Result<StatusCode, RequestError> {
     let db = state.admin_db(state.token(&request)?).await?;
-    db.allow(&state.issuer.keys().pseudonym_of(&subject.parse::<Subject>()?)).await?;
+    db.allow(&state.issuer.keys().pseudonym_of(&Subject::new(subject)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -20,7 +20,7 @@ use super::super::request_error::RequestError;
 use super::super::{read_body, respond};
 use super::error_responses::ErrorResponses;
 use super::state::{PublicState, UnresolvedRequest};
-use crate::credential::{InvalidSubject, Subject};
+use crate::credential::Subject;
 use crate::issuer::IssuedCredential;
 use crate::metrics::ListenerKind;
 use crate::render::cloudflare::{CloudflareIceServer, CloudflareIceServers};
@@ -100,8 +100,11 @@ async fn answer(
 ) -> Result<IssuedCredential, RequestError> {
     state.check_api_key(state.address(&request), bearer(request.headers()))?;
     let hint = state.hint(&request);
-    let Path(id) = id.map_err(|_| InvalidSubject)?;
+    let Path(id) = id.map_err(|error| RequestError::InvalidPath(error.body_text()))?;
     let Body { ttl, custom_identifier } = read_body(request).await?;
-    let subject: Subject = custom_identifier.unwrap_or(id).parse()?;
-    state.issue(UnresolvedRequest { subject, ttl, region: None, hint }, clock::unix_now())
+    let subject = Subject::new(&custom_identifier.unwrap_or(id))?;
+    state.issue(
+        UnresolvedRequest { subject, ttl, token_ends: None, region: None, hint },
+        clock::unix_now(),
+    )
 }

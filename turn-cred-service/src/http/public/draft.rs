@@ -116,9 +116,10 @@ async fn answer(state: &PublicState, request: Request) -> Result<DraftResponse, 
         return Err(RequestError::UnsupportedService);
     }
     let ttl = given.get("ttl").map(str::parse).transpose().map_err(|_| RequestError::InvalidTtl)?;
-    let subject = given.get("username").map_or_else(|| Ok(random_subject()), str::parse)?;
+    let subject = given.get("username").map_or_else(|| Ok(random_subject()), Subject::new)?;
     let now = clock::unix_now();
-    let issued = state.issue(UnresolvedRequest { subject, ttl, region: None, hint }, now)?;
+    let issued = state
+        .issue(UnresolvedRequest { subject, ttl, token_ends: None, region: None, hint }, now)?;
     Ok(DraftResponse::new(&issued, now.as_secs()))
 }
 

@@ -13,8 +13,8 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::super::request_error::RequestError;
 use super::matrix_error::with_matrix_fields;
-use crate::credential::InvalidSubject;
 use crate::issuer::IssueError;
+use signal_protocol::Subject;
 
 const MEDIA: &str = "application/problem+json";
 
@@ -119,7 +119,7 @@ struct StatusGroup {
 fn common() -> Vec<StatusGroup> {
     let others = [
         RequestError::InvalidBody("expected value at line 1 column 1".to_owned()),
-        RequestError::InvalidSubject(InvalidSubject),
+        RequestError::InvalidSubject(Subject::new("").expect_err("an empty text is no subject")),
         RequestError::UnsupportedService,
         RequestError::InvalidTtl,
         RequestError::MissingApiKey,
@@ -144,7 +144,7 @@ fn of_admins() -> Vec<StatusGroup> {
         RequestError::AddressRateLimited { wait: Duration::from_secs(2) },
         RequestError::MissingRight,
         RequestError::NoRedis,
-        RequestError::InvalidSubject(InvalidSubject),
+        RequestError::InvalidSubject(Subject::new("").expect_err("an empty text is no subject")),
         RequestError::InvalidBody("expected value at line 1 column 1".to_owned()),
     ];
     let document = |error: &RequestError| Problem::from(error).to_json();

@@ -49,8 +49,11 @@ pub(super) async fn turn_server(
 }
 
 async fn answer(state: &PublicState, request: Request) -> Result<DraftResponse, RequestError> {
-    let subject = state.subject_of(state.token(&request)?).await?;
+    let (subject, end) = state.subject_of(state.token(&request)?).await?;
     let (now, hint) = (clock::unix_now(), state.hint(&request));
-    let issued = state.issue(UnresolvedRequest { subject, ttl: None, region: None, hint }, now)?;
+    let issued = state.issue(
+        UnresolvedRequest { subject, ttl: None, token_ends: Some(end), region: None, hint },
+        now,
+    )?;
     Ok(DraftResponse::new(&issued, now.as_secs()))
 }

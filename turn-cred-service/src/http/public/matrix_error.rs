@@ -17,14 +17,18 @@ pub(super) fn with_matrix_fields(error: &RequestError, problem: Problem) -> Prob
 fn errcode(error: &RequestError) -> &'static str {
     match error {
         RequestError::MissingToken => "M_MISSING_TOKEN",
-        RequestError::UnknownToken | RequestError::Token(_) => "M_UNKNOWN_TOKEN",
+        RequestError::UnknownToken | RequestError::Token(_) | RequestError::TokenRevoked => {
+            "M_UNKNOWN_TOKEN"
+        }
         RequestError::SubjectRateLimited { .. }
         | RequestError::AddressRateLimited { .. }
         | RequestError::Issue(IssueError::OverBudget { .. }) => "M_LIMIT_EXCEEDED",
         RequestError::InvalidSubject(_)
+        | RequestError::InvalidPath(_)
         | RequestError::UnknownRegion(_)
         | RequestError::UnsupportedService
-        | RequestError::InvalidTtl => "M_INVALID_PARAM",
+        | RequestError::InvalidTtl
+        | RequestError::InvalidDenial => "M_INVALID_PARAM",
         RequestError::InvalidBody(_) => "M_BAD_JSON",
         RequestError::BodyTooLarge => "M_TOO_LARGE",
         RequestError::MissingApiKey

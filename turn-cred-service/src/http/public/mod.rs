@@ -22,7 +22,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::request_spans::trace_root;
 use super::{with_limits, without_caching};
-use crate::config::Origin;
+use crate::config::AllowedOrigin;
 
 pub use openapi::openapi;
 pub(crate) use state::PublicState;
@@ -31,7 +31,7 @@ pub(crate) use state::PublicState;
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 /// Combines the routes of every API.
-pub(crate) fn public_router(state: PublicState, origins: &[Origin]) -> Router {
+pub(crate) fn public_router(state: PublicState, origins: &[AllowedOrigin]) -> Router {
     let shapes = native::routes()
         .merge(draft::routes())
         .merge(matrix::routes())
@@ -44,12 +44,15 @@ pub(crate) fn public_router(state: PublicState, origins: &[Origin]) -> Router {
 }
 
 /// Allows exactly the listed origins; without any, no cross-origin browser request succeeds.
-fn cors(origins: &[Origin]) -> CorsLayer {
-    let allowed = if origins.iter().any(Origin::is_any) {
+fn cors(origins: &[AllowedOrigin]) -> CorsLayer {
+    let header = |origin: &AllowedOrigin| match origin {
+        AllowedOrigin::Any => None,
+        AllowedOrigin::Exact(origin) => HeaderValue::from_str(origin.as_str()).ok(),
+    };
+    let allowed = if origins.contains(&AllowedOrigin::Any) {
         AllowOrigin::any()
     } else {
-        let exact = origins.iter().filter_map(|o| HeaderValue::from_str(o.as_str()).ok());
-        AllowOrigin::list(exact)
+        AllowOrigin::list(origins.iter().filter_map(header))
     };
     CorsLayer::new()
         .allow_origin(allowed)

@@ -53,10 +53,11 @@ pub(super) async fn ice_servers(
 }
 
 async fn answer(state: &PublicState, request: Request) -> Result<NativeResponse, RequestError> {
-    let subject = state.subject_of(state.token(&request)?).await?;
+    let (subject, end) = state.subject_of(state.token(&request)?).await?;
     let hint = state.hint(&request);
     let Body { ttl, region } = read_body(request).await?;
     let now = clock::unix_now();
-    let issued = state.issue(UnresolvedRequest { subject, ttl, region, hint }, now)?;
+    let issued = state
+        .issue(UnresolvedRequest { subject, ttl, token_ends: Some(end), region, hint }, now)?;
     Ok(NativeResponse::new(&issued, now.as_secs()))
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::HeaderName;
+use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::clock;
 use service_kit::http::bearer;
 use service_kit::rate::{Limiter, ip_key};
 use service_kit::secrets::SecretSource;
-use service_kit::tokens::{Right, Verifier};
+use service_kit::tokens::{Claims, Right, Verifier};
 
 use super::super::matches_any_key;
 use super::super::request_error::RequestError;
@@ -20,6 +20,7 @@ use crate::credential::Subject;
 use crate::issuer::{CredentialRequest, IssuedCredential, Issuer};
 use crate::metrics::Metrics;
 use crate::relay_db::RelayDb;
+use crate::revoked_tokens::RevokedTokens;
 use crate::usage::Budget;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -29,6 +30,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) struct PublicState {
     pub(crate) issuer: Issuer,
     pub(crate) verifier: Arc<Verifier>,
+    /// The tokens that the nodes have revoked.
+    pub(crate) revoked: Arc<RevokedTokens>,
     pub(crate) api_keys: Option<SecretSource>,
     pub(crate) by_subject: Limiter<Subject>,
     pub(crate) by_address: Limiter<IpAddr>,
@@ -46,6 +49,8 @@ pub(super) struct UnresolvedRequest {
     pub(super) subject: Subject,
     /// Seconds.
     pub(super) ttl: Option<u64>,
+    /// When the token ends, in Unix seconds; `None` with an API key.
+    pub(super) token_ends: Option<u64>,
     pub(super) region: Option<String>,
     /// Region or country reported by a proxy.
     pub(super) hint: Option<String>,
@@ -59,15 +64,25 @@ impl PublicState {
         bearer(request.headers()).ok_or(RequestError::MissingToken)
     }
 
-    /// Verifies a token and returns its subject.
-    pub(super) async fn subject_of(&self, token: &str) -> Result<Subject, RequestError> {
+    /// Verifies a token; returns its subject and its end in Unix seconds.
+    pub(super) async fn subject_of(&self, token: &str) -> Result<(Subject, u64), RequestError> {
+        let claims = self.claims_of(token).await?;
+        Ok((Subject::new(&claims.sub)?, claims.exp))
+    }
+
+    /// Verifies a token, and that the nodes have not revoked it.
+    async fn claims_of(&self, token: &str) -> Result<Claims, RequestError> {
         let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
-        Ok(claims.sub.parse()?)
+        let now = clock::unix_seconds();
+        if self.revoked.covers(&claims.sub, claims.jti.as_deref(), now) {
+            return Err(RequestError::TokenRevoked);
+        }
+        Ok(claims)
     }
 
     /// Verifies a token and checks that it grants a right.
     pub(super) async fn check_right(&self, token: &str, right: Right) -> Result<(), RequestError> {
-        let claims = self.verifier.verify_fresh(token, clock::unix_now()).await?;
+        let claims = self.claims_of(token).await?;
         if claims.can(right) { Ok(()) } else { Err(RequestError::MissingRight) }
     }
 
@@ -96,7 +111,8 @@ impl PublicState {
         request: UnresolvedRequest,
         now: Duration,
     ) -> Result<IssuedCredential, RequestError> {
-        let UnresolvedRequest { subject, ttl, region, hint } = request;
+        let UnresolvedRequest { subject, ttl, token_ends, region, hint } = request;
+        let ttl = ttl.map(Duration::from_secs);
         self.by_subject
             .check(&subject)
             .map_err(|wait| RequestError::SubjectRateLimited { wait })?;
@@ -104,7 +120,7 @@ impl PublicState {
             subject,
             room: None,
             region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
-            ttl: self.issuer.clamp_ttl(ttl.map(Duration::from_secs)),
+            ttl: self.issuer.clamp_ttl_to_token(ttl, token_ends, now),
         };
         Ok(self.issuer.issue(&ask, now)?)
     }
@@ -122,7 +138,7 @@ impl PublicState {
     pub(super) fn address(&self, request: &Request) -> IpAddr {
         let peer = peer(request).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let hops = request.headers().get_all(FORWARDED_FOR).iter();
-        client_ip(peer, hops.filter_map(|value| value.to_str().ok()), &self.trusted_proxies)
+        client_ip(peer, hops.map(HeaderValue::as_bytes), &self.trusted_proxies)
     }
 
     fn count_request(&self, address: IpAddr) -> Result<(), RequestError> {

@@ -125,12 +125,12 @@ impl Drop for TestService {
 
 /// A token valid for ten minutes.
 pub(crate) fn token(sub: &str) -> String {
-    mint(&Claims::new(sub, clock::unix_seconds() + 600), JWT_SECRET.as_bytes())
+    mint(&Claims::new(sub, clock::unix_seconds() + 7_200), JWT_SECRET.as_bytes())
 }
 
 /// A token with the right `admin`, valid for ten minutes.
 pub(crate) fn admin_token(sub: &str) -> String {
-    let claims = Claims::new(sub, clock::unix_seconds() + 600);
+    let claims = Claims::new(sub, clock::unix_seconds() + 7_200);
     let can = vec![Right::Signal, Right::Admin];
     mint(&Claims { can, ..claims }, JWT_SECRET.as_bytes())
 }
