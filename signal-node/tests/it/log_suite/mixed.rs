@@ -34,6 +34,7 @@ async fn old(stage: &Stage, step: &[&str]) -> Vec<String> {
 
 async fn old_join(stage: &Stage, who: &str) -> Vec<String> {
     let (peer, hash) = (id(who), key(who).hash().to_owned());
+    let user = wish(who).user.expect("a subject").to_string();
     let step = [
         "join",
         peer.as_str(),
@@ -41,7 +42,7 @@ async fn old_join(stage: &Stage, who: &str) -> Vec<String> {
         "1",
         "00000000000000aa",
         "n_old",
-        who,
+        &user,
         "64",
         "~",
         "4",
