@@ -6,16 +6,15 @@
 use std::sync::Arc;
 
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::ClientLike as _;
 use fred::types::Value;
 use fred::types::scripts::Script;
 use signal_protocol::Seq;
 use tokio::sync::{mpsc, oneshot};
 
-use super::connection::Connection;
 use super::decode::garbled;
 use super::messages::RoomSignals;
 use super::publishing::Publishing;
+use super::shards::Shards;
 use crate::log::LogError;
 
 /// Bounds of one command, in rooms and bytes: while Redis runs its script, it serves nobody else.
@@ -45,9 +44,8 @@ pub(super) struct AppendBatcher {
 
 impl AppendBatcher {
     /// Starts the task that collects; it ends with this value.
-    pub(super) fn start(connection: Arc<Connection>, publishing: Publishing) -> Self {
-        let sender =
-            Arc::new(BatchSender { connection, script: Script::from_lua(SCRIPT), publishing });
+    pub(super) fn start(shards: Arc<Shards>, publishing: Publishing) -> Self {
+        let sender = Arc::new(BatchSender { shards, script: Script::from_lua(SCRIPT), publishing });
         let (queue, queued) = mpsc::channel(WAITING);
         tokio::spawn(collect(sender.clone(), queued));
         Self { sender, queue }
@@ -56,7 +54,7 @@ impl AppendBatcher {
     /// Appends the signals of one room, all or none.
     pub(super) async fn submit(&self, signals: RoomSignals) -> Answer {
         // A command of Redis Cluster names keys of one slot only.
-        if self.sender.connection.client().is_clustered() {
+        if self.sender.shards.is_cluster() {
             return self.sender.send(vec![signals]).await?.remove(0);
         }
         let (answer, answered) = oneshot::channel();
@@ -84,7 +82,7 @@ async fn collect(sender: Arc<BatchSender>, mut queued: mpsc::Receiver<PendingApp
 
 /// Sends batches over one connection.
 struct BatchSender {
-    connection: Arc<Connection>,
+    shards: Arc<Shards>,
     script: Script,
     publishing: Publishing,
 }
@@ -110,9 +108,7 @@ impl BatchSender {
         for room in rooms {
             room.load(&mut keys, &mut args);
         }
-        let (client, in_use) = self.connection.in_use();
-        let answers = self.script.evalsha_with_reload(&client, keys, args);
-        let answers: Vec<Value> = in_use.answer(answers).await?;
+        let answers = self.shards.run(&self.script, keys, args).await?.into_array();
         if answers.len() != count {
             return Err(garbled(format!("{} answers for {count} rooms", answers.len())));
         }

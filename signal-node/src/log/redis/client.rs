@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use fred::clients::Client;
 use fred::types::config::{
-    ClusterDiscoveryPolicy, Config, ReconnectPolicy, Server, ServerConfig, TcpConfig, TlsConnector,
-    UnresponsiveConfig,
+    Config, ReconnectPolicy, Server, ServerConfig, TcpConfig, TlsConnector, UnresponsiveConfig,
 };
 use fred::types::{Builder, RespVersion};
 use service_kit::redis_access::{Certificates, Login, RedisAccess, Topology};
@@ -18,10 +17,6 @@ pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often fred sends a command: a call of unknown outcome is the caller's to repeat.
 const ATTEMPTS: u32 = 1;
-
-/// How many redirections of a cluster fred follows. None: it would send what is answered `-ASK` to the same server
-/// again until its task ends. It reads the new map of slots all the same, and the caller repeats its call.
-const REDIRECTIONS: u32 = 0;
 
 /// Commands that may wait to be written. More are told that Redis is too slow.
 const WAITING_COMMANDS: usize = 100_000;
@@ -43,7 +38,6 @@ pub(super) fn client(access: &RedisAccess) -> Result<Client, LogError> {
             connection.connection_timeout = COMMAND_TIMEOUT;
             connection.internal_command_timeout = COMMAND_TIMEOUT;
             connection.max_command_attempts = ATTEMPTS;
-            connection.max_redirections = REDIRECTIONS;
             connection.max_command_buffer_len = WAITING_COMMANDS;
             connection.reconnect_on_auth_error = true;
             connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
@@ -76,9 +70,9 @@ fn servers(access: &RedisAccess) -> ServerConfig {
     let mut hosts: Vec<Server> =
         access.servers.iter().map(|server| Server::new(&server.host, server.port)).collect();
     match &access.topology {
-        Topology::Single => ServerConfig::Centralized { server: hosts.swap_remove(0) },
-        Topology::Cluster => {
-            ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::default() }
+        // Each server of a cluster has a client of its own: see `shards.rs`.
+        Topology::Single | Topology::Cluster => {
+            ServerConfig::Centralized { server: hosts.swap_remove(0) }
         }
         Topology::Sentinel { name } => {
             // At the Sentinels fred sends `AUTH`, of which each word is sent as it is.
@@ -120,10 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn seeds_of_ipv6_are_addresses_without_brackets() {
-        let access = RedisAccess::from_url("redis-cluster://[::1]:7000?node=[2001:db8::2]:7001");
-        let ServerConfig::Clustered { hosts, .. } = servers(&access.unwrap()) else { panic!() };
-        let hosts: Vec<_> = hosts.iter().map(|host| (&*host.host, host.port)).collect();
-        assert_eq!(hosts, [("::1", 7_000), ("2001:db8::2", 7_001)]);
+    fn a_seed_of_ipv6_is_an_address_without_brackets() {
+        let access = RedisAccess::from_url("redis://[2001:db8::2]:7001").unwrap();
+        let ServerConfig::Centralized { server } = servers(&access) else { panic!() };
+        assert_eq!((&*server.host, server.port), ("2001:db8::2", 7_001));
     }
 }

@@ -14,13 +14,14 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::ClientLike as _;
+use fred::types::ConnectHandle;
 use service_kit::redis_access::RedisAccess;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::client::{COMMAND_TIMEOUT, client};
-use super::probes::{Probes, Reach};
+use super::probes::Probes;
 use crate::log::LogError;
 
 /// One of the two connections of a node, and what is known of it.
@@ -48,7 +49,30 @@ impl Connection {
     ) -> Result<Self, LogError> {
         let alarm = Arc::new(Notify::new());
         let (client, router) = connect(&access, alarm.clone()).await?;
-        Ok(Self {
+        Ok(Self::with((client, router), (name, access, lease), alarm))
+    }
+
+    /// Begins to connect, whether the server is there or not.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] if a certificate is of no use.
+    pub(super) fn begin(
+        name: &'static str,
+        access: RedisAccess,
+        lease: Duration,
+    ) -> Result<Self, LogError> {
+        let alarm = Arc::new(Notify::new());
+        let client = client(&access)?;
+        let router = raise_at_end(client.connect(), alarm.clone());
+        Ok(Self::with((client, router), (name, access, lease), alarm))
+    }
+
+    fn with(
+        (client, router): (Client, AbortHandle),
+        (name, access, lease): (&'static str, RedisAccess, Duration),
+        alarm: Arc<Notify>,
+    ) -> Self {
+        Self {
             name,
             access,
             client: watch::Sender::new(client),
@@ -56,7 +80,7 @@ impl Connection {
             probes: Mutex::new(Probes::new(lease, Instant::now())),
             is_misdirected: AtomicBool::new(false),
             alarm,
-        })
+        }
     }
 
     /// Returns the client in use.
@@ -76,9 +100,9 @@ impl Connection {
         self.client.subscribe()
     }
 
-    /// Returns which servers have answered within a lease.
-    pub(super) fn reach(&self) -> Reach {
-        self.probes().reach(Instant::now())
+    /// Tells whether nothing was heard on it for a lease.
+    pub(super) fn is_silent(&self) -> bool {
+        self.probes().is_silent(Instant::now())
     }
 
     pub(super) fn probes(&self) -> MutexGuard<'_, Probes> {
@@ -149,20 +173,23 @@ impl Drop for Connection {
     }
 }
 
-/// Connects; when fred's task for the client ends, the alarm is raised.
 async fn connect(
     access: &RedisAccess,
     alarm: Arc<Notify>,
 ) -> Result<(Client, AbortHandle), LogError> {
     let client = client(access)?;
     let router = bounded(2 * COMMAND_TIMEOUT, async { Ok(client.init().await?) }).await?;
+    Ok((client, raise_at_end(router, alarm)))
+}
+
+/// Raises the alarm when fred's task for a client ends. However it does, no command is answered any more.
+fn raise_at_end(router: ConnectHandle, alarm: Arc<Notify>) -> AbortHandle {
     let handle = router.abort_handle();
     tokio::spawn(async move {
-        // However it ends, no command is answered any more.
         let _ = router.await;
         alarm.notify_one();
     });
-    Ok((client, handle))
+    handle
 }
 
 /// Waits for an answer, but no longer than `limit`.

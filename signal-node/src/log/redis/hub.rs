@@ -1,4 +1,4 @@
-//! One subscriber connection for all rooms of the node.
+//! The subscriptions of all rooms of the node, on one connection to each server.
 //!
 //! A room is registered before it is subscribed, so that nothing arrives for nobody. After every reconnect the
 //! rooms are subscribed again and told that something may have been missed. The read loop never waits.
@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, ClusterInterface, EventInterface, PubsubInterface};
-use fred::types::config::Server;
-use fred::types::{ClusterStateChange, Message, Value};
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::config::Server as Connected;
+use fred::types::{Message, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use service_kit::redis_access::Server;
 use signal_protocol::RoomId;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::Receiver;
@@ -22,10 +23,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::connection::Connection;
 use super::decode;
 use super::keys::KeySpace;
 use super::publishing::Publishing;
+use super::shards::{ShardList, Shards};
 use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
 
 /// How many rooms are subscribed again at a time, so that the commands of 100,000 rooms do not fill the client's queue.
@@ -33,17 +34,6 @@ const RENEWALS_AT_A_TIME: usize = 512;
 
 /// Pause before the rooms that could not be subscribed again are tried once more.
 const RENEW_AGAIN_AFTER: Duration = Duration::from_millis(250);
-
-/// How often the map of slots is looked at.
-const SLOTS_EVERY: Duration = Duration::from_secs(1);
-
-/// Keeps of `CLUSTER SLOTS` who is the master of which slots: first, last, server.
-fn masters(slots: Value) -> Vec<Vec<Value>> {
-    let range = |range: Value| range.into_array().into_iter().take(3).collect();
-    let mut masters: Vec<Vec<Value>> = slots.into_array().into_iter().map(range).collect();
-    masters.sort_by_key(|range| range.first().and_then(Value::as_u64));
-    masters
-}
 
 /// The rooms of this node, and those of them that are not subscribed as they should be.
 #[derive(Default)]
@@ -72,8 +62,9 @@ impl Rooms {
         self.unsubscribed_since.get_or_insert_with(Instant::now);
     }
 
-    fn none_is_subscribed(&mut self) {
-        self.unsubscribed = self.feeds.keys().cloned().collect();
+    /// Notes that those of these channels are not subscribed.
+    fn none_is_subscribed(&mut self, of: impl Fn(&str) -> bool) {
+        self.unsubscribed.extend(self.feeds.keys().filter(|channel| of(channel)).cloned());
         if !self.unsubscribed.is_empty() {
             self.unsubscribed_since.get_or_insert_with(Instant::now);
         }
@@ -82,9 +73,9 @@ impl Rooms {
 
 /// Which room listens where.
 pub(super) struct Hub {
-    connection: Arc<Connection>,
-    /// The client that [`Hub::read`] reads of.
-    client: watch::Sender<Client>,
+    shards: Arc<Shards>,
+    /// The clients that [`Hub::read`] reads of, by the address of their servers.
+    clients: Mutex<HashMap<Server, Client>>,
     publishing: Publishing,
     names: KeySpace,
     rooms: Mutex<Rooms>,
@@ -94,19 +85,18 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Starts to read; ends when the connection is given up.
+    /// Starts to read.
     pub(super) fn start(
-        connection: Arc<Connection>,
+        shards: Arc<Shards>,
         (publishing, names): (Publishing, KeySpace),
         reconnects: watch::Sender<u64>,
     ) -> Arc<Self> {
-        let clients = connection.clients();
-        let client = watch::Sender::new(connection.client());
-        let (rooms, renewal) = (Mutex::default(), Notify::new());
-        let hub =
-            Arc::new(Self { connection, client, publishing, names, rooms, renewal, reconnects });
-        let tasks = hub.clone().attend(&hub.client());
-        tokio::spawn(hub.clone().follow_clients(clients, tasks));
+        let (clients, rooms, renewal) = (Mutex::default(), Mutex::default(), Notify::new());
+        let hub = Arc::new(Self { shards, clients, publishing, names, rooms, renewal, reconnects });
+        let mut changes = hub.shards.changes();
+        let mut attended = HashMap::new();
+        hub.attend_all(&changes.borrow_and_update().clone(), &mut attended);
+        tokio::spawn(hub.clone().follow_shards(changes, attended));
         tokio::spawn(hub.clone().renew_when_needed());
         hub
     }
@@ -116,40 +106,70 @@ impl Hub {
         self.rooms().unsubscribed_since
     }
 
-    /// Returns the connection that it subscribes on.
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+    /// Returns the client on which a channel is subscribed.
+    fn client(&self, channel: &str) -> Result<Client, LogError> {
+        let shard = self.shards.of(channel)?;
+        let client = self.clients().get(&shard.server).cloned();
+        client.ok_or_else(|| LogError::Unavailable("the server is new".to_owned()))
     }
 
-    fn client(&self) -> Client {
-        self.client.borrow().clone()
+    fn clients(&self) -> MutexGuard<'_, HashMap<Server, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what comes on a client; ends with the returned set.
-    fn attend(self: Arc<Self>, client: &Client) -> JoinSet<()> {
+    /// Attends to servers that are new, lets go of those that are gone, and subscribes rooms where their slots are now:
+    /// Redis ends the subscriptions of a slot that leaves a server.
+    async fn follow_shards(
+        self: Arc<Self>,
+        mut changes: watch::Receiver<ShardList>,
+        mut attended: HashMap<Server, JoinSet<()>>,
+    ) {
+        while changes.changed().await.is_ok() {
+            let list = changes.borrow_and_update().clone();
+            self.attend_all(&list, &mut attended);
+            self.reconnects.send_modify(|count| *count += 1);
+            self.renew(|_| true);
+        }
+    }
+
+    fn attend_all(self: &Arc<Self>, list: &ShardList, attended: &mut HashMap<Server, JoinSet<()>>) {
+        let is_there = |server: &Server| list.shards.iter().any(|shard| shard.server == *server);
+        attended.retain(|server, _| is_there(server));
+        self.clients().retain(|server, _| is_there(server));
+        for shard in &list.shards {
+            if !attended.contains_key(&shard.server) {
+                let mut tasks = JoinSet::new();
+                let clients = shard.subscriptions.clients();
+                let reading =
+                    self.clone().read_client(shard.server.clone(), shard.subscriptions.client());
+                tasks.spawn(self.clone().follow_clients(shard.server.clone(), clients, reading));
+                attended.insert(shard.server.clone(), tasks);
+            }
+        }
+    }
+
+    /// Reads what comes on a client, and from then on subscribes on it; ends with the returned set.
+    fn read_client(self: Arc<Self>, server: Server, client: Client) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().read(client.message_rx()));
-        let (connected, moved) = (client.reconnect_rx(), client.cluster_change_rx());
-        tasks.spawn(self.clone().resubscribe(connected, moved));
-        if client.is_clustered() {
-            tasks.spawn(self.follow_slots(client.clone()));
-        }
+        tasks.spawn(self.clone().resubscribe(server.clone(), client.reconnect_rx()));
+        self.clients().insert(server, client);
         tasks
     }
 
-    /// Goes over to each client that replaces the one before. It is read before anything is subscribed on it.
+    /// Goes over to each client that replaces the one before.
     async fn follow_clients(
         self: Arc<Self>,
+        server: Server,
         mut clients: watch::Receiver<Client>,
-        mut tasks: JoinSet<()>,
+        mut reading: JoinSet<()>,
     ) {
         while clients.changed().await.is_ok() {
             let client = clients.borrow_and_update().clone();
-            tasks = self.clone().attend(&client);
-            self.client.send_replace(client);
-            self.on_reconnect();
+            reading = self.clone().read_client(server.clone(), client);
+            self.on_reconnect(&server);
         }
-        drop(tasks);
+        drop(reading);
     }
 
     /// Registers, subscribes and waits for the confirmation.
@@ -172,16 +192,20 @@ impl Hub {
 
     /// Subscribes, and returns when Redis has confirmed it.
     async fn subscribe(&self, channel: &str) -> Result<(), LogError> {
-        let client = self.client();
-        match self.publishing {
-            Publishing::Sharded => client.ssubscribe(channel).await?,
-            Publishing::Plain => {
-                // fred does not wait for this confirmation, but what follows on the connection comes after it.
-                client.subscribe(channel).await?;
-                client.ping::<()>(None).await?;
-            }
-        }
-        Ok(())
+        let client = self.client(channel)?;
+        let subscribed = match self.publishing {
+            Publishing::Sharded => client.ssubscribe(channel).await,
+            // fred does not wait for this confirmation, but what follows on the connection comes after it.
+            Publishing::Plain => match client.subscribe(channel).await {
+                Ok(()) => client.ping::<()>(None).await,
+                failed => failed,
+            },
+        };
+        let subscribed = subscribed.map_err(LogError::from);
+        subscribed.inspect_err(|error| {
+            // Where its slot is elsewhere, the new map leads to another round.
+            let _ = self.shards.redirection(error);
+        })
     }
 
     /// Ends the subscription of a worker that has let go, unless a new one has taken its place.
@@ -193,7 +217,8 @@ impl Hub {
             }
             rooms.remove(&channel);
         }
-        let client = self.client();
+        // Where no server holds the slot there is no subscription.
+        let Ok(client) = self.client(&channel) else { return };
         let ended = match self.publishing {
             Publishing::Sharded => client.sunsubscribe(&*channel).await,
             Publishing::Plain => client.unsubscribe(&*channel).await,
@@ -238,55 +263,23 @@ impl Hub {
         }
     }
 
-    /// Subscribes all rooms again after a reconnect, and after slots of a cluster have moved: Redis ends the
-    /// subscriptions of a slot that leaves it.
-    async fn resubscribe(
-        self: Arc<Self>,
-        mut connected: Receiver<Server>,
-        mut moved: Receiver<Vec<ClusterStateChange>>,
-    ) {
-        loop {
-            let closed = tokio::select! {
-                server = connected.recv() => matches!(server, Err(RecvError::Closed)),
-                changes = moved.recv() => matches!(changes, Err(RecvError::Closed)),
-            };
-            if closed {
-                return;
-            }
-            self.on_reconnect();
+    /// Subscribes the rooms of a server again after each reconnect.
+    async fn resubscribe(self: Arc<Self>, server: Server, mut connected: Receiver<Connected>) {
+        while !matches!(connected.recv().await, Err(RecvError::Closed)) {
+            self.on_reconnect(&server);
         }
     }
 
-    fn on_reconnect(&self) {
+    fn on_reconnect(&self, server: &Server) {
         self.reconnects.send_modify(|count| *count += 1);
-        self.renew_all();
+        self.renew(|channel| self.shards.of(channel).is_ok_and(|shard| shard.server == *server));
     }
 
-    /// Redis ends the subscriptions of a slot that leaves a server. fred does not pass that on, so the map of
-    /// slots has to be looked at.
-    async fn follow_slots(self: Arc<Self>, client: Client) {
-        // Before anything is subscribed on this client; where that fails, the first map that is known is news.
-        let mut known = client.cluster_slots::<Value>().await.map(masters).ok();
-        loop {
-            sleep(SLOTS_EVERY).await;
-            // A cluster that does not answer now is asked the next time.
-            let Ok(slots) = client.cluster_slots::<Value>().await else { continue };
-            let masters = Some(masters(slots));
-            if known != masters {
-                known = masters;
-                info!("slots of the Redis Cluster have moved");
-                if let Err(error) = client.sync_cluster().await {
-                    warn!(%error, "the new map of slots could not be read");
-                }
-                self.renew_all();
-            }
-        }
-    }
-
-    fn renew_all(&self) {
+    /// Subscribes these channels again.
+    fn renew(&self, which: impl Fn(&str) -> bool) {
         let count = {
             let mut rooms = self.rooms();
-            rooms.none_is_subscribed();
+            rooms.none_is_subscribed(which);
             rooms.unsubscribed.len()
         };
         info!(rooms = count, "subscribing {count} rooms again");
@@ -300,12 +293,16 @@ impl Hub {
                 self.renewal.notified().await;
             }
             let channels: Vec<Arc<str>> = self.rooms().unsubscribed.iter().cloned().collect();
+            // Those of a server that is away wait for it, and hold up none of the others.
+            let is_up =
+                |channel: &Arc<str>| self.client(channel).is_ok_and(|client| client.is_connected());
+            let channels: Vec<_> = channels.into_iter().filter(is_up).collect();
             let mut renewals = FuturesUnordered::new();
             for channel in &channels {
                 if renewals.len() == RENEWALS_AT_A_TIME {
                     renewals.next().await;
                 }
-                renewals.push(self.renew(channel));
+                renewals.push(self.renew_one(channel));
             }
             while renewals.next().await.is_some() {}
             if !self.rooms().unsubscribed.is_empty() {
@@ -315,7 +312,7 @@ impl Hub {
     }
 
     /// Subscribes a room again and lets it compare with its log.
-    async fn renew(&self, channel: &str) {
+    async fn renew_one(&self, channel: &str) {
         let subscribed = self.subscribe(channel).await;
         let mut rooms = self.rooms();
         match rooms.feeds.get(channel) {

@@ -17,10 +17,13 @@ mod messages;
 mod prefix;
 mod probes;
 mod publishing;
+mod reconnects;
 mod refusal;
 mod rejected;
 mod revocation;
 mod script;
+mod shards;
+mod slots;
 mod suitability;
 mod watchdog;
 
@@ -32,7 +35,6 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{PubsubInterface, StreamsInterface};
-use fred::types::Value;
 use fred::types::scripts::Script;
 use futures_util::future::BoxFuture;
 use service_kit::redis_access::{self, RedisAccess, RejectionLog};
@@ -41,7 +43,7 @@ use tokio::sync::watch;
 
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use append_batcher::AppendBatcher;
-use connection::Connection;
+use connection::InUse;
 pub use exposure::exposure;
 use hub::Hub;
 use keys::KeySpace;
@@ -49,6 +51,7 @@ use messages::Messages;
 pub use prefix::RedisPrefix;
 pub use publishing::Publishing;
 use script::SCRIPT;
+use shards::{Shards, Watchers};
 pub use suitability::Facts;
 
 /// Reads what arrived on a room's channel; public for `fuzz/`.
@@ -62,7 +65,7 @@ pub fn read_channel(bytes: &[u8]) -> Result<super::FeedEvent, LogError> {
 
 /// Rooms in Redis.
 pub struct RedisLog {
-    commands: Arc<Connection>,
+    shards: Arc<Shards>,
     hub: Arc<Hub>,
     script: Script,
     heartbeat: Script,
@@ -89,24 +92,19 @@ impl RedisLog {
         lease: Duration,
     ) -> Result<Self, LogError> {
         let names = KeySpace::new(prefix, access.database);
-        let (commands, subscriber) = tokio::try_join!(
-            Connection::open("commands", access.clone(), lease),
-            Connection::open("subscriptions", access.clone(), lease),
-        )?;
-        let (commands, subscriber) = (Arc::new(commands), Arc::new(subscriber));
         let rejections = Arc::new(RejectionLog::default());
         let reconnects = watch::Sender::new(0);
-        for connection in [&commands, &subscriber] {
-            tokio::spawn(rejected::follow(connection.clients(), rejections.clone()));
-            tokio::spawn(watchdog::watch(Arc::downgrade(connection), lease));
+        let (words, counts) = (rejections.clone(), reconnects.clone());
+        let watchers = Watchers { lease, rejections: words, reconnects: counts };
+        let shards = Shards::open(access.clone(), watchers).await?;
+        for shard in shards.all() {
+            suitability::check(&shard.commands.client(), (publishing, &names)).await?;
         }
-        suitability::check(&commands.client(), (publishing, &names)).await?;
-        tokio::spawn(heartbeats::count_reconnects(commands.clients(), reconnects.clone()));
-        let hub = Hub::start(subscriber, (publishing, names.clone()), reconnects.clone());
-        let batcher = AppendBatcher::start(commands.clone(), publishing);
+        let hub = Hub::start(shards.clone(), (publishing, names.clone()), reconnects.clone());
+        let batcher = AppendBatcher::start(shards.clone(), publishing);
         let (script, heartbeat) = (Script::from_lua(SCRIPT), Script::from_lua(heartbeats::SCRIPT));
         Ok(Self {
-            commands,
+            shards,
             hub,
             script,
             heartbeat,
@@ -120,13 +118,17 @@ impl RedisLog {
         })
     }
 
-    fn commands(&self) -> Client {
-        self.commands.client()
+    /// Returns the client of the server that holds a key, and what to wait with for its answer.
+    fn client_of(&self, key: &str) -> Result<(Client, InUse), LogError> {
+        Ok(self.shards.of(key)?.commands.in_use())
     }
 
-    /// Asks Redis about itself.
+    /// Asks Redis about itself; of a cluster, one server.
     pub async fn facts(&self) -> Facts {
-        Facts::of(&self.commands()).await
+        match self.shards.all().first() {
+            Some(shard) => Facts::of(&shard.commands.client()).await,
+            None => Facts::default(),
+        }
     }
 
     async fn run(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
@@ -150,15 +152,11 @@ impl RedisLog {
         let once = ops.iter().find_map(|op| self.names.announcement(room, op));
         let keys = vec![keys.hash, keys.members, keys.stream, keys.configuration];
         let args = args.into_values();
-        let (client, in_use) = self.commands.in_use();
         let all = keys.iter().cloned().chain(once.clone()).collect::<Vec<_>>();
-        let reply = self.script.evalsha_with_reload(&client, all, args.clone());
-        let reply: Result<Value, LogError> = in_use.answer(reply).await;
-        let reply = match reply {
+        let reply = match self.shards.run(&self.script, all, args.clone()).await {
             // While a slot moves, a key that does not exist yet can be named together with no other.
             Err(LogError::Unavailable(told)) if once.is_some() && told.contains("TRYAGAIN") => {
-                let (client, in_use) = self.commands.in_use();
-                in_use.answer(self.script.evalsha_with_reload(&client, keys, args)).await?
+                self.shards.run(&self.script, keys, args).await?
             }
             reply => reply?,
         };
@@ -172,15 +170,16 @@ impl RedisLog {
         limit: usize,
     ) -> Result<Vec<Batch>, LogError> {
         let (start, count) = (format!("{}-0", after.0 + 1), u64::try_from(limit).ok());
-        let (client, in_use) = self.commands.in_use();
-        let found = client.xrange_values(self.names.room(room).stream, start, "+", count);
+        let stream = self.names.room(room).stream;
+        let (client, in_use) = self.client_of(&stream)?;
+        let found = client.xrange_values(stream, start, "+", count);
         let found: Vec<(String, HashMap<String, Bytes>)> = in_use.answer(found).await?;
         found.iter().map(|(id, fields)| decode::stored_batch(id, fields.get("b"))).collect()
     }
 
     async fn publish(&self, room: &RoomId, volatiles: &[Volatile]) -> Result<(), LogError> {
         let (channel, text) = (self.names.channel(room), encode::volatiles(volatiles));
-        let (client, in_use) = self.commands.in_use();
+        let (client, in_use) = self.client_of(&channel)?;
         let _receivers: i64 = match self.publishing {
             Publishing::Sharded => in_use.answer(client.spublish(channel, text)).await?,
             Publishing::Plain => in_use.answer(client.publish(channel, text)).await?,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use fred::interfaces::HashesInterface as _;
+use fred::types::Value;
 use fred::types::scripts::Script;
 use futures_util::future::BoxFuture;
 
@@ -36,14 +37,16 @@ fn list(version: u64, fields: HashMap<String, String>) -> RevokedList {
 
 impl RedisLog {
     async fn read_revoked(&self, known: u64) -> Result<Option<RevokedList>, LogError> {
-        let version: Option<u64> =
-            self.commands().hget(self.names.shared(REVOKED), VERSION).await?;
+        let key = self.names.shared(REVOKED);
+        let (client, in_use) = self.client_of(&key)?;
+        let version: Option<u64> = in_use.answer(client.hget(&key, VERSION)).await?;
         let version = version.unwrap_or_default();
         if version == known {
             return Ok(None);
         }
         // Read after the version: what was written since comes with the next one.
-        Ok(Some(list(version, self.commands().hgetall(self.names.shared(REVOKED)).await?)))
+        let (client, in_use) = self.client_of(&key)?;
+        Ok(Some(list(version, in_use.answer(client.hgetall(key)).await?)))
     }
 
     async fn write_revoked(&self, changes: &RevokedList) -> Result<Written, LogError> {
@@ -51,11 +54,10 @@ impl RedisLog {
             changes.until.iter().map(|(name, until)| [name.to_string(), until.to_string()]);
         let lifted =
             changes.lifted.iter().map(|(name, until)| [name.to_string(), format!("-{until}")]);
-        let args: Vec<String> = revoked.chain(lifted).flatten().collect();
+        let args = revoked.chain(lifted).flatten().map(Value::from).collect();
         let script = Script::from_lua(SCRIPT);
-        let (version, before): (String, usize) = script
-            .evalsha_with_reload(&self.commands(), vec![self.names.shared(REVOKED)], args)
-            .await?;
+        let answer = self.shards.run(&script, vec![self.names.shared(REVOKED)], args).await?;
+        let (version, before): (String, usize) = answer.convert()?;
         let version = version.parse().map_err(|_| garbled(format!("version {version:?}")))?;
         Ok(Written { version, before })
     }

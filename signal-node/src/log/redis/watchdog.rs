@@ -1,18 +1,14 @@
-//! Watches one connection to Redis: asks every server behind it for a sign of life, and replaces the connection when
-//! it is silent, when the server is the wrong one, or when fred's task for it has ended.
+//! Watches one connection to Redis: asks for a sign of life, and replaces the connection when it is silent, when the
+//! server is the wrong one, or when fred's task for it has ended.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use fred::clients::Client;
-use fred::interfaces::{ClientLike as _, ClusterInterface as _};
-use futures_util::future::join_all;
+use fred::interfaces::ClientLike as _;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::connection::{Connection, bounded};
-use super::probes::Reach;
-use crate::log::LogError;
 
 /// Probes per lease, and how often one is sent at least.
 const PROBES_PER_LEASE: u32 = 6;
@@ -38,26 +34,20 @@ pub(super) async fn watch(connection: Weak<Connection>, lease: Duration) {
             }
         }
         if let Some(why) = fault(&connection) {
-            replace(&connection, &why).await;
+            replace(&connection, why).await;
         }
     }
 }
 
 /// Says why the connection has to be replaced, if it has to be.
-fn fault(connection: &Connection) -> Option<String> {
+fn fault(connection: &Connection) -> Option<&'static str> {
     if connection.is_dead() {
-        return Some("its client has ended".to_owned());
+        return Some("its client has ended");
     }
-    match connection.reach() {
-        Reach::Nothing => Some("Redis has not answered on it for a lease".to_owned()),
-        Reach::Part(servers) => {
-            let servers = servers.join(", ");
-            Some(format!("{servers} of the cluster has not answered on it for a lease"))
-        }
-        Reach::Whole => {
-            connection.was_misdirected().then(|| "the server is not the primary".to_owned())
-        }
+    if connection.is_silent() {
+        return Some("Redis has not answered on it for a lease");
     }
+    connection.was_misdirected().then_some("the server is not the primary")
 }
 
 async fn replace(connection: &Arc<Connection>, why: &str) {
@@ -75,35 +65,11 @@ async fn replace(connection: &Arc<Connection>, why: &str) {
     }
 }
 
-/// Asks every server once, and notes which of them have answered.
+/// Asks for a sign of life once, and notes an answer.
 async fn probe(connection: &Connection, limit: Duration) {
     let client = connection.client();
-    let servers = servers(&client);
-    let asked = servers.iter().map(|server| async {
-        let answer = bounded(limit, ping(&client, server.as_ref())).await;
-        if let Err(error) = &answer {
-            debug!(%error, "a probe of Redis for {} failed: {error}", connection.name);
-        }
-        (server.as_ref().map(ToString::to_string).unwrap_or_default(), answer.is_ok())
-    });
-    let probed = join_all(asked).await;
-    connection.probes().probed(&probed, Instant::now());
-}
-
-/// Returns the primaries of a cluster; a single server has no name.
-fn servers(client: &Client) -> Vec<Option<fred::types::config::Server>> {
-    let state = client.is_clustered().then(|| client.cached_cluster_state()).flatten();
-    let primaries = state.map(|state| state.unique_primary_nodes()).unwrap_or_default();
-    if primaries.is_empty() { vec![None] } else { primaries.into_iter().map(Some).collect() }
-}
-
-async fn ping(
-    client: &Client,
-    server: Option<&fred::types::config::Server>,
-) -> Result<(), LogError> {
-    match server {
-        None => client.ping::<()>(None).await?,
-        Some(server) => client.with_cluster_node(server).ping::<()>(None).await?,
+    match bounded(limit, async { Ok(client.ping::<()>(None).await?) }).await {
+        Ok(()) => connection.probes().answered(Instant::now()),
+        Err(error) => debug!(%error, "a probe of Redis for {} failed: {error}", connection.name),
     }
-    Ok(())
 }

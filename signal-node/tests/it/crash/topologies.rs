@@ -125,8 +125,7 @@ async fn a_signal_that_meets_a_slot_on_the_move_is_delivered_once_and_the_node_l
     let [mut ana, mut bo] = call(&nodes, "demo").await;
     let migration = cluster.begin_to_migrate("demo").await;
     migration.move_keys().await;
-    ana.signal(1, &bo.id, "in between").await;
-    reaches(&nodes[0], "signal_log_repeats_total", 1, BACK_WITHIN).await;
+    insist(&mut ana, "demo", &bo.id, 1, "in between").await;
     migration.finish().await;
     assert_eq!(timeout(BACK_WITHIN, signal(&mut bo)).await.unwrap(), "in between");
     insist(&mut ana, "demo", &bo.id, 2, "after").await;
@@ -134,15 +133,15 @@ async fn a_signal_that_meets_a_slot_on_the_move_is_delivered_once_and_the_node_l
     call(&nodes, "another").await;
 }
 
-#[tokio::test]
-async fn a_shard_that_is_silent_is_told_and_the_rooms_of_the_others_go_on() {
+/// Sends this signal to the servers of one shard: `STOP` closes no connection, `KILL` does.
+async fn lose_a_shard(signal_name: &str) {
     let cluster = TestCluster::start().await;
     let nodes = two(&cluster.url()).await;
     let lost = cluster.room_elsewhere("nodes").await;
     let kept = cluster.room_elsewhere(&lost).await;
     call(&nodes, &lost).await;
     let [mut ana, mut bo] = call_as(&nodes, &kept, ["cy", "di"]).await;
-    cluster.silence_the_shard_of(&lost).await;
+    cluster.end_the_shard_of(&lost, signal_name).await;
     for node in &nodes {
         reaches(node, "signal_log_trouble{kind=\"partial\"}", 1, BACK_WITHIN).await;
         assert_eq!(metric(node, "signal_log_up").await, 0);
@@ -154,4 +153,14 @@ async fn a_shard_that_is_silent_is_told_and_the_rooms_of_the_others_go_on() {
     ed.try_join(&lost, "ed").await;
     let told = timeout(BACK_WITHIN, ed.until("error")).await.expect("an answer");
     assert_eq!(told["code"], "unavailable");
+}
+
+#[tokio::test]
+async fn a_shard_that_is_silent_is_told_and_the_rooms_of_the_others_go_on() {
+    lose_a_shard("STOP").await;
+}
+
+#[tokio::test]
+async fn a_shard_that_is_dead_is_told_and_the_rooms_of_the_others_go_on() {
+    lose_a_shard("KILL").await;
 }

@@ -164,9 +164,9 @@ impl TestCluster {
         Migration { from, to, to_id, slot }
     }
 
-    /// Stops the master that holds a room and its replica without closing a connection, and lets the others serve the
+    /// Sends a signal such as `STOP` to the master that holds a room and to its replica, and lets the others serve the
     /// other slots.
-    pub(crate) async fn silence_the_shard_of(&self, room: &str) {
+    pub(crate) async fn end_the_shard_of(&self, room: &str, signal: &str) {
         let covers = ["CONFIG", "SET", "cluster-require-full-coverage", "no"];
         for server in &self.servers {
             assert_eq!(server.says(&covers).await, "OK");
@@ -187,7 +187,7 @@ impl TestCluster {
         .await;
         // The replica first: it would take its master's place.
         for index in replica.into_iter().chain([index]) {
-            send(self.servers[index].process.id().expect("it runs"), "STOP");
+            send(self.servers[index].process.id().expect("it runs"), signal);
         }
     }
 
