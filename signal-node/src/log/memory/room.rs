@@ -103,7 +103,7 @@ impl RoomState {
                 self.settle(by, *mid, append).map(|member| member.refuse(*code))
             }
             Op::Leave { by } => self.leave(by, append),
-            Op::Detach { by } => self.detach(by, now, append),
+            Op::Detach { by } => self.detach(by, append),
             Op::Reclaim { by } => self.reclaim(by, append),
             Op::Kick { peer, ban } => Ok(self.kick(peer, *ban, now, append)),
             Op::Expire { judgement, .. } | Op::Suspect { judgement, .. }
