@@ -6,7 +6,7 @@ use signal_protocol::{Recovery, Seq};
 
 use super::scene::*;
 use super::*;
-use crate::log::{Entry, Join, Joined, Op, Outcome, RosterMember};
+use crate::log::{Entry, Join, Joined, LogError, Op, Outcome, RosterMember};
 
 /// A member of this node as the log tells it in a roster.
 fn line(letter: char, joined: u64) -> RosterMember {
@@ -109,4 +109,22 @@ fn a_join_behind_a_leave_says_that_the_leave_is_known() {
     let reply = Reply { outbox: outboxes[0].clone(), id: None };
     scene.on(Input::Command(Command::Join(Box::new(JoinCommand { join, ice: None, reply }))));
     assert_eq!(scene.call().seen, Seq(4));
+}
+
+/// A join whose client was told that the log is not reachable took effect later. The client's next join over the same socket was
+/// answered with an entry that was delivered already, and closed its connection.
+#[test]
+fn a_new_member_whose_client_has_given_up_leaves_before_its_next_join() {
+    let mut scene = Scene::new();
+    let outbox = scene.ask_to_join('A', None);
+    let lost = || Err(LogError::Unavailable("lost".to_owned()));
+    let call = scene.call();
+    scene.on(Input::Answered(call.ops, lost()));
+    scene.now += Duration::from_secs(7);
+    let call = scene.call();
+    scene.on(Input::Answered(call.ops, lost()));
+    assert_eq!(frames(&outbox), ["error"]);
+    scene.answer([joined(1, Recovery::New)]);
+    let ops = scene.call().ops;
+    assert!(matches!(&ops[..], [Op::Leave { by }] if by.generation == Seq(1)), "{ops:?}");
 }

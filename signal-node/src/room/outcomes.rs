@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ErrorCode, IceServers, Seq};
+use signal_protocol::{ErrorCode, IceServers, Recovery, Seq};
 use tracing::{debug, warn};
 
 use super::append_queue::{CallResult, QueuedOp, Requester};
@@ -134,7 +134,10 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
         Outcome::Joined(joined) => {
             if let Op::Join(join) = op {
                 let by = Claim { peer: join.peer.clone(), generation: joined.seq };
-                local.queue.push_housekeeping(Op::Detach { by });
+                // Before all others: its client may be about to join again over the same socket, with the same try.
+                let is_new = joined.recovery == Recovery::New;
+                let op = if is_new { Op::Leave { by } } else { Op::Detach { by } };
+                local.queue.push_front(vec![QueuedOp::housekeeping(op)]);
             }
             local.note_head(joined.seq, step);
         }

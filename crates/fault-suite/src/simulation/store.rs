@@ -20,13 +20,16 @@ pub(super) struct Store {
     /// The last is the log as it is now; those before it are lost, but not yet to who subscribed to them.
     logs: Mutex<Vec<Arc<MemoryLog>>>,
     counters: Mutex<BTreeMap<NodeId, u64>>,
+    /// The log as it was at the last fault, as a snapshot on disk or a replica that is behind holds it.
+    kept: Mutex<Option<Arc<MemoryLog>>>,
 }
 
 impl Store {
     pub(super) fn new(retention: Retention) -> Arc<Self> {
         let began = Instant::now();
         let logs = Mutex::new(vec![empty(retention, began)]);
-        Arc::new(Self { retention, began, logs, counters: Mutex::default() })
+        let (counters, kept) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { retention, began, logs, counters, kept })
     }
 
     /// The log as it is now.
@@ -34,10 +37,26 @@ impl Store {
         self.logs().last().cloned().expect("there is always a log")
     }
 
-    /// Loses everything.
-    pub(super) fn wipe(&self) {
-        self.logs().push(empty(self.retention, self.began));
+    /// Keeps a snapshot.
+    pub(super) fn keep(&self) {
+        *self.kept() = Some(self.copy(&self.log()));
+    }
+
+    /// Loses everything, or what came after the last snapshot.
+    pub(super) fn lose(&self, has_snapshot: bool) {
+        let kept = self.kept().clone().filter(|_| has_snapshot);
+        let log = kept.map(|kept| self.copy(&kept));
+        self.logs().push(log.unwrap_or_else(|| empty(self.retention, self.began)));
         self.counters().clear();
+    }
+
+    fn copy(&self, log: &MemoryLog) -> Arc<MemoryLog> {
+        let began = self.began;
+        Arc::new(log.copy(move || EPOCH + began.elapsed()))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Arc<MemoryLog>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raises the counter of a node if its heartbeater beats, and returns all of them.

@@ -22,6 +22,9 @@ use super::store::Store;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 /// One call in so many does not reach the log, and as many answers do not come back.
 const LOST_CALLS: u32 = 60;
+/// One call in so many arrives a second time, this long after the first.
+const LATE_COPIES: u32 = 100;
+const LATE_AFTER: Duration = Duration::from_secs(2);
 /// One heartbeat in so many fails, never two in a row: that would be half a lease without contact, which is a fault
 /// of its own and holds up whoever may have to judge others by it.
 const LOST_BEATS: u32 = 200;
@@ -62,6 +65,17 @@ impl View {
         if whole && !self.dice.one_in(lost_in) { Ok(()) } else { Err(lost()) }
     }
 
+    /// Has a copy of a call arrive by itself, after its sender has had its answer or given up.
+    fn send_late(&self, room: RoomId, seen: Seq, ops: Vec<Op>) {
+        let store = self.store.clone();
+        let late = LATE_AFTER + self.dice.delay();
+        tokio::spawn(async move {
+            sleep(late).await;
+            // Nobody waits for what it is answered.
+            let _ = store.log().call(&room, seen, &ops).await;
+        });
+    }
+
     async fn beat<T>(&self, act: impl FnOnce(&Store) -> T) -> Result<T, LogError> {
         let connection = self.link.now().connection;
         sleep(self.dice.short_delay()).await;
@@ -95,6 +109,9 @@ impl RoomLog for View {
         seen: Seq,
         ops: &'a [Op],
     ) -> BoxFuture<'a, Result<Vec<Outcome>, LogError>> {
+        if self.dice.one_in(LATE_COPIES) {
+            self.send_late(room.clone(), seen, ops.to_vec());
+        }
         Box::pin(self.ask(async move { self.store.log().call(room, seen, ops).await }))
     }
 

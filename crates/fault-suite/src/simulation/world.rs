@@ -89,6 +89,9 @@ impl World {
     pub(super) fn strike(&self, fault: &Planned) {
         let door = &self.doors[fault.node.unwrap_or_default()];
         let side = index(fault.direction);
+        if fault.kind != FaultKind::WipeRedis {
+            self.store.keep();
+        }
         match fault.kind {
             FaultKind::KillNode => {
                 if let Some(node) = door.node().take() {
@@ -115,7 +118,7 @@ impl World {
             FaultKind::KillRedis => self.on_links(|link| link.set(Way::Cut)),
             FaultKind::WipeRedis => {
                 self.on_links(|link| link.set(Way::Cut));
-                self.store.wipe();
+                self.store.lose(self.dice.one_in(2));
             }
         }
     }

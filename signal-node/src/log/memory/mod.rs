@@ -101,6 +101,18 @@ impl MemoryLog {
         rooms.shrink();
     }
 
+    /// Returns a log with the same rooms, which go their own way from here on: for tests that lose what comes later.
+    #[must_use]
+    pub fn copy(&self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let copy = Self::with_clock(self.retention, clock);
+        let rooms = self.rooms();
+        let states = rooms.map.iter().map(|(id, room)| (id.clone(), room.state.clone()));
+        copy.rooms().map =
+            states.map(|(id, state)| (id, Room { state, feeds: Vec::new() })).collect();
+        drop(rooms);
+        copy
+    }
+
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }

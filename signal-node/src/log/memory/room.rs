@@ -103,7 +103,7 @@ impl RoomState {
                 self.settle(by, *mid, append).map(|member| member.refuse(*code))
             }
             Op::Leave { by } => self.leave(by, append),
-            Op::Detach { by } => self.detach(by, now, append),
+            Op::Detach { by } => self.detach(by, append),
             Op::Reclaim { by } => self.reclaim(by, append),
             Op::Kick { peer, ban } => Ok(self.kick(peer, *ban, now, append)),
             Op::Expire { judgement, .. } | Op::Suspect { judgement, .. }
@@ -241,8 +241,8 @@ impl RoomState {
             return self.rejoin(join, now, append);
         }
         let ended = self.has_left(&join.peer, join.attempt, join.socket);
-        if ended.is_some_and(|ended| append.seen < ended) {
-            // A late copy of a join: a node that lets its client in again has seen that it had left.
+        if ended.is_some_and(|ended| ended <= append.prev && append.seen < ended) {
+            // A late copy of a join: a node that lets its client in again has seen that it had left, or says so itself.
             return Err(Outcome::JoinRefused(JoinRefusal::Replaced));
         }
         self.check_entry(join, now).map_err(Outcome::JoinRefused)?;

@@ -44,25 +44,21 @@ impl RoomState {
         self.left.retain(|left| !left.is_of(peer, attempt, socket));
     }
 
-    pub(super) fn detach(
-        &mut self,
-        by: &Claim,
-        now: Duration,
-        append: &mut Append,
-    ) -> Result<Outcome, Outcome> {
-        let member = self.claimed(by, append)?;
-        if member.away_since.is_some() {
+    pub(super) fn detach(&mut self, by: &Claim, append: &mut Append) -> Result<Outcome, Outcome> {
+        if self.claimed(by, append)?.away_since.is_some() {
             return Ok(Outcome::Settled);
         }
-        member.away_since = Some(now);
-        let (peer, ago) = (by.peer.clone(), Duration::ZERO);
-        Ok(Outcome::Appended(append.push(Entry::Away { peer, ago })))
+        let seq = append.push(Entry::Away { peer: by.peer.clone(), ago: Duration::ZERO });
+        // Behind its generation: by this a late copy of a reclaim is known.
+        self.claimed(by, append)?.away_since = Some(Duration::from_micros(seq.0));
+        Ok(Outcome::Appended(seq))
     }
 
     /// Takes a suspected member back, or confirms that its node holds it.
     pub(super) fn reclaim(&mut self, by: &Claim, append: &mut Append) -> Result<Outcome, Outcome> {
         let member = self.claimed(by, append)?;
-        let was_away = member.away_since.take().is_some();
+        let is_detached = |since: &Duration| since.as_micros() > u128::from(by.generation.0);
+        let was_away = member.away_since.take_if(|since| !is_detached(since)).is_some();
         self.unconfirmed.remove(&by.peer);
         if !was_away {
             return Ok(Outcome::Settled);

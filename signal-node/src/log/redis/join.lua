@@ -93,7 +93,9 @@ steps.join = { 18, function(peer, key, try, socket, node, user, cap, own_cap, pe
   if m and claim(peer) then return rejoin(peer, m, key, try, socket, node, user, position, meta, keeps) end
   -- Nobody has restored its claim, so its count of messages is lost with it: it begins anew.
   if m then remove(peer, m, 'timeout') end
-  if seen < (has_left(peer, try, socket) or 0) then return { 'held' } end
+  local ended = has_left(peer, try, socket)
+  -- A leave in this very call is known to the caller.
+  if ended and ended <= head and seen < ended then return { 'held' } end
   if not stored then share_configuration() end
   local refused = refusal(user, cap, own_cap, per_subject, grace)
   if refused then return refused end

@@ -17,7 +17,7 @@ steps.reclaim = { 2, function(peer, generation)
   local known, m = claimed(peer, generation)
   if not known then return m end
   redis.call('HDEL', H, 'x:' .. peer)
-  if m.away == 0 then return { 'settled' } end
+  if m.away == 0 or m.away > tonumber(known.generation) then return { 'settled' } end
   m.away = 0
   write_member(peer, m)
   return { 'appended', int(append('r ' .. peer .. ' 0\n')) }

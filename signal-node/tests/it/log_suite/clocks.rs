@@ -24,6 +24,7 @@ clocked! {
     who_was_confirmed_after_a_reset_stays,
     a_late_copy_of_a_join_does_not_bring_back_who_has_left,
     a_restore_does_not_bring_back_who_has_left,
+    a_late_copy_of_a_reclaim_does_not_bring_back_who_was_detached,
     the_same_join_may_enter_again_from_where_its_leave_is_known,
     a_step_suspects_and_removes_so_many_members_and_is_due_again,
 }
@@ -137,6 +138,19 @@ async fn a_late_copy_of_a_join_does_not_bring_back_who_has_left(stage: Stage) {
     joined(stage.step(Op::Join(Box::new(again))).await);
 }
 
+async fn a_late_copy_of_a_reclaim_does_not_bring_back_who_was_detached(stage: Stage) {
+    let old = stage.enter("ana").await;
+    let silent = judgement(stage.now().await, &["n_one"]);
+    stage.step(Op::Suspect { grace: GRACE, judgement: silent }).await;
+    let Outcome::Suspected(generation) = stage.step(say(&old, 1, None)).await else { panic!() };
+    let by = Claim { generation, ..old };
+    let reclaim = Op::Reclaim { by: by.clone() };
+    assert!(matches!(stage.step(reclaim.clone()).await, Outcome::Appended(_)));
+    assert!(matches!(stage.step(Op::Detach { by }).await, Outcome::Appended(_)));
+    assert!(matches!(stage.step(reclaim).await, Outcome::Settled));
+    assert!(away(&stage, "ana").await.is_some(), "no node would ever detach her again");
+}
+
 async fn the_same_join_may_enter_again_from_where_its_leave_is_known(stage: Stage) {
     let join = wish("ana");
     let entered = joined(stage.step(Op::Join(Box::new(join.clone()))).await);
@@ -144,7 +158,10 @@ async fn the_same_join_may_enter_again_from_where_its_leave_is_known(stage: Stag
     let Outcome::Appended(left) = left else { panic!("{left:?}") };
     let again = [Op::Join(Box::new(join))];
     let outcomes = stage.one.call(&stage.room, left, &again).await.unwrap();
-    assert!(matches!(outcomes[0], Outcome::Joined(_)), "{outcomes:?}");
+    let Outcome::Joined(entered) = &outcomes[0] else { panic!("{outcomes:?}") };
+    let both = [Op::Leave { by: claim("ana", entered) }, again[0].clone()];
+    let outcomes = stage.one.call(&stage.room, left, &both).await.unwrap();
+    assert!(matches!(outcomes[1], Outcome::Joined(_)), "{outcomes:?}");
 }
 
 async fn a_restore_does_not_bring_back_who_has_left(stage: Stage) {

@@ -149,7 +149,7 @@ impl Holder<'_> {
                 other => panic!("{other:?} to a join"),
             }
         }
-        panic!("a join waits for ever");
+        // Its claim is lost, and no node holds it: it is waited for as long as nodes may restore it.
     }
 
     async fn message(&mut self, who: usize, op: impl Fn(Claim, Mid) -> Op) {
