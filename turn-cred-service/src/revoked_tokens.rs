@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use service_kit::redis_access;
 use signal_protocol::encode;
 use tracing::{info, warn};
 
@@ -40,7 +41,11 @@ impl RevokedTokens {
             Err(error) => {
                 // Once: the next version that is read ends it.
                 if version != "unreadable" {
-                    warn!(%error, "cannot read the revocations of the nodes, keeping the known ones");
+                    let advice = redis_access::advice(&error.to_string()).unwrap_or_default();
+                    warn!(
+                        "cannot read the revocations of the nodes, keeping the known ones: {error} \
+                         (TURN_CRED_ROOMS_REDIS_URL, or TURN_CRED_REDIS_URL) {advice}"
+                    );
                     "unreadable".clone_into(version);
                 }
             }

@@ -251,7 +251,11 @@ async fn poll_decisions(db: RelayDb, issuer: Issuer) {
             // The last known decisions stay in force.
             Err(error) if is_readable => {
                 is_readable = false;
-                warn!(%error, "cannot read the operators' decisions, keeping the known ones");
+                let advice = advice(&error);
+                warn!(
+                    "cannot read the operators' decisions, keeping the known ones: {error} \
+                     (TURN_CRED_REDIS_URL){advice}"
+                );
             }
             Err(error) => debug!(%error, "cannot read the operators' decisions"),
         }

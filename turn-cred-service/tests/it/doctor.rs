@@ -85,7 +85,7 @@ async fn examine(lines: &str, change: impl FnOnce(&mut DoctorOptions<'_>)) -> Do
 #[tokio::test]
 async fn the_configuration_that_we_ship_is_well_over_udp_tcp_and_tls() {
     let coturn = Coturn::with_lines(LOOPBACK, TURN_SECRET, &with_ipv6(SHIPPED)).await;
-    let forbidden = if has_ipv6() { 21 } else { 13 };
+    let forbidden = if has_ipv6() { 22 } else { 14 };
     let secrets = Secrets::parse(TURN_SECRET).unwrap();
     for uri in [coturn.udp(), coturn.tcp(), coturn.tls()] {
         let found = diagnose(uri, &options(&secrets, coturn.connect_options())).await;

@@ -45,7 +45,7 @@ async fn everything_missed_is_replayed_in_order_before_joined() {
 
 #[tokio::test]
 async fn a_replay_larger_than_the_outbox_comes_at_the_pace_of_the_socket() {
-    let node = TestNode::start(&[("OUTBOX_BYTES", "64KiB")]).await;
+    let node = TestNode::start(&[("OUTBOX_BYTES", "65KiB")]).await;
     let [mut ana, bo] = TestPeer::two(&node).await;
     let id = bo.id.clone();
     drop(bo);
