@@ -8,7 +8,10 @@ mod resume;
 mod topologies;
 mod trouble;
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::support::node::token;
 use crate::support::peer::TestPeer;
@@ -47,4 +50,35 @@ async fn insist(from: &mut TestPeer, room: &str, to: &str, mid: u64, data: &str)
             from.say(signal.clone()).await;
         }
     }
+}
+
+/// Takes frames until the join is answered.
+async fn answer(peer: &mut TestPeer) -> Value {
+    loop {
+        let frame = peer.next().await;
+        if frame["id"] == 1 {
+            return frame;
+        }
+    }
+}
+
+/// Joins until the room takes the peer, with the pauses that it is told, as every client does.
+async fn enter(peer: &mut TestPeer, room: &str, who: &str) {
+    loop {
+        peer.try_join(room, who).await;
+        if taken(peer).await {
+            return;
+        }
+    }
+}
+
+/// Tells whether a join was taken; one that was not may be tried again when this returns.
+async fn taken(peer: &mut TestPeer) -> bool {
+    let answer = answer(peer).await;
+    if answer["type"] == "joined" {
+        return true;
+    }
+    assert_eq!(answer["code"], "unavailable", "{answer}");
+    sleep(Duration::from_millis(answer["after"].as_u64().unwrap_or(500))).await;
+    false
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{QUICK, call, insist};
+use super::{QUICK, answer, call, enter, insist, taken};
 use crate::support::node::{SECRET, token};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
@@ -155,24 +155,11 @@ async fn who_comes_during_an_outage_is_told_or_taken_when_it_is_over() {
     redis.restart().await;
     // Whoever waited for less than ten seconds is taken; after that one was told, and tries again.
     for (peer, who) in &mut waiting {
-        while answer(peer).await["type"] != "joined" {
-            peer.try_join("demo", who).await;
+        if !taken(peer).await {
+            enter(peer, "demo", who).await;
         }
     }
     for (peer, who) in &mut told {
-        peer.try_join("new", who).await;
-        while answer(peer).await["type"] != "joined" {
-            peer.try_join("new", who).await;
-        }
-    }
-}
-
-/// Takes frames until the join is answered.
-async fn answer(peer: &mut TestPeer) -> serde_json::Value {
-    loop {
-        let frame = peer.next().await;
-        if frame["id"] == 1 {
-            return frame;
-        }
+        enter(peer, "new", who).await;
     }
 }

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::{QUICK, call, insist};
+use super::{QUICK, answer, call, enter, insist};
 use crate::support::node::token;
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
@@ -96,7 +95,7 @@ async fn refused_writes((word, refuse, accept): Refusal) {
     nobody_leaves(&mut ana, PAST_THE_GRACE).await;
     redis.run::<String>(accept).await;
     // Who comes first is the one over whom the others would be expelled.
-    enter(&mut cy, "cy").await;
+    enter(&mut cy, "demo", "cy").await;
     insist(&mut ana, "demo", &bo.id, 1, "after").await;
     while bo.until("signal").await["data"] != "after" {}
     insist(&mut bo, "demo", &ana.id, 1, "and back").await;
@@ -106,28 +105,6 @@ async fn refused_writes((word, refuse, accept): Refusal) {
         assert_eq!(get(node, "/readyz").await.0, 200, "{word}");
     }
     nobody_leaves(&mut bo, Duration::from_secs(1)).await;
-}
-
-/// Takes frames until the join is answered.
-async fn answer(peer: &mut TestPeer) -> Value {
-    loop {
-        let frame = peer.next().await;
-        if frame["id"] == 1 {
-            return frame;
-        }
-    }
-}
-
-/// Joins until the room takes the peer, as every client does.
-async fn enter(peer: &mut TestPeer, who: &str) {
-    loop {
-        peer.try_join("demo", who).await;
-        let answer = answer(peer).await;
-        if answer["type"] == "joined" {
-            return;
-        }
-        assert_eq!(answer["code"], "unavailable", "{answer}");
-    }
 }
 
 #[tokio::test]
