@@ -72,7 +72,7 @@ fn a_node_without_its_redis_says_so_and_exits_1() {
     ];
     let output = run(&[], &variables);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("cannot reach Redis"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("cannot use Redis"), "{}", text(&output.stderr));
 }
 
 #[test]
