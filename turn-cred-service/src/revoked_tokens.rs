@@ -15,13 +15,23 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// The list as this instance knows it.
 #[derive(Debug, Default)]
-pub struct RevokedTokens(RwLock<HashMap<String, u64>>);
+pub struct RevokedTokens {
+    /// The prefix of the nodes' keys.
+    prefix: String,
+    known: RwLock<HashMap<String, u64>>,
+}
 
 impl RevokedTokens {
+    /// Starts with an empty list, which lies behind this prefix.
+    #[must_use]
+    pub fn new(prefix: String) -> Self {
+        Self { prefix, known: RwLock::default() }
+    }
+
     /// Tells whether all tokens of the subject, or the one of this id, are revoked at `now`, in Unix seconds.
     #[must_use]
     pub fn covers(&self, subject: &str, token_id: Option<&str>, now: u64) -> bool {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.is_empty() {
             return false;
         }
@@ -32,7 +42,7 @@ impl RevokedTokens {
 
     /// Reads the list once; a Redis that does not answer changes nothing.
     pub async fn read(&self, db: &RelayDb, version: &mut String) {
-        match db.revoked(version).await {
+        match db.revoked(&self.prefix, version).await {
             Ok(Some((found, list))) => {
                 *version = found;
                 self.set(list);
@@ -62,7 +72,7 @@ impl RevokedTokens {
 
     fn set(&self, list: HashMap<String, u64>) {
         info!("the nodes have revoked tokens by {} names", list.len());
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = list;
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = list;
     }
 }
 

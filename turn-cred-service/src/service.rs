@@ -143,7 +143,7 @@ impl Service {
             let state = InternalState::new(issuer, token, rooms, end, metrics);
             spawn_listener(life, listener, internal_router(state));
         }
-        let revoked = spawn_revocations(config.rooms_redis.clone(), db.as_ref(), life).await;
+        let revoked = spawn_revocations(&config, db.as_ref(), life).await;
         spawn_background_tasks(&running.issuer, rotator, &config, &metrics, life);
         spawn_listener(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
         spawn_listener(
@@ -205,13 +205,13 @@ fn spawn_redis_tasks(
 
 /// Reads the revocations of the nodes, and follows them.
 async fn spawn_revocations(
-    rooms_redis: Option<RedisAccess>,
+    config: &Config,
     db: Option<&RelayDb>,
     life: &Lifecycle,
 ) -> Arc<RevokedTokens> {
-    let revoked = Arc::new(RevokedTokens::default());
+    let revoked = Arc::new(RevokedTokens::new(config.rooms_redis_prefix.clone()));
     let (following, mut version) = (revoked.clone(), String::new());
-    if let Some(access) = rooms_redis {
+    if let Some(access) = config.rooms_redis.clone() {
         spawn_until_shutdown(life, async move {
             let db = connect_rooms_redis(&access).await;
             following.read(&db, &mut version).await;

@@ -43,6 +43,8 @@ pub struct Config {
     pub region_header: Option<String>,
     /// The Redis of the nodes; `None`: it is that of the relays, if there is one.
     pub rooms_redis: Option<RedisAccess>,
+    /// The prefix of the nodes' keys.
+    pub rooms_redis_prefix: String,
     /// Interval of the relay probes; zero disables them.
     pub probe_every: Duration,
     /// Verifies the JWTs of the public listener.
@@ -80,6 +82,7 @@ impl Config {
         }
         let region_header = reader.optional_text("region_header");
         let rooms_redis = read_rooms_redis(&mut reader);
+        let rooms_redis_prefix = reader.text("rooms_redis_prefix");
         let probe_every = reader.duration("probe_every");
         let verifier = TokenSettings::read(&mut reader).verifier(&mut reader);
         let api_keys = reader.secrets("api_keys");
@@ -106,6 +109,7 @@ impl Config {
             credentials: credentials.expect("a missing value was reported as a fault"),
             region_header,
             rooms_redis,
+            rooms_redis_prefix,
             probe_every,
             verifier: verifier.expect("a missing value was reported as a fault"),
             api_keys,

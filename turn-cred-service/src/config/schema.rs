@@ -148,6 +148,13 @@ file is read again when it changes.",
             "Redis of the nodes, whose revocations are obeyed within two seconds; by default redis_url",
         ),
         Setting::plain(
+            "rooms_redis_prefix",
+            "redis",
+            "TEXT",
+            Some(""),
+            "Prefix of the nodes' keys there, as in SIGNAL_NODE_REDIS_PREFIX",
+        ),
+        Setting::plain(
             "uris",
             "relays",
             "URLS",

@@ -6,7 +6,7 @@ use redis::AsyncCommands as _;
 
 use super::{DbError, RelayDb};
 
-/// The hash of the nodes: `sub:…` or `jti:…`, percent-encoded, and until when in Unix seconds; and [`VERSION`].
+/// The hash of the nodes, behind their prefix: `sub:…` or `jti:…`, percent-encoded, and until when in Unix seconds; and [`VERSION`].
 const REVOKED: &str = "revoked";
 
 /// The field that changes with every change of the others.
@@ -19,16 +19,19 @@ impl RelayDb {
     /// [`DbError`].
     pub async fn revoked(
         &self,
+        prefix: &str,
         version: &str,
     ) -> Result<Option<(String, HashMap<String, u64>)>, DbError> {
+        let key = format!("{prefix}{REVOKED}");
         let mut connection = self.connection.clone();
-        let found: Option<String> = connection.hget(REVOKED, VERSION).await?;
+        let found: Option<String> = connection.hget(&key, VERSION).await?;
         let found = found.unwrap_or_default();
         if found == version {
             return Ok(None);
         }
+        // One that was lifted is written with a minus, and is no time.
         // Read after the version: what was written since comes with the next one.
-        let fields: HashMap<String, String> = connection.hgetall(REVOKED).await?;
+        let fields: HashMap<String, String> = connection.hgetall(&key).await?;
         let read = |(name, until): (String, String)| Some((name, until.parse().ok()?));
         Ok(Some((found, fields.into_iter().filter_map(read).collect())))
     }

@@ -14,6 +14,9 @@ use crate::support::{ApiResponse, JWT_SECRET, TestService};
 const UNLIMITED: [(&str, &str); 2] =
     [("TURN_CRED_RATE_PER_SUBJECT", "1000000/s"), ("TURN_CRED_RATE_PER_IP", "1000000/s")];
 
+/// Of the nodes.
+const PREFIX: (&str, &str) = ("TURN_CRED_ROOMS_REDIS_PREFIX", "calls:");
+
 fn admin(sub: &str) -> String {
     let mut claims = Claims::new(sub, clock::unix_seconds() + 600);
     claims.can = vec![Right::Admin, Right::Signal];
@@ -38,13 +41,18 @@ async fn a_subject_that_the_nodes_revoke_gets_no_credential_and_denies_nobody() 
         let rooms_redis = ("TURN_CRED_ROOMS_REDIS_URL", rooms_url.as_str());
         let url = relays.url();
         let [subject, address] = UNLIMITED;
-        let service =
-            TestService::start([("TURN_CRED_REDIS_URL", &url), rooms_redis, subject, address])
-                .await;
+        let service = TestService::start([
+            ("TURN_CRED_REDIS_URL", &url),
+            rooms_redis,
+            PREFIX,
+            subject,
+            address,
+        ])
+        .await;
         assert_eq!(asks(&service, "auth0|7").await.status, StatusCode::OK);
         let until = (clock::unix_seconds() + 60).to_string();
-        redis.run::<u64>(&["HSET", "revoked", "sub:auth0%7C7", &until]).await;
-        redis.run::<u64>(&["HINCRBY", "revoked", "version", "1"]).await;
+        redis.run::<u64>(&["HSET", "calls:revoked", "sub:auth0%7C7", &until]).await;
+        redis.run::<u64>(&["HINCRBY", "calls:revoked", "version", "1"]).await;
         let began = Instant::now();
         let refused = loop {
             let answer = asks(&service, "auth0|7").await;
