@@ -185,10 +185,15 @@ impl AppendQueue {
             || self.waiting.front().is_some_and(|queued| queued.op.mends())
     }
 
-    /// Tells whether a join of `peer` is in the call in flight: its entry may arrive before its outcome.
+    /// Tells whether a join of `peer` is in the call in flight, whose entry may arrive before its outcome, or among the
+    /// answers that were not looked at yet: the roster in the answer before may hold it.
     pub(super) fn is_joining(&self, peer: &PeerId) -> bool {
-        let requesters = self.in_flight.iter().flat_map(|call| &call.requesters);
-        requesters.into_iter().any(|by| matches!(by, Requester::Join { peer: p, .. } if p == peer))
+        let in_flight = self.in_flight.iter().flat_map(|call| &call.requesters);
+        let answered = self.answered.iter().flat_map(|call| &call.answers);
+        let answered = answered.map(|(queued, _)| &queued.requester);
+        in_flight
+            .chain(answered)
+            .any(|by| matches!(by, Requester::Join { peer: p, .. } if p == peer))
     }
 
     /// Gives the waiting ops of a member the generation to which a suspicion has raised its claim.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use service_kit::settings::Rate;
 use signal_node::liveness::{HeartbeatSettings, Heartbeater, Liveness};
 use signal_node::log::Retention;
 use signal_node::log::memory::MemoryLog;
@@ -128,6 +129,8 @@ fn entrance(verdict: Result<signal_node::session::Identity, SessionRejection>) -
 }
 
 fn room_settings(sessions: &SessionSettings, retention: Retention) -> RoomSettings {
-    let send_rates = SendRates { fanout: sessions.rate, receiver: sessions.rate };
+    // Bytes, of which no client here sends too many.
+    let ample: Rate = "100000000/s".parse().expect("a rate");
+    let send_rates = SendRates { fanout: ample, receiver: ample };
     RoomSettings { node: sessions.node.clone(), grace: sessions.grace, retention, send_rates }
 }

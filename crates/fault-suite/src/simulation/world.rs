@@ -118,7 +118,7 @@ impl World {
             FaultKind::KillRedis => self.on_links(|link| link.set(Way::Cut)),
             FaultKind::WipeRedis => {
                 self.on_links(|link| link.set(Way::Cut));
-                self.store.lose(self.dice.one_in(2));
+                self.store.lose(self.settings.has_snapshots && self.dice.one_in(2));
             }
         }
     }
