@@ -15,13 +15,19 @@ use fault_suite::simulation;
 use tokio::runtime::Runtime;
 
 /// The scenarios, in the order of `all`.
-const SCENARIOS: [(&str, &str); 7] = [
+const SCENARIOS: [(&str, &str); 13] = [
     ("kill", "kill -9 of nodes: how soon their clients are back"),
     ("ghosts", "Clients of a killed node that do not come back: how soon they are gone"),
     ("rolling", "All nodes restarted in turn under load"),
     ("outage-stall", "Redis stopped for a minute"),
     ("outage-wipe", "Redis killed, and back empty a minute later"),
     ("slow-reader", "Clients that stop reading in a busy room"),
+    ("refused-writes", "Redis refuses writes: NOREPLICAS, OOM, READONLY, MISCONF"),
+    ("silent-connection", "Packets between nodes and Redis lost without a reset"),
+    ("role-change", "Planned failovers behind the address of Redis"),
+    ("old-snapshot", "Redis killed, and back as it was some seconds ago"),
+    ("clock-steps", "The clock of Redis set forward and back"),
+    ("long-outage", "Redis stopped for longer than the keys of a room live"),
     ("chaos", "Faults of every kind by a seed, and all promises checked"),
 ];
 
@@ -186,6 +192,12 @@ async fn report(name: &str, options: &Options, matches: &ArgMatches) -> Report {
         "outage-stall" => scenario::stall(options).await,
         "outage-wipe" => scenario::wipe(options).await,
         "slow-reader" => scenario::slow_reader(options).await,
+        "refused-writes" => scenario::refused_writes(options).await,
+        "silent-connection" => scenario::silent_connection(options).await,
+        "role-change" => scenario::role_change(options).await,
+        "old-snapshot" => scenario::old_snapshot(options).await,
+        "clock-steps" => scenario::clock_steps(options).await,
+        "long-outage" => scenario::long_outage(options).await,
         _ => scenario::chaos(options, &chaos(matches)).await,
     }
 }

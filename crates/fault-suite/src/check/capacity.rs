@@ -1,6 +1,8 @@
 //! A room never holds more members than its cap.
 //!
-//! Rosters are exact at their place in the log; between them joins and leaves are counted.
+//! Rosters are exact at their place in the log; between them joins and leaves are counted. Members that the log has lost
+//! are put back by a `reset` even where others have joined meanwhile: nobody whose socket is open is removed. Nobody may
+//! join then.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,6 +14,8 @@ use crate::history::{Event, Peer, Recovery, SUITE, Seen, What};
 #[derive(Debug)]
 enum Fact {
     Roster(BTreeSet<Peer>),
+    /// The roster of a `reset`.
+    Restored(BTreeSet<Peer>),
     In(Peer),
     Out(Peer),
 }
@@ -33,7 +37,7 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
 
 /// A roster says more than the one entry at the same place.
 fn note(facts: &mut BTreeMap<u64, (u64, Fact)>, seq: u64, at: u64, fact: Fact) {
-    if matches!(fact, Fact::Roster(_)) || !facts.contains_key(&seq) {
+    if matches!(fact, Fact::Roster(_) | Fact::Restored(_)) || !facts.contains_key(&seq) {
         facts.insert(seq, (at, fact));
     }
 }
@@ -41,17 +45,17 @@ fn note(facts: &mut BTreeMap<u64, (u64, Fact)>, seq: u64, at: u64, fact: Fact) {
 fn fact(event: &Event, me: Peer) -> Option<(u64, Fact)> {
     match &event.what {
         What::Joined(joined) if joined.recovery != Recovery::Replay => {
-            Some((joined.seq, roster(joined.roster.as_deref()?, me)))
+            Some((joined.seq, Fact::Roster(peers(joined.roster.as_deref()?, me))))
         }
-        What::Reset { seq, roster: seen } => Some((*seq, roster(seen, me))),
+        What::Reset { seq, roster: seen } => Some((*seq, Fact::Restored(peers(seen, me)))),
         What::PeerJoined { seq, seen } => Some((*seq, Fact::In(seen.peer))),
         What::PeerLeft { seq, peer, .. } => Some((*seq, Fact::Out(*peer))),
         _ => None,
     }
 }
 
-fn roster(seen: &[Seen], me: Peer) -> Fact {
-    Fact::Roster(seen.iter().map(|seen| seen.peer).chain([me]).collect())
+fn peers(seen: &[Seen], me: Peer) -> BTreeSet<Peer> {
+    seen.iter().map(|seen| seen.peer).chain([me]).collect()
 }
 
 fn walk(room: u32, facts: &BTreeMap<u64, (u64, Fact)>, capacity: usize) -> Vec<Violation> {
@@ -60,11 +64,12 @@ fn walk(room: u32, facts: &BTreeMap<u64, (u64, Fact)>, capacity: usize) -> Vec<V
     for (seq, (at, fact)) in facts {
         let before = present.len();
         match fact {
-            Fact::Roster(roster) => present.clone_from(roster),
+            Fact::Roster(roster) | Fact::Restored(roster) => present.clone_from(roster),
             Fact::In(peer) => drop(present.insert(*peer)),
             Fact::Out(peer) => drop(present.remove(peer)),
         }
-        if present.len() > capacity && present.len() > before {
+        let restored = matches!(fact, Fact::Restored(_));
+        if present.len() > capacity && present.len() > before && !restored {
             let names: Vec<_> = present.iter().map(ToString::to_string).collect();
             let what = format!(
                 "room {room} holds {} of {capacity} at seq {seq}: {}",
@@ -92,6 +97,21 @@ mod tests {
         let story = Story::three();
         let others = [seen(ANA, 1, true), seen(BO, 2, true), seen(CY, 3, true)];
         assert_eq!(found(check, story.join(DI, 9, 4, &others)), 1);
+    }
+
+    #[test]
+    fn who_is_put_back_after_a_loss_may_be_one_too_many() {
+        let story = Story::three().leave(CY).left(ANA, CY, 8);
+        let story = story.join(DI, 9, 4, &[seen(ANA, 1, true), seen(BO, 2, true)]);
+        let roster = [BO, CY, DI].map(|peer| seen(peer, 5, true));
+        assert_eq!(found(check, story.reset_with(ANA, 10, &roster)), 0);
+    }
+
+    #[test]
+    fn twin_a_join_into_a_room_that_a_reset_has_filled_is_found() {
+        let story = Story::three().reset_with(ANA, 9, &[BO, CY].map(|peer| seen(peer, 5, true)));
+        let others = [seen(ANA, 1, true), seen(BO, 2, true), seen(CY, 3, true)];
+        assert_eq!(found(check, story.join(DI, 10, 4, &others)), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::Violation;
 use super::faults::{Struck, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
-use crate::history::{FaultKind, LeaveReason, Peer};
+use crate::history::{LeaveReason, Peer};
 
 /// How long a client waits for a `pong`, and a second, in microseconds.
 const PATIENCE: u64 = 5_000_000;
@@ -49,9 +49,9 @@ fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec
         .map(|member| member.joined_at)
         .skip(1)
         .collect();
-    // Who had no socket when the log lost everything, or lost it before its node had put it back, is
+    // Who had no socket when the log lost something, or lost it before its node had put it back, is
     // not known to anybody.
-    let wipes = faults(model).into_iter().filter(|fault| fault.kind == FaultKind::WipeRedis);
+    let wipes = faults(model).into_iter().filter(|fault| fault.kind.loses_data());
     let wipes: Vec<_> = wipes.collect();
     let states = presence.changes(peer);
     let back = states.windows(2).filter_map(|pair| match (pair[0], pair[1]) {
