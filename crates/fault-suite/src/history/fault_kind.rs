@@ -146,6 +146,12 @@ impl FaultKind {
         matches!(self, K::WipeRedis | K::OldSnapshot | K::LeapClock | K::LongOutage)
     }
 
+    /// Tells whether the clock of the log is set.
+    #[must_use]
+    pub fn sets_clock(self) -> bool {
+        matches!(self, Self::StepClock | Self::LeapClock | Self::LongOutage)
+    }
+
     /// Tells whether Redis answers reads and refuses writes.
     #[must_use]
     pub fn refuses_writes(self) -> bool {
