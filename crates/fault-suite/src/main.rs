@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use fault_suite::check;
 use fault_suite::cluster::find_node_binary;
 use fault_suite::history::History;
+use fault_suite::nemesis;
 use fault_suite::page;
 use fault_suite::report::Outcome;
 use fault_suite::scenario::{self, Chaos, Options, Report};
@@ -118,7 +119,9 @@ fn with_chaos(command: Command) -> Command {
     if !matches!(command.get_name(), "chaos" | "all") {
         return command;
     }
+    let kinds = nemesis::ALL.iter().map(|(kind, ..)| kind.name());
     command
+        .after_help(format!("Faults: {}", kinds.collect::<Vec<_>>().join(", ")))
         .arg(number("signals", "Sends at least so many").default_value("1000000"))
         .arg(number("faults", "Brings about so many").default_value("300"))
         .arg(number("grace", "Seconds in which a lost socket may come back").default_value("15"))
