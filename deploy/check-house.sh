@@ -41,8 +41,8 @@ places() {
   in_place 'axum is named in the http modules only' '\baxum::' \
     '^(signal-node|crates/service-kit|turn-cred-service)/src/http/'
   in_place 'fred is named in signal-node/src/log/redis only' '\bfred::' '^signal-node/src/log/redis/'
-  in_place 'redis-rs is named in turn-cred-service/src/relay_db only' '(^|[^:[:alnum:]_])redis::' \
-    '^turn-cred-service/src/relay_db/'
+  in_place 'redis-rs is named in turn-cred-service/src/relay_db and the fault suite only' '(^|[^:[:alnum:]_])redis::' \
+    '^turn-cred-service/src/relay_db/|^crates/fault-suite/src/cluster/redis_client\.rs'
   in_place 'the environment is read by service_kit::settings' '\benv::(var|set_var|remove_var)' \
     '^crates/service-kit/src/settings/'
   in_place 'OpenTelemetry is named in service_kit::trace' '\bopentelemetry(_sdk|_otlp)?::' \

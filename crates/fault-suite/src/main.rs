@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use fault_suite::check;
 use fault_suite::cluster::find_node_binary;
 use fault_suite::history::History;
+use fault_suite::nemesis;
 use fault_suite::page;
 use fault_suite::report::Outcome;
 use fault_suite::scenario::{self, Chaos, Options, Report};
@@ -15,13 +16,19 @@ use fault_suite::simulation;
 use tokio::runtime::Runtime;
 
 /// The scenarios, in the order of `all`.
-const SCENARIOS: [(&str, &str); 7] = [
+const SCENARIOS: [(&str, &str); 13] = [
     ("kill", "kill -9 of nodes: how soon their clients are back"),
     ("ghosts", "Clients of a killed node that do not come back: how soon they are gone"),
     ("rolling", "All nodes restarted in turn under load"),
     ("outage-stall", "Redis stopped for a minute"),
     ("outage-wipe", "Redis killed, and back empty a minute later"),
     ("slow-reader", "Clients that stop reading in a busy room"),
+    ("refused-writes", "Redis refuses writes: NOREPLICAS, OOM, READONLY, MISCONF"),
+    ("silent-connection", "Packets between nodes and Redis lost without a reset"),
+    ("role-change", "Planned failovers behind the address of Redis"),
+    ("old-snapshot", "Redis killed, and back as it was some seconds ago"),
+    ("clock-steps", "The clock of Redis set forward and back"),
+    ("long-outage", "Redis stopped for longer than the keys of a room live"),
     ("chaos", "Faults of every kind by a seed, and all promises checked"),
 ];
 
@@ -112,7 +119,9 @@ fn with_chaos(command: Command) -> Command {
     if !matches!(command.get_name(), "chaos" | "all") {
         return command;
     }
+    let kinds = nemesis::ALL.iter().map(|(kind, ..)| kind.name());
     command
+        .after_help(format!("Faults: {}", kinds.collect::<Vec<_>>().join(", ")))
         .arg(number("signals", "Sends at least so many").default_value("1000000"))
         .arg(number("faults", "Brings about so many").default_value("300"))
         .arg(number("grace", "Seconds in which a lost socket may come back").default_value("15"))
@@ -186,6 +195,12 @@ async fn report(name: &str, options: &Options, matches: &ArgMatches) -> Report {
         "outage-stall" => scenario::stall(options).await,
         "outage-wipe" => scenario::wipe(options).await,
         "slow-reader" => scenario::slow_reader(options).await,
+        "refused-writes" => scenario::refused_writes(options).await,
+        "silent-connection" => scenario::silent_connection(options).await,
+        "role-change" => scenario::role_change(options).await,
+        "old-snapshot" => scenario::old_snapshot(options).await,
+        "clock-steps" => scenario::clock_steps(options).await,
+        "long-outage" => scenario::long_outage(options).await,
         _ => scenario::chaos(options, &chaos(matches)).await,
     }
 }

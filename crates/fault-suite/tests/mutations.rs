@@ -4,7 +4,7 @@
 //! `tests/good.jsonl` is what `fault-suite chaos --history` wrote of a run with faults of every kind.
 
 use fault_suite::check::broken;
-use fault_suite::history::{Event, History, LeaveReason, Peer, Recovery, Seen, What};
+use fault_suite::history::{Event, History, LeaveReason, Peer, Recovery, SUITE, Seen, What};
 
 fn good() -> History {
     let text = include_str!("good.jsonl");
@@ -229,4 +229,28 @@ fn a_lost_socket_that_is_told_as_a_leave_is_a_flap() {
         broken.contains(&"no_flap")
     });
     assert!(found, "no lost socket can be told as a leave without being found");
+}
+
+/// Appends something that the suite itself notes when all is quiet.
+fn and_at_last(history: &mut History, what: What) {
+    let at = history.events.last().expect("there are events").at;
+    history.events.push(Event { at, who: SUITE, what });
+}
+
+#[test]
+fn a_key_of_a_room_that_never_ends_is_found() {
+    let mut history = good();
+    let keys = ["nodes", "{7}:h"].map(Into::into).into();
+    and_at_last(&mut history, What::EndlessKeys { keys });
+    assert_eq!(broken(&history), ["keys_end"]);
+}
+
+#[test]
+fn a_node_that_is_down_long_after_all_faults_is_found() {
+    let mut history = good();
+    let health = |up| What::Health { node: 0, up, ready: up, trouble: Box::default() };
+    and_at_last(&mut history, health(true));
+    history.events.last_mut().expect("it was added").at += 60_000_000;
+    and_at_last(&mut history, health(false));
+    assert_eq!(broken(&history), ["health_follows"]);
 }

@@ -8,9 +8,12 @@ use crate::history::{FaultKind, What};
 /// A fault, from its beginning to its healing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Struck {
+    pub(super) number: u32,
     pub(super) kind: FaultKind,
     pub(super) from: u64,
     pub(super) to: u64,
+    /// The node it strikes, if one.
+    pub(super) node: Option<u8>,
 }
 
 /// All faults of a run; one that never healed lasts for ever.
@@ -18,8 +21,9 @@ pub(super) fn faults(model: &Model<'_>) -> Vec<Struck> {
     let mut found: HashMap<u32, Struck> = HashMap::new();
     for event in model.events {
         match event.what {
-            What::Fault { fault, kind, .. } => {
-                found.insert(fault, Struck { kind, from: event.at, to: u64::MAX });
+            What::Fault { fault, kind, node } => {
+                let (number, from, to) = (fault, event.at, u64::MAX);
+                found.insert(fault, Struck { number, kind, from, to, node });
             }
             What::Healed { fault } => {
                 if let Some(struck) = found.get_mut(&fault) {

@@ -45,7 +45,12 @@ fn vanished(model: &Model<'_>) -> impl Iterator<Item = (Peer, u64)> {
 
 /// Until when somebody who vanished `at` this time must be gone.
 fn deadline(at: u64, model: &Model<'_>, faults: &[Struck]) -> u64 {
-    let within = model.terms.lease + model.terms.grace + SLACK;
+    // A clock that was set prolongs absences by up to the grace (docs/decisions/0019), as long as it may be behind the log.
+    let set = faults
+        .iter()
+        .any(|fault| fault.kind.sets_clock() && fault.from <= at + 2 * model.terms.grace);
+    let longer = if set { model.terms.grace } else { 0 };
+    let within = model.terms.lease + model.terms.grace + longer + SLACK;
     let hinders = |kind: FaultKind| kind.strikes_redis() || is_of_nodes(kind);
     let mut from = at;
     // Sorted by their beginning, so that each may push the deadline into the next.
@@ -162,6 +167,20 @@ mod tests {
     fn who_is_not_connected_cannot_be_told() {
         let story = Story::three().vanish(CY).closed(BO).wait(30).timeout(ANA, CY, 8);
         assert_eq!(found(check, story.wait(60)), 0);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_grants_the_grace_once_more() {
+        let story = Story::three().vanish(CY).fault(FaultKind::StepClock).healed().wait(65);
+        let story = story.timeout(ANA, CY, 8).timeout(BO, CY, 8);
+        assert_eq!(found(check, story.wait(60)), 0);
+    }
+
+    #[test]
+    fn twin_a_ghost_that_stays_for_longer_than_that_is_found() {
+        let story = Story::three().vanish(CY).fault(FaultKind::StepClock).healed().wait(80);
+        let story = story.timeout(ANA, CY, 8).timeout(BO, CY, 8);
+        assert_eq!(found(check, story.wait(60)), 2);
     }
 
     #[test]

@@ -4,12 +4,16 @@
 //! `tests/mutations.rs` holds more of them, made from a good history by one change each.
 
 mod capacity;
+mod delivery_resumes;
 mod exactly_once;
 mod faults;
 mod ghosts;
+mod health_follows;
+mod keys_end;
 mod model;
 mod no_flap;
 mod no_live_removed;
+mod no_needless_recovery;
 mod no_silent_gap;
 mod one_offerer;
 mod order;
@@ -61,6 +65,10 @@ const CHECKS: &[Check] = &[
     ("ghosts", ghosts::check),
     ("no_live_removed", no_live_removed::check),
     ("no_flap", no_flap::check),
+    ("no_needless_recovery", no_needless_recovery::check),
+    ("delivery_resumes", delivery_resumes::check),
+    ("health_follows", health_follows::check),
+    ("keys_end", keys_end::check),
 ];
 
 /// What one check found.

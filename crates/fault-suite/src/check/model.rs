@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::history::{Event, FaultKind, History, Joined, Peer, Recovery, SUITE, Seen, Terms, What};
+use crate::history::{Event, History, Joined, Peer, Recovery, SUITE, Seen, Terms, What};
 
 /// A stretch of a room's log of which a member must have been told everything that concerns it:
 /// above `after`, up to and including `to`.
@@ -141,10 +141,10 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Whether all data is lost here, which takes from the beginning of the fault to its end.
+/// Whether data is lost here, which takes from the beginning of the fault to its end.
 fn is_loss(what: &What, wipes: &mut HashSet<u32>) -> bool {
     match what {
-        What::Fault { fault, kind: FaultKind::WipeRedis, .. } => wipes.insert(*fault),
+        What::Fault { fault, kind, .. } => kind.loses_data() && wipes.insert(*fault),
         What::Healed { fault } => wipes.contains(fault),
         _ => false,
     }
@@ -197,6 +197,8 @@ impl Follower {
             | What::Turned { .. }
             | What::Unavailable
             | What::GoAway
+            | What::Health { .. }
+            | What::EndlessKeys { .. }
             | What::Fault { .. }
             | What::Healed { .. } => {}
         }

@@ -7,7 +7,7 @@ use super::Violation;
 use super::faults::{Struck, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
-use crate::history::{FaultKind, LeaveReason, Peer};
+use crate::history::{LeaveReason, Peer};
 
 /// How long a client waits for a `pong`, and a second, in microseconds.
 const PATIENCE: u64 = 5_000_000;
@@ -16,7 +16,13 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let presence = Presence::new(model);
     let certain = model.terms.grace.saturating_sub(model.terms.ping + PATIENCE);
     let removed = removals(model);
-    let early = removed.iter().filter_map(|removal| early(&presence, removal, certain));
+    let lost = |removal: &Removal| match presence.at(removal.peer, removal.at) {
+        Some(State::Lost { since }) => is_forgotten(model, since, removal.at),
+        Some(State::Live { .. } | State::GivenUp) | None => false,
+    };
+    // Who joins anew after that, and gives the join up, leaves.
+    let known = removed.iter().filter(|removal| !lost(removal));
+    let early = known.filter_map(|removal| early(&presence, removal, certain));
     let anew = presence.peers().flat_map(|peer| anew(model, &presence, peer, certain));
     early.chain(anew).collect()
 }
@@ -49,15 +55,10 @@ fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec
         .map(|member| member.joined_at)
         .skip(1)
         .collect();
-    // Who had no socket when the log lost everything, or lost it before its node had put it back, is
-    // not known to anybody.
-    let wipes = faults(model).into_iter().filter(|fault| fault.kind == FaultKind::WipeRedis);
-    let wipes: Vec<_> = wipes.collect();
     let states = presence.changes(peer);
     let back = states.windows(2).filter_map(|pair| match (pair[0], pair[1]) {
         ((lost, State::Lost { .. }), (at, State::Live { .. })) => {
-            let mended = |wipe: &Struck| wipe.to.saturating_add(model.terms.lease);
-            let forgotten = wipes.iter().any(|wipe| wipe.from <= at && lost <= mended(wipe));
+            let forgotten = is_forgotten(model, lost, at);
             let soon = joins.contains(&at) && at - lost < certain && !forgotten;
             let what = format!("{peer} was back after {} ms, as a new member", (at - lost) / 1000);
             soon.then(|| Violation::new(at, what))
@@ -65,6 +66,14 @@ fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec
         _ => None,
     });
     back.collect()
+}
+
+/// Whether a member that lost its socket is not known to anybody: it had none when the log lost something, or lost it before
+/// its node had put it back.
+fn is_forgotten(model: &Model<'_>, lost: u64, at: u64) -> bool {
+    let put_back = |loss: &Struck| loss.to.saturating_add(model.terms.lease);
+    let losses = faults(model).into_iter().filter(|fault| fault.kind.loses_data());
+    losses.into_iter().any(|loss| loss.from <= at && lost <= put_back(&loss))
 }
 
 #[cfg(test)]

@@ -54,12 +54,17 @@ fn told(model: &Model<'_>, faults: &[Struck]) -> Vec<Violation> {
     ended.collect()
 }
 
-/// Whether, shortly before a time, Redis was out of reach for as long as lease and grace.
+/// Whether, shortly before a time, Redis was out of reach for one node for as long as lease and grace.
+///
+/// What strikes all nodes alike excuses nothing: a node that had no contact itself judges nobody.
 fn excused(model: &Model<'_>, faults: &[Struck], at: u64) -> bool {
     let long = model.terms.lease + model.terms.grace;
     faults.iter().any(|fault| {
         let lasted = fault.to.min(at).saturating_sub(fault.from);
-        fault.kind.strikes_redis() && lasted >= long && at < fault.to.saturating_add(2 * long)
+        fault.kind.strikes_redis()
+            && fault.kind.is_local()
+            && lasted >= long
+            && at < fault.to.saturating_add(2 * long)
     })
 }
 
@@ -82,6 +87,12 @@ mod tests {
     #[test]
     fn twin_a_member_told_that_it_expired_although_redis_was_there_is_found() {
         assert_eq!(found(check, Story::three().ended(BO, LeftReason::Expired)), 1);
+    }
+
+    #[test]
+    fn twin_a_member_removed_after_writes_were_refused_to_all_is_found() {
+        let story = Story::three().fault(FaultKind::OutOfMemory).wait(50).healed();
+        assert_eq!(found(check, story.timeout(ANA, BO, 8)), 1);
     }
 
     #[test]

@@ -82,7 +82,11 @@ impl Story {
     }
 
     pub(crate) fn reset(self, peer: Peer, seq: u64) -> Self {
-        self.event(peer.client, What::Reset { seq, roster: Box::new([]) })
+        self.reset_with(peer, seq, &[])
+    }
+
+    pub(crate) fn reset_with(self, peer: Peer, seq: u64, roster: &[Seen]) -> Self {
+        self.event(peer.client, What::Reset { seq, roster: roster.into() })
     }
 
     /// Sends a signal that is not acknowledged.
@@ -116,7 +120,25 @@ impl Story {
     }
 
     pub(crate) fn closed(self, peer: Peer) -> Self {
-        self.event(peer.client, What::Closed { code: 1006 })
+        self.closed_with(peer, 1006)
+    }
+
+    pub(crate) fn closed_with(self, peer: Peer, code: u16) -> Self {
+        self.event(peer.client, What::Closed { code })
+    }
+
+    pub(crate) fn settled(self, peer: Peer, number: u32) -> Self {
+        self.event(peer.client, What::Settled { number })
+    }
+
+    pub(crate) fn health(self, node: u8, well: bool, trouble: &[&str]) -> Self {
+        let trouble = trouble.iter().map(|name| (*name).into()).collect();
+        self.event(SUITE, What::Health { node, up: well, ready: well, trouble })
+    }
+
+    pub(crate) fn endless(self, keys: &[&str]) -> Self {
+        let keys = keys.iter().map(|key| (*key).into()).collect();
+        self.event(SUITE, What::EndlessKeys { keys })
     }
 
     pub(crate) fn ended(self, peer: Peer, reason: LeftReason) -> Self {

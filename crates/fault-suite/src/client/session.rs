@@ -43,8 +43,10 @@ pub(super) struct Session {
     /// The link that holds the membership.
     joined_on: Option<u64>,
     joined_at: Instant,
-    /// The newest link on which a join was sent.
+    /// The newest link on which a join was sent that may still be answered.
     joining_on: Option<u64>,
+    /// The link of the newest join; one that was answered `unavailable` may take effect yet.
+    tried_on: Option<u64>,
     /// The link that lost the membership to a newer one of our own.
     superseded: Option<u64>,
     /// The id of the newest request.
@@ -79,6 +81,7 @@ impl Session {
             joined_on: None,
             joined_at: now,
             joining_on: None,
+            tried_on: None,
             superseded: None,
             request: 0,
             draining: false,
@@ -230,6 +233,7 @@ impl Session {
         self.alarms.rejoin = None;
         self.request += 1;
         self.joining_on = Some(number);
+        self.tried_on = Some(number);
         let join = self.member.join(self.request);
         if let Some(link) = self.links.get(number) {
             link.send(join);
@@ -310,7 +314,7 @@ impl Session {
 
     /// The cluster ended this socket's membership.
     fn ended(&mut self, number: u64, reason: LeftReason) {
-        if reason == LeftReason::Replaced && self.joining_on != Some(number) {
+        if reason == LeftReason::Replaced && self.tried_on != Some(number) {
             // By our own newer link, which may be lost again.
             self.superseded = Some(number);
             if self.joined_on == Some(number) {

@@ -1,12 +1,15 @@
 //! Three nodes and a Redis as child processes, with a proxy in every connection.
 
+mod clock;
 mod node;
 mod process;
+mod redis_client;
 mod redis_server;
 
-pub use node::{Metrics, Node};
+pub use clock::SteppedClock;
+pub use node::{Metrics, Node, is_ready};
 pub use process::{ProcessError, find_node_binary};
-pub use redis_server::{Persistence, RedisServer};
+pub use redis_server::{Persistence, RedisServer, Refusal};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,14 +48,21 @@ pub struct ClusterSettings {
 
 /// A running cluster; all of its processes end with this value.
 pub struct Cluster {
-    /// The one Redis.
+    /// The Redis that is written to.
     pub redis: RedisServer,
+    /// The clock of Redis.
+    pub clock: SteppedClock,
     /// The nodes.
     pub nodes: Vec<Node>,
     /// Between each node and Redis.
     pub redis_links: Vec<Proxy>,
     /// Between clients and each node.
     pub client_links: Vec<Proxy>,
+    /// The Redis that was written to before a failover.
+    demoted: Option<RedisServer>,
+    settings: ClusterSettings,
+    /// How many failovers there were.
+    failovers: usize,
 }
 
 impl Cluster {
@@ -61,22 +71,58 @@ impl Cluster {
     /// # Errors
     /// When a process does not start.
     pub async fn start(settings: &ClusterSettings) -> Result<Self, ProcessError> {
-        let redis = RedisServer::start(&settings.folder, settings.persistence).await?;
-        let mut cluster =
-            Self { redis, nodes: Vec::new(), redis_links: Vec::new(), client_links: Vec::new() };
+        let clock = SteppedClock::build(&settings.folder)?;
+        let (folder, persistence) = (settings.folder.join("redis"), settings.persistence);
+        let redis = RedisServer::start(folder, persistence, clock.clone()).await?;
+        let mut cluster = Self {
+            redis,
+            clock,
+            nodes: Vec::new(),
+            redis_links: Vec::new(),
+            client_links: Vec::new(),
+            demoted: None,
+            settings: settings.clone(),
+            failovers: 0,
+        };
         for index in 0..NODES {
-            cluster.add_node(settings, index).await?;
+            cluster.add_node(index).await?;
         }
         Ok(cluster)
     }
 
-    async fn add_node(
-        &mut self,
-        settings: &ClusterSettings,
-        index: usize,
-    ) -> Result<(), ProcessError> {
+    /// Hands the role of Redis to a new replica, to which the address of Redis leads from then on. The old primary stays
+    /// as a replica, with the connections it has.
+    ///
+    /// # Errors
+    /// When the replica does not start or does not take over.
+    pub async fn fail_over(&mut self) -> Result<(), ProcessError> {
+        self.failovers += 1;
+        let folder = self.settings.folder.join(format!("redis-{}", self.failovers));
+        let (persistence, clock) = (self.settings.persistence, self.clock.clone());
+        let replica = RedisServer::start(folder, persistence, clock).await?;
+        replica.follow(self.redis.address()).await?;
+        self.redis.fail_over_to(&replica).await?;
+        for link in &self.redis_links {
+            link.lead_to(replica.address());
+        }
+        self.demoted = Some(std::mem::replace(&mut self.redis, replica));
+        Ok(())
+    }
+
+    /// Ends the Redis that was written to before a failover.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub async fn end_demoted(&mut self) -> Result<(), ProcessError> {
+        match self.demoted.take() {
+            Some(mut redis) => redis.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn add_node(&mut self, index: usize) -> Result<(), ProcessError> {
         let link = Proxy::start(self.redis.address()).await?;
-        let node = Node::start(settings, index, link.address()).await?;
+        let node = Node::start(&self.settings, index, link.address()).await?;
         self.client_links.push(Proxy::start(node.address()).await?);
         self.redis_links.push(link);
         self.nodes.push(node);

@@ -1,5 +1,6 @@
 //! A real `signal-node` that can be killed, stopped for a while, and restarted in place.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{ChildStdout, Command};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::process::{PATIENCE, Process, ProcessError};
@@ -20,7 +22,7 @@ pub struct Node {
     settings: ClusterSettings,
     redis: SocketAddr,
     address: SocketAddr,
-    admin: SocketAddr,
+    admin: watch::Sender<SocketAddr>,
     process: Process,
 }
 
@@ -42,6 +44,31 @@ impl Metrics {
         let samples = self.0.lines().filter(|line| line.starts_with(beginning));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
+
+    /// Fetches them from a node.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn fetch(admin: SocketAddr) -> io::Result<Self> {
+        Ok(Self(get(admin, "/metrics").await?))
+    }
+}
+
+/// Whether a node says that it is ready.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn is_ready(admin: SocketAddr) -> io::Result<bool> {
+    let answer = get(admin, "/readyz").await?;
+    Ok(answer.lines().next().is_some_and(|line| line.contains(" 200 ")))
+}
+
+async fn get(admin: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(admin).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
 }
 
 impl Node {
@@ -57,6 +84,7 @@ impl Node {
         let name = format!("node-{index}");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (process, address, admin) = launch(settings, &name, redis, any).await?;
+        let admin = watch::Sender::new(admin);
         Ok(Self { name, settings: settings.clone(), redis, address, admin, process })
     }
 
@@ -102,7 +130,9 @@ impl Node {
     /// When it does not start.
     pub async fn restart(&mut self) -> Result<(), ProcessError> {
         let launched = launch(&self.settings, &self.name, self.redis, self.address).await?;
-        (self.process, _, self.admin) = launched;
+        let (process, _, admin) = launched;
+        self.process = process;
+        self.admin.send_replace(admin);
         Ok(())
     }
 
@@ -120,11 +150,14 @@ impl Node {
     /// # Errors
     /// When it does not answer.
     pub async fn metrics(&self) -> Result<Metrics, ProcessError> {
-        let mut stream = TcpStream::connect(self.admin).await?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        Ok(Metrics(text))
+        let admin = *self.admin.borrow();
+        Ok(Metrics::fetch(admin).await?)
+    }
+
+    /// Where it tells of itself; another address after each restart.
+    #[must_use]
+    pub fn admin(&self) -> watch::Receiver<SocketAddr> {
+        self.admin.subscribe()
     }
 }
 

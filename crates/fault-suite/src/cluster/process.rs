@@ -33,6 +33,9 @@ pub enum ProcessError {
     /// It did not end when asked to.
     #[error("{0} did not end within {1:?} of SIGTERM")]
     NotEnded(String, Duration),
+    /// Redis did not do what it was told.
+    #[error("redis-server was told {0}, and: {1}")]
+    Command(String, String),
     /// It did not end well.
     #[error("{0} ended with {1}")]
     EndedBadly(String, ExitStatus),

@@ -3,10 +3,12 @@
 //! A history is all that the checks look at: it can be written to a file, read back, and checked
 //! again without the cluster that it came from.
 
+mod fault_kind;
 mod file;
 mod peer;
 mod recorder;
 
+pub use fault_kind::FaultKind;
 pub use file::HistoryError;
 pub use peer::{ParsePeerError, Peer};
 pub use recorder::{Log, Recorder};
@@ -178,6 +180,22 @@ pub enum What {
         /// The others, and whether they are away.
         peers: Box<[(Peer, bool)]>,
     },
+    /// What a node says of its health, if it differs from what it said before.
+    Health {
+        /// Which node.
+        node: u8,
+        /// `signal_log_up`.
+        up: bool,
+        /// Whether `/readyz` is 200.
+        ready: bool,
+        /// The kinds of `signal_log_trouble` that are 1.
+        trouble: Box<[Box<str>]>,
+    },
+    /// The keys of Redis that have no end, when all is quiet.
+    EndlessKeys {
+        /// Their names.
+        keys: Box<[Box<str>]>,
+    },
     /// A fault begins.
     Fault {
         /// Its number in the schedule.
@@ -225,63 +243,4 @@ pub struct Seen {
     /// Whether its socket is lost.
     #[serde(default)]
     pub away: bool,
-}
-
-/// What can be done to a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// `kill -9` of a node, and a new start on the same address.
-    KillNode,
-    /// SIGSTOP of a node, then SIGCONT.
-    StopNode,
-    /// SIGTERM of a node, and a new start on the same address once it has ended.
-    RestartNode,
-    /// All nodes restarted so, one after the other.
-    RollingRestart,
-    /// All sockets between clients and a node are reset.
-    CutClients,
-    /// One direction of all sockets between clients and a node is closed.
-    HalfCloseClients,
-    /// Nothing is forwarded between clients and a node; the sockets stay open.
-    StallClients,
-    /// All connections between a node and Redis are reset.
-    CutRedis,
-    /// One direction of all connections between a node and Redis is closed.
-    HalfCloseRedis,
-    /// Nothing is forwarded between a node and Redis.
-    StallRedisLink,
-    /// A node has no connection to Redis and gets none.
-    Partition,
-    /// SIGSTOP of Redis, then SIGCONT.
-    StallRedis,
-    /// `kill -9` of Redis, and a new start with what it had written.
-    KillRedis,
-    /// `kill -9` of Redis, and a new start with nothing.
-    WipeRedis,
-}
-
-impl FaultKind {
-    /// Tells whether it may keep nodes from Redis.
-    #[must_use]
-    pub fn strikes_redis(self) -> bool {
-        use FaultKind as K;
-        match self {
-            K::KillNode
-            | K::RestartNode
-            | K::RollingRestart
-            | K::CutClients
-            | K::HalfCloseClients
-            | K::StallClients => false,
-            // A stopped node hears nothing from Redis either.
-            K::StopNode
-            | K::CutRedis
-            | K::HalfCloseRedis
-            | K::StallRedisLink
-            | K::Partition
-            | K::StallRedis
-            | K::KillRedis
-            | K::WipeRedis => true,
-        }
-    }
 }

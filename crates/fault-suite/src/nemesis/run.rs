@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Planned;
-use crate::cluster::{Cluster, NODES, ProcessError};
+use crate::cluster::{Cluster, NODES, ProcessError, Refusal};
 use crate::history::{FaultKind, Log, What};
+use crate::proxy::Silence;
 
 /// Longer than any node may take to drain.
 const END_WITHIN: Duration = Duration::from_secs(40);
@@ -74,10 +75,26 @@ async fn strike(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessErr
             cluster.redis_links[node].refuse(true);
             cluster.redis_links[node].cut();
         }
-        FaultKind::StallRedis => cluster.redis.stall(true)?,
+        FaultKind::StallRedis | FaultKind::LongOutage => cluster.redis.stall(true)?,
+        FaultKind::SilentRedis => cluster.redis_links[node].silence(Silence::Both),
+        FaultKind::HalfSilentRedis => {
+            cluster.redis_links[node].silence(Silence::One(fault.direction));
+        }
+        FaultKind::SilentSubscriber => cluster.redis_links[node].silence(Silence::Subscriber),
         FaultKind::KillRedis | FaultKind::WipeRedis => cluster.redis.kill().await?,
+        FaultKind::TooFewReplicas => refuse(cluster, Refusal::TooFewReplicas, true).await?,
+        FaultKind::OutOfMemory => refuse(cluster, Refusal::OutOfMemory, true).await?,
+        FaultKind::ReadOnly => refuse(cluster, Refusal::ReadOnly, true).await?,
+        FaultKind::FailedSnapshot => refuse(cluster, Refusal::FailedSnapshot, true).await?,
+        FaultKind::FailOver => cluster.fail_over().await?,
+        FaultKind::OldSnapshot => cluster.redis.take_snapshot().await?,
+        FaultKind::StepClock | FaultKind::LeapClock => cluster.clock.step(fault.seconds)?,
     }
     Ok(())
+}
+
+async fn refuse(cluster: &Cluster, refusal: Refusal, refuses: bool) -> Result<(), ProcessError> {
+    cluster.redis.refuse_writes(refusal, refuses).await
 }
 
 async fn heal(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError> {
@@ -90,6 +107,23 @@ async fn heal(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError
         FaultKind::Partition => cluster.redis_links[node].refuse(false),
         FaultKind::StallRedis => cluster.redis.stall(false)?,
         FaultKind::KillRedis | FaultKind::WipeRedis => cluster.redis.restart().await?,
+        FaultKind::SilentRedis | FaultKind::HalfSilentRedis | FaultKind::SilentSubscriber => {
+            cluster.redis_links[node].end_silence();
+        }
+        FaultKind::TooFewReplicas => refuse(cluster, Refusal::TooFewReplicas, false).await?,
+        FaultKind::OutOfMemory => refuse(cluster, Refusal::OutOfMemory, false).await?,
+        FaultKind::ReadOnly => refuse(cluster, Refusal::ReadOnly, false).await?,
+        FaultKind::FailedSnapshot => refuse(cluster, Refusal::FailedSnapshot, false).await?,
+        FaultKind::FailOver => cluster.end_demoted().await?,
+        FaultKind::OldSnapshot => {
+            cluster.redis.kill().await?;
+            cluster.redis.restart_from_snapshot().await?;
+        }
+        FaultKind::StepClock | FaultKind::LeapClock => cluster.clock.step(-fault.seconds)?,
+        FaultKind::LongOutage => {
+            cluster.clock.step(fault.seconds)?;
+            cluster.redis.stall(false)?;
+        }
         FaultKind::RollingRestart
         | FaultKind::CutClients
         | FaultKind::HalfCloseClients

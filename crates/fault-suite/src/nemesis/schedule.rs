@@ -19,21 +19,35 @@ pub struct Planned {
     pub kind: FaultKind,
     /// The node it strikes, if one.
     pub node: Option<usize>,
-    /// Which direction, where only one is closed.
+    /// Which direction, where only one is closed or silent.
     pub direction: Direction,
+    /// By how many seconds the clock of Redis is set.
+    pub seconds: i64,
 }
 
 impl Planned {
     /// One fault at a time, for scenarios that draw nothing.
     #[must_use]
     pub fn of(kind: FaultKind, at: Duration, lasts: Duration) -> Self {
-        Self { at, lasts, kind, node: None, direction: Direction::Back }
+        Self { at, lasts, kind, node: None, direction: Direction::Back, seconds: 0 }
     }
 
     /// Strikes this node.
     #[must_use]
     pub fn on(self, node: usize) -> Self {
         Self { node: Some(node), ..self }
+    }
+
+    /// Silences or closes this direction.
+    #[must_use]
+    pub fn towards(self, direction: Direction) -> Self {
+        Self { direction, ..self }
+    }
+
+    /// Sets the clock of Redis by so many seconds.
+    #[must_use]
+    pub fn by(self, seconds: i64) -> Self {
+        Self { seconds, ..self }
     }
 
     fn ends(&self) -> Duration {
@@ -44,7 +58,7 @@ impl Planned {
 /// Which faults a schedule draws from: kind, weight, shortest and longest duration in milliseconds.
 pub type Mix = &'static [(FaultKind, u32, u64, u64)];
 
-/// Everything that may happen to a cluster whose Redis keeps its data.
+/// Everything that may happen to a cluster, but that Redis loses all it had.
 ///
 /// No fault lasts as long as lease and grace together, so that a client can always come back in
 /// time. Those of a node are often longer than the lease of the chaos scenario, two seconds.
@@ -62,7 +76,24 @@ pub const ALL: Mix = &[
     (FaultKind::Partition, 3, 300, 6_000),
     (FaultKind::StallRedis, 3, 300, 3_000),
     (FaultKind::KillRedis, 2, 200, 2_000),
+    (FaultKind::SilentRedis, 2, 0, 4_000),
+    (FaultKind::HalfSilentRedis, 2, 0, 4_000),
+    (FaultKind::SilentSubscriber, 2, 0, 4_000),
+    (FaultKind::TooFewReplicas, 1, 300, 6_000),
+    (FaultKind::OutOfMemory, 1, 300, 6_000),
+    (FaultKind::ReadOnly, 1, 300, 6_000),
+    (FaultKind::FailedSnapshot, 1, 300, 6_000),
+    (FaultKind::FailOver, 1, 2_000, 5_000),
+    (FaultKind::OldSnapshot, 1, 1_000, 5_000),
+    (FaultKind::StepClock, 2, 500, 6_000),
+    (FaultKind::LeapClock, 1, 500, 6_000),
+    (FaultKind::LongOutage, 1, 300, 2_000),
 ];
+
+/// The keys of a room live for some minutes after the last call: a clock that is set by less ends none.
+const STEP: (i64, i64) = (1, 60);
+/// And one that is set by more ends all.
+const LEAP: (i64, i64) = (600, 7_200);
 
 /// How many faults may be under way at once: two clients of one room then suffer differently.
 const AT_ONCE: usize = 2;
@@ -107,16 +138,27 @@ fn draw(
     rng: &mut Rng,
 ) -> Planned {
     let lasts = Duration::from_millis(rng.u64(shortest..=longest));
-    let node = is_local(kind).then(|| rng.usize(0..NODES));
+    let node = kind.is_local().then(|| rng.usize(0..NODES));
     let direction = if rng.bool() { Direction::Forward } else { Direction::Back };
-    Planned { at, lasts, kind, node, direction }
+    Planned { at, lasts, kind, node, direction, seconds: seconds(kind, rng) }
+}
+
+fn seconds(kind: FaultKind, rng: &mut Rng) -> i64 {
+    let drawn = |(least, most): (i64, i64), rng: &mut Rng| rng.i64(least..=most);
+    let sign = |rng: &mut Rng| if rng.bool() { 1 } else { -1 };
+    match kind {
+        FaultKind::StepClock => sign(rng) * drawn(STEP, rng),
+        FaultKind::LeapClock => sign(rng) * drawn(LEAP, rng),
+        // While Redis stands still, time only goes on.
+        FaultKind::LongOutage => drawn(LEAP, rng),
+        _ => 0,
+    }
 }
 
 /// Moves a fault to the earliest time at which it may be under way together with the others.
 fn place(planned: &[Planned], mut fault: Planned) -> Planned {
-    let recent = &planned[planned.len().saturating_sub(8)..];
     loop {
-        let under_way = || recent.iter().filter(|other| other.ends() > fault.at);
+        let under_way = || planned.iter().filter(|other| other.ends() > fault.at);
         let crowded = under_way().count() >= AT_ONCE;
         if !crowded && !under_way().any(|other| excludes(other, &fault)) {
             return fault;
@@ -127,7 +169,7 @@ fn place(planned: &[Planned], mut fault: Planned) -> Planned {
 
 /// Redis is struck alone, one node of three is always in good order, and no fault undoes another.
 fn excludes(one: &Planned, other: &Planned) -> bool {
-    if !is_local(one.kind) || !is_local(other.kind) {
+    if !one.kind.is_local() || !other.kind.is_local() {
         return true;
     }
     // A node that is to end by itself, or to start, is not held up meanwhile: without Redis it does
@@ -135,17 +177,13 @@ fn excludes(one: &Planned, other: &Planned) -> bool {
     let restarts = [one, other]
         .iter()
         .any(|fault| matches!(fault.kind, FaultKind::RestartNode | FaultKind::KillNode));
-    let same = one.kind == other.kind || (is_process(one.kind) && is_process(other.kind));
+    let both = |is: fn(FaultKind) -> bool| is(one.kind) && is(other.kind);
+    let same = one.kind == other.kind || both(is_process) || both(FaultKind::is_silence);
     one.node == other.node && (restarts || same)
 }
 
 fn is_process(kind: FaultKind) -> bool {
     matches!(kind, FaultKind::KillNode | FaultKind::StopNode | FaultKind::RestartNode)
-}
-
-fn is_local(kind: FaultKind) -> bool {
-    use FaultKind as K;
-    !matches!(kind, K::RollingRestart | K::StallRedis | K::KillRedis | K::WipeRedis)
 }
 
 #[cfg(test)]

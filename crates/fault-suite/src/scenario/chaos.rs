@@ -82,10 +82,10 @@ async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioErro
     Ok(())
 }
 
-/// Waits until whoever vanished must have been removed everywhere.
+/// Waits until whoever vanished must have been removed everywhere, though a clock that was set prolongs absences by the grace.
 async fn ghosts_gone(chaos: &Chaos) {
     let Wishes { lease, grace, .. } = wishes(chaos);
-    tokio::time::sleep(lease + grace + Duration::from_secs(6)).await;
+    tokio::time::sleep(lease + 2 * grace + Duration::from_secs(6)).await;
 }
 
 fn profiles(chaos: &Chaos, rng: &mut Rng) -> (Vec<Profile>, Vec<Profile>) {

@@ -139,3 +139,17 @@ pub(super) fn first_arrivals(history: &History, after: u64, clients: usize) -> T
     let never = std::iter::repeat_n(NEVER, clients.saturating_sub(first.len()));
     first.values().copied().chain(never).collect()
 }
+
+/// For each client, the longest time between two arrivals in a stretch of the run, whose ends count as arrivals.
+pub(super) fn longest_silence(history: &History, from: u64, to: u64, clients: usize) -> Times {
+    let mut last: HashMap<u32, (u64, u64)> = HashMap::new();
+    for event in history.events.iter().filter(|event| (from..to).contains(&event.at)) {
+        if matches!(event.what, What::Received { .. }) {
+            let (before, longest) = last.entry(event.who).or_insert((from, 0));
+            *longest = (*longest).max(event.at - *before);
+            *before = event.at;
+        }
+    }
+    let silent = std::iter::repeat_n(NEVER, clients.saturating_sub(last.len()));
+    last.values().map(|(before, longest)| (*longest).max(to - before)).chain(silent).collect()
+}

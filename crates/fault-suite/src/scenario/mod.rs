@@ -1,9 +1,11 @@
 //! What is done to a cluster, and what is expected of it: one file per scenario.
 
 mod chaos;
+mod health_watch;
 mod kill;
 mod measure;
 mod outage;
+mod redis_life;
 mod rig;
 mod rolling;
 mod slow_reader;
@@ -11,6 +13,9 @@ mod slow_reader;
 pub use chaos::{Chaos, chaos};
 pub use kill::{ghosts, kill};
 pub use outage::{stall, wipe};
+pub use redis_life::{
+    clock_steps, long_outage, old_snapshot, refused_writes, role_change, silent_connection,
+};
 pub use rig::{Options, Rig, Wishes};
 pub use rolling::rolling;
 pub use slow_reader::slow_reader;
@@ -18,6 +23,7 @@ pub use slow_reader::slow_reader;
 use std::io;
 use std::time::Duration;
 
+use self::health_watch::HealthWatch;
 use crate::check;
 use crate::cluster::ProcessError;
 use crate::history::History;
@@ -81,7 +87,9 @@ async fn stage<T>(
         Ok(rig) => rig,
         Err(error) => return (None, Err(error)),
     };
+    let watch = HealthWatch::start(&rig.cluster, rig.context.recorder.suite());
     let acted = act(&mut rig).await;
+    drop(watch);
     let reported = rig.report().await;
     match acted {
         Ok(measured) => (Some(rig.finish().await), reported.map(|()| measured)),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval, sleep};
 use super::ScenarioError;
 use crate::client::{Client, Context, Phase, Profile, Tally};
 use crate::cluster::{Cluster, ClusterSettings, Persistence};
-use crate::history::{History, Terms, micros};
+use crate::history::{History, Terms, What, micros};
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -201,7 +201,7 @@ impl Rig {
         self.settle(QUIET, within).await
     }
 
-    /// Has clients note their rosters.
+    /// Has clients note their rosters, and notes the keys of Redis that never end.
     ///
     /// # Errors
     /// When some do not answer.
@@ -211,7 +211,11 @@ impl Rig {
         self.until("rosters are noted", Duration::from_secs(20), |tally| {
             Tally::read(&tally.reported) >= joined
         })
-        .await
+        .await?;
+        let keys = self.cluster.redis.endless_keys().await?;
+        let keys = keys.into_iter().map(String::into_boxed_str).collect();
+        self.context.recorder.suite().note(What::EndlessKeys { keys });
+        Ok(())
     }
 
     /// Ends clients and cluster, and returns what happened.

@@ -124,7 +124,8 @@ async fn live((context, world): &Stage) -> Result<(), &'static str> {
     until("all signals are settled", || Tally::read(&tally.unsettled) == 0).await?;
     quiet(&tally.received).await;
     let terms = &world.settings().terms;
-    sleep(Duration::from_micros(terms.lease + terms.grace) + SLACK).await;
+    // A clock that was set prolongs absences by the grace.
+    sleep(Duration::from_micros(terms.lease + 2 * terms.grace) + SLACK).await;
     let joined = Tally::read(&tally.joined);
     context.phase.send_replace(Phase::Report);
     until("rosters are noted", || Tally::read(&tally.reported) >= joined).await?;

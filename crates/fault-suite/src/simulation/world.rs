@@ -120,6 +120,18 @@ impl World {
                 self.on_links(|link| link.set(Way::Cut));
                 self.store.lose(self.settings.has_snapshots && self.dice.one_in(2));
             }
+            FaultKind::SilentRedis
+            | FaultKind::HalfSilentRedis
+            | FaultKind::SilentSubscriber
+            | FaultKind::TooFewReplicas
+            | FaultKind::OutOfMemory
+            | FaultKind::ReadOnly
+            | FaultKind::FailedSnapshot
+            | FaultKind::FailOver
+            | FaultKind::OldSnapshot
+            | FaultKind::StepClock
+            | FaultKind::LeapClock
+            | FaultKind::LongOutage => unreachable!("a simulation draws no faults of a real Redis"),
         }
     }
 
@@ -144,7 +156,21 @@ impl World {
             FaultKind::HalfCloseRedis | FaultKind::Partition => on_link(door, Link::reconnect),
             FaultKind::StallRedis => self.on_links(|link| link.set(Way::Open)),
             FaultKind::KillRedis | FaultKind::WipeRedis => self.on_links(Link::reconnect),
-            FaultKind::CutClients | FaultKind::HalfCloseClients | FaultKind::CutRedis => {}
+            FaultKind::CutClients
+            | FaultKind::HalfCloseClients
+            | FaultKind::CutRedis
+            | FaultKind::SilentRedis
+            | FaultKind::HalfSilentRedis
+            | FaultKind::SilentSubscriber
+            | FaultKind::TooFewReplicas
+            | FaultKind::OutOfMemory
+            | FaultKind::ReadOnly
+            | FaultKind::FailedSnapshot
+            | FaultKind::FailOver
+            | FaultKind::OldSnapshot
+            | FaultKind::StepClock
+            | FaultKind::LeapClock
+            | FaultKind::LongOutage => {}
         }
     }
 

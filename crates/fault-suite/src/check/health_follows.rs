@@ -1,0 +1,190 @@
+//! What a node says of its health follows what was done to its Redis, within two leases.
+//!
+//! `signal_log_up` and `signal_log_trouble` of `/metrics`, and `/readyz`. A node that is down without a fault is wrong too.
+
+use std::collections::HashMap;
+
+use super::Violation;
+use super::faults::{Struck, faults};
+use super::model::Model;
+use crate::history::{FaultKind, What};
+
+/// What a busy machine and the time between two looks take, in microseconds.
+const SLACK: u64 = 1_500_000;
+/// As long a node may take until it is well again.
+const RECOVERS_WITHIN: u64 = 15_000_000;
+
+/// What a node said, from a time on.
+struct Said<'a> {
+    at: u64,
+    up: bool,
+    ready: bool,
+    trouble: &'a [Box<str>],
+}
+
+pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
+    let faults = faults(model);
+    let mut nodes: HashMap<u8, Vec<Said<'_>>> = HashMap::new();
+    for event in model.events {
+        if let What::Health { node, up, ready, trouble } = &event.what {
+            let said = Said { at: event.at, up: *up, ready: *ready, trouble };
+            nodes.entry(*node).or_default().push(said);
+        }
+    }
+    let leases = 2 * model.terms.lease + SLACK;
+    let end = model.events.last().map_or(0, |event| event.at);
+    let of_node = |(node, said): (&u8, &Vec<Said<'_>>)| {
+        let mine: Vec<_> =
+            faults.iter().copied().filter(|f| f.node.is_none_or(|n| n == *node)).collect();
+        let mut found = unsaid(*node, said, &mine, leases);
+        found.extend(unmended(*node, said, &mine, leases, end));
+        found.extend(unfounded(*node, said, &mine, leases));
+        found
+    };
+    nodes.iter().flat_map(of_node).collect()
+}
+
+/// The label of `signal_log_trouble` that a fault must lead to.
+fn expected(kind: FaultKind) -> Option<&'static str> {
+    use FaultKind as K;
+    match kind {
+        K::SilentSubscriber => Some("deaf"),
+        K::Partition
+        | K::StallRedisLink
+        | K::SilentRedis
+        | K::HalfSilentRedis
+        | K::StallRedis
+        | K::KillRedis
+        | K::WipeRedis
+        | K::LongOutage => Some("cut_off"),
+        kind if kind.refuses_writes() => Some("read_only"),
+        _ => None,
+    }
+}
+
+fn at<'a, 'b>(said: &'a [Said<'b>], time: u64) -> Option<&'a Said<'b>> {
+    said.iter().rev().find(|said| said.at <= time)
+}
+
+/// Whether another fault is near, which makes it hard to tell what a node must say.
+fn is_alone(fault: &Struck, all: &[Struck], near: u64) -> bool {
+    let others = all.iter().filter(|other| other.number != fault.number);
+    !others.into_iter().any(|other| {
+        other.from < fault.to.saturating_add(near) && other.to.saturating_add(near) > fault.from
+    })
+}
+
+/// Faults that lasted, and were not said.
+fn unsaid(node: u8, said: &[Said<'_>], faults: &[Struck], leases: u64) -> Vec<Violation> {
+    let lasting = faults.iter().filter(|f| f.to.saturating_sub(f.from) >= leases);
+    let lone = lasting.filter(|fault| is_alone(fault, faults, 0));
+    let missed = lone.filter_map(|fault| {
+        let (kind, due) = (expected(fault.kind)?, fault.from + leases);
+        let tells = |said: &Said<'_>| {
+            !said.up && !said.ready && said.trouble.iter().any(|name| &**name == kind)
+        };
+        // A subscriber that was replaced counts as heard until it is silent in turn.
+        let before = fault.kind == FaultKind::SilentSubscriber
+            && said.iter().any(|said| (fault.from..due).contains(&said.at) && tells(said));
+        let said = at(said, due)?;
+        let told = before || tells(said);
+        let what = format!(
+            "node {node} said up {}, ready {}, trouble {:?} two leases into {}, not {kind}",
+            said.up,
+            said.ready,
+            said.trouble,
+            fault.kind.name()
+        );
+        (!told).then(|| Violation::new(due, what))
+    });
+    missed.collect()
+}
+
+/// Faults that were over, and a node that went on being down.
+fn unmended(
+    node: u8,
+    said: &[Said<'_>],
+    faults: &[Struck],
+    leases: u64,
+    end: u64,
+) -> Vec<Violation> {
+    let within = RECOVERS_WITHIN + leases;
+    let over = faults.iter().filter(|f| f.to.saturating_add(within) < end);
+    let lone = over.filter(|fault| is_alone(fault, faults, within));
+    let missed = lone.filter_map(|fault| {
+        let due = fault.to + within;
+        let said = at(said, due)?;
+        let what = format!("node {node} was still down, long after {}", fault.kind.name());
+        (!said.up || !said.ready).then(|| Violation::new(due, what))
+    });
+    missed.collect()
+}
+
+/// A node that said that it is down, without any fault.
+fn unfounded(node: u8, said: &[Said<'_>], faults: &[Struck], leases: u64) -> Vec<Violation> {
+    let within = RECOVERS_WITHIN + leases;
+    let caused = |at: u64| faults.iter().any(|f| f.from <= at && at <= f.to.saturating_add(within));
+    // A node that has just started is up with its first heartbeat.
+    let down = said.iter().skip_while(|said| !said.up).filter(|said| !said.up && !caused(said.at));
+    down.map(|said| {
+        Violation::new(
+            said.at,
+            format!("node {node} said trouble {:?} without a fault", said.trouble),
+        )
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{Story, found};
+
+    fn well() -> Story {
+        Story::three().health(0, true, &[])
+    }
+
+    #[test]
+    fn a_node_that_says_what_is_wrong_and_when_it_is_over_is_fine() {
+        let story = well().fault(FaultKind::OutOfMemory).wait(10).health(0, false, &["read_only"]);
+        let story = story.wait(10).healed().health(0, true, &[]);
+        assert_eq!(found(check, story.wait(60)), 0);
+    }
+
+    #[test]
+    fn a_node_that_has_just_started_may_be_down() {
+        let story = Story::three().health(0, false, &[]).health(0, true, &[]);
+        assert_eq!(found(check, story.wait(60)), 0);
+    }
+
+    #[test]
+    fn a_fault_that_is_over_within_two_leases_need_not_be_said() {
+        assert_eq!(found(check, well().fault(FaultKind::OutOfMemory).wait(5).healed()), 0);
+    }
+
+    #[test]
+    fn twin_a_node_that_is_up_while_writes_are_refused_is_found() {
+        assert_eq!(found(check, well().fault(FaultKind::ReadOnly).wait(20).healed()), 1);
+    }
+
+    #[test]
+    fn twin_a_node_that_says_something_else_is_found() {
+        let story =
+            well().fault(FaultKind::SilentSubscriber).wait(5).health(0, false, &["cut_off"]);
+        assert_eq!(found(check, story.wait(20).healed()), 1);
+    }
+
+    #[test]
+    fn twin_a_node_that_stays_down_is_found() {
+        let story = well().fault(FaultKind::StallRedis).wait(5).health(0, false, &["cut_off"]);
+        assert_eq!(
+            found(check, story.wait(20).healed().wait(60).leave(crate::check::testing::ANA)),
+            1
+        );
+    }
+
+    #[test]
+    fn twin_a_node_that_is_down_without_a_fault_is_found() {
+        assert_eq!(found(check, well().health(0, false, &["deaf"]).health(0, true, &[])), 1);
+    }
+}
