@@ -40,6 +40,8 @@ const KEEPING: Mix = &[
     (FaultKind::Partition, 3, 300, 5_000),
     (FaultKind::StallRedis, 2, 300, 3_000),
     (FaultKind::KillRedis, 2, 200, 2_000),
+    (FaultKind::OutOfMemory, 3, 300, 9_000),
+    (FaultKind::StepClock, 3, 300, 6_000),
 ];
 
 /// What may happen when the log loses everything: nothing that costs a socket. Who has none then is

@@ -2,11 +2,12 @@
 //! counters of all hearts.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use signal_node::log::memory::MemoryLog;
-use signal_node::log::{Heartbeats, Retention};
+use signal_node::log::{Heartbeats, LogError, Retention};
 use signal_protocol::NodeId;
 use tokio::time::Instant;
 
@@ -16,7 +17,9 @@ const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// What all nodes share.
 pub(super) struct Store {
     retention: Retention,
-    began: Instant,
+    clock: Arc<Clock>,
+    /// Whether it answers reads and refuses writes.
+    refuses: AtomicBool,
     /// The last is the log as it is now; those before it are lost, but not yet to who subscribed to them.
     logs: Mutex<Vec<Arc<MemoryLog>>>,
     counters: Mutex<BTreeMap<NodeId, u64>>,
@@ -24,17 +27,50 @@ pub(super) struct Store {
     kept: Mutex<Option<Arc<MemoryLog>>>,
 }
 
+/// The wall clock of the log, which can be set.
+struct Clock {
+    began: Instant,
+    off_by_seconds: AtomicI64,
+}
+
+impl Clock {
+    fn now(&self) -> Duration {
+        let (right, seconds) =
+            (EPOCH + self.began.elapsed(), self.off_by_seconds.load(Ordering::Relaxed));
+        let off_by = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { right.saturating_sub(off_by) } else { right + off_by }
+    }
+}
+
 impl Store {
     pub(super) fn new(retention: Retention) -> Arc<Self> {
-        let began = Instant::now();
-        let logs = Mutex::new(vec![empty(retention, began)]);
+        let clock = Arc::new(Clock { began: Instant::now(), off_by_seconds: AtomicI64::new(0) });
+        let logs = Mutex::new(vec![empty(retention, &clock)]);
         let (counters, kept) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { retention, began, logs, counters, kept })
+        Arc::new(Self { retention, clock, refuses: AtomicBool::new(false), logs, counters, kept })
     }
 
     /// The log as it is now.
     pub(super) fn log(&self) -> Arc<MemoryLog> {
         self.logs().last().cloned().expect("there is always a log")
+    }
+
+    /// Answers reads and refuses writes from now on, or accepts them again.
+    pub(super) fn refuse_writes(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Relaxed);
+    }
+
+    /// Lets a write through, unless writes are refused.
+    pub(super) fn accept_write(&self) -> Result<(), LogError> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(LogError::WriteRefused("OOM command not allowed".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Sets its clock by so many seconds.
+    pub(super) fn step_clock(&self, seconds: i64) {
+        self.clock.off_by_seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 
     /// Keeps a snapshot.
@@ -46,13 +82,13 @@ impl Store {
     pub(super) fn lose(&self, has_snapshot: bool) {
         let kept = self.kept().clone().filter(|_| has_snapshot);
         let log = kept.map(|kept| self.copy(&kept));
-        self.logs().push(log.unwrap_or_else(|| empty(self.retention, self.began)));
+        self.logs().push(log.unwrap_or_else(|| empty(self.retention, &self.clock)));
         self.counters().clear();
     }
 
     fn copy(&self, log: &MemoryLog) -> Arc<MemoryLog> {
-        let began = self.began;
-        Arc::new(log.copy(move || EPOCH + began.elapsed()))
+        let clock = self.clock.clone();
+        Arc::new(log.copy(move || clock.now()))
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Arc<MemoryLog>>> {
@@ -66,7 +102,7 @@ impl Store {
             *counters.entry(node.clone()).or_default() += 1;
         }
         let counters = counters.iter().map(|(node, count)| (node.clone(), *count)).collect();
-        Heartbeats { clock: EPOCH + self.began.elapsed(), counters }
+        Heartbeats { clock: self.clock.now(), counters }
     }
 
     /// Takes nodes off the list.
@@ -83,6 +119,7 @@ impl Store {
     }
 }
 
-fn empty(retention: Retention, began: Instant) -> Arc<MemoryLog> {
-    Arc::new(MemoryLog::with_clock(retention, move || EPOCH + began.elapsed()))
+fn empty(retention: Retention, clock: &Arc<Clock>) -> Arc<MemoryLog> {
+    let clock = clock.clone();
+    Arc::new(MemoryLog::with_clock(retention, move || clock.now()))
 }

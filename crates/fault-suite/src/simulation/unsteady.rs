@@ -71,8 +71,10 @@ impl View {
         let late = LATE_AFTER + self.dice.delay();
         tokio::spawn(async move {
             sleep(late).await;
-            // Nobody waits for what it is answered.
-            let _ = store.log().call(&room, seen, &ops).await;
+            if store.accept_write().is_ok() {
+                // Nobody waits for what it is answered.
+                let _ = store.log().call(&room, seen, &ops).await;
+            }
         });
     }
 
@@ -112,7 +114,10 @@ impl RoomLog for View {
         if self.dice.one_in(LATE_COPIES) {
             self.send_late(room.clone(), seen, ops.to_vec());
         }
-        Box::pin(self.ask(async move { self.store.log().call(room, seen, ops).await }))
+        Box::pin(self.ask(async move {
+            self.store.accept_write()?;
+            self.store.log().call(room, seen, ops).await
+        }))
     }
 
     fn read<'a>(
@@ -139,7 +144,13 @@ impl HeartbeatStore for View {
         node: &'a NodeId,
         beats: bool,
     ) -> BoxFuture<'a, Result<Heartbeats, LogError>> {
-        Box::pin(self.beat(move |store| store.exchange(node, beats)))
+        Box::pin(async move {
+            let exchanged = self.beat(move |store| {
+                store.accept_write()?;
+                Ok(store.exchange(node, beats))
+            });
+            exchanged.await?
+        })
     }
 
     fn trouble(&self) -> Option<Trouble> {

@@ -120,16 +120,16 @@ impl World {
                 self.on_links(|link| link.set(Way::Cut));
                 self.store.lose(self.settings.has_snapshots && self.dice.one_in(2));
             }
+            FaultKind::OutOfMemory => self.store.refuse_writes(true),
+            FaultKind::StepClock => self.store.step_clock(fault.seconds),
             FaultKind::SilentRedis
             | FaultKind::HalfSilentRedis
             | FaultKind::SilentSubscriber
             | FaultKind::TooFewReplicas
-            | FaultKind::OutOfMemory
             | FaultKind::ReadOnly
             | FaultKind::FailedSnapshot
             | FaultKind::FailOver
             | FaultKind::OldSnapshot
-            | FaultKind::StepClock
             | FaultKind::LeapClock
             | FaultKind::LongOutage => unreachable!("a simulation draws no faults of a real Redis"),
         }
@@ -156,6 +156,8 @@ impl World {
             FaultKind::HalfCloseRedis | FaultKind::Partition => on_link(door, Link::reconnect),
             FaultKind::StallRedis => self.on_links(|link| link.set(Way::Open)),
             FaultKind::KillRedis | FaultKind::WipeRedis => self.on_links(Link::reconnect),
+            FaultKind::OutOfMemory => self.store.refuse_writes(false),
+            FaultKind::StepClock => self.store.step_clock(-fault.seconds),
             FaultKind::CutClients
             | FaultKind::HalfCloseClients
             | FaultKind::CutRedis
@@ -163,12 +165,10 @@ impl World {
             | FaultKind::HalfSilentRedis
             | FaultKind::SilentSubscriber
             | FaultKind::TooFewReplicas
-            | FaultKind::OutOfMemory
             | FaultKind::ReadOnly
             | FaultKind::FailedSnapshot
             | FaultKind::FailOver
             | FaultKind::OldSnapshot
-            | FaultKind::StepClock
             | FaultKind::LeapClock
             | FaultKind::LongOutage => {}
         }
