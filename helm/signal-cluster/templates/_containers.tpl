@@ -27,7 +27,9 @@ livenessProbe:
     {{- else if .Values.redis.url }}
     - {name: SIGNAL_NODE_REDIS_URL, value: {{ .Values.redis.url | quote }}}
     {{- end }}
-    {{- include "signal-cluster.redisEnv" (dict "redis" .Values.redis "prefix" "SIGNAL_NODE" "name" "redis") | nindent 4 }}
+    {{- with include "signal-cluster.redisEnv" (dict "redis" .Values.redis "prefix" "SIGNAL_NODE" "name" "redis") }}
+    {{- . | nindent 4 }}
+    {{- end }}
     - {name: SIGNAL_NODE_ANONYMOUS, value: {{ .Values.signal.anonymous }}}
     {{- if or .Values.auth.jwt.existingSecret (include "signal-cluster.ownJwt" .) }}
     - {name: SIGNAL_NODE_JWT_SECRET_FILE, value: /run/secrets/jwt/{{ .Values.auth.jwt.key }}}
@@ -70,7 +72,9 @@ livenessProbe:
     {{- if .Values.redis.existingSecret }}
     - {name: redis, mountPath: /run/secrets/redis, readOnly: true}
     {{- end }}
-    {{- include "signal-cluster.redisMounts" (dict "redis" .Values.redis "name" "redis") | nindent 4 }}
+    {{- with include "signal-cluster.redisMounts" (dict "redis" .Values.redis "name" "redis") }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- if include "signal-cluster.beside" . }}
     - {name: turn-socket, mountPath: /run/turn-cred}
     {{- else if eq .Values.turn.mode "deployment" }}
@@ -99,7 +103,9 @@ livenessProbe:
 - {name: TURN_CRED_TTL, value: {{ .Values.turn.ttlSeconds }}s}
 {{- if .Values.turn.redis.existingSecret }}
 - {name: TURN_CRED_REDIS_URL_FILE, value: /run/secrets/turn-redis/{{ .Values.turn.redis.key }}}
-{{- include "signal-cluster.redisEnv" (dict "redis" .Values.turn.redis "prefix" "TURN_CRED" "name" "turn-redis") | nindent 0 }}
+{{- with include "signal-cluster.redisEnv" (dict "redis" .Values.turn.redis "prefix" "TURN_CRED" "name" "turn-redis") }}
+{{- . | nindent 0 }}
+{{- end }}
 - {name: TURN_CRED_REALM, value: {{ .Values.turn.redis.realm | quote }}}
 {{- with .Values.turn.redis.rotateEvery }}
 - {name: TURN_CRED_ROTATE_EVERY, value: {{ . | quote }}}
@@ -115,7 +121,9 @@ livenessProbe:
 - {name: config, mountPath: /etc/signal-cluster, readOnly: true}
 {{- if .Values.turn.redis.existingSecret }}
 - {name: turn-redis, mountPath: /run/secrets/turn-redis, readOnly: true}
-{{- include "signal-cluster.redisMounts" (dict "redis" .Values.turn.redis "name" "turn-redis") | nindent 0 }}
+{{- with include "signal-cluster.redisMounts" (dict "redis" .Values.turn.redis "name" "turn-redis") }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- else }}
 - {name: turn, mountPath: /run/secrets/turn, readOnly: true}
 {{- end }}
@@ -191,13 +199,17 @@ livenessProbe:
   secret: {secretName: {{ $v.redis.existingSecret }}, items: [{key: {{ $v.redis.key }}, path: {{ $v.redis.key }}}], defaultMode: 0440}
 {{- end }}
 {{- if .signal }}
-{{- include "signal-cluster.redisVolumes" (dict "redis" $v.redis "name" "redis") | nindent 0 }}
+{{- with include "signal-cluster.redisVolumes" (dict "redis" $v.redis "name" "redis") }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- end }}
 {{- if .turn }}
 {{- if $v.turn.redis.existingSecret }}
 - name: turn-redis
   secret: {secretName: {{ $v.turn.redis.existingSecret }}, items: [{key: {{ $v.turn.redis.key }}, path: {{ $v.turn.redis.key }}}], defaultMode: 0440}
-{{- include "signal-cluster.redisVolumes" (dict "redis" $v.turn.redis "name" "turn-redis") | nindent 0 }}
+{{- with include "signal-cluster.redisVolumes" (dict "redis" $v.turn.redis "name" "turn-redis") }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- else }}
 - name: turn
   secret: {secretName: {{ include "signal-cluster.turnSecret" .root }}, items: [{key: {{ $v.turn.secret.key }}, path: {{ $v.turn.secret.key }}}], defaultMode: 0440}
