@@ -108,6 +108,6 @@ test("the page shows what the server says about a token", LIMITS, async () => {
   await problem.waitFor({ state: "visible" });
   const text = (await problem.textContent()) ?? "";
   assert.match(text, /The server does not accept this token/);
-  assert.match(text, /The server said: “the token is malformed”/);
+  assert.match(text, /The server said: “the token is malformed: it must be a JWS/);
   assert.equal((await demo.evaluate(() => window.demo.state)) ?? null, null, "it does not go on trying");
 });
