@@ -44,12 +44,7 @@ async fn joins_as(node: &NodeProcess, who: &str) {
     let mut peer = TestPeer::at(node.address(), &token(who)).await;
     for attempt in 1.. {
         peer.resume("demo", who, attempt, None).await;
-        let frame = loop {
-            let frame = peer.next().await;
-            if frame["id"] == 1 {
-                break frame;
-            }
-        };
+        let frame = peer.answer().await;
         if frame["type"] == "joined" {
             return;
         }

@@ -105,14 +105,6 @@ async fn a_zombie_delivers_nothing_after_the_entry_that_replaced_its_member() {
     assert_eq!(ana.until("signal").await["data"], "mine");
 }
 
-/// Reads a metric of a node at its admin listener.
-async fn metric(node: &NodeProcess, name: &str) -> i64 {
-    let url = format!("http://{}/metrics", node.admin());
-    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim().parse().unwrap()
-}
-
 /// Waits until the heartbeats of the first node have moved on by this many.
 async fn beats(redis: &TestRedis, first: &str, count: u64) {
     let counter = async || redis.run::<u64>(&["HGET", "nodes", first]).await;
@@ -135,7 +127,7 @@ async fn a_node_that_ended_cleanly_is_not_silent_and_a_killed_one_is() {
     assert_eq!(ended.terminate().await, Some(0));
     // Three in a lease: after two leases a node without an entry would count as silent.
     beats(&redis, &first, 6).await;
-    assert_eq!(metric(&watching, "signal_nodes_silent ").await, 0);
+    assert_eq!(watching.metric("signal_nodes_silent").await, 0);
     killed.signal("KILL");
-    while metric(&watching, "signal_nodes_silent ").await != 1 {}
+    while watching.metric("signal_nodes_silent").await != 1 {}
 }

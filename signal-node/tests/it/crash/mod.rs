@@ -10,7 +10,7 @@ mod trouble;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::support::node::token;
@@ -52,16 +52,6 @@ async fn insist(from: &mut TestPeer, room: &str, to: &str, mid: u64, data: &str)
     }
 }
 
-/// Takes frames until the join is answered.
-async fn answer(peer: &mut TestPeer) -> Value {
-    loop {
-        let frame = peer.next().await;
-        if frame["id"] == 1 {
-            return frame;
-        }
-    }
-}
-
 /// Joins until the room takes the peer, with the pauses that it is told, as every client does.
 async fn enter(peer: &mut TestPeer, room: &str, who: &str) {
     loop {
@@ -74,7 +64,7 @@ async fn enter(peer: &mut TestPeer, room: &str, who: &str) {
 
 /// Tells whether a join was taken; one that was not may be tried again when this returns.
 async fn taken(peer: &mut TestPeer) -> bool {
-    let answer = answer(peer).await;
+    let answer = peer.answer().await;
     if answer["type"] == "joined" {
         return true;
     }

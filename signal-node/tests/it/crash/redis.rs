@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{QUICK, answer, call, enter, insist, taken};
+use super::{QUICK, call, enter, insist, taken};
 use crate::support::node::{SECRET, token};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
@@ -149,7 +149,7 @@ async fn who_comes_during_an_outage_is_told_or_taken_when_it_is_over() {
     for (node, who) in nodes.iter().zip(["c3", "c4"]) {
         let mut peer = TestPeer::at(node.address(), &token(who)).await;
         peer.try_join("new", who).await;
-        assert_eq!(answer(&mut peer).await["code"], "unavailable");
+        assert_eq!(peer.answer().await["code"], "unavailable");
         told.push((peer, who));
     }
     redis.restart().await;

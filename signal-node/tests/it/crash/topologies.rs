@@ -4,7 +4,7 @@ use serde_json::json;
 use service_kit::tokens::{Right, mint};
 use tokio::time::timeout;
 
-use super::trouble::{BACK_WITHIN, get, metric, reaches};
+use super::trouble::BACK_WITHIN;
 use super::{QUICK, call, call_as, insist};
 use crate::support::node::{SECRET, claims, token};
 use crate::support::peer::TestPeer;
@@ -143,9 +143,9 @@ async fn lose_a_shard(signal_name: &str) {
     let [mut ana, mut bo] = call_as(&nodes, &kept, ["cy", "di"]).await;
     cluster.end_the_shard_of(&lost, signal_name).await;
     for node in &nodes {
-        reaches(node, "signal_log_trouble{kind=\"partial\"}", 1, BACK_WITHIN).await;
-        assert_eq!(metric(node, "signal_log_up").await, 0);
-        assert_eq!(get(node, "/readyz").await.0, 200, "two thirds of the rooms work");
+        node.reaches("signal_log_trouble{kind=\"partial\"}", 1, BACK_WITHIN).await;
+        assert_eq!(node.metric("signal_log_up").await, 0);
+        assert_eq!(node.get("/readyz").await.0, 200, "two thirds of the rooms work");
     }
     insist(&mut ana, &kept, &bo.id, 1, "goes on").await;
     while timeout(BACK_WITHIN, signal(&mut bo)).await.expect("a signal") != "goes on" {}

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::{QUICK, answer, call, enter, insist};
+use super::{QUICK, call, enter, insist};
 use crate::support::node::token;
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
@@ -37,28 +37,6 @@ const REFUSALS: [Refusal; 4] = [
     ),
 ];
 
-pub(super) async fn get(node: &NodeProcess, path: &str) -> (u16, String) {
-    let answer = reqwest::get(format!("http://{}{path}", node.admin())).await.unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
-}
-
-/// Reads a metric of one node; 0 where it has no such series.
-pub(super) async fn metric(node: &NodeProcess, series: &str) -> u64 {
-    let (_, text) = get(node, "/metrics").await;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix(series));
-    lines.find_map(|value| value.trim().parse().ok()).unwrap_or_default()
-}
-
-/// Waits until a metric is as large as that. Metrics have nothing to wait for; they must be asked.
-pub(super) async fn reaches(node: &NodeProcess, series: &str, least: u64, time: Duration) {
-    let polling = async {
-        while metric(node, series).await < least {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    assert!(timeout(time, polling).await.is_ok(), "{series} {least} within {time:?}");
-}
-
 /// Waits whether anybody is said to have left.
 async fn nobody_leaves(peer: &mut TestPeer, time: Duration) {
     let left = timeout(time, peer.until("peer_left")).await;
@@ -81,16 +59,16 @@ async fn refused_writes((word, refuse, accept): Refusal) {
     let [mut ana, mut bo] = call(&nodes, "demo").await;
     redis.run::<String>(refuse).await;
     for node in &nodes {
-        reaches(node, &series("read_only"), 1, NOTICED_WITHIN).await;
-        assert_eq!(metric(node, "signal_log_up").await, 0, "{word}");
-        let (status, text) = get(node, "/readyz").await;
+        node.reaches(&series("read_only"), 1, NOTICED_WITHIN).await;
+        assert_eq!(node.metric("signal_log_up").await, 0, "{word}");
+        let (status, text) = node.get("/readyz").await;
         assert!(status == 503 && text.contains(word), "{status} {text}");
     }
     ana.signal(1, &bo.id, "refused").await;
     while ana.until("error").await["mid"] != 1 {}
     let mut cy = TestPeer::at(nodes[1].address(), &token("cy")).await;
     cy.try_join("demo", "cy").await;
-    let told = timeout(BACK_WITHIN, answer(&mut cy)).await.expect("an answer");
+    let told = timeout(BACK_WITHIN, cy.answer()).await.expect("an answer");
     assert_eq!(told["code"], "unavailable", "{word}");
     nobody_leaves(&mut ana, PAST_THE_GRACE).await;
     redis.run::<String>(accept).await;
@@ -101,8 +79,8 @@ async fn refused_writes((word, refuse, accept): Refusal) {
     insist(&mut bo, "demo", &ana.id, 1, "and back").await;
     assert_eq!(ana.until("signal").await["data"], "and back", "{word}");
     for node in &nodes {
-        assert_eq!(metric(node, "signal_log_up").await, 1, "{word}");
-        assert_eq!(get(node, "/readyz").await.0, 200, "{word}");
+        assert_eq!(node.metric("signal_log_up").await, 1, "{word}");
+        assert_eq!(node.get("/readyz").await.0, 200, "{word}");
     }
     nobody_leaves(&mut bo, Duration::from_secs(1)).await;
 }

@@ -3,6 +3,7 @@
 pub(crate) mod node;
 pub(crate) mod observed;
 pub(crate) mod peer;
+pub(crate) mod polling;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod topologies;

@@ -236,6 +236,16 @@ impl TestPeer {
         self.say(join).await;
     }
 
+    /// Takes frames until the join is answered.
+    pub(crate) async fn answer(&mut self) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame["id"] == 1 {
+                return frame;
+            }
+        }
+    }
+
     /// Comes back to a room over this socket, with a position if there is one, and takes nothing.
     pub(crate) async fn resume(&mut self, room: &str, who: &str, attempt: u64, seq: Option<u64>) {
         let mut join =

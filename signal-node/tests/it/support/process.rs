@@ -1,12 +1,14 @@
 //! A node as a process of its own, to be stopped, continued and killed.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use super::node::SECRET;
+use super::polling::becomes_true;
 use super::redis::TestRedis;
 
 /// The program under test.
@@ -89,12 +91,28 @@ impl NodeProcess {
         self.told["admin"].as_str().unwrap()
     }
 
+    /// Asks its admin listener; returns status and body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.admin())).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Reads a metric by its name, with its labels if it has some.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let (_, text) = self.get("/metrics").await;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("there is no {series}")).parse().unwrap()
+    }
+
+    /// Waits until a metric is as large as that.
+    pub(crate) async fn reaches(&self, series: &str, least: u64, limit: Duration) {
+        let what = format!("{series} {least}");
+        becomes_true(&what, limit, async || self.metric(series).await >= least).await;
+    }
+
     /// Returns how many descriptors it has open, as it says itself: nobody else may look, since it forbids core dumps.
     pub(crate) async fn descriptors(&self) -> u64 {
-        let metrics = reqwest::get(format!("http://{}/metrics", self.admin())).await.unwrap();
-        let text = metrics.text().await.unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("process_open_fds "));
-        line.unwrap().parse().unwrap()
+        self.metric("process_open_fds").await
     }
 
     /// Its resident memory in KiB.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::polling::becomes_true;
 use super::process::send;
 
 /// How long a server may take to do what it was told; a test that waits this long has failed.
@@ -126,17 +127,10 @@ impl TestRedis {
         self.says("replication", "master_link_status:up").await;
     }
 
-    /// Waits until `INFO` says this. Redis has nothing to wait for; it must be asked.
+    /// Waits until `INFO` contains this.
     async fn says(&self, section: &str, text: &str) {
-        let polling = async {
-            while !self.run::<String>(&["INFO", section]).await.contains(text) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        assert!(
-            tokio::time::timeout(PATIENCE, polling).await.is_ok(),
-            "{text} within {PATIENCE:?}"
-        );
+        let asked = async || self.run::<String>(&["INFO", section]).await.contains(text);
+        becomes_true(text, PATIENCE, asked).await;
     }
 
     pub(crate) fn access(&self) -> RedisAccess {

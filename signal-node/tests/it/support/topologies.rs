@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
 
+use super::polling::becomes_true;
 use super::process::send;
 use super::redis::{ask, free_port, serve};
 
@@ -47,14 +47,9 @@ impl Server {
     }
 }
 
-/// Asks again until the answer is as it should be. Redis has nothing to wait for; it must be asked.
-async fn agreed(what: &str, mut asked: impl AsyncFnMut() -> bool) {
-    let polling = async {
-        while !asked().await {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    assert!(timeout(PATIENCE, polling).await.is_ok(), "{what} within {PATIENCE:?}");
+/// Waits until the servers agree.
+async fn agreed(what: &str, asked: impl AsyncFnMut() -> bool) {
+    becomes_true(what, PATIENCE, asked).await;
 }
 
 /// Three masters with a replica each.
