@@ -8,6 +8,7 @@ pub mod client_ip;
 pub mod clock;
 pub mod http;
 pub mod lifecycle;
+mod pem;
 pub mod program;
 pub mod random;
 pub mod rate;

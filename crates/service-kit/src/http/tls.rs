@@ -9,7 +9,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
@@ -17,6 +16,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
+use crate::pem;
 use crate::settings::{Kind, Reader, Setting};
 use crate::watched_file::WatchedFile;
 
@@ -79,9 +79,9 @@ impl Tls {
 
     fn open(cert: &Path, key: &Path) -> Result<Self, String> {
         let files = CertificateFiles {
-            chain: WatchedFile::open(cert, parse_chain)
+            chain: WatchedFile::open(cert, |text| pem::certificates(text.as_bytes()))
                 .map_err(|why| format!("is not usable: {why}"))?,
-            key: WatchedFile::open(key, parse_private_key)
+            key: WatchedFile::open(key, |text| pem::private_key(text.as_bytes()))
                 .map_err(|why| format!("goes with {}, which {why}", TLS_KEY_FILE.name))?,
         };
         let pair = files.pair();
@@ -102,19 +102,6 @@ impl Tls {
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await.ok()?.ok()
     }
-}
-
-fn parse_chain(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
-    match read {
-        Ok(chain) if chain.is_empty() => Err("holds no certificate: write it in PEM".to_owned()),
-        Ok(chain) => Ok(chain),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn parse_private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "holds no key in PEM".to_owned())
 }
 
 struct CertificateFiles {

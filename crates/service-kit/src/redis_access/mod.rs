@@ -14,28 +14,28 @@ pub use tls::Certificates;
 use url::ParsedUrl;
 pub use url::{Server, Topology, UrlError};
 
-/// Setting for a service's schema.
+/// The user of the ACL of Redis.
 #[rustfmt::skip]
 pub const USERNAME: Setting = Setting::plain("redis_username", "redis", "USER", None, "User of the ACL of Redis; wins over that of the URL");
-/// Setting for a service's schema.
+/// The password of that user, read as one line.
 #[rustfmt::skip]
 pub const PASSWORD: Setting = Setting::secret("redis_password", "redis", "PASSWORD", "Its password, of any characters; wins over that of the URL. A file is read again for each new connection");
-/// Setting for a service's schema.
+/// The authorities of a private CA.
 #[rustfmt::skip]
 pub const CA_FILE: Setting = Setting::plain("redis_ca_file", "redis", "FILE", None, "PEM file of the authorities that the certificate of Redis is checked with, instead of those of the system; needs rediss");
-/// Setting for a service's schema.
+/// A client certificate, for `tls-auth-clients`.
 #[rustfmt::skip]
 pub const CERT_FILE: Setting = Setting::plain("redis_cert_file", "redis", "FILE", None, "PEM file of a client certificate, where Redis asks for one (tls-auth-clients)");
-/// Setting for a service's schema.
+/// The key of the client certificate.
 #[rustfmt::skip]
 pub const KEY_FILE: Setting = Setting::plain("redis_key_file", "redis", "FILE", None, "PEM file of its key");
-/// Setting for a service's schema.
+/// The name of the primary, as in `sentinel monitor NAME`.
 #[rustfmt::skip]
 pub const SENTINEL_NAME: Setting = Setting::plain("redis_sentinel_name", "redis", "NAME", None, "Name of the primary that the Sentinels watch; needs redis-sentinel");
-/// Setting for a service's schema.
+/// The user at the Sentinels, who may be another than at the servers.
 #[rustfmt::skip]
 pub const SENTINEL_USERNAME: Setting = Setting::plain("redis_sentinel_username", "redis", "USER", None, "User at the Sentinels");
-/// Setting for a service's schema.
+/// The password of that user.
 #[rustfmt::skip]
 pub const SENTINEL_PASSWORD: Setting = Setting::secret("redis_sentinel_password", "redis", "PASSWORD", "Password at the Sentinels");
 
@@ -62,10 +62,13 @@ impl RedisAccess {
     /// # Errors
     /// What is wrong with it, and how to write it.
     pub fn from_url(url: &str) -> Result<Self, UrlError> {
-        let ParsedUrl { topology, servers, database, login, sentinel_login, is_tls } =
-            url.parse()?;
-        let tls = is_tls.then(Certificates::default);
-        Ok(Self { topology, servers, database, login, sentinel_login, tls })
+        Ok(Self::new(url.parse()?, None))
+    }
+
+    fn new(parsed: ParsedUrl, certificates: Option<Certificates>) -> Self {
+        let ParsedUrl { topology, servers, database, login, sentinel_login, is_tls } = parsed;
+        let tls = is_tls.then(|| certificates.unwrap_or_default());
+        Self { topology, servers, database, login, sentinel_login, tls }
     }
 
     /// Reads `redis_url` and the settings of this module, which the schema must declare; `None` if there is no URL, or a fault.
@@ -86,8 +89,6 @@ impl RedisAccess {
             let what = "is without TLS, so that no certificate would be used: write rediss";
             reader.fault("redis_url", what);
         }
-        let ParsedUrl { topology, servers, database, login, sentinel_login, is_tls } = parsed;
-        let tls = is_tls.then(|| certificates.unwrap_or_default());
-        Some(Self { topology, servers, database, login, sentinel_login, tls })
+        Some(Self::new(parsed, certificates))
     }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio_rustls::rustls::client::ClientConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{Error, RootCertStore};
 
+use crate::pem;
 use crate::settings::Reader;
 
 /// Certificates in PEM.
@@ -31,9 +30,9 @@ impl fmt::Debug for Certificates {
 impl Certificates {
     /// Reads the files of certificates; `None` if none is set.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let authorities = read_pem(reader, "redis_ca_file", has_certificate);
-        let cert = read_pem(reader, "redis_cert_file", has_certificate);
-        let key = read_pem(reader, "redis_key_file", has_key);
+        let authorities = read_pem(reader, "redis_ca_file", |pem| pem::certificates(pem).map(drop));
+        let cert = read_pem(reader, "redis_cert_file", |pem| pem::certificates(pem).map(drop));
+        let key = read_pem(reader, "redis_key_file", |pem| pem::private_key(pem).map(drop));
         let pair = ["redis_cert_file", "redis_key_file"];
         for (one, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
             if reader.is_set(one) && !reader.is_set(other) {
@@ -55,7 +54,7 @@ impl Certificates {
             None => builder.with_platform_verifier()?,
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
-                for authority in certificates(pem) {
+                for authority in pem::certificates(pem).map_err(Error::General)? {
                     roots.add(authority)?;
                 }
                 builder.with_root_certificates(roots)
@@ -64,17 +63,12 @@ impl Certificates {
         match &self.client {
             None => Ok(builder.with_no_client_auth()),
             Some((cert, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key)
-                    .map_err(|error| Error::General(error.to_string()))?;
-                builder.with_client_auth_cert(certificates(cert).collect(), key)
+                let cert = pem::certificates(cert).map_err(Error::General)?;
+                let key = pem::private_key(key).map_err(Error::General)?;
+                builder.with_client_auth_cert(cert, key)
             }
         }
     }
-}
-
-/// Returns the certificates of a PEM text; what is none was refused when it was read.
-fn certificates(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
-    CertificateDer::pem_slice_iter(pem).filter_map(Result::ok)
 }
 
 fn read_pem(
@@ -85,17 +79,5 @@ fn read_pem(
     let path = reader.optional_text(name)?;
     let bytes = std::fs::read(&path).map_err(|error| format!("cannot be read: {error}"));
     let checked = bytes.and_then(|bytes| check(&bytes).map(|()| bytes));
-    checked.map_err(|what| reader.fault(name, what)).ok()
-}
-
-fn has_certificate(bytes: &[u8]) -> Result<(), String> {
-    match CertificateDer::pem_slice_iter(bytes).next() {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(format!("is not PEM: {error}")),
-        None => Err("holds no certificate: write it in PEM".to_owned()),
-    }
-}
-
-fn has_key(bytes: &[u8]) -> Result<(), String> {
-    PrivateKeyDer::from_pem_slice(bytes).map(|_| ()).map_err(|_| "holds no key in PEM".to_owned())
+    checked.map_err(|what| reader.fault(name, format!("is not usable: {what}"))).ok()
 }

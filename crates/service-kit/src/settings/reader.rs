@@ -115,11 +115,7 @@ impl<'a> Reader<'a> {
     /// Reads a password, from the value or from its file without the line break at the end; it may hold blanks.
     pub fn secret_line(&mut self, name: &str) -> Option<SecretText> {
         let value = self.resolved.get(name)?;
-        let line = match &value.given {
-            GivenValue::Text(text) | GivenValue::SecretText(text) => one_line(text),
-            GivenValue::SecretFile(path) => read_secret_line(path.as_ref()),
-        };
-        self.collect_fault(value, line)
+        self.collect_fault(value, given_text(value).and_then(|text| one_line(&text)))
     }
 
     /// Returns the file that a secret comes from, if it comes from one.
@@ -134,13 +130,7 @@ impl<'a> Reader<'a> {
     /// Reads a text that may contain a password, from the value or the first line of its file.
     pub fn secret_text(&mut self, name: &str) -> Option<SecretText> {
         let value = self.resolved.get(name)?;
-        let text = match &value.given {
-            GivenValue::Text(text) | GivenValue::SecretText(text) => Ok(text.clone()),
-            GivenValue::SecretFile(path) => {
-                fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
-            }
-        };
-        let line = text.and_then(|text| match text.trim().lines().next() {
+        let line = given_text(value).and_then(|text| match text.trim().lines().next() {
             Some(line) => Ok(SecretText::new(line)),
             None => Err("is empty".to_owned()),
         });
@@ -223,13 +213,24 @@ fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.trim().parse().map_err(|error: T::Err| format!("cannot be used: {error}"))
 }
 
+/// Returns the text of a setting, or of the file that it names.
+fn given_text(value: &Value) -> Result<String, String> {
+    match &value.given {
+        GivenValue::Text(text) | GivenValue::SecretText(text) => Ok(text.clone()),
+        GivenValue::SecretFile(path) => read_file(path.as_ref()),
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
+}
+
 /// Reads a password from its file, without the line break at the end.
 ///
 /// # Errors
 /// When the file cannot be read, is empty or has more than one line.
 pub fn read_secret_line(path: &Path) -> Result<SecretText, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    one_line(&text)
+    one_line(&read_file(path)?)
 }
 
 fn one_line(text: &str) -> Result<SecretText, String> {
