@@ -68,8 +68,8 @@ fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec
     back.collect()
 }
 
-/// Whether a member that lost its socket is not known to anybody: it had none when the log lost something, or lost it before
-/// its node had put it back.
+/// Tells whether no node could restore the member: it had no socket when the log lost data, or lost its socket before its
+/// node had restored it.
 fn is_forgotten(model: &Model<'_>, lost: u64, at: u64) -> bool {
     let put_back = |loss: &Struck| loss.to.saturating_add(model.terms.lease);
     let losses = faults(model).into_iter().filter(|fault| fault.kind.loses_data());

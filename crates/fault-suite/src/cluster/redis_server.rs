@@ -255,7 +255,7 @@ async fn launch(
 ) -> Result<Process, ProcessError> {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--port", &address.port().to_string()]);
-    // A replica is fed at once rather than after the five seconds in which others might come.
+    // `repl-diskless-sync-delay` is 5 s by default, in case more replicas connect. There is one.
     command.args(["--repl-diskless-sync-delay", "0"]).envs(clock.environment());
     command.args(persistence.options()).arg("--dir").arg(folder);
     let log = log_file(folder, "stderr");

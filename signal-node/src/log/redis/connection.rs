@@ -24,7 +24,7 @@ use super::client::{COMMAND_TIMEOUT, client};
 use super::probes::Probes;
 use crate::log::LogError;
 
-/// One of the two connections of a node, and what is known of it.
+/// One of the two connections to a server, for commands or for subscriptions.
 pub(super) struct Connection {
     /// How it is called in the log.
     pub(super) name: &'static str,

@@ -45,28 +45,6 @@ impl RedisLog {
         }
     }
 
-    fn trouble_now(&self) -> Option<Trouble> {
-        let shards = self.shards.all();
-        let silent = |are_silent: fn(&Shard) -> bool| -> BTreeSet<String> {
-            let silent = shards.iter().filter(|shard| are_silent(shard));
-            silent.map(|shard| shard.server.to_string()).collect()
-        };
-        let unanswered = silent(|shard| shard.commands.is_silent());
-        let unheard = silent(|shard| shard.subscriptions.is_silent());
-        if unanswered.len() == shards.len() {
-            return Some(Trouble::CutOff("no answer for a lease".to_owned()));
-        }
-        if unheard.len() == shards.len() {
-            return Some(Trouble::Deaf("no answer for a lease".to_owned()));
-        }
-        let part: Vec<_> = unanswered.union(&unheard).map(String::as_str).collect();
-        if !part.is_empty() {
-            return Some(Trouble::Partial(part.join(", ")));
-        }
-        let lasts = self.hub.deaf_since().is_some_and(|since| since.elapsed() >= self.lease);
-        lasts.then(|| Trouble::Deaf("rooms could not be subscribed for a lease".to_owned()))
-    }
-
     async fn strike(&self, nodes: &[NodeId]) -> Result<(), LogError> {
         let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
         for key in [NODES, LOADS] {
@@ -113,7 +91,25 @@ impl HeartbeatStore for RedisLog {
     }
 
     fn trouble(&self) -> Option<Trouble> {
-        self.trouble_now()
+        let shards = self.shards.all();
+        let silent = |are_silent: fn(&Shard) -> bool| -> BTreeSet<String> {
+            let silent = shards.iter().filter(|shard| are_silent(shard));
+            silent.map(|shard| shard.server.to_string()).collect()
+        };
+        let unanswered = silent(|shard| shard.commands.is_silent());
+        let unheard = silent(|shard| shard.subscriptions.is_silent());
+        if unanswered.len() == shards.len() {
+            return Some(Trouble::CutOff("no answer for a lease".to_owned()));
+        }
+        if unheard.len() == shards.len() {
+            return Some(Trouble::Deaf("no answer for a lease".to_owned()));
+        }
+        let part: Vec<_> = unanswered.union(&unheard).map(String::as_str).collect();
+        if !part.is_empty() {
+            return Some(Trouble::Partial(part.join(", ")));
+        }
+        let lasts = self.hub.deaf_since().is_some_and(|since| since.elapsed() >= self.lease);
+        lasts.then(|| Trouble::Deaf("rooms could not be subscribed for a lease".to_owned()))
     }
 
     fn report<'a>(

@@ -127,7 +127,6 @@ impl Hub {
         while changes.changed().await.is_ok() {
             let list = changes.borrow_and_update().clone();
             self.attend_all(&list, &mut attended);
-            self.reconnects.send_modify(|count| *count += 1);
             self.renew(|_| true);
         }
     }
@@ -271,12 +270,12 @@ impl Hub {
     }
 
     fn on_reconnect(&self, server: &Server) {
-        self.reconnects.send_modify(|count| *count += 1);
         self.renew(|channel| self.shards.of(channel).is_ok_and(|shard| shard.server == *server));
     }
 
-    /// Subscribes these channels again.
+    /// Subscribes these channels again, since the servers behind them may not be what they were.
     fn renew(&self, which: impl Fn(&str) -> bool) {
+        self.reconnects.send_modify(|count| *count += 1);
         let count = {
             let mut rooms = self.rooms();
             rooms.none_is_subscribed(which);
@@ -293,7 +292,7 @@ impl Hub {
                 self.renewal.notified().await;
             }
             let channels: Vec<Arc<str>> = self.rooms().unsubscribed.iter().cloned().collect();
-            // Those of a server that is away wait for it, and hold up none of the others.
+            // Channels of a server that does not answer wait for it, and delay none of the others.
             let is_up =
                 |channel: &Arc<str>| self.client(channel).is_ok_and(|client| client.is_connected());
             let channels: Vec<_> = channels.into_iter().filter(is_up).collect();

@@ -35,6 +35,7 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{PubsubInterface, StreamsInterface};
+use fred::types::Value;
 use fred::types::scripts::Script;
 use futures_util::future::BoxFuture;
 use service_kit::redis_access::{self, RedisAccess, RejectionLog};
@@ -97,9 +98,7 @@ impl RedisLog {
         let (words, counts) = (rejections.clone(), reconnects.clone());
         let watchers = Watchers { lease, rejections: words, reconnects: counts };
         let shards = Shards::open(access.clone(), watchers).await?;
-        for shard in shards.all() {
-            suitability::check(&shard.commands.client(), (publishing, &names)).await?;
-        }
+        suitability::check(&shards, publishing, &names).await?;
         let hub = Hub::start(shards.clone(), (publishing, names.clone()), reconnects.clone());
         let batcher = AppendBatcher::start(shards.clone(), publishing);
         let (script, heartbeat) = (Script::from_lua(SCRIPT), Script::from_lua(heartbeats::SCRIPT));
@@ -152,15 +151,28 @@ impl RedisLog {
         let once = ops.iter().find_map(|op| self.names.announcement(room, op));
         let keys = vec![keys.hash, keys.members, keys.stream, keys.configuration];
         let args = args.into_values();
-        let all = keys.iter().cloned().chain(once.clone()).collect::<Vec<_>>();
-        let reply = match self.shards.run(&self.script, all, args.clone()).await {
-            // While a slot moves, a key that does not exist yet can be named together with no other.
-            Err(LogError::Unavailable(told)) if once.is_some() && told.contains("TRYAGAIN") => {
-                self.shards.run(&self.script, keys, args).await?
-            }
-            reply => reply?,
+        let reply = match once {
+            None => self.shards.run(&self.script, keys, args).await?,
+            Some(once) => self.take_once(keys, once, args).await?,
         };
         answers::outcomes(reply, ops)
+    }
+
+    /// Takes steps of which one has an idempotency key. While a slot moves, a key that does not exist yet can be named
+    /// together with no other.
+    async fn take_once(
+        &self,
+        keys: Vec<String>,
+        once: String,
+        args: Vec<Value>,
+    ) -> Result<Value, LogError> {
+        let all = keys.iter().cloned().chain([once]).collect();
+        match self.shards.run(&self.script, all, args.clone()).await {
+            Err(LogError::Unavailable(error)) if error.contains("TRYAGAIN") => {
+                self.shards.run(&self.script, keys, args).await
+            }
+            reply => reply,
+        }
     }
 
     async fn history(

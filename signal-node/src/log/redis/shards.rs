@@ -1,8 +1,9 @@
 //! The servers that hold rooms: one, or those of a Redis Cluster, each with connections of its own.
 //!
-//! fred knows clusters, and its client of one is whole or of no use: where one server is away it answers for none of
-//! them, and what is answered `-ASK` it sends to the wrong server until its task ends. So each server has clients that
-//! know of no cluster. All that we ask is about one key, so that the server is the one that holds its slot.
+//! fred's client of a cluster is not used, for two reasons. With one server unreachable it reconnects to all of them and
+//! answers for none. It sends a command that was answered `-ASK` to the same server again, until its routing task ends.
+//! So each server has clients that know nothing of clusters. Each of our commands concerns one key, and the slot of that key
+//! selects the server.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use tracing::warn;
 
 use super::keys::KeySpace;
 use super::publishing::Publishing;
+use super::shards::Shards;
 use crate::log::LogError;
 
 /// The first version that has what the scripts need: `PEXPIRE … GT`, and sharded pub/sub.
@@ -71,11 +72,19 @@ impl Facts {
     }
 }
 
-/// Checks what is known of a Redis, and that it publishes as it has to.
+/// Checks what each server tells of itself, and that rooms can be published as they have to be.
 pub(super) async fn check(
-    client: &Client,
-    (publishing, names): (Publishing, &KeySpace),
+    shards: &Shards,
+    publishing: Publishing,
+    names: &KeySpace,
 ) -> Result<(), LogError> {
+    for shard in shards.all() {
+        check_server(&shard.commands.client()).await?;
+    }
+    if publishing == Publishing::Sharded { check_sharded(shards, names).await } else { Ok(()) }
+}
+
+async fn check_server(client: &Client) -> Result<(), LogError> {
     let facts = Facts::of(client).await;
     if let Some(why) = facts.unsuitable() {
         return Err(LogError::Unsuitable(why));
@@ -86,13 +95,15 @@ pub(super) async fn check(
              rooms get lost"
         );
     }
-    if publishing == Publishing::Sharded { check_sharded(client, names).await } else { Ok(()) }
+    Ok(())
 }
 
-/// Publishes nothing for nobody: a proxy in between, or a server of another make, may not know the command.
-async fn check_sharded(client: &Client, names: &KeySpace) -> Result<(), LogError> {
-    let room = "signal-probe".parse().expect("of the alphabet");
-    match client.spublish::<i64, _, _>(names.channel(&room), "").await {
+/// Publishes an empty message on a channel that no room has: a proxy in between, or a server of another make, may not
+/// know `SPUBLISH`.
+async fn check_sharded(shards: &Shards, names: &KeySpace) -> Result<(), LogError> {
+    let channel = names.channel(&"signal-probe".parse().expect("of the alphabet"));
+    let client = shards.of(&channel)?.commands.client();
+    match client.spublish::<i64, _, _>(channel, "").await {
         Err(error) if error.details().to_lowercase().contains("unknown command") => {
             Err(LogError::Unsuitable(
                 "it does not know SPUBLISH (sharded pub/sub): set SIGNAL_NODE_REDIS_PUBLISHING=plain, except with \
