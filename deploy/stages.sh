@@ -53,19 +53,24 @@ summary() {
   printf '%-12s %5d s\n' total "$SECONDS"
 }
 
+# A stage that hangs is a failure that nobody sees. The longest takes a third of this on a machine that has nothing yet.
+STAGE_LIMIT=30m
+
 SECONDS=0
 for stage in "${stages[@]}"; do
   command=$(commands "$stage")
   printf '\n=== %s: %s\n' "$stage" "$command"
   began=$SECONDS
-  if bash -euo pipefail -c "$command"; then
+  if timeout --foreground "$STAGE_LIMIT" bash -euo pipefail -c "$command"; then
     took=$((SECONDS - began))
     printf '=== %s: passed in %d s\n' "$stage" "$took"
     table+=("$(printf '%-12s %5d s   passed' "$stage" "$took")")
   else
+    status=$?
     took=$((SECONDS - began))
     table+=("$(printf '%-12s %5d s   FAILED' "$stage" "$took")")
     summary
+    [ $status -ne 124 ] || echo "stage '$stage' did not end within $STAGE_LIMIT" >&2
     printf "stage '%s' failed: %s\n" "$stage" "$command" >&2
     exit 1
   fi
