@@ -12,9 +12,10 @@ use super::effect::{Count, StepContext};
 use super::fanout;
 use super::local_room::LocalRoom;
 use super::log_cursor::Next;
+use super::members::Member;
 use super::pending_joins::{activate, disconnect_for_snapshot};
 use super::replay::{AfterPage, Replay, send_page};
-use crate::log::{Batch, Claim, Entry, FeedEvent, Op};
+use crate::log::{Batch, Claim, Entry, FeedEvent, Op, ResetMember};
 use crate::metrics::GapCause;
 
 /// Takes in what came over the subscription.
@@ -77,6 +78,9 @@ fn deliver(local: &mut LocalRoom, step: &mut StepContext<'_>, batch: &Arc<Batch>
     for (seq, entry) in batch.numbered() {
         let before = local.cursor.position();
         local.cursor.delivered(seq);
+        if !local.sender_counts.note(entry) {
+            continue;
+        }
         apply(local, step, (before, seq), entry);
         fanout::deliver(&mut local.members, step.room, seq, entry);
         local.members.count(step.room, seq);
@@ -94,16 +98,16 @@ fn apply(
 ) {
     match entry {
         Entry::Joined { peer, node, resumed, .. } => {
-            let LocalRoom { members, queue, joins, .. } = local;
-            members.set_room_size(members.room_size() + usize::from(!resumed));
+            local.members.set_room_size(local.members.room_size() + usize::from(!resumed));
             step.timers.back(peer);
             step.effects.watch.push(node.clone());
-            fanout::end(members, step.room, peer, LeftReason::Replaced);
-            if *node == step.environment.settings.node && joins.get(seq).is_none() {
-                // Nobody here waits for it: a late copy of a call, or one whose answer nobody could read.
-                let by = Claim { peer: peer.clone(), generation: seq };
-                queue.push_housekeeping(Op::Detach { by });
+            let is_ours = *node == step.environment.settings.node;
+            if is_ours && local.joins.get(seq).is_none() {
+                nobody_waits_for(local, step, peer, seq);
+            } else {
+                fanout::end(&mut local.members, step.room, peer, LeftReason::Replaced);
             }
+            let LocalRoom { members, queue, joins, .. } = local;
             activate(joins, (seq, Some(before)), members, queue, step);
         }
         Entry::Away { peer, ago } => {
@@ -131,6 +135,7 @@ fn apply(
             cursor.on_reset(seq);
             members.set_room_size(roster.len());
             recovery.on_reset((seq, roster), joins, members, queue, step);
+            renew_claims(local, roster, step);
         }
         Entry::Unreadable => local.restore(step),
         Entry::Announced { .. } | Entry::Unknown => {}
@@ -138,6 +143,37 @@ fn apply(
             if let Some(member) = local.members.get_mut(from) {
                 member.message_in_log(*mid);
             }
+        }
+    }
+}
+
+/// Answers for a join over this node that nobody here waits for: a late copy of a call, or one whose answer nobody could
+/// read. A log that has lost a member takes a copy of its join for a new one; the member is here and keeps its place.
+fn nobody_waits_for(local: &mut LocalRoom, step: &mut StepContext<'_>, peer: &PeerId, seq: Seq) {
+    if local.members.get(peer).is_some() {
+        let reclaim = local.reclaim(peer, seq, step);
+        local.queue.push_front(reclaim.into_iter().collect());
+    } else {
+        let by = Claim { peer: peer.clone(), generation: seq };
+        local.queue.push_housekeeping(Op::Detach { by });
+    }
+}
+
+/// Follows the claims of a roster: the entry that changed one may lie in the hole before the reset. A member of ours that was
+/// suspected meanwhile is taken back. One that the log gives to another node, which may be so or be of a time before the
+/// loss, ends its connection: it would get no reset, and its client asks anew.
+fn renew_claims(local: &mut LocalRoom, roster: &[ResetMember], step: &mut StepContext<'_>) {
+    for ResetMember { line, generation, .. } in roster {
+        let peer = &line.peer;
+        let is_old = |member: &Member| member.claim.generation < *generation;
+        if !local.members.get(peer).is_some_and(is_old) || local.joins.holds(peer) {
+            continue;
+        }
+        if line.node == step.environment.settings.node && line.away.is_some() {
+            let reclaim = local.reclaim(peer, *generation, step);
+            local.queue.push_front(reclaim.into_iter().collect());
+        } else {
+            disconnect(local, step, peer);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::log_cursor::LogCursor;
 use super::members::Members;
 use super::pending_joins::{PendingJoin, PendingJoins, disconnect_for_snapshot};
 use super::recovery::LossRecovery;
+use super::sender_counts::SenderCounts;
 use crate::log::{Batch, Op, Restored, Retention};
 
 /// The parts of a room that entries and outcomes change. Each keeps its own state to itself.
@@ -19,6 +20,7 @@ pub(super) struct LocalRoom {
     pub(super) cursor: LogCursor,
     pub(super) joins: PendingJoins,
     pub(super) recovery: LossRecovery,
+    pub(super) sender_counts: SenderCounts,
     /// Joins that the task hands in again in a moment.
     pub(super) join_retries: u32,
     growth: Growth,

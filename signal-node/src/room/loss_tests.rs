@@ -36,6 +36,38 @@ fn an_entry_of_a_join_over_this_node_that_nobody_waits_for_is_detached() {
     assert_eq!((&by.peer, by.generation), (&peer('C'), Seq(2)));
 }
 
+/// A log that had lost everything took a late copy of a join for a new one, and the member was told that it was replaced.
+#[test]
+fn a_member_keeps_its_place_when_a_late_copy_of_its_join_enters_a_log_that_has_lost_it() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    scene.on(Input::Event(batch(1, 2, join_of('A', 1))));
+    assert!(frames(&outboxes[0]).is_empty());
+    let ops = scene.call().ops;
+    assert!(matches!(&ops[..], [Op::Reclaim { by }] if by.generation == Seq(2)), "{ops:?}");
+}
+
+#[test]
+fn a_message_that_was_sent_with_the_claim_before_goes_again_with_the_new_one() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    scene.say('A', 1);
+    scene.on(Input::Event(batch(1, 2, join_of('A', 1))));
+    scene.answer([Outcome::Replaced(Seq(2))]);
+    let ops = scene.call().ops;
+    let [Op::Signal { by, .. }, Op::Reclaim { .. }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!(by.generation, Seq(2));
+    assert!(frames(&outboxes[0]).is_empty());
+}
+
+#[test]
+fn a_claim_that_the_log_rejects_is_not_lost_when_the_entry_gives_a_new_one() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    scene.say('A', 1);
+    scene.answer([Outcome::Replaced(Seq(2))]);
+    scene.on(Input::Event(batch(1, 2, join_of('A', 1))));
+    assert!(frames(&outboxes[0]).is_empty());
+    assert!(matches!(&scene.call().ops[..], [Op::Reclaim { .. }]));
+}
+
 #[test]
 fn after_the_reset_of_another_node_the_members_here_are_confirmed_and_the_rest_looked_at_in_time() {
     let (mut scene, _) = Scene::with_members("A");
@@ -127,4 +159,42 @@ fn a_new_member_whose_client_has_given_up_leaves_before_its_next_join() {
     scene.answer([joined(1, Recovery::New)]);
     let ops = scene.call().ops;
     assert!(matches!(&ops[..], [Op::Leave { by }] if by.generation == Seq(1)), "{ops:?}");
+}
+
+/// The entry of the suspicion lay in the hole before a reset, so that the member got neither the reset nor a word of the
+/// gap (a simulated cluster with a short log, cut off from it for two seconds).
+#[test]
+fn a_member_that_was_suspected_in_the_hole_before_a_reset_is_taken_back_and_told_of_the_reset() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    let mut away = survivor('A', 5, 0);
+    away.line.away = Some(Duration::from_secs(1));
+    scene.reset(6, 9, vec![away]);
+    scene.on(Input::Read(Vec::new()));
+    assert_eq!(frames(&outboxes[0]), ["reset"]);
+    let ops = scene.call().ops;
+    assert!(matches!(&ops[..], [Op::Reclaim { by }, ..] if by.generation == Seq(5)), "{ops:?}");
+}
+
+#[test]
+fn a_member_that_another_node_holds_as_of_a_reset_ends_its_connection() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    let mut elsewhere = survivor('A', 5, 0);
+    elsewhere.line.node = "n_other".parse().unwrap();
+    scene.reset(6, 9, vec![elsewhere]);
+    scene.on(Input::Read(Vec::new()));
+    assert_eq!(frames(&outboxes[0]), ["error"]);
+}
+
+/// A call was repeated in a log that had come back without its last writes: its messages were heard twice.
+#[test]
+fn a_message_that_a_log_without_its_last_writes_takes_again_is_not_delivered_again() {
+    let (mut scene, outboxes) = Scene::with_members("A");
+    scene.on(Input::Event(batch(1, 2, signal_of('B', 1))));
+    scene.on(Input::Event(batch(2, 3, signal_of('B', 2))));
+    assert_eq!(frames(&outboxes[0]), ["signal", "signal"]);
+    scene.on(Input::Event(batch(2, 7, signal_of('B', 2))));
+    scene.reset(7, 8, vec![survivor('A', 1, 0), survivor('B', 1, 2)]);
+    assert_eq!(frames(&outboxes[0]), ["reset"]);
+    scene.on(Input::Event(batch(8, 9, signal_of('B', 3))));
+    assert_eq!(frames(&outboxes[0]), ["signal"]);
 }

@@ -30,6 +30,7 @@ mod replies;
 mod requests;
 #[cfg(test)]
 mod scene;
+mod sender_counts;
 mod task;
 #[cfg(test)]
 mod task_tests;

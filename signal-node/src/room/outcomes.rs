@@ -61,15 +61,28 @@ pub(super) fn on_answer(
 /// not overtake them.
 pub(super) fn apply_answers(local: &mut LocalRoom, step: &mut StepContext<'_>) {
     let mut again = Vec::new();
-    while let Some((queued, outcome, retried)) = local.queue.next_answer() {
+    while let Some((mut queued, outcome, retried)) = local.queue.next_answer() {
         match outcome {
             Outcome::Suspected(generation) => {
                 again.extend(after_suspicion(local, step, queued, generation));
+            }
+            Outcome::Replaced(_) | Outcome::Gone(_) if renew(local, &mut queued) => {
+                again.push(queued);
             }
             outcome => apply(local, step, queued, (outcome, retried)),
         }
     }
     local.queue.push_front(again);
+}
+
+/// Gives a message the claim that its member has by now; `false` if that is the one it was sent with.
+fn renew(local: &mut LocalRoom, queued: &mut QueuedOp) -> bool {
+    let Requester::Ordered { id, .. } = &queued.requester else { return false };
+    let member = local.members.of_socket(&id.peer, id.socket);
+    let (Some(member), Some(by)) = (member, queued.op.claim_mut()) else { return false };
+    let is_newer = member.claim.generation > by.generation;
+    by.generation = member.claim.generation;
+    is_newer
 }
 
 /// Returns what is to be sent again of an op whose member was suspected: first a reclaim, if its socket is here.
@@ -264,6 +277,8 @@ fn lose_claim(
     (replaced, by): (bool, Seq),
 ) {
     local.note_head(by, step);
-    let lost = LostClaim { peer: id.peer.clone(), socket: id.socket, replaced, by };
-    local.recovery.claim_lost(lost);
+    if let Some(member) = local.members.of_socket(&id.peer, id.socket) {
+        let lost = LostClaim { claim: member.claim.clone(), socket: id.socket, replaced, by };
+        local.recovery.claim_lost(lost);
+    }
 }

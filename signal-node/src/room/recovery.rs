@@ -13,7 +13,7 @@
 
 use std::cmp::Ordering;
 
-use signal_protocol::{LeftReason, PeerId, Seq};
+use signal_protocol::{LeftReason, Seq};
 use tracing::{info, warn};
 
 use super::append_queue::{AppendQueue, QueuedOp};
@@ -25,7 +25,7 @@ use crate::log::{Claim, Op, RESTORE_WINDOW, ResetMember, RosterMember, SocketId}
 
 /// A member whose claim the log has rejected.
 pub(super) struct LostClaim {
-    pub(super) peer: PeerId,
+    pub(super) claim: Claim,
     pub(super) socket: SocketId,
     /// Whether another socket holds the member; otherwise the log does not know it.
     pub(super) replaced: bool,
@@ -62,13 +62,15 @@ impl LossRecovery {
         step: &mut StepContext<'_>,
     ) {
         for lost in std::mem::take(&mut self.lost_claims) {
-            if members.of_socket(&lost.peer, lost.socket).is_none() {
+            let member = members.of_socket(&lost.claim.peer, lost.socket);
+            // The entry itself may have given the member a new claim.
+            if member.is_none_or(|member| member.claim != lost.claim) {
                 continue;
             }
             if lost.by > position {
                 self.lost_claims.push(lost);
             } else if lost.replaced {
-                fanout::end(members, step.room, &lost.peer, LeftReason::Replaced);
+                fanout::end(members, step.room, &lost.claim.peer, LeftReason::Replaced);
             } else {
                 self.restore(position, joins, members, queue, step);
             }

@@ -85,6 +85,14 @@ pub(super) fn join_of(letter: char, n: u64) -> Entry {
     Entry::Joined { peer: peer(letter), n, node, resumed: false, user: None, meta: None }
 }
 
+/// The entry of a join over another node.
+pub(super) fn join_elsewhere(letter: char, n: u64) -> Entry {
+    let mut entry = join_of(letter, n);
+    let Entry::Joined { node, .. } = &mut entry else { unreachable!() };
+    *node = "n_other".parse().unwrap();
+    entry
+}
+
 pub(super) fn signal_of(letter: char, mid: u64) -> Entry {
     Entry::Signal { from: peer(letter), to: None, mid: Mid(mid), data: json(), trace: None }
 }

@@ -202,7 +202,7 @@ fn a_member_that_another_socket_holds_is_told_so_at_the_entry_and_not_before() {
     scene.answer([Outcome::Replaced(Seq(4))]);
     scene.on(Input::Event(batch(2, 3, signal_of('B', 1))));
     assert_eq!(frames(&outboxes[0]), ["signal"]);
-    scene.on(Input::Event(batch(3, 4, join_of('A', 1))));
+    scene.on(Input::Event(batch(3, 4, join_elsewhere('A', 1))));
     assert_eq!(frames(&outboxes[0]), ["left"]);
 }
 

@@ -102,9 +102,11 @@ impl Timers {
         }
     }
 
-    /// Notes when the grace of an away member is over.
+    /// Notes when the grace of an away member is over. An earlier time stays: while the clock of the log is behind the mark
+    /// of an absence, every roster says that it has just begun, and would put the judgement off for ever.
     pub(super) fn away(&mut self, peer: &PeerId, until: Instant) {
-        self.away.insert(peer.clone(), until);
+        let known = self.away.entry(peer.clone()).or_insert(until);
+        *known = until.min(*known);
     }
 
     pub(super) fn back(&mut self, peer: &PeerId) {
@@ -168,5 +170,14 @@ mod tests {
         assert_eq!(timers.next(), Some(start + Duration::from_secs(2)));
         timers.back(&"p_a".parse().unwrap());
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_roster_puts_off_no_judgement() {
+        let (mut timers, start) = (Timers::default(), Instant::now());
+        let (peer, soon) = ("p_a".parse().unwrap(), start + Duration::from_secs(11));
+        timers.away(&peer, soon);
+        timers.away(&peer, soon + Duration::from_secs(9));
+        assert_eq!(timers.next(), Some(soon));
     }
 }
