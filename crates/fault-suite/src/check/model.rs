@@ -114,8 +114,10 @@ impl<'a> Model<'a> {
             if event.who != SUITE {
                 followers.entry(event.who).or_default().follow(event, &mut model);
             } else if is_loss(&event.what, &mut wipes) {
+                let head = followers.values().map(|follower| follower.position).max();
                 for (who, follower) in &mut followers {
                     follower.lost(model.sent.get_mut(who));
+                    follower.torn_until = head.unwrap_or_default();
                 }
             }
         }
@@ -157,8 +159,10 @@ struct Follower {
     ended: Vec<Membership>,
     position: u64,
     settled: u32,
-    /// Whether history was lost, and nothing was heard since.
+    /// Whether history was lost, and nothing was heard of what came after it.
     torn: bool,
+    /// How far anybody had heard the log when it was lost: up to here a snapshot may have kept it.
+    torn_until: u64,
     /// Whether it was in its room when the run ended.
     stayed: bool,
 }
@@ -260,8 +264,9 @@ impl Follower {
     }
 
     fn moved(&mut self, seq: u64) {
-        if std::mem::take(&mut self.torn) {
+        if self.torn {
             self.interrupt(seq);
+            self.torn = seq <= self.torn_until;
         }
         self.position = self.position.max(seq);
         if let Some(span) = self.member.as_mut().and_then(|member| member.spans.last_mut()) {

@@ -111,7 +111,8 @@ impl RoomLog for View {
         seen: Seq,
         ops: &'a [Op],
     ) -> BoxFuture<'a, Result<Vec<Outcome>, LogError>> {
-        if self.dice.one_in(LATE_COPIES) {
+        // Nothing leaves a node that was killed.
+        if self.dice.one_in(LATE_COPIES) && self.link.now().way != Way::Dead {
             self.send_late(room.clone(), seen, ops.to_vec());
         }
         Box::pin(self.ask(async move {
