@@ -79,12 +79,13 @@ function asContainer({ securityContext, containers: [container] }, program, args
  * @param {Container} container
  * @param {Pod} pod
  * @param {string} program
+ * @param {string} address that it listens on
  */
-export function relayScript({ args = [] }, pod, program) {
+export function relayScript({ args = [] }, pod, program, address = LOOPBACK) {
   const mounts = new RegExp(Object.keys(pod.mounts).map((path) => `(?<![\\w/])${path}(?=/)`).join("|"), "g");
   const script = args[0].replace(mounts, (/** @type {string} */ path) => pod.mounts[path]);
   // Named in full: a shell that may not start the one goes on to the next of its PATH.
-  const own = `${program} --listening-ip=${LOOPBACK} --relay-ip=${LOOPBACK} --userdb=${pod.folder}/db/turndb --pidfile=${pod.folder}/pid`;
+  const own = `${program} --listening-ip=${address} --relay-ip=${address} --userdb=${pod.folder}/db/turndb --pidfile=${pod.folder}/pid`;
   return script.replace(/^( *)turnserver /m, (/** @type {string} */ _, /** @type {string} */ indent) => `${indent}${own} `);
 }
 
