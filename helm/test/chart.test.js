@@ -138,6 +138,13 @@ const REFUSED = /** @type {[string, string, string][]} */ ([
   ["rotation without Redis", "turn.mode=sidecar,turn.uris={turn:a},turn.secret.existingSecret=a,turn.redis.rotateEvery=7d", "needs the Redis of the relays"],
   ["relays named twice", "turn.mode=sidecar,turn.uris={turn:a},coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1", "both name relays"],
   ["relays for nobody", "coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1", "admits nobody without the credential service"],
+  ["relays alone that share nothing", "signal.enabled=false,coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1", "relays alone share a secret"],
+  ["a release of nothing", "signal.enabled=false", "set coturn.enabled=true"],
+  ["relays alone with credentials", "signal.enabled=false,coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1,turn.mode=deployment,turn.secret.existingSecret=a", "leave turn.mode disabled"],
+  ["two Redis", "redis.bundled=true,redis.url=redis://a", "redis.bundled brings a Redis"],
+  ["a port of machines without one", "service.nodePort=30080", "needs service.type NodePort"],
+  ["fields of a balancer that is none", "service.loadBalancerSourceRanges={10.0.0.0/8}", "need service.type LoadBalancer"],
+  ["a relay by its name", "turn.mode=sidecar,coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=relay.example.org", "externalIp"],
   ["relays without an address", "turn.mode=sidecar,coturn.enabled=true", "needs coturn.relays"],
   ["more ports than a balancer has", "turn.mode=sidecar,coturn.enabled=true,coturn.expose=loadBalancer,coturn.maxPort=60000,coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1", "bring coturn.minPort and maxPort closer together"],
   ["a relay's key in the open", "turn.mode=sidecar,coturn.enabled=true,coturn.relays[0].name=a,coturn.relays[0].externalIp=198.51.100.1,coturn.extraConfig=static-auth-secret=", "put the key into the Secret"],
@@ -190,4 +197,35 @@ test("a relay gives one user what the largest room takes: (members - 1) x URLs x
   assert.equal(quota("--set", "coturn.userQuota=99"), "99");
   const urls = find(render(...WITH_RELAY), "ConfigMap", "demo-signal-cluster").data?.["turn-cred-service.toml"].match(/"turn:/g);
   assert.equal(urls?.length, 2, "the formula counts the URLs of a relay");
+});
+
+test("what an uninstall leaves is what the notes delete: generated keys and pods of tests", () => {
+  const values = ["-f", join(CHART, "ci/redis-bundled.yaml")];
+  const left = render(...values).filter(({ metadata }) => metadata.annotations?.["helm.sh/resource-policy"] || metadata.annotations?.["helm.sh/hook"]);
+  assert.deepEqual(left.map(({ kind, metadata }) => `${kind} ${metadata.name.replace("demo-signal-cluster-", "")}`), ["Secret generated-jwt", "Secret generated-turn", "Secret generated-redis", "Pod test-signal", "Pod test-relays"]);
+  const [, kinds, selector] = helm("install", "demo", CHART, "--dry-run=client", ...values).match(/delete (\S+) -l (\S+)/) ?? [];
+  assert.equal(kinds, "secret,pod");
+  for (const [label, value] of selector.split(",").map((term) => term.split("="))) for (const { metadata } of left) assert.equal(metadata.labels?.[label], value);
+});
+
+test("notes say what a release cannot do as it is set, and call a trial a trial", () => {
+  const notes = (/** @type {string[]} */ ...args) => helm("install", "demo", CHART, "--dry-run=client", "--namespace", "calls", ...args).split("NOTES:")[1];
+  assert.match(notes("--set", "redis.bundled=true"), /!! Rooms are in the Redis that this release brings[^!]*That is a trial/);
+  assert.match(notes(), /GitOps[^:]*: name Secrets of your own/);
+  assert.doesNotMatch(notes("--set", "auth.jwt.existingSecret=jwt"), /GitOps/);
+  assert.match(notes(...WITH_RELAY), /pod-security\.kubernetes\.io\/enforce=privileged/);
+  assert.doesNotMatch(notes(...WITH_RELAY, "--set", "coturn.expose=loadBalancer,coturn.maxPort=49160"), /pod-security/);
+  assert.match(notes("--set", "networkPolicy.enabled=true,redis.url=redis://a"), /may not reach Redis/);
+  assert.doesNotMatch(notes("--set", "networkPolicy.enabled=true,redis.url=redis://a,networkPolicy.egress.redis={10.0.0.0/8}"), /may not reach/);
+  const alone = notes("-f", join(CHART, "ci/relays-only.yaml"));
+  assert.match(alone, /relays alone/);
+  assert.doesNotMatch(alone, /port-forward|Rooms are|There is no relay/);
+});
+
+test("the words with which a release of relays alone describes itself are values of the release with the nodes", () => {
+  const notes = helm("install", "demo", CHART, "--dry-run=client", "-f", join(CHART, "ci/relays-only.yaml"));
+  const [values] = notes.match(/^turn:\n(?:[ ].*\n)+/m) ?? [""];
+  const node = withFile(values, (path) => render("-f", path));
+  const own = find(render("-f", join(CHART, "ci/relays-only.yaml")), "ConfigMap", "demo-signal-cluster").data?.["turn-cred-service.toml"].trim();
+  assert(find(node, "ConfigMap", "demo-signal-cluster").data?.["turn-cred-service.toml"].trim() === own);
 });
