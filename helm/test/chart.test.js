@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { KUBERNETES, assertAdmitted, assertRestricted } from "./admission.js";
-import { CHART, TOOLS, find, fromYaml, helm, read, refusal, render, renderText, run, withFile } from "./render.js";
+import { CHART, HELM, ROOT, TOOLS, find, fromYaml, helm, read, refusal, render, renderText, run, withFile } from "./render.js";
 
 /** What the chart renders: valid, hardened, and refused where it could not work. */
 
@@ -228,4 +228,26 @@ test("the words with which a release of relays alone describes itself are values
   const node = withFile(values, (path) => render("-f", path));
   const own = find(render("-f", join(CHART, "ci/relays-only.yaml")), "ConfigMap", "demo-signal-cluster").data?.["turn-cred-service.toml"].trim();
   assert(find(node, "ConfigMap", "demo-signal-cluster").data?.["turn-cred-service.toml"].trim() === own);
+});
+
+test("requests and limits of a node follow the formula of docs/SCALING.md", () => {
+  const page = readFileSync(new URL("../../docs/SCALING.md", import.meta.url), "utf8");
+  const [, base, each] = page.match(/memory \| (\d+) MiB \+ connections x (\d+) KiB/)?.map(Number) ?? [];
+  const [values] = fromYaml(read("values.yaml"));
+  const needed = (/** @type {number} */ connections) => base + (connections * each) / 1024;
+  const { requests, limits } = values.signal.resources;
+  assert(parseInt(requests.memory, 10) >= 1.5 * needed(values.autoscaling.connectionsPerPod), requests.memory);
+  assert(parseInt(limits.memory, 10) >= needed(50_000), limits.memory);
+  for (const connections of [values.autoscaling.connectionsPerPod, 50_000]) assert(page.includes(` ${Math.round(needed(connections))} MiB |`), `${connections}: ${needed(connections)} MiB`);
+});
+
+test("the command of README.md brings three nodes, a Redis and a relay", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const script = readme.split("<!-- trial: helm -->")[1].match(/```sh\n([\s\S]*?)```/)?.[1] ?? "";
+  // kubectl has no cluster here, and helm renders instead of installing.
+  const stand = 'kubectl() { echo "node-1 198.51.100.10"; }\nhelm() { [ "$1 $2" = "install demo" ] && shift 2 && "$HELM" template demo "$@"; }\n';
+  const manifests = fromYaml(run("env", ["-C", ROOT, `HELM=${HELM}`, "bash", "-euo", "pipefail", "-c", stand + script])).filter(Boolean);
+  const deployments = manifests.filter(({ kind }) => kind === "Deployment").map(({ metadata, spec }) => [metadata.name, spec.replicas]);
+  assert.deepEqual(deployments.sort(), [["demo-signal-cluster", 3], ["demo-signal-cluster-coturn-one", 1], ["demo-signal-cluster-redis", 1]]);
+  assert.equal(find(manifests, "Deployment", "demo-signal-cluster-coturn-one").spec.template.spec.nodeSelector["kubernetes.io/hostname"], "node-1");
 });

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 
 /** The chart, rendered by helm itself. */
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const CHART = join(ROOT, "helm/signal-cluster");
 export const TOOLS = join(ROOT, "target/ops");
 export const HELM = process.env.HELM ?? join(TOOLS, "bin/helm");
