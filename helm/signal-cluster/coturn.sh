@@ -26,9 +26,9 @@ has_changed() {
   configure && [ "$(sort /tmp/turnserver.conf)" != "$(sort /tmp/running.conf)" ]
 }
 
-# One relay after the other, so that the others carry the calls: the old keys sign until the last one has the new ones.
+# One relay after the other, so that the others carry the calls; the old key signs until the last one has the new one.
 restart() {
-  echo "the keys of this relay have changed: it drains in $((turn * (drain_seconds + 120))) s and starts again" >&2
+  echo "the settings or keys of this relay have changed: it drains in $((turn * (drain_seconds + 120))) s and starts again" >&2
   pause $((turn * (drain_seconds + 120)))
   [ -z "$ending" ] || return 0
   drain

@@ -136,10 +136,23 @@ test("a relay follows the keys of its Secret: the old and the new one are good a
   await child.stop({ within: 20_000 });
 }));
 
+test("a relay follows its settings, and neither they nor a new version of the chart end all relays at once", LIMITS, () => withGroup(async (group) => {
+  const { port, child, keys, log } = await startRelay(group);
+  const settings = join(keys, "../../config/turnserver.conf");
+  writeFileSync(settings, `${readFileSync(settings, "utf8")}\nmax-bps=1000000\n`);
+  await hasSaid(log, /have changed: it drains in 0 s/, child);
+  await child.ready(() => admits(LOOPBACK, port, OLD));
+  assert.match(readFileSync(join(keys, "../../tmp/running.conf"), "utf8"), /^max-bps=/m);
+  await child.stop({ within: 20_000 });
+  const template = (/** @type {string[]} */ ...values) => find(render(...[...VALUES, ...values].flatMap((value) => ["--set", value])), "Deployment", "demo-signal-cluster-coturn-one").spec.template;
+  assert.deepEqual(template(), template("coturn.deniedPeers={203.0.113.1}"));
+  assert.deepEqual(Object.keys(template().metadata.labels).sort(), ["app.kubernetes.io/component", "app.kubernetes.io/instance", "app.kubernetes.io/name", "relay"]);
+}));
+
 test("relays whose keys change restart one after the other", LIMITS, () => withGroup(async (group) => {
   const { port, child, keys, log } = await startRelay(group, { name: "two", values: ["coturn.drainSeconds=0"] });
   writeFileSync(keys, `${OLD}\n${NEW}\n`);
-  await hasSaid(log, /the keys of this relay have changed: it drains in 120 s/, child);
+  await hasSaid(log, /the settings or keys of this relay have changed: it drains in 120 s/, child);
   assert(await admits(LOOPBACK, port, OLD));
   await child.stop({ within: 20_000 });
   assert.equal(await child.ended, "ended with code 0", "told to end, it does not wait for its turn");

@@ -128,10 +128,20 @@ dnsConfig:
 {{- end }}
 {{- end }}
 
-{{/* Labels and annotations of the pod. Takes "component" and "annotations", which are the chart's own. */}}
+{{/*
+Labels and annotations of the pod. Takes "component" and "annotations", which are the chart's own; "lasting" for pods that a
+new version of the chart alone does not roll.
+*/}}
 {{- define "signal-cluster.podMetadata" -}}
 labels:
+  {{- if .lasting }}
+  {{- include "signal-cluster.selector" . | nindent 2 }}
+  {{- with .root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- else }}
   {{- include "signal-cluster.labels" . | nindent 2 }}
+  {{- end }}
   {{- with merge (dict) (default (dict) .labels) .pod.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
