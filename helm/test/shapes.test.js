@@ -34,7 +34,7 @@ test("every pod takes pull secrets, labels, placement, priority, names and users
     assert.deepEqual(spec.tolerations.slice(1).map((/** @type {any} */ { tolerationSeconds }) => tolerationSeconds), [60, 60], name);
     assert.equal(spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight, 1, name);
     assert.equal(spec.topologySpreadConstraints[0].topologyKey, "rack", name);
-    assert.equal(spec.runtimeClassName, "gvisor", name);
+    assert.deepEqual([spec.runtimeClassName, spec.schedulerName], ["gvisor", "packed"], name);
     assert.equal(spec.hostAliases[0].ip, "10.0.0.1", name);
     assert.equal(spec.dnsConfig.options[0].name, "ndots", name);
     assert.deepEqual([spec.securityContext.runAsUser, spec.securityContext.fsGroup], [10001, 65532], name);
@@ -197,4 +197,13 @@ test("a budget counts what may go or what must stay, of nodes and of credentials
   assert.deepEqual(budgets(), [[1, undefined], [1, undefined]]);
   assert.deepEqual(budgets("--set", "podDisruptionBudget.minAvailable=50%"), [[undefined, "50%"], [undefined, "50%"]]);
   assert.deepEqual(budgets("--set", "podDisruptionBudget.enabled=false"), []);
+});
+
+test("nodes below a path: the gateway takes it off, and an Ingress has it where its controller is told to", () => {
+  const [rule] = find(render("-f", join(CHART, "ci/gateway-keda.yaml")), "HTTPRoute").spec.rules;
+  assert.equal(rule.matches[0].path.value, "/calls");
+  assert.equal(rule.filters[0].urlRewrite.path.replacePrefixMatch, "/");
+  const ingress = ["--set", "ingress.enabled=true,ingress.hosts={a.example.org},ingress.path=/calls(/|$)(.*),ingress.pathType=ImplementationSpecific"];
+  const [{ http: { paths: [{ path, pathType }] } }] = find(render(...ingress), "Ingress").spec.rules;
+  assert.deepEqual([path, pathType], ["/calls(/|$)(.*)", "ImplementationSpecific"]);
 });

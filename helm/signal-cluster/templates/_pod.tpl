@@ -118,6 +118,9 @@ priorityClassName: {{ . }}
 {{- with .pod.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
+{{- with .pod.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
 {{- with .pod.hostAliases }}
 hostAliases:
   {{- toYaml . | nindent 2 }}
