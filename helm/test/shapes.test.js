@@ -75,6 +75,8 @@ test("OpenShift gives users and groups: none is fixed in any pod", () => {
   assert.equal(fixed("--set", "openshift.adaptSecurityContext=force"), 0);
   assert.equal(fixed("--api-versions", "security.openshift.io/v1"), 0);
   assert.equal(fixed("--api-versions", "security.openshift.io/v1", "--set", "openshift.adaptSecurityContext=disabled"), 18);
+  assert.equal(fixed("--set", "signal.podSecurityContext.runAsUser=null,signal.podSecurityContext.fsGroup=null"), 16);
+  assert.equal(fixed("--set", "podSecurityContext=null"), 0);
   assert.equal(fixed("--set", "podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null,podSecurityContext.fsGroup=null"), 0);
 });
 

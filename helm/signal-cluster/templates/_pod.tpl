@@ -15,8 +15,21 @@ program: .Values.signal, .turn, .coturn, .redis.bundle or .tests.
 {{- if or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) }}true{{ end }}
 {{- end }}
 
+{{/* Takes (dict "base" MAP "over" MAP): the one over the other, without the fields that are null there. */}}
+{{- define "signal-cluster.overlaid" -}}
+{{- $base := default (dict) .base }}
+{{- range $field, $value := default (dict) .over }}
+{{- if kindIs "invalid" $value }}
+{{- $base = omit $base $field }}
+{{- else }}
+{{- $base = mergeOverwrite (deepCopy $base) (dict $field $value) }}
+{{- end }}
+{{- end }}
+{{- toYaml $base }}
+{{- end }}
+
 {{- define "signal-cluster.podSecurity" -}}
-{{- $context := mergeOverwrite (deepCopy .root.Values.podSecurityContext) (deepCopy .pod.podSecurityContext) }}
+{{- $context := include "signal-cluster.overlaid" (dict "base" .root.Values.podSecurityContext "over" .pod.podSecurityContext) | fromYaml }}
 {{- if include "signal-cluster.openshift" .root }}
 {{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}
 {{- end }}
@@ -25,11 +38,11 @@ program: .Values.signal, .turn, .coturn, .redis.bundle or .tests.
 
 {{/* Takes "capabilities" too, which the program cannot do without. */}}
 {{- define "signal-cluster.containerSecurity" -}}
-{{- $context := deepCopy .root.Values.containerSecurityContext }}
+{{- $context := default (dict) .root.Values.containerSecurityContext | deepCopy }}
 {{- with .capabilities }}
 {{- $context = mergeOverwrite $context (dict "capabilities" (dict "drop" (list "ALL") "add" .)) }}
 {{- end }}
-{{- $context = mergeOverwrite $context (deepCopy .pod.containerSecurityContext) }}
+{{- $context = include "signal-cluster.overlaid" (dict "base" $context "over" .pod.containerSecurityContext) | fromYaml }}
 {{- if include "signal-cluster.openshift" .root }}
 {{- $context = omit $context "runAsUser" "runAsGroup" }}
 {{- end }}
