@@ -189,7 +189,9 @@ test("several releases in a namespace share no name and no selector, and each co
   assert(!counted(`${two.metadata.name}-7d4b9c6f5-x2x4z`) && !counted(`${one.metadata.name}-turn-7d4b9c6f5-x2x4z`));
 });
 
-test("releases that share a Redis have a prefix each", () => {
+test("releases that share a Redis have a prefix each, at the node and at the credential service", () => {
+  const beside = ["--set", "turn.mode=sidecar,turn.uris={turn:relay:3478},turn.secret.existingSecret=s,tests.enabled=false"];
+  assert.deepEqual(variables(render("--set", "redis.url=redis://a,redis.prefix=eu:", ...beside), /_REDIS_PREFIX$/), ["eu:", "eu:"]);
   assert.deepEqual(variables(render("--set", "redis.url=redis://a,redis.prefix=eu:"), /_REDIS_PREFIX$/), ["eu:"]);
   assert.match(read("values.yaml"), /Releases that share a Redis need one each/);
 });

@@ -125,6 +125,9 @@ livenessProbe:
 {{- else }}
 - {name: TURN_CRED_SECRET_FILE, value: /run/secrets/turn/{{ .Values.turn.secret.key }}}
 {{- end }}
+{{- with .Values.redis.prefix }}
+- {name: TURN_CRED_ROOMS_REDIS_PREFIX, value: {{ . | quote }}}
+{{- end }}
 - {name: TURN_CRED_LOG, value: {{ .Values.turn.log | quote }}}
 - {name: TURN_CRED_LOG_FORMAT, value: json}
 {{- end }}
