@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
-import { once } from "node:events";
 import { test } from "node:test";
+import { text } from "node:stream/consumers";
 import { Group } from "../../deploy/local/processes.js";
 import { BINARIES } from "../../deploy/test/settings.js";
 import { LOOPBACK, onFreePort } from "../../deploy/local/ports.js";
@@ -31,10 +31,8 @@ function startBundled(group, manifests, password) {
 /** What Redis answers to these words. @param {number} port @param {string} words */
 async function ask(port, words) {
   const socket = connect(port, LOOPBACK);
-  socket.write(words);
-  const [answer] = await once(socket, "data");
-  socket.destroy();
-  return String(answer);
+  socket.write(`${words}QUIT\r\n`);
+  return text(socket);
 }
 
 test("three nodes share the Redis of the release, under its password and their prefix", LIMITS, async () => {
@@ -49,11 +47,10 @@ test("three nodes share the Redis of the release, under its password and their p
     const { replicas, template } = find(manifests, "Deployment", "demo-signal-cluster").spec;
     const spec = JSON.parse(JSON.stringify(template.spec).replace(`${NAME}:6379`, `${LOOPBACK}:${port}`));
     for (let at = 0; at < replicas; at += 1) {
-      const pod = await startPod(group, { "signal-node": findPrograms(BINARIES).node }, `pod-${at}`, spec, manifests);
-      const metrics = await (await fetch(`http://${pod["signal-node"].ready.admin}/metrics`)).text();
-      assert.match(metrics, /^signal_log_up(\{.*\})? 1$/m);
+      const { "signal-node": node } = await startPod(group, { "signal-node": findPrograms(BINARIES).node }, `pod-${at}`, spec, manifests);
+      await node.child.ready(async () => (await fetch(`http://${node.ready.admin}/readyz`)).ok);
+      await node.child.ready(async () => (await ask(port, `AUTH ${password}\r\nHLEN eu:nodes\r\n`)).endsWith(`:${at + 1}\r\n+OK\r\n`));
     }
-    assert.match(await ask(port, `AUTH ${password}\r\nHLEN eu:nodes\r\n`), /:3\r\n$/);
   } finally {
     await group.stop();
   }
