@@ -32,6 +32,7 @@ missing_packages() {
   has janus || echo janus
   has curl || echo curl
   has promtool || echo prometheus
+  has gpg || echo gnupg
   has buildah || echo buildah
   has systemd-analyze || echo systemd
   has openssl || echo openssl

@@ -48,6 +48,11 @@ test("a node has the time that its drain takes", () => {
   assert(parseInt(period) > parseInt(environment.SIGNAL_NODE_DRAIN_DEADLINE) + 10);
 });
 
+test("coturn is not the first process of its container, since it would ignore SIGTERM there", () => {
+  const relays = SERVICES.filter(([, { image }]) => image.startsWith("coturn/"));
+  assert.deepEqual(relays.map(([name, { init }]) => [name, init]), [["relay", true]]);
+});
+
 test("secrets are made once, and every one that is mounted is", () => {
   inFolder((folder) => {
     const files = Object.values(makeSecrets(folder));

@@ -15,7 +15,7 @@ const RELAY = ["--set", "turn.mode=sidecar,coturn.enabled=true,coturn.relays[0].
 /** What the container of a relay does before it starts coturn. @param {string[]} values */
 function preparation(...values) {
   const { args } = find(render(...RELAY, ...values), "Deployment", "demo-signal-cluster-coturn-a").spec.template.spec.containers[0];
-  return args[0].replace(/^exec turnserver.*$/m, "");
+  return `${args[0].split(/^drain\(\)/m)[0]}\nconfigure`;
 }
 
 /** Runs it with a file of the Secret; returns the configuration, or nothing if coturn is not started. @param {string} script @param {string} text */

@@ -18,7 +18,7 @@ import { find, run } from "./render.js";
  */
 
 /** Addresses that a pod has for itself. */
-const ANY_PORT = /^0\.0\.0\.0:\d+$|^127\.0\.0\.1:\d+$/;
+const ANY_PORT = /^(\[::\]|0\.0\.0\.0|127\.0\.0\.1):\d+$/;
 
 /**
  * Makes the folders of a pod and the files of its volumes.
@@ -75,6 +75,21 @@ function asContainer({ securityContext, containers: [container] }, program, args
 }
 
 /**
+ * The script of a relay's container, at home here: its mounts, its program on loopback, and in place of its port another one.
+ * @param {Container} container
+ * @param {Pod} pod
+ * @param {string} program
+ * @param {string} address that it listens on
+ */
+export function relayScript({ args = [] }, pod, program, address = LOOPBACK) {
+  const mounts = new RegExp(Object.keys(pod.mounts).map((path) => `(?<![\\w/])${path}(?=/)`).join("|"), "g");
+  const script = args[0].replace(mounts, (/** @type {string} */ path) => pod.mounts[path]);
+  // Named in full: a shell that may not start the one goes on to the next of its PATH.
+  const own = `${program} --listening-ip=${address} --relay-ip=${address} --userdb=${pod.folder}/db/turndb --pidfile=${pod.folder}/pid`;
+  return script.replace(/^( *)turnserver /m, (/** @type {string} */ _, /** @type {string} */ indent) => `${indent}${own} `);
+}
+
+/**
  * Starts the relay of a pod: its shell, its script and its files, on another port; as its user and with a program as in
  * coturn's image, where this process can do that.
  * @param {Group} group
@@ -88,12 +103,8 @@ export function startRelay(group, spec, objects) {
   return onFreePort(async (port) => {
     const moved = JSON.parse(JSON.stringify(objects).replaceAll("listening-port=3478", `listening-port=${port}`));
     const pod = materialise(group, `relay-${port}`, spec, moved);
-    const mounts = new RegExp(Object.keys(pod.mounts).map((path) => `(?<![\\w/])${path}(?=/)`).join("|"), "g");
-    const script = container.args[0].replace(mounts, (/** @type {string} */ path) => pod.mounts[path]);
     if (!CANNOT_CONFINE) handOver(group, pod, spec);
-    // Named in full: a shell that may not start the one goes on to the next of its PATH.
-    const own = `exec ${CANNOT_CONFINE ? "turnserver" : markedRelay(pod.folder)} --listening-ip=${LOOPBACK} --relay-ip=${LOOPBACK} --userdb=${pod.folder}/db/turndb --pidfile=${pod.folder}/pid`;
-    const args = [...flags, script.replace("exec turnserver", own)];
+    const args = [...flags, relayScript(container, pod, CANNOT_CONFINE ? "turnserver" : markedRelay(pod.folder))];
     const what = CANNOT_CONFINE ? { program, args } : asContainer(spec, program, args);
     await group.start({ name: "relay", ...what }, (child) => child.ready(() => bind(port)));
     return port;

@@ -6,12 +6,12 @@ import { tmpdir } from "node:os";
 
 /** The chart, rendered by helm itself. */
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const CHART = join(ROOT, "helm/signal-cluster");
 export const TOOLS = join(ROOT, "target/ops");
-const HELM = process.env.HELM ?? join(TOOLS, "bin/helm");
+export const HELM = process.env.HELM ?? join(TOOLS, "bin/helm");
 
-/** @typedef {{apiVersion?: string, kind: string, metadata: {name: string, namespace?: string}, spec?: any, data?: Record<string, string>}} Manifest */
+/** @typedef {{apiVersion?: string, kind: string, immutable?: boolean, metadata: {name: string, namespace?: string, labels?: Record<string, string>, annotations?: Record<string, string>}, spec?: any, data?: Record<string, string>}} Manifest */
 
 /** Runs a program and returns what it prints. @param {string} program @param {string[]} args @param {string} [input] */
 export function run(program, args, input) {

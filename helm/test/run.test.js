@@ -177,9 +177,10 @@ test("a call comes about over the pods of a release", LIMITS, () =>
 
 /** Runs what `helm test` runs, against this release. @param {Group} group @param {any} release */
 async function helmTest(group, { containers, manifests, objects, origin }) {
-  const { spec } = find(manifests, "Pod");
-  const pod = materialise(group, "test", spec, objects);
-  for (const container of spec.containers) {
+  const tests = manifests.filter((/** @type {import("./render.js").Manifest} */ { kind }) => kind === "Pod");
+  for (const { metadata, spec } of tests) {
+    const pod = materialise(group, metadata.name, spec, objects);
+    const [container] = spec.containers;
     const service = "ws://demo-signal-cluster:80";
     const args = container.args.map((/** @type {string} */ word) => word.replace(service, origin.replace("http", "ws")));
     // The relay of this test is on this very machine.

@@ -11,30 +11,36 @@ livenessProbe:
 {{- end }}
 
 {{- define "signal-cluster.signalContainer" -}}
+{{- $redis := include "signal-cluster.redisValues" . | fromYaml }}
 - name: signal-node
   image: {{ include "signal-cluster.image" (dict "root" . "image" .Values.signal.image) }}
   imagePullPolicy: {{ .Values.signal.image.pullPolicy }}
   args: [serve]
   securityContext:
-    {{- include "signal-cluster.containerSecurity" . | nindent 4 }}
+    {{- include "signal-cluster.containerSecurity" (dict "root" . "pod" .Values.signal) | nindent 4 }}
   env:
     - {name: SIGNAL_NODE_CONFIG, value: /etc/signal-cluster/signal-node.toml}
-    - {name: SIGNAL_NODE_LISTEN, value: "0.0.0.0:8080"}
-    - {name: SIGNAL_NODE_ADMIN_LISTEN, value: "0.0.0.0:9080"}
+    - {name: SIGNAL_NODE_LISTEN, value: {{ include "signal-cluster.listen" (dict "root" . "port" 8080) }}}
+    - {name: SIGNAL_NODE_ADMIN_LISTEN, value: {{ include "signal-cluster.listen" (dict "root" . "port" 9080) }}}
     - {name: SIGNAL_NODE_BACKEND, value: {{ ternary "redis" "memory" (eq (include "signal-cluster.redis" .) "true") }}}
-    {{- if .Values.redis.existingSecret }}
-    - {name: SIGNAL_NODE_REDIS_URL_FILE, value: /run/secrets/redis/{{ .Values.redis.key }}}
-    {{- else if .Values.redis.url }}
-    - {name: SIGNAL_NODE_REDIS_URL, value: {{ .Values.redis.url | quote }}}
+    {{- if $redis.existingSecret }}
+    - {name: SIGNAL_NODE_REDIS_URL_FILE, value: /run/secrets/redis/{{ $redis.key }}}
+    {{- else if $redis.url }}
+    - {name: SIGNAL_NODE_REDIS_URL, value: {{ $redis.url | quote }}}
     {{- end }}
-    {{- with include "signal-cluster.redisEnv" (dict "redis" .Values.redis "prefix" "SIGNAL_NODE" "name" "redis") }}
+    {{- with $redis.prefix }}
+    - {name: SIGNAL_NODE_REDIS_PREFIX, value: {{ . | quote }}}
+    {{- end }}
+    {{- with include "signal-cluster.redisEnv" (dict "redis" $redis "prefix" "SIGNAL_NODE" "name" "redis") | trim }}
     {{- . | nindent 4 }}
     {{- end }}
     - {name: SIGNAL_NODE_ANONYMOUS, value: {{ .Values.signal.anonymous }}}
     {{- if or .Values.auth.jwt.existingSecret (include "signal-cluster.ownJwt" .) }}
     - {name: SIGNAL_NODE_JWT_SECRET_FILE, value: /run/secrets/jwt/{{ .Values.auth.jwt.key }}}
     {{- end }}
-    {{- include "signal-cluster.tokenEnv" (dict "root" . "prefix" "SIGNAL_NODE") | nindent 4 }}
+    {{- with include "signal-cluster.tokenEnv" (dict "root" . "prefix" "SIGNAL_NODE") | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with .Values.signal.allowedOrigins }}
     - {name: SIGNAL_NODE_ALLOWED_ORIGINS, value: {{ join "," . | quote }}}
     {{- end }}
@@ -54,6 +60,9 @@ livenessProbe:
     {{- with .Values.signal.env }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- with include "signal-cluster.containerFields" .Values.signal | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   ports:
     - {name: http, containerPort: 8080}
     - {name: admin, containerPort: 9080}
@@ -72,13 +81,16 @@ livenessProbe:
     {{- if .Values.redis.existingSecret }}
     - {name: redis, mountPath: /run/secrets/redis, readOnly: true}
     {{- end }}
-    {{- with include "signal-cluster.redisMounts" (dict "redis" .Values.redis "name" "redis") }}
+    {{- with include "signal-cluster.redisMounts" (dict "redis" $redis "name" "redis") | trim }}
     {{- . | nindent 4 }}
     {{- end }}
     {{- if include "signal-cluster.beside" . }}
     - {name: turn-socket, mountPath: /run/turn-cred}
     {{- else if eq .Values.turn.mode "deployment" }}
     - {name: turn-token, mountPath: /run/secrets/turn-token, readOnly: true}
+    {{- end }}
+    {{- with .Values.signal.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end }}
 
@@ -103,7 +115,7 @@ livenessProbe:
 - {name: TURN_CRED_TTL, value: {{ .Values.turn.ttlSeconds }}s}
 {{- if .Values.turn.redis.existingSecret }}
 - {name: TURN_CRED_REDIS_URL_FILE, value: /run/secrets/turn-redis/{{ .Values.turn.redis.key }}}
-{{- with include "signal-cluster.redisEnv" (dict "redis" .Values.turn.redis "prefix" "TURN_CRED" "name" "turn-redis") }}
+{{- with include "signal-cluster.redisEnv" (dict "redis" .Values.turn.redis "prefix" "TURN_CRED" "name" "turn-redis") | trim }}
 {{- . | nindent 0 }}
 {{- end }}
 - {name: TURN_CRED_REALM, value: {{ .Values.turn.redis.realm | quote }}}
@@ -113,6 +125,9 @@ livenessProbe:
 {{- else }}
 - {name: TURN_CRED_SECRET_FILE, value: /run/secrets/turn/{{ .Values.turn.secret.key }}}
 {{- end }}
+{{- with .Values.redis.prefix }}
+- {name: TURN_CRED_ROOMS_REDIS_PREFIX, value: {{ . | quote }}}
+{{- end }}
 - {name: TURN_CRED_LOG, value: {{ .Values.turn.log | quote }}}
 - {name: TURN_CRED_LOG_FORMAT, value: json}
 {{- end }}
@@ -121,7 +136,7 @@ livenessProbe:
 - {name: config, mountPath: /etc/signal-cluster, readOnly: true}
 {{- if .Values.turn.redis.existingSecret }}
 - {name: turn-redis, mountPath: /run/secrets/turn-redis, readOnly: true}
-{{- with include "signal-cluster.redisMounts" (dict "redis" .Values.turn.redis "name" "turn-redis") }}
+{{- with include "signal-cluster.redisMounts" (dict "redis" .Values.turn.redis "name" "turn-redis") | trim }}
 {{- . | nindent 0 }}
 {{- end }}
 {{- else }}
@@ -140,18 +155,20 @@ livenessProbe:
   restartPolicy: Always
   {{- end }}
   securityContext:
-    {{- include "signal-cluster.containerSecurity" .root | nindent 4 }}
+    {{- include "signal-cluster.containerSecurity" (dict "root" .root "pod" $v.turn) | nindent 4 }}
   env:
-    {{- include "signal-cluster.turnEnv" .root | nindent 4 }}
-    - {name: TURN_CRED_ADMIN_LISTEN, value: "0.0.0.0:9091"}
+    {{- include "signal-cluster.turnEnv" .root | trim | nindent 4 }}
+    - {name: TURN_CRED_ADMIN_LISTEN, value: {{ include "signal-cluster.listen" (dict "root" .root "port" 9091) }}}
     {{- if eq $v.turn.mode "deployment" }}
-    - {name: TURN_CRED_LISTEN, value: "0.0.0.0:8090"}
-    - {name: TURN_CRED_INTERNAL_LISTEN, value: "0.0.0.0:8091"}
+    - {name: TURN_CRED_LISTEN, value: {{ include "signal-cluster.listen" (dict "root" .root "port" 8090) }}}
+    - {name: TURN_CRED_INTERNAL_LISTEN, value: {{ include "signal-cluster.listen" (dict "root" .root "port" 8091) }}}
     - {name: TURN_CRED_INTERNAL_TOKEN_FILE, value: /run/secrets/turn-token/{{ $v.turn.token.key }}}
     {{- if or $v.auth.jwt.existingSecret (include "signal-cluster.ownJwt" .root) }}
     - {name: TURN_CRED_JWT_SECRET_FILE, value: /run/secrets/jwt/{{ $v.auth.jwt.key }}}
     {{- end }}
-    {{- include "signal-cluster.tokenEnv" (dict "root" .root "prefix" "TURN_CRED") | nindent 4 }}
+    {{- with include "signal-cluster.tokenEnv" (dict "root" .root "prefix" "TURN_CRED") | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- else }}
     - {name: TURN_CRED_LISTEN, value: "127.0.0.1:8090"}
     - {name: TURN_CRED_INTERNAL_LISTEN, value: "unix:/run/turn-cred/turn-cred.sock"}
@@ -159,6 +176,9 @@ livenessProbe:
     {{- with $v.turn.env }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- with include "signal-cluster.containerFields" $v.turn | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   ports:
     {{- if eq $v.turn.mode "deployment" }}
     - {name: http, containerPort: 8090}
@@ -174,7 +194,7 @@ livenessProbe:
   resources:
     {{- toYaml $v.turn.resources | nindent 4 }}
   volumeMounts:
-    {{- include "signal-cluster.turnMounts" .root | nindent 4 }}
+    {{- include "signal-cluster.turnMounts" .root | trim | nindent 4 }}
     {{- if eq $v.turn.mode "deployment" }}
     - {name: turn-token, mountPath: /run/secrets/turn-token, readOnly: true}
     {{- if or $v.auth.jwt.existingSecret (include "signal-cluster.ownJwt" .root) }}
@@ -183,11 +203,15 @@ livenessProbe:
     {{- else }}
     - {name: turn-socket, mountPath: /run/turn-cred}
     {{- end }}
+    {{- with $v.turn.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 
 {{/* Takes (dict "root" $ "signal" bool "turn" bool): the volumes of what runs in a pod. */}}
 {{- define "signal-cluster.volumes" -}}
 {{- $v := .root.Values }}
+{{- $redis := include "signal-cluster.redisValues" .root | fromYaml }}
 - name: config
   configMap: {name: {{ include "signal-cluster.fullname" .root }}}
 {{- if or $v.auth.jwt.existingSecret (include "signal-cluster.ownJwt" .root) }}
@@ -199,7 +223,7 @@ livenessProbe:
   secret: {secretName: {{ $v.redis.existingSecret }}, items: [{key: {{ $v.redis.key }}, path: {{ $v.redis.key }}}], defaultMode: 0440}
 {{- end }}
 {{- if .signal }}
-{{- with include "signal-cluster.redisVolumes" (dict "redis" $v.redis "name" "redis") }}
+{{- with include "signal-cluster.redisVolumes" (dict "redis" $redis "name" "redis") | trim }}
 {{- . | nindent 0 }}
 {{- end }}
 {{- end }}
@@ -207,7 +231,7 @@ livenessProbe:
 {{- if $v.turn.redis.existingSecret }}
 - name: turn-redis
   secret: {secretName: {{ $v.turn.redis.existingSecret }}, items: [{key: {{ $v.turn.redis.key }}, path: {{ $v.turn.redis.key }}}], defaultMode: 0440}
-{{- with include "signal-cluster.redisVolumes" (dict "redis" $v.turn.redis "name" "turn-redis") }}
+{{- with include "signal-cluster.redisVolumes" (dict "redis" $v.turn.redis "name" "turn-redis") | trim }}
 {{- . | nindent 0 }}
 {{- end }}
 {{- else }}
@@ -221,5 +245,11 @@ livenessProbe:
 {{- else if eq $v.turn.mode "deployment" }}
 - name: turn-token
   secret: {secretName: {{ include "signal-cluster.turnToken" .root }}, items: [{key: {{ $v.turn.token.key }}, path: {{ $v.turn.token.key }}}], defaultMode: 0440}
+{{- end }}
+{{- with and .signal $v.signal.extraVolumes }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- with and .turn $v.turn.extraVolumes }}
+{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end }}

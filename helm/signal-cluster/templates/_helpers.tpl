@@ -2,14 +2,18 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
+{{/* Of 40 characters at most, since more is put behind it. A longer one ends with its hash: two releases never share it. */}}
 {{- define "signal-cluster.fullname" -}}
+{{- $name := printf "%s-%s" .Release.Name (include "signal-cluster.name" .) }}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- $name = .Values.fullnameOverride }}
 {{- else if contains (include "signal-cluster.name" .) .Release.Name }}
-{{- .Release.Name | trunc 40 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name (include "signal-cluster.name" .) | trunc 40 | trimSuffix "-" }}
+{{- $name = .Release.Name }}
 {{- end }}
+{{- if gt (len $name) 40 }}
+{{- $name = printf "%s-%s" ($name | trunc 31 | trimSuffix "-") ($name | sha256sum | trunc 8) }}
+{{- end }}
+{{- $name | trimSuffix "-" }}
 {{- end }}
 
 {{- define "signal-cluster.serviceAccount" -}}
@@ -58,27 +62,8 @@ annotations:
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end }}
 {{- end }}
 
-{{/* What Pod Security calls restricted. */}}
-{{- define "signal-cluster.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
-{{- end }}
-
-{{- define "signal-cluster.containerSecurity" -}}
-{{ include "signal-cluster.confinement" . }}
-capabilities: {drop: [ALL]}
-{{- end }}
-
-{{- define "signal-cluster.confinement" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-{{- end }}
-
 {{- define "signal-cluster.redis" -}}
-{{- if or .Values.redis.url .Values.redis.existingSecret }}true{{ end }}
+{{- if or .Values.redis.url .Values.redis.existingSecret .Values.redis.bundled }}true{{ end }}
 {{- end }}
 
 {{- define "signal-cluster.autoscaled" -}}
@@ -95,7 +80,7 @@ readOnlyRootFilesystem: true
 {{- end }}
 
 {{- define "signal-cluster.ownJwt" -}}
-{{- if not (or .Values.auth.jwt.existingSecret .Values.auth.jwksUrl (eq .Values.signal.anonymous "always")) }}true{{ end }}
+{{- if not (or .Values.auth.jwt.existingSecret .Values.auth.jwksUrl (eq .Values.signal.anonymous "always") (not .Values.signal.enabled)) }}true{{ end }}
 {{- end }}
 
 {{- define "signal-cluster.ownTurnSecret" -}}
@@ -107,15 +92,32 @@ readOnlyRootFilesystem: true
 {{- end }}
 
 {{- define "signal-cluster.jwtSecret" -}}
-{{- default (printf "%s-generated" (include "signal-cluster.fullname" .)) .Values.auth.jwt.existingSecret }}
+{{- default (printf "%s-generated-jwt" (include "signal-cluster.fullname" .)) .Values.auth.jwt.existingSecret }}
 {{- end }}
 
 {{- define "signal-cluster.turnSecret" -}}
-{{- default (printf "%s-generated" (include "signal-cluster.fullname" .)) .Values.turn.secret.existingSecret }}
+{{- default (printf "%s-generated-turn" (include "signal-cluster.fullname" .)) .Values.turn.secret.existingSecret }}
 {{- end }}
 
 {{- define "signal-cluster.turnToken" -}}
-{{- default (printf "%s-generated" (include "signal-cluster.fullname" .)) .Values.turn.token.existingSecret }}
+{{- default (printf "%s-generated-token" (include "signal-cluster.fullname" .)) .Values.turn.token.existingSecret }}
+{{- end }}
+
+{{/* Whether the secret of the relays is read: by the credential service, and by the test of a release of relays alone. */}}
+{{- define "signal-cluster.relays" -}}
+{{- if or (include "signal-cluster.turn" .) .Values.coturn.enabled }}true{{ end }}
+{{- end }}
+
+{{/* Takes (dict "root" $ "port" NUMBER): where a program listens. */}}
+{{- define "signal-cluster.listen" -}}
+{{- $address := .root.Values.listenAddress }}
+{{- if contains ":" $address }}{{ $address = printf "[%s]" $address }}{{ end }}
+{{- printf "%s:%d" $address (int .port) | quote }}
+{{- end }}
+
+{{/* An address as a URL has it (RFC 3986 §3.2.2). */}}
+{{- define "signal-cluster.urlHost" -}}
+{{- if contains ":" . }}[{{ . }}]{{ else }}{{ . }}{{ end }}
 {{- end }}
 
 {{/* Settings by name, each as text: the services read what it means. */}}

@@ -1,3 +1,13 @@
+{{/* How the nodes reach their Redis: .Values.redis, or what stands for it where the release brings one. */}}
+{{- define "signal-cluster.redisValues" -}}
+{{- $redis := deepCopy .Values.redis }}
+{{- if .Values.redis.bundled }}
+{{- $name := include "signal-cluster.fullname" . }}
+{{- $redis = mergeOverwrite $redis (dict "url" (printf "redis://%s-redis:6379" $name) "passwordSecret" (printf "%s-generated-redis" $name) "passwordKey" "password") }}
+{{- end }}
+{{- toYaml $redis }}
+{{- end }}
+
 {{/* How a service reaches its Redis beside the URL. Each takes (dict "redis" VALUES "prefix" PREFIX "name" VOLUME). */}}
 {{- define "signal-cluster.redisEnv" -}}
 {{- with .redis.username }}
