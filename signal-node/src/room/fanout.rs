@@ -144,13 +144,13 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
     Some(message.to_json())
 }
 
-/// Writes the roster after a loss for one member; nothing, if another claim to the member was restored.
+/// Writes the roster after a loss for one member; nothing, if a later claim to the member was restored.
 ///
-/// A member that is not in the roster, since its node has yet to restore it, gets the reset too: the entries that
-/// follow are pushed to it, and must not look as if nothing were missing before them.
+/// A member that is not in the roster, or there with an earlier claim, since its node has yet to restore it, gets the reset
+/// too: the entries that follow are pushed to it, and must not look as if nothing were missing before them.
 fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[ResetMember]) -> Option<String> {
     let me = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
-    if me.is_some_and(|me| me.generation != member.claim.generation) {
+    if me.is_some_and(|me| me.generation > member.claim.generation) {
         return None;
     }
     // An acknowledged message stays acknowledged: the restore of this member says so to the log as well.

@@ -185,6 +185,17 @@ fn a_member_that_another_node_holds_as_of_a_reset_ends_its_connection() {
     assert_eq!(frames(&outboxes[0]), ["error"]);
 }
 
+/// Found by the fuzz target `rooms`: over a new socket the client was told what followed the reset, and not the reset.
+#[test]
+fn a_member_that_a_reset_knows_with_an_earlier_claim_is_told_of_the_reset() {
+    let (mut scene, _) = Scene::with_members("B");
+    let outbox = scene.member('A', 2);
+    frames(&outbox);
+    scene.reset(2, 9, vec![survivor('A', 1, 0), survivor('B', 1, 0)]);
+    assert_eq!(frames(&outbox), ["reset"]);
+    assert!(matches!(&scene.call().ops[..], [Op::Restore(_), Op::Restore(_), Op::Reset]));
+}
+
 /// A call was repeated in a log that had come back without its last writes: its messages were heard twice.
 #[test]
 fn a_message_that_a_log_without_its_last_writes_takes_again_is_not_delivered_again() {
