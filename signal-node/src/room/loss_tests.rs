@@ -209,3 +209,17 @@ fn a_message_that_a_log_without_its_last_writes_takes_again_is_not_delivered_aga
     scene.on(Input::Event(batch(8, 9, signal_of('B', 3))));
     assert_eq!(frames(&outboxes[0]), ["signal"]);
 }
+
+/// Found by the fuzz target `rooms`: the log was lost a second time while the answer to a restore was on its way. That restore
+/// was taken for one that the new log held, and joins whose entries were lost with the first log were never answered.
+#[test]
+fn a_restore_that_went_to_a_log_that_is_lost_too_is_made_again() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.on(Input::Event(batch(0, 5, signal_of('B', 1))));
+    let restore = scene.call();
+    scene.reset(0, 9, Vec::new());
+    assert!(scene.calls.is_empty(), "one at a time");
+    let outcomes = vec![Outcome::Settled, Outcome::Appended(Seq(6))];
+    scene.on(Input::Answered(restore.ops, Ok(outcomes)));
+    assert!(matches!(&scene.call().ops[..], [Op::Restore(_), Op::Reset]));
+}

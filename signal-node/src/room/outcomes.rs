@@ -73,6 +73,9 @@ pub(super) fn apply_answers(local: &mut LocalRoom, step: &mut StepContext<'_>) {
         }
     }
     local.queue.push_front(again);
+    if local.recovery.is_needed(local.cursor.position()) {
+        local.restore(step);
+    }
 }
 
 /// Gives a message the claim that its member has by now; `false` if that is the one it was sent with.

@@ -39,6 +39,8 @@ pub(super) struct LossRecovery {
     lost_claims: Vec<LostClaim>,
     /// The last reset that this node has appended.
     reset_at: Seq,
+    /// Whether a restore was needed while another one was under way: that one may have gone to a log that is lost too.
+    is_needed: bool,
 }
 
 impl LossRecovery {
@@ -79,16 +81,24 @@ impl LossRecovery {
 
     /// Restores everything that is known here, unless that is under way.
     pub(super) fn restore(
-        &self,
+        &mut self,
         position: Seq,
         joins: &PendingJoins,
         members: &Members,
         queue: &mut AppendQueue,
         step: &mut StepContext<'_>,
     ) {
-        if !queue.is_recovering() && self.reset_at <= position {
+        if queue.is_recovering() {
+            self.is_needed = true;
+        } else if self.reset_at <= position {
+            self.is_needed = false;
             restore_now(joins, members, queue, step);
         }
+    }
+
+    /// Tells whether a restore is needed although ours has been answered: its reset lies before what was delivered since.
+    pub(super) fn is_needed(&self, position: Seq) -> bool {
+        self.is_needed && self.reset_at <= position
     }
 
     /// Applies a reset: history was lost, and the roster is who is left.
@@ -102,6 +112,7 @@ impl LossRecovery {
     ) {
         info!(room.id = %step.room, "room {} was reset with {} members", step.room, roster.len());
         self.lost_claims.clear();
+        self.is_needed = false;
         step.timers.nobody_away();
         for survivor in roster {
             if let Some(away) = survivor.line.away {
