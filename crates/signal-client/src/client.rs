@@ -14,7 +14,7 @@ use crate::driver::{Driver, Setup};
 use crate::provider::{Fetch, TokenProvider, boxed};
 use crate::queue::EventQueue;
 use crate::room::{Room, RoomHandle};
-use crate::transport::{AddressError, Connector};
+use crate::transport::{Connector, SetupError};
 
 /// What this crate calls itself in `hello`.
 const NAME: &str = concat!("signal-client-rs/", env!("CARGO_PKG_VERSION"));
@@ -23,6 +23,7 @@ const NAME: &str = concat!("signal-client-rs/", env!("CARGO_PKG_VERSION"));
 #[must_use = "nothing happens before `connect`"]
 pub struct Builder {
     urls: Vec<String>,
+    headers: Vec<(String, String)>,
     tokens: TokenSource,
     fetch: Option<Fetch>,
     tls: Option<Arc<ClientConfig>>,
@@ -49,6 +50,12 @@ impl Builder {
         self
     }
 
+    /// Sends a further header with each request for a WebSocket, for what stands before the nodes.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
     /// Speaks TLS by this configuration, for instance where nodes have certificates of your own authority. By default
     /// the authorities are those of this machine.
     pub fn tls(mut self, config: Arc<ClientConfig>) -> Self {
@@ -59,12 +66,12 @@ impl Builder {
     /// Returns at once; the connection is opened in the background, and again whenever it is lost.
     ///
     /// # Errors
-    /// When an address is not one.
+    /// When an address or a header is not one.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn connect(self) -> Result<Client, AddressError> {
-        let connector = Connector::new(&self.urls, self.tls)?;
+    pub fn connect(self) -> Result<Client, SetupError> {
+        let connector = Connector::new(&self.urls, &self.headers, self.tls)?;
         let (commands, asked) = mpsc::channel(MOST_COMMANDS);
         let state = watch::Sender::new(State::Connecting);
         let ice = watch::Sender::new(None);
@@ -88,9 +95,17 @@ impl Builder {
 #[derive(Clone, Debug, Default)]
 pub struct JoinOptions {
     meta: Option<Result<Payload, String>>,
+    gives_up: bool,
 }
 
 impl JoinOptions {
+    /// Has the join fail for a passing reason too, such as `unavailable`, instead of being tried again.
+    #[must_use]
+    pub fn without_retries(mut self) -> Self {
+        self.gives_up = true;
+        self
+    }
+
     /// Sets what the others see of this member: an object of 4 KiB at most.
     #[must_use]
     pub fn meta(mut self, meta: &(impl Serialize + ?Sized)) -> Self {
@@ -128,7 +143,13 @@ impl Client {
     /// Begins to set a client up that connects to `url`: `ws://`, `wss://`, or the same with `http`. The path of the
     /// protocol, `/v1/ws`, is appended.
     pub fn builder(url: impl Into<String>) -> Builder {
-        Builder { urls: vec![url.into()], tokens: TokenSource::Anonymous, fetch: None, tls: None }
+        Builder {
+            urls: vec![url.into()],
+            headers: Vec::new(),
+            tokens: TokenSource::Anonymous,
+            fetch: None,
+            tls: None,
+        }
     }
 
     /// Returns where the connection stands, and tells of changes.
@@ -161,7 +182,9 @@ impl Client {
         let member = MemberId(self.last_member.fetch_add(1, Ordering::Relaxed));
         let queue = Arc::new(EventQueue::new(Arc::clone(&self.space)));
         let (joined, is_joined) = oneshot::channel();
-        let entry = Entry { member, room: name.clone(), meta, queue: Arc::clone(&queue), joined };
+        let gives_up = options.gives_up;
+        let (room, copy) = (name.clone(), Arc::clone(&queue));
+        let entry = Entry { member, room, meta, gives_up, queue: copy, joined };
         // It leaves when this future is dropped.
         let room = Room::new(RoomHandle::new(name, member, self.commands.clone()), queue);
         let closed = || LeftBecause::Stopped(Stop::Closed);

@@ -19,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) member: MemberId,
     pub(crate) room: RoomId,
     pub(crate) meta: Option<Payload>,
+    /// Whether a refusal for a passing reason ends the join.
+    pub(crate) gives_up: bool,
     pub(crate) queue: Arc<EventQueue>,
     pub(crate) joined: oneshot::Sender<Result<(), LeftBecause>>,
 }

@@ -44,6 +44,8 @@ struct RoomEntry {
     queue: Arc<EventQueue>,
     /// Tells [`Client::join`](crate::Client::join) how it went.
     joined: Option<oneshot::Sender<Result<(), LeftBecause>>>,
+    /// Whether a refusal for a passing reason ends the join.
+    gives_up: bool,
 }
 
 pub(crate) struct Driver {
@@ -197,8 +199,8 @@ impl Driver {
     }
 
     fn join(&mut self, entry: Entry) {
-        let Entry { member, room, meta, queue, joined } = entry;
-        self.rooms.insert(member, RoomEntry { queue, joined: Some(joined) });
+        let Entry { member, room, meta, gives_up, queue, joined } = entry;
+        self.rooms.insert(member, RoomEntry { queue, joined: Some(joined), gives_up });
         self.on(Input::Join { member, room, meta });
     }
 
@@ -261,6 +263,10 @@ impl Driver {
         let answer = match &event {
             RoomEvent::Joined { .. } => Some(Ok(())),
             RoomEvent::Left(because) => Some(Err(because.clone())),
+            // The room is dropped with the join, and so it is left.
+            RoomEvent::Delayed(refusal) if room.gives_up => {
+                Some(Err(LeftBecause::Refused(refusal.clone())))
+            }
             _ => None,
         };
         if let Some(answer) = answer

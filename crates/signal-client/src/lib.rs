@@ -64,7 +64,7 @@ pub use core::{
 pub use provider::{ProviderError, TokenProvider};
 pub use room::{Pending, Room, RoomHandle};
 pub use signal_protocol::{IceServer, IceServers, LeaveReason, PeerId, Recovery, RoomId, Seq};
-pub use transport::AddressError;
+pub use transport::{SetupError, check_address};
 
 /// The snippets of documents, which are compiled.
 #[cfg(doctest)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_platform_verifier::ConfigVerifierExt as _;
-use signal_protocol::{CloseCode, SUBPROTOCOL};
+use signal_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -14,7 +14,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Request, Response, Uri};
+use tokio_tungstenite::tungstenite::http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
+};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::core::Token;
@@ -24,6 +26,8 @@ use crate::core::Token;
 const SECOND_AFTER: Duration = Duration::from_secs(1);
 /// The end of a socket without a close frame (RFC 6455 §7.1.5).
 pub(crate) const ABNORMAL: u16 = 1006;
+/// TLS failed (the same).
+const TLS_FAILED: u16 = 1015;
 
 /// A stream of bytes in both directions.
 pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -33,9 +37,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 /// A WebSocket to a node.
 pub type Socket = WebSocketStream<Box<dyn Wire>>;
 
-/// Why an address is not one of a cluster.
+/// Why a client cannot be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
+pub enum SetupError {
     /// It does not parse.
     #[error("{0:?} is not a URL: {1}")]
     NotAUrl(String, String),
@@ -45,6 +49,9 @@ pub enum AddressError {
     /// There is none.
     #[error("no address was given: name the URL of a node, such as wss://signal.example.org")]
     None,
+    /// A header of the upgrade has a name or a value that HTTP does not allow.
+    #[error("the header {0:?} has a name or a value that HTTP does not allow")]
+    Header(String),
     /// The certificates of this machine cannot be used.
     #[error("the certificates of this machine cannot be read: {0}")]
     Certificates(String),
@@ -54,7 +61,7 @@ pub enum AddressError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unopened {
-    /// The close code that says the same; 1006 if none does.
+    /// A close code: 1015 if TLS failed, 1006 if there is none. Or the HTTP status with which the upgrade was answered.
     pub code: u16,
     /// What went wrong.
     pub message: String,
@@ -67,13 +74,16 @@ impl Unopened {
         Self { code: ABNORMAL, message, retry_after: None }
     }
 
+    fn by_tls(error: &dyn std::error::Error) -> Self {
+        Self { code: TLS_FAILED, message: format!("TLS: {error}"), retry_after: None }
+    }
+
     fn refused<T>(response: &Response<T>) -> Self {
         let status = response.status().as_u16();
         let seconds = response.headers().get(RETRY_AFTER);
         let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
-        let code = if status == 401 { CloseCode::Unauthorized.number() } else { ABNORMAL };
         let message = format!("the upgrade to a WebSocket was answered {status}");
-        Self { code, message, retry_after: seconds.map(Duration::from_secs) }
+        Self { code: status, message, retry_after: seconds.map(Duration::from_secs) }
     }
 }
 
@@ -97,8 +107,8 @@ pub(crate) struct Address {
 
 impl Address {
     /// Reads `ws(s)://HOST[:PORT][/PATH]` or the same with `http(s)`; `/v1/ws` is appended unless the path ends so.
-    pub(crate) fn parse(text: &str) -> Result<Self, AddressError> {
-        let scheme = || AddressError::Scheme(text.to_owned());
+    pub(crate) fn parse(text: &str) -> Result<Self, SetupError> {
+        let scheme = || SetupError::Scheme(text.to_owned());
         let (tls, rest) = ["wss://", "https://"]
             .iter()
             .find_map(|scheme| Some((true, text.strip_prefix(scheme)?)))
@@ -109,7 +119,7 @@ impl Address {
             .ok_or_else(scheme)?;
         let base = rest.trim_end_matches('/').trim_end_matches("/v1/ws");
         let url = format!("{}://{base}/v1/ws", if tls { "wss" } else { "ws" });
-        let not_a_url = |why: String| AddressError::NotAUrl(text.to_owned(), why);
+        let not_a_url = |why: String| SetupError::NotAUrl(text.to_owned(), why);
         let uri: Uri = url.parse().map_err(|error| not_a_url(format!("{error}")))?;
         let host = uri.host().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| not_a_url("it has no host".to_owned()))?;
@@ -119,32 +129,43 @@ impl Address {
     }
 }
 
+/// Tells whether a text is the address of a cluster, as [`Client::builder`](crate::Client::builder) takes it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_address(url: &str) -> Result<(), SetupError> {
+    Address::parse(url).map(drop)
+}
+
 /// The addresses of a cluster, and how TLS is spoken there.
 #[derive(Clone)]
 pub(crate) struct Connector {
     addresses: Arc<[Address]>,
+    headers: HeaderMap,
     tls: Option<TlsConnector>,
 }
 
 impl Connector {
     pub(crate) fn new(
         urls: &[String],
+        headers: &[(String, String)],
         tls: Option<Arc<ClientConfig>>,
-    ) -> Result<Self, AddressError> {
+    ) -> Result<Self, SetupError> {
         let addresses: Vec<_> =
             urls.iter().map(|url| Address::parse(url)).collect::<Result<_, _>>()?;
         if addresses.is_empty() {
-            return Err(AddressError::None);
+            return Err(SetupError::None);
         }
         let tls = match tls {
             Some(config) => Some(config),
             None if addresses.iter().any(|address| address.tls) => {
                 let config = ClientConfig::with_platform_verifier();
-                Some(config.map_err(|error| AddressError::Certificates(error.to_string()))?.into())
+                Some(config.map_err(|error| SetupError::Certificates(error.to_string()))?.into())
             }
             None => None,
         };
-        Ok(Self { addresses: addresses.into(), tls: tls.map(TlsConnector::from) })
+        let headers = headers.iter().map(header).collect::<Result<_, _>>()?;
+        Ok(Self { addresses: addresses.into(), headers, tls: tls.map(TlsConnector::from) })
     }
 
     /// Opens a socket on the address of an attempt, and a second one on the next address if the first takes long. The one
@@ -156,10 +177,16 @@ impl Connector {
     ) -> Result<Socket, Unopened> {
         let open = |attempt: usize| {
             let address = &self.addresses[attempt % self.addresses.len()];
-            open(address, self.tls.clone(), token.as_ref())
+            let request = request(&address.uri, &self.headers, token.as_ref());
+            open(address, self.tls.clone(), request)
         };
         race(open(attempt), || open(attempt + 1)).await
     }
+}
+
+fn header((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue), SetupError> {
+    let parsed = name.parse().ok().zip(value.parse().ok());
+    parsed.ok_or_else(|| SetupError::Header(name.clone()))
 }
 
 /// Waits for the first of two futures to succeed; the second begins if the first is late.
@@ -181,9 +208,9 @@ async fn race<T, E, F: Future<Output = Result<T, E>>>(
 async fn open(
     address: &Address,
     tls: Option<TlsConnector>,
-    token: Option<&Token>,
+    request: Result<Request<()>, Unopened>,
 ) -> Result<Socket, Unopened> {
-    let request = request(&address.uri, token)?;
+    let request = request?;
     let unreached = |error: std::io::Error| {
         Unopened::new(format!("{}:{} cannot be reached: {error}", address.host, address.port))
     };
@@ -192,9 +219,9 @@ async fn open(
     let wire: Box<dyn Wire> = match tls.filter(|_| address.tls) {
         Some(tls) => {
             let name = ServerName::try_from(address.host.clone());
-            let name = name.map_err(|error| Unopened::new(error.to_string()))?;
+            let name = name.map_err(|error| Unopened::by_tls(&error))?;
             let secured = tls.connect(name, tcp).await;
-            Box::new(secured.map_err(|error| Unopened::new(format!("TLS: {error}")))?)
+            Box::new(secured.map_err(|error| Unopened::by_tls(&error))?)
         }
         None => Box::new(tcp),
     };
@@ -202,9 +229,10 @@ async fn open(
 }
 
 /// The request for the upgrade. A token goes into a header, so that a node knows from the start who connects.
-fn request(uri: &Uri, token: Option<&Token>) -> Result<Request<()>, Unopened> {
+fn request(uri: &Uri, further: &HeaderMap, token: Option<&Token>) -> Result<Request<()>, Unopened> {
     let mut request = uri.clone().into_client_request()?;
     let headers = request.headers_mut();
+    headers.extend(further.clone());
     headers.insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
     if let Some(token) = token {
         let bearer = HeaderValue::try_from(format!("Bearer {}", token.reveal()));

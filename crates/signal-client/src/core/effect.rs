@@ -116,9 +116,10 @@ pub enum State {
 /// How a connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// The socket ended with this code; 1006 without a close frame, or if it could not be opened.
+    /// The socket ended, or could not be opened.
     Closed {
-        /// The close code.
+        /// The close code: 1006 without a close frame, 1015 if TLS failed. Or the HTTP status with which the upgrade was
+        /// answered.
         code: u16,
         /// What the node or the system said.
         message: String,

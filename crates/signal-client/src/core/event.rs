@@ -223,7 +223,7 @@ pub enum Stop {
     /// A node closed it, with a code after which a client does not come back.
     #[error("the node closed the connection with {code}: {message}")]
     Code {
-        /// The close code of docs/PROTOCOL.md, section 11.
+        /// The close code of docs/PROTOCOL.md, section 11; or the HTTP status 401.
         code: u16,
         /// What the node said.
         message: String,

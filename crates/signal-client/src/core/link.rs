@@ -85,11 +85,12 @@ pub(super) struct Closed<'a> {
     pub(super) retry_after: Option<Duration>,
 }
 
-/// Returns what a close code tells a client to do; the hundreds digit decides, so that later codes are obeyed too.
+/// Returns what a close code, or the HTTP status of an upgrade, tells a client to do. The hundreds digit of a code decides,
+/// so that later ones are obeyed too.
 pub(super) fn close_action(code: u16) -> CloseAction {
     match code {
         1002 | 1003 | 1007 | 1009 | 4200..=4299 => CloseAction::Stop,
-        4100..=4199 => CloseAction::Token,
+        401 | 4100..=4199 => CloseAction::Token,
         _ => CloseAction::Resume,
     }
 }

@@ -75,7 +75,7 @@ async fn a_refused_token_is_replaced_by_a_fresh_one() {
     let lost = |expected: fn(&Loss) -> bool| move |state: &State| matches!(state, State::Waiting { because, .. } if expected(because));
     let no_token = lost(|because| *because == Loss::NoToken);
     within("a loss", state.wait_for(no_token)).await.unwrap();
-    let refused = lost(|because| matches!(because, Loss::Closed { code: 4100, .. }));
+    let refused = lost(|because| matches!(because, Loss::Closed { code: 401, .. }));
     within("a refusal", state.wait_for(refused)).await.unwrap();
     join(&client, "demo").await;
     assert_eq!(asked.load(Ordering::Relaxed), 3);
@@ -89,7 +89,7 @@ async fn a_fixed_token_that_is_refused_stops_the_client_and_says_why() {
     let refused = within("an answer", client.join("demo", JoinOptions::default())).await;
     assert!(refused.is_err());
     let state = client.state().borrow().clone();
-    assert!(matches!(state, State::Stopped(Stop::Code { code: 4100, .. })), "{state:?}");
+    assert!(matches!(state, State::Stopped(Stop::Code { code: 401, .. })), "{state:?}");
 }
 
 #[tokio::test]
