@@ -1,7 +1,7 @@
 //! Nodes that are killed or drained under clients.
 
 use serde_json::json;
-use signal_client::{Client, Recovery, Room, RoomEvent, State};
+use signal_client::{Client, JoinOptions, Recovery, Room, RoomEvent, State};
 
 use super::{PATIENCE, data, join, until, within};
 use crate::support::node::token;
@@ -96,4 +96,22 @@ async fn a_node_that_drains_is_left_without_anybody_noticing() {
     assert_eq!(until(&mut moving, came_back).await, Recovery::Replay);
     let status = tokio::time::timeout(PATIENCE, ended).await.expect("the drain ends").unwrap();
     assert_eq!(status, Some(0));
+}
+
+#[tokio::test]
+async fn a_join_during_an_outage_waits_or_fails_as_it_is_asked_to() {
+    let mut redis = TestRedis::start().await;
+    let node = NodeProcess::over(&redis, &[]).await;
+    let client = super::holder(node.address(), "ana");
+    drop(join(&client, "before").await);
+    redis.kill().await;
+    let options = JoinOptions::default().without_retries();
+    let refused = within("an answer", client.join("demo", options)).await.map(|_| ()).unwrap_err();
+    assert!(refused.to_string().starts_with("unavailable"), "{refused}");
+    let patient = {
+        let client = client.clone();
+        tokio::spawn(async move { client.join("demo", JoinOptions::default()).await.map(|_| ()) })
+    };
+    redis.restart().await;
+    within("a join", patient).await.unwrap().unwrap();
 }
