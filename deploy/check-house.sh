@@ -47,7 +47,8 @@ places() {
     '^crates/service-kit/src/settings/'
   in_place 'OpenTelemetry is named in service_kit::trace' '\bopentelemetry(_sdk|_otlp)?::' \
     '^crates/service-kit/src/trace\.rs'
-  in_place 'the system clock is read by service_kit::clock' '\bSystemTime\b' '^crates/service-kit/src/'
+  in_place 'the system clock is read by service_kit::clock' '\bSystemTime\b' \
+    '^crates/service-kit/src/|^crates/signal-client/src/clock\.rs'
 }
 
 # Every relative link of a Markdown file leads to a file or folder.

@@ -1,7 +1,7 @@
 //! Breaks a running cluster on purpose, records what its clients saw, and checks the promises.
 //!
 //! Three real nodes and a real Redis run as child processes, with a proxy in every connection.
-//! Model clients follow the protocol as the SDK does and note what they send and see. A nemesis
+//! The clients are those of `signal-client`; they note what they send and see. A nemesis
 //! breaks things by a schedule that is drawn from a seed. What the clients noted is a [`history`],
 //! and the [`check`]s are functions over it: they know the promises of docs/PROTOCOL.md and
 //! nothing about nodes.

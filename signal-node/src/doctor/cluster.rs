@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use signal_client::{PeerId, Room, RoomEvent};
 use signal_protocol::RoomId;
-use tokio_tungstenite::tungstenite::Error;
 
-use super::client::{Client, Target, Unreached};
+use super::client::{Client, Target, Unreached, expect};
 use super::report::{Finding, Report};
 
 /// How many connections are made to meet a second node.
@@ -23,7 +23,7 @@ pub(super) async fn examine(
     idle: Option<Duration>,
     report: &mut Report,
 ) {
-    let [mut ana, mut bo] = match connect(target).await {
+    let [ana, bo] = match connect(target).await {
         Ok((finding, clients)) => {
             report.add(finding);
             clients
@@ -32,12 +32,12 @@ pub(super) async fn examine(
     };
     report.add(origin(target).await);
     report.add(nodes(&ana, &bo));
-    match meet(&mut ana, &mut bo, room).await {
+    match meet(&ana, &bo, room).await {
         Ok(findings) => findings.into_iter().for_each(|finding| report.add(finding)),
         Err(unreached) => return report.add(not_met(&unreached)),
     }
     if let Some(time) = idle {
-        report.add(stay(&mut ana, time).await);
+        report.add(stay(&ana, time).await);
     }
 }
 
@@ -63,13 +63,14 @@ fn not_connected(unreached: &Unreached) -> Finding {
             "look whether the balancer listens there, and lets this machine in"
         }
         Unreached::Tls(_) => "look at the certificate, and whether it is for this host",
-        Unreached::Upgrade(Error::Http(response)) => match response.status().as_u16() {
+        Unreached::Status(status) => match status {
             401 | 403 => "look at the token, or at SIGNAL_NODE_ALLOWED_ORIGINS",
             429 => "the node takes all clients for one: set SIGNAL_NODE_TRUSTED_PROXIES",
             502..=504 => "the balancer has no node that is ready, or the node is full or draining",
             _ => "the balancer has to pass `Upgrade: websocket` on to /v1/ws",
         },
-        Unreached::Closed(4100 | 4101, _) | Unreached::Refused(_) => {
+        // 4201: without a token, `hello` was refused, and no other one came.
+        Unreached::Closed(4100 | 4101 | 4201, _) | Unreached::Refused(_) => {
             "show a token that the node accepts: --token-file, or SIGNAL_NODE_JWT_SECRET_FILE"
         }
         _ => "look into the logs of the balancer and of the node",
@@ -106,14 +107,13 @@ fn nodes(ana: &Client, bo: &Client) -> Finding {
 }
 
 /// Both enter, say a word to each other, and leave.
-async fn meet(ana: &mut Client, bo: &mut Client, room: &RoomId) -> Result<Vec<Finding>, Unreached> {
-    let joined = ana.join(room).await?;
-    let ice = &joined["ice"]["iceServers"];
-    let relays = ice.as_array().map_or(0, Vec::len);
-    bo.join(room).await?;
-    ana.expect("peer_joined").await?;
+async fn meet(ana: &Client, bo: &Client, room: &RoomId) -> Result<Vec<Finding>, Unreached> {
+    let mut first = ana.join(room).await?;
+    let mut second = bo.join(room).await?;
+    expect(&mut first.0, |event| matches!(event, RoomEvent::PeerJoined { .. }).then_some(()))
+        .await?;
     let mut findings = vec![Finding::ok("join", format!("two members in room {room}"))];
-    findings.push(match relays {
+    findings.push(match ana.ice_servers() {
         0 => Finding::warn(
             "ice",
             "no ICE servers",
@@ -121,18 +121,23 @@ async fn meet(ana: &mut Client, bo: &mut Client, room: &RoomId) -> Result<Vec<Fi
         ),
         count => Finding::ok("ice", format!("{count} ICE servers with credentials")),
     });
-    findings.push(echo(ana, bo, room).await?);
-    ana.leave(room).await?;
-    bo.leave(room).await?;
+    findings.push(echo(&mut first, &mut second).await?);
+    first.0.leave().await;
+    second.0.leave().await;
     Ok(findings)
 }
 
-async fn echo(ana: &mut Client, bo: &mut Client, room: &RoomId) -> Result<Finding, Unreached> {
+async fn echo(
+    (ana, ana_id): &mut (Room, PeerId),
+    (bo, bo_id): &mut (Room, PeerId),
+) -> Result<Finding, Unreached> {
+    let said = |event: &RoomEvent| matches!(event, RoomEvent::Signal { .. }).then_some(());
     let began = Instant::now();
-    ana.signal(room, &bo.peer, "ping").await?;
-    bo.expect("signal").await?;
-    bo.signal(room, &ana.peer, "pong").await?;
-    ana.expect("signal").await?;
+    // How they end shows by what arrives.
+    drop(ana.signal(bo_id, "ping"));
+    expect(bo, said).await?;
+    drop(bo.signal(ana_id, "pong"));
+    expect(ana, said).await?;
     let took = began.elapsed();
     let found = format!("there and back in {:.1} ms", took.as_secs_f64() * 1e3);
     if took > SLOW {
@@ -155,7 +160,7 @@ fn not_met(unreached: &Unreached) -> Finding {
     Finding::fail("join", unreached.to_string(), advice)
 }
 
-async fn stay(client: &mut Client, time: Duration) -> Finding {
+async fn stay(client: &Client, time: Duration) -> Finding {
     let began = Instant::now();
     match client.idle(time).await {
         Ok(()) => Finding::ok("idle", format!("left in peace for {time:?}")),

@@ -12,6 +12,7 @@ mod protocol;
 mod redis_user;
 mod rest;
 mod revoked;
+mod rust_client;
 mod subjects;
 mod support;
 mod tls;

@@ -37,8 +37,6 @@ pub struct Tally {
     pub received: AtomicU64,
     /// Clients that have noted their roster.
     pub reported: AtomicU64,
-    /// Frames at or below the position, which clients drop.
-    pub repeated: AtomicU64,
 }
 
 impl Tally {

@@ -3,20 +3,16 @@
 use std::net::SocketAddr;
 
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite};
+use service_kit::clock;
+use service_kit::tokens::{Claims, mint};
+use signal_client::transport::{Socket, Wire};
 use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// A stream of bytes in both directions.
-pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
-
-/// A WebSocket to a node.
-pub type Socket = WebSocketStream<Box<dyn Wire>>;
+use crate::cluster::SECRET;
 
 /// The ways into a cluster, one per node.
 pub trait Doors: Send + Sync + 'static {
@@ -50,4 +46,12 @@ pub async fn dial(address: SocketAddr, token: &str) -> Result<Socket, Error> {
     stream.set_nodelay(true)?;
     let wire: Box<dyn Wire> = Box::new(stream);
     Ok(client_async(request, wire).await?.0)
+}
+
+/// A token that opens every room to this subject for a day.
+#[must_use]
+pub fn token(subject: &str) -> String {
+    let mut claims = Claims::new(subject, clock::unix_seconds() + 86_400);
+    claims.rooms = vec!["*".to_owned()];
+    mint(&claims, SECRET.as_bytes())
 }

@@ -1,25 +1,20 @@
-//! Model clients: they follow docs/PROTOCOL.md as the SDK does, and note what they send and see.
+//! Clients that note what they send and see: each is the machine of `signal-client`, as applications use it.
 //!
-//! `member` is one membership and knows no socket; `outgoing` is its stream of kept messages;
-//! `link` is one socket, `links` the one in use and its successor; `session` decides when sockets are
-//! opened and left; `load` says what is sent when.
+//! `session` drives the machine and decides when a client comes, sends and goes; `observer` makes notes of what the
+//! machine tells, and asserts what every client may; `sockets` leads through the doors of a cluster or of a simulation;
+//! `load` says what is sent when.
 
-mod alarms;
-mod backoff;
 mod context;
 mod dial;
-mod frame;
-mod link;
-mod links;
 mod load;
-mod member;
-mod outgoing;
+mod observer;
 mod session;
+mod sockets;
 
 pub use context::{Context, Directory, Phase, Tally};
-pub use dial::{Doors, Socket, Wire, dial};
-pub use link::token;
+pub use dial::{Doors, dial, token};
 pub use load::{Conduct, Pace, Profile};
+pub use signal_client::transport::{Socket, Wire};
 
 use std::sync::Arc;
 

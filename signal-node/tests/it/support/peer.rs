@@ -1,4 +1,8 @@
 //! A client of the node, frame by frame.
+//!
+//! Raw on purpose, beside `signal-client`: tests send what no client may (malformed frames, a `mid` out of order, a token in
+//! an odd place), look at each frame in the order in which it comes, and must see a loss that a client would make good by
+//! a resend. How clients fare is in `rust_client`.
 
 use std::net::IpAddr;
 use std::pin::Pin;
