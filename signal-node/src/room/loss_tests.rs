@@ -223,3 +223,14 @@ fn a_restore_that_went_to_a_log_that_is_lost_too_is_made_again() {
     scene.on(Input::Answered(restore.ops, Ok(outcomes)));
     assert!(matches!(&scene.call().ops[..], [Op::Restore(_), Op::Reset]));
 }
+
+/// Found by the fuzz target `rooms`: a log that was emptied behind a first join begins at 0 again, as that join did, so that no
+/// loss was seen and the join was never answered.
+#[test]
+fn a_first_join_whose_entry_the_position_passes_is_restored() {
+    let mut scene = Scene::new();
+    scene.ask_to_join('A', None);
+    scene.answer([joined(1, Recovery::New)]);
+    scene.on(Input::Event(batch(0, 5, join_elsewhere('B', 1))));
+    assert!(matches!(&scene.call().ops[..], [Op::Restore(_), Op::Reset]));
+}

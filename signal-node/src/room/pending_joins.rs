@@ -126,6 +126,11 @@ impl PendingJoins {
         self.0.range(..seq).map(|(seq, _)| *seq).collect()
     }
 
+    /// Tells whether the position has passed the entry of one: it was lost with the log.
+    pub(super) fn is_passed(&self, position: Seq) -> bool {
+        self.0.first_key_value().is_some_and(|(seq, _)| *seq <= position)
+    }
+
     pub(super) fn get(&self, seq: Seq) -> Option<&PendingJoin> {
         self.0.get(&seq).map(AsRef::as_ref)
     }

@@ -54,7 +54,8 @@ impl LossRecovery {
         self.reset_at = seq;
     }
 
-    /// Ends or restores the members whose entry was passed without a word about them.
+    /// Ends or restores the members whose entry was passed without a word about them, and restores the joins whose own
+    /// entry was: a log that was emptied behind a first join goes on from where that join began.
     pub(super) fn resolve_lost_claims(
         &mut self,
         position: Seq,
@@ -76,6 +77,9 @@ impl LossRecovery {
             } else {
                 self.restore(position, joins, members, queue, step);
             }
+        }
+        if joins.is_passed(position) {
+            self.restore(position, joins, members, queue, step);
         }
     }
 
