@@ -51,6 +51,8 @@ pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
             Next::Batch(batch) => deliver(local, step, &batch),
             Next::Lost => local.disconnect_behind_loss(step),
             Next::Broken => {
+                let LocalRoom { recovery, cursor, .. } = local;
+                recovery.look_for_reset(|reset| cursor.skips(reset));
                 local.restore(step);
                 break;
             }

@@ -105,6 +105,11 @@ impl LogCursor {
         self.last_gap_read = None;
     }
 
+    /// Tells whether a batch that waits lies behind `seq` and follows an entry before it: the log holds no such entry.
+    pub(super) fn skips(&self, seq: Seq) -> bool {
+        self.held.iter().any(|batch| batch.prev < seq && seq < batch.first)
+    }
+
     /// Tells whether everything that has arrived was delivered.
     pub(super) fn is_caught_up(&self) -> bool {
         self.held.is_empty() && !self.is_reading && !self.missed

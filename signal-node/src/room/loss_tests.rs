@@ -234,3 +234,13 @@ fn a_first_join_whose_entry_the_position_passes_is_restored() {
     scene.on(Input::Event(batch(0, 5, join_elsewhere('B', 1))));
     assert!(matches!(&scene.call().ops[..], [Op::Restore(_), Op::Reset]));
 }
+
+/// Found by the fuzz target `rooms`: the node waited for its own reset, which a second loss had taken, and delivered nothing.
+#[test]
+fn a_restore_is_made_again_when_the_log_has_lost_our_own_reset() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.on(Input::Event(batch(0, 5, signal_of('B', 1))));
+    scene.answer([Outcome::Settled, Outcome::Appended(Seq(6))]);
+    scene.on(Input::Event(batch(0, 9, signal_of('B', 2))));
+    assert!(matches!(&scene.call().ops[..], [Op::Restore(_), Op::Reset]));
+}

@@ -54,6 +54,13 @@ impl LossRecovery {
         self.reset_at = seq;
     }
 
+    /// Notes that the log was lost again, and our own reset with it, if it skips that.
+    pub(super) fn look_for_reset(&mut self, skips: impl FnOnce(Seq) -> bool) {
+        if skips(self.reset_at) {
+            self.reset_at = Seq(0);
+        }
+    }
+
     /// Ends or restores the members whose entry was passed without a word about them, and restores the joins whose own
     /// entry was: a log that was emptied behind a first join goes on from where that join began.
     pub(super) fn resolve_lost_claims(
