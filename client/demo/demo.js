@@ -2,7 +2,7 @@
 import * as sdk from "../client/index.js";
 import { CallView, nameOf } from "./call.js";
 import { closeMedia, openMedia } from "./media.js";
-import { forgetCall, keepCall, readParams, remember } from "./params.js";
+import { forgetCall, keepCall, readParams, remember, shareable } from "./params.js";
 import { byId } from "./dom.js";
 
 const { SignalClient, explainClose, explainError } = /** @type {typeof import("/client/index.js")} */ (sdk);
@@ -87,8 +87,8 @@ async function join() {
     byId("lobby").hidden = true;
     complain(null);
     keepCall({ room: roomName, name, relay: relayOnly, pattern: field("pattern").checked, token: params.token });
-    history.replaceState(null, "", `/?${new URLSearchParams({ room: roomName, name })}`);
-    view.open({ client, room, media, name, relayOnly });
+    history.replaceState(null, "", `/?${new URLSearchParams({ room: roomName, name })}${shareable(params.token)}`);
+    view.open({ client, room, media, name, relayOnly, token: params.token });
   } catch (error) {
     closeMedia(media.stream);
     showLobby(explain(error));

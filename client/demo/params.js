@@ -10,14 +10,14 @@ const NAME_KEY = "signal-cluster-demo:name";
 const CALL_KEY = "signal-cluster-demo:call";
 
 /**
- * Reads `?room=&name=&auto=1&relay=1&pattern=1#token=…` and removes the token from the address bar,
- * so that it is not copied, bookmarked or seen over a shoulder.
+ * Reads `?room=&name=&auto=1&relay=1&pattern=1#token=…` and removes the token from the address bar, so that it is not
+ * copied, bookmarked or seen over a shoulder. A startup token stays there: a reload and a second tab need it.
  * @returns {Params}
  */
 export function readParams() {
   const query = new URLSearchParams(location.search);
   const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined;
-  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search + shareable(token));
   const flag = (/** @type {string} */ name) => query.get(name) === "1";
   const call = runningCall();
   if (token === undefined && call !== null && call.room === query.get("room")) return { ...call, auto: true };
@@ -47,9 +47,22 @@ function runningCall() {
   return store(() => JSON.parse(sessionStorage.getItem(CALL_KEY) ?? "null")) ?? null;
 }
 
-/** Returns the address that brings somebody else into the room: no name, no token. @param {string} room */
-export function inviteLink(room) {
-  return `${location.origin}${location.pathname}?room=${encodeURIComponent(room)}`;
+/**
+ * Returns the address that brings somebody else into the room: no name, and no token of a person.
+ * @param {string} room
+ * @param {string} [token] of this page
+ */
+export function inviteLink(room, token) {
+  return `${location.origin}${location.pathname}?room=${encodeURIComponent(room)}${shareable(token)}`;
+}
+
+/**
+ * Returns the fragment of an address that others may have: a node without keys prints one startup token for all, and that
+ * is no JWT, which has dots.
+ * @param {string | undefined} token
+ */
+export function shareable(token) {
+  return token && !token.includes(".") ? `#token=${encodeURIComponent(token)}` : "";
 }
 
 /** Keeps the name for the next visit, where the browser lets us. @param {string} name */

@@ -62,6 +62,7 @@ before(async () => {
     SIGNAL_NODE_LISTEN: "127.0.0.1:0",
     SIGNAL_NODE_ADMIN_LISTEN: "127.0.0.1:0",
     SIGNAL_NODE_ALLOWED_ORIGINS: site.origin,
+    SIGNAL_NODE_ANONYMOUS: "always",
   };
   const { ready } = await startService(group, { name: "signal-node", program, env });
   node = `http://${ready.public}`;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { peerNote, refusalNote, statusLine } from "../demo/notes.js";
 import { tileSize } from "../demo/grid.js";
-import { keepCall, readParams } from "../demo/params.js";
+import { inviteLink, keepCall, readParams } from "../demo/params.js";
 
 const WIDE = { width: 1400, height: 700 };
 const PHONE = { width: 366, height: 640 };
@@ -64,6 +64,20 @@ test("a lost server is told as what it is: calls go on", () => {
   const { text, tone } = statusLine(lost, { roomState: "away", people: 2, node: null });
   assert.match(text, /Calls go on; trying again in 2 s/);
   assert.equal(tone, "busy");
+});
+
+test("a startup token stays in the address and in invitations, the token of a person does not", () => {
+  const read = (hash) => {
+    const seen = [];
+    const location = { search: "?room=demo", hash, pathname: "/", origin: "http://127.0.0.1:8080" };
+    Object.assign(globalThis, { location, history: { replaceState: (...[, , address]) => seen.push(address) }, sessionStorage: null, localStorage: null });
+    const { token } = readParams();
+    return [token, ...seen, inviteLink("demo", token)];
+  };
+  const own = "http://127.0.0.1:8080/?room=demo";
+  assert.deepEqual(read("#token=s-1_x"), ["s-1_x", "/?room=demo#token=s-1_x", `${own}#token=s-1_x`]);
+  assert.deepEqual(read("#token=a.b.c"), ["a.b.c", "/?room=demo", own]);
+  assert.deepEqual(read(""), [undefined, own]);
 });
 
 test("a link turns on no camera: without a click only the test picture or a call of this tab goes on", () => {

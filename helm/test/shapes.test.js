@@ -20,6 +20,18 @@ function podsOf(manifests) {
   });
 }
 
+test("every image is taken by its digest where there is one, from the registry of all", () => {
+  const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
+  const images = ["signal.image", "turn.image", "coturn.image", "redis.bundle.image"];
+  const pinned = ["--set", images.map((path) => `${path}.digest=${digest},${path}.tag=moved`).join(), "--set", "global.imageRegistry=registry.example.org"];
+  const pods = podsOf(render(...ON_ALL, ...pinned));
+  assert.equal(pods.length, 6);
+  for (const { name, spec } of pods) {
+    for (const { image } of [...spec.containers, ...(spec.initContainers ?? [])]) assert.match(image, new RegExp(`^registry\\.example\\.org/[a-z/-]+@${digest}$`), name);
+  }
+  for (const path of images) assert.match(refusal(...ON_ALL, "--set", `${path}.digest=${digest.slice(0, -1)}`), /digest/, path);
+});
+
 test("every pod takes pull secrets, labels, placement, priority, names and users", () => {
   const pods = podsOf(render(...EVERYTHING));
   assert.equal(pods.length, 6, "nodes, credentials, a relay, Redis and two tests");

@@ -83,7 +83,7 @@ const SETTINGS: &[Setting] = &[
     JWKS_FILE,
     JWT_ISSUER,
     JWT_AUDIENCE,
-    Setting::plain("anonymous", "tokens", "WHO", Some("auto"), "Who may come without a token: never, always, or auto (from this machine only, with no keys and rooms in memory)"),
+    Setting::plain("anonymous", "tokens", "WHO", Some("auto"), "Who may come without a token: never, always, or auto (with no keys and rooms in memory: whoever opens the address that the node prints)"),
     Setting::plain("credentials_url", "ice", "URL", None, "The credential service beside this node: unix:PATH or http://HOST:PORT"),
     Setting::secret("credentials_token", "ice", "TOKENS", "What is shown to the credential service over http"),
     Setting::plain("ping", "limits", "DURATION", Some("10s"), "How often a WebSocket ping is sent; silence of 2.5 of them ends a connection"),
@@ -342,7 +342,7 @@ fn read_anonymous(
     }
     match word.as_str() {
         "always" => Anonymous::Always,
-        "auto" if !keys && matches!(backend, Some(Backend::Memory)) => Anonymous::Local,
+        "auto" if !keys && matches!(backend, Some(Backend::Memory)) => Anonymous::WithStartupToken,
         "auto" | "never" => Anonymous::Never,
         _ => {
             r.fault("anonymous", "is not one of never, auto and always");

@@ -127,7 +127,8 @@ async fn work(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
     let node = Node::start(config, &life).await?;
-    announce(SCHEMA.program, [("public", &node.public), ("admin", &node.admin)]);
+    let addresses = [("public", node.public.to_string()), ("admin", node.admin.to_string())];
+    announce(SCHEMA.program, addresses.into_iter().chain(node.page().map(|page| ("page", page))));
     life.soft.cancelled().await;
     life.finished().await;
     Ok(())

@@ -1,7 +1,6 @@
 //! One running node: its parts, and the order in which they start and stop.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, Trouble};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{RoomContext, RoomSettings, Rooms};
-use crate::session::{Context, NodeEvents, SessionTimers};
+use crate::session::{Context, NodeEvents, SessionTimers, StartupToken};
 
 /// How often rooms in memory that are over are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
@@ -39,6 +38,9 @@ pub struct Node {
     pub public: ListenAddr,
     /// Where the admin listener is bound.
     pub admin: ListenAddr,
+    /// The token that anonymous clients show, if there are no keys.
+    pub startup_token: Option<Arc<StartupToken>>,
+    tls: bool,
 }
 
 /// Why a node could not start.
@@ -101,19 +103,33 @@ impl Node {
         // Before the first token is looked at; who cannot read it now will know in a second.
         let _ = revoked.list().await;
         life.tasks.spawn(revoked.clone().follow(life.hard.clone()));
-        let public = public(config, &address, room_context, (events, cluster, revoked))?;
+        let tls = config.tls.is_some();
+        let public = public(config, room_context, (events, cluster, revoked))?;
+        let startup_token = public.sessions.startup_token.clone();
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
         tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
         life.tasks.spawn(drain.run(public));
         health.ready();
-        Ok(Self { public: address, admin: admin_address })
+        Ok(Self { public: address, admin: admin_address, startup_token, tls })
+    }
+
+    /// Returns the address of the page with the startup token, for a person to open. Below the address of whatever
+    /// proxy stands in front of a socket file it is a path alone.
+    #[must_use]
+    pub fn page(&self) -> Option<String> {
+        let token = self.startup_token.as_ref()?.reveal();
+        let scheme = if self.tls { "https" } else { "http" };
+        let origin = match &self.public {
+            ListenAddr::Tcp(address) => format!("{scheme}://{address}"),
+            ListenAddr::Unix(_) => String::new(),
+        };
+        Some(format!("{origin}/?room=demo#token={token}"))
     }
 }
 
 fn public(
     config: Config,
-    address: &ListenAddr,
     room_context: RoomContext,
     (events, cluster, revoked): (NodeEvents, Cluster, Arc<RevokedTokens>),
 ) -> Result<Arc<Public>, StartError> {
@@ -123,6 +139,8 @@ fn public(
     if config.anonymous == Anonymous::Never && !config.verifier.has_keys() {
         warn!("no key is configured to check tokens with: nobody can connect");
     }
+    let needs_token = config.anonymous == Anonymous::WithStartupToken;
+    let startup_token = needs_token.then(|| Arc::new(StartupToken::generate()));
     config.verifier.warn_of_any_audience();
     let metrics = room_context.metrics.clone();
     let credentials = config
@@ -139,6 +157,7 @@ fn public(
         settings: Arc::new(config.sessions),
         rooms: Rooms::new(room_context),
         verifier: Arc::new(config.verifier),
+        startup_token,
         revoked,
         timers: SessionTimers::start(&events, credentials.as_ref().map(Credentials::news)),
         credentials,
@@ -154,7 +173,6 @@ fn public(
         unverified_limiter: UnverifiedLimiter::new(config.upgrades_per_net),
         connection_limiter,
         cluster,
-        port: port(address),
     }))
 }
 
@@ -234,13 +252,6 @@ async fn forget_regularly(log: Weak<MemoryLog>) {
         tokio::time::sleep(FORGET_EVERY).await;
         let Some(log) = log.upgrade() else { return };
         log.forget();
-    }
-}
-
-fn port(address: &ListenAddr) -> Option<u16> {
-    match address {
-        ListenAddr::Tcp(address) => Some(SocketAddr::port(address)),
-        ListenAddr::Unix(_) => None,
     }
 }
 

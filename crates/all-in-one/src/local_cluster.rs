@@ -13,8 +13,10 @@ use crate::settings::{Settings, wire_components, with_generated_secret};
 
 /// The running components.
 pub struct LocalCluster {
-    /// Address of the demo page.
+    /// Address of the node.
     pub public: ListenAddr,
+    /// Address of the demo page for a person to open; with the token that lets it in, if one is needed.
+    pub page: String,
     /// Address of the node's probes and metrics.
     pub admin: ListenAddr,
     /// The relay.
@@ -64,8 +66,10 @@ impl LocalCluster {
         turn_cred_service::Service::start(config, life).await?;
         let config =
             signal_node::config::Config::read(&resolve(signal_node::config::SCHEMA, &environment))?;
-        let Node { public, admin } = Node::start(config, life).await?;
-        Ok(Self { public, admin, relay, _socket_dir: socket_dir })
+        let node = Node::start(config, life).await?;
+        let page = node.page().unwrap_or_else(|| format!("http://{}/?room=demo", node.public));
+        let Node { public, admin, .. } = node;
+        Ok(Self { public, page, admin, relay, _socket_dir: socket_dir })
     }
 }
 

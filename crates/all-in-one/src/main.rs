@@ -50,18 +50,19 @@ async fn run(settings: &Settings, environment: Environment) -> Result<(), StartE
 
 /// Prints the URL for people, and all addresses as one JSON line for scripts.
 fn print_urls(cluster: &LocalCluster) {
-    let (public, turn) = (&cluster.public, cluster.relay.address());
+    let (page, turn) = (&cluster.page, cluster.relay.address());
     if !io::stdout().is_terminal() {
         let admin = cluster.admin.to_string();
-        let public = public.to_string();
+        let public = cluster.public.to_string();
+        let turn = turn.to_string();
         announce(
             SCHEMA.program,
-            [("public", public), ("admin", admin), ("turn", turn.to_string())],
+            [("public", public), ("page", page.clone()), ("admin", admin), ("turn", turn)],
         );
     }
     let text = format!(
         "\nA video call on this machine is ready. Open this in two tabs:\n\n    \
-         http://{public}/?room=demo\n\n\
+         {page}\n\n\
          \"Relay only\" sends the media through the TURN relay at {turn}.\n\
          Rooms are kept in memory. Ctrl-C ends everything.\n\n"
     );

@@ -1,8 +1,8 @@
 //! A bot that joins a room and sends back whatever is said to it.
 //!
 //! ```sh
-//! cargo run                                                            # a node on this machine
-//! cargo run -p signal-client --example echo_bot -- ws://127.0.0.1:8080 demo
+//! cargo run                          # a node on this machine; the URL that it prints ends with #token=TOKEN
+//! cargo run -p signal-client --example echo_bot -- ws://127.0.0.1:8080 demo TOKEN
 //! cargo run -p signal-client --example echo_bot -- wss://signal.example.org demo eyJhbGciOi…
 //! ```
 

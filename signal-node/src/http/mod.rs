@@ -37,8 +37,8 @@ pub use unverified_limiter::UnverifiedLimiter;
 pub enum Anonymous {
     /// Nobody.
     Never,
-    /// Whoever comes from this very machine, by a name that no other machine has.
-    Local,
+    /// Whoever shows the token that the node prints at its start.
+    WithStartupToken,
     /// Everybody.
     Always,
 }
@@ -61,8 +61,6 @@ pub struct Public {
     pub connection_limiter: Arc<ConnectionLimiter>,
     /// The nodes, for who looks at them.
     pub cluster: Cluster,
-    /// The port it is bound to, if it is one.
-    pub port: Option<u16>,
 }
 
 /// Lets pages of any origin read an answer, so that a page that could not connect finds out why. Who may connect is

@@ -217,7 +217,7 @@ impl<'a> UpgradeRequest<'a> {
                 Ok(identity) => Entrance::Authenticated(identity),
                 Err(refused) => Entrance::Rejected(refused),
             },
-            None => Entrance::AwaitingHello { anonymous: self.may_be_anonymous(public) },
+            None => Entrance::AwaitingHello { anonymous: public.anonymous == Anonymous::Always },
         })
     }
 
@@ -230,35 +230,4 @@ impl<'a> UpgradeRequest<'a> {
         let by_browser = added.iter().any(|known| scheme.eq_ignore_ascii_case(known));
         (!by_browser).then(|| bearer(self.headers).unwrap_or_default())
     }
-
-    fn may_be_anonymous(&self, public: &Public) -> bool {
-        match public.anonymous {
-            Anonymous::Never => false,
-            Anonymous::Always => true,
-            Anonymous::Local => self.is_local(public.port),
-        }
-    }
-
-    /// Tells whether the request comes from this machine and to a loopback name. Another name in `Host` may be one
-    /// that a page elsewhere has resolved to 127.0.0.1 (DNS rebinding).
-    fn is_local(&self, port: Option<u16>) -> bool {
-        let forwarded = self.headers.keys().any(|name| is_of_a_proxy(name.as_str()));
-        let host = self.header(HOST).unwrap_or_default();
-        let (name, host_port) = host.rsplit_once(':').unwrap_or((host, "80"));
-        host_port.parse().ok() == port
-            && self.peer.is_some_and(|peer| peer.ip().is_loopback())
-            && !forwarded
-            && matches!(name, "127.0.0.1" | "localhost" | "[::1]")
-    }
-}
-
-/// Tells whether a header is one that proxies add and browsers do not: `Forwarded` (RFC 7239), `Via` (RFC 9110 §7.6.3),
-/// `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP` and their like.
-fn is_of_a_proxy(name: &str) -> bool {
-    const PREFIXES: [&str; 7] =
-        ["x-forwarded", "x-envoy-", "x-original-", "x-amzn-", "x-appengine-", "cf-", "fly-"];
-    let is_address = name.ends_with("-ip") || name.contains("client-ip");
-    matches!(name, "forwarded" | "via" | "cdn-loop" | "x-request-id")
-        || is_address
-        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

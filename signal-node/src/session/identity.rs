@@ -81,6 +81,22 @@ impl SessionRejection {
         }
     }
 
+    /// There are no keys, and this is not the token that the node has printed.
+    pub(super) fn startup_token() -> Self {
+        let message = "this is not the startup token of the node: open the address that the node printed at its \
+                       last start; it has no keys to check other tokens with"
+            .to_owned();
+        Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+    }
+
+    /// The client has no token.
+    pub(super) fn no_token() -> Self {
+        let message =
+            "a token is needed here; a node without keys prints an address with one at its start"
+                .to_owned();
+        Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+    }
+
     /// The token is void before its end.
     pub(super) fn revoked() -> Self {
         let message = "the token was revoked".to_owned();

@@ -204,11 +204,7 @@ impl Machine {
                 self.effects.push_back(Effect::Verify(token, VerifyPurpose::Hello));
             }
             None if anonymous => self.open(Identity::Anonymous),
-            None => {
-                let message = "a token is needed here".to_owned();
-                let (close, code) = (CloseCode::Unauthorized, ErrorCode::Unauthorized);
-                self.reject(SessionRejection { close, code, message });
-            }
+            None => self.reject(SessionRejection::no_token()),
         }
     }
 

@@ -18,6 +18,7 @@ mod requests;
 mod run;
 mod session_timers;
 mod socket;
+mod startup_token;
 mod write;
 
 #[cfg(test)]
@@ -32,3 +33,4 @@ pub use node_events::NodeEvents;
 pub use run::{HandshakeInfo, run};
 pub use session_timers::SessionTimers;
 pub use socket::{Incoming, Socket, SocketError};
+pub use startup_token::StartupToken;

@@ -105,6 +105,18 @@ async fn a_started_node_says_where_it_listens_and_ends_drained_on_sigterm() {
 }
 
 #[tokio::test]
+async fn a_node_without_keys_prints_the_address_that_lets_in_and_one_with_keys_prints_none() {
+    let node = NodeProcess::start(&[]).await;
+    let page = node.told["page"].as_str().unwrap();
+    let (address, token) = page.split_once("#token=").unwrap();
+    assert_eq!(address, format!("http://{}/?room=demo", node.address()));
+    // As subprotocol, which is how the SDK sends it.
+    TestPeer::at(node.address(), token).await.join("demo", "ana").await;
+    let with_keys = NodeProcess::start(&[("SIGNAL_NODE_JWT_SECRET", SECRET)]).await;
+    assert_eq!(with_keys.told.get("page"), None);
+}
+
+#[tokio::test]
 async fn a_node_that_has_ended_leaves_its_members_away_and_not_as_ghosts() {
     let redis = TestRedis::start().await;
     let [here, _] = TestNode::two(&redis).await;

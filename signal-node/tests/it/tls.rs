@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -79,7 +78,7 @@ async fn a_room_is_entered_over_tls() {
     let stream = shake_hands(&node, &pair.cert(), "localhost").await.unwrap();
     let (socket, _) = client_async(request(&node), stream).await.unwrap();
     let mut ana = TestPeer::over(socket);
-    ana.say(json!({"type": "hello"})).await;
+    ana.say(node.hello()).await;
     ana.expect("welcome").await;
     ana.join("demo", "ana").await;
 }

@@ -67,6 +67,7 @@ impl Node {
             settings: Arc::new(sessions),
             rooms: Rooms::new(room_context),
             verifier: settings.verifier.clone(),
+            startup_token: None,
             revoked,
             credentials: None,
             metrics,

@@ -83,7 +83,7 @@ fn departed(event: &RoomEvent) -> Option<LeaveReason> {
 
 #[tokio::test]
 async fn two_clients_meet_signal_and_leave() {
-    let node = NodeProcess::start(&[]).await;
+    let node = NodeProcess::start(&[("SIGNAL_NODE_ANONYMOUS", "always")]).await;
     let (one, other) = (open(node.address()), open(node.address()));
     let mut ana = join(&one, "demo").await;
     let meta = JoinOptions::default().meta(&json!({"name": "Bo"}));
@@ -109,7 +109,7 @@ async fn two_clients_meet_signal_and_leave() {
 
 #[tokio::test]
 async fn several_rooms_share_one_socket_and_end_with_the_client() {
-    let node = TestNode::open().await;
+    let node = TestNode::start(&[("ANONYMOUS", "always")]).await;
     let client = open(node.address());
     let rooms = ["one", "two", "three"];
     let joined = join_all(rooms.map(|room| join(&client, room))).await;
@@ -136,7 +136,7 @@ async fn several_rooms_share_one_socket_and_end_with_the_client() {
 
 #[tokio::test]
 async fn a_dropped_room_and_a_dropped_join_are_left() {
-    let node = TestNode::open().await;
+    let node = TestNode::start(&[("ANONYMOUS", "always")]).await;
     let (client, observer) = (open(node.address()), open(node.address()));
     let mut seen = join(&observer, "demo").await;
     drop(join(&client, "demo").await);
@@ -157,7 +157,7 @@ async fn a_dropped_room_and_a_dropped_join_are_left() {
 
 #[tokio::test]
 async fn a_join_that_is_refused_for_good_says_why() {
-    let node = TestNode::start(&[("ROOM_CAPACITY", "1")]).await;
+    let node = TestNode::start(&[("ANONYMOUS", "always"), ("ROOM_CAPACITY", "1")]).await;
     let _first = join(&open(node.address()), "demo").await;
     let client = open(node.address());
     let refused = within("an answer", client.join("demo", JoinOptions::default())).await;
@@ -183,6 +183,7 @@ async fn a_reader_that_pauses_gets_everything_once_and_in_order() {
     /// Three acknowledgements, and half of what the node holds for a socket: a reader that does not pause is not closed.
     const BATCH: u64 = 96;
     let settings = [
+        ("ANONYMOUS", "always"),
         ("RATE", "10000/s,burst=20000"),
         ("SEND_RATE", "100MiB/s,burst=100MiB"),
         ("PING", "1s"),
@@ -219,7 +220,7 @@ async fn a_reader_that_pauses_gets_everything_once_and_in_order() {
 
 #[tokio::test]
 async fn the_echo_bot_answers_in_a_room() {
-    let node = TestNode::open().await;
+    let node = TestNode::start(&[("ANONYMOUS", "always")]).await;
     let bot = open(node.address());
     let running = {
         let bot = bot.clone();
@@ -244,7 +245,9 @@ async fn the_echo_bot_answers_in_a_room() {
 
 #[tokio::test]
 async fn a_node_that_is_stopped_costs_a_second_and_not_a_timeout() {
-    let (stopped, live) = (NodeProcess::start(&[]).await, NodeProcess::start(&[]).await);
+    let settings = [("SIGNAL_NODE_ANONYMOUS", "always")];
+    let (stopped, live) =
+        (NodeProcess::start(&settings).await, NodeProcess::start(&settings).await);
     stopped.signal("STOP");
     let urls = [stopped.address(), live.address()].map(|address| format!("ws://{address}"));
     // Each begins at one of the two by chance.

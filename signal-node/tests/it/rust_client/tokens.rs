@@ -101,7 +101,8 @@ async fn a_client_speaks_tls_with_an_authority_of_its_own() {
     std::fs::write(path("cert.pem"), cert.pem()).unwrap();
     std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
     let files = [("TLS_CERT_FILE", path("cert.pem")), ("TLS_KEY_FILE", path("key.pem"))];
-    let settings = [(files[0].0, files[0].1.as_str()), (files[1].0, files[1].1.as_str())];
+    let [cert_file, key_file] = files.each_ref().map(|(name, path)| (*name, path.as_str()));
+    let settings = [cert_file, key_file, ("ANONYMOUS", "always")];
     let node = TestNode::start(&settings).await;
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).unwrap();

@@ -1,5 +1,6 @@
 //! A node in this process, from settings as an operator writes them.
 
+use serde_json::{Value, json};
 use service_kit::clock;
 use service_kit::http::ListenAddr;
 use service_kit::lifecycle::Lifecycle;
@@ -17,6 +18,7 @@ pub(crate) struct TestNode {
     pub(crate) life: Lifecycle,
     public: String,
     admin: String,
+    startup_token: Option<String>,
 }
 
 impl TestNode {
@@ -31,10 +33,11 @@ impl TestNode {
         let config = Config::read(&SCHEMA.resolve(&matches, &environment)).unwrap();
         let life = Lifecycle::new();
         let node = Node::start(config, &life).await.unwrap();
-        Self { life, public: tcp(&node.public), admin: tcp(&node.admin) }
+        let startup_token = node.startup_token.map(|token| token.reveal().to_owned());
+        Self { life, public: tcp(&node.public), admin: tcp(&node.admin), startup_token }
     }
 
-    /// A node that lets this machine in without a token.
+    /// A node without keys, that lets in whoever has its startup token.
     pub(crate) async fn open() -> Self {
         Self::start(&[]).await
     }
@@ -49,6 +52,14 @@ impl TestNode {
         let url = redis.url();
         let settings = [("BACKEND", "redis"), ("REDIS_URL", &url), ("JWT_SECRET", SECRET)];
         [Self::start(&settings).await, Self::start(&settings).await]
+    }
+
+    /// The `hello` of a client that has no token of its own.
+    pub(crate) fn hello(&self) -> Value {
+        match &self.startup_token {
+            Some(token) => json!({"type": "hello", "token": token}),
+            None => json!({"type": "hello"}),
+        }
     }
 
     pub(crate) fn address(&self) -> &str {

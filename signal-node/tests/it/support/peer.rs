@@ -142,7 +142,7 @@ impl TestPeer {
     /// Connects without a token and takes the welcome.
     pub(crate) async fn anonymous(node: &TestNode) -> Self {
         let mut peer = Self::connect(node).await;
-        peer.say(json!({"type": "hello"})).await;
+        peer.say(node.hello()).await;
         peer.expect("welcome").await;
         peer
     }
