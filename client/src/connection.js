@@ -36,7 +36,7 @@ import { systemClock } from "./clock.js";
  * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] uniform in [0, 1)
  * @property {typeof globalThis.fetch | null} [fetch] asks why no WebSocket comes about; the host's own by default
- * @property {EventTarget | null} [network] emits `online`, `offline` and `visibilitychange`
+ * @property {EventTarget | null} [network] emits what `network.js` lists
  *
  * @typedef {{state: ConnectionState, link: {link: Link, handover: boolean}, lost: Link,
  *   frame: {frame: import("./protocol.js").ServerFrame, link: Link}}} ConnectionEvents
