@@ -8,7 +8,7 @@ import { openBrowser } from "./browser.js";
 import { serveSdk } from "./static.js";
 import { startService } from "../../deploy/local/services.js";
 
-/** Joining and leaving as frameworks and browsers make a page do: twice at once, given up, frozen. */
+/** Joining and leaving as frameworks, browsers and networks make a page do: twice at once, given up, frozen, unanswered. */
 
 const LIMITS = { timeout: 60_000 };
 
@@ -21,14 +21,7 @@ let browser;
 before(async () => {
   group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
   site = await serveSdk();
-  const env = {
-    SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`,
-    SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`,
-    SIGNAL_NODE_ANONYMOUS: "always",
-    SIGNAL_NODE_ALLOWED_ORIGINS: site.origin,
-  };
-  const { ready } = await startService(group, { name: "node", program: join(BINARIES, "signal-node"), env });
-  node = `http://${ready.public}`;
+  node = (await startNode("node")).url;
   browser = await openBrowser();
 }, LIMITS);
 
@@ -37,6 +30,18 @@ after(async () => {
   site?.close();
   await group?.stop();
 });
+
+/** @param {string} name */
+async function startNode(name) {
+  const env = {
+    SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`,
+    SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`,
+    SIGNAL_NODE_ANONYMOUS: "always",
+    SIGNAL_NODE_ALLOWED_ORIGINS: site.origin,
+  };
+  const { child, ready } = await startService(group, { name, program: join(BINARIES, "signal-node"), env });
+  return { url: `http://${ready.public}`, child };
+}
 
 async function openPage() {
   const page = await browser.context.newPage();
@@ -138,5 +143,30 @@ test("a page that is thawed, or comes back from the back/forward cache, asks at 
   }, node);
   // By itself the SDK asks after ten seconds of silence.
   for (const wait of waits) assert.ok(wait < 3000, `${wait} ms`);
+  await page.close();
+});
+
+test("a node that accepts connections and does not answer delays a join by about a second", LIMITS, async (t) => {
+  const { url: silent, child } = await startNode("silent");
+  child.process.kill("SIGSTOP"); // the kernel goes on to accept
+  t.after(() => child.process.kill("SIGCONT"));
+  const page = await openPage();
+  const { took, sockets } = await page.evaluate(async (url) => {
+    const { SignalClient } = await import("/client/index.js");
+    const sockets = [];
+    class Counted extends WebSocket {
+      constructor(...options) {
+        super(...options);
+        sockets.push(this);
+      }
+    }
+    const begun = performance.now();
+    // The first address is drawn: this draws the silent one.
+    const client = new SignalClient({ url, WebSocket: Counted, random: () => 0 });
+    await client.join("unanswered", { RTCPeerConnection: null });
+    return { took: performance.now() - begun, sockets: sockets.map(({ readyState }) => readyState === WebSocket.OPEN) };
+  }, [silent, node]);
+  assert.ok(took > 900 && took < 4000, `${took} ms`);
+  assert.deepEqual(sockets, [false, true]);
   await page.close();
 });
