@@ -43,6 +43,46 @@ export async function makePair({ stream = true } = {}) {
     const decoded = async (peer) => (await peer.facts()).framesDecoded;
     return pair.until(async () => (await decoded(pair.a)) >= count && (await decoded(pair.b)) >= count);
   };
+  /** A video track of one colour. */
+  pair.solid = (colour) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 160, height: 120 });
+    const context = canvas.getContext("2d");
+    setInterval(() => {
+      context.fillStyle = colour;
+      context.fillRect(0, 0, 160, 120);
+    }, 50);
+    return canvas.captureStream(20).getVideoTracks()[0];
+  };
+  /** Shows what `peer` receives, as a page does that sets `srcObject` at each event `stream`. */
+  pair.show = (peer) => {
+    const video = Object.assign(document.createElement("video"), { autoplay: true, muted: true });
+    document.body.append(video);
+    peer.on("stream", (stream) => {
+      video.srcObject = stream;
+    });
+    return video;
+  };
+  /** The name of the colour in the middle of `video`: red, green or blue; null without a picture. */
+  pair.colourOf = (video) => {
+    if (video.videoWidth === 0) return null;
+    const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+    context.drawImage(video, 80, 60, 1, 1, 0, 0, 1, 1);
+    const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
+    const brightest = Math.max(red, green, blue);
+    return brightest < 60 ? null : ["red", "green", "blue"][[red, green, blue].indexOf(brightest)];
+  };
+  /** The colours of all video tracks of `stream`, in alphabetical order, once there are `count` pictures. */
+  pair.coloursOf = async (stream, count) => {
+    const videos = stream.getVideoTracks().map((track) => {
+      const video = Object.assign(document.createElement("video"), { autoplay: true, muted: true });
+      video.srcObject = new MediaStream([track]);
+      return video;
+    });
+    await pair.until(() => videos.filter(pair.colourOf).length >= count);
+    return videos.map(pair.colourOf).sort();
+  };
+  pair.mediaLines = (peer) => peer.pc.localDescription.sdp.match(/^m=(audio|video)/gm).length;
+  pair.quiet = () => pair.until(() => [pair.a, pair.b].every(({ pc }) => pc.signalingState === "stable"));
   pair.echo = (from, text) => new Promise((resolve) => {
     from.on("message", (reply) => reply === `echo ${text}` && resolve(reply));
     from.send(text);

@@ -1,37 +1,16 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { openBrowser } from "./browser.js";
-import { makePair } from "./in-page.js";
-import { serveSdk } from "./static.js";
+import { openPairs } from "./pairs.js";
 
-let browser;
-let site;
+let pairs;
 
 before(async () => {
-  site = await serveSdk();
-  browser = await openBrowser();
+  pairs = await openPairs();
 });
 
-after(async () => {
-  await browser?.close();
-  site?.close();
-});
+after(() => pairs?.close());
 
-/** Runs `scenario` in a fresh page with two peers; whatever either reports as an error fails the test. */
-async function withPair(scenario, options = {}) {
-  const page = await browser.context.newPage();
-  await page.goto(site.origin);
-  await page.evaluate(`window.makePair = ${makePair}`);
-  const run = `(async () => {
-    const pair = await makePair(${JSON.stringify(options)});
-    const result = await (${scenario})(pair);
-    return { ...result, errors: pair.errors, descriptions: pair.descriptions };
-  })()`;
-  const result = await page.evaluate(run);
-  await page.close();
-  assert.deepEqual(result.errors, []);
-  return result;
-}
+const withPair = (scenario, options) => pairs.run(scenario, options);
 
 test("two peers that offer at the same moment connect, see each other and talk", { timeout: 60_000 }, async () => {
   const result = await withPair(async (pair) => {

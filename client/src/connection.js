@@ -29,14 +29,14 @@ import { systemClock } from "./clock.js";
  *
  * @typedef {object} ConnectionOptions
  * @property {string | readonly string[]} url `ws(s)://` or `http(s)://`; `/v1/ws` is appended to the path, unless that ends so; of several,
- *   each attempt takes the next
+ *   each attempt takes the next, and so does the second socket of an attempt that takes long
  * @property {import("./token.js").TokenSource} [token]
  * @property {string} [client] what to call ourselves in `hello`
  * @property {typeof WebSocket} [WebSocket] the constructor, where the host has none (Node below 22)
  * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] uniform in [0, 1)
  * @property {typeof globalThis.fetch | null} [fetch] asks why no WebSocket comes about; the host's own by default
- * @property {EventTarget | null} [network] emits `online`, `offline` and `visibilitychange`
+ * @property {EventTarget | null} [network] emits what `network.js` lists
  *
  * @typedef {{state: ConnectionState, link: {link: Link, handover: boolean}, lost: Link,
  *   frame: {frame: import("./protocol.js").ServerFrame, link: Link}}} ConnectionEvents
@@ -171,7 +171,7 @@ export class Connection extends Emitter {
     if (turn !== this.#turn) return;
     if (token === null) return this.#lostBeforeOpening();
     try {
-      keep(this.#watch(new Link({ ...this.#options, url: this.#addresses.next(), token, clock: this.#clock })));
+      keep(this.#watch(new Link({ ...this.#options, address: () => this.#addresses.next(), token, clock: this.#clock })));
     } catch (error) {
       this.#halt({ code: "bad_request", reason: String(error), todo: "Check the address and the token." });
     }

@@ -46,6 +46,7 @@ const ERRORS = Object.freeze({
   not_a_node: { what: "What answers at this address is not the signaling server.", todo: "Check the address and the port. Behind a proxy, check that a node runs." },
   wrong_path: { what: "The server has no signaling at this path.", todo: "Use the path /v1/ws, or none." },
   no_upgrade: { what: "The server answers, but lets no WebSocket through.", todo: "A proxy, firewall or extension in between has to pass the WebSocket upgrade on." },
+  timeout: { what: "The room was not joined in time.", todo: "Check your network, then try again." },
   no_token: { what: "No token could be fetched.", todo: "Check your network or sign in again." },
 });
 

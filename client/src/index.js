@@ -4,6 +4,7 @@ import { IceServers } from "./ice.js";
 import { Identity } from "./identity.js";
 import { isAboutConnection } from "./link.js";
 import { Room } from "./room.js";
+import { Waiting, mayBegin } from "./waiting.js";
 import { build } from "./protocol.js";
 import { systemClock } from "./clock.js";
 
@@ -34,6 +35,9 @@ export class SignalClient extends Emitter {
   #identityOptions;
   /** @type {Map<string, Room>} */
   #rooms = new Map();
+  /** Rooms that the server may still hold this client a member of. @type {Map<string, Promise<unknown>>} */
+  #leaving = new Map();
+  #waiting;
 
   /** @param {SignalClientOptions & {identity?: import("./identity.js").IdentityOptions}} options */
   constructor(options) {
@@ -41,6 +45,7 @@ export class SignalClient extends Emitter {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#connection = new Connection(options);
+    this.#waiting = new Waiting(this.#clock, () => this.state);
     this.#ice = new IceServers({ clock: this.#clock, ask: () => this.#askForIce() });
     this.#identityOptions = options.identity;
     this.#ice.on("warning", (warning) => this.emit("warning", warning));
@@ -66,28 +71,17 @@ export class SignalClient extends Emitter {
   }
 
   /**
-   * Joins a room, connecting first if need be. Rejects with a SignalError when the room is full,
-   * locked or forbidden, or the connection is refused for good; passing trouble is waited out.
+   * Joins a room, connecting first if need be. Rejects with a SignalError when the room is full, locked or
+   * forbidden, the connection is refused for good, or `timeout` is over, and with the reason of `signal` when that
+   * is aborted; other passing trouble is waited out. Calls for a room that is being joined share the room: it is
+   * given up when each of them is.
    * @param {string} name 1–64 of `A–Z a–z 0–9 . _ -`
    * @param {JoinOptions} [options]
    * @returns {Promise<Room>}
    */
-  async join(name, options) {
-    const known = this.#rooms.get(name);
-    if (known) return known.ready;
-    const room = this.#create(name, options);
-    try {
-      await room.prepare();
-    } catch (error) {
-      this.#forget(name); // else a later join would wait for this one, which never comes
-      throw error;
-    }
-    // Whoever called close() meanwhile has stopped the connection, and start() would open it again.
-    if (room.state !== "left") {
-      this.#connection.start();
-      room.attach();
-    }
-    return room.ready;
+  async join(name, options = {}) {
+    mayBegin(options);
+    return this.#waiting.joined(this.#rooms.get(name) ?? this.#enter(name, options), options);
   }
 
   /**
@@ -99,13 +93,30 @@ export class SignalClient extends Emitter {
   }
 
   /**
+   * Returns a room that is on its way in; what goes wrong rejects its `ready`.
+   * @param {string} name
+   * @param {JoinOptions} options
+   */
+  #enter(name, options) {
+    const room = this.#create(name, options);
+    // A node takes no join on a connection that has not left the room yet.
+    Promise.all([room.prepare(), this.#leaving.get(name)]).then(() => {
+      // Whoever called close() meanwhile has stopped the connection, and start() would open it again.
+      if (room.state === "left") return;
+      this.#connection.start();
+      room.attach();
+    }).catch((error) => room.fail(error));
+    return room;
+  }
+
+  /**
    * @param {string} name
    * @param {JoinOptions} [options]
    */
   #create(name, options) {
     const identity = new Identity(name, this.#identityOptions);
     const context = { name, connection: this.#connection, ice: this.#ice, clock: this.#clock, random: this.#random };
-    const room = new Room({ ...context, identity, ended: () => this.#forget(name) }, options);
+    const room = new Room({ ...context, identity, ended: (room) => this.#forget(room) }, options);
     this.#rooms.set(name, room);
     return room;
   }
@@ -116,10 +127,14 @@ export class SignalClient extends Emitter {
     this.#promoteWhenReady();
   }
 
-  /** @param {string} name */
-  #forget(name) {
+  /** @param {Room} room */
+  #forget({ name, gone }) {
     this.#rooms.delete(name);
     this.#promoteWhenReady();
+    if (!gone) return;
+    const leaving = Promise.all([this.#leaving.get(name), gone]);
+    this.#leaving.set(name, leaving);
+    leaving.then(() => this.#leaving.get(name) === leaving && this.#leaving.delete(name));
   }
 
   /** The old link goes once every room has arrived on the new one. */
@@ -137,18 +152,8 @@ export class SignalClient extends Emitter {
     if (isBrake(frame)) this.#eachRoom((room) => room.slowDown(frame.after));
     const room = this.#addressee(frame);
     room?.handle(frame, link);
-    if (frame.type === "joined") this.#arrived(frame.room, link);
+    if (frame.type === "joined") this.#promoteWhenReady();
     return undefined;
-  }
-
-  /**
-   * Somebody may have left the room while it was being joined: then the server is told.
-   * @param {string} name
-   * @param {import("./link.js").Link} link
-   */
-  #arrived(name, link) {
-    if (this.#rooms.has(name)) this.#promoteWhenReady();
-    else this.#connection.requests.send(link, (id) => build.leave({ id, room: name }), () => {});
   }
 
   /** An error about a message may leave out the room where there is only one. @param {any} frame */

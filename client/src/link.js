@@ -1,5 +1,6 @@
 import { DEFAULTS, PONG_WITHIN, SUBPROTOCOL, build, parse } from "./protocol.js";
 import { Emitter } from "./events.js";
+import { Opening } from "./opening.js";
 
 /**
  * One WebSocket from its opening to its end: greeting, heartbeat, frames as values.
@@ -18,8 +19,9 @@ export const WELCOME_WITHIN = 8000;
 
 /** @extends {Emitter<LinkEvents>} */
 export class Link extends Emitter {
-  /** @type {WebSocket} */
-  #socket;
+  #opening;
+  /** The socket, once it is open. @type {WebSocket | null} */
+  #socket = null;
   /** @type {import("./clock.js").Clock} */
   #clock;
   #heardAt = 0;
@@ -37,20 +39,22 @@ export class Link extends Emitter {
 
   /**
    * @param {object} options
-   * @param {string} options.url
+   * @param {() => string} options.address where to; asked for each socket
    * @param {string | undefined} options.token
    * @param {string} options.client what to call ourselves in `hello`
    * @param {typeof WebSocket} options.WebSocket
    * @param {import("./clock.js").Clock} options.clock
    */
-  constructor({ url, token, client, WebSocket, clock }) {
+  constructor({ address, token, client, WebSocket, clock }) {
     super();
     this.#clock = clock;
-    this.#socket = new WebSocket(url, token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL]);
-    this.#socket.onopen = () => token || this.send(build.hello({ client }));
-    this.#socket.onmessage = ({ data }) => this.#receive(data);
-    this.#socket.onclose = ({ code, reason }) => this.#end(code, reason);
-    this.#socket.onerror = () => {}; // always followed by close
+    const protocols = token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL];
+    this.#opening = new Opening({
+      make: () => new WebSocket(address(), protocols),
+      clock,
+      opened: (socket) => this.#use(socket, token ? null : build.hello({ client })),
+      failed: (code, reason) => this.#end(code, reason),
+    });
     this.#cancelTimer = clock.after(WELCOME_WITHIN, () => this.#giveUp("no welcome"));
   }
 
@@ -64,7 +68,7 @@ export class Link extends Emitter {
    * @param {Record<string, any>} frame
    */
   send(frame) {
-    if (this.#closed || this.#socket.readyState !== this.#socket.OPEN) return false;
+    if (this.#closed || !this.#socket || this.#socket.readyState !== this.#socket.OPEN) return false;
     this.#socket.send(JSON.stringify(frame));
     return true;
   }
@@ -79,8 +83,20 @@ export class Link extends Emitter {
 
   /** Closes the socket for good; `closed` follows at once. @param {number} [code] 1000 or 3000–4999 */
   close(code = 1000) {
-    this.#socket.close(code);
+    this.#opening.close(code);
+    this.#socket?.close(code);
     this.#end(code, "");
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {Record<string, any> | null} greeting
+   */
+  #use(socket, greeting) {
+    this.#socket = socket;
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code, reason }) => this.#end(code, reason);
+    if (greeting) this.send(greeting);
   }
 
   /** @param {unknown} data */
@@ -113,7 +129,8 @@ export class Link extends Emitter {
 
   /** @param {string} reason */
   #giveUp(reason) {
-    this.#socket.close(4001, reason);
+    this.#opening.close(4001);
+    this.#socket?.close(4001, reason);
     this.#end(4001, reason);
   }
 

@@ -50,6 +50,11 @@ export class Membership {
   /** The `seq` of the newest reset: both links of a handover may tell of it. @type {number | undefined} */
   #resetAt;
   #cancelRejoin = () => {};
+  /** The `id` of the newest join: an earlier membership of the room on this connection is answered too. */
+  #askedAs = 0;
+  /** Resolves when the newest join is answered and, if this member has left meanwhile, that is undone. @type {Promise<void> | null} */
+  #answered = null;
+  #isOver = false;
 
   /**
    * @param {MembershipContext} context
@@ -76,8 +81,12 @@ export class Membership {
     this.#tries.set(link, attempt);
     const { name: room, connection } = this.#context;
     const member = { room, key: this.#identity.key, try: attempt, seq: this.#position, meta: this.#hooks.meta() };
-    connection.requests.send(link, (id) => build.join({ id, ...member }), (reply) => {
-      if (reply?.type === "error") this.#refused(new SignalError(reply), link);
+    const ask = (/** @type {number} */ id) => build.join({ id: (this.#askedAs = id), ...member });
+    this.#answered = new Promise((done) => {
+      connection.requests.send(link, ask, (reply) => {
+        if (reply?.type === "error") this.#refused(new SignalError(reply), link);
+        done(reply?.type === "joined" && this.#isOver ? this.#tellLeft(link) : undefined);
+      });
     });
   }
 
@@ -98,6 +107,35 @@ export class Membership {
     if (link === this.#asked) this.#asked = null;
     if (link === this.#link) this.#unlink();
     this.settle();
+  }
+
+  /**
+   * Leaves; resolves once the server has been told, or cannot be. A node refuses to leave what is not joined yet,
+   * so a join under way is waited for.
+   */
+  async leave() {
+    const link = this.#link;
+    this.#isOver = true;
+    this.stop();
+    await Promise.all([link && this.#tellLeft(link), this.#answered]);
+  }
+
+  /**
+   * Asks the server to remove another member.
+   * @param {string} peer
+   * @param {number} [ban] in seconds
+   * @returns {Promise<void>}
+   */
+  kick(peer, ban) {
+    const link = this.#link;
+    if (!link) return Promise.reject(new SignalError({ code: "unavailable", message: "not connected", retry: true }));
+    const { name: room, connection } = this.#context;
+    return new Promise((resolve, reject) => {
+      connection.requests.send(link, (id) => build.kick({ id, room, peer, ban }), (reply) => {
+        if (reply?.type === "ok") resolve();
+        else reject(new SignalError(reply?.type === "error" ? reply : { code: "unavailable", retry: true }));
+      });
+    });
   }
 
   /** Asks for nothing any more. */
@@ -147,7 +185,7 @@ export class Membership {
    * @param {Link} link
    */
   #joined(frame, link) {
-    if (link !== this.#asked) return;
+    if (link !== this.#asked || frame.id !== this.#askedAs) return;
     this.#link = link;
     this.#position = frame.seq;
     this.#hooks.joined(frame, link);
@@ -198,6 +236,12 @@ export class Membership {
     this.#hooks.expired();
     await this.#identity.renew();
     this.settle();
+  }
+
+  /** @param {Link} link @returns {Promise<void>} */
+  #tellLeft(link) {
+    const { name: room, connection } = this.#context;
+    return new Promise((done) => connection.requests.send(link, (id) => build.leave({ id, room }), () => done()));
   }
 
   #unlink() {

@@ -3,14 +3,15 @@
  * socket still lives, or to stop waiting for the next attempt.
  */
 
-const EVENTS = Object.freeze(["online", "offline", "visibilitychange"]);
+const EVENTS = Object.freeze(["online", "offline", "visibilitychange", "pageshow", "resume"]);
 
 export class NetworkWatch {
   #events;
   #heed;
 
   /**
-   * @param {EventTarget | null} events emits `online`, `offline`, and `visibilitychange` when the page comes into view
+   * @param {EventTarget | null} events emits `online`, `offline`, `visibilitychange` when the page comes into view,
+   *   `pageshow` when it comes back from the back/forward cache, and `resume` when it is no longer frozen
    * @param {(change: "may be back" | "may be gone") => void} changed
    */
   constructor(events, changed) {
@@ -31,11 +32,10 @@ export class NetworkWatch {
 export function browserEvents() {
   if (typeof window === "undefined" || typeof document === "undefined") return null;
   const merged = new EventTarget();
-  const pass = (/** @type {Event} */ { type }) => {
-    if (!document.hidden || type !== "visibilitychange") merged.dispatchEvent(new Event(type));
-  };
-  window.addEventListener("online", pass);
-  window.addEventListener("offline", pass);
-  document.addEventListener("visibilitychange", pass);
+  const tell = (/** @type {string} */ type) => merged.dispatchEvent(new Event(type));
+  for (const type of ["online", "offline"]) window.addEventListener(type, () => tell(type));
+  window.addEventListener("pageshow", ({ persisted }) => persisted && tell("pageshow"));
+  document.addEventListener("resume", () => tell("resume"));
+  document.addEventListener("visibilitychange", () => document.hidden || tell("visibilitychange"));
   return merged;
 }

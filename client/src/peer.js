@@ -3,6 +3,7 @@ import { Negotiation, asError } from "./negotiation.js";
 import { isNegotiation } from "./negotiation-message.js";
 import { randomName } from "./random.js";
 import { readFacts } from "./facts.js";
+import { Senders } from "./senders.js";
 
 /**
  * One other member of a room, and the RTCPeerConnection to it.
@@ -50,6 +51,8 @@ export class Peer extends Emitter {
   #starts = [];
   /** @type {Negotiation | null} */
   #negotiation = null;
+  /** @type {Senders | null} */
+  #senders = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
   #restarts = 0;
@@ -170,16 +173,9 @@ export class Peer extends Emitter {
     else if (this.#configure()) this.#negotiation?.again();
   }
 
-  /** Sends the room's stream: replaces tracks where it can, without negotiating. */
+  /** Sends the room's stream and nothing else; a track that replaces one of its kind needs no negotiation. */
   async publish() {
-    const { pc } = this;
-    if (!pc) return;
-    const tracks = this.#media.stream?.getTracks() ?? [];
-    for (const { sender, receiver } of pc.getTransceivers()) {
-      const track = tracks.find(({ kind }) => kind === receiver.track.kind) ?? null;
-      if (sender.track !== track && (sender.track || !track)) await sender.replaceTrack(track);
-    }
-    this.#addTracks();
+    await this.#senders?.publish(this.#media.stream);
   }
 
   /** Returns what the connection is made of and how it fares. @returns {Promise<{state: PeerState} & import("./facts.js").Facts>} */
@@ -223,7 +219,7 @@ export class Peer extends Emitter {
    * @param {boolean} offers
    */
   #assemble(RTCPeerConnection, offers) {
-    const { iceServers, iceTransportPolicy } = this.#media;
+    const { iceServers, iceTransportPolicy, stream } = this.#media;
     const pc = new RTCPeerConnection({ iceServers: iceServers(), iceTransportPolicy });
     this.pc = pc;
     const send = (/** @type {import("./negotiation.js").Message} */ message) => this.#tell(message);
@@ -231,7 +227,8 @@ export class Peer extends Emitter {
     this.#negotiation = new Negotiation({ pc, polite: this.polite, mayOffer: offers, send, failed });
     this.#listen(pc);
     this.#listenTo(pc.createDataChannel("app", { negotiated: true, id: 0 }));
-    this.#addTracks();
+    this.#senders = new Senders(pc);
+    this.#senders.publish(stream);
   }
 
   /**
@@ -253,6 +250,7 @@ export class Peer extends Emitter {
   #listen(pc) {
     pc.ontrack = ({ track, streams }) => {
       this.stream = streams[0] ?? this.stream ?? new MediaStream();
+      this.stream.addEventListener("removetrack", this.#trackRemoved);
       if (!this.stream.getTracks().includes(track)) this.stream.addTrack(track);
       this.emit("stream", this.stream);
     };
@@ -260,6 +258,11 @@ export class Peer extends Emitter {
     pc.onicecandidateerror = ({ errorCode, errorText, url }) =>
       this.emit("iceError", { code: errorCode, text: errorText, url: url ?? "" });
   }
+
+  /** The other side sends a track no more; without any it has no stream. */
+  #trackRemoved = (/** @type {Event} */ { target }) => {
+    if (target === this.stream && this.stream?.getTracks().length === 0) this.emit("stream", (this.stream = null));
+  };
 
   /** @param {RTCDataChannel} channel */
   #listenTo(channel) {
@@ -318,12 +321,6 @@ export class Peer extends Emitter {
     if (this.pc?.signalingState === "stable") this.#negotiation?.again();
   }
 
-  #addTracks() {
-    const { stream } = this.#media;
-    const sent = new Set(this.pc?.getSenders().map(({ track }) => track));
-    for (const track of stream?.getTracks() ?? []) if (stream && !sent.has(track)) this.pc?.addTrack(track, stream);
-  }
-
   /** @param {import("./negotiation.js").Message} message */
   #tell(message) {
     const target = this.#remoteSession === null ? {} : { for: this.#remoteSession };
@@ -333,7 +330,7 @@ export class Peer extends Emitter {
   #drop() {
     const { pc } = this;
     this.#cancelRestart();
-    this.pc = this.#negotiation = this.#channel = this.#sample = null;
+    this.pc = this.#negotiation = this.#senders = this.#channel = this.#sample = null;
     if (this.stream) this.emit("stream", (this.stream = null));
     if (!pc) return;
     pc.onnegotiationneeded = pc.onicecandidate = pc.onconnectionstatechange = pc.ontrack = null;

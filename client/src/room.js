@@ -22,6 +22,8 @@ import { Sender } from "./sender.js";
  * @property {MediaStream | null} [stream] camera, microphone or anything else to send to every peer
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay`: media only through TURN
  * @property {typeof RTCPeerConnection | null} [RTCPeerConnection] null: signaling only
+ * @property {AbortSignal} [signal] ends the join while it is under way; afterwards it has no effect
+ * @property {number} [timeout] milliseconds after which the join is given up; without it, passing trouble is waited out
  *
  * @typedef {object} RoomEvents
  * @property {{recovery: import("./protocol.js").Recovery, dropped: number}} joined this member is in (again);
@@ -71,6 +73,8 @@ export class Room extends Emitter {
   state = "joining";
   /** Resolves when first joined. @type {Promise<Room>} */
   ready;
+  /** Resolves when the server has been told that this member left. @type {Promise<void> | null} */
+  gone = null;
 
   /**
    * @param {RoomContext} context
@@ -150,13 +154,11 @@ export class Room extends Emitter {
     return this.#push(build.update({ room: this.name, meta }));
   }
 
-  /** Leaves for good; the key is forgotten, so that a later join is a new member. */
+  /** Leaves for good, at any time; the key is forgotten, so that a later join is a new member. */
   async leave() {
-    const { link } = this.#membership;
-    const { requests } = this.#context.connection;
-    const told = link && new Promise((done) => requests.send(link, (id) => build.leave({ id, room: this.name }), done));
+    this.gone ??= this.#membership.leave();
     this.#end("left");
-    await told;
+    await this.gone;
   }
 
   /**
@@ -166,14 +168,7 @@ export class Room extends Emitter {
    * @returns {Promise<void>}
    */
   kick(peer, { ban } = {}) {
-    const { link } = this.#membership;
-    if (!link) return Promise.reject(new SignalError({ code: "unavailable", message: "not connected", retry: true }));
-    return new Promise((resolve, reject) => {
-      this.#context.connection.requests.send(link, (id) => build.kick({ id, room: this.name, peer, ban }), (reply) => {
-        if (reply?.type === "ok") resolve();
-        else reject(new SignalError(reply?.type === "error" ? reply : { code: "unavailable", retry: true }));
-      });
-    });
+    return this.#membership.kick(peer, ban);
   }
 
   /** Sends `stream` to every peer from now on. @param {MediaStream | null} stream */
@@ -191,6 +186,11 @@ export class Room extends Emitter {
   /** Prepares the identity; to be called once before anything is joined. */
   async prepare() {
     await this.#identity.claim();
+  }
+
+  /** The room cannot be joined, for a reason of this page. @param {Error} error */
+  fail(error) {
+    this.#end("stopped", error);
   }
 
   /** Joins where the connection is now, if it is anywhere. */

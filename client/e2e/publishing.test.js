@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { openPairs } from "./pairs.js";
+
+/** What a peer sends, read back from the pictures at the other side. */
+
+let pairs;
+
+before(async () => {
+  pairs = await openPairs();
+});
+
+after(() => pairs?.close());
+
+test("a screen shared four times takes as many m-lines as one shared once, and is never the camera", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    const stream = new MediaStream([pair.solid("red")]);
+    pair.a.shared.stream = stream;
+    pair.b.start({ offers: false });
+    pair.a.start({ offers: true });
+    await pair.connected();
+    const seen = [];
+    for (let share = 0; share < 4; share += 1) {
+      const screen = pair.solid("blue");
+      stream.addTrack(screen);
+      await pair.a.publish();
+      await pair.a.publish();
+      await pair.until(() => pair.b.stream.getVideoTracks().length === 2);
+      const shared = await pair.coloursOf(pair.b.stream, 2);
+      stream.removeTrack(screen);
+      await pair.a.publish();
+      await pair.until(() => pair.b.stream.getVideoTracks().length === 1);
+      seen.push({ shared, alone: await pair.coloursOf(pair.b.stream, 1), lines: pair.mediaLines(pair.a) });
+    }
+    return { seen };
+  }, { stream: false });
+  assert.deepEqual(result.seen, Array(4).fill({ shared: ["blue", "red"], alone: ["red"], lines: 2 }));
+});
+
+test("a stream that is published again after none is seen again, on the same m-lines", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    const publish = (stream) => {
+      pair.a.shared.stream = stream;
+      return pair.a.publish();
+    };
+    pair.a.shared.stream = new MediaStream([pair.solid("red")]);
+    pair.b.start({ offers: false });
+    pair.a.start({ offers: true });
+    await pair.connected();
+    const video = pair.show(pair.b);
+    const seen = [];
+    for (const colour of ["green", "blue", "red", "green"]) {
+      await publish(null);
+      const dark = await pair.until(() => pair.b.stream === null);
+      await publish(new MediaStream([pair.solid(colour)]));
+      await pair.until(() => pair.colourOf(video) === colour);
+      seen.push({ dark, colour: pair.colourOf(video), lines: pair.mediaLines(pair.a) });
+    }
+    return { seen };
+  }, { stream: false });
+  assert.deepEqual(result.seen, ["green", "blue", "red", "green"].map((colour) => ({ dark: true, colour, lines: 1 })));
+});
+
+test("a track that replaces one of its kind is seen without negotiation", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    pair.a.shared.stream = new MediaStream([pair.solid("red")]);
+    pair.b.start({ offers: false });
+    pair.a.start({ offers: true });
+    await pair.connected();
+    const video = pair.show(pair.b);
+    await pair.until(() => pair.colourOf(video) === "red");
+    const before = pair.descriptions.length;
+    pair.a.shared.stream = new MediaStream([pair.solid("blue")]);
+    await pair.a.publish();
+    await pair.until(() => pair.colourOf(video) === "blue");
+    return { colour: pair.colourOf(video), negotiated: pair.descriptions.length - before };
+  }, { stream: false });
+  assert.deepEqual([result.colour, result.negotiated], ["blue", 0]);
+});
+
+test("both sides stop and send again, on the m-lines they share", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    const sides = [[pair.a, "red"], [pair.b, "blue"]];
+    const streams = sides.map(([peer, colour]) => (peer.shared.stream = new MediaStream([pair.solid(colour)])));
+    pair.b.start({ offers: false });
+    pair.a.start({ offers: true });
+    await pair.connected();
+    const videos = sides.map(([peer]) => pair.show(peer));
+    for (const next of [[null, null], streams, [null, null], streams]) {
+      await Promise.all(sides.map(([peer], index) => {
+        peer.shared.stream = next[index];
+        return peer.publish();
+      }));
+      await pair.until(() => sides.every(([peer], index) => (peer.stream === null) === (next[index] === null)));
+      await pair.quiet();
+    }
+    await pair.until(() => videos.every(pair.colourOf));
+    return { colours: videos.map(pair.colourOf), lines: sides.map(([peer]) => pair.mediaLines(peer)) };
+  }, { stream: false });
+  assert.deepEqual([result.colours, result.lines], [["blue", "red"], [1, 1]]);
+});
