@@ -16,7 +16,7 @@ const LIMITS = { timeout: 90_000 };
 /** What SDK 0.1.0 sent and understood, in place of negotiation-message.js. */
 const SDK_0_1_0 = `
 export const RESERVED_KEY = "signal-cluster:rtc";
-export const mark = (message) => message;
+export const mark = ({ labels, ...message }) => message;
 export const isMarked = () => false;
 export const isNegotiation = () => true;
 export class NegotiationFilter {

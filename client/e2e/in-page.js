@@ -4,6 +4,7 @@
  */
 export async function makePair({ stream = true } = {}) {
   const { Peer } = await import("/client/peer.js");
+  const { Publications } = await import("/client/publication.js");
   const { systemClock } = await import("/client/clock.js");
   const picture = () => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 160, height: 120 });
@@ -14,7 +15,7 @@ export async function makePair({ stream = true } = {}) {
     }, 50);
     return canvas.captureStream(20);
   };
-  const media = () => ({ RTCPeerConnection, iceServers: () => [], iceTransportPolicy: "all", stream: stream ? picture() : null });
+  const media = (published) => ({ RTCPeerConnection, iceServers: () => [], iceTransportPolicy: "all", publications: new Publications(published) });
   const pair = { errors: [], descriptions: [] };
   const make = (name, other, polite) => {
     const member = { id: other, n: polite ? 1 : 2, polite, away: false, meta: {} };
@@ -23,11 +24,13 @@ export async function makePair({ stream = true } = {}) {
       const copy = JSON.stringify(data);
       setTimeout(() => pair[other].receive(JSON.parse(copy)), 5);
     };
-    const shared = media();
+    const shared = media(async () => peer.publish());
     const peer = new Peer({ member, media: shared, clock: systemClock, send });
     peer.on("error", (error) => pair.errors.push(`${name}: ${error}`));
     peer.on("message", (text) => text.startsWith("echo ") || peer.send(`echo ${text}`));
-    return Object.assign(peer, { shared });
+    const share = (media, options) => shared.publications.publish(media, options);
+    if (stream) share(picture());
+    return Object.assign(peer, { shared, share });
   };
   pair.a = make("a", "b", true);
   pair.b = make("b", "a", false);

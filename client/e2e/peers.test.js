@@ -43,10 +43,7 @@ test("tracks that both sides add at the same moment in a running call arrive", {
     pair.a.start({ offers: true });
     await pair.connected();
     const streams = [await navigator.mediaDevices.getUserMedia({ video: true }), await navigator.mediaDevices.getUserMedia({ video: true })];
-    [pair.a, pair.b].forEach((peer, index) => {
-      peer.shared.stream = streams[index];
-      peer.publish();
-    });
+    [pair.a, pair.b].forEach((peer, index) => peer.share(streams[index]));
     return { frames: await pair.frames(15) };
   }, { stream: false });
   assert.ok(result.frames);

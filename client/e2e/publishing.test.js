@@ -15,7 +15,7 @@ after(() => pairs?.close());
 test("a screen shared four times takes as many m-lines as one shared once, and is never the camera", { timeout: 60_000 }, async () => {
   const result = await pairs.run(async (pair) => {
     const stream = new MediaStream([pair.solid("red")]);
-    pair.a.shared.stream = stream;
+    pair.a.share(stream);
     pair.b.start({ offers: false });
     pair.a.start({ offers: true });
     await pair.connected();
@@ -23,12 +23,12 @@ test("a screen shared four times takes as many m-lines as one shared once, and i
     for (let share = 0; share < 4; share += 1) {
       const screen = pair.solid("blue");
       stream.addTrack(screen);
-      await pair.a.publish();
-      await pair.a.publish();
+      await pair.a.share(stream);
+      await pair.a.share(stream);
       await pair.until(() => pair.b.stream.getVideoTracks().length === 2);
       const shared = await pair.coloursOf(pair.b.stream, 2);
       stream.removeTrack(screen);
-      await pair.a.publish();
+      await pair.a.share(stream);
       await pair.until(() => pair.b.stream.getVideoTracks().length === 1);
       seen.push({ shared, alone: await pair.coloursOf(pair.b.stream, 1), lines: pair.mediaLines(pair.a) });
     }
@@ -39,11 +39,8 @@ test("a screen shared four times takes as many m-lines as one shared once, and i
 
 test("a stream that is published again after none is seen again, on the same m-lines", { timeout: 60_000 }, async () => {
   const result = await pairs.run(async (pair) => {
-    const publish = (stream) => {
-      pair.a.shared.stream = stream;
-      return pair.a.publish();
-    };
-    pair.a.shared.stream = new MediaStream([pair.solid("red")]);
+    const publish = (stream) => pair.a.share(stream);
+    publish(new MediaStream([pair.solid("red")]));
     pair.b.start({ offers: false });
     pair.a.start({ offers: true });
     await pair.connected();
@@ -63,15 +60,14 @@ test("a stream that is published again after none is seen again, on the same m-l
 
 test("a track that replaces one of its kind is seen without negotiation", { timeout: 60_000 }, async () => {
   const result = await pairs.run(async (pair) => {
-    pair.a.shared.stream = new MediaStream([pair.solid("red")]);
+    pair.a.share(new MediaStream([pair.solid("red")]));
     pair.b.start({ offers: false });
     pair.a.start({ offers: true });
     await pair.connected();
     const video = pair.show(pair.b);
     await pair.until(() => pair.colourOf(video) === "red");
     const before = pair.descriptions.length;
-    pair.a.shared.stream = new MediaStream([pair.solid("blue")]);
-    await pair.a.publish();
+    await pair.a.share(new MediaStream([pair.solid("blue")]));
     await pair.until(() => pair.colourOf(video) === "blue");
     return { colour: pair.colourOf(video), negotiated: pair.descriptions.length - before };
   }, { stream: false });
@@ -81,16 +77,14 @@ test("a track that replaces one of its kind is seen without negotiation", { time
 test("both sides stop and send again, on the m-lines they share", { timeout: 60_000 }, async () => {
   const result = await pairs.run(async (pair) => {
     const sides = [[pair.a, "red"], [pair.b, "blue"]];
-    const streams = sides.map(([peer, colour]) => (peer.shared.stream = new MediaStream([pair.solid(colour)])));
+    const streams = sides.map(([, colour]) => new MediaStream([pair.solid(colour)]));
+    sides.forEach(([peer], index) => peer.share(streams[index]));
     pair.b.start({ offers: false });
     pair.a.start({ offers: true });
     await pair.connected();
     const videos = sides.map(([peer]) => pair.show(peer));
     for (const next of [[null, null], streams, [null, null], streams]) {
-      await Promise.all(sides.map(([peer], index) => {
-        peer.shared.stream = next[index];
-        return peer.publish();
-      }));
+      await Promise.all(sides.map(([peer], index) => peer.share(next[index])));
       await pair.until(() => sides.every(([peer], index) => (peer.stream === null) === (next[index] === null)));
       await pair.quiet();
     }
@@ -98,4 +92,40 @@ test("both sides stop and send again, on the m-lines they share", { timeout: 60_
     return { colours: videos.map(pair.colourOf), lines: sides.map(([peer]) => pair.mediaLines(peer)) };
   }, { stream: false });
   assert.deepEqual([result.colours, result.lines], [["blue", "red"], [1, 1]]);
+});
+
+test("a screen has its own label, is replaced, muted and stopped by itself, and each is told", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    const told = [];
+    for (const event of ["added", "changed", "removed"]) {
+      pair.b.on(event, ({ label, muted }) => told.push(`${event} ${label}${muted.video ? " muted" : ""}`));
+    }
+    const sees = (count) => pair.until(() => told.length === count);
+    pair.a.share(pair.solid("red"));
+    pair.b.start({ offers: false });
+    pair.a.start({ offers: true });
+    await pair.connected();
+    const screen = await pair.a.share(pair.solid("blue"), { label: "screen" });
+    await sees(2);
+    const labelled = {};
+    for (const [label, { stream }] of pair.b.streams) labelled[label] = await pair.coloursOf(stream, 1);
+    await screen.replace(pair.solid("green"));
+    const { stream } = pair.b.streams.get("screen");
+    await pair.until(async () => (await pair.coloursOf(stream, 1))[0] === "green");
+    const replaced = await pair.coloursOf(stream, 1);
+    await screen.mute("video", true);
+    await sees(3);
+    await screen.mute("video", false);
+    await sees(4);
+    const again = await pair.coloursOf(pair.b.streams.get("screen").stream, 1);
+    await screen.mute("video", true);
+    await sees(5);
+    await screen.stop();
+    await sees(6);
+    return { told, labelled, replaced, again, lines: pair.mediaLines(pair.a), main: await pair.coloursOf(pair.b.stream, 1), left: [...pair.b.streams.keys()] };
+  }, { stream: false });
+  assert.deepEqual(result.told, ["added main", "added screen", "changed screen muted", "changed screen", "changed screen muted", "removed screen muted"]);
+  assert.deepEqual(result.labelled, { main: ["red"], screen: ["blue"] });
+  assert.deepEqual([result.replaced, result.again, result.main], [["green"], ["green"], ["red"]]);
+  assert.deepEqual([result.lines, result.left], [2, ["main"]]);
 });

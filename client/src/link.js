@@ -163,3 +163,8 @@ export class Link extends Emitter {
 export function isAboutConnection(frame) {
   return frame.type === "error" && frame.id === undefined && frame.mid === undefined;
 }
+
+/** How long an absent member may come back, in milliseconds. @param {Link | null} link */
+export function graceOf(link) {
+  return (link?.welcome?.grace ?? DEFAULTS.grace) * 1000;
+}

@@ -29,7 +29,8 @@ export function isMarked(data) {
 /** Whether `data` has the fields of a negotiation message. @param {any} data @returns {data is import("./peer.js").PeerMessage} */
 export function isNegotiation(data) {
   if (typeof data?.session !== "string" || !["string", "undefined"].includes(typeof data.for)) return false;
-  const { description, candidate } = data;
+  const { description, candidate, labels = {} } = data;
+  if (typeof labels !== "object" || labels === null) return false;
   if (description === undefined) return typeof candidate?.candidate === "string";
   return ["offer", "answer"].includes(description?.type) && typeof description.sdp === "string";
 }

@@ -7,17 +7,20 @@
  *
  * What the browser rejects is handed to `failed`, since nobody else waits for it.
  *
- * @typedef {{description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit}} Message
+ * @typedef {{description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit, labels?: unknown}} Message
  */
 export class Negotiation {
   #pc;
   #send;
   #failed;
+  #remote;
   #polite;
   #mayOffer;
   #makingOffer = false;
   #ignoreOffer = false;
   #settingRemoteAnswer = false;
+  /** Whether something was to be told by an offer that has not been made. */
+  #untold = false;
 
   /**
    * @param {object} options
@@ -26,11 +29,13 @@ export class Negotiation {
    * @param {boolean} options.mayOffer false: wait for the other side's first offer
    * @param {(message: Message) => void} options.send
    * @param {(error: Error) => void} options.failed
+   * @param {import("./remote-streams.js").RemoteStreams} options.remote
    */
-  constructor({ pc, polite, mayOffer, send, failed }) {
+  constructor({ pc, polite, mayOffer, send, failed, remote }) {
     this.#pc = pc;
     this.#send = send;
     this.#failed = failed;
+    this.#remote = remote;
     this.#polite = polite;
     this.#mayOffer = mayOffer;
     pc.onnegotiationneeded = () => this.#mayOffer && this.#offer();
@@ -53,6 +58,12 @@ export class Negotiation {
     else this.#offer();
   }
 
+  /** Offers for what the browser needs no offer for, after the negotiation that is under way. */
+  tell() {
+    this.#untold = true;
+    this.#tellWhenStable();
+  }
+
   /** Repeats an offer that has no answer yet; returns whether there was one. */
   remind() {
     const open = this.#pc.signalingState === "have-local-offer";
@@ -64,9 +75,9 @@ export class Negotiation {
    * Takes one message of the other side.
    * @param {Message} message
    */
-  async receive({ description, candidate }) {
+  async receive({ description, candidate, labels }) {
     try {
-      if (description) await this.#describe(description);
+      if (description) await this.#describe(description, labels);
       else await this.#pc.addIceCandidate(candidate?.candidate ? candidate : undefined);
     } catch (error) {
       // A candidate of an ignored offer, or one that precedes any offer, has no place to go.
@@ -75,29 +86,54 @@ export class Negotiation {
     }
   }
 
-  /** @param {RTCSessionDescriptionInit} description */
-  async #describe(description) {
+  /**
+   * @param {RTCSessionDescriptionInit} description
+   * @param {unknown} labels
+   */
+  async #describe(description, labels) {
     const pc = this.#pc;
     const ready = !this.#makingOffer && (pc.signalingState === "stable" || this.#settingRemoteAnswer);
     const collision = description.type === "offer" && !ready;
     this.#ignoreOffer = !this.#polite && collision;
     if (this.#ignoreOffer) return;
-    if (description.type === "answer") return this.#takeAnswer(description);
-    await pc.setRemoteDescription(description);
+    if (description.type === "answer") return this.#takeAnswer(description, labels);
+    await this.#takeOver(description, labels);
     this.#mayOffer = true;
     await pc.setLocalDescription();
     this.#describeTo(pc.localDescription);
+    this.#tellWhenStable();
   }
 
-  /** An answer without an open offer repeats one that was taken already. @param {RTCSessionDescriptionInit} answer */
-  async #takeAnswer(answer) {
+  /**
+   * An answer without an open offer repeats one that was taken already.
+   * @param {RTCSessionDescriptionInit} answer
+   * @param {unknown} labels
+   */
+  async #takeAnswer(answer, labels) {
     if (this.#pc.signalingState !== "have-local-offer") return;
     try {
       this.#settingRemoteAnswer = true;
-      await this.#pc.setRemoteDescription(answer);
+      await this.#takeOver(answer, labels);
     } finally {
       this.#settingRemoteAnswer = false;
     }
+    this.#tellWhenStable();
+  }
+
+  #tellWhenStable() {
+    if (!this.#untold || !this.begun || this.#makingOffer || this.#pc.signalingState !== "stable") return;
+    this.#untold = false;
+    this.#offer();
+  }
+
+  /**
+   * @param {RTCSessionDescriptionInit} description
+   * @param {unknown} labels
+   */
+  async #takeOver(description, labels) {
+    this.#remote.describe(labels);
+    await this.#pc.setRemoteDescription(description);
+    this.#remote.settle();
   }
 
   async #offer() {

@@ -2,6 +2,8 @@ import { Emitter } from "./events.js";
 import { Negotiation, asError } from "./negotiation.js";
 import { isNegotiation } from "./negotiation-message.js";
 import { randomName } from "./random.js";
+import { MAIN } from "./publication.js";
+import { RemoteStreams } from "./remote-streams.js";
 import { readFacts } from "./facts.js";
 import { Senders } from "./senders.js";
 
@@ -14,14 +16,16 @@ import { Senders } from "./senders.js";
  *
  * @typedef {"new" | "connecting" | "connected" | "reconnecting" | "failed" | "closed"} PeerState
  * @typedef {{code: number, text: string, url: string}} IceError
- * @typedef {{state: PeerState, stream: MediaStream | null, open: void, message: any, iceError: IceError, error: Error}} PeerEvents
+ * @typedef {import("./remote-streams.js").RemoteStream} RemoteStream
+ * @typedef {{state: PeerState, stream: MediaStream | null, open: void, message: any, iceError: IceError, error: Error,
+ *   added: RemoteStream, changed: RemoteStream, removed: RemoteStream}} PeerEvents
  * @typedef {{session: string, for?: string} & import("./negotiation.js").Message} PeerMessage
  *
  * @typedef {object} Media what all peers of a room share; the room changes it, peers read it
  * @property {typeof RTCPeerConnection | undefined} RTCPeerConnection absent: signaling only
  * @property {() => RTCIceServer[]} iceServers
  * @property {RTCIceTransportPolicy} iceTransportPolicy
- * @property {MediaStream | null} stream
+ * @property {Iterable<import("./publication.js").Publication>} publications
  */
 
 /** A path that is interrupted often recovers by itself; after this long ICE is restarted (ms). */
@@ -55,6 +59,7 @@ export class Peer extends Emitter {
   #senders = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
+  #remote = new RemoteStreams((event, remote) => this.emit(event, remote));
   #restarts = 0;
   #cancelRestart = () => {};
   /** @type {import("./facts.js").Sample | null} */
@@ -62,7 +67,7 @@ export class Peer extends Emitter {
 
   /** The connection, once there is one; replaced when the other side starts over. @type {RTCPeerConnection | null} */
   pc = null;
-  /** What the other side sends. @type {MediaStream | null} */
+  /** What the other side sends under the label `main`. @type {MediaStream | null} */
   stream = null;
   /** @type {PeerState} */
   state = "new";
@@ -95,14 +100,20 @@ export class Peer extends Emitter {
   }
 
   /**
-   * A listener of `stream` is called at once with the stream that is there already.
+   * A listener of `stream` or `added` is called at once with what is there already.
    * @protected
    * @override
    * @param {keyof PeerEvents} name
    * @returns {Iterable<any>}
    */
   current(name) {
+    if (name === "added") return this.streams.values();
     return name === "stream" && this.stream ? [this.stream] : [];
+  }
+
+  /** What the other side sends, by label. @returns {ReadonlyMap<string, RemoteStream>} */
+  get streams() {
+    return this.#remote.streams;
   }
 
   /** Takes over what the room says about this member. @param {Partial<import("./protocol.js").Member>} member */
@@ -173,9 +184,9 @@ export class Peer extends Emitter {
     else if (this.#configure()) this.#negotiation?.again();
   }
 
-  /** Sends the room's stream and nothing else; a track that replaces one of its kind needs no negotiation. */
+  /** Sends what the room publishes and nothing else; a track that replaces one of its kind needs no negotiation. */
   async publish() {
-    await this.#senders?.publish(this.#media.stream);
+    await this.#senders?.publish(this.#media.publications);
   }
 
   /** Returns what the connection is made of and how it fares. @returns {Promise<{state: PeerState} & import("./facts.js").Facts>} */
@@ -219,16 +230,16 @@ export class Peer extends Emitter {
    * @param {boolean} offers
    */
   #assemble(RTCPeerConnection, offers) {
-    const { iceServers, iceTransportPolicy, stream } = this.#media;
+    const { iceServers, iceTransportPolicy, publications } = this.#media;
     const pc = new RTCPeerConnection({ iceServers: iceServers(), iceTransportPolicy });
     this.pc = pc;
     const send = (/** @type {import("./negotiation.js").Message} */ message) => this.#tell(message);
     const failed = (/** @type {Error} */ error) => this.emit("error", error);
-    this.#negotiation = new Negotiation({ pc, polite: this.polite, mayOffer: offers, send, failed });
+    this.#negotiation = new Negotiation({ pc, polite: this.polite, mayOffer: offers, send, failed, remote: this.#remote });
     this.#listen(pc);
     this.#listenTo(pc.createDataChannel("app", { negotiated: true, id: 0 }));
-    this.#senders = new Senders(pc);
-    this.#senders.publish(stream);
+    this.#senders = new Senders(pc, () => this.#negotiation?.tell());
+    this.#senders.publish(publications);
   }
 
   /**
@@ -248,11 +259,11 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection} pc */
   #listen(pc) {
-    pc.ontrack = ({ track, streams }) => {
-      this.stream = streams[0] ?? this.stream ?? new MediaStream();
-      this.stream.addEventListener("removetrack", this.#trackRemoved);
-      if (!this.stream.getTracks().includes(track)) this.stream.addTrack(track);
-      this.emit("stream", this.stream);
+    pc.ontrack = (event) => {
+      const { label, stream } = this.#remote.add(event);
+      if (label !== MAIN) return;
+      stream.addEventListener("removetrack", this.#trackRemoved);
+      this.emit("stream", (this.stream = stream));
     };
     pc.onconnectionstatechange = () => this.#follow(pc.connectionState);
     pc.onicecandidateerror = ({ errorCode, errorText, url }) =>
@@ -324,13 +335,15 @@ export class Peer extends Emitter {
   /** @param {import("./negotiation.js").Message} message */
   #tell(message) {
     const target = this.#remoteSession === null ? {} : { for: this.#remoteSession };
-    this.#send({ session: this.#session, ...target, ...message });
+    const labels = message.description && { labels: this.#senders?.labels };
+    this.#send({ session: this.#session, ...target, ...message, ...labels });
   }
 
   #drop() {
     const { pc } = this;
     this.#cancelRestart();
     this.pc = this.#negotiation = this.#senders = this.#channel = this.#sample = null;
+    this.#remote.clear();
     if (this.stream) this.emit("stream", (this.stream = null));
     if (!pc) return;
     pc.onnegotiationneeded = pc.onicecandidate = pc.onconnectionstatechange = pc.ontrack = null;

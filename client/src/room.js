@@ -1,10 +1,12 @@
-import { DEFAULTS, SignalError, build } from "./protocol.js";
+import { SignalError, build } from "./protocol.js";
 import { Emitter } from "./events.js";
 import { explainError } from "./explain.js";
 import { Identity } from "./identity.js";
+import { graceOf } from "./link.js";
 import { Membership } from "./membership.js";
 import { NegotiationFilter, RESERVED_KEY, isMarked, mark } from "./negotiation-message.js";
 import { Peer } from "./peer.js";
+import { Publications } from "./publication.js";
 import { Roster } from "./roster.js";
 import { FIRST_PAUSE } from "./outgoing.js";
 import { Sender } from "./sender.js";
@@ -19,7 +21,7 @@ import { Sender } from "./sender.js";
  *
  * @typedef {object} JoinOptions
  * @property {any} [meta] what others see of this member; 4 KiB at most
- * @property {MediaStream | null} [stream] camera, microphone or anything else to send to every peer
+ * @property {MediaStream | null} [stream] camera, microphone or anything else to send to every peer, as `publish` does
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay`: media only through TURN
  * @property {typeof RTCPeerConnection | null} [RTCPeerConnection] null: signaling only
  * @property {AbortSignal} [signal] ends the join while it is under way; afterwards it has no effect
@@ -58,6 +60,7 @@ export class Room extends Emitter {
   #roster;
   /** @type {import("./peer.js").Media} */
   #media;
+  #publications = new Publications(async () => void (await Promise.all([...this.peers.values()].map((peer) => peer.publish()))));
   #meta;
   #membership;
   #negotiations = new NegotiationFilter();
@@ -89,11 +92,12 @@ export class Room extends Emitter {
       RTCPeerConnection: RTCPeerConnection === null ? undefined : RTCPeerConnection ?? globalThis.RTCPeerConnection,
       iceServers: () => context.ice.list,
       iceTransportPolicy,
-      stream,
+      publications: this.#publications,
     };
     this.#sender = new Sender(context.clock);
     this.#roster = new Roster(this.#rosterHooks(), context.clock);
     this.#membership = new Membership(context, this.#identity, this.#membershipHooks());
+    if (stream) this.#publications.publish(stream);
     this.ready = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -171,10 +175,13 @@ export class Room extends Emitter {
     return this.#membership.kick(peer, ban);
   }
 
-  /** Sends `stream` to every peer from now on. @param {MediaStream | null} stream */
-  async publish(stream) {
-    this.#media.stream = stream;
-    await Promise.all([...this.peers.values()].map((peer) => peer.publish()));
+  /**
+   * Sends `media` to every peer from now on, instead of what was sent under the same label; null: nothing.
+   * @param {MediaStream | MediaStreamTrack | null} media
+   * @param {import("./publication.js").PublishOptions} [options]
+   */
+  publish(media, options) {
+    return this.#publications.publish(media, options);
   }
 
   /** Changes where media may flow and moves running calls there. @param {RTCIceTransportPolicy} policy */
@@ -251,7 +258,7 @@ export class Room extends Emitter {
     const refused = frame.recovery === "new" ? [] : this.#lostRefusals(frame);
     if (frame.recovery !== "new") this.#sender.resume(link, frame.mid);
     this.#show("joined");
-    if (frame.recovery === "new") this.#roster.begin(frame.peers ?? [], grace(link));
+    if (frame.recovery === "new") this.#roster.begin(frame.peers ?? [], graceOf(link));
     if (frame.recovery === "snapshot") this.#roster.compare(frame.peers ?? []);
     this.emit("joined", { recovery: frame.recovery, dropped });
     for (const error of refused) this.emit("error", error);
@@ -293,7 +300,7 @@ export class Room extends Emitter {
   #reset({ mid, peers }) {
     const { link } = this.#membership;
     if (link) this.#sender.resume(link, mid);
-    this.#roster.reset(peers, grace(link));
+    this.#roster.reset(peers, graceOf(link));
     this.emit("reset", undefined);
   }
 
@@ -389,9 +396,4 @@ export class Room extends Emitter {
     this.state = state;
     this.emit("state", state);
   }
-}
-
-/** How long an absent member may come back, in milliseconds. @param {Link | null} link */
-function grace(link) {
-  return (link?.welcome?.grace ?? DEFAULTS.grace) * 1000;
 }

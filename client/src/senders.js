@@ -5,66 +5,103 @@
  * removed and `addTrack` takes no transceiver that has sent. One without a track has a direction that does not
  * send, so the other side sees the track removed from its stream instead of a picture that stands still.
  *
- * All tracks belong to the first stream that was published, whose id is in the SDP: the other side then has one
- * stream for as long as anything is sent, whichever tracks come and go.
+ * A transceiver stays with the label it was made for, so that descriptions name the label of each m-line. All tracks
+ * of a label belong to the first stream that was published under it, whose id is in the SDP: the other side then has
+ * one stream per label, whichever tracks come and go.
+ *
+ * @typedef {import("./publication.js").Publication} Publication
+ * @typedef {{label: string, track: MediaStreamTrack | null}} Slot
  */
 export class Senders {
   #pc;
-  /** The track each transceiver is to carry; `sender.track` follows later. @type {Map<RTCRtpTransceiver, MediaStreamTrack | null>} */
-  #tracks = new Map();
-  /** @type {MediaStream | null} */
-  #first = null;
+  #offer;
+  /** What each transceiver is to carry; `sender.track` follows later. @type {Map<RTCRtpTransceiver, Slot>} */
+  #slots = new Map();
+  /** The first stream of each label. @type {Map<string, MediaStream>} */
+  #first = new Map();
+  /** The labels that are published. @type {Set<string>} */
+  #published = new Set();
+  /** Whether the browser asks for a negotiation after the current changes. */
+  #negotiates = false;
 
-  /** @param {RTCPeerConnection} pc */
-  constructor(pc) {
+  /**
+   * @param {RTCPeerConnection} pc
+   * @param {() => void} offer makes an offer for what the browser needs none for: a label that is over
+   */
+  constructor(pc, offer) {
     this.#pc = pc;
+    this.#offer = offer;
+  }
+
+  /** The label of each m-line that is used for a publication, by `mid`. @returns {Record<string, string>} */
+  get labels() {
+    const used = [...this.#slots].filter(([{ mid }, { label }]) => mid !== null && this.#published.has(label));
+    return Object.fromEntries(used.map(([{ mid }, { label }]) => [mid, label]));
   }
 
   /**
-   * Sends the tracks of `stream` and nothing else. Negotiates only where a track comes or goes: one that is
+   * Sends what is published and nothing else. Negotiates only where a track comes or goes: one that is
    * replaced by another of its kind is so without.
-   * @param {MediaStream | null} stream
+   * @param {Iterable<Publication>} publications
    * @returns {Promise<unknown>}
    */
-  publish(stream) {
-    const wanted = stream?.getTracks() ?? [];
-    const carried = [...this.#tracks.values()];
-    const free = this.#withoutAnyOf(wanted);
-    const changes = [];
-    for (const track of wanted.filter((track) => !carried.includes(track))) {
-      const index = free.findIndex(({ receiver }) => receiver.track.kind === track.kind);
-      if (index < 0) this.#add(track, (this.#first ??= stream));
-      else changes.push(this.#carry(free.splice(index, 1)[0], track));
-    }
-    for (const transceiver of free) changes.push(this.#carry(transceiver, null));
+  publish(publications) {
+    const byLabel = new Map([...publications].map((publication) => [publication.label, publication]));
+    const over = [...this.#published].some((label) => !byLabel.has(label));
+    const labels = new Set([...byLabel.keys(), ...this.#published]);
+    this.#published = new Set(byLabel.keys());
+    this.#negotiates = false;
+    const changes = [...labels].flatMap((label) => this.#publishAs(label, byLabel.get(label)));
+    if (over && !this.#negotiates) this.#offer();
     return Promise.all(changes);
   }
 
-  /** Returns the transceivers that carry none of `wanted`; those that send come first, as they need no negotiation. @param {MediaStreamTrack[]} wanted */
-  #withoutAnyOf(wanted) {
-    const free = [...this.#tracks].filter(([, track]) => !track || !wanted.includes(track));
-    return free.sort(([, a], [, b]) => Number(!a) - Number(!b)).map(([transceiver]) => transceiver);
+  /**
+   * @param {string} label
+   * @param {Publication | undefined} publication
+   */
+  #publishAs(label, publication) {
+    const wanted = publication?.tracks ?? [];
+    const slots = [...this.#slots].filter(([, slot]) => slot.label === label);
+    const carried = slots.map(([, { track }]) => track);
+    // Those that send come first: they need no negotiation for another track.
+    const free = slots.filter(([, { track }]) => !track || !wanted.includes(track)).sort(([, a], [, b]) => Number(!a.track) - Number(!b.track));
+    const changes = [];
+    for (const track of wanted.filter((track) => !carried.includes(track))) {
+      const index = free.findIndex(([{ receiver }]) => receiver.track.kind === track.kind);
+      if (index < 0) this.#add(track, label, publication?.stream ?? null);
+      else changes.push(this.#carry(...free.splice(index, 1)[0], track));
+    }
+    for (const [transceiver, slot] of free) changes.push(this.#carry(transceiver, slot, null));
+    return changes;
   }
 
   /**
    * `addTrack` and not `addTransceiver`: only what it makes is joined with an m-line of the other side's offer.
    * @param {MediaStreamTrack} track
+   * @param {string} label
    * @param {MediaStream | null} stream
    */
-  #add(track, stream) {
-    const sender = this.#pc.addTrack(track, ...(stream ? [stream] : []));
+  #add(track, label, stream) {
+    const first = this.#first.get(label) ?? stream;
+    if (first) this.#first.set(label, first);
+    const sender = this.#pc.addTrack(track, ...(first ? [first] : []));
     const transceiver = this.#pc.getTransceivers().find((other) => other.sender === sender);
-    if (transceiver) this.#tracks.set(transceiver, track);
+    if (transceiver) this.#slots.set(transceiver, { label, track });
+    this.#negotiates = true;
   }
 
   /**
    * @param {RTCRtpTransceiver} transceiver
+   * @param {Slot} slot
    * @param {MediaStreamTrack | null} track
    */
-  async #carry(transceiver, track) {
-    if (this.#tracks.get(transceiver) === track) return;
-    this.#tracks.set(transceiver, track);
-    transceiver.direction = direction(transceiver.direction, track !== null);
+  async #carry(transceiver, slot, track) {
+    if (slot.track === track) return;
+    slot.track = track;
+    const wanted = direction(transceiver.direction, track !== null);
+    this.#negotiates ||= wanted !== transceiver.direction;
+    transceiver.direction = wanted;
     try {
       await transceiver.sender.replaceTrack(track);
     } catch (error) {

@@ -12,7 +12,7 @@ function peer(overrides) {
       Object.assign(this, overrides(this) ?? {});
     }
   }
-  const media = { RTCPeerConnection: Faulty, iceServers: () => [], iceTransportPolicy: "all", stream: null };
+  const media = { RTCPeerConnection: Faulty, iceServers: () => [], iceTransportPolicy: "all", publications: [] };
   const member = { id: "p_other", n: 1, polite: true, away: false, meta: {} };
   const sent = [];
   const made = new Peer({ member, media, clock: new FakeClock(), send: (data) => sent.push(data) });

@@ -8,7 +8,7 @@ import { FakePeerConnection } from "./support/pc.js";
 function peer({ polite = false, iceServers = [] } = {}) {
   const clock = new FakeClock();
   const sent = [];
-  const media = { RTCPeerConnection: FakePeerConnection, iceServers: () => iceServers, iceTransportPolicy: "all", stream: null };
+  const media = { RTCPeerConnection: FakePeerConnection, iceServers: () => iceServers, iceTransportPolicy: "all", publications: [] };
   const member = { id: "p_other", n: 1, polite, away: false, meta: {} };
   const made = new Peer({ member, media, clock, send: (data) => sent.push(JSON.parse(JSON.stringify(data))) });
   const errors = [];
