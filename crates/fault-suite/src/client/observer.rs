@@ -66,13 +66,13 @@ impl Observer {
         Peer { client: self.client, life: self.lives.load(Ordering::Relaxed) }
     }
 
-    /// Draws keys from the seed too: the order of members in a roster follows from their keys. A membership that needs a
-    /// second key has expired, and goes on as somebody new; one that is tried again keeps its own.
+    /// Draws keys from the seed too: the order of members in a roster follows from their keys. Whoever needs another key is
+    /// somebody new: a join with the key of one before would count its tries from 1, below those that may yet arrive.
     pub(super) fn keys(&self) -> KeySource {
         let (context, lives, client) = (self.context.clone(), self.lives.clone(), self.client);
-        let mut last = None;
-        Box::new(move |member| {
-            if last.replace(member) == Some(member) {
+        let mut is_first = true;
+        Box::new(move |_| {
+            if !std::mem::take(&mut is_first) {
                 lives.fetch_add(1, Ordering::Relaxed);
             }
             let life = lives.load(Ordering::Relaxed);
