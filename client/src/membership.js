@@ -32,8 +32,12 @@ import { between } from "./backoff.js";
 /** Wait before a join is repeated that failed for a passing reason (ms), unless the server names one. */
 const JOIN_AGAIN_AFTER = /** @type {const} */ ([1000, 3000]);
 
-/** Said by a link that the member has moved away from, until the room's log has told it so. */
-const FREE_SOON = "already_joined";
+/**
+ * Said by a link that the member has moved away from, until the room's log has told it so. A link that says so again has
+ * answered a join whose `joined` was not waited for any more: the member is taken back over a new link.
+ */
+const TAKEN = "already_joined";
+const PING_TIMEOUT = 4001;
 
 export class Membership {
   #context;
@@ -43,6 +47,8 @@ export class Membership {
   #link = null;
   /** @type {Link | null} the newest link a join was sent on, while it may have the member or get it */
   #asked = null;
+  /** @type {Link | null} the link that has said last that this member is on it already, although it was not told so */
+  #taken = null;
   /** @type {WeakMap<Link, number>} the `try` of the newest join on each link */
   #tries = new WeakMap();
   /** @type {number | undefined} the position in the room's log */
@@ -217,7 +223,10 @@ export class Membership {
     if (this.#link?.open && this.#link !== link) return this.#stay(link);
     const foreign = error.code === "forbidden" && this.#identity.restored && this.#position === undefined;
     if (foreign) return void this.#startOver();
-    if (!error.retry && error.code !== FREE_SOON) return this.#hooks.ended(error.code, error);
+    const wasTaken = this.#taken === link;
+    this.#taken = error.code === TAKEN ? link : null;
+    if (this.#taken && wasTaken) return link.close(PING_TIMEOUT);
+    if (!error.retry && !this.#taken) return this.#hooks.ended(error.code, error);
     this.#hooks.delayed(error);
     const { clock, random } = this.#context;
     this.#cancelRejoin = clock.after(error.after ?? between(...JOIN_AGAIN_AFTER, random), () => link.open && this.join(link));

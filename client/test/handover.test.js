@@ -156,6 +156,19 @@ test("rooms that have moved come back when another room cannot follow them", asy
   assert.deepEqual([room.state, other.state], ["joined", "joined"]);
 });
 
+test("a socket that says twice that the room is on it, and was not waited for, is replaced by a new one", async () => {
+  const { server, of } = await joined();
+  server.close(1006);
+  await server.clock.pass(1_000);
+  const socket = await server.accept(2);
+  for (const wait of [2_999, 0]) {
+    assert.equal(socket.closedWith, undefined);
+    refuse(server, socket, { code: "already_joined", retry: false, message: "on it" });
+    await server.clock.pass(wait);
+  }
+  assert.deepEqual([socket.closedWith, of("left")], [4001, []]);
+});
+
 test("a join that was refused and took effect all the same does not end the room", async () => {
   const { server, room, of, old, next } = await moving();
   refuse(server, next);

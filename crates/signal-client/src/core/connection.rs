@@ -377,10 +377,11 @@ impl Connection {
         context.emit(Effect::State(State::Stopped(stop)));
     }
 
-    /// Closes a link if it is the next one: its node refused a member. Returns whether it was.
+    /// Closes a link that is of no use to a member. Returns whether there was one.
     pub(super) fn abandon(&mut self, id: LinkId, context: &mut Context) -> bool {
-        let next = self.links.next.as_ref().filter(|link| link.id == id);
-        next.map(|link| close(link, 1000, context)).is_some()
+        let links = [&self.links.next, &self.links.current];
+        let link = links.into_iter().flatten().find(|link| link.id == id);
+        link.map(|link| close(link, 1000, context)).is_some()
     }
 }
 

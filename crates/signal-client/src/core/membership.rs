@@ -40,6 +40,8 @@ pub(super) struct Membership {
     pub(super) link: Option<LinkId>,
     /// The newest link that a join was sent on, while it may have the member or get it.
     asked: Option<LinkId>,
+    /// The link that has said last that the member is on it already, although it was not told so.
+    taken: Option<LinkId>,
     position: Option<Seq>,
     /// The newest reset: both links of a handover may tell of it.
     reset_at: Option<Seq>,
@@ -61,6 +63,7 @@ impl Membership {
             key,
             tries: 0,
             tries_on: BTreeMap::new(),
+            taken: None,
             link: None,
             asked: None,
             position: None,
@@ -260,8 +263,14 @@ impl Membership {
             self.asked = None;
             return Some(link);
         }
-        // A link that the member has moved away from says `already_joined` until the room's log has told it so.
-        if !retry && refusal.code != ErrorCode::AlreadyJoined.name() {
+        // A link that the member has moved away from says `already_joined` until the room's log has told it so. One that says
+        // so again answered a join whose `joined` was not waited for any more: the member is taken back over a new link.
+        let is_taken = refusal.code == ErrorCode::AlreadyJoined.name();
+        let was_taken = std::mem::replace(&mut self.taken, is_taken.then_some(link));
+        if is_taken && was_taken == Some(link) {
+            return Some(link);
+        }
+        if !retry && !is_taken {
             self.end(LeftBecause::Refused(refusal), context);
             return None;
         }

@@ -66,6 +66,26 @@ fn a_refusal_whose_error_was_lost_with_its_link_is_told_by_joined() {
     assert_eq!(bench.settled, [(1, Err(refusal.into())), (2, Ok(()))]);
 }
 
+/// Found by the simulation: its join was pending when the client moved to another node, which died.
+#[test]
+fn a_link_that_says_twice_that_the_member_is_on_it_and_was_not_waited_for_is_replaced() {
+    let mut bench = Bench::joined();
+    bench.lose(1, 1006);
+    bench.until_opened();
+    bench.welcome(2);
+    for _ in 0..2 {
+        assert!(bench.closed.is_empty());
+        let id = bench.sent_of("join").last().unwrap().1["id"].clone();
+        bench.refuse(2, &json!({"id": id, "code": "already_joined", "retry": false}));
+        bench.wake();
+    }
+    assert_eq!(bench.closed, [(2, 1000)]);
+    bench.until_opened();
+    bench.welcome(3);
+    bench.enter(3, 20, "replay", 0);
+    assert!(!bench.events.iter().any(|event| matches!(event, RoomEvent::Left(_))));
+}
+
 #[test]
 fn a_new_member_gives_up_what_was_not_settled() {
     let mut bench = Bench::joined();
