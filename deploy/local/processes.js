@@ -223,6 +223,19 @@ export class Group {
   }
 }
 
+/**
+ * Calls with a group of processes, which end with the call. A signal to the parent ends them, and then the parent.
+ * @param {(group: Group) => Promise<void>} act
+ */
+export async function withGroup(act) {
+  const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
+  try {
+    await act(group);
+  } finally {
+    await group.stop();
+  }
+}
+
 /** What every program may know of the parent's environment; settings of services do not leak in. */
 function essentials() {
   const { PATH = "/usr/bin:/bin", LANG = "C.UTF-8", RUST_LOG, RUST_BACKTRACE } = process.env;

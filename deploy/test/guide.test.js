@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tmpdir } from "node:os";
-import { Group } from "../local/processes.js";
+import { withGroup } from "../local/processes.js";
 import { LOOPBACK, findPort } from "../local/ports.js";
 import { findOnPath, findPrograms } from "../local/tools.js";
 import { mintToken } from "../local/tokens.js";
@@ -32,7 +32,7 @@ async function answers(url) {
   return fetch(url).then(({ ok }) => ok, () => false);
 }
 
-/** Starts a token endpoint of the guide; returns what mints a token. @param {Group} group @param {string} language @param {string} keys its file */
+/** Starts a token endpoint of the guide; returns what mints a token. @param {import("../local/processes.js").Group} group @param {string} language @param {string} keys its file */
 async function startEndpoint(group, language, keys) {
   const program = findOnPath(language === "node" ? "node" : "python3") ?? "";
   const port = await findPort();
@@ -43,21 +43,11 @@ async function startEndpoint(group, language, keys) {
   return async () => (await fetch(`http://${LOOPBACK}:${port}/`)).text();
 }
 
-/** Starts a node with a file of keys. @param {Group} group @param {string} keys @returns {Promise<string>} its public address */
+/** Starts a node with a file of keys. @param {import("../local/processes.js").Group} group @param {string} keys @returns {Promise<string>} its public address */
 async function startNode(group, keys) {
   const { node } = findPrograms(BINARIES);
   const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET_FILE: keys };
   return (await startService(group, { name: "node", program: node, env })).ready.public;
-}
-
-/** Calls with a group of processes. @param {(group: Group) => Promise<void>} act */
-async function withGroup(act) {
-  const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
-  try {
-    await act(group);
-  } finally {
-    await group.stop();
-  }
 }
 
 /** Whether a node takes a token. @param {string} node @param {string} token @returns {Promise<boolean>} */

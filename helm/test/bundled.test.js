@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { text } from "node:stream/consumers";
-import { Group } from "../../deploy/local/processes.js";
+import { withGroup } from "../../deploy/local/processes.js";
 import { BINARIES } from "../../deploy/test/settings.js";
 import { LOOPBACK, onFreePort } from "../../deploy/local/ports.js";
 import { findPrograms } from "../../deploy/local/tools.js";
@@ -15,7 +15,7 @@ import { find, render } from "./render.js";
 const LIMITS = { timeout: 60_000 };
 const NAME = "demo-signal-cluster-redis";
 
-/** Starts it on a free port. @param {Group} group @param {import("./render.js").Manifest[]} manifests @param {string} password */
+/** Starts it on a free port. @param {import("../../deploy/local/processes.js").Group} group @param {import("./render.js").Manifest[]} manifests @param {string} password */
 function startBundled(group, manifests, password) {
   const { spec } = find(manifests, "Deployment", NAME).spec.template;
   const [{ command, args }] = spec.containers;
@@ -35,9 +35,8 @@ async function ask(port, words) {
   return text(socket);
 }
 
-test("three nodes share the Redis of the release, under its password and their prefix", LIMITS, async () => {
-  const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
-  try {
+test("three nodes share the Redis of the release, under its password and their prefix", LIMITS, () =>
+  withGroup(async (group) => {
     const manifests = render("--set", "redis.bundled=true,redis.prefix=eu:,signal.replicas=3,signal.drain.delaySeconds=0,signal.drain.deadlineSeconds=5");
     const password = Buffer.from(find(manifests, "Secret", "demo-signal-cluster-generated-redis").data?.password ?? "", "base64").toString();
     assert(password.length >= 32);
@@ -51,10 +50,7 @@ test("three nodes share the Redis of the release, under its password and their p
       await node.child.ready(async () => (await fetch(`http://${node.ready.admin}/readyz`)).ok);
       await node.child.ready(async () => (await ask(port, `AUTH ${password}\r\nHLEN eu:nodes\r\n`)).endsWith(`:${at + 1}\r\n+OK\r\n`));
     }
-  } finally {
-    await group.stop();
-  }
-});
+  }));
 
 test("nodes of the release alone reach it, and it reaches nobody, whatever networkPolicy says", () => {
   for (const enabled of ["true", "false"]) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import { CANNOT_CONFINE } from "../../deploy/test/confined.js";
-import { Group } from "../../deploy/local/processes.js";
+import { withGroup } from "../../deploy/local/processes.js";
 import { LOOPBACK, onFreePort } from "../../deploy/local/ports.js";
 import { bind } from "../../deploy/local/coturn.js";
 import { findPrograms } from "../../deploy/local/tools.js";
@@ -21,19 +21,9 @@ const NEW = "fedcba9876543210fedcba9876543210";
 const RELAYS = ["one", "two"].flatMap((name, at) => [`coturn.relays[${at}].name=${name}`, `coturn.relays[${at}].externalIp=127.0.0.1`]);
 const VALUES = ["turn.mode=sidecar", "turn.secret.existingSecret=relays", "coturn.enabled=true", ...RELAYS];
 
-/** Calls with a group of processes. @param {(group: Group) => Promise<void>} act */
-async function withGroup(act) {
-  const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
-  try {
-    await act(group);
-  } finally {
-    await group.stop();
-  }
-}
-
 /**
  * Makes the files of a relay's pod and the script of its container.
- * @param {Group} group
+ * @param {import("../../deploy/local/processes.js").Group} group
  * @param {{name?: string, port: number, program?: string, address?: string, values?: string[]}} options
  */
 function prepare(group, { name = "one", port, program = "turnserver", address = LOOPBACK, values = [] }) {
@@ -46,7 +36,7 @@ function prepare(group, { name = "one", port, program = "turnserver", address = 
   return { script, keys: join(pod.folder, "secret/secret"), log: join(group.dir, `relay-${port}.log`), name: `relay-${port}` };
 }
 
-/** Starts a relay with its script. @param {Group} group @param {Omit<Parameters<typeof prepare>[1], "port">} [options] */
+/** Starts a relay with its script. @param {import("../../deploy/local/processes.js").Group} group @param {Omit<Parameters<typeof prepare>[1], "port">} [options] */
 function startRelay(group, options = {}) {
   return onFreePort(async (port) => {
     const { script, name, ...files } = prepare(group, { port, ...options });
@@ -85,7 +75,7 @@ test("as the first process of its container a relay ends as soon as it is told t
   });
 }));
 
-/** What stands for coturn 4.6.3, which drains at SIGUSR1; older ones end with their calls. @param {Group} group @param {string} drained what it does then */
+/** What stands for coturn 4.6.3, which drains at SIGUSR1; older ones end with their calls. @param {import("../../deploy/local/processes.js").Group} group @param {string} drained what it does then */
 function startDraining(group, drained) {
   const script = `#!/bin/sh\ntrap 'echo draining; ${drained}' USR1\ntrap 'echo terminated; exit 0' TERM\necho started\nwhile :; do sleep 0.1; done\n`;
   const program = group.write("relay.sh", script);
@@ -167,7 +157,7 @@ test("a relay with an IPv6 address gives allocations to clients that come over I
   assert(await admits("[::1]", port, OLD));
 }));
 
-/** @param {Group} group */
+/** @param {import("../../deploy/local/processes.js").Group} group */
 function startIpv6Relay(group) {
   return onFreePort(async (port) => {
     const { script, name } = prepare(group, { port, address: "::1", values: ["coturn.relays[0].externalIp=::1"] });
