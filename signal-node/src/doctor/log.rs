@@ -139,6 +139,7 @@ fn wish(key: &PeerKey, node: NodeId) -> Join {
         expires: false,
         judgement: Judgement::certain(Vec::new()),
         waits: false,
+        asked_at: None,
     }
 }
 

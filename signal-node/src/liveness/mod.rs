@@ -41,6 +41,9 @@ pub struct Liveness {
     cut_off: watch::Sender<bool>,
     /// The clock of the log when our contact with it was proven last, in µs since 1970.
     log_clock: AtomicU64,
+    /// What the log's clock said when ours began, in µs since 1970; 0: not read yet.
+    log_clock_at_start: AtomicU64,
+    began: Instant,
     lease: Duration,
 }
 
@@ -64,6 +67,8 @@ impl Liveness {
             trouble: watch::Sender::new(None),
             cut_off: watch::Sender::new(false),
             log_clock: AtomicU64::new(0),
+            log_clock_at_start: AtomicU64::new(0),
+            began: Instant::now(),
             lease,
         })
     }
@@ -120,6 +125,15 @@ impl Liveness {
     fn note_clock(&self, heartbeats: &Heartbeats) {
         let micros = u64::try_from(heartbeats.clock.as_micros()).unwrap_or_default();
         self.log_clock.store(micros, Ordering::Relaxed);
+        let elapsed = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.log_clock_at_start.store(micros.saturating_sub(elapsed), Ordering::Relaxed);
+    }
+
+    /// Returns the log's own time, as estimated from the last heartbeat: late by as long as its answer took.
+    #[must_use]
+    pub fn log_time(&self) -> Option<Duration> {
+        let at_start = self.log_clock_at_start.load(Ordering::Relaxed);
+        (at_start > 0).then(|| Duration::from_micros(at_start) + self.began.elapsed())
     }
 
     /// Tells whether this node has been in contact with the log for as long as that. Only who was for the

@@ -6,6 +6,7 @@ use std::time::Duration;
 use service_kit::trace::Span;
 use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
+use super::JOIN_VALID_FOR;
 use super::judgement::Judgement;
 use super::types::{Payload, RosterMember};
 
@@ -267,6 +268,16 @@ pub struct Join {
     pub judgement: Judgement,
     /// Whether history may have been lost a moment ago: who has a position waits until members are put back.
     pub waits: bool,
+    /// The log's own time when it was asked for, as its node estimates it; `None`: not known, and its age is not checked.
+    pub asked_at: Option<Duration>,
+}
+
+impl Join {
+    /// Tells whether it arrives so late that its client has been answered, and its node may listen to the room no more.
+    #[must_use]
+    pub fn is_late(&self, now: Duration) -> bool {
+        self.asked_at.is_some_and(|asked_at| now.abs_diff(asked_at) > JOIN_VALID_FOR)
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +301,7 @@ impl Join {
             expires: false,
             judgement: Judgement::certain(Vec::new()),
             waits: false,
+            asked_at: None,
         }
     }
 }
@@ -320,7 +332,7 @@ pub enum Outcome {
     Gone(Seq),
     /// There are more members for this step, which is due again.
     More,
-    /// The judgement is stale: nothing has happened, and the caller has to judge anew.
+    /// The judgement is stale, or the join is late: nothing has happened, and the caller has to judge or to ask anew.
     Stale,
     /// Who joins, or the peer that is meant, may be put back yet: history was lost a moment ago. Nothing has
     /// happened.

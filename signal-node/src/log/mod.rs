@@ -182,6 +182,10 @@ pub const RESTORE_WINDOW: Duration = Duration::from_secs(5);
 /// How long the node of a suspected member has at least to reclaim it before the member may be removed.
 pub const RECLAIM_WINDOW: Duration = Duration::from_secs(2);
 
+/// How late a join may arrive. Its client has been answered `unavailable` before that, and a node listens to a room for longer
+/// after its last join, so that it notices a late copy that enters.
+pub const JOIN_VALID_FOR: Duration = Duration::from_secs(8);
+
 /// How many members one step suspects or removes, so that a room with many of them does not hold Redis for long.
 pub const MEMBERS_PER_STEP: usize = 256;
 

@@ -43,6 +43,9 @@ pub trait ClusterView {
 
     /// Tells whether this node has been in contact with the log for `time` without a break.
     fn in_contact_for(&self, time: Duration) -> bool;
+
+    /// Returns the log's own time, if an estimate is known.
+    fn log_time(&self) -> Option<Duration>;
 }
 
 impl ClusterView for Liveness {
@@ -52,6 +55,10 @@ impl ClusterView for Liveness {
 
     fn in_contact_for(&self, time: Duration) -> bool {
         Self::in_contact_for(self, time)
+    }
+
+    fn log_time(&self) -> Option<Duration> {
+        Self::log_time(self)
     }
 }
 

@@ -15,6 +15,7 @@ use super::log_cursor::Next;
 use super::members::Member;
 use super::pending_joins::{activate, disconnect_for_snapshot};
 use super::replay::{AfterPage, Replay, send_page};
+use super::requests::FRESH;
 use crate::log::{Batch, Claim, Entry, FeedEvent, Op, ResetMember};
 use crate::metrics::GapCause;
 
@@ -42,6 +43,7 @@ pub(super) fn on_event(local: &mut LocalRoom, step: &mut StepContext<'_>, event:
 
 /// Delivers everything that can be delivered now.
 pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
+    check_unordered(local, step);
     loop {
         match local.cursor.next() {
             Next::Batch(batch) if awaits_outcome(local, step, &batch) => {
@@ -65,6 +67,26 @@ pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
     }
     let LocalRoom { members, queue, cursor, joins, recovery, .. } = local;
     recovery.resolve_lost_claims(cursor.position(), joins, members, queue, step);
+}
+
+/// Looks for joins over this node among entries that came while it was in no place of the room's order: every join so far was
+/// refused. A late copy of one may have entered since, and its member would take the place that its client asks for. While
+/// a join is in flight its roster will tell.
+fn check_unordered(local: &mut LocalRoom, step: &mut StepContext<'_>) {
+    if !local.queue.is_idle() {
+        return;
+    }
+    let Some((batches, has_missed)) = local.cursor.take_unordered() else { return };
+    for (seq, entry) in batches.iter().flat_map(|batch| batch.numbered()) {
+        if let Entry::Joined { peer, node, resumed, .. } = entry
+            && *node == step.environment.settings.node
+        {
+            nobody_waits_for(local, step, (peer, !resumed), seq);
+        }
+    }
+    if has_missed {
+        local.queue.push_housekeeping(Op::Look);
+    }
 }
 
 /// Tells whether the batch holds a join of ours whose outcome is on its way. The outcome has the roster, so the batch
@@ -105,7 +127,7 @@ fn apply(
             step.effects.watch.push(node.clone());
             let is_ours = *node == step.environment.settings.node;
             if is_ours && local.joins.get(seq).is_none() {
-                nobody_waits_for(local, step, peer, seq);
+                nobody_waits_for(local, step, (peer, !resumed), seq);
             } else {
                 fanout::end(&mut local.members, step.room, peer, LeftReason::Replaced);
             }
@@ -151,14 +173,22 @@ fn apply(
 
 /// Answers for a join over this node that nobody here waits for: a late copy of a call, or one whose answer nobody could
 /// read. A log that has lost a member takes a copy of its join for a new one; the member is here and keeps its place.
-fn nobody_waits_for(local: &mut LocalRoom, step: &mut StepContext<'_>, peer: &PeerId, seq: Seq) {
+///
+/// Whoever came in by it anew leaves at once, and its place is free. In a fresh contact it is marked away only: the log may have
+/// lost a member that is on another node by now, and that one would be removed.
+fn nobody_waits_for(
+    local: &mut LocalRoom,
+    step: &mut StepContext<'_>,
+    (peer, is_new): (&PeerId, bool),
+    seq: Seq,
+) {
     if local.members.get(peer).is_some() {
         let reclaim = local.reclaim(peer, seq, step);
-        local.queue.push_front(reclaim.into_iter().collect());
-    } else {
-        let by = Claim { peer: peer.clone(), generation: seq };
-        local.queue.push_housekeeping(Op::Detach { by });
+        return local.queue.push_front(reclaim.into_iter().collect());
     }
+    let by = Claim { peer: peer.clone(), generation: seq };
+    let is_certain = is_new && step.environment.cluster.in_contact_for(FRESH);
+    local.queue.push_housekeeping(if is_certain { Op::Leave { by } } else { Op::Detach { by } });
 }
 
 /// Follows the claims of a roster: the entry that changed one may lie in the hole before the reset. A member of ours that was

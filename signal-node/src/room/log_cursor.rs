@@ -77,6 +77,12 @@ impl LogCursor {
         self.position.get_or_insert(base);
     }
 
+    /// Takes out what has come before there is a position, and whether anything was missed: nobody here is in the room.
+    pub(super) fn take_unordered(&mut self) -> Option<(VecDeque<Arc<Batch>>, bool)> {
+        let has_come = self.position.is_none() && (self.missed || !self.held.is_empty());
+        has_come.then(|| (std::mem::take(&mut self.held), std::mem::take(&mut self.missed)))
+    }
+
     /// Takes a batch in; `false` if too many wait already, and all of them have to be read again.
     pub(super) fn push(&mut self, batch: Arc<Batch>) -> bool {
         let fits = self.held.len() < HELD;
@@ -184,7 +190,7 @@ impl LogCursor {
 
     /// Tells whether an awaited entry has still not been delivered.
     pub(super) fn is_echo_missing(&self) -> bool {
-        self.awaited > self.position()
+        self.position.is_some_and(|position| self.awaited > position)
     }
 }
 

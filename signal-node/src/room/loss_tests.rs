@@ -26,14 +26,36 @@ fn a_member_of_ours_in_a_roster_that_has_no_socket_here_is_detached() {
     assert_eq!((&by.peer, by.generation), (&peer('C'), Seq(7)));
 }
 
-/// The copy of a join whose sender has given up made a member for whom nobody was responsible.
+/// The copy of a join whose sender has given up made a member for whom nobody was responsible. It took the place of another
+/// one for the whole grace.
 #[test]
-fn an_entry_of_a_join_over_this_node_that_nobody_waits_for_is_detached() {
+fn a_member_by_a_join_over_this_node_that_nobody_waits_for_leaves() {
     let (mut scene, _) = Scene::with_members("A");
+    scene.on(Input::Event(batch(1, 2, join_of('C', 2))));
+    let ops = scene.call().ops;
+    let [Op::Leave { by }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!((&by.peer, by.generation), (&peer('C'), Seq(2)));
+}
+
+/// After a loss that nobody has noticed, the copy of a join may be of a member that is on another node by now.
+#[test]
+fn a_member_by_a_join_that_nobody_waits_for_is_only_away_in_a_fresh_contact() {
+    let (mut scene, _) = Scene::with_members("A");
+    scene.cluster.in_contact = false;
     scene.on(Input::Event(batch(1, 2, join_of('C', 2))));
     let ops = scene.call().ops;
     let [Op::Detach { by }] = &ops[..] else { panic!("{ops:?}") };
     assert_eq!((&by.peer, by.generation), (&peer('C'), Seq(2)));
+}
+
+#[test]
+fn a_join_that_is_late_for_the_log_is_answered_as_unavailable() {
+    let mut scene = Scene::new();
+    let outbox = scene.ask_to_join('A', None);
+    scene.answer([Outcome::Stale]);
+    let frame = outbox.pop().unwrap().unwrap().frame;
+    let frame: serde_json::Value = serde_json::from_slice(&frame).unwrap();
+    assert_eq!((&frame["type"], &frame["code"]), (&"error".into(), &"unavailable".into()));
 }
 
 /// A log that had lost everything took a late copy of a join for a new one, and the member was told that it was replaced.

@@ -157,6 +157,11 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
             }
             local.note_head(joined.seq, step);
         }
+        // The last look at a room that nobody here is in: the log holds a member whose join nobody here has heard of.
+        Outcome::Room(room) => {
+            let LocalRoom { joins, members, queue, .. } = local;
+            detach_ghosts(&room.members, joins, members, queue, step);
+        }
         Outcome::More => match op {
             Op::Suspect { .. } => requests::suspect(&local.members, &mut local.queue, step),
             Op::Expire { .. } => requests::expire(&mut local.queue, &step.environment),
@@ -201,6 +206,11 @@ fn on_join(
         Outcome::Mending => {
             local.join_retries += 1;
             step.effects.join_retries.push(JoinCommand { join, ice, reply });
+        }
+        // The clock of the log has stepped meanwhile, or the call took longer than a client waits.
+        Outcome::Stale => {
+            let requester = Requester::Join { peer: join.peer, ice, reply };
+            decline(&mut local.members, step, requester, unavailable(UNREACHABLE));
         }
         _ => refuse_join(step, &reply, JoinRefusal::Replaced),
     }

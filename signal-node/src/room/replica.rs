@@ -62,6 +62,8 @@ pub struct Replica {
     volatile_queue: VolatileQueue,
     timers: Timers,
     is_resubscribing: bool,
+    /// Whether the log was asked, since the last join here, whether it still holds a member of this node.
+    has_looked: bool,
     /// Each waits until nothing is on its way to the log.
     idle_waiters: Vec<oneshot::Sender<()>>,
 }
@@ -76,6 +78,7 @@ impl Replica {
             volatile_queue: VolatileQueue::default(),
             timers: Timers::default(),
             is_resubscribing: false,
+            has_looked: false,
             idle_waiters: Vec::new(),
         }
     }
@@ -135,7 +138,10 @@ impl Replica {
         let step = &mut StepContext { room, environment: *environment, timers, effects };
         let LocalRoom { members, queue, .. } = &mut self.local;
         match command {
-            Command::Join(join) => requests::join(members, queue, step, *join),
+            Command::Join(join) => {
+                self.has_looked = false;
+                requests::join(members, queue, step, *join);
+            }
             Command::Ordered { id, what } => requests::ordered(members, queue, step, id, what),
             Command::Volatile(volatile) => {
                 requests::volatile(members, &mut self.volatile_queue, step, volatile);
@@ -169,7 +175,11 @@ impl Replica {
                 }
                 Due::Echo => self.check_echo(environment, effects),
                 Due::Expire => requests::expire(queue, environment),
-                Due::Retire => effects.retire = true,
+                Due::Retire if self.has_looked => effects.retire = true,
+                Due::Retire => {
+                    self.has_looked = true;
+                    queue.push_housekeeping(Op::Look);
+                }
             }
         }
         if !self.local.members.is_empty() {
@@ -209,7 +219,7 @@ impl Replica {
                 let _ = waiter.send(());
             }
         }
-        self.timers.retire(self.local.is_idle(), environment.now);
+        self.timers.retire(self.local.is_idle(), self.has_looked, environment.now);
     }
 
     /// Starts anew after a panic, which may have left any part half changed.

@@ -20,7 +20,7 @@ const QUEUE_FULL: &str = "too much is waiting for the room log";
 
 /// In a contact with the log that is younger than this, a loss may not have been noticed yet, and members may still be
 /// put back.
-const FRESH: Duration = Duration::from_secs(10);
+pub(super) const FRESH: Duration = Duration::from_secs(10);
 
 /// Bytes that the frames of a join and of the leave after it have beside `meta`.
 const JOIN_OVERHEAD: usize = 256;
@@ -55,6 +55,7 @@ pub(super) fn join(
     join.expires = cluster.in_contact_for(join.grace);
     join.judgement = cluster.judgement();
     join.waits = !cluster.in_contact_for(FRESH);
+    join.asked_at = cluster.log_time();
     queue.push(Op::Join(Box::new(join)), requester);
 }
 

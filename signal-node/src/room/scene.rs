@@ -9,13 +9,15 @@ use tokio::time::Instant;
 use super::*;
 use crate::log::{
     Batch, Entry, FeedEvent, Join, Joined, Judgement, Outcome, Payload, ResetMember, Retention,
-    RosterMember, Silent, SocketId,
+    RoomView, RosterMember, Silent, SocketId,
 };
 use crate::send_budget::SendRates;
 
 /// A cluster in which nobody is silent, or one other node is.
 pub(super) struct Cluster {
     pub(super) silent: bool,
+    /// Whether the contact with the log is older than any loss that was not noticed.
+    pub(super) in_contact: bool,
 }
 
 impl ClusterView for Cluster {
@@ -25,7 +27,11 @@ impl ClusterView for Cluster {
     }
 
     fn in_contact_for(&self, _: Duration) -> bool {
-        true
+        self.in_contact
+    }
+
+    fn log_time(&self) -> Option<Duration> {
+        None
     }
 }
 
@@ -104,6 +110,11 @@ pub(super) fn joined(seq: u64, recovery: Recovery) -> Outcome {
     Outcome::Joined(Box::new(Joined { seq, base, n, origin, recovery, mid, refused, roster }))
 }
 
+/// A room as the log tells it.
+pub(super) fn view(members: Vec<RosterMember>) -> Outcome {
+    Outcome::Room(Box::new(RoomView { head: Seq(1), capacity: None, locked: false, members }))
+}
+
 pub(super) fn survivor(letter: char, generation: u64, mid: u64) -> ResetMember {
     let (node, away, meta) = ("n_one".parse().unwrap(), None, json());
     let joined = Seq(generation);
@@ -127,7 +138,7 @@ impl Scene {
             replica: Replica::new(room()),
             now: Instant::now(),
             settings: room_settings(),
-            cluster: Cluster { silent: false },
+            cluster: Cluster { silent: false, in_contact: true },
             calls: Vec::new(),
             reads: Vec::new(),
             replays: Vec::new(),

@@ -6,7 +6,7 @@ use signal_protocol::{Mid, Recovery, Seq};
 
 use super::scene::*;
 use super::*;
-use crate::log::{Batch, Entry, FeedEvent, Join, LogError, Op, Outcome};
+use crate::log::{Batch, Entry, FeedEvent, Join, JoinRefusal, LogError, Op, Outcome, RosterMember};
 use crate::metrics::GapCause;
 
 #[test]
@@ -281,8 +281,65 @@ fn a_room_without_members_retires_after_a_while_and_not_while_a_call_is_in_fligh
     scene.answer([joined(1, Recovery::New)]);
     scene.on(Input::Event(batch(0, 1, join_of('A', 1))));
     scene.answer_all(&Outcome::Settled);
-    scene.after(Duration::from_secs(5));
+    scene.after(Duration::from_secs(10));
+    assert!(!scene.retires, "the log is asked first whether it holds a member of this node");
+    scene.answer([view(vec![])]);
+    scene.after(Duration::ZERO);
     assert!(scene.retires);
+}
+
+/// The room had not heard of the entry, had retired, and nobody was responsible for the member.
+#[test]
+fn a_room_that_ends_detaches_the_members_of_this_node_that_the_log_still_holds() {
+    let mut scene = Scene::new();
+    scene.ask_to_join('A', None);
+    scene.answer([Outcome::JoinRefused(JoinRefusal::Locked)]);
+    scene.after(Duration::from_secs(10));
+    let elsewhere = RosterMember { node: "n_other".parse().unwrap(), ..survivor('B', 2, 0).line };
+    scene.answer([view(vec![survivor('A', 1, 0).line, elsewhere])]);
+    let ops = &scene.calls[0].ops;
+    let [Op::Detach { by }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!((&by.peer, by.generation), (&peer('A'), Seq(1)));
+    assert!(!scene.retires);
+    scene.answer_all(&Outcome::Appended(Seq(3)));
+    scene.after(Duration::ZERO);
+    assert!(scene.retires);
+}
+
+/// Its client asked for a place every second, and its own late join held the last one.
+#[test]
+fn a_late_copy_of_a_refused_join_is_noticed_where_nobody_is_in_the_room() {
+    let mut scene = Scene::new();
+    scene.ask_to_join('A', None);
+    scene.answer([Outcome::JoinRefused(JoinRefusal::Locked)]);
+    scene.on(Input::Event(batch(6, 7, join_of('A', 1))));
+    let ops = scene.call().ops;
+    let [Op::Leave { by }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!((&by.peer, by.generation), (&peer('A'), Seq(7)));
+}
+
+#[test]
+fn a_room_that_nobody_is_in_is_looked_at_after_a_gap() {
+    let mut scene = Scene::new();
+    scene.ask_to_join('A', None);
+    scene.answer([Outcome::JoinRefused(JoinRefusal::Locked)]);
+    scene.on(Input::Event(FeedEvent::Gap));
+    scene.answer([Outcome::Head(Seq(7))]);
+    assert!(matches!(scene.call().ops[..], [Op::Look]));
+    scene.after(Duration::from_secs(2));
+    assert_eq!(scene.subscriptions, 0, "nothing is awaited that would show a deaf subscription");
+}
+
+#[test]
+fn a_room_that_somebody_joins_again_is_looked_at_anew_before_it_ends() {
+    let mut scene = Scene::new();
+    for _ in 0..2 {
+        scene.ask_to_join('A', None);
+        scene.answer([Outcome::JoinRefused(JoinRefusal::Locked)]);
+        scene.after(Duration::from_secs(10));
+        assert!(matches!(&scene.calls[0].ops[..], [Op::Look]) && !scene.retires);
+        scene.answer([view(vec![])]);
+    }
 }
 
 #[test]

@@ -6,12 +6,16 @@ use std::time::Duration;
 use signal_protocol::{PeerId, limits};
 use tokio::time::Instant;
 
+use crate::log::JOIN_VALID_FOR;
+
 /// A member to which nothing was addressed is sent its position at least this often, so that a resume has little to
 /// replay.
 const SEND_POSITION_AFTER: Duration = Duration::from_secs(30);
 
-/// A room without members here is kept subscribed this long, so that a reload costs no new subscription.
-const LINGER: Duration = Duration::from_secs(5);
+/// A room without members here is kept subscribed this long, so that a reload costs no new subscription, and that a late copy
+/// of its last join is noticed.
+const LINGER: Duration = Duration::from_secs(10);
+const _: () = assert!(LINGER.as_secs() > JOIN_VALID_FOR.as_secs());
 
 /// What this node appends comes back over its own subscription within this, or the subscription is deaf.
 const ECHO_WITHIN: Duration = Duration::from_secs(1);
@@ -93,10 +97,10 @@ impl Timers {
         self.echo.is_some()
     }
 
-    /// Sets the end of the room, or calls it off.
-    pub(super) fn retire(&mut self, idle: bool, now: Instant) {
+    /// Sets the end of the room, or calls it off. A room that was looked at for the last time ends at once.
+    pub(super) fn retire(&mut self, idle: bool, is_last_look_over: bool, now: Instant) {
         if idle {
-            set(&mut self.retire, now + LINGER);
+            set(&mut self.retire, if is_last_look_over { now } else { now + LINGER });
         } else {
             self.retire = None;
         }

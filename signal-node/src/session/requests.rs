@@ -105,6 +105,7 @@ impl Machine {
             expires: false,
             judgement: Judgement::certain(Vec::new()),
             waits: false,
+            asked_at: None,
         });
         self.memberships.join(join.room.clone(), wish.peer.clone());
         self.effects.push_back(match self.ice.fresh(now) {

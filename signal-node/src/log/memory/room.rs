@@ -245,6 +245,9 @@ impl RoomState {
             // A late copy of a join: a node that lets its client in again has seen that it had left, or says so itself.
             return Err(Outcome::JoinRefused(JoinRefusal::Replaced));
         }
+        if join.is_late(now) {
+            return Err(Outcome::Stale);
+        }
         self.check_entry(join, now).map_err(Outcome::JoinRefused)?;
         self.forget_left(&join.peer, join.attempt, join.socket);
         self.joins += 1;
@@ -307,6 +310,9 @@ impl RoomState {
             return Err(Outcome::JoinRefused(JoinRefusal::Replaced));
         }
         if join.attempt > member.attempt {
+            if join.is_late(now) {
+                return Err(Outcome::Stale);
+            }
             let position = join.position.filter(|position| member.has_seen(*position));
             let recovery = position
                 .map_or(Recovery::Snapshot, |position| self.stream.recovery(position, append.prev));

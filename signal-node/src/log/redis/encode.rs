@@ -93,6 +93,7 @@ impl<'a> Args<'a> {
         self.optional(join.token_capacity).text(join.per_subject).optional(join.position);
         self.micros(join.grace).text(u8::from(join.expires)).silent(&join.judgement.silent);
         self.proof(&join.judgement).text(u8::from(join.waits));
+        self.optional(join.asked_at.map(|time| time.as_micros()));
         self.payload(&join.meta).text(u8::from(join.keeps_meta));
     }
 

@@ -1,6 +1,6 @@
 -- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
 --      <grace µs> <1 if who is away for longer goes first> <silent nodes> <as of µs> <valid for µs> <1 if a loss is fresh>
---      <meta> <1 if a living member keeps its own>
+--      <asked at µs or ~> <meta> <1 if a living member keeps its own>
 
 -- Tells whether everything after `position` can be replayed to a member that is one since `origin`.
 local function recovery(position, origin)
@@ -56,11 +56,16 @@ local function enter(peer, m, resumed, mid, meta)
   redis.call('HDEL', H, 'x:' .. peer)
 end
 
-local function rejoin(peer, m, key, try, socket, node, user, position, meta, keeps)
+-- Tells whether a join arrives after its client was answered, or across a step of the clock. A copy of one that took effect
+-- is known by its number, however late it is.
+local function is_late(asked_at) return asked_at ~= '~' and is_stale(asked_at, JOIN_VALID_FOR) end
+
+local function rejoin(peer, m, key, try, socket, node, user, position, asked_at, meta, keeps)
   if m.key ~= key or m.user ~= user then return { 'forbidden' } end
   try = tonumber(try)
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
   if try > m.try then
+    if is_late(asked_at) then return { 'stale' } end
     m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position, m.origin)
     if keeps == '1' or meta == m.meta then meta = '' end
     if meta ~= '' then m.meta = meta end
@@ -77,8 +82,8 @@ local function waits_for_restore(peer, m, position, waits)
   return (not m and tonumber(position) > head) or is_mending()
 end
 
-steps.join = { 18, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
-                           grace, expires, silent, as_of, valid_for, waits, meta, keeps)
+steps.join = { 19, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
+                           grace, expires, silent, as_of, valid_for, waits, asked_at, meta, keeps)
   grace, prolongs = tonumber(grace), true
   local m = member(peer)
   if is_lost or waits_for_restore(peer, m, position, waits) then return { 'mending' } end
@@ -90,12 +95,13 @@ steps.join = { 18, function(peer, key, try, socket, node, user, cap, own_cap, pe
     suspect(silent, grace)
   end
   m = member(peer)
-  if m and claim(peer) then return rejoin(peer, m, key, try, socket, node, user, position, meta, keeps) end
+  if m and claim(peer) then return rejoin(peer, m, key, try, socket, node, user, position, asked_at, meta, keeps) end
   -- Nobody has restored its claim, so its count of messages is lost with it: it begins anew.
   if m then remove(peer, m, 'timeout') end
   local ended = has_left(peer, try, socket)
   -- A leave in this very call is known to the caller.
   if ended and ended <= head and seen < ended then return { 'held' } end
+  if is_late(asked_at) then return { 'stale' } end
   if not stored then share_configuration() end
   local refused = refusal(user, cap, own_cap, per_subject, grace)
   if refused then return refused end

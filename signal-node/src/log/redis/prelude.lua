@@ -31,6 +31,9 @@ local RESTORE_WINDOW = 5000000
 -- How long the node of a suspected member has at least to reclaim it, in µs (log::RECLAIM_WINDOW).
 local RECLAIM_WINDOW = 2000000
 
+-- How late a join may arrive, in µs (log::JOIN_VALID_FOR).
+local JOIN_VALID_FOR = 8000000
+
 -- How long a configuration is kept, in µs (log::REMEMBERED).
 local REMEMBERED = 86400000000
 

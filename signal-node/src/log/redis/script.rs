@@ -23,7 +23,8 @@ mod tests {
 
     use super::*;
     use crate::log::{
-        LEFT_REMEMBERED, MEMBERS_PER_STEP, RECLAIM_WINDOW, REMEMBERED, RESTORE_WINDOW,
+        JOIN_VALID_FOR, LEFT_REMEMBERED, MEMBERS_PER_STEP, RECLAIM_WINDOW, REMEMBERED,
+        RESTORE_WINDOW,
     };
 
     #[test]
@@ -38,6 +39,7 @@ mod tests {
             ("UNACKED", u128::from(limits::UNACKED)),
             ("RESTORE_WINDOW", RESTORE_WINDOW.as_micros()),
             ("RECLAIM_WINDOW", RECLAIM_WINDOW.as_micros()),
+            ("JOIN_VALID_FOR", JOIN_VALID_FOR.as_micros()),
             ("REMEMBERED", REMEMBERED.as_micros()),
             ("MEMBERS_PER_STEP", MEMBERS_PER_STEP as u128),
             ("LEFT_REMEMBERED", LEFT_REMEMBERED as u128),

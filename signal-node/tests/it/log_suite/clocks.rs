@@ -23,6 +23,8 @@ clocked! {
     who_is_not_confirmed_after_a_reset_is_away_once_the_wait_is_over,
     who_was_confirmed_after_a_reset_stays,
     a_late_copy_of_a_join_does_not_bring_back_who_has_left,
+    a_join_that_arrives_too_late_enters_nobody,
+    a_late_copy_of_a_join_that_took_effect_is_answered_as_the_first_one_was,
     a_restore_does_not_bring_back_who_has_left,
     a_late_copy_of_a_reclaim_does_not_bring_back_who_was_detached,
     the_same_join_may_enter_again_from_where_its_leave_is_known,
@@ -210,4 +212,29 @@ async fn steps(stage: &Stage, op: Op) -> usize {
         }
     }
     unreachable!()
+}
+
+/// It came in as the member of a client that had been told `unavailable` long before.
+async fn a_join_that_arrives_too_late_enters_nobody(stage: Stage) {
+    let ana = wish("ana");
+    stage.enter("bo").await;
+    let asked_at = Some(stage.now().await);
+    stage.step_clock(9);
+    let late = Join { asked_at, ..ana.clone() };
+    assert!(matches!(stage.step(Op::Join(Box::new(late))).await, Outcome::Stale));
+    assert_eq!(stage.look().await.members.len(), 1);
+    // Nor does it take a member over.
+    stage.step(Op::Join(Box::new(ana.clone()))).await;
+    let late = Join { asked_at, attempt: 2, socket: SocketId::random(), ..ana.clone() };
+    assert!(matches!(stage.step(Op::Join(Box::new(late))).await, Outcome::Stale));
+    let fresh = Join { asked_at: Some(stage.now().await), attempt: 2, ..ana };
+    assert_eq!(joined(stage.step(Op::Join(Box::new(fresh))).await).recovery, Recovery::Snapshot);
+}
+
+async fn a_late_copy_of_a_join_that_took_effect_is_answered_as_the_first_one_was(stage: Stage) {
+    let ana = Join { asked_at: Some(stage.now().await), ..wish("ana") };
+    let first = joined(stage.step(Op::Join(Box::new(ana.clone()))).await);
+    stage.step_clock(60);
+    let again = joined(stage.step(Op::Join(Box::new(ana))).await);
+    assert_eq!((again.seq, again.recovery), (first.seq, Recovery::New));
 }

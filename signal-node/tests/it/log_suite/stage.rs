@@ -163,6 +163,7 @@ pub(super) fn wish(who: &str) -> Join {
         expires: true,
         judgement: Judgement::certain(Vec::new()),
         waits: false,
+        asked_at: None,
     }
 }
 
