@@ -5,14 +5,13 @@
 //! have taken effect; every op recognises its own repetition.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use signal_protocol::{IceServers, PeerId, Seq};
+use signal_protocol::{PeerId, Seq};
 use tokio::time::Instant;
 
-use super::command::{MessageId, Reply};
-use crate::log::{Claim, LogError, Op, Outcome, SocketId};
+use super::requester::Requester;
+use crate::log::{Claim, LogError, Op, Outcome};
 
 /// Ops in one call, and their bytes, so that a busy room does not hold Redis for long.
 const OPS_PER_CALL: usize = 128;
@@ -32,30 +31,6 @@ const LONG_PATIENCE: Duration = Duration::from_secs(6);
 /// Pause before a call without an answer is sent again, and its bound.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 const RETRY_AFTER_MAX: Duration = Duration::from_millis(500);
-
-/// Who is answered with the outcome of an op.
-pub(super) enum Requester {
-    /// A joining session.
-    Join { peer: PeerId, ice: Option<Arc<IceServers>>, reply: Reply },
-    /// The sender of an ordered message; `refusal` is the text of [`Op::Refuse`].
-    Ordered { id: MessageId, refusal: Option<String> },
-    /// A leaving member, over the socket that holds it.
-    Leave { peer: PeerId, socket: SocketId, reply: Reply },
-    /// A moderator.
-    Kick { reply: Reply },
-    /// The room itself: nobody is answered.
-    Housekeeping,
-}
-
-impl Requester {
-    /// Tells whether it is told when the log cannot be reached. A leave is not: it holds as soon as the log can.
-    pub(super) fn is_told_of_failure(&self) -> bool {
-        match self {
-            Self::Join { .. } | Self::Ordered { .. } | Self::Kick { .. } => true,
-            Self::Leave { .. } | Self::Housekeeping => false,
-        }
-    }
-}
 
 /// An op that waits for its call.
 pub(super) struct QueuedOp {
@@ -191,9 +166,12 @@ impl AppendQueue {
         let in_flight = self.in_flight.iter().flat_map(|call| &call.requesters);
         let answered = self.answered.iter().flat_map(|call| &call.answers);
         let answered = answered.map(|(queued, _)| &queued.requester);
-        in_flight
-            .chain(answered)
-            .any(|by| matches!(by, Requester::Join { peer: p, .. } if p == peer))
+        in_flight.chain(answered).any(|by| by.joins(peer))
+    }
+
+    /// Tells whether a join of `peer` waits, or is on its way.
+    pub(super) fn has_join(&self, peer: &PeerId) -> bool {
+        self.is_joining(peer) || self.waiting.iter().any(|queued| queued.requester.joins(peer))
     }
 
     /// Gives the waiting ops of a member the generation to which a suspicion has raised its claim.
@@ -308,6 +286,8 @@ mod tests {
     use signal_protocol::Mid;
 
     use super::*;
+    use crate::log::SocketId;
+    use crate::room::MessageId;
 
     fn detach(number: u64) -> Op {
         let peer = "p_someone_else".parse().unwrap();

@@ -71,9 +71,9 @@ pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
 
 /// Looks for joins over this node among entries that came while it was in no place of the room's order: every join so far was
 /// refused. A late copy of one may have entered since, and its member would take the place that its client asks for. While
-/// a join is in flight its roster will tell.
+/// a join is under way its roster will tell.
 fn check_unordered(local: &mut LocalRoom, step: &mut StepContext<'_>) {
-    if !local.queue.is_idle() {
+    if !local.queue.is_idle() || !local.joins.is_empty() {
         return;
     }
     let Some((batches, has_missed)) = local.cursor.take_unordered() else { return };
@@ -185,6 +185,10 @@ fn nobody_waits_for(
     if local.members.get(peer).is_some() {
         let reclaim = local.reclaim(peer, seq, step);
         return local.queue.push_front(reclaim.into_iter().collect());
+    }
+    if local.queue.has_join(peer) || local.joins.holds(peer) {
+        // An earlier attempt has entered: the log will answer the one that waits as if it had.
+        return;
     }
     let by = Claim { peer: peer.clone(), generation: seq };
     let is_certain = is_new && step.environment.cluster.in_contact_for(FRESH);

@@ -21,8 +21,6 @@ pub(super) struct LocalRoom {
     pub(super) joins: PendingJoins,
     pub(super) recovery: LossRecovery,
     pub(super) sender_counts: SenderCounts,
-    /// Joins that the task hands in again in a moment.
-    pub(super) join_retries: u32,
     growth: Growth,
 }
 
@@ -46,7 +44,7 @@ impl LocalRoom {
     /// Tells whether nothing is left to do for the members here, of which there are none.
     pub(super) fn is_idle(&self) -> bool {
         let nobody = self.members.is_empty() && self.joins.is_empty();
-        nobody && self.queue.is_idle() && self.join_retries == 0
+        nobody && self.queue.is_idle()
     }
 
     /// Notes that the log reaches at least as far as `seq`.

@@ -14,6 +14,8 @@ mod context;
 mod effect;
 mod entries;
 mod fanout;
+#[cfg(test)]
+mod join_tests;
 mod local_room;
 mod log_cursor;
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod registry;
 mod replay;
 mod replica;
 mod replies;
+mod requester;
 mod requests;
 #[cfg(test)]
 mod scene;

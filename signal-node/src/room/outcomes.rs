@@ -6,7 +6,7 @@ use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, IceServers, Recovery, Seq};
 use tracing::{debug, warn};
 
-use super::append_queue::{CallResult, QueuedOp, Requester};
+use super::append_queue::{CallResult, QueuedOp};
 use super::command::{JoinCommand, MessageId, Reply};
 use super::effect::{Count, StepContext};
 use super::local_room::LocalRoom;
@@ -16,6 +16,7 @@ use super::recovery::{LostClaim, detach_ghosts, restore_now};
 use super::replies::{
     UNREACHABLE, decline, refuse_join, refuse_ordered, refused_text, unavailable,
 };
+use super::requester::Requester;
 use super::requests;
 use crate::log::{Claim, Join, JoinRefusal, Joined, LogError, Op, Outcome};
 
@@ -204,7 +205,7 @@ fn on_join(
         Outcome::JoinRefused(refusal) => refuse_join(step, &reply, refusal),
         // Members may still be put back, this one among them.
         Outcome::Mending => {
-            local.join_retries += 1;
+            local.joins.retry(join.peer.clone());
             step.effects.join_retries.push(JoinCommand { join, ice, reply });
         }
         // The clock of the log has stepped meanwhile, or the call took longer than a client waits.

@@ -93,56 +93,73 @@ fn refused(mid: Mid, code: ErrorCode) -> RefusedMessage<'static> {
     RefusedMessage { mid, code, message: refused_text(code) }
 }
 
-/// The pending joins of one room, by their entries.
+/// The pending joins of one room.
 #[derive(Default)]
-pub(super) struct PendingJoins(BTreeMap<Seq, Box<PendingJoin>>);
+pub(super) struct PendingJoins {
+    /// By their entries.
+    entries: BTreeMap<Seq, Box<PendingJoin>>,
+    /// Members whose joins the task hands in again in a moment. A copy of one may have taken effect meanwhile.
+    retries: Vec<PeerId>,
+}
 
 impl PendingJoins {
     pub(super) fn insert(&mut self, pending: Box<PendingJoin>) {
-        self.0.insert(pending.joined.seq, pending);
+        self.entries.insert(pending.joined.seq, pending);
+    }
+
+    /// Notes that a join of `peer` is handed in again.
+    pub(super) fn retry(&mut self, peer: PeerId) {
+        self.retries.push(peer);
+    }
+
+    /// Notes that a join of `peer` was handed in again.
+    pub(super) fn retried(&mut self, peer: &PeerId) {
+        if let Some(at) = self.retries.iter().position(|retry| retry == peer) {
+            self.retries.swap_remove(at);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty() && self.retries.is_empty()
     }
 
     /// Tells whether a join of `peer` is pending.
     pub(super) fn holds(&self, peer: &PeerId) -> bool {
-        self.0.values().any(|pending| pending.is_of(peer))
+        self.entries.values().any(|pending| pending.is_of(peer)) || self.retries.contains(peer)
     }
 
     /// Takes out the join with this entry.
     pub(super) fn remove(&mut self, seq: Seq) -> Option<Box<PendingJoin>> {
-        let pending = self.0.remove(&seq);
-        if self.0.is_empty() {
+        let pending = self.entries.remove(&seq);
+        if self.entries.is_empty() {
             // An emptied map keeps a node of its tree.
-            self.0 = BTreeMap::new();
+            self.entries = BTreeMap::new();
         }
         pending
     }
 
     /// Returns the entries before `seq` that joins wait for.
     pub(super) fn before(&self, seq: Seq) -> Vec<Seq> {
-        self.0.range(..seq).map(|(seq, _)| *seq).collect()
+        self.entries.range(..seq).map(|(seq, _)| *seq).collect()
     }
 
     /// Tells whether the position has passed the entry of one: it was lost with the log.
     pub(super) fn is_passed(&self, position: Seq) -> bool {
-        self.0.first_key_value().is_some_and(|(seq, _)| *seq <= position)
+        self.entries.first_key_value().is_some_and(|(seq, _)| *seq <= position)
     }
 
     pub(super) fn get(&self, seq: Seq) -> Option<&PendingJoin> {
-        self.0.get(&seq).map(AsRef::as_ref)
+        self.entries.get(&seq).map(AsRef::as_ref)
     }
 
     /// Takes all of them out.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = PendingJoin> {
-        std::mem::take(&mut self.0).into_values().map(|pending| *pending)
+        std::mem::take(&mut self.entries).into_values().map(|pending| *pending)
     }
 
     /// Returns what restores their members.
     pub(super) fn snapshots(&self) -> impl Iterator<Item = Restored> {
-        self.0.values().map(|pending| pending.snapshot())
+        self.entries.values().map(|pending| pending.snapshot())
     }
 }
 

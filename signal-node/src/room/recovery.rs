@@ -202,7 +202,7 @@ pub(super) fn detach_ghosts<'a>(
     for line in roster {
         let is_here = line.node == *node && line.away.is_none();
         let is_held = members.get(&line.peer).is_some()
-            || queue.is_joining(&line.peer)
+            || queue.has_join(&line.peer)
             || joins.holds(&line.peer);
         if is_here && !is_held {
             let by = Claim { peer: line.peer.clone(), generation: line.joined };

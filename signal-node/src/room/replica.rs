@@ -13,13 +13,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::append_queue::Requester;
 use super::command::{Command, JoinCommand};
 use super::context::Environment;
 use super::effect::{Count, Effects, StepContext};
 use super::local_room::LocalRoom;
 use super::outcomes;
 use super::replay::Replay;
+use super::requester::Requester;
 use super::timers::{Due, Timers};
 use super::volatile_queue::VolatileQueue;
 use super::{entries, requests};
@@ -104,8 +104,13 @@ impl Replica {
             Input::Event(event) => entries::on_event(local, step, event),
             Input::Command(command) => self.on_command(command, environment, effects),
             Input::JoinDue(join) => {
-                local.join_retries = local.join_retries.saturating_sub(1);
-                requests::join(&mut local.members, &mut local.queue, step, *join);
+                local.joins.retried(&join.join.peer);
+                if join.reply.outbox.is_closed() {
+                    // A copy of it may have entered, which nobody waits for any more.
+                    local.queue.push_housekeeping(Op::Look);
+                } else {
+                    requests::join(&mut local.members, &mut local.queue, step, *join);
+                }
             }
             Input::Answered(ops, answer) => outcomes::on_answer(local, step, ops, answer),
             Input::Read(batches) => local.cursor.on_read(batches),
@@ -231,7 +236,7 @@ impl Replica {
         let mut old = std::mem::take(&mut self.local);
         old.disconnect_all(&self.room);
         self.local.queue = old.queue;
-        self.local.join_retries = old.join_retries;
+        self.local.joins = old.joins;
         self.timers = Timers::default();
         let (room, timers) = (&self.room, &mut self.timers);
         let step = &mut StepContext { room, environment: *environment, timers, effects };

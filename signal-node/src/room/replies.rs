@@ -5,11 +5,11 @@ use std::time::Duration;
 use signal_protocol::server::{ErrorFrame, milliseconds};
 use signal_protocol::{ErrorCode, LeftReason, RoomId, ServerMessage};
 
-use super::append_queue::Requester;
 use super::command::{Command, MessageId, Reply};
 use super::effect::{Count, StepContext};
 use super::members::Members;
 use super::outbox::{Delivery, FrameEvent};
+use super::requester::Requester;
 use crate::log::JoinRefusal;
 
 /// Error text while calls to the log fail.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, PeerId, ServerMessage, limits};
 
-use super::append_queue::{AppendQueue, Requester};
+use super::append_queue::AppendQueue;
 use super::command::{JoinCommand, MessageId, Ordered, Reply};
 use super::context::Environment;
 use super::effect::{Count, StepContext};
 use super::members::Members;
 use super::outbox::{FrameEvent, Outbox};
 use super::replies::{UNREACHABLE, decline, refuse_ordered, too_much, unavailable};
+use super::requester::Requester;
 use super::volatile_queue::VolatileQueue;
 use crate::log::{Op, SocketId, Volatile};
 
