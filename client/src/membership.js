@@ -51,6 +51,8 @@ export class Membership {
   #taken = null;
   /** @type {WeakMap<Link, number>} the `try` of the newest join on each link */
   #tries = new WeakMap();
+  /** The `try` on that link before the newest join. */
+  #triedBefore = 0;
   /** @type {number | undefined} the position in the room's log */
   #position;
   /** The `seq` of the newest reset: both links of a handover may tell of it. @type {number | undefined} */
@@ -84,6 +86,7 @@ export class Membership {
     this.#cancelRejoin();
     this.#asked = link;
     const attempt = this.#identity.nextTry();
+    this.#triedBefore = this.#tries.get(link) ?? 0;
     this.#tries.set(link, attempt);
     const { name: room, connection } = this.#context;
     const member = { room, key: this.#identity.key, try: attempt, seq: this.#position, meta: this.#hooks.meta() };
@@ -225,6 +228,8 @@ export class Membership {
     if (foreign) return void this.#startOver();
     const wasTaken = this.#taken === link;
     this.#taken = error.code === TAKEN ? link : null;
+    // The link did not take this join. What it says next is about an earlier one.
+    if (this.#taken) this.#tries.set(link, this.#triedBefore);
     if (this.#taken && wasTaken) return link.close(PING_TIMEOUT);
     if (!error.retry && !this.#taken) return this.#hooks.ended(error.code, error);
     this.#hooks.delayed(error);

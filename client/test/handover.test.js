@@ -169,6 +169,19 @@ test("a socket that says twice that the room is on it, and was not waited for, i
   assert.deepEqual([socket.closedWith, of("left")], [4001, []]);
 });
 
+test("a socket that did not take the newest join speaks of an earlier one when it says that the member was replaced", async () => {
+  const { server, room, of } = await joined();
+  server.close(1006);
+  await server.clock.pass(1_000);
+  const socket = await server.accept(2);
+  refuse(server, socket, { code: "already_joined", retry: false, message: "on it" });
+  server.tell(socket, REPLACED);
+  assert.deepEqual(of("left"), []);
+  await server.clock.pass(2_999);
+  server.joined({ recovery: "replay", seq: 105 }, socket);
+  assert.equal(room.state, "joined");
+});
+
 test("a join that was refused and took effect all the same does not end the room", async () => {
   const { server, room, of, old, next } = await moving();
   refuse(server, next);

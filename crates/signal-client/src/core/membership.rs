@@ -36,6 +36,8 @@ pub(super) struct Membership {
     tries: u64,
     /// The `try` of the newest join on each link.
     tries_on: BTreeMap<LinkId, u64>,
+    /// The `try` on that link before the newest join.
+    tried_before: Option<u64>,
     /// The link that the member is joined on.
     pub(super) link: Option<LinkId>,
     /// The newest link that a join was sent on, while it may have the member or get it.
@@ -63,6 +65,7 @@ impl Membership {
             key,
             tries: 0,
             tries_on: BTreeMap::new(),
+            tried_before: None,
             taken: None,
             link: None,
             asked: None,
@@ -84,7 +87,7 @@ impl Membership {
     pub(super) fn join(&mut self, link: LinkId, context: &mut Context) {
         (self.asked, self.rejoin_at) = (Some(link), None);
         self.tries += 1;
-        self.tries_on.insert(link, self.tries);
+        self.tried_before = self.tries_on.insert(link, self.tries);
         context.request(link, Purpose::Join(self.id), |id| Request::Join {
             id,
             room: &self.room,
@@ -267,6 +270,10 @@ impl Membership {
         // so again answered a join whose `joined` was not waited for any more: the member is taken back over a new link.
         let is_taken = refusal.code == ErrorCode::AlreadyJoined.name();
         let was_taken = std::mem::replace(&mut self.taken, is_taken.then_some(link));
+        if is_taken {
+            // The link did not take this join. What it says next is about an earlier one.
+            self.tries_on.insert(link, self.tried_before.unwrap_or_default());
+        }
         if is_taken && was_taken == Some(link) {
             return Some(link);
         }

@@ -86,6 +86,23 @@ fn a_link_that_says_twice_that_the_member_is_on_it_and_was_not_waited_for_is_rep
     assert!(!bench.events.iter().any(|event| matches!(event, RoomEvent::Left(_))));
 }
 
+/// Found by the simulation: a node that had the member's join pending said `already_joined` to a newer one, and then that the
+/// pending one had been replaced. The client took that for another client with its key.
+#[test]
+fn a_link_that_did_not_take_the_newest_join_speaks_of_an_earlier_one() {
+    let mut bench = Bench::joined();
+    bench.lose(1, 1006);
+    bench.until_opened();
+    bench.welcome(2);
+    let id = bench.sent_of("join").last().unwrap().1["id"].clone();
+    bench.refuse(2, &json!({"id": id, "code": "already_joined", "retry": false}));
+    bench.hear(2, &json!({"type": "left", "room": "demo", "reason": "replaced"}));
+    assert!(!bench.events.iter().any(|event| matches!(event, RoomEvent::Left(_))));
+    bench.wake();
+    bench.enter(2, 20, "replay", 0);
+    assert!(matches!(bench.events.last(), Some(RoomEvent::Joined { .. })), "{:?}", bench.events);
+}
+
 #[test]
 fn a_new_member_gives_up_what_was_not_settled() {
     let mut bench = Bench::joined();
