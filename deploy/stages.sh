@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(install format lints docs build tests javascript house cluster faults fuzz load bench ops browser)
+ALL=(install format lints docs build tests javascript house cluster faults valkey fuzz load bench ops browser)
 
 # One command line per stage; nothing here decides whether to run it.
 commands() {
@@ -23,6 +23,8 @@ commands() {
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
     faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 25 --seconds 6 --grace 11 --seed 5' ;;
+    # The suite of the room log and the round of the stage before, with Valkey in place of Redis.
+    valkey)     echo 'deploy/test/valkey.sh' ;;
     # So many inputs over the corpus for each target; `make fuzz` goes on for minutes.
     fuzz)       echo 'fuzz/run.sh --runs 20000' ;;
     # A few seconds of each question, and that each can be answered with no; `make load` asks them at length.

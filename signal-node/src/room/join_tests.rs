@@ -233,3 +233,26 @@ fn a_first_join_whose_entry_an_emptied_log_has_lost_is_known_to_the_next_call() 
     scene.on(Input::Event(FeedEvent::Gap));
     assert_eq!(scene.call().seen, Seq(7));
 }
+
+#[test]
+fn a_join_that_is_late_is_answered_unavailable_without_contact() {
+    let mut scene = Scene::new();
+    scene.cluster.in_contact = false;
+    let outbox = scene.ask_to_join('A', None);
+    scene.answer([Outcome::Stale]);
+    let frame = outbox.pop().unwrap().unwrap().frame;
+    let frame: serde_json::Value = serde_json::from_slice(&frame).unwrap();
+    assert_eq!((&frame["type"], &frame["code"]), (&"error".into(), &"unavailable".into()));
+}
+
+#[test]
+fn a_join_across_a_step_of_the_clock_is_handed_in_again() {
+    let mut scene = Scene::new();
+    let outbox = scene.ask_to_join('A', None);
+    scene.answer([Outcome::Stale]);
+    let join = scene.retries.remove(0);
+    scene.on(Input::JoinDue(Box::new(join)));
+    scene.answer([joined(1, Recovery::New)]);
+    scene.on(Input::Event(batch(0, 1, join_of('A', 1))));
+    assert_eq!(frames(&outbox), ["joined"]);
+}

@@ -48,16 +48,6 @@ fn a_member_by_a_join_that_nobody_waits_for_is_only_away_in_a_fresh_contact() {
     assert_eq!((&by.peer, by.generation), (&peer('C'), Seq(2)));
 }
 
-#[test]
-fn a_join_that_is_late_for_the_log_is_answered_as_unavailable() {
-    let mut scene = Scene::new();
-    let outbox = scene.ask_to_join('A', None);
-    scene.answer([Outcome::Stale]);
-    let frame = outbox.pop().unwrap().unwrap().frame;
-    let frame: serde_json::Value = serde_json::from_slice(&frame).unwrap();
-    assert_eq!((&frame["type"], &frame["code"]), (&"error".into(), &"unavailable".into()));
-}
-
 /// A log that had lost everything took a late copy of a join for a new one, and the member was told that it was replaced.
 #[test]
 fn a_member_keeps_its_place_when_a_late_copy_of_its_join_enters_a_log_that_has_lost_it() {

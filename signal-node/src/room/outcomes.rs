@@ -1,6 +1,7 @@
 //! What the answers of the log mean for the members here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, IceServers, Recovery, Seq};
@@ -205,16 +206,24 @@ fn on_join(
         Outcome::JoinRefused(refusal) => refuse_join(step, &reply, refusal),
         // Members may still be put back, this one among them.
         Outcome::Mending => {
-            local.joins.retry(join.peer.clone());
-            step.effects.join_retries.push(JoinCommand { join, ice, reply });
+            retry_join(local, step, JoinCommand { join, ice, reply });
         }
-        // The clock of the log has stepped meanwhile, or the call took longer than a client waits.
+        // The clock of the log has stepped: the next heartbeat tells the new time.
+        Outcome::Stale if step.environment.cluster.in_contact_for(Duration::ZERO) => {
+            retry_join(local, step, JoinCommand { join, ice, reply });
+        }
+        // The call took longer than a client waits.
         Outcome::Stale => {
             let requester = Requester::Join { peer: join.peer, ice, reply };
             decline(&mut local.members, step, requester, unavailable(UNREACHABLE));
         }
         _ => refuse_join(step, &reply, JoinRefusal::Replaced),
     }
+}
+
+fn retry_join(local: &mut LocalRoom, step: &mut StepContext<'_>, join: JoinCommand) {
+    local.joins.retry(join.join.peer.clone());
+    step.effects.join_retries.push(join);
 }
 
 /// The join took effect. Its member begins at its entry, which may have been delivered already: among entries that

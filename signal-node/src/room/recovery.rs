@@ -145,9 +145,10 @@ impl LossRecovery {
 
 /// Confirms that the members here have their sockets here: the log marks those away that no node confirms.
 fn confirm(members: &Members, queue: &mut AppendQueue) {
-    for member in members.iter() {
-        queue.push_housekeeping(Op::Reclaim { by: member.claim.clone() });
-    }
+    let claims = members.iter().map(|member| member.claim.clone());
+    let reclaims = claims.map(|by| QueuedOp::housekeeping(Op::Reclaim { by }));
+    // Before what waits: the log takes no message of a member before it is confirmed.
+    queue.push_front(reclaims.collect());
 }
 
 /// Queues the restore of every member and pending join, and a reset, before everything else.

@@ -136,7 +136,7 @@ fn a_member_that_left_before_the_loss_and_is_in_the_roster_again_is_detached() {
     let (mut scene, _) = Scene::with_members("A");
     scene.reset(1, 9, vec![survivor('A', 1, 0), survivor('C', 4, 0)]);
     let ops = scene.call().ops;
-    let [Op::Detach { by: ghost }, Op::Reclaim { by: mine }] = &ops[..] else { panic!("{ops:?}") };
+    let [Op::Reclaim { by: mine }, Op::Detach { by: ghost }] = &ops[..] else { panic!("{ops:?}") };
     assert_eq!((&ghost.peer, &mine.peer), (&peer('C'), &peer('A')), "A is confirmed");
 }
 

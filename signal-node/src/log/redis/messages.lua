@@ -22,13 +22,16 @@ local function append(hash, stream, at)
     changes[#changes + 1] = ARGV[i + 2]
   end
   for i = named + 1, named + receivers do fields[#fields + 1] = ARGV[i] end
+  local there = #fields
+  -- A sender that no node has confirmed since a reset: its messages wait.
+  for i = 2, senders + 1 do fields[#fields + 1] = 'x' .. string.sub(fields[i], 2) end
 
   local stored = redis.call('HMGET', hash, unpack(fields))
   for i = 1, senders do
     if stored[i + 1] ~= ARGV[at + 3 + 3 * i] then return false end
   end
   for i = senders + 2, #fields do
-    if not stored[i] then return false end
+    if (stored[i] == false) == (i <= there) then return false end
   end
   local head = tonumber(stored[1])
   if head < seen then return false end

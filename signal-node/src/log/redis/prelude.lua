@@ -185,10 +185,12 @@ local function claimed(peer, generation)
   return nil, { 'suspected', known.generation }
 end
 
--- Consumes `mid` if it is the next one; otherwise returns the outcome.
+-- Consumes `mid` if it is the next one; otherwise returns the outcome. After a reset a member waits until its node has confirmed
+-- or restored it: only the node knows what was settled before the loss, and a late copy of a message would be told twice.
 local function settle(peer, generation, mid)
   local known, outcome = claimed(peer, generation)
   if not known then return outcome end
+  if redis.call('HGET', H, 'x:' .. peer) == generation then return { 'mending' } end
   if mid <= known.mid then
     local refusals = redis.call('HGET', H, 'r:' .. peer)
     local code = refusals and string.match(refusals, ' ' .. int(mid) .. ':(%S+)')

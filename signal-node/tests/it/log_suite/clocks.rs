@@ -22,6 +22,7 @@ clocked! {
     a_wait_for_restores_ends_although_the_clock_was_set_back,
     who_is_not_confirmed_after_a_reset_is_away_once_the_wait_is_over,
     who_was_confirmed_after_a_reset_stays,
+    a_message_of_a_member_that_is_not_confirmed_after_a_reset_waits,
     a_late_copy_of_a_join_does_not_bring_back_who_has_left,
     a_join_that_arrives_too_late_enters_nobody,
     a_late_copy_of_a_join_that_took_effect_is_answered_as_the_first_one_was,
@@ -51,7 +52,7 @@ async fn away(stage: &Stage, who: &str) -> Option<Duration> {
 async fn a_clock_that_is_set_back_makes_no_absence_unreadable(stage: Stage) {
     let ana = stage.enter("ana").await;
     stage.step(Op::Detach { by: ana }).await;
-    stage.step_clock(-3_600);
+    stage.step_clock(-3_600).await;
     assert_eq!(away(&stage, "ana").await, Some(Duration::ZERO));
     assert_eq!(stage.join("bo").await.roster[0].away, Some(Duration::ZERO));
     let cy = Join { capacity: 1, grace: GRACE, ..wish("cy") };
@@ -69,7 +70,7 @@ async fn a_clock_that_is_set_forward_removes_nobody_on_an_older_judgement(stage:
     stage.step(Op::Detach { by: ana }).await;
     let before = stage.now().await;
     // Longer than the grace, and shorter than the life of the keys, which would end with it.
-    stage.step_clock(200);
+    stage.step_clock(200).await;
     assert!(matches!(stage.step(expire(before)).await, Outcome::Stale));
     let silent = judgement(before, &["n_one"]);
     let suspect = Op::Suspect { grace: GRACE, judgement: silent.clone() };
@@ -83,7 +84,7 @@ async fn a_clock_that_is_set_forward_removes_nobody_on_an_older_judgement(stage:
 async fn a_judgement_from_after_a_clock_was_set_back_is_stale(stage: Stage) {
     stage.enter("ana").await;
     let before = stage.now().await;
-    stage.step_clock(-60);
+    stage.step_clock(-60).await;
     let judgement = judgement(before, &["n_one"]);
     assert!(matches!(stage.step(Op::Suspect { grace: GRACE, judgement }).await, Outcome::Stale));
     assert_eq!(away(&stage, "ana").await, None);
@@ -92,11 +93,11 @@ async fn a_judgement_from_after_a_clock_was_set_back_is_stale(stage: Stage) {
 async fn a_wait_for_restores_ends_although_the_clock_was_set_back(stage: Stage) {
     let ana = stage.join("ana").await;
     stage.step(Op::Reset).await;
-    stage.step_clock(-3_600);
+    stage.step_clock(-3_600).await;
     let back = Join { attempt: 2, position: Some(ana.seq), waits: true, ..wish("ana") };
     let join = || Op::Join(Box::new(back.clone()));
     assert!(matches!(stage.step(join()).await, Outcome::Mending));
-    stage.step_clock(-3_600 + 6);
+    stage.step_clock(-3_600 + 6).await;
     assert!(matches!(stage.step(join()).await, Outcome::Joined(_)));
 }
 
@@ -105,13 +106,13 @@ async fn who_is_not_confirmed_after_a_reset_is_away_once_the_wait_is_over(stage:
     stage.step(Op::Reset).await;
     stage.step(Op::Tend).await;
     assert_eq!(away(&stage, "ana").await, None, "its node may confirm it yet");
-    stage.step_clock(6);
+    stage.step_clock(6).await;
     stage.step(Op::Tend).await;
     let since = away(&stage, "ana").await.expect("she is away");
     assert!(since < Duration::from_secs(6), "as of now, and not of the reset: {since:?}");
     let outcome = stage.step(say(&ana, 1, None)).await;
     assert!(matches!(outcome, Outcome::Suspected(_)), "its node reclaims it: {outcome:?}");
-    stage.step_clock(60);
+    stage.step_clock(60).await;
     stage.step(expire(stage.now().await)).await;
     assert_eq!(stage.look().await.members.len(), 0);
 }
@@ -123,11 +124,20 @@ async fn who_was_confirmed_after_a_reset_stays(stage: Stage) {
     stage.step(Op::Detach { by: bo }).await;
     let back = Join { attempt: 2, ..wish("bo") };
     stage.step(Op::Join(Box::new(back))).await;
-    stage.step_clock(6);
+    stage.step_clock(6).await;
     let count = stage.all().await.len();
     stage.step(expire(stage.now().await)).await;
     assert_eq!(stage.all().await.len(), count);
     assert_eq!((away(&stage, "ana").await, away(&stage, "bo").await), (None, None));
+}
+
+/// A snapshot knew less of the member than its node did, and a late copy of its last message was told twice.
+async fn a_message_of_a_member_that_is_not_confirmed_after_a_reset_waits(stage: Stage) {
+    let ana = stage.enter("ana").await;
+    stage.step(Op::Reset).await;
+    assert!(matches!(stage.step(say(&ana, 1, None)).await, Outcome::Mending));
+    let both = stage.call(&[Op::Reclaim { by: ana.clone() }, say(&ana, 1, None)]).await;
+    assert!(matches!(both[..], [Outcome::Settled, Outcome::Appended(_)]), "{both:?}");
 }
 
 async fn a_late_copy_of_a_join_does_not_bring_back_who_has_left(stage: Stage) {
@@ -195,7 +205,7 @@ async fn a_step_suspects_and_removes_so_many_members_and_is_due_again(stage: Sta
     let suspect = Op::Suspect { grace: GRACE, judgement: judgement(now, &["n_one"]) };
     assert_eq!(steps(&stage, suspect).await, 4);
     assert!(stage.look().await.members.iter().all(|line| line.away.is_some()));
-    stage.step_clock(60);
+    stage.step_clock(60).await;
     let outcomes = stage.call(&[expire(stage.now().await), Op::Reset]).await;
     assert!(matches!(outcomes[..], [Outcome::More, Outcome::Appended(_)]), "{outcomes:?}");
     assert_eq!(steps(&stage, expire(stage.now().await)).await, 3);
@@ -219,7 +229,7 @@ async fn a_join_that_arrives_too_late_enters_nobody(stage: Stage) {
     let ana = wish("ana");
     stage.enter("bo").await;
     let asked_at = Some(stage.now().await);
-    stage.step_clock(9);
+    stage.step_clock(9).await;
     let late = Join { asked_at, ..ana.clone() };
     assert!(matches!(stage.step(Op::Join(Box::new(late))).await, Outcome::Stale));
     assert_eq!(stage.look().await.members.len(), 1);
@@ -234,7 +244,7 @@ async fn a_join_that_arrives_too_late_enters_nobody(stage: Stage) {
 async fn a_late_copy_of_a_join_that_took_effect_is_answered_as_the_first_one_was(stage: Stage) {
     let ana = Join { asked_at: Some(stage.now().await), ..wish("ana") };
     let first = joined(stage.step(Op::Join(Box::new(ana.clone()))).await);
-    stage.step_clock(60);
+    stage.step_clock(60).await;
     let again = joined(stage.step(Op::Join(Box::new(ana))).await);
     assert_eq!((again.seq, again.recovery), (first.seq, Recovery::New));
 }

@@ -72,11 +72,13 @@ impl Stage {
         Self { one: Arc::new(one), two: Arc::new(two), room, redis: Some(redis), off }
     }
 
-    /// Sets the clock of the log off by so many seconds.
-    pub(super) fn step_clock(&self, seconds: i64) {
-        match &self.redis {
-            Some(redis) => redis.step_clock(seconds),
-            None => self.off.store(seconds, Ordering::Relaxed),
+    /// Sets the clock of the log off by so many seconds. Valkey reads its clock ten times a second, and counts on between.
+    pub(super) async fn step_clock(&self, seconds: i64) {
+        self.off.store(seconds, Ordering::Relaxed);
+        if let Some(redis) = &self.redis {
+            redis.step_clock(seconds);
+            let is_set = |now: Duration| now.abs_diff(shifted(unix_now(), &self.off)).as_secs() < 1;
+            while !is_set(self.now().await) {}
         }
     }
 
