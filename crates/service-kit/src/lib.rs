@@ -6,6 +6,7 @@
 
 pub mod client_ip;
 pub mod clock;
+pub mod findings;
 pub mod http;
 pub mod lifecycle;
 mod pem;

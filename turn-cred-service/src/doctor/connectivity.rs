@@ -130,8 +130,8 @@ pub(super) fn list(items: impl IntoIterator<Item: Display>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::CheckResult;
     use super::*;
+    use service_kit::findings::CheckResult;
 
     #[test]
     fn a_certificate_is_renewed_two_weeks_before_its_end() {
