@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use service_kit::http::{ListenAddr, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
+use service_kit::http::{
+    ListenAddr, Proxies, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls,
+};
 use service_kit::redis_access::{self, RedisAccess};
 use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
@@ -131,10 +132,8 @@ pub struct Config {
     pub admin_listen: ListenAddr,
     /// Which pages may connect.
     pub origins: AllowedOrigins,
-    /// The networks whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they say where a client is.
-    pub region_header: Option<String>,
+    /// The proxies whose headers about a client are believed.
+    pub proxies: Proxies,
     /// Where rooms are kept.
     pub backend: Backend,
     /// What a room's log keeps.
@@ -196,8 +195,7 @@ impl Config {
         let admin_listen = r.parse("admin_listen");
         let tls = Tls::read(r);
         let origins = read_origins(r);
-        let trusted_proxies = r.parse_list("trusted_proxies");
-        let region_header = r.optional_text("region_header");
+        let proxies = Proxies::read(r);
         let credentials = read_credentials(r);
         let send_rates =
             SendRates { fanout: r.byte_rate("fanout"), receiver: r.byte_rate("send_rate") };
@@ -213,8 +211,7 @@ impl Config {
             tls,
             admin_listen,
             origins,
-            trusted_proxies,
-            region_header,
+            proxies,
             backend: backend.expect("its absence is a fault"),
             retention,
             lease,

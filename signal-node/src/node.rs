@@ -168,8 +168,7 @@ fn public(
         sessions,
         anonymous: config.anonymous,
         origins: config.origins,
-        trusted_proxies: config.trusted_proxies,
-        region_header: config.region_header,
+        proxies: config.proxies,
         unverified_limiter: UnverifiedLimiter::new(config.upgrades_per_net),
         connection_limiter,
         cluster,
@@ -262,7 +261,7 @@ fn bounds(config: &Config) -> ConnectionBounds {
     ConnectionBounds {
         most: descriptors() / 20,
         most_per_address: Some(config.max_connections_per_ip),
-        proxies: config.trusted_proxies.clone(),
+        proxies: config.proxies.trusted.clone(),
     }
 }
 

@@ -94,7 +94,7 @@ struct BoundListeners {
 
 impl BoundListeners {
     async fn bind(config: &Config) -> io::Result<Self> {
-        let proxies = config.trusted_proxies.clone();
+        let proxies = config.proxies.trusted.clone();
         let bounds =
             ConnectionBounds { most_per_address: Some(PER_ADDRESS), proxies, ..Default::default() };
         let public = Listener::bind(&config.listen)
@@ -291,8 +291,7 @@ fn build_public_router(
         api_keys: config.api_keys,
         by_subject: Limiter::new(config.rate_per_subject),
         by_address: Limiter::new(config.rate_per_ip),
-        trusted_proxies: config.trusted_proxies,
-        region_header: config.region_header,
+        proxies: config.proxies,
         db,
         budget: config.credentials.budget,
         metrics,

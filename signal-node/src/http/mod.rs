@@ -18,8 +18,7 @@ use axum::Router;
 use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::routing::get;
-use ipnet::IpNet;
-use service_kit::http::Problem;
+use service_kit::http::{Problem, Proxies};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::liveness::Cluster;
@@ -51,10 +50,8 @@ pub struct Public {
     pub anonymous: Anonymous,
     /// The origins that pages may have.
     pub origins: AllowedOrigins,
-    /// The networks whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they say where a client is.
-    pub region_header: Option<String>,
+    /// The proxies whose headers about a client are believed.
+    pub proxies: Proxies,
     /// How many upgrades come without a valid token, and from where.
     pub unverified_limiter: UnverifiedLimiter,
     /// How many are here, and from where.
