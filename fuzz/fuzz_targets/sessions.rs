@@ -14,7 +14,7 @@ use serde_json::Value;
 use service_kit::tokens::Claims;
 use signal_node::room::FrameEvent;
 use signal_node::session::{
-    Effect, Identity, Machine, SessionRejection, SessionSettings, VerifyPurpose,
+    Effect, Entrance, Identity, Machine, SessionRejection, SessionSettings, VerifyPurpose,
 };
 use signal_protocol::{CloseCode, ErrorCode, LeftReason, RoomId};
 use tokio::time::Instant;
@@ -41,8 +41,12 @@ struct Connection {
 impl Connection {
     fn new(welcomed: bool) -> Self {
         let now = Instant::now();
-        let identity = welcomed.then_some(Identity::Anonymous);
-        let machine = Machine::new(Arc::new(settings()), identity, true, now);
+        let entrance = if welcomed {
+            Entrance::Authenticated(Identity::Anonymous)
+        } else {
+            Entrance::AwaitingHello { anonymous: true }
+        };
+        let machine = Machine::new(Arc::new(settings()), entrance, now);
         let mut connection = Self { machine, now, room: "demo".parse().expect("a room") };
         assert_eq!(connection.perform(), Some(usize::from(welcomed)));
         connection

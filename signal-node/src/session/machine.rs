@@ -17,7 +17,7 @@ use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
-use super::identity::{Identity, SessionRejection};
+use super::identity::{Entrance, Identity, SessionRejection};
 use super::memberships::{MembershipState, Memberships};
 use super::message_rate::{MessageRateLimit, RateDecision};
 use crate::log::SocketId;
@@ -82,14 +82,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts a connection; with an `identity` its first effect is `welcome`.
+    /// Starts a connection; its first effect is `welcome` if the handshake carried a valid token.
     #[must_use]
-    pub fn new(
-        settings: Arc<SessionSettings>,
-        identity: Option<Identity>,
-        anonymous: bool,
-        now: Instant,
-    ) -> Self {
+    pub fn new(settings: Arc<SessionSettings>, entrance: Entrance, now: Instant) -> Self {
+        let anonymous = matches!(entrance, Entrance::AwaitingHello { anonymous: true });
         let mut machine = Self {
             pace: MessageRateLimit::new(now),
             heartbeat: Heartbeat::new(settings.ping, now),
@@ -101,8 +97,10 @@ impl Machine {
             ice: IceState::default(),
             effects: VecDeque::new(),
         };
-        if let Some(identity) = identity {
-            machine.open(identity);
+        match entrance {
+            Entrance::Authenticated(identity) => machine.open(identity),
+            Entrance::AwaitingHello { .. } => {}
+            Entrance::Rejected(rejection) => machine.reject(rejection),
         }
         machine
     }

@@ -24,10 +24,10 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, Entrance};
+pub use context::Context;
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
-pub use identity::{Identity, Rights, SessionRejection};
+pub use identity::{Entrance, Identity, Rights, SessionRejection};
 pub use machine::{Machine, SessionSettings};
 pub use node_events::NodeEvents;
 pub use run::{HandshakeInfo, run};

@@ -10,8 +10,9 @@ use signal_protocol::{CloseCode, IceServers};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::context::{Context, Entrance};
+use super::context::Context;
 use super::effect::IcePurpose;
+use super::identity::Entrance;
 use super::machine::Machine;
 use super::memberships::Handles;
 use super::socket::{Incoming, Socket, SocketError};
@@ -101,10 +102,7 @@ pub fn run<S: Socket>(
 ) -> impl Future<Output = ()> + Send {
     context.metrics.opened.inc();
     context.metrics.connections.inc();
-    let mut session = Session::new(socket, &entrance, source, context);
-    if let Entrance::Rejected(refused) = entrance {
-        session.machine.reject(refused);
-    }
+    let session = Session::new(socket, entrance, source, context);
     // Not an `async fn`, which would hold what it is given beside the session for as long as that lives.
     live(session)
 }
@@ -120,15 +118,10 @@ fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Se
 }
 
 impl<'a, S: Socket> Session<'a, S> {
-    fn new(socket: S, entrance: &Entrance, source: HandshakeInfo, context: &'a Context) -> Self {
-        let (identity, anonymous) = match entrance {
-            Entrance::Authenticated(identity) => (Some(identity.clone()), false),
-            Entrance::AwaitingHello { anonymous } => (None, *anonymous),
-            Entrance::Rejected(_) => (None, false),
-        };
+    fn new(socket: S, entrance: Entrance, source: HandshakeInfo, context: &'a Context) -> Self {
         let settings = context.settings.clone();
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
-        let machine = Machine::new(settings, identity, anonymous, Instant::now());
+        let machine = Machine::new(settings, entrance, Instant::now());
         let handles = Handles::default();
         let is_told = source.region.is_some() || source.trace.is_some();
         Self {

@@ -39,7 +39,7 @@ fn room() -> RoomId {
 /// A welcomed machine, and the moment it began.
 fn open() -> (Machine, Instant) {
     let now = Instant::now();
-    let mut machine = Machine::new(settings(), Some(Identity::Anonymous), false, now);
+    let mut machine = Machine::new(settings(), Entrance::Authenticated(Identity::Anonymous), now);
     assert!(
         matches!(&machine.effects()[..], [Effect::Send(welcome)] if welcome.contains("welcome"))
     );
@@ -75,7 +75,7 @@ fn sent(effects: &[Effect]) -> Vec<Value> {
 #[test]
 fn a_stranger_is_closed_after_five_seconds_and_not_before() {
     let now = Instant::now();
-    let mut machine = Machine::new(settings(), None, true, now);
+    let mut machine = Machine::new(settings(), Entrance::AwaitingHello { anonymous: true }, now);
     machine.tick(now + Duration::from_millis(4_999));
     assert!(machine.effects().is_empty());
     let late = machine.next_tick();
@@ -199,7 +199,7 @@ fn a_token_without_the_right_to_signal_opens_no_room() {
     let mut claims = Claims::new("backend", 4_000_000_000);
     (claims.can, claims.rooms) = (vec![Right::Admin], vec!["*".to_owned()]);
     let identity = Identity::holder(claims, Duration::ZERO, now).unwrap();
-    let mut machine = Machine::new(settings(), Some(identity), false, now);
+    let mut machine = Machine::new(settings(), Entrance::Authenticated(identity), now);
     let effects = say(&mut machine, &join('a'), now);
     assert_eq!(sent(&effects)[1]["code"], "forbidden");
 }
@@ -233,8 +233,12 @@ proptest! {
         frames in proptest::collection::vec((any_frame(), 0..4u8), 1..60), welcomed in any::<bool>(),
     ) {
         let now = Instant::now();
-        let identity = welcomed.then_some(Identity::Anonymous);
-        let mut machine = Machine::new(settings(), identity, true, now);
+        let entrance = if welcomed {
+            Entrance::Authenticated(Identity::Anonymous)
+        } else {
+            Entrance::AwaitingHello { anonymous: true }
+        };
+        let mut machine = Machine::new(settings(), entrance, now);
         prop_assert_eq!(machine.effects().len(), usize::from(welcomed));
         for (frame, answer) in frames {
             prop_assert_eq!(say(&mut machine, &frame, now).len(), 1, "{}", frame);

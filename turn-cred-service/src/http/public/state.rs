@@ -16,9 +16,8 @@ use super::super::request_error::RequestError;
 use crate::credential::Subject;
 use crate::issuer::{CredentialRequest, IssuedCredential, Issuer};
 use crate::metrics::Metrics;
-use crate::relay_db::RelayDb;
 use crate::revoked_tokens::RevokedTokens;
-use crate::usage::Budget;
+use crate::usage::UsageDb;
 
 /// Everything that a public route needs.
 #[derive(Debug)]
@@ -32,8 +31,7 @@ pub(crate) struct PublicState {
     pub(crate) by_address: Limiter<IpAddr>,
     pub(crate) proxies: Proxies,
     /// Stores usage and denials; `None` without Redis.
-    pub(crate) db: Option<RelayDb>,
-    pub(crate) budget: Option<Budget>,
+    pub(crate) usage: Option<UsageDb>,
     pub(crate) metrics: Metrics,
 }
 
