@@ -42,7 +42,10 @@ fn carried(text: &str, data: &RawValue) {
 }
 
 fn refused(fault: &FrameFault) {
-    assert!(matches!(fault.code, ErrorCode::BadRequest | ErrorCode::TooLarge | ErrorCode::Unsupported));
+    assert!(matches!(
+        fault.code,
+        ErrorCode::BadRequest | ErrorCode::TooLarge | ErrorCode::Unsupported
+    ));
     assert!(fault.mid.is_none() || fault.room.is_some(), "a `mid` means nothing without its room");
     let error = ErrorFrame::new(fault.code, &fault.message);
     let frame = ServerMessage::Error(ErrorFrame { id: fault.id, mid: fault.mid, ..error });

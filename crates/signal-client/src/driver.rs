@@ -267,7 +267,15 @@ impl Driver {
             RoomEvent::Delayed(refusal) if room.gives_up => {
                 Some(Err(LeftBecause::Refused(refusal.clone())))
             }
-            _ => None,
+            RoomEvent::Away
+            | RoomEvent::PeerJoined { .. }
+            | RoomEvent::PeerUpdated { .. }
+            | RoomEvent::PeerLeft { .. }
+            | RoomEvent::Signal { .. }
+            | RoomEvent::Volatile { .. }
+            | RoomEvent::Reset { .. }
+            | RoomEvent::Delayed(_)
+            | RoomEvent::Expired => None,
         };
         if let Some(answer) = answer
             && let Some(joined) = room.joined.take()

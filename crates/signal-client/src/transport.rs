@@ -89,10 +89,10 @@ impl Unopened {
 
 impl From<Error> for Unopened {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Http(response) => Self::refused(&response),
-            other => Self::new(other.to_string()),
+        if let Error::Http(response) = &error {
+            return Self::refused(response);
         }
+        Self::new(error.to_string())
     }
 }
 

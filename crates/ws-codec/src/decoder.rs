@@ -154,6 +154,6 @@ fn control(opcode: Opcode, payload: &[u8]) -> Result<Message, Violation> {
     match opcode {
         Opcode::Close => Closing::read(payload).map(Message::Close),
         Opcode::Ping => Ok(Message::Ping(payload.into())),
-        _ => Ok(Message::Pong),
+        Opcode::Pong | Opcode::Continuation | Opcode::Text | Opcode::Binary => Ok(Message::Pong),
     }
 }

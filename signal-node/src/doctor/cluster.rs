@@ -73,7 +73,9 @@ fn not_connected(unreached: &Unreached) -> Finding {
         Unreached::Closed(4100 | 4101 | 4201, _) | Unreached::Refused(_) => {
             "show a token that the node accepts: --token-file, or SIGNAL_NODE_JWT_SECRET_FILE"
         }
-        _ => "look into the logs of the balancer and of the node",
+        Unreached::Late | Unreached::Closed(..) => {
+            "look into the logs of the balancer and of the node"
+        }
     };
     report::fail("upgrade", unreached.to_string(), advice)
 }
@@ -155,7 +157,12 @@ fn not_met(unreached: &Unreached) -> Finding {
         Unreached::Refused(code) if code.starts_with("forbidden") => {
             "the token has to open the room: --room names another one"
         }
-        _ => "look into the log of the node",
+        Unreached::Connect(_)
+        | Unreached::Tls(_)
+        | Unreached::Status(_)
+        | Unreached::Late
+        | Unreached::Closed(..)
+        | Unreached::Refused(_) => "look into the log of the node",
     };
     report::fail("join", unreached.to_string(), advice)
 }

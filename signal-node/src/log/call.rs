@@ -146,15 +146,15 @@ impl Op {
     /// Returns about how many bytes it takes on its way to the log.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let payload = match self {
-            Self::Signal { data: payload, .. }
-            | Self::Announce { data: payload, .. }
-            | Self::Update { meta: payload, .. } => payload,
-            Self::Join(join) => &join.meta,
-            Self::Restore(restored) => &restored.record.meta,
-            _ => return 128,
-        };
-        payload.get().len() + 128
+        if let Self::Signal { data: payload, .. }
+        | Self::Announce { data: payload, .. }
+        | Self::Update { meta: payload, .. } = self
+        {
+            return payload.get().len() + 128;
+        }
+        let meta = if let Self::Join(join) = self { Some(&join.meta) } else { None };
+        let restored = if let Self::Restore(op) = self { Some(&op.record.meta) } else { None };
+        meta.or(restored).map_or(0, |meta| meta.get().len()) + 128
     }
 
     /// Tells whether it puts back what a log has lost.
@@ -165,15 +165,16 @@ impl Op {
 
     /// Returns the claim it is made with, if it takes one.
     pub fn claim_mut(&mut self) -> Option<&mut Claim> {
-        match self {
-            Self::Signal { by, .. }
-            | Self::Update { by, .. }
-            | Self::Refuse { by, .. }
-            | Self::Leave { by }
-            | Self::Detach { by }
-            | Self::Reclaim { by } => Some(by),
-            _ => None,
+        if let Self::Signal { by, .. }
+        | Self::Update { by, .. }
+        | Self::Refuse { by, .. }
+        | Self::Leave { by }
+        | Self::Detach { by }
+        | Self::Reclaim { by } = self
+        {
+            return Some(by);
         }
+        None
     }
 }
 

@@ -89,8 +89,10 @@ impl Feed {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<FeedEvent>> {
         match self.queue.poll_recv(context) {
             Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
-            _ if self.queue.has_missed() => Poll::Ready(Some(FeedEvent::Gap)),
-            nothing => nothing,
+            Poll::Ready(None) | Poll::Pending if self.queue.has_missed() => {
+                Poll::Ready(Some(FeedEvent::Gap))
+            }
+            nothing @ (Poll::Ready(None) | Poll::Pending) => nothing,
         }
     }
 

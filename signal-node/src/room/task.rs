@@ -216,7 +216,15 @@ impl Source {
         match input {
             Input::Event(_) => Self::Feed,
             Input::Command(_) => Self::Commands,
-            _ => Self::Single,
+            Input::JoinDue(_)
+            | Input::Answered(..)
+            | Input::Read(_)
+            | Input::Published
+            | Input::ReplayPage(_)
+            | Input::ReplayFailed(_)
+            | Input::Resubscribed
+            | Input::ResubscribeFailed
+            | Input::Deadline => Self::Single,
         }
     }
 

@@ -91,7 +91,16 @@ impl SessionRejection {
         match self.close {
             CloseCode::OriginRefused => "origin",
             CloseCode::ProtocolError => "malformed",
-            _ => "token",
+            CloseCode::Drain
+            | CloseCode::PingTimeout
+            | CloseCode::SlowConsumer
+            | CloseCode::Unavailable
+            | CloseCode::RateLimit
+            | CloseCode::Unauthorized
+            | CloseCode::TokenExpired
+            | CloseCode::HelloTimeout
+            | CloseCode::Replaced
+            | CloseCode::Kicked => "token",
         }
     }
 

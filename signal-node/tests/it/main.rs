@@ -1,5 +1,9 @@
 //! The node from outside: its log on both backends, its protocol over real sockets, two nodes over Redis.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test selects the outcomes and events it expects"
+)]
 
 mod assets;
 mod crash;

@@ -40,10 +40,10 @@ pub enum DbError {
 /// Returns the reply of Redis. redis-rs drops the reply when `AUTH` fails, which has this one
 /// cause for a URL with user or password.
 fn reply(error: &redis::RedisError) -> String {
-    match error.kind() {
-        redis::ErrorKind::AuthenticationFailed => format!("WRONGPASS: {error}"),
-        _ => error.to_string(),
+    if error.kind() == redis::ErrorKind::AuthenticationFailed {
+        return format!("WRONGPASS: {error}");
     }
+    error.to_string()
 }
 
 /// The secrets of a realm, read in one script.

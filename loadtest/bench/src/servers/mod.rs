@@ -120,7 +120,7 @@ impl Programs {
     pub(crate) fn can(&self, subject: Subject) -> bool {
         match subject {
             Subject::Matchbox => self.matchbox.is_some(),
-            _ => true,
+            Subject::Signal | Subject::SocketIo | Subject::PeerJs | Subject::Floor => true,
         }
     }
 }
@@ -134,7 +134,7 @@ impl Fleet {
     ) -> Result<Self, Problem> {
         let store = match subject {
             Subject::Signal | Subject::SocketIo => Store::Redis(Box::new(Redis::start().await?)),
-            _ => Store::Nothing,
+            Subject::PeerJs | Subject::Matchbox | Subject::Floor => Store::Nothing,
         };
         let url = store.url();
         let mut nodes = Vec::new();

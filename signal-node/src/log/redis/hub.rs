@@ -245,6 +245,7 @@ impl Hub {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other value comes over a channel")]
     fn dispatch(&self, message: &Message) {
         let rooms = self.rooms();
         let Some(room) = rooms.feeds.get(&*message.channel) else { return };
