@@ -96,7 +96,7 @@ impl Connection {
 
     fn one(&mut self, effect: Effect) -> bool {
         match effect {
-            Effect::Send(text) | Effect::Refuse(_, text) => is_frame(&text),
+            Effect::Welcome(text) | Effect::Send(text) | Effect::Refuse(_, text) => is_frame(&text),
             Effect::Close(_) | Effect::Reject(_) => return false,
             Effect::Verify(token, purpose) => self.verified(&token, purpose),
             Effect::FetchIce(purpose) => {

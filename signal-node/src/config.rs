@@ -6,6 +6,7 @@ use std::time::Duration;
 use service_kit::http::{
     ListenAddr, Proxies, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls,
 };
+use service_kit::logged_address::AddressDetail;
 use service_kit::redis_access::{self, RedisAccess};
 use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
@@ -102,6 +103,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("drain_deadline", "life", "DURATION", Some("25s"), "After SIGTERM: until exit, the delay included"),
     LOG,
     LOG_FORMAT,
+    Setting::plain("log_addresses", "logging", "DETAIL", Some("network"), "What the log says of a client's address: full, network (its /24 or /48) or none"),
 ];
 
 /// Where rooms are kept.
@@ -164,6 +166,8 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// How and what is logged.
     pub logging: LogSettings,
+    /// How much of a client's address is logged.
+    pub log_addresses: AddressDetail,
 }
 
 /// Bytes that a node adds to a message on its way to the receiver.
@@ -204,6 +208,7 @@ impl Config {
         let (upgrades, upgrades_per_net) = (r.rate("upgrades"), r.rate("upgrades_per_net"));
         let (drain_delay, drain_deadline) = read_drain(r);
         let logging = LogSettings::read(r);
+        let log_addresses = r.parse("log_addresses");
         reader.finish()?;
         Ok(Self {
             listen,
@@ -227,6 +232,7 @@ impl Config {
             drain_delay,
             drain_deadline,
             logging,
+            log_addresses,
         })
     }
 }

@@ -169,6 +169,7 @@ fn public(
         anonymous: config.anonymous,
         origins: config.origins,
         proxies: config.proxies,
+        log_addresses: config.log_addresses,
         unverified_limiter: UnverifiedLimiter::new(config.upgrades_per_net),
         connection_limiter,
         cluster,

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod findings;
 pub mod http;
 pub mod lifecycle;
+pub mod logged_address;
 mod pem;
 pub mod program;
 pub mod random;

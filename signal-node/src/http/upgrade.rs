@@ -62,7 +62,8 @@ pub(super) async fn upgrade(
             };
             let region = public.proxies.client_region(request.peer(), &headers);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let source = HandshakeInfo { region, trace };
+            let client = public.proxies.client_address(request.peer(), &headers);
+            let source = HandshakeInfo { region, trace, address: public.log_addresses.of(client) };
             let pending =
                 Box::new(PendingSession { entrance, source, public: public.clone(), permit });
             tokio::spawn(run_session(upgrade, pending));

@@ -13,6 +13,8 @@ use crate::room::Ordered;
 /// What the session's task has to do.
 #[derive(Debug)]
 pub enum Effect {
+    /// Queue `welcome`: the connection is open.
+    Welcome(String),
     /// Queue this frame for the client.
     Send(String),
     /// Count a refusal and queue its frame.

@@ -127,6 +127,16 @@ impl Machine {
         self.memberships.iter()
     }
 
+    /// Returns the memberships, or the one that ended last, for the log.
+    pub(super) fn last_memberships(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
+        self.memberships.iter_or_last()
+    }
+
+    /// Returns the member that the connection holds in a room.
+    pub(super) fn member(&self, room: &RoomId) -> Option<&PeerId> {
+        self.memberships.member(room)
+    }
+
     /// Returns the identity, once the connection is authenticated.
     pub(super) fn identity(&self) -> Option<&Identity> {
         match &self.phase {
@@ -152,7 +162,7 @@ impl Machine {
             features: FEATURES,
             limits: &limits,
         };
-        self.effects.push_back(Effect::Send(welcome.to_json()));
+        self.effects.push_back(Effect::Welcome(welcome.to_json()));
     }
 
     /// Applies a ping or a pong. Both count towards the message rate, since they cost as much to read as a message.

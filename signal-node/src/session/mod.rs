@@ -18,7 +18,9 @@ mod requests;
 mod run;
 mod session_timers;
 mod socket;
+mod socket_log;
 mod startup_token;
+mod traffic;
 mod write;
 
 #[cfg(test)]

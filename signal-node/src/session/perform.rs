@@ -65,6 +65,10 @@ impl<S: Socket> Session<'_, S> {
     /// Runs an effect, unless it has to be awaited.
     fn effect(&mut self, effect: Effect) -> EffectResult {
         match effect {
+            Effect::Welcome(frame) => {
+                self.log_opened();
+                self.outbox.push(frame);
+            }
             Effect::Send(frame) => {
                 self.outbox.push(frame);
             }
@@ -150,7 +154,8 @@ impl<S: Socket> Session<'_, S> {
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
-        let HandshakeInfo { region, trace } = self.source.as_deref().cloned().unwrap_or_default();
+        let HandshakeInfo { region, trace, .. } =
+            self.source.as_deref().cloned().unwrap_or_default();
         self.ice.push(async move {
             let servers = match &context.credentials {
                 Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,

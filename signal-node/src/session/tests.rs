@@ -41,7 +41,7 @@ fn open() -> (Machine, Instant) {
     let now = Instant::now();
     let mut machine = Machine::new(settings(), Entrance::Authenticated(Identity::Anonymous), now);
     assert!(
-        matches!(&machine.effects()[..], [Effect::Send(welcome)] if welcome.contains("welcome"))
+        matches!(&machine.effects()[..], [Effect::Welcome(welcome)] if welcome.contains("welcome"))
     );
     (machine, now)
 }
@@ -64,7 +64,7 @@ fn seated() -> (Machine, Instant) {
 
 fn sent(effects: &[Effect]) -> Vec<Value> {
     let frames = effects.iter().filter_map(|effect| match effect {
-        Effect::Send(frame) | Effect::Refuse(_, frame) => {
+        Effect::Welcome(frame) | Effect::Send(frame) | Effect::Refuse(_, frame) => {
             Some(serde_json::from_str(frame).unwrap())
         }
         _ => None,

@@ -9,6 +9,7 @@ mod assets;
 mod crash;
 mod doctor;
 mod ice;
+mod log_lines;
 mod log_suite;
 mod malformed;
 mod program;
