@@ -120,13 +120,15 @@ impl Drain {
 async fn report_progress(public: &Public) {
     loop {
         tokio::time::sleep(PROGRESS_EVERY).await;
-        let (connections, rooms) =
-            (public.connection_limiter.count(), public.sessions.metrics.rooms.get());
+        let metrics = &public.sessions.metrics;
+        let connections = public.connection_limiter.count();
+        let (rooms, queued) = (metrics.rooms.get(), metrics.log_queued.get());
         info!(
             connections,
             rooms,
-            "draining: waiting for {connections} connections to end, \
-             and for Redis to store that the members of {rooms} rooms are away"
+            queued,
+            "draining: waiting for {connections} connections to end, and for the room log to answer {queued} steps of \
+             {rooms} rooms"
         );
     }
 }

@@ -26,7 +26,7 @@ use crate::log::redis::{RedisLog, exposure};
 use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, Trouble};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
-use crate::room::{RoomContext, RoomSettings, Rooms};
+use crate::room::{RoomContext, RoomSettings, Rooms, TimedLog};
 use crate::session::{Context, NodeEvents, SessionTimers, StartupToken};
 
 /// How often rooms in memory that are over are looked for.
@@ -84,7 +84,7 @@ impl Node {
         let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
         let events = drain.events(backend.liveness.cut_off(), revoked.changes());
         let room_context = RoomContext {
-            log: backend.rooms,
+            log: TimedLog::new(backend.rooms, metrics.clone()),
             liveness: backend.liveness,
             settings: RoomSettings {
                 node: config.sessions.node.clone(),

@@ -25,6 +25,7 @@ use super::replica::{Input, Replica};
 use super::replies::refuse_command;
 use crate::lazy_queue::Receiver;
 use crate::log::{Batch, Feed, LogError, Op, Outcome, Volatile};
+use crate::metrics::{GaugeShare, VolatileDrop};
 use crate::pending_futures::PendingFutures;
 use crate::resettable_timer::ResettableTimer;
 
@@ -53,6 +54,7 @@ pub(super) struct RoomTask {
     context: Arc<RoomContext>,
     commands: Receiver<Command>,
     replica: Replica,
+    queued: GaugeShare,
     call: Option<BoxFuture<'static, Answer>>,
     read: Option<BoxFuture<'static, Vec<Batch>>>,
     publication: Option<BoxFuture<'static, ()>>,
@@ -68,6 +70,7 @@ impl RoomTask {
         commands: Receiver<Command>,
     ) -> Self {
         Self {
+            queued: GaugeShare::new(&context.metrics.log_queued),
             context,
             commands,
             replica: Replica::new(room),
@@ -161,6 +164,7 @@ impl RoomTask {
     /// Does what the replica asks; tells whether the room has ended.
     fn perform(&mut self, effects: Effects, retire: &impl Retire) -> bool {
         let context = &self.context;
+        self.queued.set(self.replica.queued());
         effects.counts.into_iter().for_each(|count| count.add_to(&context.metrics));
         if !effects.watch.is_empty() {
             context.liveness.watch(&effects.watch);
@@ -276,6 +280,7 @@ fn publish(
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         if let Err(error) = guarded(&context, context.log.tell(&room, &volatiles)).await {
+            context.metrics.volatile_dropped(VolatileDrop::Log, volatiles.len());
             debug!(room.id = %room, %error, "volatile signals in room {room} were lost");
         }
     })

@@ -15,6 +15,7 @@ use super::identity::SessionRejection;
 use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
 use crate::log::Join;
+use crate::metrics::VolatileDrop;
 use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
 
 /// The result of an effect.
@@ -85,7 +86,9 @@ impl<S: Socket> Session<'_, S> {
             }
             Effect::Tell(room, volatile) => {
                 // Best effort: dropped if the queue of the room is full.
-                let _ = self.ask(&room, Command::Volatile(volatile));
+                if self.ask(&room, Command::Volatile(volatile)).is_err() {
+                    self.context.metrics.volatile_dropped(VolatileDrop::Busy, 1);
+                }
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
             Effect::Ping => return EffectResult::rare(AsyncEffect::Ping),

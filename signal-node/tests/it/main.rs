@@ -12,6 +12,7 @@ mod ice;
 mod log_lines;
 mod log_suite;
 mod malformed;
+mod metrics;
 mod program;
 mod protocol;
 mod redis_user;
