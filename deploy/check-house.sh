@@ -98,6 +98,7 @@ words() {
 # What documents say of the code.
 documents() {
   node deploy/check-docs.js || fault 'documents and code differ: see the lines above'
+  node deploy/check-log-lines.js || fault 'the tables of log lines and the code differ: see the lines above'
 }
 
 # No file imports another one that imports it in turn.

@@ -316,7 +316,7 @@ impl FailureDetector {
             return;
         }
         if let Some(trouble) = &trouble {
-            warn!(trouble = trouble.name(), "{trouble}");
+            warn!(trouble = trouble.name(), "trouble with the room log: {trouble}");
         } else {
             info!("Redis answers again");
         }

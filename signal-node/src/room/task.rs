@@ -87,7 +87,7 @@ impl RoomTask {
     pub(super) fn run(mut self, retire: impl Retire) -> impl Future<Output = ()> + Send {
         async move {
             let room = self.replica.room();
-            match guarded(&self.context, self.context.log.open(room)).await {
+            match guarded(&self.context, room, self.context.log.open(room)).await {
                 Ok(mut feed) => self.work(&mut feed, &retire).await,
                 Err(error) => warn!(room.id = %room, %error, "room {room} could not be subscribed"),
             }
@@ -256,7 +256,7 @@ fn append(context: Arc<RoomContext>, room: RoomId, call: AppendCall) -> BoxFutur
         if !after.is_zero() {
             sleep(after).await;
         }
-        let answer = guarded(&context, context.log.call(&room, seen, &ops)).await;
+        let answer = guarded(&context, &room, context.log.call(&room, seen, &ops)).await;
         (ops, answer)
     })
 }
@@ -264,7 +264,7 @@ fn append(context: Arc<RoomContext>, room: RoomId, call: AppendCall) -> BoxFutur
 fn read(context: Arc<RoomContext>, room: RoomId, after: Seq) -> BoxFuture<'static, Vec<Batch>> {
     Box::pin(async move {
         loop {
-            let found = guarded(&context, context.log.read(&room, after, GAP_PAGE)).await;
+            let found = guarded(&context, &room, context.log.read(&room, after, GAP_PAGE)).await;
             if let Ok(batches) = found {
                 return batches;
             }
@@ -279,7 +279,7 @@ fn publish(
     volatiles: Vec<Volatile>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        if let Err(error) = guarded(&context, context.log.tell(&room, &volatiles)).await {
+        if let Err(error) = guarded(&context, &room, context.log.tell(&room, &volatiles)).await {
             context.metrics.volatile_dropped(VolatileDrop::Log, volatiles.len());
             debug!(room.id = %room, %error, "volatile signals in room {room} were lost");
         }
@@ -293,7 +293,7 @@ fn subscribe(
 ) -> BoxFuture<'static, Result<Feed, LogError>> {
     Box::pin(async move {
         sleep(after).await;
-        guarded(&context, context.log.open(&room)).await
+        guarded(&context, &room, context.log.open(&room)).await
     })
 }
 
@@ -302,7 +302,7 @@ async fn read_for(context: Arc<RoomContext>, room: RoomId, mut replay: Replay) -
     let outbox = replay.outbox().clone();
     outbox.emptied().await;
     if let Some(after) = replay.read_after() {
-        let found = guarded(&context, context.log.read(&room, after, REPLAY_PAGE)).await;
+        let found = guarded(&context, &room, context.log.read(&room, after, REPLAY_PAGE)).await;
         let Ok(batches) = found else {
             sleep(READ_AGAIN_AFTER).await;
             return Input::ReplayFailed(Box::new(replay));
@@ -320,6 +320,7 @@ async fn join_later(join: JoinCommand) -> Input {
 /// Waits for the log. A panic of its client is counted, and is an answer that nobody understands.
 async fn guarded<T>(
     context: &RoomContext,
+    room: &RoomId,
     answer: impl Future<Output = Result<T, LogError>>,
 ) -> Result<T, LogError> {
     match AssertUnwindSafe(answer).catch_unwind().await {
@@ -327,7 +328,7 @@ async fn guarded<T>(
         Err(panic) => {
             context.metrics.room_panics.inc();
             let panic = panic_text(&*panic);
-            error!("a call to the room log panicked: {panic}");
+            error!(room.id = %room, "a call to the log of room {room} panicked: {panic}");
             Err(LogError::UnexpectedReply(format!("the client panicked: {panic}")))
         }
     }

@@ -257,7 +257,7 @@ impl Hub {
         match event {
             Ok(event) => room.push(event),
             Err(error) => {
-                warn!(channel = &*message.channel, %error, "a message on a room's channel was not ours");
+                warn!(channel = &*message.channel, %error, "a message on the channel of a room cannot be read");
                 room.push(FeedEvent::Gap);
             }
         }
