@@ -106,9 +106,15 @@ circles() {
   node deploy/check-imports.js || fault 'files import each other: see the lines above'
 }
 
+# Arrows between modules point down, as the layers of docs/ARCHITECTURE.md say.
+layers() {
+  node deploy/check-layers.js || fault 'an arrow points up: see the lines above'
+}
+
 short_files
 places
 circles
+layers
 words
 documents
 links
