@@ -107,11 +107,10 @@ const SETTINGS: &[Setting] = &[
 ];
 
 /// Where rooms are kept.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum Backend {
-    /// In this process.
     Memory,
-    /// In Redis.
     Redis {
         /// How it is reached.
         access: Box<RedisAccess>,
@@ -123,6 +122,7 @@ pub enum Backend {
 }
 
 /// The settings, read and checked against each other.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Config {
     /// Where the public listener binds.
     pub listen: ListenAddr,
@@ -142,7 +142,6 @@ pub struct Config {
     pub retention: Retention,
     /// How long a node may be silent.
     pub lease: Duration,
-    /// Verifies tokens.
     pub verifier: Verifier,
     /// Who may come in without one.
     pub anonymous: Anonymous,

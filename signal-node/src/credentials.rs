@@ -46,9 +46,9 @@ const IDLE: Duration = Duration::from_secs(3);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the credential service listens for its node.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialsUrl {
-    /// A Unix socket.
     Unix(PathBuf),
     /// `http://` or `https://`, with a shared token.
     Http(reqwest::Url),

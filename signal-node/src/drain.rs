@@ -19,7 +19,6 @@ use crate::session::{Handover, NodeEvents};
 /// How often a drain that takes long is logged.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// Drains a node.
 pub(crate) struct Drain {
     life: Lifecycle,
     health: Health,

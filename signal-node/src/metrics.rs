@@ -15,12 +15,11 @@ use crate::log::Trouble;
 pub use labels::{GapCause, LogCall, SlowBound, VolatileDrop};
 
 /// Everything the node counts; written to from everywhere, read by `/metrics`.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Metrics {
     /// Where `/metrics` reads.
     pub registry: Registry,
-    /// Sockets open now.
     pub connections: IntGauge,
-    /// Sockets ever opened.
     pub opened: IntCounter,
     /// Sockets closed, by close code.
     pub closed: IntCounterVec,

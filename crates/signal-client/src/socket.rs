@@ -21,9 +21,9 @@ const BATCH: usize = 64;
 const CLOSED_WITHIN: Duration = Duration::from_secs(4);
 
 /// What a socket heard.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum Heard {
-    /// A text frame.
     Text(Utf8Bytes),
     /// A sign of life.
     Alive,

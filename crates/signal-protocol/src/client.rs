@@ -16,9 +16,9 @@ use crate::limits;
 pub type RequestId = u64;
 
 /// One message of a client, borrowed from the frame it came in.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum ClientMessage<'a> {
-    /// Introduces the connection.
     Hello(Hello<'a>),
     /// Enters a room, or comes back to it.
     Join(Join<'a>),
@@ -32,9 +32,7 @@ pub enum ClientMessage<'a> {
     Leave(Leave),
     /// Asks for fresh ICE servers.
     Ice(Request),
-    /// Renews the token.
     Auth(Auth<'a>),
-    /// Removes another member.
     Kick(Kick),
     /// Asks for a `pong`.
     Ping,
@@ -59,13 +57,12 @@ impl fmt::Debug for Token<'_> {
 }
 
 /// `join`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Join<'a> {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
     /// The room to enter.
     pub room: RoomId,
-    /// The member's secret.
     pub key: PeerKey,
     /// Counts the client's joins with this key, from 1.
     #[serde(rename = "try")]
@@ -127,9 +124,9 @@ fn is_too_large(meta: &RawValue) -> bool {
 }
 
 /// `signal` with a `mid`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Signal<'a> {
-    /// The member's count.
     pub mid: Mid,
     /// The room it is said in.
     pub room: RoomId,
@@ -153,9 +150,9 @@ pub struct Volatile<'a> {
 }
 
 /// `update`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Update<'a> {
-    /// The member's count.
     pub mid: Mid,
     /// The room it holds in.
     pub room: RoomId,
@@ -165,35 +162,34 @@ pub struct Update<'a> {
 }
 
 /// `leave`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Leave {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
     /// The room to leave.
     pub room: RoomId,
 }
 
 /// `ice`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Request {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
 }
 
 /// `auth`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Auth<'a> {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
-    /// The new token.
     #[serde(borrow)]
     pub token: Token<'a>,
 }
 
 /// `kick`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Kick {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
     /// The room to remove from.
     pub room: RoomId,

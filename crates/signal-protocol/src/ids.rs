@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::limits;
 
 /// Why a text is not the identifier it was meant to be.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Nothing there, or more than fits.
@@ -34,9 +35,7 @@ pub enum IdError {
         what: &'static str,
         /// The first offending character.
         character: char,
-        /// Its byte offset.
         at: usize,
-        /// What may occur.
         alphabet: &'static str,
     },
     /// A text with fewer or more bytes than fit.

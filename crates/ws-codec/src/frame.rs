@@ -151,11 +151,10 @@ fn may_be_sent(code: u16) -> bool {
 }
 
 /// A frame of the server: whole, and without a mask (§5.1).
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// A text message.
     Text(&'a [u8]),
-    /// A binary message.
     Binary(&'a [u8]),
     /// A ping; at most 125 bytes.
     Ping(&'a [u8]),

@@ -30,7 +30,6 @@ pub(crate) struct Extent {
     pub(crate) window: Duration,
 }
 
-/// A whole comparison.
 pub(crate) struct Comparison<'a> {
     programs: &'a Programs,
     extent: Extent,

@@ -18,7 +18,6 @@ use crate::report;
 use crate::servers::{Fleet, Programs, Subject};
 use crate::sizing::{self, Load};
 
-/// The command line.
 pub(crate) fn command() -> Command {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u32)).help(help)

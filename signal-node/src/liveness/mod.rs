@@ -151,9 +151,9 @@ impl Liveness {
 }
 
 /// Settings of a [`Heartbeater`].
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct HeartbeatSettings {
-    /// This node.
     pub own: NodeId,
     /// How long a node may be silent.
     pub lease: Duration,

@@ -35,63 +35,51 @@ impl fmt::Debug for SocketId {
 }
 
 /// The right to act for a member: `gen` is the `seq` of the entry that gave it, so it never repeats.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The member.
     pub peer: PeerId,
     /// The generation of the claim; a later join or resume of the member ends it.
     pub generation: Seq,
 }
 
 /// One step for a room's log.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Enters the room or comes back to it.
     Join(Box<Join>),
-    /// Appends a signal.
     Signal {
-        /// Who says it.
         by: Claim,
-        /// The member's count.
         mid: Mid,
         /// Whom it is for; all others if `None`.
         to: Option<PeerId>,
-        /// What is said.
         data: Payload,
         /// Its way to the log, where it is traced; its entry tells where that belongs.
         span: Option<Box<Span>>,
     },
     /// Replaces a member's `meta`.
     Update {
-        /// Whose.
         by: Claim,
-        /// The member's count.
         mid: Mid,
-        /// The new one.
         meta: Payload,
     },
     /// Settles a message that the node refused for good, so that the next `mid` may follow.
     Refuse {
-        /// Whose.
         by: Claim,
-        /// The member's count.
         mid: Mid,
         /// What the member is told.
         code: ErrorCode,
     },
-    /// Ends the membership.
     Leave {
-        /// Whose.
         by: Claim,
     },
     /// Marks the member away: its socket is gone, it may come back.
     Detach {
-        /// Whose.
         by: Claim,
     },
     /// Removes a member on behalf of a moderator.
     Kick {
-        /// Whom.
         peer: PeerId,
         /// How long its subject may not come back.
         ban: Duration,
@@ -122,7 +110,6 @@ pub enum Op {
     Reset,
     /// Sets what the room takes; what is `None` stays as it is.
     Configure {
-        /// How many members.
         capacity: Option<u32>,
         /// Whether new members are refused.
         locked: Option<bool>,
@@ -133,7 +120,6 @@ pub enum Op {
         key: Option<String>,
         /// Whom it is for; all members if `None`.
         to: Option<PeerId>,
-        /// What is said.
         data: Payload,
     },
     /// Tells how the room is, and changes nothing.
@@ -179,9 +165,9 @@ impl Op {
 }
 
 /// A member as the node that holds its socket knows it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// The claim.
     pub by: Claim,
     /// The socket it came over.
     pub socket: SocketId,
@@ -345,6 +331,7 @@ pub enum Outcome {
 }
 
 /// A room as it is at one moment.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct RoomView {
     /// Where its log ends.
@@ -353,7 +340,6 @@ pub struct RoomView {
     pub capacity: Option<u32>,
     /// Whether new members are refused.
     pub locked: bool,
-    /// Its members.
     pub members: Vec<RosterMember>,
 }
 

@@ -11,9 +11,9 @@ use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 const CAPACITY: u32 = 256;
 
 /// An event of a room.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub enum FeedEvent {
-    /// Entries were appended.
     Batch(Arc<Batch>),
     /// Volatile signals, which have no place in the order.
     Volatile(Arc<[Volatile]>),

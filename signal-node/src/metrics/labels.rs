@@ -24,11 +24,10 @@ impl GapCause {
 }
 
 /// Which bound a slow reader passed.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowBound {
-    /// Unsent bytes.
     Bytes,
-    /// Unsent frames.
     Frames,
     /// Time without a write.
     Time,
@@ -47,6 +46,7 @@ impl SlowBound {
 }
 
 /// A kind of call to the room log.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogCall {
     /// Subscribes to a room.
@@ -57,7 +57,6 @@ pub enum LogCall {
     Steps,
     /// Reads what was appended.
     Read,
-    /// Publishes volatile signals.
     Publish,
 }
 

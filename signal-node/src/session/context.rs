@@ -17,12 +17,12 @@ use crate::revoked::RevokedTokens;
 use crate::room::Rooms;
 
 /// The state that all sessions of a node share.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Context {
     /// Settings of every session.
     pub settings: Arc<SessionSettings>,
     /// The rooms of this node.
     pub rooms: Arc<Rooms>,
-    /// Verifies tokens.
     pub verifier: Arc<Verifier>,
     /// What opens every room to anonymous clients, if there are no keys.
     pub startup_token: Option<Arc<StartupToken>>,

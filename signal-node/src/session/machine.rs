@@ -30,11 +30,10 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const FEATURES: &[&str] = &["resume", "volatile", "ice"];
 
 /// Settings of every session of this node.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
-    /// This node.
     pub node: NodeId,
-    /// The ping interval.
     pub ping: Duration,
     /// How long a client may take to resume after its socket was lost.
     pub grace: Duration,

@@ -43,7 +43,6 @@ enum AsyncEffect {
 }
 
 impl<S: Socket> Session<'_, S> {
-    /// Runs all effects.
     pub(super) async fn apply(&mut self) -> Result<(), CloseCause> {
         while let Some(rare) = self.apply_now()? {
             Box::pin(self.rare(*rare)).await;

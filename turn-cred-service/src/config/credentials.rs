@@ -44,7 +44,6 @@ pub struct CredentialSettings {
     pub keys: KeySettings,
     pub db: Option<DbSettings>,
     pub policy: RotationPolicy,
-    /// The relays.
     pub pools: Option<Pools>,
     pub trust: TrustStore,
     pub ttl_settings: TtlSettings,

@@ -28,7 +28,6 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {
     time(&not_after)
 }
 
-/// A DER element.
 struct Element<'a> {
     tag: u8,
     content: &'a [u8],

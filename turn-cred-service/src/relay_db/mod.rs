@@ -47,13 +47,13 @@ fn reply(error: &redis::RedisError) -> String {
 }
 
 /// The secrets of a realm, read in one script.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone)]
 pub struct SecretsSnapshot {
     /// Members of the set that coturn reads.
     pub secrets: Vec<String>,
     /// The rotation ledger; `None` before the first instance wrote one.
     pub ledger: Option<Ledger>,
-    /// Keys the pseudonyms.
     pub pseudonym_key: String,
     /// Unix seconds by the clock of Redis.
     pub now: u64,

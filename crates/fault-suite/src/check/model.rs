@@ -62,7 +62,6 @@ pub(super) enum Fate {
     Refused,
 }
 
-/// A signal.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) from: Peer,

@@ -25,10 +25,9 @@ pub enum Conduct {
     Vanishes,
 }
 
-/// One client.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Its room.
     pub room: u32,
     /// What it sends; nothing if absent.
     pub pace: Option<Pace>,

@@ -21,9 +21,7 @@ use crate::history::{Joined, Log, Peer, Seen, What};
 struct Ballasted {
     /// Who sent it, by its own account.
     f: String,
-    /// Its number.
     k: u32,
-    /// Nothing of interest.
     x: String,
 }
 

@@ -32,7 +32,6 @@ const LEAVE: Ticket = Ticket(u64::MAX);
 /// What the machine draws is apart from what the client draws.
 const OF_THE_MACHINE: u64 = 0x6D61_6368;
 
-/// A client.
 pub(super) struct Session {
     context: Arc<Context>,
     profile: Profile,

@@ -15,6 +15,7 @@ use crate::nemesis::{ALL, execute, schedule};
 use crate::report::{Figure, count};
 
 /// How much of it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug)]
 pub struct Chaos {
     /// Rooms of two to four members who stay.
@@ -23,7 +24,6 @@ pub struct Chaos {
     pub rate: f64,
     /// Go on until so many were sent.
     pub signals: u64,
-    /// So many faults.
     pub faults: usize,
     /// How long a lost socket may come back; above ping and 9 s.
     pub grace: Duration,

@@ -77,7 +77,6 @@ pub(super) fn latencies(history: &History, from: u64, to: u64) -> Times {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Struck {
     number: u32,
-    /// When it began.
     pub(super) from: u64,
     /// When it was healed.
     pub(super) to: u64,

@@ -48,8 +48,8 @@ pub enum ScenarioError {
 }
 
 /// What a scenario leaves behind.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Report {
-    /// What it found.
     pub outcome: Outcome,
     /// What happened, if the cluster ever ran.
     pub history: Option<History>,

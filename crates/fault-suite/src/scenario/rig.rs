@@ -19,6 +19,7 @@ const QUIET: Duration = Duration::from_secs(2);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// What the command line says about every run.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Of everything that is drawn.
@@ -27,7 +28,6 @@ pub struct Options {
     pub binary: PathBuf,
     /// Where logs, data and histories go.
     pub folder: PathBuf,
-    /// What nodes log.
     pub log: String,
     /// Where the history goes, if it is wanted in any case.
     pub history: Option<PathBuf>,
@@ -65,10 +65,9 @@ impl Default for Wishes {
 }
 
 /// A running cluster and its clients.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Rig {
-    /// The cluster.
     pub cluster: Cluster,
-    /// What clients share.
     pub context: Arc<Context>,
     clients: Vec<Client>,
     terms: Terms,

@@ -148,7 +148,6 @@ impl Membership {
         self.settle(connection, context);
     }
 
-    /// Ends for good.
     pub(super) fn end(&mut self, because: LeftBecause, context: &mut Context) {
         self.is_over = true;
         self.give_up(context);

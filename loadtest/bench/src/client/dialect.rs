@@ -34,7 +34,6 @@ pub(super) enum Heard {
     Message,
     /// A question, with its answer.
     Asked(&'static str),
-    /// Anything else.
     Other,
 }
 

@@ -8,7 +8,6 @@ const PER_ADDRESS: u32 = 200;
 /// A connection to be opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
-    /// The server.
     pub(crate) door: SocketAddr,
     /// The room to be in.
     pub(crate) room: String,

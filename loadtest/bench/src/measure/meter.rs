@@ -63,7 +63,6 @@ impl fmt::Display for Reading {
 }
 
 impl Meter {
-    /// Counts deliveries.
     pub(crate) fn delivered(&self, count: u64) {
         if self.counting.get() {
             self.delivered.set(self.delivered.get() + count);

@@ -70,11 +70,8 @@ impl Subject {
 
 /// What the nodes of a fleet share.
 pub(crate) enum Store {
-    /// Nothing.
     Nothing,
-    /// One Redis.
     Redis(Box<Redis>),
-    /// A Redis Cluster.
     Cluster(RedisCluster),
 }
 
@@ -174,9 +171,7 @@ impl Fleet {
 /// Seconds on a core.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FleetCost {
-    /// Of all nodes.
     pub(crate) nodes: f64,
-    /// Of Redis.
     pub(crate) redis: f64,
 }
 

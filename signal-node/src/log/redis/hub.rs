@@ -85,7 +85,6 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Starts to read.
     pub(super) fn start(
         shards: Arc<Shards>,
         (publishing, names): (Publishing, KeySpace),
