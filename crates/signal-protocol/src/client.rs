@@ -252,7 +252,7 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
 
 /// What is read of a frame that is otherwise wrong; each field stands or falls alone.
 #[derive(Default, Deserialize)]
-struct Salvage<'a> {
+struct PartialFrame<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -271,7 +271,7 @@ fn refuse(text: &str, code: ErrorCode, message: String) -> FrameFault {
     describe(&serde_json::from_str(text).unwrap_or_default(), code, message)
 }
 
-fn describe(found: &Salvage<'_>, code: ErrorCode, message: String) -> FrameFault {
+fn describe(found: &PartialFrame<'_>, code: ErrorCode, message: String) -> FrameFault {
     let room = read(found.room);
     let mid = if room.is_some() { read(found.mid) } else { None };
     FrameFault { code, id: read(found.id), mid, room, message }
@@ -283,7 +283,7 @@ fn fault(text: &str, error: &serde_json::Error) -> FrameFault {
 
 /// Describes a message whose kind may carry `meta`, which has a code of its own for too many bytes.
 fn fault_with_meta(text: &str, error: &serde_json::Error) -> FrameFault {
-    let found: Salvage<'_> = serde_json::from_str(text).unwrap_or_default();
+    let found: PartialFrame<'_> = serde_json::from_str(text).unwrap_or_default();
     let too_large = found.meta.is_some_and(is_too_large);
     let code = if too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
     describe(&found, code, error.to_string())

@@ -78,7 +78,7 @@ pub enum Effect {
         link: LinkId,
     },
     /// The connection moves to another node.
-    Moving(Moving),
+    Moving(MoveReason),
     /// These are the ICE servers from now on.
     Ice(IceServers),
     /// Something happened in a room.
@@ -104,7 +104,7 @@ pub enum Effect {
 
 /// Why the connection moves to another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moving {
+pub enum MoveReason {
     /// The node is about to stop.
     Drain,
     /// The node lost Redis.

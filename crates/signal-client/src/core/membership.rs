@@ -235,7 +235,7 @@ impl Membership {
             LeftReason::Expired => return true,
             LeftReason::Kicked => self.end(LeftBecause::Kicked, context),
             LeftReason::Replaced if tried < self.tries => {
-                connection.links.outrun(link);
+                connection.links.mark_replaced(link);
                 if self.link == Some(link) {
                     self.unlink();
                     self.settle(connection, context);

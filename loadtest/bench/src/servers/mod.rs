@@ -157,7 +157,7 @@ impl Fleet {
     }
 
     /// Where node `index` serves clients; indices go round.
-    pub(crate) fn door(&self, index: usize) -> SocketAddr {
+    pub(crate) fn address_of(&self, index: usize) -> SocketAddr {
         self.nodes[index % self.nodes.len()].address()
     }
 
