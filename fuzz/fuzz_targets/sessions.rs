@@ -1,7 +1,7 @@
 //! A whole connection, one thing a line: frames of the client, what the room answers, and time that passes.
 //!
 //! `+` the room that was asked for lets it in, `-` lets it go, `!` ends the membership, `>` a second passes (`>>>`:
-//! four), anything else is a frame. Whatever comes, each frame has one effect, all that is sent is JSON, and no more
+//! four), anything else is a frame. Under any input each frame has one effect, all that is sent is JSON, and no more
 //! rooms are held than may be.
 
 #![no_main]

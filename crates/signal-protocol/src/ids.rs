@@ -192,7 +192,7 @@ identifier! {
 
 /// A member's secret, chosen by the client: 128 random bits as 22 characters of base64url.
 ///
-/// Whoever knows it may take the member over, so it has no `Display`, and `Debug` hides it.
+/// The key entitles its holder to take the member over, so it has no `Display`, and `Debug` hides it.
 /// Redis holds only [`PeerKey::hash`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerKey {

@@ -70,7 +70,7 @@ pub(crate) struct Head {
 impl Head {
     /// Reads the head at the beginning of `input`; `None` if more of it has to come.
     ///
-    /// What is wrong already by the first two bytes is told by them.
+    /// The first two bytes suffice for faults that they show.
     pub(crate) fn read(input: &[u8]) -> Result<Option<Self>, Violation> {
         let Some(([first, second], rest)) = input.split_first_chunk::<2>() else { return Ok(None) };
         let opcode = Opcode::read(first & 0x0f)?;

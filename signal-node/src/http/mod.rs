@@ -37,7 +37,7 @@ pub use unverified_limiter::UnverifiedLimiter;
 pub enum Anonymous {
     /// Nobody.
     Never,
-    /// Whoever shows the token that the node prints at its start.
+    /// Clients that show the token that the node prints at its start.
     WithStartupToken,
     /// Everybody.
     Always,

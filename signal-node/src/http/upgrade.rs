@@ -209,7 +209,7 @@ impl<'a> UpgradeRequest<'a> {
         })
     }
 
-    /// Returns the token of the `Authorization` header. What a browser adds by itself for a proxy in front of the node
+    /// Returns the token of the `Authorization` header. A scheme that a browser adds by itself, for a proxy before the node
     /// (RFC 7617, 7616, 4559) is none; an unknown scheme is a token that is refused.
     fn token_in_header(&self) -> Option<&'a str> {
         let header = self.headers.get(AUTHORIZATION)?;

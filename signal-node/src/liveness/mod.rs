@@ -37,7 +37,7 @@ pub struct Liveness {
     silence: watch::Sender<u64>,
     /// What is wrong between this node and the log.
     trouble: watch::Sender<Option<Trouble>>,
-    /// Whether that keeps every room here from its log.
+    /// Whether this trouble keeps every room here from its log.
     cut_off: watch::Sender<bool>,
     /// The clock of the log when our contact with it was proven last, in µs since 1970.
     log_clock: AtomicU64,

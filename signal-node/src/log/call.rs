@@ -249,11 +249,11 @@ pub struct Join {
     pub position: Option<Seq>,
     /// How long one may be away.
     pub grace: Duration,
-    /// Whether who has been away for longer is removed first.
+    /// Whether members that have been away for longer are removed first.
     pub expires: bool,
     /// Nodes whose members are marked away first, and why the caller may say so.
     pub judgement: Judgement,
-    /// Whether history may have been lost a moment ago: who has a position waits until members are put back.
+    /// Whether history may have been lost a moment ago: a client with a position waits until members are restored.
     pub waits: bool,
     /// The log's own time when it was asked for, as its node estimates it; `None`: not known, and its age is not checked.
     pub asked_at: Option<Duration>,
@@ -321,7 +321,7 @@ pub enum Outcome {
     More,
     /// The judgement is stale, or the join is late: nothing has happened, and the caller has to judge or to ask anew.
     Stale,
-    /// Who joins, or the peer that is meant, may be put back yet: history was lost a moment ago. Nothing has
+    /// The joining member, or the peer that is meant, may be restored yet: history was lost a moment ago. Nothing has
     /// happened.
     Mending,
     /// The log ends here.

@@ -102,7 +102,7 @@ pub enum Entry {
     },
     /// A suspected member was taken back by the node that holds its socket.
     Back { peer: PeerId },
-    /// History was lost. Who is not in this roster has to be restored, or is gone.
+    /// History was lost. A member that is not in this roster has to be restored, or is gone.
     Reset {
         /// The members as they are now.
         roster: Vec<ResetMember>,

@@ -7,7 +7,7 @@ pub enum GapCause {
     Feed,
     /// More arrived behind a hole than may wait for it to be filled.
     Held,
-    /// What this node appended did not come back to it.
+    /// Entries that this node appended did not come back to it.
     Deaf,
 }
 

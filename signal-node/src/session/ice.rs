@@ -111,7 +111,7 @@ impl IceState {
     }
 }
 
-/// Tells whether a client gains by the answer. What it has may still be good while the service is away.
+/// Tells whether a client gains by the answer. Its former servers may still be good while the service is unavailable.
 fn is_news(ice: Option<&IceServers>, former: Option<&IceServers>) -> bool {
     ice.is_some_and(|ice| former.is_none_or(|former| former.ice_servers != ice.ice_servers))
 }

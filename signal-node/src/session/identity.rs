@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and what that allows.
+//! The identity at the other end of a connection, and its rights.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum Identity {
     Holder(Arc<Rights>),
 }
 
-/// What a token gives its holder: of its claims only what a session still needs.
+/// The rights of a token's holder: of its claims only those that a session still needs.
 #[derive(Debug)]
 pub struct Rights {
     subject: Subject,

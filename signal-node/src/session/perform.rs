@@ -29,7 +29,7 @@ enum EffectResult {
 }
 
 impl EffectResult {
-    /// What is rare is boxed: it would make every idle session larger.
+    /// Boxed, since it is rare and would make every idle session larger.
     fn rare(rare: AsyncEffect) -> Self {
         Self::Await(Box::new(rare))
     }

@@ -118,7 +118,7 @@ pub fn run<S: Socket>(
 fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Send {
     async move {
         let cause = session.serve().await;
-        // What is rare is boxed: it would make every idle session larger.
+        // Boxed, since it is rare and would make every idle session larger.
         Box::pin(session.finish(cause)).await;
     }
 }
@@ -148,7 +148,7 @@ impl<'a, S: Socket> Session<'a, S> {
 
     async fn serve(&mut self) -> CloseCause {
         let Err(cause) = self.work().await;
-        // What is rare is boxed: it would make every idle session larger.
+        // Boxed, since it is rare and would make every idle session larger.
         Box::pin(self.end(&cause)).await;
         cause
     }
@@ -156,7 +156,7 @@ impl<'a, S: Socket> Session<'a, S> {
     /// Handles events until there is a cause to close.
     async fn work(&mut self) -> Result<Infallible, CloseCause> {
         self.wake_in_time();
-        // What all sessions were woken for before this one was registered with the timers.
+        // Events of all sessions from before this one was registered with the timers.
         self.on_wakeups(Wakeups::EARLIER)?;
         self.write().await?;
         loop {

@@ -226,7 +226,7 @@ fn any_frame() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever a client says, and whatever the rooms answer, nothing panics, and every frame is answered or
+    /// Under any frames of a client and any answers of the rooms nothing panics, and every frame is answered or
     /// handed on; a request is never answered twice at once.
     #[test]
     fn every_frame_has_exactly_one_effect(

@@ -1,4 +1,4 @@
-//! What a node says of its health follows what was done to its Redis, within two leases.
+//! A node reports what was done to its Redis, and that it is over, within two leases.
 //!
 //! `signal_log_up` and `signal_log_trouble` of `/metrics`, and `/readyz`. A node that is down without a fault is wrong too.
 

@@ -255,7 +255,7 @@ impl ClientTracker {
         }
     }
 
-    /// What lies between the position and `seq` was not told.
+    /// Entries between the position and `seq` were not delivered.
     fn interrupt(&mut self, seq: u64) {
         if let Some(member) = &mut self.member {
             member.spans.push(Span { after: seq, to: seq });

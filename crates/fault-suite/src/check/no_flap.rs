@@ -20,7 +20,7 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
         Some(State::Lost { since }) => is_forgotten(model, since, removal.at),
         Some(State::Live { .. } | State::GivenUp) | None => false,
     };
-    // Who joins anew after that, and gives the join up, leaves.
+    // A client that joins anew after that, and gives the join up, leaves.
     let known = removed.iter().filter(|removal| !lost(removal));
     let early = known.filter_map(|removal| early(&presence, removal, certain));
     let anew =

@@ -33,7 +33,7 @@ fn was_live(presence: &Presence, removal: &Removal) -> bool {
     }
 }
 
-/// Who was told that its membership is over, on a socket that it had not replaced itself.
+/// Memberships that ended on a socket that the client had not replaced itself.
 fn told(model: &Model<'_>, faults: &[FaultPeriod]) -> Vec<Violation> {
     let ended = model.events.iter().filter_map(|event| match event.what {
         What::Ended { reason: LeftReason::Expired } => {
@@ -56,7 +56,7 @@ fn told(model: &Model<'_>, faults: &[FaultPeriod]) -> Vec<Violation> {
 
 /// Whether, shortly before a time, Redis was out of reach for one node for as long as lease and grace.
 ///
-/// What strikes all nodes alike excuses nothing: a node that had no contact itself judges nobody.
+/// A fault of all nodes alike excuses nothing: a node that had no contact itself judges nobody.
 fn excused(model: &Model<'_>, faults: &[FaultPeriod], at: u64) -> bool {
     let long = model.terms.lease + model.terms.grace;
     faults.iter().any(|fault| {

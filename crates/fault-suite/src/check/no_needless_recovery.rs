@@ -7,7 +7,7 @@ use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use crate::history::{Recovery, What};
 
-/// What a fault has broken shows at most this long after lease and grace, in microseconds.
+/// The effects of a fault show at most this long after lease and grace, in microseconds.
 const SLACK: u64 = 15_000_000;
 /// A reader that is too slow; it has missed what it did not read.
 const SLOW_READER: u16 = 4002;

@@ -1,4 +1,4 @@
-//! What a member misses between two signals of the same sender, it was told that it misses.
+//! A member that misses signals between two of the same sender was sent `snapshot` or `reset`.
 
 use std::collections::HashMap;
 

@@ -29,7 +29,7 @@ const MOST_UNSETTLED: usize = 4_000;
 const ABNORMAL: u16 = 1006;
 /// The request to leave; signals have numbers of 32 bits.
 const LEAVE: Ticket = Ticket(u64::MAX);
-/// What the machine draws is apart from what the client draws.
+/// The machine has a generator of its own, so that it takes no draws from that of the client.
 const OF_THE_MACHINE: u64 = 0x6D61_6368;
 
 pub(super) struct Session {

@@ -51,7 +51,7 @@ async fn struck(rig: &mut Rig, kind: FaultKind) -> Result<(), ScenarioError> {
     execute(&mut rig.cluster, &[outage], rig.context.recorder.suite()).await?;
     rig.load_for(Duration::from_secs(10)).await;
     if kind == FaultKind::WipeRedis {
-        // Who came back as somebody new has left a ghost behind.
+        // A client that came back as a new member has left a ghost behind.
         let ScenarioSettings { lease, grace, .. } = ScenarioSettings::default();
         rig.load_for(lease + grace).await;
     }

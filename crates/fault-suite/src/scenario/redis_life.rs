@@ -150,7 +150,7 @@ async fn struck(rig: &mut Rig, faults: &[Planned]) -> Result<(), ScenarioError> 
     rig.gather(profiles(), Duration::from_secs(60)).await?;
     rig.phase(Phase::Load);
     execute(&mut rig.cluster, faults, rig.context.recorder.suite()).await?;
-    // Who would be removed wrongly is removed when the grace after the last fault is over.
+    // A wrong removal happens when the grace after the last fault is over.
     rig.load_for(LEASE + GRACE + SHORT).await;
     rig.close(Duration::from_secs(60)).await
 }

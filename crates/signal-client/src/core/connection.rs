@@ -388,7 +388,7 @@ impl Connection {
     }
 }
 
-/// Whether an alarm is due; one that is, is taken.
+/// Takes an alarm if it is due; tells whether it was.
 pub(super) fn take_due(alarm: &mut Option<Instant>, now: Instant) -> bool {
     let due = alarm.is_some_and(|at| now >= at);
     if due {

@@ -125,7 +125,7 @@ impl Pair {
                         self.meter.delivered_since(due);
                     }
                 }
-                // What the server says to the sender has to be read too.
+                // Frames of the server to the sender have to be read too.
                 heard = self.a.receive() => drop(heard?),
             }
         }

@@ -201,7 +201,7 @@ impl Hub {
         };
         let subscribed = subscribed.map_err(LogError::from);
         subscribed.inspect_err(|error| {
-            // Where its slot is elsewhere, the new map leads to another round.
+            // If its slot is elsewhere, the new map leads to another round.
             let _ = self.shards.redirection(error);
         })
     }
@@ -215,7 +215,7 @@ impl Hub {
             }
             rooms.remove(&channel);
         }
-        // Where no server holds the slot there is no subscription.
+        // If no server holds the slot, there is no subscription.
         let Ok(client) = self.client(&channel) else { return };
         let ended = match self.publishing {
             Publishing::Sharded => client.sunsubscribe(&*channel).await,
