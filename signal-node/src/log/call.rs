@@ -132,15 +132,25 @@ impl Op {
     /// Returns about how many bytes it takes on its way to the log.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        if let Self::Signal { data: payload, .. }
-        | Self::Announce { data: payload, .. }
-        | Self::Update { meta: payload, .. } = self
-        {
-            return payload.get().len() + 128;
-        }
-        let meta = if let Self::Join(join) = self { Some(&join.meta) } else { None };
-        let restored = if let Self::Restore(op) = self { Some(&op.record.meta) } else { None };
-        meta.or(restored).map_or(0, |meta| meta.get().len()) + 128
+        let payload = match self {
+            Self::Signal { data: payload, .. }
+            | Self::Announce { data: payload, .. }
+            | Self::Update { meta: payload, .. } => payload,
+            Self::Join(join) => &join.meta,
+            Self::Restore(restored) => &restored.record.meta,
+            Self::Refuse { .. }
+            | Self::Leave { .. }
+            | Self::Detach { .. }
+            | Self::Kick { .. }
+            | Self::Expire { .. }
+            | Self::Suspect { .. }
+            | Self::Reclaim { .. }
+            | Self::Reset
+            | Self::Configure { .. }
+            | Self::Look
+            | Self::Tend => return 128,
+        };
+        payload.get().len() + 128
     }
 
     /// Tells whether it puts back what a log has lost.
