@@ -144,6 +144,7 @@ impl World {
             expires: false,
             judgement: Judgement::certain(Vec::new()),
             waits: false,
+            asked_at: None,
         };
         let (asked, last) = (*position, position.unwrap_or_default());
         let reply = Reply { outbox: outbox.clone(), id: None };
