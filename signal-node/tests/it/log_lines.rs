@@ -1,13 +1,10 @@
-//! What the node logs of its connections and of its end.
-
-use std::time::Duration;
+//! What the node logs of its connections.
 
 use serde_json::Value;
 
 use crate::support::node::{SECRET, token};
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
-use crate::support::redis::TestRedis;
 
 const KEYS: (&str, &str) = ("SIGNAL_NODE_JWT_SECRET", SECRET);
 
@@ -66,24 +63,4 @@ async fn each_join_is_a_line_with_room_and_peer_for_who_debugs() {
     let joined = about(&lines, "joined room demo");
     assert_eq!(joined["room.id"], "demo");
     assert_eq!(joined["peer.id"], about(&lines, "connection ended")["peer.id"]);
-}
-
-#[tokio::test]
-async fn a_drain_says_what_it_waits_for() {
-    let redis = TestRedis::start().await;
-    let settings =
-        [KEYS, ("SIGNAL_NODE_BACKEND", "redis"), ("SIGNAL_NODE_REDIS_URL", &redis.url())];
-    let mut node = NodeProcess::heard(&settings).await;
-    let mut ana = TestPeer::at(node.address(), &token("ana")).await;
-    ana.join("demo", "ana").await;
-    redis.stall();
-    drop(ana);
-    node.reaches("signal_log_queued", 1, Duration::from_secs(5)).await;
-    node.signal("TERM");
-    let line = node.logs("draining: waiting for").await;
-    let fields = &serde_json::from_str::<Value>(&line).unwrap()["fields"];
-    let [connections, rooms, queued] = ["connections", "rooms", "queued"].map(|name| &fields[name]);
-    assert_eq!((connections, rooms, queued), (&0.into(), &1.into(), &1.into()), "{line}");
-    redis.wake();
-    assert_eq!(node.ended().await, Some(0));
 }
