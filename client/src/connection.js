@@ -105,7 +105,7 @@ export class Connection extends Emitter {
     this.#random = options.random ?? Math.random;
     this.#tokens = new Tokens(options.token, this.#clock);
     this.#addresses = new Addresses(options.url, this.#random);
-    this.#network = new NetworkWatch(options.network === undefined ? browserEvents() : options.network, (change) => this.#nudge(change));
+    this.#network = new NetworkWatch(options.network === undefined ? browserEvents() : options.network, (change) => this.#onNetworkChange(change));
   }
 
   /** The link frames are sent on, while one is open. */
@@ -146,7 +146,7 @@ export class Connection extends Emitter {
   }
 
   /** Finds out now rather than later. @param {"may be back" | "may be gone"} change of the network */
-  #nudge(change) {
+  #onNetworkChange(change) {
     if (this.state.phase !== "waiting") this.#current?.probe();
     else if (change === "may be back") this.#connect();
   }

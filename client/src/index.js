@@ -149,7 +149,7 @@ export class SignalClient extends Emitter {
    */
   #dispatch(frame, link) {
     if (frame.type === "ice") return this.#ice.accept(frame.ice);
-    if (isBrake(frame)) this.#eachRoom((room) => room.slowDown(frame.after));
+    if (isSlowDown(frame)) this.#eachRoom((room) => room.slowDown(frame.after));
     const room = this.#addressee(frame);
     room?.handle(frame, link);
     if (frame.type === "joined") this.#promoteWhenReady();
@@ -187,7 +187,7 @@ export class SignalClient extends Emitter {
  * @param {any} frame
  * @returns {frame is {after?: number}}
  */
-function isBrake(frame) {
+function isSlowDown(frame) {
   return isAboutConnection(frame) && frame.code === "rate_limited" && frame.room === undefined;
 }
 

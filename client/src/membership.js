@@ -94,7 +94,7 @@ export class Membership {
     this.#answered = new Promise((done) => {
       connection.requests.send(link, ask, (reply) => {
         if (reply?.type === "error") this.#refused(new SignalError(reply), link);
-        done(reply?.type === "joined" && this.#isOver ? this.#tellLeft(link) : undefined);
+        done(reply?.type === "joined" && this.#isOver ? this.#sendLeave(link) : undefined);
       });
     });
   }
@@ -126,7 +126,7 @@ export class Membership {
     const link = this.#link;
     this.#isOver = true;
     this.stop();
-    await Promise.all([link && this.#tellLeft(link), this.#answered]);
+    await Promise.all([link && this.#sendLeave(link), this.#answered]);
   }
 
   /**
@@ -253,7 +253,7 @@ export class Membership {
   }
 
   /** @param {Link} link @returns {Promise<void>} */
-  #tellLeft(link) {
+  #sendLeave(link) {
     const { name: room, connection } = this.#context;
     return new Promise((done) => connection.requests.send(link, (id) => build.leave({ id, room }), () => done()));
   }

@@ -61,7 +61,7 @@ export class Negotiation {
   /** Offers for what the browser needs no offer for, after the negotiation that is under way. */
   tell() {
     this.#untold = true;
-    this.#tellWhenStable();
+    this.#emitWhenStable();
   }
 
   /** Repeats an offer that has no answer yet; returns whether there was one. */
@@ -101,7 +101,7 @@ export class Negotiation {
     this.#mayOffer = true;
     await pc.setLocalDescription();
     this.#describeTo(pc.localDescription);
-    this.#tellWhenStable();
+    this.#emitWhenStable();
   }
 
   /**
@@ -117,10 +117,10 @@ export class Negotiation {
     } finally {
       this.#settingRemoteAnswer = false;
     }
-    this.#tellWhenStable();
+    this.#emitWhenStable();
   }
 
-  #tellWhenStable() {
+  #emitWhenStable() {
     if (!this.#untold || !this.begun || this.#makingOffer || this.#pc.signalingState !== "stable") return;
     this.#untold = false;
     this.#offer();

@@ -7,7 +7,7 @@ const EVENTS = Object.freeze(["online", "offline", "visibilitychange", "pageshow
 
 export class NetworkWatch {
   #events;
-  #heed;
+  #listener;
 
   /**
    * @param {EventTarget | null} events emits `online`, `offline`, `visibilitychange` when the page comes into view,
@@ -16,15 +16,15 @@ export class NetworkWatch {
    */
   constructor(events, changed) {
     this.#events = events;
-    this.#heed = (/** @type {Event} */ { type }) => changed(type === "offline" ? "may be gone" : "may be back");
+    this.#listener = (/** @type {Event} */ { type }) => changed(type === "offline" ? "may be gone" : "may be back");
   }
 
   start() {
-    for (const name of EVENTS) this.#events?.addEventListener(name, this.#heed);
+    for (const name of EVENTS) this.#events?.addEventListener(name, this.#listener);
   }
 
   stop() {
-    for (const name of EVENTS) this.#events?.removeEventListener(name, this.#heed);
+    for (const name of EVENTS) this.#events?.removeEventListener(name, this.#listener);
   }
 }
 

@@ -38,7 +38,7 @@ export class Outgoing {
   /** How often in a row the stream was refused without anything having been settled. */
   #failures = 0;
   /** When to go back on account of an `out_of_order` that was ignored. */
-  #doubtAt = Infinity;
+  #goBackAt = Infinity;
   /** @type {number} */
   #window;
 
@@ -78,7 +78,7 @@ export class Outgoing {
    * @returns {Body[]}
    */
   due(now) {
-    if (now >= this.#doubtAt) this.#goBack(0, now);
+    if (now >= this.#goBackAt) this.#goBack(0, now);
     if (!this.#open || now < this.#pausedUntil) return [];
     const window = this.#failures > 0 ? Math.min(PROBE, this.#window) : this.#window;
     const frames = this.#held.slice(this.#sent, window);
@@ -93,7 +93,7 @@ export class Outgoing {
    */
   wakeAt(now) {
     if (!this.#open || this.#held.length === 0) return null;
-    const waits = [this.#pausedUntil, this.#doubtAt].filter((at) => at > now && at < Infinity);
+    const waits = [this.#pausedUntil, this.#goBackAt].filter((at) => at > now && at < Infinity);
     return waits.length > 0 ? Math.min(...waits) : null;
   }
 
@@ -111,7 +111,7 @@ export class Outgoing {
     if (moved <= 0) return;
     this.#drop(moved);
     this.#wentBackAt = -Infinity;
-    this.#doubtAt = Infinity;
+    this.#goBackAt = Infinity;
     this.#failures = 0;
   }
 
@@ -127,7 +127,7 @@ export class Outgoing {
     const index = Math.max(0, (expected ?? mid) - this.#settled - 1);
     if (expected === undefined) this.#pause(index, now, after);
     else if (now - this.#wentBackAt >= GO_BACK_ONCE) this.#goBack(index, now);
-    else this.#doubtAt = this.#wentBackAt + GO_BACK_ONCE;
+    else this.#goBackAt = this.#wentBackAt + GO_BACK_ONCE;
     return null;
   }
 
@@ -160,7 +160,7 @@ export class Outgoing {
     this.#sent = 0;
     this.#open = true;
     this.#pausedUntil = this.#wentBackAt = -Infinity;
-    this.#doubtAt = Infinity;
+    this.#goBackAt = Infinity;
     this.#failures = 0;
   }
 
@@ -184,7 +184,7 @@ export class Outgoing {
   #goBack(index, now) {
     this.#sent = Math.min(this.#sent, index);
     this.#wentBackAt = now;
-    this.#doubtAt = Infinity;
+    this.#goBackAt = Infinity;
   }
 
   /**

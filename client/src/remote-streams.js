@@ -15,7 +15,7 @@ import { MAIN, isLabel } from "./publication.js";
  * @typedef {{remote: RemoteStream, kinds: Set<string>, isNew: boolean}} Entry
  */
 export class RemoteStreams {
-  #tell;
+  #emit;
   /** @type {Map<string, Entry>} */
   #entries = new Map();
   /** By `mid`. @type {Map<string, string>} */
@@ -23,9 +23,9 @@ export class RemoteStreams {
   /** By label. @type {Map<string, RemoteStream>} */
   streams = new Map();
 
-  /** @param {(event: "added" | "changed" | "removed", remote: RemoteStream) => void} tell */
-  constructor(tell) {
-    this.#tell = tell;
+  /** @param {(event: "added" | "changed" | "removed", remote: RemoteStream) => void} emit */
+  constructor(emit) {
+    this.#emit = emit;
   }
 
   /** Takes over the labels of a description that the browser is about to take over. @param {unknown} labels */
@@ -77,8 +77,8 @@ export class RemoteStreams {
     Object.assign(remote, { muted });
     entry.isNew = false;
     this.streams.set(remote.label, remote);
-    if (isNew) this.#tell("added", remote);
-    else if (!same) this.#tell("changed", remote);
+    if (isNew) this.#emit("added", remote);
+    else if (!same) this.#emit("changed", remote);
   }
 
   /**
@@ -87,6 +87,6 @@ export class RemoteStreams {
    */
   #remove(label, remote) {
     this.#entries.delete(label);
-    if (this.streams.delete(label)) this.#tell("removed", remote);
+    if (this.streams.delete(label)) this.#emit("removed", remote);
   }
 }

@@ -36,7 +36,7 @@ export class Roster {
    */
   begin(members, grace) {
     for (const peer of this.#absent(members)) {
-      if (peer.connected) this.#miss(peer, grace);
+      if (peer.connected) this.#markAbsent(peer, grace);
       else this.remove(peer.id, "gone");
     }
     for (const member of members) {
@@ -61,7 +61,7 @@ export class Roster {
    * @param {number} grace milliseconds
    */
   reset(members, grace) {
-    for (const peer of this.#absent(members)) this.#miss(peer, grace);
+    for (const peer of this.#absent(members)) this.#markAbsent(peer, grace);
     for (const member of members) {
       const peer = this.#put(member);
       if (peer.polite) peer.renegotiate();
@@ -132,7 +132,7 @@ export class Roster {
    * @param {Peer} peer
    * @param {number} grace
    */
-  #miss(peer, grace) {
+  #markAbsent(peer, grace) {
     peer.describe({ away: true });
     this.#hooks.updated(peer);
     if (!this.#missing.has(peer.id)) {

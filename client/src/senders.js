@@ -70,9 +70,9 @@ export class Senders {
     for (const track of wanted.filter((track) => !carried.includes(track))) {
       const index = free.findIndex(([{ receiver }]) => receiver.track.kind === track.kind);
       if (index < 0) this.#add(track, label, publication?.stream ?? null);
-      else changes.push(this.#carry(...free.splice(index, 1)[0], track));
+      else changes.push(this.#setTrack(...free.splice(index, 1)[0], track));
     }
-    for (const [transceiver, slot] of free) changes.push(this.#carry(transceiver, slot, null));
+    for (const [transceiver, slot] of free) changes.push(this.#setTrack(transceiver, slot, null));
     return changes;
   }
 
@@ -96,7 +96,7 @@ export class Senders {
    * @param {Slot} slot
    * @param {MediaStreamTrack | null} track
    */
-  async #carry(transceiver, slot, track) {
+  async #setTrack(transceiver, slot, track) {
     if (slot.track === track) return;
     slot.track = track;
     const wanted = direction(transceiver.direction, track !== null);

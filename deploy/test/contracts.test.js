@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { join } from "node:path";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
-import { Group } from "../local/processes.js";
+import { withGroup } from "../local/processes.js";
 import { LOOPBACK } from "../local/ports.js";
 import { findPrograms } from "../local/tools.js";
 import { mintToken } from "../local/tokens.js";
@@ -31,9 +31,8 @@ test("every golden frame is of a described kind, and every error code is describ
   assert.deepEqual(described, codes);
 });
 
-test("whatever is asked of the REST interface, a node answers as described", { timeout: 120_000 }, async () => {
-  const group = new Group({ interrupted: (signal) => process.kill(process.pid, signal) });
-  try {
+test("whatever is asked of the REST interface, a node answers as described", { timeout: 120_000 }, () =>
+  withGroup(async (group) => {
     const { node } = findPrograms(process.env.TARGET_DIR ?? join(ROOT, "target/debug"));
     const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET: KEY };
     const { child, ready } = await startService(group, { name: "node", program: node, env });
@@ -43,7 +42,4 @@ test("whatever is asked of the REST interface, a node answers as described", { t
     const args = ["run", url, "--checks", checks, "--max-examples", "40", "--seed", "1", "--no-color", "-H", `Authorization: Bearer ${token}`];
     await promisify(execFile)(join(ROOT, "target/schemathesis/bin/schemathesis"), args, { cwd: group.dir, maxBuffer: 64 << 20 });
     assert(child.alive);
-  } finally {
-    await group.stop();
-  }
-});
+  }));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use signal_protocol::client::Meta;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ClientMessage, ErrorCode, FrameFault, ServerMessage, parse};
 
@@ -20,8 +21,8 @@ fn payload<'a>(message: &ClientMessage<'a>) -> Option<&'a RawValue> {
     match message {
         ClientMessage::Signal(signal) => Some(signal.data),
         ClientMessage::Volatile(volatile) => Some(volatile.data),
-        ClientMessage::Update(update) => Some(update.meta),
-        ClientMessage::Join(join) => join.meta,
+        ClientMessage::Update(update) => Some(update.meta.raw()),
+        ClientMessage::Join(join) => join.meta.map(Meta::raw),
         _ => None,
     }
 }
@@ -41,7 +42,10 @@ fn carried(text: &str, data: &RawValue) {
 }
 
 fn refused(fault: &FrameFault) {
-    assert!(matches!(fault.code, ErrorCode::BadRequest | ErrorCode::Unsupported));
+    assert!(matches!(
+        fault.code,
+        ErrorCode::BadRequest | ErrorCode::TooLarge | ErrorCode::Unsupported
+    ));
     assert!(fault.mid.is_none() || fault.room.is_some(), "a `mid` means nothing without its room");
     let error = ErrorFrame::new(fault.code, &fault.message);
     let frame = ServerMessage::Error(ErrorFrame { id: fault.id, mid: fault.mid, ..error });

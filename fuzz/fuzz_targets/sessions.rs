@@ -1,7 +1,7 @@
 //! A whole connection, one thing a line: frames of the client, what the room answers, and time that passes.
 //!
 //! `+` the room that was asked for lets it in, `-` lets it go, `!` ends the membership, `>` a second passes (`>>>`:
-//! four), anything else is a frame. Whatever comes, each frame has one effect, all that is sent is JSON, and no more
+//! four), anything else is a frame. Under any input each frame has one effect, all that is sent is JSON, and no more
 //! rooms are held than may be.
 
 #![no_main]
@@ -14,7 +14,7 @@ use serde_json::Value;
 use service_kit::tokens::Claims;
 use signal_node::room::FrameEvent;
 use signal_node::session::{
-    Effect, Identity, Machine, SessionRejection, SessionSettings, VerifyPurpose,
+    Effect, Entrance, Identity, Machine, SessionRejection, SessionSettings, VerifyPurpose,
 };
 use signal_protocol::{CloseCode, ErrorCode, LeftReason, RoomId};
 use tokio::time::Instant;
@@ -41,8 +41,12 @@ struct Connection {
 impl Connection {
     fn new(welcomed: bool) -> Self {
         let now = Instant::now();
-        let identity = welcomed.then_some(Identity::Anonymous);
-        let machine = Machine::new(Arc::new(settings()), identity, true, now);
+        let entrance = if welcomed {
+            Entrance::Authenticated(Identity::Anonymous)
+        } else {
+            Entrance::AwaitingHello { anonymous: true }
+        };
+        let machine = Machine::new(Arc::new(settings()), entrance, now);
         let mut connection = Self { machine, now, room: "demo".parse().expect("a room") };
         assert_eq!(connection.perform(), Some(usize::from(welcomed)));
         connection
@@ -92,7 +96,7 @@ impl Connection {
 
     fn one(&mut self, effect: Effect) -> bool {
         match effect {
-            Effect::Send(text) | Effect::Refuse(_, text) => is_frame(&text),
+            Effect::Welcome(text) | Effect::Send(text) | Effect::Refuse(_, text) => is_frame(&text),
             Effect::Close(_) | Effect::Reject(_) => return false,
             Effect::Verify(token, purpose) => self.verified(&token, purpose),
             Effect::FetchIce(purpose) => {

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use service_kit::http::{ListenAddr, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls};
+use service_kit::http::{
+    ListenAddr, Proxies, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls,
+};
+use service_kit::logged_address::AddressDetail;
 use service_kit::redis_access::{self, RedisAccess};
 use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved, Schema, Setting};
@@ -101,14 +103,14 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("drain_deadline", "life", "DURATION", Some("25s"), "After SIGTERM: until exit, the delay included"),
     LOG,
     LOG_FORMAT,
+    Setting::plain("log_addresses", "logging", "DETAIL", Some("network"), "What the log says of a client's address: full, network (its /24 or /48) or none"),
 ];
 
 /// Where rooms are kept.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum Backend {
-    /// In this process.
     Memory,
-    /// In Redis.
     Redis {
         /// How it is reached.
         access: Box<RedisAccess>,
@@ -120,6 +122,7 @@ pub enum Backend {
 }
 
 /// The settings, read and checked against each other.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Config {
     /// Where the public listener binds.
     pub listen: ListenAddr,
@@ -131,17 +134,14 @@ pub struct Config {
     pub admin_listen: ListenAddr,
     /// Which pages may connect.
     pub origins: AllowedOrigins,
-    /// The networks whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they say where a client is.
-    pub region_header: Option<String>,
+    /// The proxies whose headers about a client are believed.
+    pub proxies: Proxies,
     /// Where rooms are kept.
     pub backend: Backend,
     /// What a room's log keeps.
     pub retention: Retention,
     /// How long a node may be silent.
     pub lease: Duration,
-    /// Verifies tokens.
     pub verifier: Verifier,
     /// Who may come in without one.
     pub anonymous: Anonymous,
@@ -165,6 +165,8 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// How and what is logged.
     pub logging: LogSettings,
+    /// How much of a client's address is logged.
+    pub log_addresses: AddressDetail,
 }
 
 /// Bytes that a node adds to a message on its way to the receiver.
@@ -196,8 +198,7 @@ impl Config {
         let admin_listen = r.parse("admin_listen");
         let tls = Tls::read(r);
         let origins = read_origins(r);
-        let trusted_proxies = r.parse_list("trusted_proxies");
-        let region_header = r.optional_text("region_header");
+        let proxies = Proxies::read(r);
         let credentials = read_credentials(r);
         let send_rates =
             SendRates { fanout: r.byte_rate("fanout"), receiver: r.byte_rate("send_rate") };
@@ -206,6 +207,7 @@ impl Config {
         let (upgrades, upgrades_per_net) = (r.rate("upgrades"), r.rate("upgrades_per_net"));
         let (drain_delay, drain_deadline) = read_drain(r);
         let logging = LogSettings::read(r);
+        let log_addresses = r.parse("log_addresses");
         reader.finish()?;
         Ok(Self {
             listen,
@@ -213,8 +215,7 @@ impl Config {
             tls,
             admin_listen,
             origins,
-            trusted_proxies,
-            region_header,
+            proxies,
             backend: backend.expect("its absence is a fault"),
             retention,
             lease,
@@ -230,6 +231,7 @@ impl Config {
             drain_delay,
             drain_deadline,
             logging,
+            log_addresses,
         })
     }
 }

@@ -46,9 +46,9 @@ const IDLE: Duration = Duration::from_secs(3);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the credential service listens for its node.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialsUrl {
-    /// A Unix socket.
     Unix(PathBuf),
     /// `http://` or `https://`, with a shared token.
     Http(reqwest::Url),
@@ -153,7 +153,9 @@ impl Credentials {
         let result = if found.is_ok() { "ok" } else { "unavailable" };
         self.metrics.ice_fetches.with_label_values(&[result]).inc();
         found
-            .inspect_err(|error| warn!(%error, "no ICE servers: the credential service is away"))
+            .inspect_err(
+                |error| warn!(%error, "no ICE servers: the credential service is unavailable"),
+            )
             .ok()
             .map(Arc::new)
     }
@@ -167,12 +169,12 @@ impl Credentials {
                     let is_news = known.is_some_and(|known| known != change.number);
                     known = Some(change.number);
                     if is_news {
-                        info!(reason = ?change.reason, "other ICE servers are to be had");
+                        info!(reason = ?change.reason, "the credential service issues other ICE servers now");
                         self.news.send_replace(change.reason);
                     }
                 }
                 Err(error) => {
-                    debug!(%error, "the credential service tells no news");
+                    debug!(%error, "cannot follow the changes at the credential service");
                     tokio::time::sleep(ASK_AGAIN_AFTER).await;
                 }
             }

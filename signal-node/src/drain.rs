@@ -19,7 +19,6 @@ use crate::session::{Handover, NodeEvents};
 /// How often a drain that takes long is logged.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// Drains a node.
 pub(crate) struct Drain {
     life: Lifecycle,
     health: Health,
@@ -120,13 +119,15 @@ impl Drain {
 async fn report_progress(public: &Public) {
     loop {
         tokio::time::sleep(PROGRESS_EVERY).await;
-        let (connections, rooms) =
-            (public.connection_limiter.count(), public.sessions.metrics.rooms.get());
+        let metrics = &public.sessions.metrics;
+        let connections = public.connection_limiter.count();
+        let (rooms, queued) = (metrics.rooms.get(), metrics.log_queued.get());
         info!(
             connections,
             rooms,
-            "draining: waiting for {connections} connections to end, \
-             and for Redis to store that the members of {rooms} rooms are away"
+            queued,
+            "draining: waiting for {connections} connections to end, and for the room log to answer {queued} steps of \
+             {rooms} rooms"
         );
     }
 }

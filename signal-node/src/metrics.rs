@@ -1,5 +1,9 @@
 //! What the node counts. Labels come from closed sets; rooms, peers and subjects are never labels.
 
+mod labels;
+
+use std::time::Duration;
+
 use prometheus::core::{Atomic, Collector, GenericCounter, GenericGauge};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -8,13 +12,14 @@ use signal_protocol::{CloseCode, ErrorCode, Recovery};
 
 use crate::log::Trouble;
 
+pub use labels::{GapCause, LogCall, SlowBound, VolatileDrop};
+
 /// Everything the node counts; written to from everywhere, read by `/metrics`.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Metrics {
     /// Where `/metrics` reads.
     pub registry: Registry,
-    /// Sockets open now.
     pub connections: IntGauge,
-    /// Sockets ever opened.
     pub opened: IntCounter,
     /// Sockets closed, by close code.
     pub closed: IntCounterVec,
@@ -56,57 +61,21 @@ pub struct Metrics {
     pub draining: IntGauge,
     /// Calls to the log that were made again.
     pub log_repeats: IntCounter,
+    /// How long the log took to answer, by kind of call.
+    log_seconds: HistogramVec,
+    /// Steps of rooms that wait for their call to the log, or for its answer.
+    pub log_queued: IntGauge,
+    /// Volatile signals that were dropped, by cause.
+    volatile_dropped: IntCounterVec,
     /// Requests to the credential service, by result.
     pub ice_fetches: IntCounterVec,
     /// How long they took.
     pub ice_seconds: HistogramVec,
 }
 
-/// Why a room compares with its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GapCause {
-    /// The connection was made again, or more arrived than may wait.
-    Feed,
-    /// More arrived behind a hole than may wait for it to be filled.
-    Held,
-    /// What this node appended did not come back to it.
-    Deaf,
-}
-
-impl GapCause {
-    const ALL: [Self; 3] = [Self::Feed, Self::Held, Self::Deaf];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Feed => "feed",
-            Self::Held => "held",
-            Self::Deaf => "deaf",
-        }
-    }
-}
-
-/// Which bound a slow reader passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlowBound {
-    /// Unsent bytes.
-    Bytes,
-    /// Unsent frames.
-    Frames,
-    /// Time without a write.
-    Time,
-}
-
-impl SlowBound {
-    const ALL: [Self; 3] = [Self::Bytes, Self::Frames, Self::Time];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Frames => "frames",
-            Self::Time => "time",
-        }
-    }
-}
+/// Buckets for a call to Redis in the same network, up to the time limit of a call.
+const LOG_BUCKETS: [f64; 11] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// Buckets for a request on the same host, with 500 ms as the bound.
 const ICE_BUCKETS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5];
@@ -131,6 +100,16 @@ fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCoun
     registered(registry, metric)
 }
 
+fn seconds(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    buckets: &[f64],
+    labels: &[&str],
+) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(opts, labels).expect("the names are valid"))
+}
+
 fn begin(counters: &IntCounterVec, labels: impl IntoIterator<Item = impl AsRef<str>>) {
     for label in labels {
         counters.with_label_values(&[label.as_ref()]);
@@ -148,6 +127,20 @@ fn trouble(registry: &Registry) -> IntGaugeVec {
     let opts = Opts::new("signal_log_trouble", "1 for what is wrong with the room log now.");
     let metric = IntGaugeVec::new(opts, &["kind"]).expect("the names are valid");
     registered(registry, metric)
+}
+
+fn log_seconds(registry: &Registry) -> HistogramVec {
+    let names = ("signal_log_call_seconds", "How long the room log took to answer.");
+    seconds(registry, names, &LOG_BUCKETS, &["call"])
+}
+
+fn ice_seconds(registry: &Registry) -> HistogramVec {
+    let names = ("signal_ice_fetch_seconds", "How long the credential service took.");
+    seconds(registry, names, &ICE_BUCKETS, &[])
+}
+
+fn volatile_dropped(registry: &Registry) -> IntCounterVec {
+    counters(registry, "signal_volatile_dropped_total", "Volatile signals dropped.", "cause")
 }
 
 /// Why an upgrade is refused.
@@ -179,6 +172,10 @@ impl Metrics {
         begin(&self.gaps, GapCause::ALL.map(GapCause::name));
         begin(&self.slow, SlowBound::ALL.map(SlowBound::name));
         begin(&self.joins, Recovery::ALL.map(Recovery::name));
+        begin(&self.volatile_dropped, VolatileDrop::ALL.map(VolatileDrop::name));
+        for kind in LogCall::ALL {
+            self.log_seconds.with_label_values(&[kind.name()]);
+        }
         for kind in Trouble::NAMES {
             self.trouble.with_label_values(&[kind]).set(0);
         }
@@ -190,10 +187,6 @@ impl Metrics {
         build_info(r);
         #[cfg(target_os = "linux")]
         registered_process(r);
-        let ice =
-            HistogramOpts::new("signal_ice_fetch_seconds", "How long the credential service took.");
-        let ice =
-            HistogramVec::new(ice.buckets(ICE_BUCKETS.to_vec()), &[]).expect("the name is valid");
         Self {
             connections: gauge(r, "signal_connections", "WebSocket connections open now."),
             opened: counter(r, "signal_connections_opened_total", "WebSocket connections opened."),
@@ -234,13 +227,16 @@ impl Metrics {
             slow: counters(r, "signal_slow_consumers_total", "Connections closed 4002.", "bound"),
             draining: gauge(r, "signal_draining", "1 while the node hands its clients over."),
             log_repeats: counter(r, "signal_log_repeats_total", "Calls to the log made again."),
+            log_seconds: log_seconds(r),
+            log_queued: gauge(r, "signal_log_queued", "Steps of rooms that wait for the log."),
+            volatile_dropped: volatile_dropped(r),
             ice_fetches: counters(
                 r,
                 "signal_ice_fetches_total",
                 "Requests to the credential service.",
                 "result",
             ),
-            ice_seconds: registered(r, ice),
+            ice_seconds: ice_seconds(r),
             registry,
         }
     }
@@ -269,9 +265,48 @@ impl Metrics {
         self.gaps.with_label_values(&[cause.name()]).inc();
     }
 
+    /// Observes how long the log took to answer a call.
+    pub fn log_call(&self, kind: LogCall, took: Duration) {
+        self.log_seconds.with_label_values(&[kind.name()]).observe(took.as_secs_f64());
+    }
+
+    /// Counts volatile signals that were dropped.
+    pub fn volatile_dropped(&self, cause: VolatileDrop, count: usize) {
+        self.volatile_dropped.with_label_values(&[cause.name()]).inc_by(count as u64);
+    }
+
     /// Counts a connection that was closed because it did not read.
     pub fn slow(&self, bound: SlowBound) {
         self.slow.with_label_values(&[bound.name()]).inc();
+    }
+}
+
+/// What one owner adds to a gauge of many; gone with the owner.
+pub struct GaugeShare {
+    gauge: IntGauge,
+    share: i64,
+}
+
+impl GaugeShare {
+    /// Adds nothing yet.
+    #[must_use]
+    pub fn new(gauge: &IntGauge) -> Self {
+        Self { gauge: gauge.clone(), share: 0 }
+    }
+
+    /// Sets what the owner adds.
+    pub fn set(&mut self, share: usize) {
+        let share = i64::try_from(share).unwrap_or(i64::MAX);
+        if share != self.share {
+            self.gauge.add(share - self.share);
+            self.share = share;
+        }
+    }
+}
+
+impl Drop for GaugeShare {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::log::redis::{RedisLog, exposure};
 use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, Trouble};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
-use crate::room::{RoomContext, RoomSettings, Rooms};
+use crate::room::{RoomContext, RoomSettings, Rooms, TimedLog};
 use crate::session::{Context, NodeEvents, SessionTimers, StartupToken};
 
 /// How often rooms in memory that are over are looked for.
@@ -84,7 +84,7 @@ impl Node {
         let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
         let events = drain.events(backend.liveness.cut_off(), revoked.changes());
         let room_context = RoomContext {
-            log: backend.rooms,
+            log: TimedLog::new(backend.rooms, metrics.clone()),
             liveness: backend.liveness,
             settings: RoomSettings {
                 node: config.sessions.node.clone(),
@@ -168,8 +168,8 @@ fn public(
         sessions,
         anonymous: config.anonymous,
         origins: config.origins,
-        trusted_proxies: config.trusted_proxies,
-        region_header: config.region_header,
+        proxies: config.proxies,
+        log_addresses: config.log_addresses,
         unverified_limiter: UnverifiedLimiter::new(config.upgrades_per_net),
         connection_limiter,
         cluster,
@@ -262,7 +262,7 @@ fn bounds(config: &Config) -> ConnectionBounds {
     ConnectionBounds {
         most: descriptors() / 20,
         most_per_address: Some(config.max_connections_per_ip),
-        proxies: config.trusted_proxies.clone(),
+        proxies: config.proxies.trusted.clone(),
     }
 }
 

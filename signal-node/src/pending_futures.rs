@@ -16,7 +16,6 @@ impl<T> Default for PendingFutures<'_, T> {
 }
 
 impl<'a, T> PendingFutures<'a, T> {
-    /// Adds a future.
     pub(crate) fn push(&mut self, future: impl Future<Output = T> + Send + 'a) {
         self.0.get_or_insert_default().push(Box::pin(future));
     }

@@ -121,7 +121,7 @@ impl RevokedTokens {
     /// Learns what is new in the list, and puts back what the list has lost.
     async fn read(&self) -> Result<(), LogError> {
         let known = self.known();
-        // What this node has written is in every list that has lost nothing.
+        // A list that has lost nothing has everything that this node has written.
         let written = self.written.load(Ordering::Relaxed);
         let found = match self.source.revoked(known.version).await? {
             Some(list) => list,

@@ -1,9 +1,10 @@
 //! Opens the signing keys, from the settings or from the relays' Redis.
 
-use crate::config::{CredentialSettings, KeySettings};
+use crate::config::{CredentialSettings, DbSettings, KeySettings};
 use crate::issuer::Keys;
 use crate::relay_db::{DbError, RelayDb};
 use crate::rotation::SecretRotator;
+use crate::usage::UsageDb;
 
 /// The keys, and the connection they were read through.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub struct KeyStore {
     /// Present when the keys live in Redis: keeps them in step with the rotation ledger.
     pub rotator: Option<SecretRotator>,
     /// Present when `redis_url` is set.
-    pub db: Option<RelayDb>,
+    pub usage: Option<UsageDb>,
 }
 
 impl KeyStore {
@@ -26,17 +27,20 @@ impl KeyStore {
     /// # Panics
     /// Never: the settings contain keys or a Redis URL.
     pub async fn open(settings: &CredentialSettings) -> Result<Self, DbError> {
-        let db = match &settings.db {
-            Some(settings) => Some(RelayDb::connect(&settings.access, &settings.realm).await?),
+        let usage = match &settings.db {
+            Some(DbSettings { access, realm, budget }) => {
+                Some(UsageDb { db: RelayDb::connect(access, realm).await?, budget: *budget })
+            }
             None => None,
         };
         match &settings.keys {
-            KeySettings::Own(keys) => Ok(Self { keys: keys.clone(), rotator: None, db }),
+            KeySettings::Own(keys) => Ok(Self { keys: keys.clone(), rotator: None, usage }),
             KeySettings::Managed { pseudonyms } => {
-                let relay_db = db.clone().expect("without a secret the settings have a Redis URL");
+                let relay_db = usage.as_ref().map(|usage| usage.db.clone());
+                let relay_db = relay_db.expect("without a secret the settings have a Redis URL");
                 let rotator =
                     SecretRotator::open(relay_db, settings.policy, pseudonyms.clone()).await?;
-                Ok(Self { keys: rotator.keys(), rotator: Some(rotator), db })
+                Ok(Self { keys: rotator.keys(), rotator: Some(rotator), usage })
             }
         }
     }

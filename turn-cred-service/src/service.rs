@@ -23,7 +23,7 @@ use crate::relay_db::{DbError, RelayDb};
 use crate::revoked_tokens::RevokedTokens;
 use crate::rotation::SecretRotator;
 use crate::rotation::rotator::RotationContext;
-use crate::usage::{RoomRecorder, UsageCounter};
+use crate::usage::{RoomRecorder, UsageCounter, UsageDb};
 
 /// Connections of one address to the public listener at once. Each is idle for five seconds at most.
 const PER_ADDRESS: usize = 200;
@@ -94,7 +94,7 @@ struct BoundListeners {
 
 impl BoundListeners {
     async fn bind(config: &Config) -> io::Result<Self> {
-        let proxies = config.trusted_proxies.clone();
+        let proxies = config.proxies.trusted.clone();
         let bounds =
             ConnectionBounds { most_per_address: Some(PER_ADDRESS), proxies, ..Default::default() };
         let public = Listener::bind(&config.listen)
@@ -128,7 +128,7 @@ impl Service {
     /// then.
     pub async fn start(config: Config, life: &Lifecycle) -> Result<RunningService, StartError> {
         let metrics = Metrics::new()?;
-        let KeyStore { keys, rotator, db } = KeyStore::open(&config.credentials).await?;
+        let KeyStore { keys, rotator, usage } = KeyStore::open(&config.credentials).await?;
         let pools =
             config.credentials.pools.clone().expect("a missing value was reported as a fault");
         let issuer = Issuer::new(keys, pools, config.credentials.ttl_settings);
@@ -136,20 +136,20 @@ impl Service {
         let running =
             RunningService { addresses: bound.addresses(), health: Health::new(), issuer };
         let rooms =
-            db.as_ref().map(|db| spawn_redis_tasks(&running.issuer, db, &config, &metrics, life));
+            usage.as_ref().map(|usage| spawn_redis_tasks(&running.issuer, usage, &metrics, life));
         if let Some(listener) = bound.internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let (end, metrics) = (life.soft.clone(), metrics.clone());
             let state = InternalState::new(issuer, token, rooms, end, metrics);
             spawn_listener(life, listener, internal_router(state));
         }
-        let revoked = spawn_revocations(&config, db.as_ref(), life).await;
+        let revoked = spawn_revocations(&config, usage.as_ref().map(|usage| &usage.db), life).await;
         spawn_background_tasks(&running.issuer, rotator, &config, &metrics, life);
         spawn_listener(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
         spawn_listener(
             life,
             bound.public,
-            build_public_router(config, running.issuer.clone(), (db, revoked), metrics, life),
+            build_public_router(config, running.issuer.clone(), (usage, revoked), metrics, life),
         );
         life.tasks.spawn(fail_readiness_on_shutdown(life.clone(), running.health.clone()));
         running.health.ready();
@@ -189,16 +189,14 @@ fn spawn_background_tasks(
 /// rooms.
 fn spawn_redis_tasks(
     issuer: &Issuer,
-    db: &RelayDb,
-    config: &Config,
+    usage: &UsageDb,
     metrics: &Metrics,
     life: &Lifecycle,
 ) -> RoomRecorder {
-    spawn_until_shutdown(life, poll_decisions(db.clone(), issuer.clone()));
-    let budget = config.credentials.budget;
-    let counter = UsageCounter { db: db.clone(), budget, metrics: metrics.clone() };
+    spawn_until_shutdown(life, poll_decisions(usage.db.clone(), issuer.clone()));
+    let counter = UsageCounter { usage: usage.clone(), metrics: metrics.clone() };
     spawn_until_shutdown(life, counter.run());
-    let (recorder, writing) = RoomRecorder::new(db.clone(), budget);
+    let (recorder, writing) = RoomRecorder::new(usage.clone());
     spawn_until_shutdown(life, writing);
     recorder
 }
@@ -272,7 +270,7 @@ fn spawn_until_shutdown(life: &Lifecycle, work: impl Future<Output = ()> + Send 
 fn build_public_router(
     config: Config,
     issuer: Issuer,
-    (db, revoked): (Option<RelayDb>, Arc<RevokedTokens>),
+    (usage, revoked): (Option<UsageDb>, Arc<RevokedTokens>),
     metrics: Metrics,
     life: &Lifecycle,
 ) -> Router {
@@ -291,10 +289,8 @@ fn build_public_router(
         api_keys: config.api_keys,
         by_subject: Limiter::new(config.rate_per_subject),
         by_address: Limiter::new(config.rate_per_ip),
-        trusted_proxies: config.trusted_proxies,
-        region_header: config.region_header,
-        db,
-        budget: config.credentials.budget,
+        proxies: config.proxies,
+        usage,
         metrics,
     };
     public_router(state, &config.allowed_origins)

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::relay::{EmbeddedRelay, EmbeddedRelayError};
 use crate::settings::{Settings, wire_components, with_generated_secret};
 
-/// The running components.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct LocalCluster {
     /// Address of the node.
     pub public: ListenAddr,
@@ -19,7 +19,6 @@ pub struct LocalCluster {
     pub page: String,
     /// Address of the node's probes and metrics.
     pub admin: ListenAddr,
-    /// The relay.
     pub relay: EmbeddedRelay,
     /// Contains the socket file between node and credential service; deleted on drop.
     _socket_dir: TempDir,

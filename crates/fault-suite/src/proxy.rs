@@ -16,7 +16,6 @@ struct Order {
     target: SocketAddr,
     /// Forward nothing; what arrives waits in the buffers of the kernel.
     stalled: bool,
-    /// Reset new connections.
     refusing: bool,
     /// Connections made before this count was reached are reset.
     cuts: u64,
@@ -65,9 +64,9 @@ impl Order {
 const SUBSCRIBER: usize = 2;
 
 /// Which packets are lost without a trace, as behind a firewall that has forgotten a connection.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// All.
     Both,
     /// Those of one direction.
     One(Direction),

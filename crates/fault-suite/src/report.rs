@@ -6,14 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Verdict;
 
-/// One figure.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Figure {
-    /// What was measured.
     pub name: String,
     /// How much it was.
     pub value: f64,
-    /// In what.
     pub unit: String,
     /// What it must be; nothing if it is only told.
     pub target: Option<Target>,
@@ -79,9 +77,9 @@ fn number(value: f64) -> String {
 }
 
 /// What came of a scenario.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Which one.
     pub scenario: String,
     /// Of everything that was drawn.
     pub seed: u64,
@@ -89,7 +87,6 @@ pub struct Outcome {
     pub held: bool,
     /// Why it did not come to its end, if so.
     pub failure: Option<String>,
-    /// What was measured.
     pub figures: Vec<Figure>,
     /// What each check found.
     pub verdicts: Vec<Count>,
@@ -98,9 +95,9 @@ pub struct Outcome {
 }
 
 /// How much a check found.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Count {
-    /// The promise.
     pub check: String,
     /// How often it was broken.
     pub violations: usize,

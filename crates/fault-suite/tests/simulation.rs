@@ -1,4 +1,8 @@
 //! Simulated clusters: a few seeds here, thousands by `fault-suite simulate`.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test selects few of the events of a history"
+)]
 
 use fault_suite::history::{FaultKind, History, What};
 use fault_suite::simulation::simulate;

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+
 /// Returns the time since 1970-01-01T00:00:00Z.
 ///
 /// A clock set before 1970 reads as zero: credentials issued then have expired for every relay.
@@ -19,30 +22,14 @@ pub fn unix_seconds() -> u64 {
 }
 
 /// Formats Unix seconds as in RFC 3339 §5.6: `2021-09-07T14:56:11Z`.
+///
+/// RFC 3339 ends with the year 9999, and so do the times that are printed.
 #[must_use]
 pub fn rfc3339(unix_seconds: u64) -> String {
-    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    let (year, month, day) = civil_from_days(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Converts days since 1970-01-01 to a Gregorian date.
-///
-/// Counts in eras of 400 years that begin on March 1st, so that the leap day is the last day of its
-/// year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468; // days from 0000-03-01 to 1970-01-01
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
+    let last = UtcDateTime::MAX.unix_timestamp();
+    let seconds = i64::try_from(unix_seconds).unwrap_or(last).min(last);
+    let moment = UtcDateTime::from_unix_timestamp(seconds).expect("it is not after the last one");
+    moment.format(&Rfc3339).expect("RFC 3339 has every year from 0 to 9999")
 }
 
 #[cfg(test)]
@@ -58,6 +45,8 @@ mod tests {
             (1_599_491_771, "2020-09-07T15:16:11Z"),
             (1_735_689_599, "2024-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(rfc3339(seconds), text);
         }

@@ -6,8 +6,10 @@
 
 pub mod client_ip;
 pub mod clock;
+pub mod findings;
 pub mod http;
 pub mod lifecycle;
+pub mod logged_address;
 mod pem;
 pub mod program;
 pub mod random;

@@ -76,6 +76,7 @@ fn check_key(number: usize, key: &str) -> Result<(), SecretError> {
 }
 
 /// Reasons why a text is no list of keys. The texts never quote it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Only white space, blank lines and comments.
@@ -101,7 +102,6 @@ pub enum SecretError {
     Short {
         /// Index of the key, from 1.
         number: usize,
-        /// Its length.
         bytes: usize,
     },
 }

@@ -78,11 +78,10 @@ fn is_lower_hex(byte: u8) -> bool {
 }
 
 /// Role of a span in a request (OpenTelemetry, `SpanKind`).
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Answers a request.
     Server,
-    /// Sends a request.
     Client,
     /// Puts a message into a queue or log.
     Producer,

@@ -17,7 +17,7 @@ use crate::core::{
 };
 use crate::provider::Fetch;
 use crate::queue::{Enqueued, EventQueue};
-use crate::socket::{Heard, Inbox, SocketTask};
+use crate::socket::{Inbox, SocketEvent, SocketTask};
 use crate::transport::{ABNORMAL, Connector, Unopened};
 use crate::{clock, random};
 
@@ -56,7 +56,7 @@ pub(crate) struct Driver {
     attempts: usize,
     sockets: HashMap<LinkId, SocketTask>,
     inbox: Inbox,
-    heard: mpsc::Receiver<(LinkId, Heard)>,
+    heard: mpsc::Receiver<(LinkId, SocketEvent)>,
     fetch: Option<Fetch>,
     fetching: Option<BoxFuture<'static, Option<Token>>>,
     rooms: HashMap<MemberId, RoomEntry>,
@@ -111,7 +111,7 @@ impl Driver {
                     Some(command) => self.command(command),
                     None => self.close(),
                 },
-                Some((link, heard)) = self.heard.recv(), if reads => self.hear(link, heard),
+                Some((link, heard)) = self.heard.recv(), if reads => self.on_socket_event(link, heard),
                 () = self.space.notified(), if !reads => {}
                 token = fetched(&mut self.fetching) => self.fetched(token),
                 () = sleep_until(wake) => self.tick(reads),
@@ -149,14 +149,14 @@ impl Driver {
         self.on(Input::Token { token, unix_now: clock::unix_now() });
     }
 
-    fn hear(&mut self, link: LinkId, heard: Heard) {
+    fn on_socket_event(&mut self, link: LinkId, heard: SocketEvent) {
         if !self.sockets.contains_key(&link) {
             return;
         }
         match heard {
-            Heard::Text(text) => self.on(Input::Text { link, text: &text }),
-            Heard::Alive => self.on(Input::Alive { link }),
-            Heard::Closed(unopened) => self.lost(link, &unopened),
+            SocketEvent::Text(text) => self.on(Input::Text { link, text: &text }),
+            SocketEvent::Alive => self.on(Input::Alive { link }),
+            SocketEvent::Closed(unopened) => self.lost(link, &unopened),
         }
     }
 
@@ -232,7 +232,7 @@ impl Driver {
                 Effect::FetchToken => self.fetching = self.fetch.as_ref().map(|fetch| fetch()),
                 Effect::State(state) => drop(self.state.send_replace(state)),
                 Effect::Ice(ice) => drop(self.ice.send_replace(Some(Arc::new(ice)))),
-                Effect::Room { member, event } => self.tell(member, event),
+                Effect::Room { member, event } => self.deliver(member, event),
                 Effect::Settled { ticket, result } => self.settled(ticket, result),
                 Effect::Welcomed { .. }
                 | Effect::Moving(_)
@@ -258,7 +258,7 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, member: MemberId, event: RoomEvent) {
+    fn deliver(&mut self, member: MemberId, event: RoomEvent) {
         let Some(room) = self.rooms.get_mut(&member) else { return };
         let answer = match &event {
             RoomEvent::Joined { .. } => Some(Ok(())),
@@ -267,7 +267,15 @@ impl Driver {
             RoomEvent::Delayed(refusal) if room.gives_up => {
                 Some(Err(LeftBecause::Refused(refusal.clone())))
             }
-            _ => None,
+            RoomEvent::Away
+            | RoomEvent::PeerJoined { .. }
+            | RoomEvent::PeerUpdated { .. }
+            | RoomEvent::PeerLeft { .. }
+            | RoomEvent::Signal { .. }
+            | RoomEvent::Volatile { .. }
+            | RoomEvent::Reset { .. }
+            | RoomEvent::Delayed(_)
+            | RoomEvent::Expired => None,
         };
         if let Some(answer) = answer
             && let Some(joined) = room.joined.take()

@@ -30,7 +30,7 @@
 //! }
 //! ```
 //!
-//! What a call needs besides, the relays, is in [`Client::ice`]. A token provider is asked again when a node refuses a
+//! A call also needs relays: they are in [`Client::ice`]. A token provider is asked again when a node refuses a
 //! token, and before one expires ([`TokenProvider`]).
 //!
 //! # What is promised

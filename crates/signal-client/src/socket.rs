@@ -21,9 +21,9 @@ const BATCH: usize = 64;
 const CLOSED_WITHIN: Duration = Duration::from_secs(4);
 
 /// What a socket heard.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
-pub enum Heard {
-    /// A text frame.
+pub enum SocketEvent {
     Text(Utf8Bytes),
     /// A sign of life.
     Alive,
@@ -32,7 +32,7 @@ pub enum Heard {
 }
 
 /// Where sockets tell what they hear.
-pub type Inbox = mpsc::Sender<(LinkId, Heard)>;
+pub type Inbox = mpsc::Sender<(LinkId, SocketEvent)>;
 
 /// A socket that is being opened or open; it ends with this value.
 pub struct SocketTask {
@@ -100,7 +100,7 @@ async fn run(
         Err(unopened) => unopened,
     };
     // A driver that has ended does not listen.
-    let _ = inbox.send((link, Heard::Closed(closed))).await;
+    let _ = inbox.send((link, SocketEvent::Closed(closed))).await;
 }
 
 fn ended(code: u16, message: &str) -> Unopened {
@@ -110,12 +110,12 @@ fn ended(code: u16, message: &str) -> Unopened {
 async fn read(link: LinkId, mut stream: SplitStream<Socket>, inbox: &Inbox) -> Unopened {
     loop {
         let heard = match stream.next().await {
-            Some(Ok(Message::Text(text))) => Heard::Text(text),
+            Some(Ok(Message::Text(text))) => SocketEvent::Text(text),
             Some(Ok(Message::Close(Some(frame)))) => {
                 return ended(frame.code.into(), frame.reason.as_str());
             }
             Some(Ok(Message::Close(None))) => return ended(1005, "closed without a code"),
-            Some(Ok(_)) => Heard::Alive,
+            Some(Ok(_)) => SocketEvent::Alive,
             Some(Err(error)) => return ended(ABNORMAL, &error.to_string()),
             None => return ended(ABNORMAL, "the connection was lost"),
         };

@@ -58,12 +58,12 @@ pub enum SetupError {
 }
 
 /// Why no socket was opened.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unopened {
     /// A close code: 1015 if TLS failed, 1006 if there is none. Or the HTTP status with which the upgrade was answered.
     pub code: u16,
-    /// What went wrong.
     pub message: String,
     /// How long the node asked to wait.
     pub retry_after: Option<Duration>,
@@ -89,10 +89,10 @@ impl Unopened {
 
 impl From<Error> for Unopened {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Http(response) => Self::refused(&response),
-            other => Self::new(other.to_string()),
+        if let Error::Http(response) = &error {
+            return Self::refused(response);
         }
+        Self::new(error.to_string())
     }
 }
 

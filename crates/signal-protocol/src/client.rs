@@ -2,20 +2,23 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU64;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::codes::ErrorCode;
 use crate::ids::{Mid, PeerId, PeerKey, RoomId, Seq};
+use crate::limits;
 
 /// Correlates a request with its reply; chosen by the client.
 pub type RequestId = u64;
 
 /// One message of a client, borrowed from the frame it came in.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum ClientMessage<'a> {
-    /// Introduces the connection.
     Hello(Hello<'a>),
     /// Enters a room, or comes back to it.
     Join(Join<'a>),
@@ -29,9 +32,7 @@ pub enum ClientMessage<'a> {
     Leave(Leave),
     /// Asks for fresh ICE servers.
     Ice(Request),
-    /// Renews the token.
     Auth(Auth<'a>),
-    /// Removes another member.
     Kick(Kick),
     /// Asks for a `pong`.
     Ping,
@@ -56,28 +57,76 @@ impl fmt::Debug for Token<'_> {
 }
 
 /// `join`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Join<'a> {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
     /// The room to enter.
     pub room: RoomId,
-    /// The member's secret.
     pub key: PeerKey,
     /// Counts the client's joins with this key, from 1.
     #[serde(rename = "try")]
-    pub attempt: u64,
+    pub attempt: Attempt,
     /// The client's position in the log, if it was in the room before.
     pub seq: Option<Seq>,
-    /// What the member tells about itself; an object.
+    /// What the member tells about itself.
     #[serde(borrow)]
-    pub meta: Option<&'a RawValue>,
+    pub meta: Option<Meta<'a>>,
+}
+
+/// The number of a join among those with its key, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt(NonZeroU64);
+
+impl Attempt {
+    /// Returns the number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl<'de> Deserialize<'de> for Attempt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        NonZeroU64::new(number).map(Self).ok_or_else(|| D::Error::custom("try counts from 1"))
+    }
+}
+
+/// An object of at most [`limits::META_BYTES`], as the client wrote it.
+#[derive(Clone, Copy, Debug)]
+pub struct Meta<'a>(&'a RawValue);
+
+impl<'a> Meta<'a> {
+    /// Returns the text of the object.
+    #[must_use]
+    pub fn raw(self) -> &'a RawValue {
+        self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Meta<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        if is_too_large(raw) {
+            let most = limits::META_BYTES;
+            return Err(D::Error::custom(format_args!("meta may have {most} bytes")));
+        }
+        if !raw.get().starts_with('{') {
+            return Err(D::Error::custom("meta must be an object"));
+        }
+        Ok(Self(raw))
+    }
+}
+
+fn is_too_large(meta: &RawValue) -> bool {
+    meta.get().len() > limits::META_BYTES
 }
 
 /// `signal` with a `mid`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Signal<'a> {
-    /// The member's count.
     pub mid: Mid,
     /// The room it is said in.
     pub room: RoomId,
@@ -101,47 +150,46 @@ pub struct Volatile<'a> {
 }
 
 /// `update`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Update<'a> {
-    /// The member's count.
     pub mid: Mid,
     /// The room it holds in.
     pub room: RoomId,
-    /// Replaces the former `meta` as a whole; an object.
+    /// Replaces the former `meta` as a whole.
     #[serde(borrow)]
-    pub meta: &'a RawValue,
+    pub meta: Meta<'a>,
 }
 
 /// `leave`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Leave {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
     /// The room to leave.
     pub room: RoomId,
 }
 
 /// `ice`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Request {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
 }
 
 /// `auth`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Auth<'a> {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
-    /// The new token.
     #[serde(borrow)]
     pub token: Token<'a>,
 }
 
 /// `kick`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Kick {
-    /// Correlates the reply.
     pub id: Option<RequestId>,
     /// The room to remove from.
     pub room: RoomId,
@@ -155,7 +203,7 @@ pub struct Kick {
 /// Why a frame was not understood, with what could be read of it, so that the reply finds its request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FrameFault {
-    /// [`ErrorCode::BadRequest`] or [`ErrorCode::Unsupported`].
+    /// [`ErrorCode::BadRequest`], [`ErrorCode::TooLarge`] or [`ErrorCode::Unsupported`].
     pub code: ErrorCode,
     /// The request it answers.
     pub id: Option<RequestId>,
@@ -195,18 +243,24 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
         ("kick", _) => serde_json::from_str(text).map(ClientMessage::Kick),
         (other, _) => return Err(unsupported(text, other)),
     };
-    message.map_err(|error| fault(text, &error))
+    let describe = match kind.kind.as_ref() {
+        "join" | "update" => fault_with_meta,
+        _ => fault,
+    };
+    message.map_err(|error| describe(text, &error))
 }
 
 /// What is read of a frame that is otherwise wrong; each field stands or falls alone.
 #[derive(Default, Deserialize)]
-struct Salvage<'a> {
+struct PartialFrame<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     mid: Option<&'a RawValue>,
     #[serde(borrow)]
     room: Option<&'a RawValue>,
+    #[serde(borrow)]
+    meta: Option<&'a RawValue>,
 }
 
 fn read<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
@@ -214,7 +268,10 @@ fn read<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
 }
 
 fn refuse(text: &str, code: ErrorCode, message: String) -> FrameFault {
-    let found: Salvage<'_> = serde_json::from_str(text).unwrap_or_default();
+    describe(&serde_json::from_str(text).unwrap_or_default(), code, message)
+}
+
+fn describe(found: &PartialFrame<'_>, code: ErrorCode, message: String) -> FrameFault {
     let room = read(found.room);
     let mid = if room.is_some() { read(found.mid) } else { None };
     FrameFault { code, id: read(found.id), mid, room, message }
@@ -222,6 +279,14 @@ fn refuse(text: &str, code: ErrorCode, message: String) -> FrameFault {
 
 fn fault(text: &str, error: &serde_json::Error) -> FrameFault {
     refuse(text, ErrorCode::BadRequest, error.to_string())
+}
+
+/// Describes a message whose kind may carry `meta`, which has a code of its own for too many bytes.
+fn fault_with_meta(text: &str, error: &serde_json::Error) -> FrameFault {
+    let found: PartialFrame<'_> = serde_json::from_str(text).unwrap_or_default();
+    let too_large = found.meta.is_some_and(is_too_large);
+    let code = if too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
+    describe(&found, code, error.to_string())
 }
 
 fn unsupported(text: &str, kind: &str) -> FrameFault {
@@ -250,6 +315,28 @@ mod tests {
         assert_eq!(fault.code, ErrorCode::BadRequest);
         assert_eq!((fault.mid, fault.room.unwrap().as_str()), (Some(Mid(9)), "demo"));
         assert!(fault.message.contains("expected a string"), "{}", fault.message);
+    }
+
+    #[test]
+    fn a_join_counts_from_one_and_its_meta_is_an_object_of_bounded_size() {
+        let join = |attempt: u64, meta: &str| {
+            let key = "k".repeat(22);
+            format!(
+                r#"{{"type":"join","id":7,"room":"demo","key":"{key}","try":{attempt},"meta":{meta}}}"#
+            )
+        };
+        let largest = format!(r#"{{"a":"{}"}}"#, "x".repeat(limits::META_BYTES - 8));
+        let larger = format!(r#"{{"a":"{}"}}"#, "x".repeat(limits::META_BYTES - 7));
+        assert!(matches!(parse(&join(1, &largest)), Ok(ClientMessage::Join(_))));
+        for (attempt, meta, code, says) in [
+            (0, "{}", ErrorCode::BadRequest, "try counts from 1"),
+            (1, "[]", ErrorCode::BadRequest, "meta must be an object"),
+            (1, larger.as_str(), ErrorCode::TooLarge, "meta may have 4096 bytes"),
+        ] {
+            let fault = parse(&join(attempt, meta)).unwrap_err();
+            assert_eq!((fault.code, fault.id), (code, Some(7)), "{meta}");
+            assert!(fault.message.contains(says), "{}", fault.message);
+        }
     }
 
     #[test]

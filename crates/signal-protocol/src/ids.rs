@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::limits;
 
 /// Why a text is not the identifier it was meant to be.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Nothing there, or more than fits.
@@ -34,9 +35,7 @@ pub enum IdError {
         what: &'static str,
         /// The first offending character.
         character: char,
-        /// Its byte offset.
         at: usize,
-        /// What may occur.
         alphabet: &'static str,
     },
     /// A text with fewer or more bytes than fit.
@@ -193,7 +192,7 @@ identifier! {
 
 /// A member's secret, chosen by the client: 128 random bits as 22 characters of base64url.
 ///
-/// Whoever knows it may take the member over, so it has no `Display`, and `Debug` hides it.
+/// The key entitles its holder to take the member over, so it has no `Display`, and `Debug` hides it.
 /// Redis holds only [`PeerKey::hash`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerKey {

@@ -18,6 +18,7 @@ pub fn milliseconds(duration: Duration) -> u64 {
 }
 
 /// What the node grants, told in `welcome.limits`.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of one client frame.
@@ -26,17 +27,16 @@ pub struct Limits {
     pub rooms: usize,
     /// Messages a second, in the long run.
     pub rate: u32,
-    /// Messages at once.
     pub burst: u32,
     /// Kept messages without an `ack`.
     pub unacked: u64,
 }
 
 /// How a join ended (`joined.recovery`).
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recovery {
-    /// A new member.
     New,
     /// The same member; every missed entry came before.
     Replay,
@@ -90,23 +90,22 @@ pub enum LeftReason {
 }
 
 /// Why ICE servers were sent (`ice.reason`).
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IceReason {
     /// The former ones are halfway to their end.
     Refresh,
-    /// The client asked.
     Request,
-    /// The secret changed.
     Rotate,
     /// A relay is about to stop.
     Drain,
 }
 
 /// The receiver itself, in `joined`.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SelfView<'a> {
-    /// The member's id.
     pub id: &'a PeerId,
     /// Its number among the joins of the room.
     pub n: u64,
@@ -114,9 +113,9 @@ pub struct SelfView<'a> {
 
 /// A message up to `mid` that was refused for good, in the `joined` of a member that comes back: the `error` that said so may
 /// have been lost with its socket.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RefusedMessage<'a> {
-    /// The member's count.
     pub mid: Mid,
     /// Why it was refused.
     pub code: ErrorCode,
@@ -125,9 +124,9 @@ pub struct RefusedMessage<'a> {
 }
 
 /// Another member, as one receiver is told of it. What did not change is absent.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerView<'a> {
-    /// The member's id.
     pub id: &'a PeerId,
     /// Its number among the joins of the room.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +151,13 @@ pub struct PeerView<'a> {
 #[expect(missing_docs, reason = "the fields are the wire's, told in docs/PROTOCOL.md")]
 pub enum ServerMessage<'a> {
     /// The connection is authenticated.
-    Welcome { node: &'a NodeId, ping: u64, grace: u64, features: &'a [&'a str], limits: &'a Limits },
+    Welcome {
+        node: &'a NodeId,
+        ping: u64,
+        grace: u64,
+        features: &'a [&'a str],
+        limits: &'a Limits,
+    },
     /// The join took effect at `seq`.
     Joined {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,12 +174,24 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         refused: Vec<RefusedMessage<'a>>,
     },
-    /// A new member.
-    PeerJoined { room: &'a RoomId, seq: Seq, peer: PeerView<'a> },
+    PeerJoined {
+        room: &'a RoomId,
+        seq: Seq,
+        peer: PeerView<'a>,
+    },
     /// A member changed its `meta`, went away or came back.
-    PeerUpdated { room: &'a RoomId, seq: Seq, peer: PeerView<'a> },
+    PeerUpdated {
+        room: &'a RoomId,
+        seq: Seq,
+        peer: PeerView<'a>,
+    },
     /// A member is gone.
-    PeerLeft { room: &'a RoomId, seq: Seq, peer: &'a PeerId, reason: LeaveReason },
+    PeerLeft {
+        room: &'a RoomId,
+        seq: Seq,
+        peer: &'a PeerId,
+        reason: LeaveReason,
+    },
     /// Something another member said; without `seq` if volatile.
     Signal {
         room: &'a RoomId,
@@ -188,11 +205,23 @@ pub enum ServerMessage<'a> {
         data: &'a RawValue,
     },
     /// All own messages up to `mid` are settled, and the receiver stands at `seq`.
-    Ack { room: &'a RoomId, mid: Mid, seq: Seq },
+    Ack {
+        room: &'a RoomId,
+        mid: Mid,
+        seq: Seq,
+    },
     /// The membership of this socket ended.
-    Left { room: &'a RoomId, reason: LeftReason },
+    Left {
+        room: &'a RoomId,
+        reason: LeftReason,
+    },
     /// History was lost; this is the roster now.
-    Reset { room: &'a RoomId, seq: Seq, mid: Mid, peers: Vec<PeerView<'a>> },
+    Reset {
+        room: &'a RoomId,
+        seq: Seq,
+        mid: Mid,
+        peers: Vec<PeerView<'a>>,
+    },
     /// ICE servers to use from now on.
     Ice {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,7 +237,11 @@ pub enum ServerMessage<'a> {
     /// The request was refused.
     Error(ErrorFrame<'a>),
     /// The node is about to stop: resume elsewhere after `after` ms, within `within` ms.
-    Goaway { reason: &'a str, after: u64, within: u64 },
+    Goaway {
+        reason: &'a str,
+        after: u64,
+        within: u64,
+    },
     /// Answers `ping`.
     Pong,
 }

@@ -3,15 +3,13 @@
 use crate::frame::{Closing, Head, Opcode, Violation, unmask};
 
 /// What a client has sent.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// A text message.
     Text(String),
-    /// A binary message.
     Binary(Vec<u8>),
     /// A ping, which is to be answered by the same payload (RFC 6455 §5.5.3).
     Ping(Box<[u8]>),
-    /// A pong.
     Pong,
     /// The client closes; `None` if it gave no code.
     Close(Option<Closing>),
@@ -154,6 +152,6 @@ fn control(opcode: Opcode, payload: &[u8]) -> Result<Message, Violation> {
     match opcode {
         Opcode::Close => Closing::read(payload).map(Message::Close),
         Opcode::Ping => Ok(Message::Ping(payload.into())),
-        _ => Ok(Message::Pong),
+        Opcode::Pong | Opcode::Continuation | Opcode::Text | Opcode::Binary => Ok(Message::Pong),
     }
 }

@@ -70,7 +70,7 @@ pub(crate) struct Head {
 impl Head {
     /// Reads the head at the beginning of `input`; `None` if more of it has to come.
     ///
-    /// What is wrong already by the first two bytes is told by them.
+    /// The first two bytes suffice for faults that they show.
     pub(crate) fn read(input: &[u8]) -> Result<Option<Self>, Violation> {
         let Some(([first, second], rest)) = input.split_first_chunk::<2>() else { return Ok(None) };
         let opcode = Opcode::read(first & 0x0f)?;
@@ -151,11 +151,10 @@ fn may_be_sent(code: u16) -> bool {
 }
 
 /// A frame of the server: whole, and without a mask (§5.1).
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// A text message.
     Text(&'a [u8]),
-    /// A binary message.
     Binary(&'a [u8]),
     /// A ping; at most 125 bytes.
     Ping(&'a [u8]),

@@ -1,7 +1,7 @@
 //! One room on two nodes over the log in memory: four clients that join, speak, move and vanish, a log whose calls and
 //! entries are late or lost, or that comes back empty, and time that passes. Each byte of an input is one event.
 //!
-//! Whatever comes, no client is sent anything before its `joined` that it did not ask to be replayed, `seq` grows on
+//! Under any input no client is sent anything before its `joined` that it did not ask to be replayed, `seq` grows on
 //! each socket, and no call or publication is larger than its bound. When all has come to rest, each client has had
 //! exactly the signals that the log holds since it was last told to begin anew.
 
@@ -144,6 +144,7 @@ impl World {
             expires: false,
             judgement: Judgement::certain(Vec::new()),
             waits: false,
+            asked_at: None,
         };
         let (asked, last) = (*position, position.unwrap_or_default());
         let reply = Reply { outbox: outbox.clone(), id: None };

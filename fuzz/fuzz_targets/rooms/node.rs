@@ -30,6 +30,10 @@ impl ClusterView for Cluster {
     fn in_contact_for(&self, _: Duration) -> bool {
         true
     }
+
+    fn log_time(&self) -> Option<Duration> {
+        None
+    }
 }
 
 pub(crate) type Answer = (Vec<Op>, Result<Vec<Outcome>, LogError>);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::echo::{self, Carrier};
+use crate::echo::{self, Transport};
 use crate::figures::{Figure, Figures};
 use crate::measure::fanout::Fanout;
 use crate::measure::idle::idle;
-use crate::measure::meter::Reading;
-use crate::measure::relay::{PAIRS, Relay, Turns};
+use crate::measure::meter::WindowFigures;
+use crate::measure::relay::{PAIRS, Pacing, Relay};
 use crate::problem::Problem;
 use crate::servers::{Fleet, Programs, Subject};
 
@@ -24,21 +24,20 @@ const SLOW: f64 = 2_000.0;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
+pub(crate) struct Scope {
     pub(crate) rounds: u32,
     pub(crate) connections: u32,
     pub(crate) window: Duration,
 }
 
-/// A whole comparison.
 pub(crate) struct Comparison<'a> {
     programs: &'a Programs,
-    extent: Extent,
+    extent: Scope,
     figures: Figures,
 }
 
 impl<'a> Comparison<'a> {
-    pub(crate) fn new(programs: &'a Programs, extent: Extent) -> Self {
+    pub(crate) fn new(programs: &'a Programs, extent: Scope) -> Self {
         Self { programs, extent, figures: Figures::default() }
     }
 
@@ -49,7 +48,7 @@ impl<'a> Comparison<'a> {
                 eprintln!("round {round} of {}: {}", self.extent.rounds, subject.name());
                 self.memory(subject).await?;
                 self.calls(subject).await?;
-                self.crowds(subject).await?;
+                self.large_rooms(subject).await?;
             }
             self.latency().await?;
             self.echoes().await?;
@@ -73,16 +72,16 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    fn relay(&self, turns: Turns, keeps: bool) -> Relay {
+    fn relay(&self, turns: Pacing, keeps: bool) -> Relay {
         Relay { turns, keeps, pairs: PAIRS, window: self.extent.window }
     }
 
     /// CPU per message from one client to one other.
     async fn calls(&mut self, subject: Subject) -> Result<(), Problem> {
         let kept = [
-            (Turns::One, Figure::One),
-            (Turns::Bursts(BURST), Figure::Burst),
-            (Turns::Paced(STEADY), Figure::Paced),
+            (Pacing::One, Figure::One),
+            (Pacing::Bursts(BURST), Figure::Burst),
+            (Pacing::Paced(STEADY), Figure::Paced),
         ];
         for (turns, figure) in kept {
             let reading = self.on_new(subject, self.relay(turns, true)).await?;
@@ -94,25 +93,25 @@ impl<'a> Comparison<'a> {
                 self.note(Figure::SteadyLatency, subject, reading.percentile(0.99));
             }
         }
-        let told = [
-            (Turns::One, Figure::OneVolatile),
-            (Turns::Bursts(BURST), Figure::BurstVolatile),
-            (Turns::Paced(STEADY), Figure::PacedVolatile),
+        let volatile = [
+            (Pacing::One, Figure::OneVolatile),
+            (Pacing::Bursts(BURST), Figure::BurstVolatile),
+            (Pacing::Paced(STEADY), Figure::PacedVolatile),
         ];
-        for (turns, figure) in told.into_iter().filter(|_| subject == Subject::Signal) {
+        for (turns, figure) in volatile.into_iter().filter(|_| subject == Subject::Signal) {
             let reading = self.on_new(subject, self.relay(turns, false)).await?;
             self.note(figure, subject, reading.cpu());
         }
         Ok(())
     }
 
-    async fn on_new(&self, subject: Subject, relay: Relay) -> Result<Reading, Problem> {
+    async fn on_new(&self, subject: Subject, relay: Relay) -> Result<WindowFigures, Problem> {
         let fleet = Fleet::start(subject, subject.nodes(), self.programs).await?;
         relay.run(&fleet).await
     }
 
     /// CPU per delivery in rooms of many.
-    async fn crowds(&mut self, subject: Subject) -> Result<(), Problem> {
+    async fn large_rooms(&mut self, subject: Subject) -> Result<(), Problem> {
         if !subject.dialect().broadcasts() {
             return Ok(());
         }
@@ -127,7 +126,7 @@ impl<'a> Comparison<'a> {
     async fn echoes(&mut self) -> Result<(), Problem> {
         for (depth, figure) in [(1, Figure::EchoOne), (16, Figure::EchoDeep)] {
             for (subject, carrier) in
-                [(Subject::Signal, Carrier::WebSocket), (Subject::Floor, Carrier::Tcp)]
+                [(Subject::Signal, Transport::WebSocket), (Subject::Floor, Transport::Tcp)]
             {
                 let cpu = echo::measure(carrier, depth, self.extent.window).await?;
                 self.note(figure, subject, cpu);
@@ -141,15 +140,15 @@ impl<'a> Comparison<'a> {
         let both = [Subject::Signal, Subject::SocketIo];
         let mut dearest = 0.0_f64;
         for subject in both {
-            let reading = self.on_new(subject, self.relay(Turns::Paced(SLOW), true)).await?;
+            let reading = self.on_new(subject, self.relay(Pacing::Paced(SLOW), true)).await?;
             dearest = dearest.max(reading.busy / SLOW);
         }
         let sustained = SUSTAINED / dearest;
         for subject in both {
             self.note(Figure::SustainedRate, subject, sustained);
-            let reading = self.on_new(subject, self.relay(Turns::Paced(sustained), true)).await?;
+            let reading = self.on_new(subject, self.relay(Pacing::Paced(sustained), true)).await?;
             self.note(Figure::SustainedLatency, subject, reading.percentile(0.99));
-            let reading = self.on_new(subject, self.relay(Turns::Paced(FAST), true)).await?;
+            let reading = self.on_new(subject, self.relay(Pacing::Paced(FAST), true)).await?;
             self.note(Figure::FastLatency, subject, reading.percentile(0.99));
         }
         Ok(())

@@ -28,14 +28,14 @@ const WARM_UP: Duration = Duration::from_millis(300);
 
 /// What carries the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carrier {
+pub(crate) enum Transport {
     /// Frames of our codec.
     WebSocket,
     /// Bytes as they are.
     Tcp,
 }
 
-impl Carrier {
+impl Transport {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
@@ -68,7 +68,7 @@ pub(crate) async fn serve(carrier: &str) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         // A connection that broke is one that ended.
-        if carrier == Carrier::WebSocket.name() {
+        if carrier == Transport::WebSocket.name() {
             tokio::spawn(async { echo_frames(stream).await.unwrap_or_default() });
         } else {
             tokio::spawn(async { echo_bytes(stream).await.unwrap_or_default() });
@@ -102,7 +102,7 @@ async fn echo_frames(stream: TcpStream) -> Result<(), WebSocketError> {
 
 /// Returns the server's CPU per echo in µs, with `depth` messages under way on each connection.
 pub(crate) async fn measure(
-    carrier: Carrier,
+    carrier: Transport,
     depth: usize,
     window: Duration,
 ) -> Result<f64, Problem> {
@@ -129,7 +129,7 @@ pub(crate) async fn measure(
 /// Counts the echoes of one connection within the window.
 async fn echoes(
     mut stream: TcpStream,
-    carrier: Carrier,
+    carrier: Transport,
     depth: usize,
     begin: Instant,
     window: Duration,

@@ -56,7 +56,6 @@ impl Figure {
         }
     }
 
-    /// Its unit.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Fresh | Self::AfterOffer | Self::Kernel => "KiB",

@@ -34,7 +34,7 @@ struct Exchange {
 
 /// One connection as the exchange knows it, once it has said its name.
 #[derive(Default)]
-struct Place {
+struct Registration {
     name: String,
     room: String,
     peer: Rc<Peer>,
@@ -55,7 +55,7 @@ pub(crate) async fn serve() -> io::Result<()> {
                 let (stream, _) = listener.accept().await?;
                 let (exchange, scratch) = (exchange.clone(), scratch.clone());
                 tokio::task::spawn_local(async move {
-                    let mut place = Place::default();
+                    let mut place = Registration::default();
                     // A connection that broke is one that ended.
                     let _ = connection(stream, &exchange, &scratch, &mut place).await;
                     exchange.forget(&place);
@@ -69,7 +69,7 @@ async fn connection(
     mut stream: TcpStream,
     exchange: &Exchange,
     scratch: &RefCell<Vec<u8>>,
-    place: &mut Place,
+    place: &mut Registration,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut rest = Vec::new();
@@ -96,7 +96,7 @@ fn read(
     exchange: &Exchange,
     scratch: &mut [u8],
     rest: &mut Vec<u8>,
-    place: &mut Place,
+    place: &mut Registration,
 ) -> io::Result<bool> {
     match stream.try_read(scratch) {
         Ok(0) => Ok(false),
@@ -128,7 +128,7 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 impl Exchange {
     /// Takes the first frame as a name, and carries every other one to whom it is for.
-    fn take(&self, frame: &[u8], place: &mut Place) {
+    fn take(&self, frame: &[u8], place: &mut Registration) {
         let at = frame.iter().position(|byte| *byte == b'\n').unwrap_or(frame.len());
         let (head, data) =
             (String::from_utf8_lossy(&frame[..at]), frame.get(at + 1..).unwrap_or_default());
@@ -140,14 +140,14 @@ impl Exchange {
             return rooms.entry(place.room.clone()).or_default().push(place.peer.clone());
         }
         if !head.is_empty() {
-            return self.peers.borrow().get(&*head).into_iter().for_each(|peer| peer.hand(data));
+            return self.peers.borrow().get(&*head).into_iter().for_each(|peer| peer.forward(data));
         }
         let rooms = self.rooms.borrow();
         let others = rooms.get(&place.room).into_iter().flatten();
-        others.filter(|peer| !Rc::ptr_eq(peer, &place.peer)).for_each(|peer| peer.hand(data));
+        others.filter(|peer| !Rc::ptr_eq(peer, &place.peer)).for_each(|peer| peer.forward(data));
     }
 
-    fn forget(&self, place: &Place) {
+    fn forget(&self, place: &Registration) {
         self.peers.borrow_mut().remove(&place.name);
         if let Some(room) = self.rooms.borrow_mut().get_mut(&place.room) {
             room.retain(|peer| !Rc::ptr_eq(peer, &place.peer));
@@ -156,7 +156,7 @@ impl Exchange {
 }
 
 impl Peer {
-    fn hand(&self, data: &[u8]) {
+    fn forward(&self, data: &[u8]) {
         let mut queue = self.queue.borrow_mut();
         queue.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
         queue.extend_from_slice(data);

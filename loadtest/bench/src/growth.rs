@@ -32,7 +32,7 @@ pub(crate) async fn measure(programs: &Programs, window: Duration) -> Result<Str
     Ok(text)
 }
 
-fn say(line: &str) {
+fn print_line(line: &str) {
     eprintln!("  {line}");
 }
 
@@ -55,7 +55,7 @@ async fn nodes(programs: &Programs, window: Duration) -> Result<String, Problem>
                 number(nodes),
                 number(redis)
             );
-            say(&row);
+            print_line(&row);
             let _ = writeln!(text, "{row}");
         }
     }
@@ -86,7 +86,7 @@ async fn rooms(programs: &Programs, window: Duration) -> Result<String, Problem>
             number(rooms.redis_bytes),
             number(rooms.node_kib)
         );
-        say(&row);
+        print_line(&row);
         let _ = writeln!(text, "{row}");
     }
     let kept = scale::kept(programs, CALLS).await?;
@@ -105,7 +105,7 @@ async fn joins(programs: &Programs) -> Result<String, Problem> {
             number(joins.p99),
             number(joins.cpu)
         );
-        say(&row);
+        print_line(&row);
         let _ = writeln!(text, "{row}");
         if !joins.sustained {
             break;
@@ -124,6 +124,6 @@ async fn returns(programs: &Programs) -> Result<String, Problem> {
         number(returns.last),
         number(returns.cpu)
     );
-    say(&row);
+    print_line(&row);
     Ok(row)
 }

@@ -6,19 +6,18 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::check;
-use crate::compare::{Comparison, Extent};
+use crate::compare::{Comparison, Scope};
 use crate::growth;
 use crate::machine;
 use crate::measure::fanout::Fanout;
 use crate::measure::idle::idle;
-use crate::measure::relay::{PAIRS, Relay, Turns};
+use crate::measure::relay::{PAIRS, Pacing, Relay};
 use crate::plot;
 use crate::problem::Problem;
 use crate::report;
 use crate::servers::{Fleet, Programs, Subject};
 use crate::sizing::{self, Load};
 
-/// The command line.
 pub(crate) fn command() -> Command {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u32)).help(help)
@@ -137,7 +136,7 @@ pub(crate) async fn act(matches: &ArgMatches) -> Result<(), Problem> {
     let programs = programs(matches)?;
     match matches.subcommand() {
         Some(("compare", compare)) => {
-            let extent = Extent {
+            let extent = Scope {
                 rounds: get(compare, "rounds"),
                 connections: get(compare, "connections"),
                 window: window(compare),
@@ -194,9 +193,9 @@ async fn one_load(programs: &Programs, load: &ArgMatches) -> Result<(), Problem>
             println!("{}", crowd.run(&fleet).await?);
             return Ok(());
         }
-        "burst" => Turns::Bursts(8),
-        "paced" => Turns::Paced(f64::from(get(load, "rate"))),
-        _ => Turns::One,
+        "burst" => Pacing::Bursts(8),
+        "paced" => Pacing::Paced(f64::from(get(load, "rate"))),
+        _ => Pacing::One,
     };
     let fleet = Fleet::start(subject, subject.nodes(), programs).await?;
     let relay = Relay { turns, keeps: !load.get_flag("volatile"), pairs: PAIRS, window };

@@ -63,7 +63,7 @@ fn draw_panel(
         let top = FIRST_ROW + row * ROW;
         let label = ("sans-serif", 14).into_font().color(&INK);
         panel.draw(&Text::new(subject.name(), (16, top + 6), label.clone()))?;
-        let at = |value: f64| BARS.0 + along(value / longest);
+        let at = |value: f64| BARS.0 + pixels(value / longest);
         let colour = if *subject == Subject::Signal { OURS } else { OTHERS };
         let corners = [(BARS.0, top), (at(bar.median), top + 24)];
         panel.draw(&Rectangle::new(corners, colour.filled()))?;
@@ -76,7 +76,7 @@ fn draw_panel(
 
 /// How far a share of the longest bar goes, in pixels.
 #[expect(clippy::cast_possible_truncation, reason = "a bar has a few hundred pixels")]
-fn along(share: f64) -> i32 {
+fn pixels(share: f64) -> i32 {
     (f64::from(BARS.1 - BARS.0) * share).round() as i32
 }
 

@@ -53,7 +53,6 @@ pub(crate) struct Load {
     pub(crate) memory: f64,
 }
 
-/// What that takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Size {
     pub(crate) signals_per_second: f64,
@@ -65,7 +64,6 @@ pub(crate) struct Size {
     pub(crate) redis_gib: f64,
 }
 
-/// Works it out.
 pub(crate) fn size(load: &Load) -> Size {
     let joins_per_second = load.clients / load.stay;
     let signals_per_second = joins_per_second * (load.members - 1.0) / 2.0 * load.signals_per_pair;

@@ -7,7 +7,6 @@ use crate::stats::{Spread, ratios, spread};
 /// One bound on a figure of ours, alone or in relation to another one of the same round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
-    /// What it says.
     pub(crate) text: &'static str,
     /// The figure of ours.
     pub(crate) of: Figure,

@@ -113,7 +113,9 @@ impl Client {
         let known = known.map_or(State::Connecting, |state| state.clone());
         match known {
             State::Open { node } => Ok(Self { connection, node }),
-            lost => Err(unreached(lost)),
+            lost @ (State::Connecting | State::Waiting { .. } | State::Stopped(_)) => {
+                Err(unreached(lost))
+            }
         }
     }
 
@@ -123,9 +125,8 @@ impl Client {
         let options = JoinOptions::default().meta(&meta).without_retries();
         let joined = timeout(PATIENCE, self.connection.join(room.as_str(), options));
         let mut room = joined.await.map_err(|_| Unreached::Late)??;
-        let me = expect(&mut room, |event| match event {
-            RoomEvent::Joined { me, .. } => Some(me.id.clone()),
-            _ => None,
+        let me = expect(&mut room, |event| {
+            if let RoomEvent::Joined { me, .. } = event { Some(me.id.clone()) } else { None }
         });
         let me = me.await?;
         Ok((room, me))

@@ -6,7 +6,7 @@ use signal_client::{PeerId, Room, RoomEvent};
 use signal_protocol::RoomId;
 
 use super::client::{Client, Target, Unreached, expect};
-use super::report::{Finding, Report};
+use super::report::{self, Finding, Report};
 
 /// How many connections are made to meet a second node.
 const CONNECTIONS: usize = 8;
@@ -21,7 +21,7 @@ pub(super) async fn examine(
     target: &Target,
     room: &RoomId,
     idle: Option<Duration>,
-    report: &mut Report,
+    report: &mut Report<'_>,
 ) {
     let [ana, bo] = match connect(target).await {
         Ok((finding, clients)) => {
@@ -53,7 +53,7 @@ async fn connect(target: &Target) -> Result<(Finding, [Client; 2]), Unreached> {
         }
         second = Client::connect(target).await?;
     }
-    let finding = Finding::ok("upgrade", format!("welcomed within {} ms", took.as_millis()));
+    let finding = report::ok("upgrade", format!("welcomed within {} ms", took.as_millis()));
     Ok((finding, [first, second]))
 }
 
@@ -73,20 +73,22 @@ fn not_connected(unreached: &Unreached) -> Finding {
         Unreached::Closed(4100 | 4101 | 4201, _) | Unreached::Refused(_) => {
             "show a token that the node accepts: --token-file, or SIGNAL_NODE_JWT_SECRET_FILE"
         }
-        _ => "look into the logs of the balancer and of the node",
+        Unreached::Late | Unreached::Closed(..) => {
+            "look into the logs of the balancer and of the node"
+        }
     };
-    Finding::fail("upgrade", unreached.to_string(), advice)
+    report::fail("upgrade", unreached.to_string(), advice)
 }
 
 async fn origin(target: &Target) -> Finding {
     match Client::page_may_connect(target, STRANGER).await {
-        Ok(false) => Finding::ok("origin", "pages of strangers are refused"),
-        Ok(true) => Finding::warn(
+        Ok(false) => report::ok("origin", "pages of strangers are refused"),
+        Ok(true) => report::warn(
             "origin",
             "pages of any origin may connect",
             "list yours in SIGNAL_NODE_ALLOWED_ORIGINS, unless * is meant",
         ),
-        Err(other) => Finding::warn(
+        Err(other) => report::warn(
             "origin",
             format!("a page of a stranger is answered oddly: {other}"),
             "look whether the balancer passes Origin on",
@@ -97,13 +99,13 @@ async fn origin(target: &Target) -> Finding {
 fn nodes(ana: &Client, bo: &Client) -> Finding {
     if ana.node == bo.node {
         let found = format!("{CONNECTIONS} connections all led to {}", ana.node);
-        return Finding::warn(
+        return report::warn(
             "nodes",
             found,
             "with more than one node, look whether the balancer sends to all",
         );
     }
-    Finding::ok("nodes", format!("met {} and {}", ana.node, bo.node))
+    report::ok("nodes", format!("met {} and {}", ana.node, bo.node))
 }
 
 /// Both enter, say a word to each other, and leave.
@@ -112,14 +114,14 @@ async fn meet(ana: &Client, bo: &Client, room: &RoomId) -> Result<Vec<Finding>, 
     let mut second = bo.join(room).await?;
     expect(&mut first.0, |event| matches!(event, RoomEvent::PeerJoined { .. }).then_some(()))
         .await?;
-    let mut findings = vec![Finding::ok("join", format!("two members in room {room}"))];
+    let mut findings = vec![report::ok("join", format!("two members in room {room}"))];
     findings.push(match ana.ice_servers() {
-        0 => Finding::warn(
+        0 => report::warn(
             "ice",
             "no ICE servers",
             "set SIGNAL_NODE_CREDENTIALS_URL: without a relay some calls do not come about",
         ),
-        count => Finding::ok("ice", format!("{count} ICE servers with credentials")),
+        count => report::ok("ice", format!("{count} ICE servers with credentials")),
     });
     findings.push(echo(&mut first, &mut second).await?);
     first.0.leave().await;
@@ -142,9 +144,9 @@ async fn echo(
     let found = format!("there and back in {:.1} ms", took.as_secs_f64() * 1e3);
     if took > SLOW {
         let advice = "look at the way to Redis: signal-node doctor with the settings of a node";
-        return Ok(Finding::warn("echo", found, advice));
+        return Ok(report::warn("echo", found, advice));
     }
-    Ok(Finding::ok("echo", found))
+    Ok(report::ok("echo", found))
 }
 
 fn not_met(unreached: &Unreached) -> Finding {
@@ -155,16 +157,21 @@ fn not_met(unreached: &Unreached) -> Finding {
         Unreached::Refused(code) if code.starts_with("forbidden") => {
             "the token has to open the room: --room names another one"
         }
-        _ => "look into the log of the node",
+        Unreached::Connect(_)
+        | Unreached::Tls(_)
+        | Unreached::Status(_)
+        | Unreached::Late
+        | Unreached::Closed(..)
+        | Unreached::Refused(_) => "look into the log of the node",
     };
-    Finding::fail("join", unreached.to_string(), advice)
+    report::fail("join", unreached.to_string(), advice)
 }
 
 async fn stay(client: &Client, time: Duration) -> Finding {
     let began = Instant::now();
     match client.idle(time).await {
-        Ok(()) => Finding::ok("idle", format!("left in peace for {time:?}")),
-        Err(unreached) => Finding::fail(
+        Ok(()) => report::ok("idle", format!("left in peace for {time:?}")),
+        Err(unreached) => report::fail(
             "idle",
             format!("cut after {:.0} s: {unreached}", began.elapsed().as_secs_f64()),
             "raise the idle timeout of the balancer above SIGNAL_NODE_PING, or let pings count",

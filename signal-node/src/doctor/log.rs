@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use service_kit::redis_access::{self, RedisAccess};
 use signal_protocol::{NodeId, PeerKey, RoomId, Seq};
 
-use super::report::{Finding, Report};
+use super::report::{self, Finding, Report};
 use crate::log::redis::{Facts, Publishing, RedisLog, RedisPrefix, exposure};
 use crate::log::{
     Claim, FeedEvent, HeartbeatStore as _, Join, Judgement, LogError, Op, Outcome, Retention,
@@ -31,25 +31,25 @@ const LEASE: Duration = Duration::from_secs(6);
 pub(super) async fn examine(
     access: &RedisAccess,
     (prefix, publishing): &(RedisPrefix, Publishing),
-    report: &mut Report,
+    report: &mut Report<'_>,
 ) {
     let retention = Retention { age: KEEP, length: 64, bytes: 1 << 20, room: KEEP };
     let log = match RedisLog::connect(access, prefix, *publishing, retention, LEASE).await {
         Ok(log) => log,
         Err(LogError::Unsuitable(why)) => {
             let advice = "see what docs/OPERATIONS.md says of Redis";
-            return report.add(Finding::fail("redis", why, advice));
+            return report.add(report::fail("redis", why, advice));
         }
         Err(error) => {
             let error = error.to_string();
             let advice = redis_access::advice(&error)
                 .unwrap_or("look at SIGNAL_NODE_REDIS_URL: host, port, user and password");
-            return report.add(Finding::fail("redis", error, advice));
+            return report.add(report::fail("redis", error, advice));
         }
     };
     if let Some(open) = exposure(access) {
         let advice = "give it a user of its own, and use rediss:// where others are on the way";
-        report.add(Finding::warn("way", format!("it is reached {open}"), advice));
+        report.add(report::warn("way", format!("it is reached {open}"), advice));
     }
     facts(&log.facts().await, report);
     let room: RoomId = format!("doctor-{}", service_kit::random::token())
@@ -62,25 +62,25 @@ pub(super) async fn examine(
     report.add(latency(&log, &room).await);
 }
 
-fn facts(facts: &Facts, report: &mut Report) {
+fn facts(facts: &Facts, report: &mut Report<'_>) {
     match (&facts.version, facts.major()) {
         (Some(version), Some(7..)) => {
-            report.add(Finding::ok("redis", format!("version {version}")));
+            report.add(report::ok("redis", format!("version {version}")));
         }
-        (Some(version), _) => report.add(Finding::fail(
+        (Some(version), _) => report.add(report::fail(
             "redis",
             format!("version {version}"),
             "rooms need Redis 7.0 or newer",
         )),
-        (None, _) => report.add(Finding::warn(
+        (None, _) => report.add(report::warn(
             "redis",
             "it does not tell its version",
             "allow INFO to this user, or see to it that it is 7.0 or newer",
         )),
     }
     match facts.eviction.as_deref() {
-        Some("noeviction") => report.add(Finding::ok("eviction", "noeviction")),
-        Some(policy) => report.add(Finding::fail(
+        Some("noeviction") => report.add(report::ok("eviction", "noeviction")),
+        Some(policy) => report.add(report::fail(
             "eviction",
             policy,
             "set maxmemory-policy noeviction, or Redis forgets rooms that are in use",
@@ -107,9 +107,9 @@ async fn work(log: &RedisLog, room: &RoomId) -> Result<Finding, LogError> {
     let echo = tokio::time::timeout(ECHO_WITHIN, feed.next()).await;
     Ok(match echo {
         Ok(Some(FeedEvent::Batch(_) | FeedEvent::Volatile(_))) => {
-            Finding::ok("work", "joins, signals, subscriptions and heartbeats are allowed")
+            report::ok("work", "joins, signals, subscriptions and heartbeats are allowed")
         }
-        Ok(Some(FeedEvent::Gap) | None) | Err(_) => Finding::fail(
+        Ok(Some(FeedEvent::Gap) | None) | Err(_) => report::fail(
             "work",
             "what is published does not come back",
             "allow the channels of rooms to this user, or set SIGNAL_NODE_REDIS_PUBLISHING=plain behind a proxy",
@@ -146,7 +146,7 @@ fn wish(key: &PeerKey, node: NodeId) -> Join {
 fn not_allowed(error: &LogError) -> Finding {
     let error = error.to_string();
     let advice = redis_access::advice(&error).unwrap_or("look into the log of Redis");
-    Finding::fail("work", error, advice)
+    report::fail("work", error, advice)
 }
 
 async fn latency(log: &RedisLog, room: &RoomId) -> Finding {
@@ -154,7 +154,7 @@ async fn latency(log: &RedisLog, room: &RoomId) -> Finding {
     for _ in 0..QUESTIONS {
         let began = Instant::now();
         if let Err(error) = log.call(room, Seq(0), &[Op::Look]).await {
-            return Finding::fail("latency", error.to_string(), "look into the log of Redis");
+            return report::fail("latency", error.to_string(), "look into the log of Redis");
         }
         took.push(began.elapsed());
     }
@@ -163,11 +163,11 @@ async fn latency(log: &RedisLog, room: &RoomId) -> Finding {
     let found =
         format!("p50 {:.2} ms, p99 {:.2} ms", half.as_secs_f64() * 1e3, most.as_secs_f64() * 1e3);
     if most > SLOW {
-        return Finding::warn(
+        return report::warn(
             "latency",
             found,
             "put Redis nearer, or find out what keeps it busy: SLOWLOG GET",
         );
     }
-    Finding::ok("latency", found)
+    report::ok("latency", found)
 }

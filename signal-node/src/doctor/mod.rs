@@ -6,11 +6,12 @@ mod cluster;
 mod log;
 mod report;
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::clock;
+use service_kit::findings::{CheckResult, OutputFormat};
 use service_kit::lifecycle::Exit;
 use service_kit::program::block_on;
 use service_kit::redis_access::RedisAccess;
@@ -19,7 +20,7 @@ use service_kit::tokens::{Claims, mint};
 use signal_protocol::RoomId;
 
 use self::client::Target;
-use self::report::{Report, Style, Verdict};
+use self::report::Report;
 use crate::log::redis::{Publishing, RedisPrefix};
 
 /// What is asked for on the command line and in the settings.
@@ -62,12 +63,9 @@ pub fn command() -> Command {
 /// What is wrong with the settings.
 pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
     let visit = Visit::read(resolved, asked)?;
-    let style = match (asked.get_flag("json"), io::stdout().is_terminal()) {
-        (true, _) => Style::Json,
-        (false, true) => Style::Coloured,
-        (false, false) => Style::Plain,
-    };
-    let mut report = Report::new(style);
+    let mut out = io::stdout();
+    let format = OutputFormat::for_stdout(asked.get_flag("json"));
+    let mut report = Report::new(format, &mut out);
     let looked: io::Result<()> = block_on(async {
         if let Some(target) = &visit.target {
             cluster::examine(target, &visit.room, visit.idle, &mut report).await;
@@ -81,7 +79,7 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
         eprintln!("signal-node: cannot look: {failed}");
         return Ok(Exit::Failed);
     }
-    Ok(if report.end() == Verdict::Fail { Exit::Failed } else { Exit::Drained })
+    Ok(if report.end() == CheckResult::Fail { Exit::Failed } else { Exit::Drained })
 }
 
 impl Visit {

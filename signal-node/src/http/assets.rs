@@ -53,7 +53,7 @@ fn page(path: &str, headers: &HeaderMap) -> Response {
 }
 
 /// The SDK is public code without credentials, so pages of every origin may import it, those included
-/// that ask for cross-origin isolation. Which pages may open a socket is decided at the upgrade.
+/// that ask for cross-origin isolation. The upgrade decides which pages may open a socket.
 fn sdk(path: &str, headers: &HeaderMap) -> Response {
     let mut response = serve(&CLIENT, path, headers);
     let shared = [

@@ -14,13 +14,12 @@ use tokio::time::Instant;
 use crate::token_bucket::TokenBucket;
 
 /// Bounds on the connections of a node.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Open connections.
     pub most: usize,
     /// Open connections of one address; an IPv6 /64 counts as one address.
     pub most_per_address: usize,
-    /// New connections.
     pub rate: Rate,
 }
 

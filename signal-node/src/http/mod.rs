@@ -18,8 +18,8 @@ use axum::Router;
 use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::routing::get;
-use ipnet::IpNet;
-use service_kit::http::Problem;
+use service_kit::http::{Problem, Proxies};
+use service_kit::logged_address::AddressDetail;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::liveness::Cluster;
@@ -37,7 +37,7 @@ pub use unverified_limiter::UnverifiedLimiter;
 pub enum Anonymous {
     /// Nobody.
     Never,
-    /// Whoever shows the token that the node prints at its start.
+    /// Clients that show the token that the node prints at its start.
     WithStartupToken,
     /// Everybody.
     Always,
@@ -51,10 +51,10 @@ pub struct Public {
     pub anonymous: Anonymous,
     /// The origins that pages may have.
     pub origins: AllowedOrigins,
-    /// The networks whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The header in which they say where a client is.
-    pub region_header: Option<String>,
+    /// The proxies whose headers about a client are believed.
+    pub proxies: Proxies,
+    /// How much of a client's address is logged.
+    pub log_addresses: AddressDetail,
     /// How many upgrades come without a valid token, and from where.
     pub unverified_limiter: UnverifiedLimiter,
     /// How many are here, and from where.

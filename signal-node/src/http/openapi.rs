@@ -28,7 +28,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
     ),
     paths(rooms::look, rooms::configure, rooms::say, rooms::kick, rooms::cluster, revocations::list,
         revocations::revoke, revocations::lift, description),
-    components(schemas(refusal::Document)),
+    components(schemas(refusal::ProblemSchema)),
     modifiers(&Scheme),
 )]
 struct Rest;

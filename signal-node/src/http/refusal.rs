@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
-use service_kit::http::Problem;
+use service_kit::http::{self, Problem};
 use service_kit::tokens::TokenError;
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
@@ -101,21 +101,25 @@ impl From<QueryRejection> for Refusal {
     }
 }
 
-/// An error (RFC 9457).
+/// The schema of errors; utoipa's derive takes a type without parameters.
+pub(super) type ProblemSchema = http::ProblemSchema<ProblemCode>;
+
+/// Codes that programs may depend on.
 #[derive(ToSchema)]
-#[schema(as = Problem)]
-#[expect(dead_code, reason = "it describes what `service_kit::http::Problem` writes")]
-pub(super) struct Document {
-    /// `urn:signal-cluster:problem:` and the code.
-    r#type: String,
-    /// The name of the status.
-    title: String,
-    /// The status.
-    status: u16,
-    /// What programs may depend on, such as `peer_not_found`.
-    code: String,
-    /// A sentence for the developer who reads it.
-    detail: Option<String>,
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it describes what `Refusal` and the router decide")]
+pub(super) enum ProblemCode {
+    BadRequest,
+    Unauthorized,
+    TokenExpired,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    PeerNotFound,
+    RoomEmpty,
+    NotRevoked,
+    TooLarge,
+    Unavailable,
 }
 
 /// How back ends are refused, whatever they ask.

@@ -191,11 +191,11 @@ pub(super) async fn say(
     let key = idempotency_key(request.headers())?;
     let Json(Signal { to, data }) = Json::from_request(request, &()).await?;
     let announce = Op::Announce { key, to, data: data.into() };
-    match public.decide(&room, announce).await? {
-        Outcome::Appended(seq) => Ok(Json(Said { seq })),
-        Outcome::Gone(_) => Err(Refusal::NoMembers),
-        _ => Err(Refusal::NoPeer),
+    let outcome = public.decide(&room, announce).await?;
+    if let Outcome::Appended(seq) = outcome {
+        return Ok(Json(Said { seq }));
     }
+    Err(if matches!(outcome, Outcome::Gone(_)) { Refusal::NoMembers } else { Refusal::NoPeer })
 }
 
 /// Removes a member from a room
@@ -220,10 +220,9 @@ pub(super) async fn kick(
     let peer: PeerId = peer.parse().map_err(|_| Refusal::NoPeer)?;
     let Query(Kick { ban }) = how?;
     let ban = Duration::from_secs(ban.min(limits::BAN_SECONDS));
-    match public.decide(&room, Op::Kick { peer, ban }).await? {
-        Outcome::Appended(_) => Ok(StatusCode::NO_CONTENT),
-        _ => Err(Refusal::NoPeer),
-    }
+    let outcome = public.decide(&room, Op::Kick { peer, ban }).await?;
+    let is_removed = matches!(outcome, Outcome::Appended(_));
+    is_removed.then_some(StatusCode::NO_CONTENT).ok_or(Refusal::NoPeer)
 }
 
 /// Lists the nodes, and what each of them carries
@@ -279,10 +278,10 @@ impl Public {
     }
 
     async fn see(&self, room: RoomId) -> Result<Json<Room>, Refusal> {
-        match self.decide(&room, Op::Look).await? {
-            Outcome::Room(view) => Ok(Json(Room::new(room, *view))),
-            _ => Err(Refusal::Unavailable),
-        }
+        let Outcome::Room(view) = self.decide(&room, Op::Look).await? else {
+            return Err(Refusal::Unavailable);
+        };
+        Ok(Json(Room::new(room, *view)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /v1/ws`: everything that is checked before a connection becomes a session.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
-use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::http::{Problem, bearer};
 use service_kit::trace::{Kind, Span};
 use signal_protocol::SUBPROTOCOL;
@@ -27,9 +26,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Names of query parameters that would carry a token into access logs and histories.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "authorization"];
-
-/// The longest region or country passed on to the credential service, in bytes.
-const MAX_REGION: usize = 32;
 
 /// A rejection before the upgrade; `reason` is its label in `signal_upgrade_rejected_total`.
 struct Rejection {
@@ -64,9 +60,10 @@ pub(super) async fn upgrade(
             let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
-            let region = request.region(&public);
+            let region = public.proxies.client_region(request.peer(), &headers);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let source = HandshakeInfo { region, trace };
+            let client = public.proxies.client_address(request.peer(), &headers);
+            let source = HandshakeInfo { region, trace, address: public.log_addresses.of(client) };
             let pending =
                 Box::new(PendingSession { entrance, source, public: public.clone(), permit });
             tokio::spawn(run_session(upgrade, pending));
@@ -99,7 +96,8 @@ async fn admit(
         let text = SessionRejection::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
-    let (address, now) = (request.address(public), Instant::now());
+    let (address, now) =
+        (public.proxies.client_address(request.peer(), request.headers), Instant::now());
     let unverified = &public.unverified_limiter;
     unverified.may_verify(address, now).map_err(unverified_rejection)?;
     let refused = request.refused_origin(public);
@@ -187,18 +185,8 @@ impl<'a> UpgradeRequest<'a> {
         texts.flat_map(|text| text.split(',')).map(str::trim).collect()
     }
 
-    fn address(&self, public: &Public) -> IpAddr {
-        let peer = self.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let headers = self.headers.get_all("x-forwarded-for").iter();
-        client_ip(peer, headers.map(HeaderValue::as_bytes), &public.trusted_proxies)
-    }
-
-    /// Reads the region or country of the client from the header of a trusted proxy.
-    fn region(&self, public: &Public) -> Option<String> {
-        let name = public.region_header.as_deref()?;
-        let trusted = is_trusted(self.peer.map(|peer| peer.ip()), &public.trusted_proxies);
-        let value = self.header(name).filter(|value| trusted && value.len() <= MAX_REGION);
-        value.map(str::to_owned)
+    fn peer(&self) -> Option<IpAddr> {
+        self.peer.map(|peer| peer.ip())
     }
 
     async fn entrance(&self, public: &Public, offered: &[&str]) -> Result<Entrance, Rejection> {
@@ -221,7 +209,7 @@ impl<'a> UpgradeRequest<'a> {
         })
     }
 
-    /// Returns the token of the `Authorization` header. What a browser adds by itself for a proxy in front of the node
+    /// Returns the token of the `Authorization` header. A scheme that a browser adds by itself, for a proxy before the node
     /// (RFC 7617, 7616, 4559) is none; an unknown scheme is a token that is refused.
     fn token_in_header(&self) -> Option<&'a str> {
         let header = self.headers.get(AUTHORIZATION)?;

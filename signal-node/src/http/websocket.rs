@@ -67,7 +67,7 @@ fn unpack(pending: Box<PendingSession>) -> PendingSession {
     *pending
 }
 
-/// Who comes in, and what the session takes from the handshake.
+/// The result of a handshake, on its way to the session.
 pub(super) struct PendingSession {
     pub(super) entrance: Entrance,
     pub(super) source: HandshakeInfo,

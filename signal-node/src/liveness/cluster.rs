@@ -24,8 +24,8 @@ pub struct NodeState {
 }
 
 /// Looks at all nodes.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Cluster {
-    /// This node.
     pub own: NodeId,
     /// Which nodes are silent.
     pub liveness: Arc<Liveness>,

@@ -37,7 +37,7 @@ pub struct Liveness {
     silence: watch::Sender<u64>,
     /// What is wrong between this node and the log.
     trouble: watch::Sender<Option<Trouble>>,
-    /// Whether that keeps every room here from its log.
+    /// Whether this trouble keeps every room here from its log.
     cut_off: watch::Sender<bool>,
     /// The clock of the log when our contact with it was proven last, in µs since 1970.
     log_clock: AtomicU64,
@@ -151,9 +151,9 @@ impl Liveness {
 }
 
 /// Settings of a [`Heartbeater`].
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct HeartbeatSettings {
-    /// This node.
     pub own: NodeId,
     /// How long a node may be silent.
     pub lease: Duration,
@@ -316,7 +316,7 @@ impl FailureDetector {
             return;
         }
         if let Some(trouble) = &trouble {
-            warn!(trouble = trouble.name(), "{trouble}");
+            warn!(trouble = trouble.name(), "trouble with the room log: {trouble}");
         } else {
             info!("Redis answers again");
         }

@@ -17,7 +17,7 @@ struct Seen {
 /// Watches the counters of all other nodes over one connection.
 ///
 /// A node is silent when its counter has not moved for a whole lease, by this node's monotonic clock, while
-/// this node's own contact was unbroken. Whatever breaks the contact begins every observation anew, so that
+/// this node's own contact was unbroken. A broken contact begins every observation anew, so that
 /// an outage, a failover or a pause of this very process condemns nobody.
 #[derive(Debug)]
 pub(super) struct Observer {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the polls look like, a node whose counter moves at each of them is never silent, and no
+        /// Under any polls a node whose counter moves at each of them is never silent, and no
         /// node is unless a whole lease of polls without a long pause lies behind.
         #[test]
         fn only_a_whole_lease_of_steady_polls_condemns(

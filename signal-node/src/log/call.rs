@@ -35,63 +35,51 @@ impl fmt::Debug for SocketId {
 }
 
 /// The right to act for a member: `gen` is the `seq` of the entry that gave it, so it never repeats.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The member.
     pub peer: PeerId,
     /// The generation of the claim; a later join or resume of the member ends it.
     pub generation: Seq,
 }
 
 /// One step for a room's log.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Enters the room or comes back to it.
     Join(Box<Join>),
-    /// Appends a signal.
     Signal {
-        /// Who says it.
         by: Claim,
-        /// The member's count.
         mid: Mid,
         /// Whom it is for; all others if `None`.
         to: Option<PeerId>,
-        /// What is said.
         data: Payload,
         /// Its way to the log, where it is traced; its entry tells where that belongs.
         span: Option<Box<Span>>,
     },
     /// Replaces a member's `meta`.
     Update {
-        /// Whose.
         by: Claim,
-        /// The member's count.
         mid: Mid,
-        /// The new one.
         meta: Payload,
     },
     /// Settles a message that the node refused for good, so that the next `mid` may follow.
     Refuse {
-        /// Whose.
         by: Claim,
-        /// The member's count.
         mid: Mid,
         /// What the member is told.
         code: ErrorCode,
     },
-    /// Ends the membership.
     Leave {
-        /// Whose.
         by: Claim,
     },
     /// Marks the member away: its socket is gone, it may come back.
     Detach {
-        /// Whose.
         by: Claim,
     },
     /// Removes a member on behalf of a moderator.
     Kick {
-        /// Whom.
         peer: PeerId,
         /// How long its subject may not come back.
         ban: Duration,
@@ -122,7 +110,6 @@ pub enum Op {
     Reset,
     /// Sets what the room takes; what is `None` stays as it is.
     Configure {
-        /// How many members.
         capacity: Option<u32>,
         /// Whether new members are refused.
         locked: Option<bool>,
@@ -133,7 +120,6 @@ pub enum Op {
         key: Option<String>,
         /// Whom it is for; all members if `None`.
         to: Option<PeerId>,
-        /// What is said.
         data: Payload,
     },
     /// Tells how the room is, and changes nothing.
@@ -152,7 +138,17 @@ impl Op {
             | Self::Update { meta: payload, .. } => payload,
             Self::Join(join) => &join.meta,
             Self::Restore(restored) => &restored.record.meta,
-            _ => return 128,
+            Self::Refuse { .. }
+            | Self::Leave { .. }
+            | Self::Detach { .. }
+            | Self::Kick { .. }
+            | Self::Expire { .. }
+            | Self::Suspect { .. }
+            | Self::Reclaim { .. }
+            | Self::Reset
+            | Self::Configure { .. }
+            | Self::Look
+            | Self::Tend => return 128,
         };
         payload.get().len() + 128
     }
@@ -165,22 +161,23 @@ impl Op {
 
     /// Returns the claim it is made with, if it takes one.
     pub fn claim_mut(&mut self) -> Option<&mut Claim> {
-        match self {
-            Self::Signal { by, .. }
-            | Self::Update { by, .. }
-            | Self::Refuse { by, .. }
-            | Self::Leave { by }
-            | Self::Detach { by }
-            | Self::Reclaim { by } => Some(by),
-            _ => None,
+        if let Self::Signal { by, .. }
+        | Self::Update { by, .. }
+        | Self::Refuse { by, .. }
+        | Self::Leave { by }
+        | Self::Detach { by }
+        | Self::Reclaim { by } = self
+        {
+            return Some(by);
         }
+        None
     }
 }
 
 /// A member as the node that holds its socket knows it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// The claim.
     pub by: Claim,
     /// The socket it came over.
     pub socket: SocketId,
@@ -262,11 +259,11 @@ pub struct Join {
     pub position: Option<Seq>,
     /// How long one may be away.
     pub grace: Duration,
-    /// Whether who has been away for longer is removed first.
+    /// Whether members that have been away for longer are removed first.
     pub expires: bool,
     /// Nodes whose members are marked away first, and why the caller may say so.
     pub judgement: Judgement,
-    /// Whether history may have been lost a moment ago: who has a position waits until members are put back.
+    /// Whether history may have been lost a moment ago: a client with a position waits until members are restored.
     pub waits: bool,
     /// The log's own time when it was asked for, as its node estimates it; `None`: not known, and its age is not checked.
     pub asked_at: Option<Duration>,
@@ -334,7 +331,7 @@ pub enum Outcome {
     More,
     /// The judgement is stale, or the join is late: nothing has happened, and the caller has to judge or to ask anew.
     Stale,
-    /// Who joins, or the peer that is meant, may be put back yet: history was lost a moment ago. Nothing has
+    /// The joining member, or the peer that is meant, may be restored yet: history was lost a moment ago. Nothing has
     /// happened.
     Mending,
     /// The log ends here.
@@ -344,6 +341,7 @@ pub enum Outcome {
 }
 
 /// A room as it is at one moment.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct RoomView {
     /// Where its log ends.
@@ -352,7 +350,6 @@ pub struct RoomView {
     pub capacity: Option<u32>,
     /// Whether new members are refused.
     pub locked: bool,
-    /// Its members.
     pub members: Vec<RosterMember>,
 }
 

@@ -59,11 +59,11 @@ impl Batch {
 }
 
 /// One thing that happened in a room.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A member entered, or came back. The entry's number is the generation of its claim.
     Joined {
-        /// The member.
         peer: PeerId,
         /// Its number among the joins of the room.
         n: u64,
@@ -78,13 +78,10 @@ pub enum Entry {
     },
     /// A member said something.
     Signal {
-        /// Who.
         from: PeerId,
         /// To whom; to all others if `None`.
         to: Option<PeerId>,
-        /// The sender's count.
         mid: Mid,
-        /// What.
         data: Payload,
         /// Where it belongs, if it is traced.
         trace: Option<Box<Parent>>,
@@ -93,42 +90,25 @@ pub enum Entry {
     Announced {
         /// To whom; to all members if `None`.
         to: Option<PeerId>,
-        /// What.
         data: Payload,
     },
     /// A member replaced its `meta`.
-    Updated {
-        /// Who.
-        peer: PeerId,
-        /// The member's count.
-        mid: Mid,
-        /// The new one.
-        meta: Payload,
-    },
+    Updated { peer: PeerId, mid: Mid, meta: Payload },
     /// A member lost its socket, or its node fell silent; it may come back.
     Away {
-        /// Who.
         peer: PeerId,
         /// For how long that has been so already.
         ago: Duration,
     },
     /// A suspected member was taken back by the node that holds its socket.
-    Back {
-        /// Who.
-        peer: PeerId,
-    },
-    /// History was lost. Who is not in this roster has to be restored, or is gone.
+    Back { peer: PeerId },
+    /// History was lost. A member that is not in this roster has to be restored, or is gone.
     Reset {
         /// The members as they are now.
         roster: Vec<ResetMember>,
     },
     /// A member is gone.
-    Left {
-        /// Who.
-        peer: PeerId,
-        /// Why.
-        reason: LeaveReason,
-    },
+    Left { peer: PeerId, reason: LeaveReason },
     /// Something that only a newer version knows; it is skipped.
     Unknown,
     /// Something that cannot be read: a loss.
@@ -147,12 +127,11 @@ pub struct ResetMember {
 }
 
 /// Something told once, outside the order.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct Volatile {
-    /// Who tells it.
     pub from: PeerId,
     /// To whom; to all others if `None`.
     pub to: Option<PeerId>,
-    /// What.
     pub data: Payload,
 }

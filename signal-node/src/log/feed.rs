@@ -11,9 +11,9 @@ use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 const CAPACITY: u32 = 256;
 
 /// An event of a room.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub enum FeedEvent {
-    /// Entries were appended.
     Batch(Arc<Batch>),
     /// Volatile signals, which have no place in the order.
     Volatile(Arc<[Volatile]>),
@@ -89,8 +89,10 @@ impl Feed {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<FeedEvent>> {
         match self.queue.poll_recv(context) {
             Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
-            _ if self.queue.has_missed() => Poll::Ready(Some(FeedEvent::Gap)),
-            nothing => nothing,
+            Poll::Ready(None) | Poll::Pending if self.queue.has_missed() => {
+                Poll::Ready(Some(FeedEvent::Gap))
+            }
+            nothing @ (Poll::Ready(None) | Poll::Pending) => nothing,
         }
     }
 

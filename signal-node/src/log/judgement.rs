@@ -5,9 +5,9 @@ use std::time::Duration;
 use signal_protocol::NodeId;
 
 /// A node whose heartbeat has stopped.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silent {
-    /// The node.
     pub node: NodeId,
     /// For how long that has been certain.
     pub ago: Duration,
@@ -17,9 +17,9 @@ pub struct Silent {
 ///
 /// A call may wait, and the log's clock may step. So the log ignores a judgement whose `as_of` is further than `valid_for`
 /// from its own time, before or behind it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// The silent nodes.
     pub silent: Vec<Silent>,
     /// The log's own time when this node was last in proven contact, since 1970-01-01T00:00:00Z.
     pub as_of: Duration,

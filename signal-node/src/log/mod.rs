@@ -193,6 +193,7 @@ pub const MEMBERS_PER_STEP: usize = 256;
 pub const LEFT_REMEMBERED: usize = 64;
 
 /// Why a call to a log failed. The caller may repeat it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
     /// Redis cannot be reached, or is too slow. The outcome is unknown.
@@ -203,10 +204,7 @@ pub enum LogError {
     WriteRefused(String),
     /// The log ends before entries that the caller has seen: writes were lost.
     #[error("the room log has lost what came after {head}")]
-    RolledBack {
-        /// Where it ends.
-        head: Seq,
-    },
+    RolledBack { head: Seq },
     /// Redis cannot hold rooms, with what to do about it.
     #[error("the room log cannot be kept there: {0}")]
     Unsuitable(String),

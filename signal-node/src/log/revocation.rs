@@ -77,7 +77,7 @@ pub struct RevokedList {
     pub version: u64,
     /// What is on it.
     pub until: Until,
-    /// What was taken off it, and until when that would have been revoked.
+    /// The revocations that were lifted, and their former ends.
     pub lifted: Until,
 }
 

@@ -10,9 +10,9 @@ use signal_protocol::{NodeId, PeerId, Seq, Subject};
 pub type Payload = Arc<RawValue>;
 
 /// One line of a roster.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct RosterMember {
-    /// The member.
     pub peer: PeerId,
     /// The node that holds its socket, or held it last.
     pub node: NodeId,

@@ -139,6 +139,10 @@ impl AppendQueue {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.in_flight.as_ref().map_or(0, |call| call.requesters.len())
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.in_flight.is_none()
     }

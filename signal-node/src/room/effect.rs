@@ -10,7 +10,7 @@ use super::context::Environment;
 use super::replay::Replay;
 use super::timers::Timers;
 use crate::log::Volatile;
-use crate::metrics::{GapCause, Metrics};
+use crate::metrics::{GapCause, Metrics, VolatileDrop};
 
 /// What a room asks of its task after a step.
 ///
@@ -48,6 +48,7 @@ pub enum Count {
     QueueFull,
     FanoutRefused,
     CallRetried,
+    VolatileDropped(VolatileDrop),
     Reset,
     Reclaimed,
 }
@@ -62,6 +63,7 @@ impl Count {
             Self::QueueFull => metrics.room_refusals.inc(),
             Self::FanoutRefused => metrics.fanout_refusals.inc(),
             Self::CallRetried => metrics.log_repeats.inc(),
+            Self::VolatileDropped(cause) => metrics.volatile_dropped(cause, 1),
             Self::Reset => metrics.resets.inc(),
             Self::Reclaimed => metrics.reclaimed.inc(),
         }

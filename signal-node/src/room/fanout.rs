@@ -35,7 +35,15 @@ pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &En
                 push(member, frame.into());
             }
         }
-        _ => {
+        Entry::Joined { .. }
+        | Entry::Signal { .. }
+        | Entry::Announced { .. }
+        | Entry::Updated { .. }
+        | Entry::Away { .. }
+        | Entry::Back { .. }
+        | Entry::Left { .. }
+        | Entry::Unknown
+        | Entry::Unreadable => {
             let mut receivers =
                 members.live().filter(|m| about(entry) != Some(&m.claim.peer)).peekable();
             let Some(frame) = receivers.peek().and_then(|_| message(room, seq, entry)) else {
@@ -72,8 +80,18 @@ pub(super) fn frame_for(member: &Member, room: &RoomId, seq: Seq, entry: &Entry)
         {
             None
         }
-        _ if about(entry) == Some(&member.claim.peer) => None,
-        _ => message(room, seq, entry),
+        Entry::Joined { .. }
+        | Entry::Signal { .. }
+        | Entry::Announced { .. }
+        | Entry::Updated { .. }
+        | Entry::Away { .. }
+        | Entry::Back { .. }
+        | Entry::Left { .. }
+        | Entry::Unknown
+        | Entry::Unreadable => {
+            let is_about_it = about(entry) == Some(&member.claim.peer);
+            if is_about_it { None } else { message(room, seq, entry) }
+        }
     }
 }
 

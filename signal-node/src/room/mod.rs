@@ -39,6 +39,7 @@ mod task;
 mod task_tests;
 #[cfg(test)]
 mod tests;
+mod timed_log;
 mod timers;
 mod volatile_queue;
 
@@ -51,3 +52,4 @@ pub use outbox::{Delivery, Enqueued, FrameEvent, Outbox, Overflow, Wakeup, Wakeu
 pub use registry::{Busy, RoomHandle, Rooms};
 pub use replay::Replay;
 pub use replica::{Input, Replica};
+pub use timed_log::TimedLog;

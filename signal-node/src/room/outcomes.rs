@@ -71,7 +71,19 @@ pub(super) fn apply_answers(local: &mut LocalRoom, step: &mut StepContext<'_>) {
             Outcome::Replaced(_) | Outcome::Gone(_) if renew(local, &mut queued) => {
                 again.push(queued);
             }
-            outcome => apply(local, step, queued, (outcome, retried)),
+            outcome @ (Outcome::Joined(_)
+            | Outcome::JoinRefused(_)
+            | Outcome::Appended(_)
+            | Outcome::Settled
+            | Outcome::Refused(_)
+            | Outcome::OutOfOrder { .. }
+            | Outcome::Replaced(_)
+            | Outcome::Gone(_)
+            | Outcome::More
+            | Outcome::Stale
+            | Outcome::Mending
+            | Outcome::Head(_)
+            | Outcome::Room(_)) => apply(local, step, queued, (outcome, retried)),
         }
     }
     local.queue.push_front(again);
@@ -164,11 +176,12 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
             let LocalRoom { joins, members, queue, .. } = local;
             detach_ghosts(&room.members, joins, members, queue, step);
         }
-        Outcome::More => match op {
-            Op::Suspect { .. } => requests::suspect(&local.members, &mut local.queue, step),
-            Op::Expire { .. } => requests::expire(&mut local.queue, &step.environment),
-            _ => {}
-        },
+        Outcome::More if matches!(op, Op::Suspect { .. }) => {
+            requests::suspect(&local.members, &mut local.queue, step);
+        }
+        Outcome::More if matches!(op, Op::Expire { .. }) => {
+            requests::expire(&mut local.queue, &step.environment);
+        }
         // The next judgement is another one; that of absences has its timer already.
         Outcome::Stale if matches!(op, Op::Suspect { .. }) => {
             step.timers.suspect(step.environment.now);
@@ -178,19 +191,27 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
                 local.end_left(restored, *seq, step);
             }
         }
-        _ => {}
+        Outcome::More
+        | Outcome::Stale
+        | Outcome::JoinRefused(_)
+        | Outcome::Settled
+        | Outcome::Refused(_)
+        | Outcome::OutOfOrder { .. }
+        | Outcome::Suspected(_)
+        | Outcome::Replaced(_)
+        | Outcome::Mending => {}
     }
 }
 
 /// A call that was sent more than once may have removed the peer the first time.
 fn on_kick(step: &mut StepContext<'_>, reply: &Reply, outcome: &Outcome, retried: bool) {
-    match outcome {
-        Outcome::Refused(code) if !retried => {
-            step.count(Count::Refused(*code));
-            reply.refuse(ErrorFrame::new(*code, refused_text(*code)), None);
-        }
-        _ => reply.ok(None),
+    if let Outcome::Refused(code) = outcome
+        && !retried
+    {
+        step.count(Count::Refused(*code));
+        return reply.refuse(ErrorFrame::new(*code, refused_text(*code)), None);
     }
+    reply.ok(None);
 }
 
 fn on_join(
@@ -217,7 +238,16 @@ fn on_join(
             let requester = Requester::Join { peer: join.peer, ice, reply };
             decline(&mut local.members, step, requester, unavailable(UNREACHABLE));
         }
-        _ => refuse_join(step, &reply, JoinRefusal::Replaced),
+        Outcome::Appended(_)
+        | Outcome::Settled
+        | Outcome::Refused(_)
+        | Outcome::OutOfOrder { .. }
+        | Outcome::Suspected(_)
+        | Outcome::Replaced(_)
+        | Outcome::Gone(_)
+        | Outcome::More
+        | Outcome::Head(_)
+        | Outcome::Room(_) => refuse_join(step, &reply, JoinRefusal::Replaced),
     }
 }
 
@@ -278,7 +308,13 @@ fn on_ordered(
         Outcome::Replaced(by) => lose_claim(local, step, id, (true, *by)),
         Outcome::Gone(by) => lose_claim(local, step, id, (false, *by)),
         Outcome::Settled => settle(local, step, id),
-        _ => {}
+        Outcome::Joined(_)
+        | Outcome::JoinRefused(_)
+        | Outcome::Suspected(_)
+        | Outcome::More
+        | Outcome::Stale
+        | Outcome::Head(_)
+        | Outcome::Room(_) => {}
     }
 }
 

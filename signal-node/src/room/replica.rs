@@ -89,6 +89,12 @@ impl Replica {
         &self.room
     }
 
+    /// Returns how many steps wait for their call to the log, or for its answer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.local.queue.len()
+    }
+
     /// Returns when [`Input::Deadline`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {

@@ -125,8 +125,8 @@ pub(super) fn too_much(wait: Duration) -> ErrorFrame<'static> {
 
 /// The text of an error whose code is the log's.
 pub(super) fn refused_text(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::PeerNotFound => "nobody of that id is in the room",
-        _ => "the message was refused",
+    if code == ErrorCode::PeerNotFound {
+        return "nobody of that id is in the room";
     }
+    "the message was refused"
 }

@@ -15,6 +15,7 @@ use super::replies::{UNREACHABLE, decline, refuse_ordered, too_much, unavailable
 use super::requester::Requester;
 use super::volatile_queue::VolatileQueue;
 use crate::log::{Op, SocketId, Volatile};
+use crate::metrics::VolatileDrop;
 
 /// Error text while the queue is full.
 const QUEUE_FULL: &str = "too much is waiting for the room log";
@@ -141,11 +142,14 @@ pub(super) fn volatile(
     {
         step.count(Count::FanoutRefused);
         step.count(Count::Refused(ErrorCode::RateLimited));
+        step.count(Count::VolatileDropped(VolatileDrop::Rate));
         let error = ErrorFrame { room: Some(step.room), ..too_much(wait) };
         member.outbox.push(ServerMessage::Error(error).to_json());
         return;
     }
-    queue.push(volatile);
+    if queue.push(volatile) {
+        step.count(Count::VolatileDropped(VolatileDrop::Replaced));
+    }
 }
 
 /// Queues a leave; a socket that holds no member has left already.

@@ -25,6 +25,7 @@ use super::replica::{Input, Replica};
 use super::replies::refuse_command;
 use crate::lazy_queue::Receiver;
 use crate::log::{Batch, Feed, LogError, Op, Outcome, Volatile};
+use crate::metrics::{GaugeShare, VolatileDrop};
 use crate::pending_futures::PendingFutures;
 use crate::resettable_timer::ResettableTimer;
 
@@ -53,6 +54,7 @@ pub(super) struct RoomTask {
     context: Arc<RoomContext>,
     commands: Receiver<Command>,
     replica: Replica,
+    queued: GaugeShare,
     call: Option<BoxFuture<'static, Answer>>,
     read: Option<BoxFuture<'static, Vec<Batch>>>,
     publication: Option<BoxFuture<'static, ()>>,
@@ -68,6 +70,7 @@ impl RoomTask {
         commands: Receiver<Command>,
     ) -> Self {
         Self {
+            queued: GaugeShare::new(&context.metrics.log_queued),
             context,
             commands,
             replica: Replica::new(room),
@@ -84,7 +87,7 @@ impl RoomTask {
     pub(super) fn run(mut self, retire: impl Retire) -> impl Future<Output = ()> + Send {
         async move {
             let room = self.replica.room();
-            match guarded(&self.context, self.context.log.open(room)).await {
+            match guarded(&self.context, room, self.context.log.open(room)).await {
                 Ok(mut feed) => self.work(&mut feed, &retire).await,
                 Err(error) => warn!(room.id = %room, %error, "room {room} could not be subscribed"),
             }
@@ -161,6 +164,7 @@ impl RoomTask {
     /// Does what the replica asks; tells whether the room has ended.
     fn perform(&mut self, effects: Effects, retire: &impl Retire) -> bool {
         let context = &self.context;
+        self.queued.set(self.replica.queued());
         effects.counts.into_iter().for_each(|count| count.add_to(&context.metrics));
         if !effects.watch.is_empty() {
             context.liveness.watch(&effects.watch);
@@ -216,7 +220,15 @@ impl Source {
         match input {
             Input::Event(_) => Self::Feed,
             Input::Command(_) => Self::Commands,
-            _ => Self::Single,
+            Input::JoinDue(_)
+            | Input::Answered(..)
+            | Input::Read(_)
+            | Input::Published
+            | Input::ReplayPage(_)
+            | Input::ReplayFailed(_)
+            | Input::Resubscribed
+            | Input::ResubscribeFailed
+            | Input::Deadline => Self::Single,
         }
     }
 
@@ -244,7 +256,7 @@ fn append(context: Arc<RoomContext>, room: RoomId, call: AppendCall) -> BoxFutur
         if !after.is_zero() {
             sleep(after).await;
         }
-        let answer = guarded(&context, context.log.call(&room, seen, &ops)).await;
+        let answer = guarded(&context, &room, context.log.call(&room, seen, &ops)).await;
         (ops, answer)
     })
 }
@@ -252,7 +264,7 @@ fn append(context: Arc<RoomContext>, room: RoomId, call: AppendCall) -> BoxFutur
 fn read(context: Arc<RoomContext>, room: RoomId, after: Seq) -> BoxFuture<'static, Vec<Batch>> {
     Box::pin(async move {
         loop {
-            let found = guarded(&context, context.log.read(&room, after, GAP_PAGE)).await;
+            let found = guarded(&context, &room, context.log.read(&room, after, GAP_PAGE)).await;
             if let Ok(batches) = found {
                 return batches;
             }
@@ -267,7 +279,8 @@ fn publish(
     volatiles: Vec<Volatile>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        if let Err(error) = guarded(&context, context.log.tell(&room, &volatiles)).await {
+        if let Err(error) = guarded(&context, &room, context.log.tell(&room, &volatiles)).await {
+            context.metrics.volatile_dropped(VolatileDrop::Log, volatiles.len());
             debug!(room.id = %room, %error, "volatile signals in room {room} were lost");
         }
     })
@@ -280,7 +293,7 @@ fn subscribe(
 ) -> BoxFuture<'static, Result<Feed, LogError>> {
     Box::pin(async move {
         sleep(after).await;
-        guarded(&context, context.log.open(&room)).await
+        guarded(&context, &room, context.log.open(&room)).await
     })
 }
 
@@ -289,7 +302,7 @@ async fn read_for(context: Arc<RoomContext>, room: RoomId, mut replay: Replay) -
     let outbox = replay.outbox().clone();
     outbox.emptied().await;
     if let Some(after) = replay.read_after() {
-        let found = guarded(&context, context.log.read(&room, after, REPLAY_PAGE)).await;
+        let found = guarded(&context, &room, context.log.read(&room, after, REPLAY_PAGE)).await;
         let Ok(batches) = found else {
             sleep(READ_AGAIN_AFTER).await;
             return Input::ReplayFailed(Box::new(replay));
@@ -307,6 +320,7 @@ async fn join_later(join: JoinCommand) -> Input {
 /// Waits for the log. A panic of its client is counted, and is an answer that nobody understands.
 async fn guarded<T>(
     context: &RoomContext,
+    room: &RoomId,
     answer: impl Future<Output = Result<T, LogError>>,
 ) -> Result<T, LogError> {
     match AssertUnwindSafe(answer).catch_unwind().await {
@@ -314,7 +328,7 @@ async fn guarded<T>(
         Err(panic) => {
             context.metrics.room_panics.inc();
             let panic = panic_text(&*panic);
-            error!("a call to the room log panicked: {panic}");
+            error!(room.id = %room, "a call to the log of room {room} panicked: {panic}");
             Err(LogError::UnexpectedReply(format!("the client panicked: {panic}")))
         }
     }

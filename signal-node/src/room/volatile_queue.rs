@@ -13,12 +13,15 @@ pub(super) struct VolatileQueue {
 }
 
 impl VolatileQueue {
-    /// Queues a signal.
-    pub(super) fn push(&mut self, volatile: Volatile) {
-        if self.waiting.len() >= WAITING {
+    /// Queues a signal; tells whether an older one was dropped for it.
+    #[must_use]
+    pub(super) fn push(&mut self, volatile: Volatile) -> bool {
+        let is_full = self.waiting.len() >= WAITING;
+        if is_full {
             self.waiting.remove(0);
         }
         self.waiting.push(volatile);
+        is_full
     }
 
     /// Takes out what has collected, unless something is being published.
@@ -48,9 +51,10 @@ mod tests {
     #[test]
     fn signals_collect_while_others_are_published_and_the_oldest_are_lost_to_newer_ones() {
         let mut queue = VolatileQueue::default();
-        queue.push(volatile(0));
+        assert!(!queue.push(volatile(0)));
         assert_eq!(queue.take_next().len(), 1);
-        (1..=WAITING + 1).for_each(|number| queue.push(volatile(number)));
+        let dropped = (1..=WAITING + 1).filter(|number| queue.push(volatile(*number)));
+        assert_eq!(dropped.collect::<Vec<_>>(), [WAITING + 1]);
         assert!(queue.take_next().is_empty());
         queue.on_published();
         let next = queue.take_next();

@@ -1,4 +1,4 @@
-//! The state that all sessions of a node share, and the result of a handshake.
+//! The state that all sessions of a node share.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::revoked::RevokedTokens;
 use crate::room::Rooms;
 
 /// The state that all sessions of a node share.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Context {
     /// Settings of every session.
     pub settings: Arc<SessionSettings>,
     /// The rooms of this node.
     pub rooms: Arc<Rooms>,
-    /// Verifies tokens.
     pub verifier: Arc<Verifier>,
     /// What opens every room to anonymous clients, if there are no keys.
     pub startup_token: Option<Arc<StartupToken>>,
@@ -67,18 +67,4 @@ impl Context {
         }
         Ok(())
     }
-}
-
-/// The result of a handshake.
-#[derive(Debug)]
-pub enum Entrance {
-    /// The handshake carried a valid token.
-    Authenticated(Identity),
-    /// The client has to send `hello`.
-    AwaitingHello {
-        /// Whether a `hello` without a token is enough.
-        anonymous: bool,
-    },
-    /// Its token opens nothing, or its page may not connect; browsers learn that only after the upgrade.
-    Rejected(SessionRejection),
 }

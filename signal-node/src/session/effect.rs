@@ -11,8 +11,11 @@ use crate::log::{Join, Volatile};
 use crate::room::Ordered;
 
 /// What the session's task has to do.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum Effect {
+    /// Queue `welcome`: the connection is open.
+    Welcome(String),
     /// Queue this frame for the client.
     Send(String),
     /// Count a refusal and queue its frame.
@@ -33,9 +36,7 @@ pub enum Effect {
     Ordered(RoomId, PeerId, Mid, Ordered),
     /// Tell something once in the room.
     Tell(RoomId, Volatile),
-    /// Leave the room.
     Leave(RoomId, PeerId, Option<RequestId>),
-    /// Remove another member.
     Kick(RoomId, PeerId, Duration, Option<RequestId>),
 }
 
@@ -49,11 +50,11 @@ pub enum VerifyPurpose {
 }
 
 /// What ICE servers are asked for.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum IcePurpose {
     /// To go into `joined`.
     Join(RoomId, Box<Join>, Option<RequestId>),
-    /// The client asked.
     Request(Option<RequestId>),
     /// The former ones are halfway to their end, never came, or are not the best any more.
     Push(IceReason),

@@ -18,9 +18,9 @@ pub struct Handover {
 }
 
 /// What one client is told.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invitation {
-    /// When to begin.
     pub after: Duration,
     /// How long that may take.
     pub within: Duration,

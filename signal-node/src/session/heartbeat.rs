@@ -14,9 +14,7 @@ pub(super) struct Heartbeat {
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Beat {
-    /// Nothing yet.
     Rest,
-    /// Send a ping.
     Ping,
     /// Nothing was heard for 2.5 intervals.
     Dead,

@@ -1,5 +1,6 @@
 //! The ICE servers of a session, and when it requests fresh ones. Pure: time is an argument.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +18,17 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct IceState {
     current: Option<Arc<IceServers>>,
     due: Option<(Instant, IceReason)>,
-    /// Questions without an answer yet.
-    asked: u32,
-    /// What changed while there was one: its answer may be older than that.
-    missed: Option<Box<(Instant, IceReason)>>,
+    in_flight: Option<InFlight>,
     /// The room they were first asked for: its members meet on one relay.
     room: Option<RoomId>,
+}
+
+/// Requests without an answer yet.
+#[derive(Debug)]
+struct InFlight {
+    count: NonZeroU32,
+    /// The news that came meanwhile: the answer may be older than them.
+    missed: Option<Box<(Instant, IceReason)>>,
 }
 
 impl IceState {
@@ -33,7 +39,10 @@ impl IceState {
         subject: String,
         until: Option<u64>,
     ) -> IceOwner {
-        self.asked += 1;
+        match &mut self.in_flight {
+            Some(requests) => requests.count = requests.count.saturating_add(1),
+            none => *none = Some(InFlight { count: NonZeroU32::MIN, missed: None }),
+        }
         if let IcePurpose::Join(room, ..) = purpose {
             self.room = Some(room.clone());
         }
@@ -73,8 +82,10 @@ impl IceState {
         };
         self.due = Some((now + wait, IceReason::Refresh));
         self.current = servers.or(self.current.take());
-        self.asked = self.asked.saturating_sub(1);
-        if let Some((at, reason)) = self.missed.take().map(|missed| *missed) {
+        let Some(InFlight { count, missed }) = self.in_flight.take() else { return };
+        let others = NonZeroU32::new(count.get() - 1);
+        self.in_flight = others.map(|count| InFlight { count, missed: None });
+        if let Some((at, reason)) = missed.map(|missed| *missed) {
             self.hurry(reason, at);
         }
     }
@@ -86,8 +97,8 @@ impl IceState {
 
     /// Moves the next request forward to `at`.
     pub(super) fn hurry(&mut self, reason: IceReason, at: Instant) {
-        if self.asked > 0 {
-            self.missed = Some(Box::new((at, reason)));
+        if let Some(requests) = &mut self.in_flight {
+            requests.missed = Some(Box::new((at, reason)));
         }
         if let Some(due) = &mut self.due {
             *due = (at.min(due.0), reason);
@@ -100,7 +111,7 @@ impl IceState {
     }
 }
 
-/// Tells whether a client gains by the answer. What it has may still be good while the service is away.
+/// Tells whether a client gains by the answer. Its former servers may still be good while the service is unavailable.
 fn is_news(ice: Option<&IceServers>, former: Option<&IceServers>) -> bool {
     ice.is_some_and(|ice| former.is_none_or(|former| former.ice_servers != ice.ice_servers))
 }

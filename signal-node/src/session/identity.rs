@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and what that allows.
+//! The identity at the other end of a connection, and its rights.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum Identity {
     Holder(Arc<Rights>),
 }
 
-/// What a token gives its holder: of its claims only what a session still needs.
+/// The rights of a token's holder: of its claims only those that a session still needs.
 #[derive(Debug)]
 pub struct Rights {
     subject: Subject,
@@ -47,6 +47,20 @@ pub struct SessionRejection {
     pub code: ErrorCode,
     /// For a developer to read.
     pub message: String,
+}
+
+/// The result of a handshake.
+#[derive(Debug)]
+pub enum Entrance {
+    /// The handshake carried a valid token.
+    Authenticated(Identity),
+    /// The client has to send `hello`.
+    AwaitingHello {
+        /// Whether a `hello` without a token is enough.
+        anonymous: bool,
+    },
+    /// Its token opens nothing, or its page may not connect; browsers learn that only after the upgrade.
+    Rejected(SessionRejection),
 }
 
 /// How much of an `Origin` header is repeated in an error, in characters.
@@ -77,30 +91,42 @@ impl SessionRejection {
         match self.close {
             CloseCode::OriginRefused => "origin",
             CloseCode::ProtocolError => "malformed",
-            _ => "token",
+            CloseCode::Drain
+            | CloseCode::PingTimeout
+            | CloseCode::SlowConsumer
+            | CloseCode::Unavailable
+            | CloseCode::RateLimit
+            | CloseCode::Unauthorized
+            | CloseCode::TokenExpired
+            | CloseCode::HelloTimeout
+            | CloseCode::Replaced
+            | CloseCode::Kicked => "token",
         }
     }
 
     /// There are no keys, and this is not the token that the node has printed.
     pub(super) fn startup_token() -> Self {
-        let message = "this is not the startup token of the node: open the address that the node printed at its \
-                       last start; it has no keys to check other tokens with"
-            .to_owned();
-        Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+        Self::unauthorized(
+            "this is not the startup token of the node: open the address that the node printed at its last start; it \
+             has no keys to check other tokens with",
+        )
     }
 
     /// The client has no token.
     pub(super) fn no_token() -> Self {
-        let message =
-            "a token is needed here; a node without keys prints an address with one at its start"
-                .to_owned();
-        Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+        let text =
+            "a token is needed here; a node without keys prints an address with one at its start";
+        Self::unauthorized(text)
     }
 
     /// The token is void before its end.
     pub(super) fn revoked() -> Self {
-        let message = "the token was revoked".to_owned();
-        Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+        Self::unauthorized("the token was revoked")
+    }
+
+    fn unauthorized(message: impl Into<String>) -> Self {
+        let (close, code) = (CloseCode::Unauthorized, ErrorCode::Unauthorized);
+        Self { close, code, message: message.into() }
     }
 }
 
@@ -110,7 +136,7 @@ impl From<TokenError> for SessionRejection {
         if error.is_expired() {
             Self { close: CloseCode::TokenExpired, code: ErrorCode::TokenExpired, message }
         } else {
-            Self { close: CloseCode::Unauthorized, code: ErrorCode::Unauthorized, message }
+            Self::unauthorized(message)
         }
     }
 }
@@ -128,11 +154,8 @@ impl Identity {
         unix_now: Duration,
         now: Instant,
     ) -> Result<Self, SessionRejection> {
-        let subject = Subject::new(&claims.sub).map_err(|error| SessionRejection {
-            close: CloseCode::Unauthorized,
-            code: ErrorCode::Unauthorized,
-            message: error.to_string(),
-        })?;
+        let subject = Subject::new(&claims.sub)
+            .map_err(|error| SessionRejection::unauthorized(error.to_string()))?;
         let left = Duration::from_secs(claims.exp).saturating_sub(unix_now).min(LONGEST);
         Ok(Self::Holder(Arc::new(Rights::new(subject, claims, now + left))))
     }

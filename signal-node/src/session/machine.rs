@@ -17,7 +17,7 @@ use super::effect::{Effect, IcePurpose, VerifyPurpose};
 use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
-use super::identity::{Identity, SessionRejection};
+use super::identity::{Entrance, Identity, SessionRejection};
 use super::memberships::{MembershipState, Memberships};
 use super::message_rate::{MessageRateLimit, RateDecision};
 use crate::log::SocketId;
@@ -30,11 +30,10 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const FEATURES: &[&str] = &["resume", "volatile", "ice"];
 
 /// Settings of every session of this node.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
-    /// This node.
     pub node: NodeId,
-    /// The ping interval.
     pub ping: Duration,
     /// How long a client may take to resume after its socket was lost.
     pub grace: Duration,
@@ -82,14 +81,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts a connection; with an `identity` its first effect is `welcome`.
+    /// Starts a connection; its first effect is `welcome` if the handshake carried a valid token.
     #[must_use]
-    pub fn new(
-        settings: Arc<SessionSettings>,
-        identity: Option<Identity>,
-        anonymous: bool,
-        now: Instant,
-    ) -> Self {
+    pub fn new(settings: Arc<SessionSettings>, entrance: Entrance, now: Instant) -> Self {
+        let anonymous = matches!(entrance, Entrance::AwaitingHello { anonymous: true });
         let mut machine = Self {
             pace: MessageRateLimit::new(now),
             heartbeat: Heartbeat::new(settings.ping, now),
@@ -101,8 +96,10 @@ impl Machine {
             ice: IceState::default(),
             effects: VecDeque::new(),
         };
-        if let Some(identity) = identity {
-            machine.open(identity);
+        match entrance {
+            Entrance::Authenticated(identity) => machine.open(identity),
+            Entrance::AwaitingHello { .. } => {}
+            Entrance::Rejected(rejection) => machine.reject(rejection),
         }
         machine
     }
@@ -127,6 +124,16 @@ impl Machine {
     /// Returns the memberships to detach once the connection has ended.
     pub fn memberships(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
         self.memberships.iter()
+    }
+
+    /// Returns the memberships, or the one that ended last, for the log.
+    pub(super) fn last_memberships(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
+        self.memberships.iter_or_last()
+    }
+
+    /// Returns the member that the connection holds in a room.
+    pub(super) fn member(&self, room: &RoomId) -> Option<&PeerId> {
+        self.memberships.member(room)
     }
 
     /// Returns the identity, once the connection is authenticated.
@@ -154,7 +161,7 @@ impl Machine {
             features: FEATURES,
             limits: &limits,
         };
-        self.effects.push_back(Effect::Send(welcome.to_json()));
+        self.effects.push_back(Effect::Welcome(welcome.to_json()));
     }
 
     /// Applies a ping or a pong. Both count towards the message rate, since they cost as much to read as a message.

@@ -24,19 +24,23 @@ pub(super) enum MembershipState {
 
 /// All memberships of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Memberships(Vec<(RoomId, Membership)>);
+pub(super) struct Memberships {
+    held: Vec<(RoomId, Membership)>,
+    /// The one that ended last, for the log; only while none is held.
+    last: Option<Box<(RoomId, PeerId)>>,
+}
 
 impl Memberships {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.held.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.held.is_empty()
     }
 
     fn membership(&self, room: &RoomId) -> Option<&Membership> {
-        self.0.iter().find_map(|(name, membership)| (name == room).then_some(membership))
+        self.held.iter().find_map(|(name, membership)| (name == room).then_some(membership))
     }
 
     pub(super) fn is_taken(&self, room: &RoomId) -> bool {
@@ -45,8 +49,9 @@ impl Memberships {
 
     pub(super) fn join(&mut self, room: RoomId, peer: PeerId) {
         self.free(&room);
-        self.0.reserve_exact(1);
-        self.0.push((room, Membership { peer, state: MembershipState::Joining }));
+        self.last = None;
+        self.held.reserve_exact(1);
+        self.held.push((room, Membership { peer, state: MembershipState::Joining }));
     }
 
     /// Returns the member that may send in a room.
@@ -57,18 +62,32 @@ impl Memberships {
     }
 
     pub(super) fn set(&mut self, room: &RoomId, state: MembershipState) {
-        if let Some((_, membership)) = self.0.iter_mut().find(|(name, _)| name == room) {
+        if let Some((_, membership)) = self.held.iter_mut().find(|(name, _)| name == room) {
             membership.state = state;
         }
     }
 
     pub(super) fn free(&mut self, room: &RoomId) {
-        self.0.retain(|(name, _)| name != room);
+        let Some(at) = self.held.iter().position(|(name, _)| name == room) else { return };
+        let (room, membership) = self.held.remove(at);
+        if self.held.is_empty() {
+            self.last = Some(Box::new((room, membership.peer)));
+        }
     }
 
     /// Returns all memberships, those that are joining or leaving included.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
-        self.0.iter().map(|(room, membership)| (room, &membership.peer))
+        self.held.iter().map(|(room, membership)| (room, &membership.peer))
+    }
+
+    /// Returns all memberships, or the one that ended last.
+    pub(super) fn iter_or_last(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
+        self.iter().chain(self.last.as_deref().map(|(room, peer)| (room, peer)))
+    }
+
+    /// Returns the member of a room.
+    pub(super) fn member(&self, room: &RoomId) -> Option<&PeerId> {
+        self.membership(room).map(|membership| &membership.peer)
     }
 }
 

@@ -18,16 +18,18 @@ mod requests;
 mod run;
 mod session_timers;
 mod socket;
+mod socket_log;
 mod startup_token;
+mod traffic;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, Entrance};
+pub use context::Context;
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
-pub use identity::{Identity, Rights, SessionRejection};
+pub use identity::{Entrance, Identity, Rights, SessionRejection};
 pub use machine::{Machine, SessionSettings};
 pub use node_events::NodeEvents;
 pub use run::{HandshakeInfo, run};

@@ -15,6 +15,7 @@ use super::identity::SessionRejection;
 use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
 use crate::log::Join;
+use crate::metrics::VolatileDrop;
 use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
 
 /// The result of an effect.
@@ -28,7 +29,7 @@ enum EffectResult {
 }
 
 impl EffectResult {
-    /// What is rare is boxed: it would make every idle session larger.
+    /// Boxed, since it is rare and would make every idle session larger.
     fn rare(rare: AsyncEffect) -> Self {
         Self::Await(Box::new(rare))
     }
@@ -42,7 +43,6 @@ enum AsyncEffect {
 }
 
 impl<S: Socket> Session<'_, S> {
-    /// Runs all effects.
     pub(super) async fn apply(&mut self) -> Result<(), CloseCause> {
         while let Some(rare) = self.apply_now()? {
             Box::pin(self.rare(*rare)).await;
@@ -65,6 +65,10 @@ impl<S: Socket> Session<'_, S> {
     /// Runs an effect, unless it has to be awaited.
     fn effect(&mut self, effect: Effect) -> EffectResult {
         match effect {
+            Effect::Welcome(frame) => {
+                self.log_opened();
+                self.outbox.push(frame);
+            }
             Effect::Send(frame) => {
                 self.outbox.push(frame);
             }
@@ -81,7 +85,9 @@ impl<S: Socket> Session<'_, S> {
             }
             Effect::Tell(room, volatile) => {
                 // Best effort: dropped if the queue of the room is full.
-                let _ = self.ask(&room, Command::Volatile(volatile));
+                if self.ask(&room, Command::Volatile(volatile)).is_err() {
+                    self.context.metrics.volatile_dropped(VolatileDrop::Busy, 1);
+                }
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
             Effect::Ping => return EffectResult::rare(AsyncEffect::Ping),
@@ -150,7 +156,8 @@ impl<S: Socket> Session<'_, S> {
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
         let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
-        let HandshakeInfo { region, trace } = self.source.as_deref().cloned().unwrap_or_default();
+        let HandshakeInfo { region, trace, .. } =
+            self.source.as_deref().cloned().unwrap_or_default();
         self.ice.push(async move {
             let servers = match &context.credentials {
                 Some(credentials) => credentials.fetch(&owner, region.as_deref(), trace).await,

@@ -5,16 +5,18 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::logged_address::LoggedAddress;
 use service_kit::trace::Parent;
 use signal_protocol::{CloseCode, IceServers};
 use tokio::time::Instant;
-use tracing::info;
 
-use super::context::{Context, Entrance};
+use super::context::Context;
 use super::effect::IcePurpose;
+use super::identity::Entrance;
 use super::machine::Machine;
 use super::memberships::Handles;
 use super::socket::{Incoming, Socket, SocketError};
+use super::traffic::Traffic;
 use crate::pending_futures::PendingFutures;
 use crate::room::{Command, Outbox, Wakeup, Wakeups};
 
@@ -37,7 +39,7 @@ pub(super) enum CloseCause {
 
 impl CloseCause {
     /// Returns the label of `signal_connections_closed_total`.
-    fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         match self {
             Self::Node(code, _) => code.number().to_string(),
             Self::WebSocket(code, _) => code.to_string(),
@@ -47,7 +49,7 @@ impl CloseCause {
     }
 
     /// Describes the cause for the log.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Node(code, None) => code.name().to_owned(),
             Self::Node(code, Some(detail)) => {
@@ -79,6 +81,10 @@ pub(super) struct Session<'a, S> {
     woken_at: Option<Instant>,
     /// Present only if the handshake named a region or a trace.
     pub(super) source: Option<Box<HandshakeInfo>>,
+    /// What the log says of the client's address.
+    pub(super) address: Option<LoggedAddress>,
+    pub(super) began: Instant,
+    pub(super) traffic: Traffic,
     /// Requests for ICE servers in flight.
     pub(super) ice: PendingFutures<'a, IceAnswer>,
 }
@@ -90,6 +96,8 @@ pub struct HandshakeInfo {
     pub region: Option<String>,
     /// The parent of the spans of this connection, if it is traced.
     pub trace: Option<Box<Parent>>,
+    /// What the log says of the client's address.
+    pub address: Option<LoggedAddress>,
 }
 
 /// Serves one connection until it ends.
@@ -101,10 +109,7 @@ pub fn run<S: Socket>(
 ) -> impl Future<Output = ()> + Send {
     context.metrics.opened.inc();
     context.metrics.connections.inc();
-    let mut session = Session::new(socket, &entrance, source, context);
-    if let Entrance::Rejected(refused) = entrance {
-        session.machine.reject(refused);
-    }
+    let session = Session::new(socket, entrance, source, context);
     // Not an `async fn`, which would hold what it is given beside the session for as long as that lives.
     live(session)
 }
@@ -112,23 +117,18 @@ pub fn run<S: Socket>(
 #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold the session twice")]
 fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Send {
     async move {
-        let began = Instant::now();
         let cause = session.serve().await;
-        // What is rare is boxed: it would make every idle session larger.
-        Box::pin(session.finish(cause, began)).await;
+        // Boxed, since it is rare and would make every idle session larger.
+        Box::pin(session.finish(cause)).await;
     }
 }
 
 impl<'a, S: Socket> Session<'a, S> {
-    fn new(socket: S, entrance: &Entrance, source: HandshakeInfo, context: &'a Context) -> Self {
-        let (identity, anonymous) = match entrance {
-            Entrance::Authenticated(identity) => (Some(identity.clone()), false),
-            Entrance::AwaitingHello { anonymous } => (None, *anonymous),
-            Entrance::Rejected(_) => (None, false),
-        };
+    fn new(socket: S, entrance: Entrance, source: HandshakeInfo, context: &'a Context) -> Self {
         let settings = context.settings.clone();
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
-        let machine = Machine::new(settings, identity, anonymous, Instant::now());
+        let now = Instant::now();
+        let machine = Machine::new(settings, entrance, now);
         let handles = Handles::default();
         let is_told = source.region.is_some() || source.trace.is_some();
         Self {
@@ -138,6 +138,9 @@ impl<'a, S: Socket> Session<'a, S> {
             outbox,
             handles,
             woken_at: None,
+            address: source.address,
+            began: now,
+            traffic: Traffic::default(),
             source: is_told.then(|| Box::new(source)),
             ice: PendingFutures::default(),
         }
@@ -145,7 +148,7 @@ impl<'a, S: Socket> Session<'a, S> {
 
     async fn serve(&mut self) -> CloseCause {
         let Err(cause) = self.work().await;
-        // What is rare is boxed: it would make every idle session larger.
+        // Boxed, since it is rare and would make every idle session larger.
         Box::pin(self.end(&cause)).await;
         cause
     }
@@ -153,7 +156,7 @@ impl<'a, S: Socket> Session<'a, S> {
     /// Handles events until there is a cause to close.
     async fn work(&mut self) -> Result<Infallible, CloseCause> {
         self.wake_in_time();
-        // What all sessions were woken for before this one was registered with the timers.
+        // Events of all sessions from before this one was registered with the timers.
         self.on_wakeups(Wakeups::EARLIER)?;
         self.write().await?;
         loop {
@@ -198,6 +201,7 @@ impl<'a, S: Socket> Session<'a, S> {
         match incoming {
             Ok(Incoming::Text(text)) => {
                 self.context.metrics.received.inc();
+                self.traffic.received.add(text.as_ref().len());
                 self.machine.frame(text.as_ref(), Instant::now());
             }
             Ok(Incoming::Control) => self.machine.control(Instant::now()),
@@ -282,14 +286,12 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     /// Detaches from the rooms, counts, and logs how the connection ended.
-    async fn finish(&mut self, cause: CloseCause, began: Instant) {
+    async fn finish(&mut self, cause: CloseCause) {
         self.detach().await;
         let metrics = &self.context.metrics;
         metrics.connections.dec();
-        let (code, cause) = (cause.label(), cause.text());
-        metrics.closed.with_label_values(&[&code]).inc();
-        let seconds = began.elapsed().as_secs_f64();
-        info!(socket.id = %self.machine.socket(), close.code = code, seconds, "connection ended: {cause}");
+        metrics.closed.with_label_values(&[&cause.label()]).inc();
+        self.log_ended(&cause);
     }
 
     /// Tells every room that the socket is gone, so that its member is away.

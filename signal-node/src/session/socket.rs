@@ -5,10 +5,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-/// An incoming message.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum Incoming<T> {
-    /// A text frame.
     Text(T),
     /// A binary frame; `signal.v1` has none, so the connection is closed 1003.
     Binary,

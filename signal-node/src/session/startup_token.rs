@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 /// A secret that a node without keys makes at its start and prints with its address.
 ///
 /// Nothing in a request tells a client on this machine from one behind a proxy on this machine: a proxy may write any
-/// `Host` and add no header. Whoever can read what the node prints is on this machine.
+/// `Host` and add no header. A person who can read what the node prints is on this machine.
 pub struct StartupToken(String);
 
 impl StartupToken {

@@ -39,9 +39,9 @@ fn room() -> RoomId {
 /// A welcomed machine, and the moment it began.
 fn open() -> (Machine, Instant) {
     let now = Instant::now();
-    let mut machine = Machine::new(settings(), Some(Identity::Anonymous), false, now);
+    let mut machine = Machine::new(settings(), Entrance::Authenticated(Identity::Anonymous), now);
     assert!(
-        matches!(&machine.effects()[..], [Effect::Send(welcome)] if welcome.contains("welcome"))
+        matches!(&machine.effects()[..], [Effect::Welcome(welcome)] if welcome.contains("welcome"))
     );
     (machine, now)
 }
@@ -64,7 +64,7 @@ fn seated() -> (Machine, Instant) {
 
 fn sent(effects: &[Effect]) -> Vec<Value> {
     let frames = effects.iter().filter_map(|effect| match effect {
-        Effect::Send(frame) | Effect::Refuse(_, frame) => {
+        Effect::Welcome(frame) | Effect::Send(frame) | Effect::Refuse(_, frame) => {
             Some(serde_json::from_str(frame).unwrap())
         }
         _ => None,
@@ -75,7 +75,7 @@ fn sent(effects: &[Effect]) -> Vec<Value> {
 #[test]
 fn a_stranger_is_closed_after_five_seconds_and_not_before() {
     let now = Instant::now();
-    let mut machine = Machine::new(settings(), None, true, now);
+    let mut machine = Machine::new(settings(), Entrance::AwaitingHello { anonymous: true }, now);
     machine.tick(now + Duration::from_millis(4_999));
     assert!(machine.effects().is_empty());
     let late = machine.next_tick();
@@ -199,7 +199,7 @@ fn a_token_without_the_right_to_signal_opens_no_room() {
     let mut claims = Claims::new("backend", 4_000_000_000);
     (claims.can, claims.rooms) = (vec![Right::Admin], vec!["*".to_owned()]);
     let identity = Identity::holder(claims, Duration::ZERO, now).unwrap();
-    let mut machine = Machine::new(settings(), Some(identity), false, now);
+    let mut machine = Machine::new(settings(), Entrance::Authenticated(identity), now);
     let effects = say(&mut machine, &join('a'), now);
     assert_eq!(sent(&effects)[1]["code"], "forbidden");
 }
@@ -226,15 +226,19 @@ fn any_frame() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever a client says, and whatever the rooms answer, nothing panics, and every frame is answered or
+    /// Under any frames of a client and any answers of the rooms nothing panics, and every frame is answered or
     /// handed on; a request is never answered twice at once.
     #[test]
     fn every_frame_has_exactly_one_effect(
         frames in proptest::collection::vec((any_frame(), 0..4u8), 1..60), welcomed in any::<bool>(),
     ) {
         let now = Instant::now();
-        let identity = welcomed.then_some(Identity::Anonymous);
-        let mut machine = Machine::new(settings(), identity, true, now);
+        let entrance = if welcomed {
+            Entrance::Authenticated(Identity::Anonymous)
+        } else {
+            Entrance::AwaitingHello { anonymous: true }
+        };
+        let mut machine = Machine::new(settings(), entrance, now);
         prop_assert_eq!(machine.effects().len(), usize::from(welcomed));
         for (frame, answer) in frames {
             prop_assert_eq!(say(&mut machine, &frame, now).len(), 1, "{}", frame);

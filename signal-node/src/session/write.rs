@@ -36,6 +36,7 @@ impl<S: Socket> Session<'_, S> {
 
     fn on_frames_sent(&mut self, events: Vec<FrameEvent>) {
         for event in events {
+            self.log_membership(&event);
             self.machine.on_frame_sent(&event);
             if let FrameEvent::Refused(room) | FrameEvent::Left(room) | FrameEvent::Ended(room, _) =
                 event
@@ -63,6 +64,7 @@ impl<S: Socket> Session<'_, S> {
                 break;
             }
             let Some(Delivery { frame, event }) = self.outbox.pop()? else { break };
+            self.traffic.sent.add(frame.len());
             self.socket.queue(frame);
             self.context.metrics.sent.inc();
             events.extend(event);

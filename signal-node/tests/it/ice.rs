@@ -160,7 +160,7 @@ async fn another_secret_is_pushed_at_once_and_once() {
     let pushed = ana.expect("ice").await;
     assert_eq!(pushed["reason"], "rotate");
     assert_ne!(pushed["ice"]["iceServers"], first["iceServers"]);
-    // What was pushed is what there is: asked now, the service says the same.
+    // The push was up to date: asked now, the service says the same.
     ana.say(json!({"type": "ice", "id": 6})).await;
     let answer = ana.next().await;
     assert_eq!((&answer["type"], &answer["reason"]), (&json!("ice"), &json!("request")));

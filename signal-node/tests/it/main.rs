@@ -1,12 +1,18 @@
 //! The node from outside: its log on both backends, its protocol over real sockets, two nodes over Redis.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test selects the outcomes and events it expects"
+)]
 
 mod assets;
 mod crash;
 mod doctor;
 mod ice;
+mod log_lines;
 mod log_suite;
 mod malformed;
+mod metrics;
 mod program;
 mod protocol;
 mod redis_user;

@@ -39,7 +39,7 @@ async fn malformed_frames_harm_nobody() {
     ];
     ana.join("demo", "ana").await;
     bo.join("demo", "bo").await;
-    // What every abuser leaves in pools and caches is there from the first one on.
+    // Pools and caches have grown to their size by the first abuser.
     abuse(&node, 2_000, 1).await;
     let before = node.resident();
     let sent = abuse(&node, frames, 2).await;

@@ -133,7 +133,7 @@ async fn a_revocation_that_redis_has_lost_is_put_back_although_another_one_follo
     }
 }
 
-/// What was lifted was put back by nodes that had not read it yet, or after a loss.
+/// A lifted revocation was put back by nodes that had not read the lift yet, or after a loss.
 #[tokio::test]
 async fn what_is_lifted_stays_so_after_a_loss_and_what_is_over_is_removed() {
     let redis = TestRedis::start().await;

@@ -10,15 +10,14 @@ use crate::config::CredentialSettings;
 use crate::credential::Subject;
 use crate::key_store::KeyStore;
 use crate::pool::{Name, Pools};
-use crate::relay_db::RelayDb;
 use crate::revocation::revoke;
-use crate::usage::window;
+use crate::usage::UsageDb;
 
 /// Opens Redis, where decisions are stored, and the key that pseudonyms are computed with.
-async fn open(settings: &CredentialSettings) -> Result<(RelayDb, KeyStore), CommandError> {
+async fn open(settings: &CredentialSettings) -> Result<(UsageDb, KeyStore), CommandError> {
     let key_store = KeyStore::open(settings).await?;
-    let db = key_store.db.clone().ok_or(CommandError::NoRedis)?;
-    Ok((db, key_store))
+    let usage = key_store.usage.clone().ok_or(CommandError::NoRedis)?;
+    Ok((usage, key_store))
 }
 
 /// Denies a subject credentials for `time`, and ends its allocations at relays with a console.
@@ -30,7 +29,7 @@ pub async fn deny(
     subject: &Subject,
     time: Duration,
 ) -> Result<String, CommandError> {
-    let (db, key_store) = open(&settings).await?;
+    let (UsageDb { db, .. }, key_store) = open(&settings).await?;
     let pools = settings.pools.clone().ok_or(CommandError::NoRelays)?;
     let revoked =
         revoke(&db, &pools, &key_store.keys.pseudonym_of(subject), time.as_secs()).await?;
@@ -50,7 +49,7 @@ pub async fn allow(
     settings: CredentialSettings,
     subject: &Subject,
 ) -> Result<String, CommandError> {
-    let (db, key_store) = open(&settings).await?;
+    let (UsageDb { db, .. }, key_store) = open(&settings).await?;
     db.allow(&key_store.keys.pseudonym_of(subject)).await?;
     Ok("allowed\n".to_owned())
 }
@@ -64,7 +63,7 @@ pub async fn drain(
     relay: &Name,
     drains: bool,
 ) -> Result<String, CommandError> {
-    let (db, _) = open(&settings).await?;
+    let (UsageDb { db, .. }, _) = open(&settings).await?;
     let mut relays = settings.pools.iter().flat_map(Pools::relays);
     if !relays.any(|known| known.name == *relay) {
         return Err(CommandError::UnknownRelay(relay.clone()));
@@ -86,10 +85,10 @@ pub async fn usage(
     settings: CredentialSettings,
     subject: &Subject,
 ) -> Result<String, CommandError> {
-    let (db, key_store) = open(&settings).await?;
-    let window = window(settings.budget, clock::unix_seconds());
-    let bytes = db.usage(window, key_store.keys.pseudonym_of(subject).as_str()).await?;
+    let (usage, key_store) = open(&settings).await?;
+    let window = usage.window(clock::unix_seconds());
+    let bytes = usage.db.usage(window, key_store.keys.pseudonym_of(subject).as_str()).await?;
     let end = clock::rfc3339(window.end);
-    let of = settings.budget.map(|budget| format!(" of {}", budget.bytes)).unwrap_or_default();
+    let of = usage.budget.map(|budget| format!(" of {}", budget.bytes)).unwrap_or_default();
     Ok(format!("{bytes}{of} bytes in the {} s that end at {end}\n", window.length))
 }

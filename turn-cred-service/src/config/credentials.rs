@@ -33,6 +33,8 @@ pub struct DbSettings {
     pub access: RedisAccess,
     /// coturn's realm, part of every key in Redis.
     pub realm: String,
+    /// What a subject may relay, by the usage that coturn reports there.
+    pub budget: Option<Budget>,
 }
 
 /// The subset of the settings that `serve`, `mint`, `rotate` and `doctor` share.
@@ -42,9 +44,7 @@ pub struct CredentialSettings {
     pub keys: KeySettings,
     pub db: Option<DbSettings>,
     pub policy: RotationPolicy,
-    /// The relays.
     pub pools: Option<Pools>,
-    pub budget: Option<Budget>,
     pub trust: TrustStore,
     pub ttl_settings: TtlSettings,
 }
@@ -61,7 +61,14 @@ impl CredentialSettings {
                 "names several servers: coturn uses one, write redis[s]://HOST",
             );
         }
-        let db = access.map(|access| DbSettings { access, realm });
+        let budget = reader.optional_parse("budget_per_subject");
+        if budget.is_some() && access.is_none() {
+            reader.fault(
+                "budget_per_subject",
+                "needs TURN_CRED_REDIS_URL, where coturn reports usage",
+            );
+        }
+        let db = access.map(|access| DbSettings { access, realm, budget });
         let every = reader.optional_duration("rotate_every");
         let policy = RotationPolicy {
             every,
@@ -70,15 +77,8 @@ impl CredentialSettings {
         };
         let keys = read_keys(reader);
         let pools = read_pools(reader);
-        let (budget, trust) =
-            (reader.optional_parse("budget_per_subject"), TrustStore::read(reader));
-        if budget.is_some() && db.is_none() {
-            reader.fault(
-                "budget_per_subject",
-                "needs TURN_CRED_REDIS_URL, where coturn reports usage",
-            );
-        }
-        Some(Self { keys: keys?, db, policy, pools, budget, trust, ttl_settings })
+        let trust = TrustStore::read(reader);
+        Some(Self { keys: keys?, db, policy, pools, trust, ttl_settings })
     }
 
     /// Returns the options for connecting to relays with this timeout per step.

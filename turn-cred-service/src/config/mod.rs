@@ -7,8 +7,7 @@ mod schema;
 
 use std::time::Duration;
 
-use ipnet::IpNet;
-use service_kit::http::{ListenAddr, SOCKET_MODE, SocketMode};
+use service_kit::http::{ListenAddr, Proxies, SOCKET_MODE, SocketMode};
 use service_kit::redis_access::RedisAccess;
 use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Rate, Reader, Resolved};
@@ -36,11 +35,9 @@ pub struct Config {
     pub socket_mode: SocketMode,
     /// Origins allowed by CORS.
     pub allowed_origins: Vec<AllowedOrigin>,
-    /// Networks whose `X-Forwarded-For` and region header are trusted.
-    pub trusted_proxies: Vec<IpNet>,
+    /// The proxies whose headers about a client are believed.
+    pub proxies: Proxies,
     pub credentials: CredentialSettings,
-    /// Name of the header with the region or country of the client, set by a trusted proxy.
-    pub region_header: Option<String>,
     /// The Redis of the nodes; `None`: it is that of the relays, if there is one.
     pub rooms_redis: Option<RedisAccess>,
     /// The prefix of the nodes' keys.
@@ -72,7 +69,7 @@ impl Config {
         let admin_listen = reader.parse("admin_listen");
         let socket_mode: SocketMode = reader.parse(SOCKET_MODE.name);
         let allowed_origins = reader.parse_list("allowed_origins");
-        let trusted_proxies = reader.parse_list("trusted_proxies");
+        let proxies = Proxies::read(&mut reader);
         let (rate_per_subject, rate_per_ip) =
             (reader.rate("rate_per_subject"), reader.rate("rate_per_ip"));
         let logging = LogSettings::read(&mut reader);
@@ -80,7 +77,6 @@ impl Config {
         if !reader.is_set("uris") && !reader.has_tables("pools") {
             reader.fault("uris", "is needed: the relays, such as turn:HOST:3478?transport=udp");
         }
-        let region_header = reader.optional_text("region_header");
         let rooms_redis = read_rooms_redis(&mut reader);
         let rooms_redis_prefix = reader.text("rooms_redis_prefix");
         let probe_every = reader.duration("probe_every");
@@ -105,9 +101,8 @@ impl Config {
             admin_listen,
             socket_mode,
             allowed_origins,
-            trusted_proxies,
+            proxies,
             credentials: credentials.expect("a missing value was reported as a fault"),
-            region_header,
             rooms_redis,
             rooms_redis_prefix,
             probe_every,

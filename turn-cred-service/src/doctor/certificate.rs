@@ -2,6 +2,8 @@
 
 use std::str;
 
+use time::{Date, Month, Time, UtcDateTime};
+
 /// DER tags that occur before and in the validity (X.690 §8).
 mod tag {
     pub(super) const UTC_TIME: u8 = 0x17;
@@ -26,7 +28,6 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {
     time(&not_after)
 }
 
-/// A DER element.
 struct Element<'a> {
     tag: u8,
     content: &'a [u8],
@@ -56,7 +57,7 @@ fn time(element: &Element<'_>) -> Option<u64> {
     let (year, rest) = match element.tag {
         tag::UTC_TIME => {
             let (year, rest) = text.split_at_checked(2)?;
-            let year: u64 = year.parse().ok()?;
+            let year: i32 = year.parse().ok()?;
             (if year < 50 { 2000 + year } else { 1900 + year }, rest)
         }
         tag::GENERALIZED_TIME => {
@@ -65,20 +66,11 @@ fn time(element: &Element<'_>) -> Option<u64> {
         }
         _ => return None,
     };
-    let two = |at: usize| rest.get(at..at + 2)?.parse::<u64>().ok();
-    let days = days(year, two(0)?, two(2)?)?;
-    Some(((days * 24 + two(4)?) * 60 + two(6)?) * 60 + two(8)?)
-}
-
-/// Counts the days from 1970-01-01 to a date, in years that begin on March 1st, so that the leap
-/// day is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let march_year = if month > 2 { year } else { year.checked_sub(1)? };
-    let march_month = (month + 9) % 12;
-    let day_of_year = (153 * march_month + 2) / 5 + day;
-    let leap_days = march_year / 4 - march_year / 100 + march_year / 400;
-    // 719_469: the days from 0000-03-01 to 1970-01-01, plus one because days of a month start at 1.
-    (365 * march_year + leap_days + day_of_year).checked_sub(719_469)
+    let two = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
+    let month = Month::try_from(two(0)?).ok()?;
+    let date = Date::from_calendar_date(year, month, two(2)?).ok()?;
+    let time = Time::from_hms(two(4)?, two(6)?, two(8)?).ok()?;
+    u64::try_from(UtcDateTime::new(date, time).unix_timestamp()).ok()
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! `turn-cred-service doctor`: flags, output format and exit code.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use service_kit::clock;
+use service_kit::findings::{CheckResult, OutputFormat};
 use service_kit::lifecycle::Exit;
 use service_kit::program::block_on;
 use service_kit::settings::{Faults, Resolved};
 
-use super::{CallSize, CheckResult, DoctorOptions, OutputFormat, Report, examine_relays};
+use super::{CallSize, DoctorOptions, Report, examine_relays};
 use crate::commands::CommandError;
 use crate::config::CredentialSettings;
 use crate::key_store::KeyStore;
@@ -85,13 +86,9 @@ async fn examine(
         now: clock::unix_seconds,
     };
     let mut out = io::stdout();
-    let style = match matches.get_flag("json") {
-        true => OutputFormat::Json,
-        false if out.is_terminal() => OutputFormat::Coloured,
-        false => OutputFormat::Plain,
-    };
+    let format = OutputFormat::for_stdout(matches.get_flag("json"));
     let relays: Vec<_> = settings.pools.iter().flat_map(urls_by_name).collect();
-    let worst = examine_relays(&relays, &options, Report::new(style, &mut out)).await;
+    let worst = examine_relays(&relays, &options, Report::new(format, &mut out)).await;
     Ok(if worst == CheckResult::Fail { Exit::Failed } else { Exit::Drained })
 }
 

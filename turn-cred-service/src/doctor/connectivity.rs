@@ -116,12 +116,12 @@ pub(super) async fn binding(url: &mut UrlContext<'_>) -> Finding {
 
 /// Words an error of the operating system for the report.
 fn describe(error: &RelayError) -> String {
-    match error {
-        RelayError::Socket(socket) if socket.kind() == ErrorKind::ConnectionRefused => {
-            "nothing listens there".to_owned()
-        }
-        other => other.to_string(),
+    if let RelayError::Socket(socket) = error
+        && socket.kind() == ErrorKind::ConnectionRefused
+    {
+        return "nothing listens there".to_owned();
     }
+    error.to_string()
 }
 
 pub(super) fn list(items: impl IntoIterator<Item: Display>) -> String {
@@ -130,8 +130,8 @@ pub(super) fn list(items: impl IntoIterator<Item: Display>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::CheckResult;
     use super::*;
+    use service_kit::findings::CheckResult;
 
     #[test]
     fn a_certificate_is_renewed_two_weeks_before_its_end() {

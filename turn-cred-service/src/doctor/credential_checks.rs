@@ -199,8 +199,8 @@ fn assess_skew(skew: ClockSkew, ttl: i64) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::CheckResult;
     use super::*;
+    use service_kit::findings::CheckResult;
 
     #[test]
     fn a_skew_matters_from_a_quarter_of_the_ttl_on() {

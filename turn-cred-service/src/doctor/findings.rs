@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use serde::Serialize;
+use service_kit::findings::{self, CheckResult, OutputFormat, Printer};
 
 use crate::pool::IceUri;
 
@@ -54,8 +55,11 @@ impl Check {
         Self::Peers,
         Self::Quota,
     ];
+}
 
-    /// Name in the table.
+impl findings::Check for Check {
+    const WIDTH: usize = 12;
+
     fn label(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -74,87 +78,12 @@ impl Check {
     }
 }
 
-/// Result of a check, from best to worst: the order decides the overall result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckResult {
-    /// As it should be.
-    Ok,
-    /// An earlier failure made the check impossible.
-    Skipped,
-    /// Works, but needs attention.
-    Warn,
-    /// Broken, or open to attackers.
-    Fail,
-}
-
-impl CheckResult {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Skipped => "skipped",
-            Self::Warn => "warn",
-            Self::Fail => "FAIL",
-        }
-    }
-
-    /// SGR parameter of the terminal colour (ECMA-48 §8.3.117).
-    fn colour(self) -> &'static str {
-        match self {
-            Self::Ok => "32",
-            Self::Skipped => "2",
-            Self::Warn => "33",
-            Self::Fail => "1;31",
-        }
-    }
-}
-
-/// The outcome of one check.
-#[expect(missing_docs, reason = "the names say it all")]
-#[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    pub check: Check,
-    pub verdict: CheckResult,
-    /// The observation.
-    pub found: String,
-    /// The remedy, in one sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-}
-
-impl Finding {
-    pub(super) fn ok(check: Check, found: impl Into<String>) -> Self {
-        Self { check, verdict: CheckResult::Ok, found: found.into(), advice: None }
-    }
-
-    pub(super) fn skipped(check: Check, why: impl Into<String>) -> Self {
-        Self { check, verdict: CheckResult::Skipped, found: why.into(), advice: None }
-    }
-
-    pub(super) fn warn(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: CheckResult::Warn, found: found.into(), advice: Some(advice.into()) }
-    }
-
-    pub(super) fn fail(check: Check, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: CheckResult::Fail, found: found.into(), advice: Some(advice.into()) }
-    }
-}
-
-/// Format of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputFormat {
-    /// A table.
-    Plain,
-    /// A table with colours, for a terminal.
-    Coloured,
-    /// One JSON document.
-    Json,
-}
+/// The outcome of one check of a relay.
+pub type Finding = findings::Finding<Check>;
 
 /// Collects the findings and prints them.
 pub struct Report<'a> {
-    style: OutputFormat,
-    out: &'a mut (dyn Write + Send),
+    printer: Printer<'a>,
     relays: Vec<UrlFindings>,
 }
 
@@ -173,62 +102,26 @@ struct JsonReport<'a> {
 
 impl<'a> Report<'a> {
     /// Starts a report that is printed to `out`.
-    pub fn new(style: OutputFormat, out: &'a mut (dyn Write + Send)) -> Self {
-        Self { style, out, relays: Vec::new() }
+    pub fn new(format: OutputFormat, out: &'a mut (dyn Write + Send)) -> Self {
+        Self { printer: Printer::new(format, out), relays: Vec::new() }
     }
 
     pub(super) fn begin(&mut self, name: &str, uri: &IceUri) {
-        self.relays.push(UrlFindings {
-            name: name.to_owned(),
-            url: uri.to_string(),
-            checks: Vec::new(),
-        });
-        self.write(&format!("{uri} ({name})\n"));
+        self.printer.line(&format!("{uri} ({name})"));
+        let (name, url) = (name.to_owned(), uri.to_string());
+        self.relays.push(UrlFindings { name, url, checks: Vec::new() });
     }
 
     pub(super) fn add(&mut self, finding: Finding) {
-        self.write(&self.row(&finding));
+        self.printer.finding("  ", &finding);
         let relay = self.relays.last_mut().expect("begin() is called before add()");
         relay.checks.push(finding);
     }
 
     /// Ends the report and returns the worst result.
     pub(super) fn end(self) -> CheckResult {
-        let findings = || self.relays.iter().flat_map(|relay| &relay.checks);
-        let worst = findings().map(|finding| finding.verdict).max().unwrap_or(CheckResult::Ok);
-        let text = if self.style == OutputFormat::Json {
-            let document = JsonReport { verdict: worst, relays: &self.relays };
-            serde_json::to_string_pretty(&document).expect("strings serialize") + "\n"
-        } else {
-            let count = |verdict| findings().filter(|found| found.verdict == verdict).count();
-            let (failed, warned) = (count(CheckResult::Fail), count(CheckResult::Warn));
-            format!("{failed} failed, {warned} to look at\n")
-        };
-        // A closed pipe (`doctor | head`) is no failure of the relays.
-        let _ = self.out.write_all(text.as_bytes());
-        worst
-    }
-
-    /// Prints and flushes at once: a check may take seconds.
-    fn write(&mut self, text: &str) {
-        if self.style != OutputFormat::Json {
-            let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
-        }
-    }
-
-    fn row(&self, finding: &Finding) -> String {
-        let Finding { check, verdict, found, advice } = finding;
-        let verdict = match self.style {
-            OutputFormat::Coloured => {
-                format!("\x1b[{}m{:<7}\x1b[0m", verdict.colour(), verdict.label())
-            }
-            OutputFormat::Plain | OutputFormat::Json => format!("{:<7}", verdict.label()),
-        };
-        let row = format!("  {verdict}  {:<12}  {found}\n", check.label());
-        match advice {
-            Some(advice) => format!("{row}{:25}=> {advice}\n", ""),
-            None => row,
-        }
+        let findings = self.relays.iter().flat_map(|relay| &relay.checks);
+        self.printer.end(findings, |verdict| JsonReport { verdict, relays: &self.relays })
     }
 }
 

@@ -17,11 +17,13 @@ mod peer_permissions;
 mod quota;
 mod url_context;
 
+use service_kit::findings::CheckResult;
+
 use crate::pool::IceUri;
 use url_context::UrlContext;
 
 pub use cli::{command, run_command};
-pub use findings::{Check, CheckResult, Finding, OutputFormat, Report};
+pub use findings::{Check, Finding, Report};
 pub use options::{CallSize, DoctorOptions};
 
 /// Runs every check at every URL and returns the worst result.

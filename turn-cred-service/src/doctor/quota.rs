@@ -68,8 +68,8 @@ fn assess(
 
 #[cfg(test)]
 mod tests {
-    use super::super::CheckResult;
     use super::*;
+    use service_kit::findings::CheckResult;
 
     #[test]
     fn a_quota_is_held_against_members_urls_and_networks() {

@@ -102,7 +102,28 @@ impl RequestError {
             Self::Issue(IssueError::OverBudget { until }) => {
                 Some(Duration::from_secs(*until).saturating_sub(clock::unix_now()))
             }
-            _ => None,
+            Self::MissingToken
+            | Self::UnknownToken
+            | Self::Token(_)
+            | Self::TokenRevoked
+            | Self::InvalidDenial
+            | Self::MissingApiKey
+            | Self::UnknownApiKey
+            | Self::ApiKeysNotConfigured
+            | Self::InvalidBody(_)
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::UnsupportedService
+            | Self::InvalidTtl
+            | Self::UnknownRegion(_)
+            | Self::InvalidSubject(_)
+            | Self::InvalidPath(_)
+            | Self::Issue(_)
+            | Self::MissingRight
+            | Self::NoRedis
+            | Self::Redis(_)
+            | Self::SentByBrowser
+            | Self::ForeignHost => None,
         }
     }
 

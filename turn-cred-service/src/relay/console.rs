@@ -25,12 +25,12 @@ pub struct ConsoleSettings {
 }
 
 /// Errors of the console.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
     /// The password file cannot be read.
     #[error("{}: {source}", path.display())]
     Password {
-        /// The file.
         path: PathBuf,
         /// The error of the operating system.
         source: std::io::Error,
@@ -43,7 +43,6 @@ pub enum ConsoleError {
     LoginFailed,
 }
 
-/// A logged-in connection.
 struct Console {
     stream: TcpStream,
 }

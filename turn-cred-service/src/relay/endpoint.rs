@@ -12,9 +12,9 @@ use super::RelayError;
 use crate::pool::IceUri;
 
 /// The parts of an ICE server URL that a connection needs.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The transport.
     pub protocol: Protocol,
     /// Name or address; IPv6 without brackets.
     pub host: String,

@@ -40,20 +40,20 @@ pub enum DbError {
 /// Returns the reply of Redis. redis-rs drops the reply when `AUTH` fails, which has this one
 /// cause for a URL with user or password.
 fn reply(error: &redis::RedisError) -> String {
-    match error.kind() {
-        redis::ErrorKind::AuthenticationFailed => format!("WRONGPASS: {error}"),
-        _ => error.to_string(),
+    if error.kind() == redis::ErrorKind::AuthenticationFailed {
+        return format!("WRONGPASS: {error}");
     }
+    error.to_string()
 }
 
 /// The secrets of a realm, read in one script.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone)]
 pub struct SecretsSnapshot {
     /// Members of the set that coturn reads.
     pub secrets: Vec<String>,
     /// The rotation ledger; `None` before the first instance wrote one.
     pub ledger: Option<Ledger>,
-    /// Keys the pseudonyms.
     pub pseudonym_key: String,
     /// Unix seconds by the clock of Redis.
     pub now: u64,

@@ -53,9 +53,9 @@ pub enum RotationRequest {
 }
 
 /// A secret that no longer signs, and that relays accept until everything it signed has expired.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetiringSecret {
-    /// The secret.
     pub secret: Fingerprint,
     /// Unix seconds by the clock of Redis.
     pub until: u64,

@@ -43,17 +43,27 @@ const MAX_BATCH: usize = 512;
 /// Length of the window without a budget.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// Returns the current window.
-#[must_use]
-pub fn window(budget: Option<Budget>, now: u64) -> Window {
-    Window::at(now, budget.map_or(DEFAULT_WINDOW, |budget| budget.per).as_secs())
+/// The Redis where usage is counted, and the budget that it is held against.
+#[derive(Clone, Debug)]
+pub struct UsageDb {
+    #[expect(missing_docs, reason = "the name says it all")]
+    pub db: RelayDb,
+    /// What a subject may relay; without one usage is only counted.
+    pub budget: Option<Budget>,
+}
+
+impl UsageDb {
+    /// Returns the window at `now`, in Unix seconds.
+    #[must_use]
+    pub fn window(&self, now: u64) -> Window {
+        Window::at(now, self.budget.map_or(DEFAULT_WINDOW, |budget| budget.per).as_secs())
+    }
 }
 
 /// Adds up the traffic of all relays while this process holds the lease.
 #[derive(Debug)]
 pub(crate) struct UsageCounter {
-    pub(crate) db: RelayDb,
-    pub(crate) budget: Option<Budget>,
+    pub(crate) usage: UsageDb,
     pub(crate) metrics: Metrics,
 }
 
@@ -64,7 +74,7 @@ impl UsageCounter {
         loop {
             // An unreachable Redis is reported by `SecretRotator`, if the secrets are there too.
             let is_leader =
-                self.db.acquire_lease("accountant", &leader_id, LEASE).await.unwrap_or(false);
+                self.usage.db.acquire_lease("accountant", &leader_id, LEASE).await.unwrap_or(false);
             if is_leader && let Err(error) = self.count(&leader_id).await {
                 warn!(%error, "usage cannot be counted: {error}");
             }
@@ -74,7 +84,7 @@ impl UsageCounter {
 
     /// Counts until the lease is lost.
     async fn count(&self, leader_id: &str) -> Result<(), DbError> {
-        let mut reports = pin!(self.db.reports().await?);
+        let mut reports = pin!(self.usage.db.reports().await?);
         let mut clock = interval(FLUSH_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pending = ByteCounts::new();
@@ -87,7 +97,7 @@ impl UsageCounter {
                 },
                 _ = clock.tick() => {
                     self.flush(&std::mem::take(&mut pending)).await?;
-                    if !self.db.acquire_lease("accountant", leader_id, LEASE).await? {
+                    if !self.usage.db.acquire_lease("accountant", leader_id, LEASE).await? {
                         return Ok(());
                     }
                 }
@@ -119,10 +129,10 @@ impl UsageCounter {
         if pending.is_empty() {
             return Ok(());
         }
-        let window = window(self.budget, clock::unix_seconds());
+        let window = self.usage.window(clock::unix_seconds());
         let rooms = self.by_room(window, pending).await?;
-        let totals = self.db.add_usage(window, pending, &rooms).await?;
-        let Some(budget) = self.budget else { return Ok(()) };
+        let totals = self.usage.db.add_usage(window, pending, &rooms).await?;
+        let Some(budget) = self.usage.budget else { return Ok(()) };
         let over = totals.into_iter().filter(|(pseudonym, total)| {
             // Only the flush that crosses the budget marks the subject; marking again would bump
             // the edition and make every instance re-read the decisions.
@@ -134,12 +144,12 @@ impl UsageCounter {
         }
         self.metrics.usage.over_budget.inc_by(over.len() as u64);
         info!(subjects = over.len(), "{} subjects have relayed more than {budget}", over.len());
-        self.db.mark_over_budget(window, &over).await
+        self.usage.db.mark_over_budget(window, &over).await
     }
 
     async fn by_room(&self, window: Window, pending: &ByteCounts) -> Result<ByteCounts, DbError> {
         let subjects: Vec<_> = pending.keys().collect();
-        let rooms = self.db.rooms(window, &subjects).await?;
+        let rooms = self.usage.db.rooms(window, &subjects).await?;
         let mut found = HashMap::new();
         for (subject, room) in subjects.into_iter().zip(rooms) {
             if let Some(room) = room {
@@ -156,12 +166,9 @@ pub(crate) struct RoomRecorder(mpsc::Sender<(String, String)>);
 
 impl RoomRecorder {
     /// Returns the recorder and the future that writes its queue to Redis.
-    pub(crate) fn new(
-        db: RelayDb,
-        budget: Option<Budget>,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    pub(crate) fn new(usage: UsageDb) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
-        (Self(sender), write_rooms(db, budget, receiver))
+        (Self(sender), write_rooms(usage, receiver))
     }
 
     /// Queues a room; drops it if the queue is full.
@@ -171,15 +178,11 @@ impl RoomRecorder {
     }
 }
 
-async fn write_rooms(
-    db: RelayDb,
-    budget: Option<Budget>,
-    mut pairs: mpsc::Receiver<(String, String)>,
-) {
+async fn write_rooms(usage: UsageDb, mut pairs: mpsc::Receiver<(String, String)>) {
     let mut batch = Vec::new();
     while pairs.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let window = window(budget, clock::unix_seconds());
-        if let Err(error) = db.record_rooms(window, &batch).await {
+        let window = usage.window(clock::unix_seconds());
+        if let Err(error) = usage.db.record_rooms(window, &batch).await {
             warn!(%error, "rooms could not be recorded: {error}");
         }
         batch.clear();

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use service_kit::clock;
+use service_kit::findings::{CheckResult, OutputFormat};
 use service_kit::secrets::Secrets;
-use turn_cred_service::doctor::{self, CallSize, CheckResult, DoctorOptions, OutputFormat, Report};
+use turn_cred_service::doctor::{self, CallSize, DoctorOptions, Report};
 use turn_cred_service::pool::IceUri;
 use turn_cred_service::relay::{ConnectOptions, TrustStore};
 

@@ -86,7 +86,6 @@ impl AuthSocket {
 struct SignedRequest {
     message: Message,
     username: String,
-    /// Offset of MESSAGE-INTEGRITY.
     signature_offset: usize,
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
-use super::faults::{Struck, faults};
+use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use crate::history::{Event, Peer, Recovery, SUITE, Seen, What};
 
@@ -37,9 +37,12 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     }
     let losses: Vec<_> =
         faults(model).into_iter().filter(|fault| fault.kind.loses_data()).collect();
-    let mended = |loss: &Struck| loss.to.saturating_add(model.terms.lease);
-    let torn = |at| losses.iter().any(|loss| loss.from <= at && at <= mended(loss));
-    rooms.iter().flat_map(|(room, facts)| walk(*room, facts, model.terms.capacity, torn)).collect()
+    let recovered_at = |loss: &FaultPeriod| loss.to.saturating_add(model.terms.lease);
+    let is_incomplete = |at| losses.iter().any(|loss| loss.from <= at && at <= recovered_at(loss));
+    rooms
+        .iter()
+        .flat_map(|(room, facts)| overfull(*room, facts, model.terms.capacity, is_incomplete))
+        .collect()
 }
 
 /// A roster says more than the one entry at the same place.
@@ -70,11 +73,11 @@ fn peers(seen: &[Seen], me: Peer) -> BTreeSet<Peer> {
     seen.iter().map(|seen| seen.peer).chain([me]).collect()
 }
 
-fn walk(
+fn overfull(
     room: u32,
     facts: &BTreeMap<u64, (u64, Fact)>,
     capacity: usize,
-    torn: impl Fn(u64) -> bool,
+    is_incomplete: impl Fn(u64) -> bool,
 ) -> Vec<Violation> {
     let mut present = BTreeSet::new();
     // From then on somebody may have been put back whom no roster has shown yet.
@@ -95,7 +98,7 @@ fn walk(
             Fact::Roster(_) => !restored && present.len() > before,
             Fact::Entered(_) => true,
             // Into a log that has begun anew, whose room those who were there are not back in yet.
-            Fact::In(_) => !torn(*at) && present.len() > before,
+            Fact::In(_) => !is_incomplete(*at) && present.len() > before,
         };
         if present.len() > capacity && may_not_grow {
             let names: Vec<_> = present.iter().map(ToString::to_string).collect();
@@ -113,23 +116,23 @@ fn walk(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, CY, DI, Story, found, seen};
+    use crate::check::testing::{ANA, BO, CY, DI, HistoryBuilder, found, seen};
 
     #[test]
     fn a_full_room_is_fine() {
-        assert_eq!(found(check, Story::three()), 0);
+        assert_eq!(found(check, HistoryBuilder::three()), 0);
     }
 
     #[test]
     fn twin_one_more_than_the_cap_is_found() {
-        let story = Story::three();
+        let story = HistoryBuilder::three();
         let others = [seen(ANA, 1, true), seen(BO, 2, true), seen(CY, 3, true)];
         assert_eq!(found(check, story.join(DI, 9, 4, &others)), 1);
     }
 
     #[test]
     fn who_is_put_back_after_a_loss_may_be_one_too_many() {
-        let story = Story::three().leave(CY).left(ANA, CY, 8);
+        let story = HistoryBuilder::three().leave(CY).left(ANA, CY, 8);
         let story = story.join(DI, 9, 4, &[seen(ANA, 1, true), seen(BO, 2, true)]);
         let roster = [BO, CY, DI].map(|peer| seen(peer, 5, true));
         assert_eq!(found(check, story.reset_with(ANA, 10, &roster)), 0);
@@ -137,14 +140,15 @@ mod tests {
 
     #[test]
     fn twin_a_join_into_a_room_that_a_reset_has_filled_is_found() {
-        let story = Story::three().reset_with(ANA, 9, &[BO, CY].map(|peer| seen(peer, 5, true)));
+        let story =
+            HistoryBuilder::three().reset_with(ANA, 9, &[BO, CY].map(|peer| seen(peer, 5, true)));
         let others = [seen(ANA, 1, true), seen(BO, 2, true), seen(CY, 3, true)];
         assert_eq!(found(check, story.join(DI, 10, 4, &others)), 1);
     }
 
     #[test]
     fn a_seat_that_became_free_may_be_taken() {
-        let story = Story::three().leave(CY).left(BO, CY, 8);
+        let story = HistoryBuilder::three().leave(CY).left(BO, CY, 8);
         let others = [seen(ANA, 1, true), seen(BO, 2, true)];
         assert_eq!(found(check, story.join(DI, 9, 4, &others)), 0);
     }

@@ -5,8 +5,8 @@
 //! it was sent. A role that changes has an end only for the old primary: there a signal has its time from when it was sent.
 
 use super::Violation;
-use super::faults::{Struck, faults};
-use super::model::{Fate, Model, Sent, index};
+use super::faults::{FaultPeriod, faults};
+use super::model::{Model, Sent, SignalOutcome, index};
 use super::presence::{Presence, State};
 use crate::history::FaultKind;
 
@@ -31,13 +31,22 @@ fn within(kind: FaultKind) -> Option<u64> {
     }
 }
 
-fn is_alone<'a>(fault: &Struck, within: u64, others: impl Iterator<Item = &'a Struck>) -> bool {
+fn is_alone<'a>(
+    fault: &FaultPeriod,
+    within: u64,
+    others: impl Iterator<Item = &'a FaultPeriod>,
+) -> bool {
     let until = fault.to.saturating_add(within);
     let mut others = others;
     !others.any(|other| other.from < until && other.to.saturating_add(within) > fault.from)
 }
 
-fn late(model: &Model<'_>, presence: &Presence, fault: &Struck, within: u64) -> Vec<Violation> {
+fn late(
+    model: &Model<'_>,
+    presence: &Presence,
+    fault: &FaultPeriod,
+    within: u64,
+) -> Vec<Violation> {
     let until = fault.to.saturating_add(within);
     let concerned = |sent: &Sent| fault.from <= sent.at && sent.at < until;
     let due = |sent: &Sent| {
@@ -46,11 +55,13 @@ fn late(model: &Model<'_>, presence: &Presence, fault: &Struck, within: u64) -> 
     };
     let acknowledged = model.sent.values().flatten().filter(|sent| concerned(sent));
     let acknowledged = acknowledged.filter_map(|sent| match sent.fate {
-        Fate::Settled(at) if at > due(sent) && stayed(presence, sent, at) => Some(Violation::new(
-            at,
-            format!("{} was acknowledged {}", sent.from, after(sent, at, fault)),
-        )),
-        Fate::Settled(_) | Fate::Open | Fate::Refused => None,
+        SignalOutcome::Settled(at) if at > due(sent) && kept_its_socket(presence, sent, at) => {
+            Some(Violation::new(
+                at,
+                format!("{} was acknowledged {}", sent.from, after(sent, at, fault)),
+            ))
+        }
+        SignalOutcome::Settled(_) | SignalOutcome::Open | SignalOutcome::Refused => None,
     });
     let arrived = model.received.iter().filter_map(|received| {
         let sent = model.sent.get(&received.from.client)?.get(index(received.number))?;
@@ -66,11 +77,11 @@ fn late(model: &Model<'_>, presence: &Presence, fault: &Struck, within: u64) -> 
 }
 
 /// Whether the sender had its socket all the time.
-fn stayed(presence: &Presence, sent: &Sent, at: u64) -> bool {
+fn kept_its_socket(presence: &Presence, sent: &Sent, at: u64) -> bool {
     matches!(presence.at(sent.from, at), Some(State::Live { since, .. }) if since <= sent.at)
 }
 
-fn after(sent: &Sent, at: u64, fault: &Struck) -> String {
+fn after(sent: &Sent, at: u64, fault: &FaultPeriod) -> String {
     let (sent, end) = ((at - sent.at) / 1000, at.saturating_sub(fault.to) / 1000);
     format!("{sent} ms after it was sent and {end} ms after the end of {}", fault.kind.name())
 }
@@ -78,42 +89,49 @@ fn after(sent: &Sent, at: u64, fault: &Struck) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, Story, found};
+    use crate::check::testing::{ANA, BO, HistoryBuilder, found};
 
-    fn spoken_during(kind: FaultKind) -> Story {
-        Story::three().fault(kind).whisper(ANA, None).healed()
+    fn signals_during(kind: FaultKind) -> HistoryBuilder {
+        HistoryBuilder::three().fault(kind).unacknowledged_signal(ANA, None).healed()
     }
 
     #[test]
     fn what_is_delivered_in_time_is_fine() {
-        let story = spoken_during(FaultKind::OutOfMemory).hear(BO, ANA, 1, 9);
+        let story = signals_during(FaultKind::OutOfMemory).hear(BO, ANA, 1, 9);
         assert_eq!(found(check, story.settled(ANA, 1)), 0);
     }
 
     #[test]
     fn twin_what_arrives_late_after_refused_writes_is_found() {
-        assert_eq!(found(check, spoken_during(FaultKind::ReadOnly).wait(5).hear(BO, ANA, 1, 9)), 1);
+        assert_eq!(
+            found(check, signals_during(FaultKind::ReadOnly).wait(5).hear(BO, ANA, 1, 9)),
+            1
+        );
     }
 
     #[test]
     fn twin_what_is_acknowledged_late_after_refused_writes_is_found() {
         assert_eq!(
-            found(check, spoken_during(FaultKind::TooFewReplicas).wait(5).settled(ANA, 1)),
+            found(check, signals_during(FaultKind::TooFewReplicas).wait(5).settled(ANA, 1)),
             1
         );
     }
 
     #[test]
     fn twin_what_arrives_late_after_silence_is_found() {
-        let story = spoken_during(FaultKind::SilentSubscriber).wait(10).hear(BO, ANA, 1, 9);
+        let story = signals_during(FaultKind::SilentSubscriber).wait(10).hear(BO, ANA, 1, 9);
         assert_eq!(found(check, story.wait(10)), 0);
-        let story = spoken_during(FaultKind::SilentSubscriber).wait(15).hear(BO, ANA, 1, 9);
+        let story = signals_during(FaultKind::SilentSubscriber).wait(15).hear(BO, ANA, 1, 9);
         assert_eq!(found(check, story), 1);
     }
 
     #[test]
     fn twin_what_waits_for_the_end_of_an_old_primary_is_found() {
-        let story = Story::three().fault(FaultKind::FailOver).whisper(ANA, None).wait(20).healed();
+        let story = HistoryBuilder::three()
+            .fault(FaultKind::FailOver)
+            .unacknowledged_signal(ANA, None)
+            .wait(20)
+            .healed();
         assert_eq!(found(check, story.hear(BO, ANA, 1, 9)), 1);
     }
 }

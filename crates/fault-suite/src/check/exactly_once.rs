@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::Violation;
-use super::model::{Fate, Membership, Model, Sent};
+use super::model::{Membership, Model, Sent, SignalOutcome};
 use crate::history::Peer;
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
@@ -49,7 +49,7 @@ fn lost(
     for (number, sent, (first, last)) in
         (1..).zip(sent).zip(places(sent)).map(|((a, b), c)| (a, b, c))
     {
-        let Fate::Settled(acknowledged) = sent.fate else { continue };
+        let SignalOutcome::Settled(acknowledged) = sent.fate else { continue };
         if sent.reset {
             continue;
         }
@@ -99,51 +99,69 @@ fn places(sent: &[Sent]) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, CY, Story};
+    use crate::check::testing::{ANA, BO, CY, HistoryBuilder};
 
-    fn found(story: Story) -> Vec<String> {
+    fn found(story: HistoryBuilder) -> Vec<String> {
         let history = story.end();
         check(&Model::new(&history)).into_iter().map(|violation| violation.what).collect()
     }
 
     #[test]
     fn a_signal_that_everyone_got_once_is_fine() {
-        let story = Story::three().say(ANA, None, 10, &[BO, CY]).say(ANA, Some(BO), 11, &[BO]);
+        let story = HistoryBuilder::three().signal(ANA, None, 10, &[BO, CY]).signal(
+            ANA,
+            Some(BO),
+            11,
+            &[BO],
+        );
         assert_eq!(found(story), Vec::<String>::new());
     }
 
     #[test]
     fn twin_a_signal_that_one_of_two_did_not_get_is_found() {
-        let found = found(Story::three().say(ANA, None, 10, &[BO]).say(ANA, None, 11, &[BO, CY]));
+        let found = found(HistoryBuilder::three().signal(ANA, None, 10, &[BO]).signal(
+            ANA,
+            None,
+            11,
+            &[BO, CY],
+        ));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("2.0 never got signal 1 of 0.0, to all"), "{found:?}");
     }
 
     #[test]
     fn twin_an_acknowledged_signal_that_nobody_got_is_found() {
-        assert_eq!(found(Story::three().say(ANA, Some(BO), 10, &[])).len(), 1);
+        assert_eq!(found(HistoryBuilder::three().signal(ANA, Some(BO), 10, &[])).len(), 1);
     }
 
     #[test]
     fn twin_a_signal_that_arrives_twice_is_found() {
-        let found = found(Story::three().say(ANA, Some(BO), 10, &[BO]).hear(BO, ANA, 1, 12));
+        let found =
+            found(HistoryBuilder::three().signal(ANA, Some(BO), 10, &[BO]).hear(BO, ANA, 1, 12));
         assert_eq!(found, ["1.0 got signal 1 of 0.0 again, at seq 12"]);
     }
 
     #[test]
     fn twin_a_signal_that_nobody_sent_is_found() {
-        assert_eq!(found(Story::three().hear(BO, ANA, 1, 12)).len(), 1);
+        assert_eq!(found(HistoryBuilder::three().hear(BO, ANA, 1, 12)).len(), 1);
     }
 
     #[test]
     fn what_a_snapshot_stands_for_may_be_missing() {
-        let story =
-            Story::three().say(ANA, None, 10, &[CY]).snapshot(BO, 11).say(ANA, None, 12, &[BO, CY]);
+        let story = HistoryBuilder::three().signal(ANA, None, 10, &[CY]).snapshot(BO, 11).signal(
+            ANA,
+            None,
+            12,
+            &[BO, CY],
+        );
         assert_eq!(found(story), Vec::<String>::new());
     }
 
     #[test]
     fn what_was_not_acknowledged_may_be_missing() {
-        assert_eq!(found(Story::three().whisper(ANA, None)), Vec::<String>::new());
+        assert_eq!(
+            found(HistoryBuilder::three().unacknowledged_signal(ANA, None)),
+            Vec::<String>::new()
+        );
     }
 }

@@ -7,7 +7,7 @@ use crate::history::{FaultKind, What};
 
 /// A fault, from its beginning to its healing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Struck {
+pub(super) struct FaultPeriod {
     pub(super) number: u32,
     pub(super) kind: FaultKind,
     pub(super) from: u64,
@@ -17,13 +17,13 @@ pub(super) struct Struck {
 }
 
 /// All faults of a run; one that never healed lasts for ever.
-pub(super) fn faults(model: &Model<'_>) -> Vec<Struck> {
-    let mut found: HashMap<u32, Struck> = HashMap::new();
+pub(super) fn faults(model: &Model<'_>) -> Vec<FaultPeriod> {
+    let mut found: HashMap<u32, FaultPeriod> = HashMap::new();
     for event in model.events {
         match event.what {
             What::Fault { fault, kind, node } => {
                 let (number, from, to) = (fault, event.at, u64::MAX);
-                found.insert(fault, Struck { number, kind, from, to, node });
+                found.insert(fault, FaultPeriod { number, kind, from, to, node });
             }
             What::Healed { fault } => {
                 if let Some(struck) = found.get_mut(&fault) {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::Violation;
-use super::faults::{Struck, faults};
+use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use super::presence::{Presence, State};
 use crate::history::{FaultKind, Joined, Peer, SUITE, Seen, What};
@@ -44,14 +44,14 @@ fn vanished(model: &Model<'_>) -> impl Iterator<Item = (Peer, u64)> {
 }
 
 /// Until when somebody who vanished `at` this time must be gone.
-fn deadline(at: u64, model: &Model<'_>, faults: &[Struck]) -> u64 {
+fn deadline(at: u64, model: &Model<'_>, faults: &[FaultPeriod]) -> u64 {
     // A clock that was set prolongs absences by up to the grace (docs/decisions/0019), as long as it may be behind the log.
     let set = faults
         .iter()
         .any(|fault| fault.kind.sets_clock() && fault.from <= at + 2 * model.terms.grace);
     let longer = if set { model.terms.grace } else { 0 };
     let within = model.terms.lease + model.terms.grace + longer + SLACK;
-    let hinders = |kind: FaultKind| kind.strikes_redis() || is_of_nodes(kind);
+    let hinders = |kind: FaultKind| kind.affects_redis() || is_of_nodes(kind);
     let mut from = at;
     // Sorted by their beginning, so that each may push the deadline into the next.
     for fault in faults.iter().filter(|fault| hinders(fault.kind)) {
@@ -149,43 +149,47 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, CY, Story, found};
+    use crate::check::testing::{ANA, BO, CY, HistoryBuilder, found};
 
     #[test]
     fn a_ghost_that_goes_in_time_is_fine() {
-        let story = Story::three().vanish(CY).wait(30).timeout(ANA, CY, 8).timeout(BO, CY, 8);
+        let story =
+            HistoryBuilder::three().vanish(CY).wait(30).timeout(ANA, CY, 8).timeout(BO, CY, 8);
         assert_eq!(found(check, story.wait(60)), 0);
     }
 
     #[test]
     fn twin_a_ghost_that_stays_with_one_of_two_is_found() {
-        let story = Story::three().vanish(CY).wait(30).timeout(ANA, CY, 8);
+        let story = HistoryBuilder::three().vanish(CY).wait(30).timeout(ANA, CY, 8);
         assert_eq!(found(check, story.wait(60)), 1);
     }
 
     #[test]
     fn who_is_not_connected_cannot_be_told() {
-        let story = Story::three().vanish(CY).closed(BO).wait(30).timeout(ANA, CY, 8);
+        let story = HistoryBuilder::three().vanish(CY).closed(BO).wait(30).timeout(ANA, CY, 8);
         assert_eq!(found(check, story.wait(60)), 0);
     }
 
     #[test]
     fn a_clock_that_is_set_grants_the_grace_once_more() {
-        let story = Story::three().vanish(CY).fault(FaultKind::StepClock).healed().wait(65);
+        let story =
+            HistoryBuilder::three().vanish(CY).fault(FaultKind::StepClock).healed().wait(65);
         let story = story.timeout(ANA, CY, 8).timeout(BO, CY, 8);
         assert_eq!(found(check, story.wait(60)), 0);
     }
 
     #[test]
     fn twin_a_ghost_that_stays_for_longer_than_that_is_found() {
-        let story = Story::three().vanish(CY).fault(FaultKind::StepClock).healed().wait(80);
+        let story =
+            HistoryBuilder::three().vanish(CY).fault(FaultKind::StepClock).healed().wait(80);
         let story = story.timeout(ANA, CY, 8).timeout(BO, CY, 8);
         assert_eq!(found(check, story.wait(60)), 2);
     }
 
     #[test]
     fn a_fault_of_redis_grants_more_time() {
-        let story = Story::three().vanish(CY).fault(FaultKind::StallRedis).wait(50).healed();
+        let story =
+            HistoryBuilder::three().vanish(CY).fault(FaultKind::StallRedis).wait(50).healed();
         let story = story.wait(10).timeout(ANA, CY, 8).timeout(BO, CY, 8);
         assert_eq!(found(check, story.wait(60)), 0);
     }

@@ -1,11 +1,11 @@
-//! What a node says of its health follows what was done to its Redis, within two leases.
+//! A node reports what was done to its Redis, and that it is over, within two leases.
 //!
 //! `signal_log_up` and `signal_log_trouble` of `/metrics`, and `/readyz`. A node that is down without a fault is wrong too.
 
 use std::collections::HashMap;
 
 use super::Violation;
-use super::faults::{Struck, faults};
+use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use crate::history::{FaultKind, What};
 
@@ -15,7 +15,7 @@ const SLACK: u64 = 1_500_000;
 const RECOVERS_WITHIN: u64 = 15_000_000;
 
 /// What a node said, from a time on.
-struct Said<'a> {
+struct HealthPeriod<'a> {
     at: u64,
     up: bool,
     ready: bool,
@@ -24,21 +24,21 @@ struct Said<'a> {
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let faults = faults(model);
-    let mut nodes: HashMap<u8, Vec<Said<'_>>> = HashMap::new();
+    let mut nodes: HashMap<u8, Vec<HealthPeriod<'_>>> = HashMap::new();
     for event in model.events {
         if let What::Health { node, up, ready, trouble } = &event.what {
-            let said = Said { at: event.at, up: *up, ready: *ready, trouble };
+            let said = HealthPeriod { at: event.at, up: *up, ready: *ready, trouble };
             nodes.entry(*node).or_default().push(said);
         }
     }
     let leases = 2 * model.terms.lease + SLACK;
     let end = model.events.last().map_or(0, |event| event.at);
-    let of_node = |(node, said): (&u8, &Vec<Said<'_>>)| {
+    let of_node = |(node, said): (&u8, &Vec<HealthPeriod<'_>>)| {
         let mine: Vec<_> =
             faults.iter().copied().filter(|f| f.node.is_none_or(|n| n == *node)).collect();
-        let mut found = unsaid(*node, said, &mine, leases);
-        found.extend(unmended(*node, said, &mine, leases, end));
-        found.extend(unfounded(*node, said, &mine, leases));
+        let mut found = undetected(*node, said, &mine, leases);
+        found.extend(stays_down(*node, said, &mine, leases, end));
+        found.extend(false_alarms(*node, said, &mine, leases));
         found
     };
     nodes.iter().flat_map(of_node).collect()
@@ -62,12 +62,12 @@ fn expected(kind: FaultKind) -> Option<&'static str> {
     }
 }
 
-fn at<'a, 'b>(said: &'a [Said<'b>], time: u64) -> Option<&'a Said<'b>> {
+fn at<'a, 'b>(said: &'a [HealthPeriod<'b>], time: u64) -> Option<&'a HealthPeriod<'b>> {
     said.iter().rev().find(|said| said.at <= time)
 }
 
 /// Whether another fault is near, which makes it hard to tell what a node must say.
-fn is_alone(fault: &Struck, all: &[Struck], near: u64) -> bool {
+fn is_alone(fault: &FaultPeriod, all: &[FaultPeriod], near: u64) -> bool {
     let others = all.iter().filter(|other| other.number != fault.number);
     !others.into_iter().any(|other| {
         other.from < fault.to.saturating_add(near) && other.to.saturating_add(near) > fault.from
@@ -75,12 +75,17 @@ fn is_alone(fault: &Struck, all: &[Struck], near: u64) -> bool {
 }
 
 /// Faults that lasted, and were not said.
-fn unsaid(node: u8, said: &[Said<'_>], faults: &[Struck], leases: u64) -> Vec<Violation> {
+fn undetected(
+    node: u8,
+    said: &[HealthPeriod<'_>],
+    faults: &[FaultPeriod],
+    leases: u64,
+) -> Vec<Violation> {
     let lasting = faults.iter().filter(|f| f.to.saturating_sub(f.from) >= leases);
     let lone = lasting.filter(|fault| is_alone(fault, faults, 0));
     let missed = lone.filter_map(|fault| {
         let (kind, due) = (expected(fault.kind)?, fault.from + leases);
-        let tells = |said: &Said<'_>| {
+        let tells = |said: &HealthPeriod<'_>| {
             !said.up && !said.ready && said.trouble.iter().any(|name| &**name == kind)
         };
         // A subscriber that was replaced counts as heard until it is silent in turn.
@@ -101,10 +106,10 @@ fn unsaid(node: u8, said: &[Said<'_>], faults: &[Struck], leases: u64) -> Vec<Vi
 }
 
 /// Faults that were over, and a node that went on being down.
-fn unmended(
+fn stays_down(
     node: u8,
-    said: &[Said<'_>],
-    faults: &[Struck],
+    said: &[HealthPeriod<'_>],
+    faults: &[FaultPeriod],
     leases: u64,
     end: u64,
 ) -> Vec<Violation> {
@@ -121,7 +126,12 @@ fn unmended(
 }
 
 /// A node that said that it is down, without any fault.
-fn unfounded(node: u8, said: &[Said<'_>], faults: &[Struck], leases: u64) -> Vec<Violation> {
+fn false_alarms(
+    node: u8,
+    said: &[HealthPeriod<'_>],
+    faults: &[FaultPeriod],
+    leases: u64,
+) -> Vec<Violation> {
     let within = RECOVERS_WITHIN + leases;
     let caused = |at: u64| faults.iter().any(|f| f.from <= at && at <= f.to.saturating_add(within));
     // A node that has just started is up with its first heartbeat.
@@ -138,10 +148,10 @@ fn unfounded(node: u8, said: &[Said<'_>], faults: &[Struck], leases: u64) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{Story, found};
+    use crate::check::testing::{HistoryBuilder, found};
 
-    fn well() -> Story {
-        Story::three().health(0, true, &[])
+    fn well() -> HistoryBuilder {
+        HistoryBuilder::three().health(0, true, &[])
     }
 
     #[test]
@@ -153,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_node_that_has_just_started_may_be_down() {
-        let story = Story::three().health(0, false, &[]).health(0, true, &[]);
+        let story = HistoryBuilder::three().health(0, false, &[]).health(0, true, &[]);
         assert_eq!(found(check, story.wait(60)), 0);
     }
 

@@ -20,15 +20,18 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{Story, found};
+    use crate::check::testing::{HistoryBuilder, found};
 
     #[test]
     fn the_keys_of_the_whole_cluster_may_stay() {
-        assert_eq!(found(check, Story::three().endless(&["nodes", "loads", "revoked"])), 0);
+        assert_eq!(
+            found(check, HistoryBuilder::three().endless(&["nodes", "loads", "revoked"])),
+            0
+        );
     }
 
     #[test]
     fn twin_a_key_of_a_room_that_stays_is_found() {
-        assert_eq!(found(check, Story::three().endless(&["nodes", "{1}:f"])), 1);
+        assert_eq!(found(check, HistoryBuilder::three().endless(&["nodes", "{1}:f"])), 1);
     }
 }

@@ -72,9 +72,9 @@ const CHECKS: &[Check] = &[
 ];
 
 /// What one check found.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// The promise.
     pub check: &'static str,
     /// Where it was broken; empty if it was kept.
     pub violations: Vec<Violation>,

@@ -53,7 +53,7 @@ impl Membership {
 
 /// What became of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum SignalOutcome {
     /// Nothing is known: it may have been taken or not.
     Open,
     /// It was acknowledged, at this time.
@@ -62,14 +62,13 @@ pub(super) enum Fate {
     Refused,
 }
 
-/// A signal.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) from: Peer,
     pub(super) room: u32,
     pub(super) to: Option<Peer>,
     pub(super) at: u64,
-    pub(super) fate: Fate,
+    pub(super) fate: SignalOutcome,
     /// Where its sender was in the log: it lies above.
     pub(super) after: u64,
     /// Its place in the log, if anybody was told.
@@ -108,21 +107,21 @@ impl<'a> Model<'a> {
             sent: BTreeMap::new(),
             received: Vec::new(),
         };
-        let mut followers: HashMap<u32, Follower> = HashMap::new();
+        let mut trackers: HashMap<u32, ClientTracker> = HashMap::new();
         let mut wipes = HashSet::new();
         for event in &history.events {
             if event.who != SUITE {
-                followers.entry(event.who).or_default().follow(event, &mut model);
+                trackers.entry(event.who).or_default().follow(event, &mut model);
             } else if is_loss(&event.what, &mut wipes) {
-                let head = followers.values().map(|follower| follower.position).max();
-                for (who, follower) in &mut followers {
-                    follower.lost(model.sent.get_mut(who));
-                    follower.torn_until = head.unwrap_or_default();
+                let head = trackers.values().map(|tracker| tracker.position).max();
+                for (who, tracker) in &mut trackers {
+                    tracker.lost(model.sent.get_mut(who));
+                    tracker.incomplete_until = head.unwrap_or_default();
                 }
             }
         }
-        for follower in followers.into_values() {
-            model.memberships.extend(follower.end());
+        for tracker in trackers.into_values() {
+            model.memberships.extend(tracker.end());
         }
         model.memberships.sort_by_key(|member| (member.room, member.joined_seq, member.peer));
         model
@@ -154,20 +153,20 @@ fn is_loss(what: &What, wipes: &mut HashSet<u32>) -> bool {
 
 /// Follows one client through the history.
 #[derive(Default)]
-struct Follower {
+struct ClientTracker {
     member: Option<Membership>,
     ended: Vec<Membership>,
     position: u64,
     settled: u32,
     /// Whether history was lost, and nothing was heard of what came after it.
-    torn: bool,
+    is_incomplete: bool,
     /// How far anybody had heard the log when it was lost: up to here a snapshot may have kept it.
-    torn_until: u64,
+    incomplete_until: u64,
     /// Whether it was in its room when the run ended.
     stayed: bool,
 }
 
-impl Follower {
+impl ClientTracker {
     fn follow(&mut self, event: &Event, model: &mut Model<'_>) {
         match &event.what {
             What::Joined(joined) => self.joined(joined, event.at),
@@ -177,7 +176,7 @@ impl Follower {
             What::Refused { number } => {
                 let sent = model.sent.get_mut(&event.who);
                 if let Some(sent) = sent.and_then(|sent| sent.get_mut(index(*number))) {
-                    sent.fate = Fate::Refused;
+                    sent.fate = SignalOutcome::Refused;
                 }
             }
             What::Dropped => {
@@ -240,14 +239,14 @@ impl Follower {
 
     fn reset(&mut self, seq: u64, sent: Option<&mut Vec<Sent>>) {
         self.lost(sent);
-        self.torn = false;
+        self.is_incomplete = false;
         self.interrupt(seq);
         self.position = seq;
     }
 
     /// History was lost, whether the client was told so or not.
     fn lost(&mut self, sent: Option<&mut Vec<Sent>>) {
-        self.torn = true;
+        self.is_incomplete = true;
         if let Some(member) = &mut self.member {
             member.reset = true;
         }
@@ -256,7 +255,7 @@ impl Follower {
         }
     }
 
-    /// What lies between the position and `seq` was not told.
+    /// Entries between the position and `seq` were not delivered.
     fn interrupt(&mut self, seq: u64) {
         if let Some(member) = &mut self.member {
             member.spans.push(Span { after: seq, to: seq });
@@ -264,9 +263,9 @@ impl Follower {
     }
 
     fn moved(&mut self, seq: u64) {
-        if self.torn {
+        if self.is_incomplete {
             self.interrupt(seq);
-            self.torn = seq <= self.torn_until;
+            self.is_incomplete = seq <= self.incomplete_until;
         }
         self.position = self.position.max(seq);
         if let Some(span) = self.member.as_mut().and_then(|member| member.spans.last_mut()) {
@@ -277,7 +276,7 @@ impl Follower {
     fn sent(&mut self, event: &Event, to: Option<Peer>, model: &mut Model<'_>) {
         let Some(member) = &self.member else { return };
         let (from, room) = (member.peer, member.room);
-        let (fate, seq, reset) = (Fate::Open, None, false);
+        let (fate, seq, reset) = (SignalOutcome::Open, None, false);
         let after = self.position;
         let sent = Sent { from, room, to, at: event.at, fate, after, seq, reset };
         model.sent.entry(event.who).or_default().push(sent);
@@ -287,8 +286,8 @@ impl Follower {
         let sent = model.sent.entry(event.who).or_default().iter_mut();
         let count = number.saturating_sub(self.settled) as usize;
         for sent in sent.skip(self.settled as usize).take(count) {
-            if sent.fate == Fate::Open {
-                sent.fate = Fate::Settled(event.at);
+            if sent.fate == SignalOutcome::Open {
+                sent.fate = SignalOutcome::Settled(event.at);
             }
         }
         self.settled = self.settled.max(number);

@@ -4,7 +4,7 @@
 //! four seconds for which a `pong` is waited for, and a second for good measure.
 
 use super::Violation;
-use super::faults::{Struck, faults};
+use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
 use crate::history::{LeaveReason, Peer};
@@ -20,10 +20,11 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
         Some(State::Lost { since }) => is_forgotten(model, since, removal.at),
         Some(State::Live { .. } | State::GivenUp) | None => false,
     };
-    // Who joins anew after that, and gives the join up, leaves.
+    // A client that joins anew after that, and gives the join up, leaves.
     let known = removed.iter().filter(|removal| !lost(removal));
     let early = known.filter_map(|removal| early(&presence, removal, certain));
-    let anew = presence.peers().flat_map(|peer| anew(model, &presence, peer, certain));
+    let anew =
+        presence.peers().flat_map(|peer| new_members_in_time(model, &presence, peer, certain));
     early.chain(anew).collect()
 }
 
@@ -47,7 +48,12 @@ fn early(presence: &Presence, removal: &Removal, certain: u64) -> Option<Violati
 }
 
 /// Returns of a member in time that made a new one of it.
-fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec<Violation> {
+fn new_members_in_time(
+    model: &Model<'_>,
+    presence: &Presence,
+    peer: Peer,
+    certain: u64,
+) -> Vec<Violation> {
     let joins: Vec<u64> = model
         .memberships
         .iter()
@@ -71,7 +77,7 @@ fn anew(model: &Model<'_>, presence: &Presence, peer: Peer, certain: u64) -> Vec
 /// Tells whether no node could restore the member: it had no socket when the log lost data, or lost its socket before its
 /// node had restored it.
 fn is_forgotten(model: &Model<'_>, lost: u64, at: u64) -> bool {
-    let put_back = |loss: &Struck| loss.to.saturating_add(model.terms.lease);
+    let put_back = |loss: &FaultPeriod| loss.to.saturating_add(model.terms.lease);
     let losses = faults(model).into_iter().filter(|fault| fault.kind.loses_data());
     losses.into_iter().any(|loss| loss.from <= at && lost <= put_back(&loss))
 }
@@ -79,26 +85,29 @@ fn is_forgotten(model: &Model<'_>, lost: u64, at: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, Story, found, seen};
+    use crate::check::testing::{ANA, BO, HistoryBuilder, found, seen};
 
     #[test]
     fn a_member_that_is_back_in_time_as_itself_is_fine() {
-        assert_eq!(found(check, Story::three().closed(BO).wait(5).replay(BO, 9)), 0);
+        assert_eq!(found(check, HistoryBuilder::three().closed(BO).wait(5).replay(BO, 9)), 0);
     }
 
     #[test]
     fn twin_a_member_removed_before_the_grace_is_over_is_found() {
-        assert_eq!(found(check, Story::three().closed(BO).wait(5).timeout(ANA, BO, 9)), 1);
+        assert_eq!(found(check, HistoryBuilder::three().closed(BO).wait(5).timeout(ANA, BO, 9)), 1);
     }
 
     #[test]
     fn twin_a_lost_socket_that_is_told_as_a_leave_is_found() {
-        assert_eq!(found(check, Story::three().closed(BO).left(ANA, BO, 9)), 1);
+        assert_eq!(found(check, HistoryBuilder::three().closed(BO).left(ANA, BO, 9)), 1);
     }
 
     #[test]
     fn twin_a_return_in_time_as_a_new_member_is_found() {
         let others = [seen(ANA, 1, true)];
-        assert_eq!(found(check, Story::three().closed(BO).wait(5).join(BO, 9, 4, &others)), 1);
+        assert_eq!(
+            found(check, HistoryBuilder::three().closed(BO).wait(5).join(BO, 9, 4, &others)),
+            1
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! joined had a live one.
 
 use super::Violation;
-use super::faults::{Struck, faults};
+use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
 use crate::history::{LeaveReason, LeftReason, What};
@@ -33,8 +33,8 @@ fn was_live(presence: &Presence, removal: &Removal) -> bool {
     }
 }
 
-/// Who was told that its membership is over, on a socket that it had not replaced itself.
-fn told(model: &Model<'_>, faults: &[Struck]) -> Vec<Violation> {
+/// Memberships that ended on a socket that the client had not replaced itself.
+fn told(model: &Model<'_>, faults: &[FaultPeriod]) -> Vec<Violation> {
     let ended = model.events.iter().filter_map(|event| match event.what {
         What::Ended { reason: LeftReason::Expired } => {
             (!excused(model, faults, event.at)).then(|| {
@@ -56,12 +56,12 @@ fn told(model: &Model<'_>, faults: &[Struck]) -> Vec<Violation> {
 
 /// Whether, shortly before a time, Redis was out of reach for one node for as long as lease and grace.
 ///
-/// What strikes all nodes alike excuses nothing: a node that had no contact itself judges nobody.
-fn excused(model: &Model<'_>, faults: &[Struck], at: u64) -> bool {
+/// A fault of all nodes alike excuses nothing: a node that had no contact itself judges nobody.
+fn excused(model: &Model<'_>, faults: &[FaultPeriod], at: u64) -> bool {
     let long = model.terms.lease + model.terms.grace;
     faults.iter().any(|fault| {
         let lasted = fault.to.min(at).saturating_sub(fault.from);
-        fault.kind.strikes_redis()
+        fault.kind.affects_redis()
             && fault.kind.is_local()
             && lasted >= long
             && at < fault.to.saturating_add(2 * long)
@@ -71,33 +71,36 @@ fn excused(model: &Model<'_>, faults: &[Struck], at: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, Story, found};
+    use crate::check::testing::{ANA, BO, HistoryBuilder, found};
     use crate::history::FaultKind;
 
     #[test]
     fn who_is_away_for_too_long_may_be_removed() {
-        assert_eq!(found(check, Story::three().closed(BO).wait(40).timeout(ANA, BO, 8)), 0);
+        assert_eq!(
+            found(check, HistoryBuilder::three().closed(BO).wait(40).timeout(ANA, BO, 8)),
+            0
+        );
     }
 
     #[test]
     fn twin_a_member_removed_while_its_socket_is_open_is_found() {
-        assert_eq!(found(check, Story::three().wait(40).timeout(ANA, BO, 8)), 1);
+        assert_eq!(found(check, HistoryBuilder::three().wait(40).timeout(ANA, BO, 8)), 1);
     }
 
     #[test]
     fn twin_a_member_told_that_it_expired_although_redis_was_there_is_found() {
-        assert_eq!(found(check, Story::three().ended(BO, LeftReason::Expired)), 1);
+        assert_eq!(found(check, HistoryBuilder::three().ended(BO, LeftReason::Expired)), 1);
     }
 
     #[test]
     fn twin_a_member_removed_after_writes_were_refused_to_all_is_found() {
-        let story = Story::three().fault(FaultKind::OutOfMemory).wait(50).healed();
+        let story = HistoryBuilder::three().fault(FaultKind::OutOfMemory).wait(50).healed();
         assert_eq!(found(check, story.timeout(ANA, BO, 8)), 1);
     }
 
     #[test]
     fn a_node_without_redis_for_too_long_may_lose_its_members() {
-        let story = Story::three().fault(FaultKind::Partition).wait(50).healed();
+        let story = HistoryBuilder::three().fault(FaultKind::Partition).wait(50).healed();
         assert_eq!(found(check, story.timeout(ANA, BO, 8).ended(BO, LeftReason::Expired)), 0);
     }
 }

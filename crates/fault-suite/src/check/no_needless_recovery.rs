@@ -3,11 +3,11 @@
 //! A node could meet every doubt with one of them, and would keep every other promise.
 
 use super::Violation;
-use super::faults::{Struck, faults};
+use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use crate::history::{Recovery, What};
 
-/// What a fault has broken shows at most this long after lease and grace, in microseconds.
+/// The effects of a fault show at most this long after lease and grace, in microseconds.
 const SLACK: u64 = 15_000_000;
 /// A reader that is too slow; it has missed what it did not read.
 const SLOW_READER: u16 = 4002;
@@ -17,7 +17,7 @@ const UNAVAILABLE: u16 = 4003;
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let faults = faults(model);
     let within = model.terms.lease + model.terms.grace + SLACK;
-    let shows = |fault: &Struck, at| fault.from <= at && at <= fault.to.saturating_add(within);
+    let shows = |fault: &FaultPeriod, at| fault.from <= at && at <= fault.to.saturating_add(within);
     let any = |at| faults.iter().any(|fault| shows(fault, at));
     let loss = |at| faults.iter().any(|fault| fault.kind.loses_data() && shows(fault, at));
     let needless = model.events.iter().filter_map(|event| {
@@ -54,38 +54,44 @@ fn was_slow(model: &Model<'_>, who: u32, at: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{BO, Story, found};
+    use crate::check::testing::{BO, HistoryBuilder, found};
     use crate::history::FaultKind;
 
     #[test]
     fn a_reset_after_a_loss_and_a_snapshot_after_any_fault_are_fine() {
-        let story = Story::three().fault(FaultKind::OldSnapshot).healed().reset(BO, 9);
+        let story = HistoryBuilder::three().fault(FaultKind::OldSnapshot).healed().reset(BO, 9);
         assert_eq!(found(check, story), 0);
-        let story = Story::three().fault(FaultKind::CutClients).healed().snapshot(BO, 9);
+        let story = HistoryBuilder::three().fault(FaultKind::CutClients).healed().snapshot(BO, 9);
         assert_eq!(found(check, story), 0);
     }
 
     #[test]
     fn a_snapshot_for_a_slow_reader_is_fine() {
-        assert_eq!(found(check, Story::three().closed_with(BO, SLOW_READER).snapshot(BO, 9)), 0);
+        assert_eq!(
+            found(check, HistoryBuilder::three().closed_with(BO, SLOW_READER).snapshot(BO, 9)),
+            0
+        );
     }
 
     #[test]
     fn twin_a_reset_without_a_loss_is_found() {
         assert_eq!(
-            found(check, Story::three().fault(FaultKind::CutRedis).healed().reset(BO, 9)),
+            found(check, HistoryBuilder::three().fault(FaultKind::CutRedis).healed().reset(BO, 9)),
             1
         );
     }
 
     #[test]
     fn twin_a_snapshot_long_after_a_fault_is_found() {
-        let story = Story::three().fault(FaultKind::CutClients).healed().wait(60);
+        let story = HistoryBuilder::three().fault(FaultKind::CutClients).healed().wait(60);
         assert_eq!(found(check, story.snapshot(BO, 9)), 1);
     }
 
     #[test]
     fn twin_a_connection_that_is_closed_4003_in_quiet_is_found() {
-        assert_eq!(found(check, Story::three().closed_with(BO, UNAVAILABLE).replay(BO, 9)), 1);
+        assert_eq!(
+            found(check, HistoryBuilder::three().closed_with(BO, UNAVAILABLE).replay(BO, 9)),
+            1
+        );
     }
 }

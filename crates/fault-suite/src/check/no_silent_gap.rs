@@ -1,9 +1,9 @@
-//! What a member misses between two signals of the same sender, it was told that it misses.
+//! A member that misses signals between two of the same sender was sent `snapshot` or `reset`.
 
 use std::collections::HashMap;
 
 use super::Violation;
-use super::model::{Fate, Membership, Model, Received, index};
+use super::model::{Membership, Model, Received, SignalOutcome, index};
 use crate::history::Peer;
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
@@ -40,7 +40,7 @@ fn holes(
     let Some(sent) = model.sent.get(&from.client) else { return };
     for number in pair[0].number + 1..pair[1].number {
         let Some(sent) = sent.get(index(number)) else { return };
-        let taken = matches!(sent.fate, Fate::Settled(_)) && sent.from == from;
+        let taken = matches!(sent.fate, SignalOutcome::Settled(_)) && sent.from == from;
         if taken && sent.to.is_none_or(|to| to == by) {
             let (before, after) = (pair[0], pair[1]);
             let what = format!(
@@ -56,36 +56,44 @@ fn holes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, CY, Story, found};
+    use crate::check::testing::{ANA, BO, CY, HistoryBuilder, found};
 
-    fn gap(story: Story) -> Story {
-        story.say(ANA, None, 10, &[BO, CY]).say(ANA, None, 11, &[CY])
+    fn gap(story: HistoryBuilder) -> HistoryBuilder {
+        story.signal(ANA, None, 10, &[BO, CY]).signal(ANA, None, 11, &[CY])
     }
 
     #[test]
     fn twin_a_hole_between_two_signals_is_found() {
-        assert_eq!(found(check, gap(Story::three()).say(ANA, None, 12, &[BO, CY])), 1);
+        assert_eq!(found(check, gap(HistoryBuilder::three()).signal(ANA, None, 12, &[BO, CY])), 1);
     }
 
     #[test]
     fn twin_a_replay_that_leaves_something_out_is_found() {
         assert_eq!(
-            found(check, gap(Story::three()).replay(BO, 11).say(ANA, None, 12, &[BO, CY])),
+            found(
+                check,
+                gap(HistoryBuilder::three()).replay(BO, 11).signal(ANA, None, 12, &[BO, CY])
+            ),
             1
         );
     }
 
     #[test]
     fn a_gap_that_is_told_by_snapshot_or_reset_is_no_silent_one() {
-        let told = gap(Story::three()).snapshot(BO, 11);
-        assert_eq!(found(check, told.say(ANA, None, 12, &[BO, CY])), 0);
-        let told = gap(Story::three()).reset(BO, 11);
-        assert_eq!(found(check, told.say(ANA, None, 12, &[BO, CY])), 0);
+        let told = gap(HistoryBuilder::three()).snapshot(BO, 11);
+        assert_eq!(found(check, told.signal(ANA, None, 12, &[BO, CY])), 0);
+        let told = gap(HistoryBuilder::three()).reset(BO, 11);
+        assert_eq!(found(check, told.signal(ANA, None, 12, &[BO, CY])), 0);
     }
 
     #[test]
     fn what_was_addressed_to_somebody_else_is_no_hole() {
-        let story = Story::three().say(ANA, None, 10, &[BO, CY]).say(ANA, Some(CY), 11, &[CY]);
-        assert_eq!(found(check, story.say(ANA, None, 12, &[BO, CY])), 0);
+        let story = HistoryBuilder::three().signal(ANA, None, 10, &[BO, CY]).signal(
+            ANA,
+            Some(CY),
+            11,
+            &[CY],
+        );
+        assert_eq!(found(check, story.signal(ANA, None, 12, &[BO, CY])), 0);
     }
 }

@@ -54,40 +54,42 @@ fn pair(older: &Membership, newer: &Membership, violations: &mut Vec<Violation>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, Story, found, seen};
+    use crate::check::testing::{ANA, BO, HistoryBuilder, found, seen};
 
     #[test]
     fn the_newcomer_who_is_given_the_other_offers() {
-        let story = Story::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[seen(ANA, 1, true)]);
-        assert_eq!(found(check, story.say(BO, None, 3, &[ANA])), 0);
+        let story =
+            HistoryBuilder::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[seen(ANA, 1, true)]);
+        assert_eq!(found(check, story.signal(BO, None, 3, &[ANA])), 0);
     }
 
     #[test]
     fn twin_two_who_are_given_each_other_are_found() {
-        let story = Story::empty().join(ANA, 1, 1, &[seen(BO, 2, false)]).join(
+        let story = HistoryBuilder::empty().join(ANA, 1, 1, &[seen(BO, 2, false)]).join(
             BO,
             2,
             2,
             &[seen(ANA, 1, true)],
         );
-        assert_eq!(found(check, story.say(BO, None, 3, &[ANA])), 1);
+        assert_eq!(found(check, story.signal(BO, None, 3, &[ANA])), 1);
     }
 
     #[test]
     fn twin_two_who_are_not_given_each_other_are_found() {
-        let story = Story::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[]);
-        assert_eq!(found(check, story.say(BO, None, 3, &[ANA])), 1);
+        let story = HistoryBuilder::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[]);
+        assert_eq!(found(check, story.signal(BO, None, 3, &[ANA])), 1);
     }
 
     #[test]
     fn twin_two_impolite_sides_are_found() {
-        let story = Story::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[seen(ANA, 1, false)]);
-        assert_eq!(found(check, story.say(BO, None, 3, &[ANA])), 1);
+        let story =
+            HistoryBuilder::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[seen(ANA, 1, false)]);
+        assert_eq!(found(check, story.signal(BO, None, 3, &[ANA])), 1);
     }
 
     #[test]
     fn who_had_left_need_not_be_given() {
-        let story = Story::empty().join(ANA, 1, 1, &[]).leave(ANA).join(BO, 2, 2, &[]);
+        let story = HistoryBuilder::empty().join(ANA, 1, 1, &[]).leave(ANA).join(BO, 2, 2, &[]);
         assert_eq!(found(check, story), 0);
     }
 }

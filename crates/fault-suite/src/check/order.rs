@@ -136,17 +136,24 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, CY, Story, found};
+    use crate::check::testing::{ANA, BO, CY, HistoryBuilder, found};
 
     #[test]
     fn two_members_who_are_told_the_same_are_fine() {
-        let story = Story::three().say(ANA, None, 10, &[BO, CY]).say(BO, None, 11, &[ANA, CY]);
+        let story = HistoryBuilder::three().signal(ANA, None, 10, &[BO, CY]).signal(
+            BO,
+            None,
+            11,
+            &[ANA, CY],
+        );
         assert_eq!(found(check, story), 0);
     }
 
     #[test]
     fn twin_two_members_who_see_two_signals_in_different_order_are_found() {
-        let said = Story::three().whisper(ANA, None).whisper(BO, None);
+        let said = HistoryBuilder::three()
+            .unacknowledged_signal(ANA, None)
+            .unacknowledged_signal(BO, None);
         let story =
             said.hear(BO, ANA, 1, 10).hear(CY, ANA, 1, 11).hear(ANA, BO, 1, 11).hear(CY, BO, 1, 12);
         assert!(found(check, story) > 0);
@@ -154,27 +161,35 @@ mod tests {
 
     #[test]
     fn twin_a_sender_whose_signals_arrive_reversed_is_found() {
-        let said = Story::three().whisper(ANA, None).whisper(ANA, None);
+        let said = HistoryBuilder::three()
+            .unacknowledged_signal(ANA, None)
+            .unacknowledged_signal(ANA, None);
         assert_eq!(found(check, said.hear(BO, ANA, 2, 10).hear(BO, ANA, 1, 11)), 1);
     }
 
     #[test]
     fn twin_an_older_signal_that_comes_to_who_joined_anew_is_found() {
-        let said = Story::three().whisper(ANA, None).whisper(ANA, None);
+        let said = HistoryBuilder::three()
+            .unacknowledged_signal(ANA, None)
+            .unacknowledged_signal(ANA, None);
         let again = said.hear(BO, ANA, 2, 10).join(BO, 11, 4, &[]);
         assert_eq!(found(check, again.hear(BO, ANA, 1, 12)), 1);
     }
 
     #[test]
     fn a_loss_of_data_excuses_an_older_signal_that_comes_to_who_joined_anew() {
-        let said = Story::three().whisper(ANA, None).whisper(ANA, None);
+        let said = HistoryBuilder::three()
+            .unacknowledged_signal(ANA, None)
+            .unacknowledged_signal(ANA, None);
         let lost = said.hear(BO, ANA, 2, 10).reset(ANA, 11).join(BO, 12, 4, &[]);
         assert_eq!(found(check, lost.hear(BO, ANA, 1, 13)), 0);
     }
 
     #[test]
     fn twin_a_member_who_is_taken_back_in_the_log_is_found() {
-        let said = Story::three().whisper(ANA, None).whisper(CY, None);
+        let said = HistoryBuilder::three()
+            .unacknowledged_signal(ANA, None)
+            .unacknowledged_signal(CY, None);
         assert_eq!(found(check, said.hear(BO, ANA, 1, 11).hear(BO, CY, 1, 10)), 1);
     }
 }

@@ -74,7 +74,6 @@ pub(super) struct Removal {
     pub(super) by: u32,
 }
 
-/// All removals.
 pub(super) fn removals(model: &Model<'_>) -> Vec<Removal> {
     let mut seen: HashMap<(Peer, u64), Removal> = HashMap::new();
     for event in model.events {

@@ -38,15 +38,15 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::testing::{ANA, BO, CY, Story};
+    use crate::check::testing::{ANA, BO, CY, HistoryBuilder};
 
-    fn found(story: Story) -> usize {
+    fn found(story: HistoryBuilder) -> usize {
         let history = story.unreported();
         check(&Model::new(&history)).len()
     }
 
-    fn two() -> Story {
-        Story::three().leave(CY).left(ANA, CY, 8).left(BO, CY, 8)
+    fn two() -> HistoryBuilder {
+        HistoryBuilder::three().leave(CY).left(ANA, CY, 8).left(BO, CY, 8)
     }
 
     #[test]

@@ -17,19 +17,19 @@ pub(crate) fn seen(peer: Peer, n: u64, polite: bool) -> Seen {
 }
 
 /// Counts what a check finds in a story.
-pub(crate) fn found(check: fn(&Model<'_>) -> Vec<Violation>, story: Story) -> usize {
+pub(crate) fn found(check: fn(&Model<'_>) -> Vec<Violation>, story: HistoryBuilder) -> usize {
     let history = story.end();
     check(&Model::new(&history)).len()
 }
 
 /// A history in the making.
-pub(crate) struct Story {
+pub(crate) struct HistoryBuilder {
     now: u64,
     numbers: [u32; 4],
     events: Vec<Event>,
 }
 
-impl Story {
+impl HistoryBuilder {
     pub(crate) fn empty() -> Self {
         Self { now: 0, numbers: [0; 4], events: Vec::new() }
     }
@@ -90,7 +90,7 @@ impl Story {
     }
 
     /// Sends a signal that is not acknowledged.
-    pub(crate) fn whisper(mut self, from: Peer, to: Option<Peer>) -> Self {
+    pub(crate) fn unacknowledged_signal(mut self, from: Peer, to: Option<Peer>) -> Self {
         let number = &mut self.numbers[from.client as usize];
         *number += 1;
         let number = *number;
@@ -102,8 +102,8 @@ impl Story {
     }
 
     /// Sends a signal that these get at this place, and that is acknowledged.
-    pub(crate) fn say(self, from: Peer, to: Option<Peer>, seq: u64, heard: &[Peer]) -> Self {
-        let mut story = self.whisper(from, to);
+    pub(crate) fn signal(self, from: Peer, to: Option<Peer>, seq: u64, heard: &[Peer]) -> Self {
+        let mut story = self.unacknowledged_signal(from, to);
         let number = story.numbers[from.client as usize];
         for by in heard {
             story = story.hear(*by, from, number, seq);

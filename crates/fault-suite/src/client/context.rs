@@ -10,17 +10,16 @@ use super::dial::Doors;
 use crate::history::{Peer, Recorder};
 
 /// What clients are to do now.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Join, stay, send nothing.
     Gather,
-    /// Send.
     Load,
     /// Send nothing new and stay: what is under way arrives.
     Settle,
     /// Note the roster, and stay.
     Report,
-    /// End.
     End,
 }
 
@@ -73,12 +72,11 @@ impl Directory {
 }
 
 /// What all clients of a run share.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Context {
-    /// Where to connect.
     pub doors: Arc<dyn Doors>,
     /// Takes down what happens.
     pub recorder: Recorder,
-    /// Who is who.
     pub directory: Directory,
     /// What to do now.
     pub phase: watch::Sender<Phase>,

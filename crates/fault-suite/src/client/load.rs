@@ -25,10 +25,9 @@ pub enum Conduct {
     Vanishes,
 }
 
-/// One client.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Its room.
     pub room: u32,
     /// What it sends; nothing if absent.
     pub pace: Option<Pace>,
@@ -41,12 +40,12 @@ pub struct Profile {
 }
 
 /// When the next burst is due.
-pub(super) struct Rhythm {
+pub(super) struct BurstSchedule {
     pace: Pace,
     next: Instant,
 }
 
-impl Rhythm {
+impl BurstSchedule {
     /// Begins somewhere within the first interval, so that clients do not send in step.
     pub(super) fn begin(pace: Pace, rng: &mut Rng) -> Self {
         Self { pace, next: Instant::now() + pace.every.mul_f64(rng.f64()) }

@@ -18,12 +18,10 @@ use crate::history::{Joined, Log, Peer, Seen, What};
 
 /// What our clients put into `data`.
 #[derive(Deserialize, Serialize)]
-struct Ballasted {
+struct SignalData {
     /// Who sent it, by its own account.
     f: String,
-    /// Its number.
     k: u32,
-    /// Nothing of interest.
     x: String,
 }
 
@@ -122,7 +120,7 @@ impl Observer {
         self.note(What::Sent { number, to: to_peer });
         Tally::add(&self.context.tally.sent, 1);
         Tally::add(&self.context.tally.unsettled, 1);
-        let payload = Ballasted { f: self.peer().to_string(), k: number, x: "x".repeat(ballast) };
+        let payload = SignalData { f: self.peer().to_string(), k: number, x: "x".repeat(ballast) };
         let data = Payload::from_value(&payload).expect("text and numbers are JSON");
         Input::Signal { member, ticket: Ticket(number.into()), to, data }
     }
@@ -177,7 +175,7 @@ impl Observer {
     }
 
     fn received(&mut self, seq: u64, from: &PeerId, to_me: bool, data: &Payload) {
-        let data: Ballasted = data.parse().expect("all that is said here was made here");
+        let data: SignalData = data.parse().expect("all that is said here was made here");
         let from = self.known(from);
         assert_eq!(data.f, from.to_string(), "the stamp names another sender");
         self.note(What::Received { from, number: data.k, seq, to_me });

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use signal_client::core::{
-    Effect, Input, LeftBecause, LinkId, Machine, MemberId, Moving, RoomEvent, State, Ticket,
+    Effect, Input, LeftBecause, LinkId, Machine, MemberId, MoveReason, RoomEvent, State, Ticket,
     TokenSource,
 };
-use signal_client::socket::Heard;
+use signal_client::socket::SocketEvent;
 use signal_client::{RoomId, Stop};
 use signal_protocol::{CloseCode, ErrorCode};
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::context::{Context, Phase, Tally};
 use super::dial::token;
-use super::load::{Conduct, KNOCKS_AFTER, Profile, Rhythm, STAYS_FOR};
+use super::load::{BurstSchedule, Conduct, KNOCKS_AFTER, Profile, STAYS_FOR};
 use super::observer::Observer;
 use super::sockets::Sockets;
 use crate::history::What;
@@ -29,10 +29,9 @@ const MOST_UNSETTLED: usize = 4_000;
 const ABNORMAL: u16 = 1006;
 /// The request to leave; signals have numbers of 32 bits.
 const LEAVE: Ticket = Ticket(u64::MAX);
-/// What the machine draws is apart from what the client draws.
+/// The machine has a generator of its own, so that it takes no draws from that of the client.
 const OF_THE_MACHINE: u64 = 0x6D61_6368;
 
-/// A client.
 pub(super) struct Session {
     context: Arc<Context>,
     profile: Profile,
@@ -46,7 +45,7 @@ pub(super) struct Session {
     sockets: Sockets,
     /// The link that holds the membership.
     joined_on: Option<LinkId>,
-    rhythm: Option<Rhythm>,
+    rhythm: Option<BurstSchedule>,
     phase: watch::Receiver<Phase>,
     /// When to leave, drop the socket, or come back as somebody new.
     change_at: Option<Instant>,
@@ -89,21 +88,21 @@ impl Session {
         while !self.over {
             let wake = self.wake_at(Instant::now());
             tokio::select! {
-                Some((link, heard)) = self.sockets.hear() => self.hear(link, heard),
+                Some((link, heard)) = self.sockets.receive() => self.on_socket_event(link, heard),
                 changed = self.phase.changed() => match changed {
                     Ok(()) => self.turn(),
                     Err(_) => return,
                 },
                 () = sleep_until(wake) => self.tick(Instant::now()),
             }
-            while let Some((link, heard)) = self.sockets.heard() {
-                self.hear(link, heard);
+            while let Some((link, heard)) = self.sockets.try_receive() {
+                self.on_socket_event(link, heard);
             }
         }
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
-        let rhythm = self.rhythm.as_ref().map(Rhythm::next);
+        let rhythm = self.rhythm.as_ref().map(BurstSchedule::next);
         let machine = self.machine.wake_at(now).filter(|_| !self.out);
         let waits = [rhythm, machine, self.change_at, self.join_at];
         waits.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3600))
@@ -112,7 +111,7 @@ impl Session {
     fn turn(&mut self) {
         let phase = *self.phase.borrow_and_update();
         self.rhythm = match (phase, self.profile.pace) {
-            (Phase::Load, Some(pace)) => Some(Rhythm::begin(pace, &mut self.rng)),
+            (Phase::Load, Some(pace)) => Some(BurstSchedule::begin(pace, &mut self.rng)),
             _ => None,
         };
         if phase >= Phase::Settle {
@@ -132,7 +131,7 @@ impl Session {
         if self.join_at.is_some_and(|at| now >= at) {
             self.join();
         }
-        self.speak(now);
+        self.send_due(now);
         if !self.out {
             self.on(Input::Tick);
         }
@@ -146,7 +145,7 @@ impl Session {
     }
 
     /// Makes the signals that are due, as long as there is a membership to make them for.
-    fn speak(&mut self, now: Instant) {
+    fn send_due(&mut self, now: Instant) {
         let due = self.rhythm.as_mut().map_or(0, |rhythm| rhythm.due(now));
         for _ in 0..due {
             if !self.observer.is_member || self.machine.unsettled(self.member) > MOST_UNSETTLED {
@@ -157,14 +156,14 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, link: LinkId, heard: Heard) {
+    fn on_socket_event(&mut self, link: LinkId, heard: SocketEvent) {
         if self.sockets.door(link).is_none() {
             return;
         }
         match heard {
-            Heard::Text(text) => self.on(Input::Text { link, text: &text }),
-            Heard::Alive => self.on(Input::Alive { link }),
-            Heard::Closed(ended) => self.lost(link, ended.code),
+            SocketEvent::Text(text) => self.on(Input::Text { link, text: &text }),
+            SocketEvent::Alive => self.on(Input::Alive { link }),
+            SocketEvent::Closed(ended) => self.lost(link, ended.code),
         }
     }
 
@@ -182,7 +181,7 @@ impl Session {
         self.observer.note(What::Closed { code });
         if self.profile.conduct == Conduct::Vanishes {
             self.observer.note(What::Vanished);
-            self.go_out();
+            self.drop_membership();
             self.over = true;
         }
     }
@@ -224,8 +223,8 @@ impl Session {
                 }
             }
             Effect::Welcomed { link } => self.welcomed(link),
-            Effect::Moving(Moving::Drain) => self.observer.note(What::GoAway),
-            Effect::Moving(Moving::Outage) => self.observer.note(What::Unavailable),
+            Effect::Moving(MoveReason::Drain) => self.observer.note(What::GoAway),
+            Effect::Moving(MoveReason::Outage) => self.observer.note(What::Unavailable),
             Effect::State(State::Stopped(Stop::Code { code, .. })) => {
                 self.observer.note(What::Stopped { code });
                 self.out = true;
@@ -279,11 +278,11 @@ impl Session {
             self.observer.note(What::Vanished);
             self.sockets.drop_all();
         }
-        self.go_out();
+        self.drop_membership();
     }
 
     /// Is out of the room; what was not settled is given up.
-    fn go_out(&mut self) {
+    fn drop_membership(&mut self) {
         (self.out, self.join_at, self.observer.is_member) = (true, None, false);
         self.on(Input::Stop);
         self.sockets.drop_all();

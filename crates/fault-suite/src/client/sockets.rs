@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use signal_client::core::LinkId;
-use signal_client::socket::{Heard, Inbox, SocketTask};
+use signal_client::socket::{Inbox, SocketEvent, SocketTask};
 use tokio::sync::mpsc;
 
 use super::dial::Doors;
@@ -16,7 +16,7 @@ const INBOX: usize = 256;
 pub(super) struct Sockets {
     open: BTreeMap<LinkId, (usize, SocketTask)>,
     inbox: Inbox,
-    heard: mpsc::Receiver<(LinkId, Heard)>,
+    heard: mpsc::Receiver<(LinkId, SocketEvent)>,
     doors: Arc<dyn Doors>,
     first_door: Option<usize>,
     last_door: Option<usize>,
@@ -35,12 +35,12 @@ impl Sockets {
     }
 
     /// Waits for what a socket hears.
-    pub(super) async fn hear(&mut self) -> Option<(LinkId, Heard)> {
+    pub(super) async fn receive(&mut self) -> Option<(LinkId, SocketEvent)> {
         self.heard.recv().await
     }
 
     /// Returns what a socket has heard, if there is something.
-    pub(super) fn heard(&mut self) -> Option<(LinkId, Heard)> {
+    pub(super) fn try_receive(&mut self) -> Option<(LinkId, SocketEvent)> {
         self.heard.try_recv().ok()
     }
 

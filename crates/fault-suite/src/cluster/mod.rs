@@ -24,6 +24,7 @@ pub const NODES: usize = 3;
 pub const SECRET: &str = "fault-suite-fault-suite-fault-suite!";
 
 /// How a cluster is set up.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct ClusterSettings {
     /// The program of the nodes.
@@ -40,19 +41,18 @@ pub struct ClusterSettings {
     pub ping: Duration,
     /// Members of a room.
     pub capacity: usize,
-    /// What nodes log.
     pub log: String,
     /// Further settings of the nodes, without their prefix.
     pub extra: Vec<(String, String)>,
 }
 
 /// A running cluster; all of its processes end with this value.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Cluster {
     /// The Redis that is written to.
     pub redis: RedisServer,
     /// The clock of Redis.
     pub clock: SteppedClock,
-    /// The nodes.
     pub nodes: Vec<Node>,
     /// Between each node and Redis.
     pub redis_links: Vec<Proxy>,

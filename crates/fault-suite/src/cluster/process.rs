@@ -53,7 +53,6 @@ pub fn find_node_binary(told: Option<&Path>) -> Result<PathBuf, ProcessError> {
     if path.is_file() { Ok(path) } else { Err(ProcessError::NoNode(path)) }
 }
 
-/// A running child.
 pub(super) struct Process {
     name: String,
     child: Child,

@@ -91,7 +91,7 @@ impl RedisServer {
         persistence: Persistence,
         clock: SteppedClock,
     ) -> Result<Self, ProcessError> {
-        // What an earlier run has left there would come back as rooms of this one.
+        // Files of an earlier run would come back as rooms of this one.
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }

@@ -72,7 +72,7 @@ impl FaultKind {
 
     /// Tells whether it may keep nodes from Redis.
     #[must_use]
-    pub fn strikes_redis(self) -> bool {
+    pub fn affects_redis(self) -> bool {
         use FaultKind as K;
         match self {
             K::KillNode

@@ -25,9 +25,9 @@ pub fn micros(duration: Duration) -> u64 {
 }
 
 /// What held for the whole run; times are in microseconds.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The scenario.
     pub scenario: String,
     /// The seed of everything that was drawn.
     pub seed: u64,
@@ -51,13 +51,13 @@ pub struct History {
 }
 
 /// One thing that happened.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Microseconds since the run began, by the one monotonic clock of the suite.
     pub at: u64,
     /// The client it happened to.
     pub who: u32,
-    /// What it was.
     #[serde(flatten)]
     pub what: What,
 }
@@ -68,6 +68,7 @@ pub const SUITE: u32 = u32::MAX;
 /// What happened.
 ///
 /// `number` counts a client's own signals over all its lives, from 1.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum What {
@@ -85,7 +86,6 @@ pub enum What {
     Joined(Box<Joined>),
     /// A signal was handed over for sending.
     Sent {
-        /// Its number.
         number: u32,
         /// Whom it is for; everyone else in the room if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,10 +97,7 @@ pub enum What {
         number: u32,
     },
     /// A signal was refused for good.
-    Refused {
-        /// Its number.
-        number: u32,
-    },
+    Refused { number: u32 },
     /// All own signals that were not settled are given up: this is a new member.
     Dropped,
     /// A signal arrived, above the position.
@@ -115,15 +112,11 @@ pub enum What {
         to_me: bool,
     },
     /// An `ack` moved the position.
-    Position {
-        /// To here.
-        seq: u64,
-    },
+    Position { seq: u64 },
     /// Another member came in.
     PeerJoined {
         /// Its place in the room's log.
         seq: u64,
-        /// Who.
         #[serde(flatten)]
         seen: Seen,
     },
@@ -131,7 +124,6 @@ pub enum What {
     PeerAway {
         /// Its place in the room's log.
         seq: u64,
-        /// Who.
         peer: Peer,
         /// Which of the two.
         away: bool,
@@ -140,37 +132,25 @@ pub enum What {
     PeerLeft {
         /// Its place in the room's log.
         seq: u64,
-        /// Who.
         peer: Peer,
-        /// Why.
         reason: LeaveReason,
     },
     /// History was lost, and this is the roster now.
     Reset {
         /// Where the log goes on.
         seq: u64,
-        /// The roster.
         roster: Box<[Seen]>,
     },
     /// The membership was ended by the cluster.
-    Ended {
-        /// Why.
-        reason: LeftReason,
-    },
+    Ended { reason: LeftReason },
     /// The client stops for good, as a close code told it to.
-    Stopped {
-        /// The code.
-        code: u16,
-    },
+    Stopped { code: u16 },
     /// The client asks to leave.
     Leaving,
     /// The client dropped its socket and does not come back.
     Vanished,
     /// A join was refused; it is repeated later.
-    Turned {
-        /// Why.
-        code: Box<str>,
-    },
+    Turned { code: Box<str> },
     /// The node said that it cannot serve.
     Unavailable,
     /// The node asked to be left.
@@ -192,15 +172,10 @@ pub enum What {
         trouble: Box<[Box<str>]>,
     },
     /// The keys of Redis that have no end, when all is quiet.
-    EndlessKeys {
-        /// Their names.
-        keys: Box<[Box<str>]>,
-    },
-    /// A fault begins.
+    EndlessKeys { keys: Box<[Box<str>]> },
     Fault {
         /// Its number in the schedule.
         fault: u32,
-        /// Its kind.
         kind: FaultKind,
         /// The node it strikes, if one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,15 +189,13 @@ pub enum What {
 }
 
 /// A `joined`.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
-    /// As whom.
     pub peer: Peer,
-    /// Where.
     pub room: u32,
     /// The place in the room's log from which on everything is told.
     pub seq: u64,
-    /// How it went.
     pub recovery: Recovery,
     /// Which join of the room it was.
     pub n: u64,
@@ -232,9 +205,9 @@ pub struct Joined {
 }
 
 /// Another member as told.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// Who.
     pub peer: Peer,
     /// Which join of the room it was.
     pub n: u64,

@@ -9,13 +9,13 @@ use crate::history::FaultKind;
 use crate::proxy::Direction;
 
 /// One fault to come.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// When, from the beginning of the schedule.
     pub at: Duration,
     /// For how long; zero for what happens in an instant.
     pub lasts: Duration,
-    /// What.
     pub kind: FaultKind,
     /// The node it strikes, if one.
     pub node: Option<usize>,

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::measure::tally;
 use super::rig::until;
-use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
+use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::client::{Conduct, Pace, Phase, Profile, Tally};
 use crate::cluster::Persistence;
 use crate::history::{History, Recovery, What};
@@ -15,6 +15,7 @@ use crate::nemesis::{ALL, execute, schedule};
 use crate::report::{Figure, count};
 
 /// How much of it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug)]
 pub struct Chaos {
     /// Rooms of two to four members who stay.
@@ -23,7 +24,6 @@ pub struct Chaos {
     pub rate: f64,
     /// Go on until so many were sent.
     pub signals: u64,
-    /// So many faults.
     pub faults: usize,
     /// How long a lost socket may come back; above ping and 9 s.
     pub grace: Duration,
@@ -41,9 +41,9 @@ const BURST: u32 = 5;
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Short times, so that many faults outlast the lease and churning members become ghosts.
-fn wishes(chaos: &Chaos) -> Wishes {
+fn wishes(chaos: &Chaos) -> ScenarioSettings {
     let drain = [("DRAIN_DELAY", "200ms"), ("DRAIN_DEADLINE", "3s")];
-    Wishes {
+    ScenarioSettings {
         persistence: Persistence::AppendOnly,
         lease: Duration::from_secs(2),
         grace: chaos.grace,
@@ -84,7 +84,7 @@ async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioErro
 
 /// Waits until whoever vanished must have been removed everywhere, though a clock that was set prolongs absences by the grace.
 async fn ghosts_gone(chaos: &Chaos) {
-    let Wishes { lease, grace, .. } = wishes(chaos);
+    let ScenarioSettings { lease, grace, .. } = wishes(chaos);
     tokio::time::sleep(lease + 2 * grace + Duration::from_secs(6)).await;
 }
 

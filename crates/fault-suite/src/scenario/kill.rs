@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::measure::{NEVER, Times, faults, returns, tally};
-use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
+use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::client::{Conduct, Pace, Phase, Profile, Tally};
 use crate::cluster::NODES;
 use crate::history::{FaultKind, History, LeaveReason, What};
@@ -33,7 +33,7 @@ fn profiles(vanishing: Option<usize>) -> impl Iterator<Item = Profile> {
 
 /// Kills each node in turn and measures how long its clients take to be back in their rooms.
 pub async fn kill(options: &Options) -> Report {
-    let wishes = Wishes::default();
+    let wishes = ScenarioSettings::default();
     let (history, ended) = stage("kill", options, &wishes, async |rig| killed(rig).await).await;
     Report::new("kill", options, history, ended, |history, ()| {
         let times = returns(history);
@@ -66,8 +66,9 @@ async fn killed(rig: &mut Rig) -> Result<(), ScenarioError> {
 
 /// Kills a node whose clients do not come back, and measures when the others are told.
 pub async fn ghosts(options: &Options) -> Report {
-    let wishes = Wishes::default();
-    let (history, ended) = stage("ghosts", options, &wishes, async |rig| haunted(rig).await).await;
+    let wishes = ScenarioSettings::default();
+    let (history, ended) =
+        stage("ghosts", options, &wishes, async |rig| ghosts_of_a_kill(rig).await).await;
     let most = (wishes.lease + wishes.grace).as_secs_f64() + 2.0;
     Report::new("ghosts", options, history, ended, |history, ()| {
         let (away, gone) = departures(history);
@@ -80,7 +81,7 @@ pub async fn ghosts(options: &Options) -> Report {
     })
 }
 
-async fn haunted(rig: &mut Rig) -> Result<(), ScenarioError> {
+async fn ghosts_of_a_kill(rig: &mut Rig) -> Result<(), ScenarioError> {
     rig.gather(profiles(Some(0)), Duration::from_secs(60)).await?;
     rig.phase(Phase::Load);
     // Until long after the last ghost must be gone; the node stays dead as long.

@@ -75,9 +75,8 @@ pub(super) fn latencies(history: &History, from: u64, to: u64) -> Times {
 
 /// A fault of one kind.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Struck {
+pub(super) struct FaultPeriod {
     number: u32,
-    /// When it began.
     pub(super) from: u64,
     /// When it was healed.
     pub(super) to: u64,
@@ -86,12 +85,12 @@ pub(super) struct Struck {
 }
 
 /// The faults of a kind, in the order of time.
-pub(super) fn faults(history: &History, wanted: FaultKind) -> Vec<Struck> {
-    let mut found: Vec<Struck> = Vec::new();
+pub(super) fn faults(history: &History, wanted: FaultKind) -> Vec<FaultPeriod> {
+    let mut found: Vec<FaultPeriod> = Vec::new();
     for event in history.events.iter().filter(|event| event.who == SUITE) {
         match event.what {
             What::Fault { fault: number, kind, node } if kind == wanted => {
-                found.push(Struck { number, from: event.at, to: NEVER, node });
+                found.push(FaultPeriod { number, from: event.at, to: NEVER, node });
             }
             What::Healed { fault } => {
                 if let Some(struck) = found.iter_mut().find(|struck| struck.number == fault) {

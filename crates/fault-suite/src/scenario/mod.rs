@@ -16,7 +16,7 @@ pub use outage::{stall, wipe};
 pub use redis_life::{
     clock_steps, long_outage, old_snapshot, refused_writes, role_change, silent_connection,
 };
-pub use rig::{Options, Rig, Wishes};
+pub use rig::{Options, Rig, ScenarioSettings};
 pub use rolling::rolling;
 pub use slow_reader::slow_reader;
 
@@ -48,8 +48,8 @@ pub enum ScenarioError {
 }
 
 /// What a scenario leaves behind.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Report {
-    /// What it found.
     pub outcome: Outcome,
     /// What happened, if the cluster ever ran.
     pub history: Option<History>,
@@ -79,7 +79,7 @@ impl Report {
 async fn stage<T>(
     name: &str,
     options: &Options,
-    wishes: &Wishes,
+    wishes: &ScenarioSettings,
     act: impl AsyncFnOnce(&mut Rig) -> Result<T, ScenarioError>,
 ) -> (Option<History>, Result<T, ScenarioError>) {
     eprintln!("{name}: seed {}", options.seed);

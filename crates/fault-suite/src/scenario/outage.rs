@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::kill::is_removal;
 use super::measure::{faults, first_arrivals, tally};
-use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
+use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::client::{Conduct, Pace, Phase, Profile};
 use crate::history::{FaultKind, History, What};
 use crate::nemesis::{Planned, execute};
@@ -39,7 +39,7 @@ pub async fn wipe(options: &Options) -> Report {
 }
 
 async fn outage(options: &Options, name: &'static str, kind: FaultKind) -> Report {
-    let wishes = Wishes::default();
+    let wishes = ScenarioSettings::default();
     let (history, ended) = stage(name, options, &wishes, async |rig| struck(rig, kind).await).await;
     Report::new(name, options, history, ended, |history, ()| figures(history, kind))
 }
@@ -51,8 +51,8 @@ async fn struck(rig: &mut Rig, kind: FaultKind) -> Result<(), ScenarioError> {
     execute(&mut rig.cluster, &[outage], rig.context.recorder.suite()).await?;
     rig.load_for(Duration::from_secs(10)).await;
     if kind == FaultKind::WipeRedis {
-        // Who came back as somebody new has left a ghost behind.
-        let Wishes { lease, grace, .. } = Wishes::default();
+        // A client that came back as a new member has left a ghost behind.
+        let ScenarioSettings { lease, grace, .. } = ScenarioSettings::default();
         rig.load_for(lease + grace).await;
     }
     rig.close(Duration::from_secs(90)).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::kill::is_removal;
 use super::measure::{faults, first_arrivals, longest_silence, tally};
-use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
+use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::client::{Conduct, Pace, Phase, Profile};
 use crate::cluster::{NODES, Persistence};
 use crate::history::{FaultKind, History, What, micros};
@@ -38,12 +38,12 @@ const WITHIN_SILENCE: Duration = Duration::from_secs(15);
 const WITHIN_FAILOVER: Duration = Duration::from_secs(10);
 
 /// Faults one after the other.
-struct Course {
+struct FaultSequence {
     name: &'static str,
     faults: Vec<Planned>,
 }
 
-impl Course {
+impl FaultSequence {
     fn of(name: &'static str, faults: impl IntoIterator<Item = (FaultKind, Duration)>) -> Self {
         Self::planned(name, faults.into_iter().map(|(kind, lasts)| Planned::of(kind, SHORT, lasts)))
     }
@@ -60,12 +60,12 @@ impl Course {
     }
 
     async fn run(self, options: &Options) -> Report {
-        let wishes = Wishes {
+        let wishes = ScenarioSettings {
             persistence: Persistence::AppendOnly,
             lease: LEASE,
             grace: GRACE,
             ping: Duration::from_secs(1),
-            ..Wishes::default()
+            ..ScenarioSettings::default()
         };
         let Self { name, faults } = self;
         let (history, ended) =
@@ -83,7 +83,7 @@ pub async fn refused_writes(options: &Options) -> Report {
         FaultKind::FailedSnapshot,
     ];
     let each = ways.into_iter().flat_map(|way| [(way, SHORT), (way, LONG)]);
-    Course::of("refused-writes", each).run(options).await
+    FaultSequence::of("refused-writes", each).run(options).await
 }
 
 /// Connections that fall silent: in both directions, in each, and those of the subscriptions alone; and a path that stays
@@ -100,18 +100,18 @@ pub async fn silent_connection(options: &Options) -> Report {
     let lasting = instants.map(|fault| Planned { lasts: LONGER, ..fault });
     let on_each = instants.into_iter().chain(lasting).enumerate();
     let faults = on_each.map(|(number, fault)| fault.on(number % NODES));
-    Course::planned("silent-connection", faults).run(options).await
+    FaultSequence::planned("silent-connection", faults).run(options).await
 }
 
 /// Planned failovers behind the address of Redis, of which the old primaries stay for longer than lease and grace.
 pub async fn role_change(options: &Options) -> Report {
-    Course::of("role-change", [(FaultKind::FailOver, LONG); 2]).run(options).await
+    FaultSequence::of("role-change", [(FaultKind::FailOver, LONG); 2]).run(options).await
 }
 
 /// Redis killed, and back as it was some seconds ago.
 pub async fn old_snapshot(options: &Options) -> Report {
     let each = [SHORT, LONGER, LONG].map(|lasts| (FaultKind::OldSnapshot, lasts));
-    Course::of("old-snapshot", each).run(options).await
+    FaultSequence::of("old-snapshot", each).run(options).await
 }
 
 /// The clock of Redis set forward and back, by less and by more than the keys of a room live.
@@ -125,12 +125,12 @@ pub async fn clock_steps(options: &Options) -> Report {
         step(FaultKind::LeapClock, 3_600),
         step(FaultKind::LeapClock, -3_600),
     ];
-    Course::planned("clock-steps", faults).run(options).await
+    FaultSequence::planned("clock-steps", faults).run(options).await
 }
 
 /// Redis stopped for longer than the keys of a room live.
 pub async fn long_outage(options: &Options) -> Report {
-    Course::of("long-outage", [(FaultKind::LongOutage, KEYS_GONE)]).run(options).await
+    FaultSequence::of("long-outage", [(FaultKind::LongOutage, KEYS_GONE)]).run(options).await
 }
 
 fn profiles() -> impl Iterator<Item = Profile> {
@@ -150,7 +150,7 @@ async fn struck(rig: &mut Rig, faults: &[Planned]) -> Result<(), ScenarioError> 
     rig.gather(profiles(), Duration::from_secs(60)).await?;
     rig.phase(Phase::Load);
     execute(&mut rig.cluster, faults, rig.context.recorder.suite()).await?;
-    // Who would be removed wrongly is removed when the grace after the last fault is over.
+    // A wrong removal happens when the grace after the last fault is over.
     rig.load_for(LEASE + GRACE + SHORT).await;
     rig.close(Duration::from_secs(60)).await
 }
@@ -172,13 +172,13 @@ fn figures(history: &History, planned: &[Planned]) -> Vec<Figure> {
 
 /// How long the last client waited at most, over all faults of a kind.
 fn of_kind(history: &History, kind: FaultKind) -> Option<Figure> {
-    let (what, waited, most): (_, Waited, _) = if kind.is_silence() {
+    let (what, waited, most): (_, LongestWait, _) = if kind.is_silence() {
         ("longest without delivery beside the fault", beside, WITHIN_SILENCE)
     } else if kind == FaultKind::FailOver {
         ("longest without delivery", throughout, WITHIN_FAILOVER)
     } else if kind.refuses_writes() {
         ("delivery after the fault, the last client", after, AFTER_REFUSAL)
-    } else if kind.strikes_redis() {
+    } else if kind.affects_redis() {
         ("delivery after the fault, the last client", after, AFTER_LOSS)
     } else {
         return None;
@@ -190,7 +190,7 @@ fn of_kind(history: &History, kind: FaultKind) -> Option<Figure> {
 }
 
 /// For how many seconds the last client waited, of a fault from here to there.
-type Waited = fn(&History, u64, u64) -> f64;
+type LongestWait = fn(&History, u64, u64) -> f64;
 
 fn clients() -> usize {
     usize::try_from(ROOMS).unwrap_or_default() * NODES

@@ -19,6 +19,7 @@ const QUIET: Duration = Duration::from_secs(2);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// What the command line says about every run.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Of everything that is drawn.
@@ -27,7 +28,6 @@ pub struct Options {
     pub binary: PathBuf,
     /// Where logs, data and histories go.
     pub folder: PathBuf,
-    /// What nodes log.
     pub log: String,
     /// Where the history goes, if it is wanted in any case.
     pub history: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct Options {
 
 /// What a scenario wants of the nodes.
 #[derive(Clone, Debug)]
-pub struct Wishes {
+pub struct ScenarioSettings {
     /// What Redis writes to disk.
     pub persistence: Persistence,
     /// A node silent for this long is suspected.
@@ -50,7 +50,7 @@ pub struct Wishes {
     pub extra: Vec<(&'static str, String)>,
 }
 
-impl Default for Wishes {
+impl Default for ScenarioSettings {
     /// The node's own defaults, and a short drain.
     fn default() -> Self {
         Self {
@@ -65,10 +65,9 @@ impl Default for Wishes {
 }
 
 /// A running cluster and its clients.
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Rig {
-    /// The cluster.
     pub cluster: Cluster,
-    /// What clients share.
     pub context: Arc<Context>,
     clients: Vec<Client>,
     terms: Terms,
@@ -82,7 +81,7 @@ impl Rig {
     pub async fn start(
         scenario: &str,
         options: &Options,
-        wishes: &Wishes,
+        wishes: &ScenarioSettings,
     ) -> Result<Self, ScenarioError> {
         let folder = options.folder.join(scenario);
         std::fs::create_dir_all(&folder).map_err(ScenarioError::Folder)?;
@@ -245,14 +244,14 @@ pub(super) async fn until(
     holds: impl Fn(&Tally) -> bool,
 ) -> Result<(), ScenarioError> {
     let begun = Instant::now();
-    let mut told = begun;
+    let mut logged_at = begun;
     let mut ticks = interval(LOOK_EVERY);
     while !holds(&context.tally) {
         if begun.elapsed() > within {
             return Err(ScenarioError::Late(what, within));
         }
-        if told.elapsed() > TELL_EVERY {
-            told = Instant::now();
+        if logged_at.elapsed() > TELL_EVERY {
+            logged_at = Instant::now();
             tell(context, what, begun.elapsed());
         }
         ticks.tick().await;
@@ -270,7 +269,7 @@ fn tell(context: &Context, what: &str, waited: Duration) {
     );
 }
 
-fn terms(scenario: &str, seed: u64, wishes: &Wishes) -> Terms {
+fn terms(scenario: &str, seed: u64, wishes: &ScenarioSettings) -> Terms {
     Terms {
         scenario: scenario.to_owned(),
         seed,

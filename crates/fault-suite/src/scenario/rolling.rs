@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::kill::is_removal;
 use super::measure::{faults, latencies, tally};
-use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
+use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::client::{Conduct, Pace, Phase, Profile};
 use crate::history::{FaultKind, What};
 use crate::nemesis::{Planned, execute};
@@ -30,7 +30,7 @@ fn profiles() -> impl Iterator<Item = Profile> {
 pub async fn rolling(options: &Options) -> Report {
     let extra = [("DRAIN_DELAY", "2s"), ("DRAIN_DEADLINE", "20s")];
     let extra = extra.map(|(name, value)| (name, value.to_owned())).to_vec();
-    let wishes = Wishes { extra, ..Wishes::default() };
+    let wishes = ScenarioSettings { extra, ..ScenarioSettings::default() };
     let (history, ended) = stage("rolling", options, &wishes, async |rig| rolled(rig).await).await;
     Report::new("rolling", options, history, ended, |history, ()| {
         let restarts = faults(history, FaultKind::RollingRestart);

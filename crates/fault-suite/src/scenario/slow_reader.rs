@@ -12,7 +12,7 @@ use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::measure::latencies;
-use super::{Options, Report, Rig, ScenarioError, Wishes, stage};
+use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::client::{Conduct, Pace, Phase, Profile, Socket, dial, token};
 use crate::history::Peer;
 use crate::report::{Figure, count};
@@ -42,7 +42,7 @@ struct Measured {
 
 /// Runs it.
 pub async fn slow_reader(options: &Options) -> Report {
-    let wishes = Wishes::default();
+    let wishes = ScenarioSettings::default();
     let (history, ended) =
         stage("slow-reader", options, &wishes, async |rig| stuck(rig).await).await;
     Report::new("slow-reader", options, history, ended, |history, measured: Measured| {
@@ -75,7 +75,7 @@ async fn stuck(rig: &mut Rig) -> Result<Measured, ScenarioError> {
     };
     rig.gather((0..READERS).map(reader), Duration::from_secs(30)).await?;
     let reading = watch::Sender::new(true);
-    let slow = (0..SLOW).map(|number| Slow::new(rig, number).live(reading.subscribe()));
+    let slow = (0..SLOW).map(|number| SlowReader::new(rig, number).live(reading.subscribe()));
     let slow: Vec<_> = slow.map(tokio::spawn).collect();
     rig.phase(Phase::Load);
     rig.load_for(QUIET).await;
@@ -120,13 +120,13 @@ async fn returned(slow: Vec<JoinHandle<Option<()>>>) -> usize {
 }
 
 /// A client that reads only while it is told to.
-struct Slow {
+struct SlowReader {
     node: SocketAddr,
     token: String,
     key: String,
 }
 
-impl Slow {
+impl SlowReader {
     /// Makes one whom the others know.
     fn new(rig: &Rig, number: usize) -> Self {
         let key = service_kit::random::token();

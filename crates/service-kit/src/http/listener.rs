@@ -15,11 +15,11 @@ use crate::settings::{Kind, Setting};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// An address to listen on: `127.0.0.1:8080`, `[::]:8080` or `unix:/run/turn-cred.sock`.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
     /// A TCP port; for port 0 the system chooses one.
     Tcp(SocketAddr),
-    /// A socket file.
     Unix(PathBuf),
 }
 

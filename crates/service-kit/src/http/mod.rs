@@ -7,6 +7,8 @@ mod deadlines;
 mod listener;
 mod origin;
 mod problem;
+mod problem_schema;
+mod proxies;
 mod serve;
 mod tls;
 
@@ -20,5 +22,7 @@ pub use bounds::{ConnectionBounds, descriptors};
 pub use listener::{ListenAddr, Listener, SOCKET_MODE, SocketMode};
 pub use origin::Origin;
 pub use problem::Problem;
+pub use problem_schema::ProblemSchema;
+pub use proxies::Proxies;
 pub use serve::{MAX_HEADERS, serve};
 pub use tls::{TLS_CERT_FILE, TLS_KEY_FILE, Tls};

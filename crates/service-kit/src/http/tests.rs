@@ -157,7 +157,7 @@ async fn an_answer_that_is_not_taken_is_given_up() {
     stream.write_all(request("/").as_bytes()).await.unwrap();
     tokio::time::sleep_until(began + Duration::from_secs(21)).await;
     let mut taken = Vec::new();
-    // What the system had taken arrives, and then the end of the connection.
+    // Bytes that the system had taken arrive, and then the end of the connection.
     let _ = stream.read_to_end(&mut taken).await;
     assert!((1..64 << 20).contains(&taken.len()), "{} bytes", taken.len());
 }

@@ -19,15 +19,14 @@ const PORT: u16 = 6_379;
 const SENTINEL_PORT: u16 = 26_379;
 
 /// What the servers of a URL are.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topology {
-    /// One server.
     Single,
     /// Servers of a Redis Cluster.
     Cluster,
     /// Sentinels that know the primary of this name.
     Sentinel {
-        /// The name.
         name: String,
     },
 }
@@ -54,11 +53,11 @@ impl Topology {
 }
 
 /// A server; an IPv6 address stands without brackets.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     /// Name or address.
     pub host: String,
-    /// Port.
     pub port: u16,
 }
 

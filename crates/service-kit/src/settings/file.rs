@@ -45,6 +45,7 @@ impl ConfigFile {
         self.faults.push(format!("{}: {what}", self.path.display()));
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "any other TOML value is one of a setting")]
     fn read_table(&mut self, schema: &Schema, table: Table) {
         for (key, value) in table {
             match value {

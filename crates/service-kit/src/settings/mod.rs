@@ -139,10 +139,8 @@ impl Schema {
         command.try_get_matches_from(arguments).map_err(|error| {
             // Standard error is closed: there is nowhere to report it.
             let _ = error.print();
-            match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => Exit::Unusable.into(),
-            }
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            if asked { ExitCode::SUCCESS } else { Exit::Unusable.into() }
         })
     }
 

@@ -20,13 +20,11 @@ pub struct Resolved {
 }
 
 /// The layer that a value came from.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A flag.
     CommandLine,
-    /// A variable.
     Environment,
-    /// The TOML file.
     File(PathBuf),
     /// The default in the schema.
     Default,

@@ -98,6 +98,7 @@ fn public_key(value: serde_json::Value) -> Option<PublicKey> {
     Some(PublicKey { kid: jwk.common.key_id, algorithm, key })
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "any other key of a JWKS is not used")]
 fn algorithm(parameters: &AlgorithmParameters) -> Option<Algorithm> {
     match parameters {
         AlgorithmParameters::RSA(_) => Some(Algorithm::RS256),

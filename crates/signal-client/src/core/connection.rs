@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::backoff::{backoff, between};
 use super::context::{Context, Purpose};
-use super::effect::{Effect, LinkId, Loss, Moving, State};
+use super::effect::{Effect, LinkId, Loss, MoveReason, State};
 use super::event::Stop;
 use super::frame::{ErrorFrame, Request, Welcome};
 use super::link::{Closed, Link, close_action};
-use super::links::{Links, Place, close};
+use super::links::{LinkRole, Links, close};
 use super::token::{Shown, Token, TokenSource, Tokens};
 
 /// A link that lived for this long proves that all is well: the next wait is the shortest again.
@@ -31,12 +31,12 @@ pub(super) struct Connection {
     tokens: Tokens,
     pub(super) links: Links,
     /// Why the current link is to be replaced, if it is.
-    moving: Option<Moving>,
+    moving: Option<MoveReason>,
     attempt: u32,
     welcomed_at: Option<Instant>,
     last_link: u64,
     /// Which link is opened once the token is there.
-    wanted: Option<Place>,
+    wanted: Option<LinkRole>,
     is_fetching: bool,
     connect_at: Option<Instant>,
     handover_at: Option<Instant>,
@@ -83,7 +83,7 @@ impl Connection {
             && self.links.next.is_none()
             && self.links.current.is_some()
         {
-            self.open(Place::Next, now, context);
+            self.open(LinkRole::Next, now, context);
         }
         if take_due(&mut self.tokens.renew_at, now) {
             self.fetch(context);
@@ -105,11 +105,11 @@ impl Connection {
     fn connect(&mut self, now: Instant, context: &mut Context) {
         if self.links.current.is_none() {
             context.emit(Effect::State(State::Connecting));
-            self.open(Place::Current, now, context);
+            self.open(LinkRole::Current, now, context);
         }
     }
 
-    fn open(&mut self, place: Place, now: Instant, context: &mut Context) {
+    fn open(&mut self, place: LinkRole, now: Instant, context: &mut Context) {
         let token = match self.tokens.usable(now) {
             Shown::Token(token) => Some(token),
             Shown::Nothing => None,
@@ -123,8 +123,8 @@ impl Connection {
         context.emit(Effect::Open { link: id, token });
         let link = Some(Link::new(id, now));
         match place {
-            Place::Current => self.links.current = link,
-            Place::Next => {
+            LinkRole::Current => self.links.current = link,
+            LinkRole::Next => {
                 self.links.next = link;
                 self.abandon_at = Some(now + HANDOVER_WITHIN);
             }
@@ -163,8 +163,8 @@ impl Connection {
         }
         match self.wanted.take() {
             Some(place) if fetched => self.open(place, now, context),
-            Some(Place::Next) => self.hand_over_after_backoff(now, context),
-            Some(Place::Current) => self.wait(Loss::NoToken, None, now, context),
+            Some(LinkRole::Next) => self.hand_over_after_backoff(now, context),
+            Some(LinkRole::Current) => self.wait(Loss::NoToken, None, now, context),
             None => {}
         }
     }
@@ -183,7 +183,7 @@ impl Connection {
         }
         self.tokens.accepted(now);
         context.emit(Effect::Welcomed { link: id });
-        let is_next = self.links.place(id) == Some(Place::Next);
+        let is_next = self.links.place(id) == Some(LinkRole::Next);
         if !is_next {
             self.take_current(now, context);
         }
@@ -205,7 +205,7 @@ impl Connection {
 
     fn stop_moving(&mut self) {
         (self.moving, self.handover_at, self.abandon_at) = (None, None, None);
-        if self.wanted == Some(Place::Next) {
+        if self.wanted == Some(LinkRole::Next) {
             self.wanted = None;
         }
     }
@@ -231,14 +231,14 @@ impl Connection {
         if let Some(link) = self.links.find(id) {
             link.goaway = Some(after);
         }
-        if self.links.place(id) == Some(Place::Current) {
+        if self.links.place(id) == Some(LinkRole::Current) {
             self.drain(after, now, context);
         }
     }
 
     fn drain(&mut self, after: Duration, now: Instant, context: &mut Context) {
-        context.emit(Effect::Moving(Moving::Drain));
-        self.moving = Some(Moving::Drain);
+        context.emit(Effect::Moving(MoveReason::Drain));
+        self.moving = Some(MoveReason::Drain);
         self.attempt = 0;
         self.hand_over_at(now + after);
     }
@@ -256,7 +256,7 @@ impl Connection {
 
     /// Handles an error about the connection as a whole. However often the node says that it lost Redis, the wait is
     /// the first one.
-    pub(super) fn complained(
+    pub(super) fn on_connection_error(
         &mut self,
         id: LinkId,
         error: &ErrorFrame<'_>,
@@ -266,10 +266,10 @@ impl Connection {
         if let Some(link) = self.links.find(id) {
             link.complaint = Some(error.message.clone().into_owned());
         }
-        if error.code == "unavailable" && self.links.place(id) == Some(Place::Current) {
-            context.emit(Effect::Moving(Moving::Outage));
+        if error.code == "unavailable" && self.links.place(id) == Some(LinkRole::Current) {
+            context.emit(Effect::Moving(MoveReason::Outage));
             if self.moving.is_none() {
-                self.moving = Some(Moving::Outage);
+                self.moving = Some(MoveReason::Outage);
                 let wait = between(LEAVE_NODE_AFTER, &mut context.rng);
                 self.hand_over_at(now + wait);
             }
@@ -285,8 +285,8 @@ impl Connection {
         context: &mut Context,
     ) {
         match self.links.place(id) {
-            Some(Place::Next) => self.next_failed(closed, now, context),
-            Some(Place::Current) => self.current_lost(closed, now, context),
+            Some(LinkRole::Next) => self.next_failed(closed, now, context),
+            Some(LinkRole::Current) => self.current_lost(closed, now, context),
             None => {}
         }
     }
@@ -298,7 +298,7 @@ impl Connection {
         if action == CloseAction::Token {
             self.tokens.drop_newest();
         }
-        if self.moving == Some(Moving::Drain) && action != CloseAction::Stop {
+        if self.moving == Some(MoveReason::Drain) && action != CloseAction::Stop {
             self.hand_over_after_backoff(now, context);
         } else {
             self.moving = None;
@@ -333,8 +333,11 @@ impl Connection {
     fn follow_up(&mut self, lost: &Link, closed: &Closed<'_>, now: Instant, context: &mut Context) {
         self.stop_moving();
         let replaced = closed.code == CloseCode::Replaced.number();
-        let action =
-            if lost.outrun && replaced { CloseAction::Resume } else { close_action(closed.code) };
+        let action = if lost.mark_replaced && replaced {
+            CloseAction::Resume
+        } else {
+            close_action(closed.code)
+        };
         let (code, message) = (closed.code, lost.complaint.as_deref().unwrap_or(closed.message));
         let message = message.to_owned();
         match action {
@@ -385,7 +388,7 @@ impl Connection {
     }
 }
 
-/// Whether an alarm is due; one that is, is taken.
+/// Takes an alarm if it is due; tells whether it was.
 pub(super) fn take_due(alarm: &mut Option<Instant>, now: Instant) -> bool {
     let due = alarm.is_some_and(|at| now >= at);
     if due {

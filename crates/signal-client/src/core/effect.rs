@@ -19,7 +19,6 @@ pub struct MemberId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// What happened.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are what their types and the variant say")]
 pub enum Input<'a> {
@@ -57,35 +56,55 @@ pub enum Input<'a> {
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are what their types and the variant say")]
 pub enum Effect {
-    /// Open a socket.
-    Open { link: LinkId, token: Option<Token> },
+    Open {
+        link: LinkId,
+        token: Option<Token>,
+    },
     /// Send a text frame.
-    Send { link: LinkId, text: String },
+    Send {
+        link: LinkId,
+        text: String,
+    },
     /// Close a socket once everything before is written; nothing of it is heard any more.
-    Close { link: LinkId, code: u16 },
+    Close {
+        link: LinkId,
+        code: u16,
+    },
     /// Ask the provider for a token.
     FetchToken,
-    /// The connection changed.
     State(State),
     /// A socket was welcomed.
-    Welcomed { link: LinkId },
+    Welcomed {
+        link: LinkId,
+    },
     /// The connection moves to another node.
-    Moving(Moving),
+    Moving(MoveReason),
     /// These are the ICE servers from now on.
     Ice(IceServers),
     /// Something happened in a room.
-    Room { member: MemberId, event: RoomEvent },
+    Room {
+        member: MemberId,
+        event: RoomEvent,
+    },
     /// An `ack` moved the position of a member.
-    Position { member: MemberId, seq: Seq },
+    Position {
+        member: MemberId,
+        seq: Seq,
+    },
     /// A node sent something that is no frame of the protocol; it is ignored.
-    Unreadable { error: String },
+    Unreadable {
+        error: String,
+    },
     /// A message or a request came to its end.
-    Settled { ticket: Ticket, result: Result<(), SendError> },
+    Settled {
+        ticket: Ticket,
+        result: Result<(), SendError>,
+    },
 }
 
 /// Why the connection moves to another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moving {
+pub enum MoveReason {
     /// The node is about to stop.
     Drain,
     /// The node lost Redis.
@@ -93,6 +112,7 @@ pub enum Moving {
 }
 
 /// Where the connection stands.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// A socket is being opened.
@@ -106,7 +126,6 @@ pub enum State {
     Waiting {
         /// How long the pause is.
         retry_in: Duration,
-        /// What happened.
         because: Loss,
     },
     /// No attempt is made any more.

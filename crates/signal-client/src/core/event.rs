@@ -93,15 +93,16 @@ pub struct Me {
 }
 
 /// Who sent a signal.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// Another member.
     Peer(PeerId),
     /// A back end, over the REST interface of a node.
     Server,
 }
 
 /// Something in a room, in the order in which all of its members see it.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RoomEvent {
@@ -111,25 +112,21 @@ pub enum RoomEvent {
         seq: Seq,
         /// How it came back: [`Recovery::New`] makes it a new member.
         recovery: Recovery,
-        /// Who it is.
         me: Me,
         /// The others. `None` after [`Recovery::Replay`]: the events before told of every change.
         members: Option<Vec<Member>>,
     },
     /// The connection was lost; the client comes back by itself.
     Away,
-    /// A new member.
     PeerJoined {
         /// The place in the room's log.
         seq: Seq,
-        /// The member.
         member: Member,
     },
     /// A member went away, came back, or changed its `meta`.
     PeerUpdated {
         /// The place in the room's log.
         seq: Seq,
-        /// The member.
         peer: PeerId,
         /// Whether it is away now, if that changed.
         away: Option<bool>,
@@ -140,9 +137,7 @@ pub enum RoomEvent {
     PeerLeft {
         /// The place in the room's log.
         seq: Seq,
-        /// The former member.
         peer: PeerId,
-        /// Why.
         reason: LeaveReason,
     },
     /// A signal, delivered once and in order.
@@ -153,7 +148,6 @@ pub enum RoomEvent {
         from: Sender,
         /// Whether it was for this client alone.
         addressed: bool,
-        /// What it says.
         data: Payload,
     },
     /// A volatile signal: it may be lost, and may overtake others.
@@ -162,7 +156,6 @@ pub enum RoomEvent {
         from: Sender,
         /// Whether it was for this client alone.
         addressed: bool,
-        /// What it says.
         data: Payload,
     },
     /// The cluster lost a part of the room's history; this is the roster now, and what was in flight may be gone. A member
@@ -170,7 +163,6 @@ pub enum RoomEvent {
     Reset {
         /// The place in the room's log.
         seq: Seq,
-        /// The others.
         members: Vec<Member>,
     },
     /// A join failed for a passing reason and is repeated.

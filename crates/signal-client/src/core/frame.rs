@@ -11,15 +11,14 @@ use signal_protocol::{IceServers, LeaveReason, LeftReason, Mid, PeerId, Recovery
 use super::event::{Me, Member, Payload, Refusal};
 
 /// `welcome`
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, Deserialize)]
 pub struct Welcome {
-    /// The node.
     pub node: String,
     /// Seconds between its pings.
     pub ping: u64,
     /// Seconds for which a lost socket may come back.
     pub grace: u64,
-    /// What it grants.
     pub limits: signal_protocol::server::Limits,
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Link {
     /// When to open the next link, as a `goaway` said that came before this link was in use.
     pub(super) goaway: Option<Duration>,
     /// Whether a newer link of this client took its members: that the node closes it as replaced is no end then.
-    pub(super) outrun: bool,
+    pub(super) mark_replaced: bool,
     /// What the node said was wrong with the connection.
     pub(super) complaint: Option<String>,
     heard_at: Instant,
@@ -40,7 +40,7 @@ impl Link {
             id,
             welcome: None,
             goaway: None,
-            outrun: false,
+            mark_replaced: false,
             complaint: None,
             heard_at: now,
             asked_at: None,

@@ -10,7 +10,7 @@ use super::link::{Link, SilenceAction};
 
 /// Which of the two a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum LinkRole {
     Current,
     Next,
 }
@@ -44,9 +44,9 @@ impl Links {
     }
 
     /// Notes that a newer link took over the members of this one.
-    pub(super) fn outrun(&mut self, id: LinkId) {
+    pub(super) fn mark_replaced(&mut self, id: LinkId) {
         if let Some(link) = self.find(id) {
-            link.outrun = true;
+            link.mark_replaced = true;
         }
     }
 
@@ -54,11 +54,11 @@ impl Links {
         self.welcome(id).is_some()
     }
 
-    pub(super) fn place(&self, id: LinkId) -> Option<Place> {
+    pub(super) fn place(&self, id: LinkId) -> Option<LinkRole> {
         let is = |link: &Option<Link>| link.as_ref().is_some_and(|link| link.id == id);
         match (is(&self.current), is(&self.next)) {
-            (true, _) => Some(Place::Current),
-            (false, true) => Some(Place::Next),
+            (true, _) => Some(LinkRole::Current),
+            (false, true) => Some(LinkRole::Next),
             (false, false) => None,
         }
     }

@@ -148,7 +148,6 @@ impl Membership {
         self.settle(connection, context);
     }
 
-    /// Ends for good.
     pub(super) fn end(&mut self, because: LeftBecause, context: &mut Context) {
         self.is_over = true;
         self.give_up(context);
@@ -236,7 +235,7 @@ impl Membership {
             LeftReason::Expired => return true,
             LeftReason::Kicked => self.end(LeftBecause::Kicked, context),
             LeftReason::Replaced if tried < self.tries => {
-                connection.links.outrun(link);
+                connection.links.mark_replaced(link);
                 if self.link == Some(link) {
                     self.unlink();
                     self.settle(connection, context);

@@ -23,7 +23,7 @@ mod roster;
 mod tests;
 mod token;
 
-pub use effect::{Effect, Input, LinkId, Loss, MemberId, Moving, State, Ticket};
+pub use effect::{Effect, Input, LinkId, Loss, MemberId, MoveReason, State, Ticket};
 pub use event::{LeftBecause, Me, Member, Payload, Refusal, RoomEvent, SendError, Sender, Stop};
 pub use frame::{Welcome, hello};
 pub use machine::Machine;

@@ -202,7 +202,7 @@ impl<T: Copy> Outgoing<T> {
         self.doubt = None;
     }
 
-    /// What lies at or beyond `sent` was not sent since the last going back: its error is old news, except for a wait
+    /// Messages at or beyond `sent` were not sent since the last going back: its error is old news, except for a wait
     /// that it names.
     fn pause(&mut self, index: usize, now: Instant, after: Option<Duration>) {
         let doubled = FIRST_PAUSE * 2_u32.pow(self.failures.min(16));

@@ -80,9 +80,9 @@ fn seconds(number: f64) -> Option<Duration> {
 }
 
 /// Where tokens come from.
+#[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSource {
-    /// There are none.
     Anonymous,
     /// There is one, for as long as it is accepted.
     Fixed(Token),
@@ -100,7 +100,6 @@ pub(super) enum Shown {
     FetchFirst,
 }
 
-/// The newest token.
 pub(super) struct Tokens {
     source: TokenSource,
     newest: Option<Token>,

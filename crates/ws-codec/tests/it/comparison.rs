@@ -97,7 +97,7 @@ pub(crate) fn compare(stream: &[u8], cuts: &[usize]) {
         decode_up_to(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let ours = (messages, violation);
     let theirs = match theirs(pieces) {
-        // Whatever follows, it has to come to the same end.
+        // Any bytes that follow have to come to the same end.
         (_, None) if ours.1.is_some() => self::theirs(vec![stream.to_vec(), vec![0; 2 * LIMIT]]),
         theirs => theirs,
     };

@@ -101,7 +101,7 @@ async fn echo(stream: TcpStream, sent: Sender<Vec<u8>>) {
     let read = stream.buffer().to_vec();
     let stream = Recorded { stream: stream.into_inner(), written: Vec::new(), sent };
     let mut socket = WebSocket::new(stream, &read, LIMIT);
-    // Who goes away in the middle is one of the cases.
+    // One of the cases is a client that goes away in the middle.
     let _ = answer_all(&mut socket).await;
 }
 

@@ -5,7 +5,7 @@ use service_kit::tokens::{Claims, mint};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::Request;
 
-use super::ticket::Ticket;
+use super::ticket::PlannedConnection;
 use super::wire::Wire;
 use crate::problem::Problem;
 use crate::servers::SECRET;
@@ -29,19 +29,21 @@ pub(crate) enum Dialect {
 }
 
 /// What a text from the server is.
-pub(super) enum Heard {
+pub(super) enum ServerText {
     /// A message of a peer.
     Message,
     /// A question, with its answer.
     Asked(&'static str),
-    /// Anything else.
     Other,
 }
 
 impl Dialect {
     /// Makes the request for a WebSocket; `None` where there is none.
-    pub(super) fn upgrade(self, ticket: &Ticket) -> Result<Option<Request<()>>, Problem> {
-        let Ticket { door, room, number, .. } = ticket;
+    pub(super) fn upgrade(
+        self,
+        ticket: &PlannedConnection,
+    ) -> Result<Option<Request<()>>, Problem> {
+        let PlannedConnection { door, room, number, .. } = ticket;
         let uri = match self {
             Self::Signal => format!("ws://{door}/v1/ws"),
             Self::SocketIo => format!("ws://{door}/socket.io/?EIO=4&transport=websocket"),
@@ -64,16 +66,16 @@ impl Dialect {
     pub(super) async fn enter(
         self,
         wire: &mut Wire,
-        ticket: &Ticket,
+        ticket: &PlannedConnection,
     ) -> Result<(String, u64), Problem> {
-        let Ticket { room, number, .. } = ticket;
+        let PlannedConnection { room, number, .. } = ticket;
         let id = match self {
             Self::Signal => return enter_signal(wire, ticket).await,
             Self::SocketIo => {
                 expect(wire, "an Engine.IO handshake", "0{").await?;
-                say(wire, "40".to_owned()).await?;
+                send_text(wire, "40".to_owned()).await?;
                 let connected = expect(wire, "a Socket.IO session", "40{").await?;
-                say(wire, format!("420[\"join\",\"{room}\"]")).await?;
+                send_text(wire, format!("420[\"join\",\"{room}\"]")).await?;
                 expect(wire, "the room", "430").await?;
                 text(&connected["sid"])
             }
@@ -83,7 +85,7 @@ impl Dialect {
             }
             Self::Matchbox => text(&expect(wire, "an id", "{\"IdAssigned\"").await?["IdAssigned"]),
             Self::Floor => {
-                say(wire, format!("peer-{number}\n{room}")).await?;
+                send_text(wire, format!("peer-{number}\n{room}")).await?;
                 format!("peer-{number}")
             }
         };
@@ -141,7 +143,7 @@ impl Dialect {
     }
 
     /// Tells what a text is.
-    pub(super) fn hear(self, text: &str) -> Heard {
+    pub(super) fn classify(self, text: &str) -> ServerText {
         let (message, question) = match self {
             Self::Signal => ("{\"type\":\"signal\"", None),
             Self::SocketIo => ("42[\"signal\"", Some(("2", "3"))),
@@ -150,9 +152,9 @@ impl Dialect {
             Self::Floor => ("", None),
         };
         match question {
-            Some((asked, answer)) if text == asked => Heard::Asked(answer),
-            _ if text.starts_with(message) => Heard::Message,
-            _ => Heard::Other,
+            Some((asked, answer)) if text == asked => ServerText::Asked(answer),
+            _ if text.starts_with(message) => ServerText::Message,
+            _ => ServerText::Other,
         }
     }
 
@@ -165,7 +167,7 @@ impl Dialect {
     }
 }
 
-async fn say(wire: &mut Wire, text: String) -> Result<(), Problem> {
+async fn send_text(wire: &mut Wire, text: String) -> Result<(), Problem> {
     wire.feed(text).await?;
     wire.flush().await
 }
@@ -188,9 +190,12 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-async fn enter_signal(wire: &mut Wire, ticket: &Ticket) -> Result<(String, u64), Problem> {
+async fn enter_signal(
+    wire: &mut Wire,
+    ticket: &PlannedConnection,
+) -> Result<(String, u64), Problem> {
     expect(wire, "welcome", "{\"type\":\"welcome\"").await?;
-    let Ticket { room, number, back, .. } = ticket;
+    let PlannedConnection { room, number, back, .. } = ticket;
     let attempt = if back.is_some() { 2 } else { 1 };
     // A browser draws 128 random bits; here a client has to be found again.
     let key = format!("bench{number:0>17}");
@@ -198,7 +203,7 @@ async fn enter_signal(wire: &mut Wire, ticket: &Ticket) -> Result<(String, u64),
     if let Some(seq) = back {
         join["seq"] = (*seq).into();
     }
-    say(wire, join.to_string()).await?;
+    send_text(wire, join.to_string()).await?;
     let joined = expect(wire, "joined", "{\"type\":\"joined\"").await?;
     Ok((text(&joined["self"]["id"]), joined["seq"].as_u64().unwrap_or_default()))
 }

@@ -8,7 +8,7 @@ mod ticket;
 mod wire;
 
 pub(crate) use dialect::Dialect;
-pub(crate) use ticket::Ticket;
+pub(crate) use ticket::PlannedConnection;
 use wire::Wire;
 
 use crate::problem::Problem;
@@ -30,7 +30,10 @@ pub(crate) struct Client {
 
 impl Client {
     /// Connects and enters the room.
-    pub(crate) async fn open(dialect: Dialect, ticket: &Ticket) -> Result<Self, Problem> {
+    pub(crate) async fn open(
+        dialect: Dialect,
+        ticket: &PlannedConnection,
+    ) -> Result<Self, Problem> {
         let mut wire =
             Wire::connect(dialect.upgrade(ticket)?, ticket.door, ticket.source()).await?;
         let (id, seq) = dialect.enter(&mut wire, ticket).await?;
@@ -61,16 +64,16 @@ impl Client {
     }
 
     /// Waits for the next message of a peer; what servers ask in between is answered. Cancel-safe but for answers.
-    pub(crate) async fn hear(&mut self) -> Result<String, Problem> {
+    pub(crate) async fn receive(&mut self) -> Result<String, Problem> {
         loop {
             let text = self.wire.next().await?;
-            match self.dialect.hear(&text) {
-                dialect::Heard::Message => return Ok(text),
-                dialect::Heard::Asked(answer) => {
+            match self.dialect.classify(&text) {
+                dialect::ServerText::Message => return Ok(text),
+                dialect::ServerText::Asked(answer) => {
                     self.wire.feed(answer.to_owned()).await?;
                     self.wire.flush().await?;
                 }
-                dialect::Heard::Other => {}
+                dialect::ServerText::Other => {}
             }
         }
     }

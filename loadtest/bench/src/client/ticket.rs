@@ -7,8 +7,7 @@ const PER_ADDRESS: u32 = 200;
 
 /// A connection to be opened.
 #[derive(Clone, Debug)]
-pub(crate) struct Ticket {
-    /// The server.
+pub(crate) struct PlannedConnection {
     pub(crate) door: SocketAddr,
     /// The room to be in.
     pub(crate) room: String,
@@ -18,7 +17,7 @@ pub(crate) struct Ticket {
     pub(crate) back: Option<u64>,
 }
 
-impl Ticket {
+impl PlannedConnection {
     /// Returns the address to connect from: loopback addresses in turn, since servers count connections by address.
     pub(super) fn source(&self) -> SocketAddr {
         let [.., high, low] = (self.number / PER_ADDRESS + 1).to_be_bytes();

@@ -15,7 +15,6 @@ use crate::problem::Problem;
 /// Bytes read at once; by default it would be 128 KiB, for each of ten thousand clients.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// An open connection.
 pub(super) enum Wire {
     WebSocket(WebSocketStream<TcpStream>),
     Plain(Framed<TcpStream, LengthDelimitedCodec>),

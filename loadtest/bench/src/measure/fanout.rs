@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::meter::{Meter, Reading, read};
+use super::meter::{Meter, WindowFigures, read};
 use super::{candidate, open};
-use crate::client::{Client, Ticket};
+use crate::client::{Client, PlannedConnection};
 use crate::problem::Problem;
 use crate::servers::Fleet;
 
@@ -23,9 +23,9 @@ pub(crate) struct Fanout {
 
 impl Fanout {
     /// Runs the load over a fleet.
-    pub(crate) async fn run(self, fleet: &Fleet) -> Result<Reading, Problem> {
-        let ticket = |number: u32| Ticket {
-            door: fleet.door(0),
+    pub(crate) async fn run(self, fleet: &Fleet) -> Result<WindowFigures, Problem> {
+        let ticket = |number: u32| PlannedConnection {
+            door: fleet.address_of(0),
             room: format!("crowd-{}", number / self.members),
             number,
             back: None,
@@ -52,7 +52,7 @@ async fn speak(mut room: Vec<Client>, burst: u64, meter: Rc<Meter>) -> Result<()
         speaker.flush().await?;
         for other in &mut *others {
             for _ in 0..burst {
-                other.hear().await?;
+                other.receive().await?;
             }
             meter.delivered(burst);
         }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{offer, open};
-use crate::client::{Client, Ticket};
+use crate::client::{Client, PlannedConnection};
 use crate::problem::Problem;
 use crate::servers::{Cost, Fleet, slab};
 
@@ -46,15 +46,15 @@ pub(crate) async fn idle(fleet: &Fleet, connections: u32) -> Result<Idle, Proble
     let node = &fleet.nodes[0];
     let count = f64::from(connections);
     let (before, slab_before) = (node.cost()?, slab()?);
-    let clients = open(fleet, tickets(fleet, connections)).await?;
+    let clients = open(fleet, planned_connections(fleet, connections)).await?;
     let entered = node.cost()?;
     sleep(REST).await;
     let (fresh, slab_after) = (node.cost()?.resident, slab()?);
-    let crowd = Crowd::gather(clients);
-    crowd.exchange_offers().await?;
+    let clients = IdleClients::gather(clients);
+    clients.exchange_offers().await?;
     sleep(REST).await;
     let after_offer = node.cost()?.resident;
-    crowd.leave().await;
+    clients.leave().await;
     let left = settled(fleet, before.resident).await?;
     let per_connection = |bytes: f64| (bytes - before.resident) / count / 1024.0;
     Ok(Idle {
@@ -67,9 +67,9 @@ pub(crate) async fn idle(fleet: &Fleet, connections: u32) -> Result<Idle, Proble
     })
 }
 
-fn tickets(fleet: &Fleet, connections: u32) -> Vec<Ticket> {
-    let ticket = |number: u32| Ticket {
-        door: fleet.door(0),
+fn planned_connections(fleet: &Fleet, connections: u32) -> Vec<PlannedConnection> {
+    let ticket = |number: u32| PlannedConnection {
+        door: fleet.address_of(0),
         room: format!("room-{}", number / MEMBERS),
         number,
         back: None,
@@ -89,7 +89,7 @@ async fn settled(fleet: &Fleet, base: f64) -> Result<f64, Problem> {
 }
 
 /// Clients that answer what they are asked, until they leave.
-struct Crowd {
+struct IdleClients {
     tasks: JoinSet<Result<(), Problem>>,
     /// Whoever has a smaller number sends its offer.
     may_send: watch::Sender<u32>,
@@ -97,7 +97,7 @@ struct Crowd {
     count: u32,
 }
 
-impl Crowd {
+impl IdleClients {
     fn gather(clients: Vec<Client>) -> Self {
         let ids: Vec<String> = clients.iter().map(|client| client.id.clone()).collect();
         let ids = Rc::new(ids);
@@ -145,7 +145,7 @@ impl Member {
         let mut sent = false;
         loop {
             tokio::select! {
-                heard = self.client.hear() => {
+                heard = self.client.receive() => {
                     heard?;
                     self.heard.set(self.heard.get() + 1);
                 }

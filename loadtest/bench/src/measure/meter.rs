@@ -25,7 +25,7 @@ pub(crate) struct Meter {
 
 /// What a window brought.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct WindowFigures {
     /// CPU of all nodes per delivery, in µs.
     pub(crate) nodes: f64,
     /// CPU of Redis per delivery, in µs.
@@ -38,7 +38,7 @@ pub(crate) struct Reading {
     pub(crate) latencies: Vec<f64>,
 }
 
-impl Reading {
+impl WindowFigures {
     /// CPU of nodes and Redis per delivery, in µs.
     pub(crate) fn cpu(&self) -> f64 {
         self.nodes + self.redis
@@ -50,7 +50,7 @@ impl Reading {
     }
 }
 
-impl fmt::Display for Reading {
+impl fmt::Display for WindowFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { nodes, redis, rate, busy, .. } = self;
         write!(
@@ -63,7 +63,6 @@ impl fmt::Display for Reading {
 }
 
 impl Meter {
-    /// Counts deliveries.
     pub(crate) fn delivered(&self, count: u64) {
         if self.counting.get() {
             self.delivered.set(self.delivered.get() + count);
@@ -90,7 +89,7 @@ pub(crate) async fn read(
     meter: &Rc<Meter>,
     mut load: JoinSet<Result<(), Problem>>,
     window: Duration,
-) -> Result<Reading, Problem> {
+) -> Result<WindowFigures, Problem> {
     let measured = async {
         sleep(WARM_UP).await;
         let (before, began) = (fleet.cost()?, Instant::now());
@@ -126,14 +125,14 @@ fn reading(
     fleet: &Fleet,
     meter: &Meter,
     (nodes, redis, took): (f64, f64, f64),
-) -> Result<Reading, Problem> {
+) -> Result<WindowFigures, Problem> {
     let delivered = meter.delivered.get() as f64;
     if delivered == 0.0 {
         return Err(Problem::Nothing(fleet.subject.name()));
     }
     let mut latencies = meter.latencies.take();
     latencies.sort_by(f64::total_cmp);
-    Ok(Reading {
+    Ok(WindowFigures {
         nodes: nodes / delivered * 1e6,
         redis: redis / delivered * 1e6,
         rate: delivered / took,

@@ -10,7 +10,7 @@ pub(crate) mod storms;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use crate::client::{Client, Ticket};
+use crate::client::{Client, PlannedConnection};
 use crate::problem::Problem;
 use crate::servers::Fleet;
 
@@ -34,7 +34,10 @@ pub(crate) fn offer() -> String {
 }
 
 /// Opens these clients, in order.
-pub(crate) async fn open(fleet: &Fleet, tickets: Vec<Ticket>) -> Result<Vec<Client>, Problem> {
+pub(crate) async fn open(
+    fleet: &Fleet,
+    tickets: Vec<PlannedConnection>,
+) -> Result<Vec<Client>, Problem> {
     let dialect = fleet.subject.dialect();
     let opening =
         stream::iter(tickets).map(|ticket| async move { Client::open(dialect, &ticket).await });

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::meter::{Meter, Reading, read};
+use super::meter::{Meter, WindowFigures, read};
 use super::{candidate, open};
-use crate::client::{Client, Ticket};
+use crate::client::{Client, PlannedConnection};
 use crate::problem::Problem;
 use crate::servers::Fleet;
 
@@ -18,7 +18,7 @@ pub(crate) const PAIRS: u32 = 200;
 
 /// How the clients of a pair take turns.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Turns {
+pub(crate) enum Pacing {
     /// One message is under way: it is answered when it has come.
     One,
     /// So many are sent at a time, as trickled candidates are; they are answered by as many.
@@ -30,7 +30,7 @@ pub(crate) enum Turns {
 /// A load of pairs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relay {
-    pub(crate) turns: Turns,
+    pub(crate) turns: Pacing,
     /// Whether messages are kept in the log, where there is one.
     pub(crate) keeps: bool,
     pub(crate) pairs: u32,
@@ -39,8 +39,8 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// Runs the load over a fleet.
-    pub(crate) async fn run(self, fleet: &Fleet) -> Result<Reading, Problem> {
-        let mut clients = open(fleet, tickets(fleet, self.pairs)).await?;
+    pub(crate) async fn run(self, fleet: &Fleet) -> Result<WindowFigures, Problem> {
+        let mut clients = open(fleet, planned_connections(fleet, self.pairs)).await?;
         for client in &mut clients {
             client.keeps = self.keeps;
         }
@@ -52,10 +52,10 @@ impl Relay {
             let pair = Pair { a, b, meter: meter.clone() };
             let every = self.every();
             match self.turns {
-                Turns::One => load.spawn_local(pair.take_turns(1)),
-                Turns::Bursts(count) => load.spawn_local(pair.take_turns(count)),
-                Turns::Paced(_) => {
-                    load.spawn_local(pair.keep_pace(every, every * number / self.pairs))
+                Pacing::One => load.spawn_local(pair.take_turns(1)),
+                Pacing::Bursts(count) => load.spawn_local(pair.take_turns(count)),
+                Pacing::Paced(_) => {
+                    load.spawn_local(pair.send_paced(every, every * number / self.pairs))
                 }
             };
             number += 1;
@@ -66,16 +66,16 @@ impl Relay {
     /// The time between two messages of a pair.
     fn every(self) -> Duration {
         match self.turns {
-            Turns::Paced(rate) => Duration::from_secs_f64(f64::from(self.pairs) / rate),
-            Turns::One | Turns::Bursts(_) => Duration::ZERO,
+            Pacing::Paced(rate) => Duration::from_secs_f64(f64::from(self.pairs) / rate),
+            Pacing::One | Pacing::Bursts(_) => Duration::ZERO,
         }
     }
 }
 
 /// Both clients of a pair come one after the other, on neighbouring nodes.
-fn tickets(fleet: &Fleet, pairs: u32) -> Vec<Ticket> {
-    let ticket = |number: u32| Ticket {
-        door: fleet.door((number / 2 + number % 2) as usize),
+fn planned_connections(fleet: &Fleet, pairs: u32) -> Vec<PlannedConnection> {
+    let ticket = |number: u32| PlannedConnection {
+        door: fleet.address_of((number / 2 + number % 2) as usize),
         room: format!("call-{}", number / 2),
         number,
         back: None,
@@ -98,7 +98,7 @@ impl Pair {
             }
             self.a.flush().await?;
             for _ in 0..count {
-                self.b.hear().await?;
+                self.b.receive().await?;
             }
             self.meter.delivered(count);
             std::mem::swap(&mut self.a, &mut self.b);
@@ -107,7 +107,7 @@ impl Pair {
     }
 
     /// Latency counts from when a message was due, so that a late sender hides nothing.
-    async fn keep_pace(mut self, every: Duration, first: Duration) -> Result<(), Problem> {
+    async fn send_paced(mut self, every: Duration, first: Duration) -> Result<(), Problem> {
         let data = candidate();
         let mut pace = interval_at(Instant::now() + first, every);
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -119,14 +119,14 @@ impl Pair {
                     self.a.feed(Some(&self.b.id), &data).await?;
                     self.a.flush().await?;
                 }
-                heard = self.b.hear() => {
+                heard = self.b.receive() => {
                     heard?;
                     if let Some(due) = under_way.pop_front() {
                         self.meter.delivered_since(due);
                     }
                 }
-                // What the server says to the sender has to be read too.
-                heard = self.a.hear() => drop(heard?),
+                // Frames of the server to the sender have to be read too.
+                heard = self.a.receive() => drop(heard?),
             }
         }
         Ok(())

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::meter::Reading;
+use super::meter::WindowFigures;
 use super::open;
-use super::relay::{PAIRS, Relay, Turns};
-use crate::client::{Client, Ticket};
+use super::relay::{PAIRS, Pacing, Relay};
+use crate::client::{Client, PlannedConnection};
 use crate::problem::Problem;
 use crate::servers::{Fleet, Programs, Redis, RedisCluster, Store};
 
@@ -23,7 +23,7 @@ pub(crate) async fn nodes(
     count: usize,
     cluster: bool,
     window: Duration,
-) -> Result<Reading, Problem> {
+) -> Result<WindowFigures, Problem> {
     let store = if cluster {
         Store::Cluster(RedisCluster::start().await?)
     } else {
@@ -35,7 +35,7 @@ pub(crate) async fn nodes(
 
 /// What idle rooms cost, and what a signal costs beside them.
 pub(crate) struct Rooms {
-    pub(crate) signal: Reading,
+    pub(crate) signal: WindowFigures,
     /// Bytes of Redis memory per idle room with one member.
     pub(crate) redis_bytes: f64,
     /// KiB of node memory per idle room with one member.
@@ -68,8 +68,8 @@ pub(crate) async fn kept(programs: &Programs, rooms: u32) -> Result<f64, Problem
     const SIGNALS: u32 = 20;
     let fleet =
         Fleet::signal(1, Store::Redis(Box::new(Redis::start().await?)), programs, &[]).await?;
-    let ticket = |number: u32| Ticket {
-        door: fleet.door(0),
+    let ticket = |number: u32| PlannedConnection {
+        door: fleet.address_of(0),
         room: format!("call-{}", number / 2),
         number,
         back: None,
@@ -81,7 +81,7 @@ pub(crate) async fn kept(programs: &Programs, rooms: u32) -> Result<f64, Problem
         for _ in 0..SIGNALS {
             a.feed(Some(&b.id), &super::candidate()).await?;
             a.flush().await?;
-            b.hear().await?;
+            b.receive().await?;
         }
     }
     let (after, _) = memory(&fleet).await?;
@@ -89,7 +89,7 @@ pub(crate) async fn kept(programs: &Programs, rooms: u32) -> Result<f64, Problem
 }
 
 fn relay(window: Duration) -> Relay {
-    Relay { turns: Turns::One, keeps: true, pairs: PAIRS, window }
+    Relay { turns: Pacing::One, keeps: true, pairs: PAIRS, window }
 }
 
 /// Bytes of Redis, and of all nodes.
@@ -106,8 +106,8 @@ async fn memory(fleet: &Fleet) -> Result<(f64, f64), Problem> {
 /// Opens connections with many rooms each.
 async fn fill(fleet: &Fleet, rooms: u32) -> Result<Vec<Client>, Problem> {
     let connections = rooms / ROOMS_PER_CONNECTION;
-    let ticket = |index: u32| Ticket {
-        door: fleet.door(index as usize),
+    let ticket = |index: u32| PlannedConnection {
+        door: fleet.address_of(index as usize),
         room: format!("idle-{index}-0"),
         number: FIRST_IDLE + index,
         back: None,

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::open;
-use crate::client::{Client, Ticket};
+use crate::client::{Client, PlannedConnection};
 use crate::problem::Problem;
 use crate::servers::{Fleet, Programs, Redis, Store, Subject};
 use crate::stats::percentile;
@@ -41,8 +41,8 @@ pub(crate) async fn joins(programs: &Programs, rate: u32) -> Result<Joins, Probl
     let mut tasks = JoinSet::new();
     for number in 0..count {
         let due = began + HOLD * number / count;
-        let ticket = Ticket {
-            door: fleet.door(number as usize),
+        let ticket = PlannedConnection {
+            door: fleet.address_of(number as usize),
             room: format!("call-{}", number / 2),
             number,
             back: None,
@@ -74,7 +74,7 @@ impl Arrivals {
     }
 }
 
-async fn arrive(ticket: Ticket, due: Instant, arrivals: Rc<RefCell<Arrivals>>) {
+async fn arrive(ticket: PlannedConnection, due: Instant, arrivals: Rc<RefCell<Arrivals>>) {
     sleep_until(due).await;
     let opened = Client::open(Subject::Signal.dialect(), &ticket).await;
     let mut arrivals = arrivals.borrow_mut();
@@ -103,8 +103,8 @@ pub(crate) async fn returns(programs: &Programs, count: u32) -> Result<Returns, 
     let wide = [("MAX_CONNECTIONS", "100000")];
     let store = Store::Redis(Box::new(Redis::start().await?));
     let mut fleet = Fleet::signal(2, store, programs, &wide).await?;
-    let (dying, refuge) = (fleet.door(0), fleet.door(1));
-    let ticket = |number: u32| Ticket {
+    let (dying, refuge) = (fleet.address_of(0), fleet.address_of(1));
+    let ticket = |number: u32| PlannedConnection {
         door: dying,
         room: format!("call-{}", number / 2),
         number,
@@ -117,7 +117,7 @@ pub(crate) async fn returns(programs: &Programs, count: u32) -> Result<Returns, 
     let arrivals = Rc::<RefCell<Arrivals>>::default();
     let mut tasks = JoinSet::new();
     for (number, client) in (0..).zip(clients) {
-        let ticket = Ticket { door: refuge, back: Some(client.seq), ..ticket(number) };
+        let ticket = PlannedConnection { door: refuge, back: Some(client.seq), ..ticket(number) };
         tasks.spawn_local(come_back(
             client,
             ticket,
@@ -143,12 +143,12 @@ pub(crate) async fn returns(programs: &Programs, count: u32) -> Result<Returns, 
 /// Comes back once its connection is seen to be gone, and its moment has come.
 async fn come_back(
     mut client: Client,
-    ticket: Ticket,
+    ticket: PlannedConnection,
     died: Instant,
     jitter: Duration,
     arrivals: Rc<RefCell<Arrivals>>,
 ) {
-    while client.hear().await.is_ok() {}
+    while client.receive().await.is_ok() {}
     sleep(jitter).await;
     arrive(ticket, died, arrivals).await;
 }

@@ -70,11 +70,8 @@ impl Subject {
 
 /// What the nodes of a fleet share.
 pub(crate) enum Store {
-    /// Nothing.
     Nothing,
-    /// One Redis.
     Redis(Box<Redis>),
-    /// A Redis Cluster.
     Cluster(RedisCluster),
 }
 
@@ -120,7 +117,7 @@ impl Programs {
     pub(crate) fn can(&self, subject: Subject) -> bool {
         match subject {
             Subject::Matchbox => self.matchbox.is_some(),
-            _ => true,
+            Subject::Signal | Subject::SocketIo | Subject::PeerJs | Subject::Floor => true,
         }
     }
 }
@@ -134,7 +131,7 @@ impl Fleet {
     ) -> Result<Self, Problem> {
         let store = match subject {
             Subject::Signal | Subject::SocketIo => Store::Redis(Box::new(Redis::start().await?)),
-            _ => Store::Nothing,
+            Subject::PeerJs | Subject::Matchbox | Subject::Floor => Store::Nothing,
         };
         let url = store.url();
         let mut nodes = Vec::new();
@@ -160,7 +157,7 @@ impl Fleet {
     }
 
     /// Where node `index` serves clients; indices go round.
-    pub(crate) fn door(&self, index: usize) -> SocketAddr {
+    pub(crate) fn address_of(&self, index: usize) -> SocketAddr {
         self.nodes[index % self.nodes.len()].address()
     }
 
@@ -174,9 +171,7 @@ impl Fleet {
 /// Seconds on a core.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FleetCost {
-    /// Of all nodes.
     pub(crate) nodes: f64,
-    /// Of Redis.
     pub(crate) redis: f64,
 }
 

@@ -116,7 +116,7 @@ async fn listening(stdout: ChildStdout) -> Option<SocketAddr> {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if let Ok(Listening { public }) = serde_json::from_str(&line) {
-            // What it says later nobody reads; a closed pipe is no error to it.
+            // Nobody reads its later output; a closed pipe is no error to it.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Some(public);
         }

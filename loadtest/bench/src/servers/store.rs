@@ -35,7 +35,7 @@ impl Redis {
 
     /// Bytes that its data takes (`INFO memory`: `used_memory`).
     pub(crate) async fn used_memory(&self) -> Result<f64, Problem> {
-        let info = ask(self.process.address(), "INFO memory").await?;
+        let info = query(self.process.address(), "INFO memory").await?;
         let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
         Ok(line.and_then(|text| text.trim().parse().ok()).unwrap_or_default())
     }
@@ -71,7 +71,9 @@ impl RedisCluster {
         for master in &self.0 {
             loop {
                 pace.tick().await;
-                if ask(master.process.address(), "CLUSTER INFO").await?.contains("cluster_state:ok")
+                if query(master.process.address(), "CLUSTER INFO")
+                    .await?
+                    .contains("cluster_state:ok")
                 {
                     break;
                 }
@@ -101,7 +103,7 @@ async fn launch(more: &[&str]) -> Result<Redis, Problem> {
 }
 
 /// Asks one inline command (Redis protocol, "Inline commands") and reads the bulk answer.
-async fn ask(address: SocketAddr, command: &str) -> Result<String, Problem> {
+async fn query(address: SocketAddr, command: &str) -> Result<String, Problem> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await?;
     let mut answer = String::new();

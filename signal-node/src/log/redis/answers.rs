@@ -31,10 +31,11 @@ fn rolled_back(answer: Vec<Value>) -> LogError {
 }
 
 fn array(value: Value) -> Result<Vec<Value>, LogError> {
-    match value {
-        Value::Array(values) => Ok(values),
-        other => Err(garbled(format!("{:?} where an array belongs", other.kind()))),
+    let kind = value.kind();
+    if let Value::Array(values) = value {
+        return Ok(values);
     }
+    Err(garbled(format!("{kind:?} where an array belongs")))
 }
 
 /// The fields of one answer, taken one after another.

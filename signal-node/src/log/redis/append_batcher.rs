@@ -117,14 +117,12 @@ impl BatchSender {
 }
 
 fn answer(value: Value) -> Answer {
-    match value {
-        Value::Null => Ok(None),
-        value => {
-            let text = value.into_string().ok_or_else(|| garbled("answer for a room"))?;
-            // Anything but a number is the error that a command for this room alone would have got.
-            text.parse()
-                .map(|first| Some(Seq(first)))
-                .map_err(|_| Error::new(ErrorKind::Unknown, text).into())
-        }
+    if value.is_null() {
+        return Ok(None);
     }
+    let text = value.into_string().ok_or_else(|| garbled("answer for a room"))?;
+    // Anything but a number is the error that a command for this room alone would have got.
+    text.parse()
+        .map(|first| Some(Seq(first)))
+        .map_err(|_| Error::new(ErrorKind::Unknown, text).into())
 }

@@ -134,7 +134,7 @@ impl Connection {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects anew, and ends the old client. Whoever waits for an answer of the old one is told that it is
+    /// Connects anew, and ends the old client. Callers that wait for an answer of the old one are told that it is
     /// unknown.
     ///
     /// # Errors

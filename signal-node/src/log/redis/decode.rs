@@ -16,7 +16,7 @@ pub(super) fn garbled(what: impl std::fmt::Display) -> LogError {
     LogError::UnexpectedReply(format!("unexpected {what}"))
 }
 
-/// A time in µs. Where a clock was set back, a node of version 0.1.0 writes what is in the future as less than nothing.
+/// A time in µs. After a clock was set back, a node of version 0.1.0 writes a time in the future as a negative age.
 pub(super) fn micros(number: i64) -> Duration {
     Duration::from_micros(number.try_into().unwrap_or(0))
 }

@@ -26,7 +26,7 @@ impl RedisLog {
         let args = vec![node.as_str().into(), if beats { "1" } else { "0" }.into()];
         let answer = self.shards.run(&self.heartbeat, vec![self.names.shared(NODES)], args).await?;
         let (clock, counters): (u64, HashMap<String, u64>) = answer.convert()?;
-        // What is not one of our ids is not one of our nodes.
+        // A text that is none of our ids names none of our nodes.
         let nodes =
             counters.into_iter().filter_map(|(node, count)| Some((node.parse().ok()?, count)));
         Ok(Heartbeats { clock: Duration::from_micros(clock), counters: nodes.collect() })
@@ -67,7 +67,7 @@ impl RedisLog {
         let key = self.names.shared(LOADS);
         let (client, in_use) = self.client_of(&key)?;
         let loads: HashMap<String, String> = in_use.answer(client.hgetall(key)).await?;
-        // What another version has written in another way is left out.
+        // Loads that another version wrote in another form are left out.
         let read = |(node, load): (String, String)| {
             Some((node.parse().ok()?, serde_json::from_str(&load).ok()?))
         };

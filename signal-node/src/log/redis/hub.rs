@@ -85,7 +85,6 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Starts to read.
     pub(super) fn start(
         shards: Arc<Shards>,
         (publishing, names): (Publishing, KeySpace),
@@ -202,7 +201,7 @@ impl Hub {
         };
         let subscribed = subscribed.map_err(LogError::from);
         subscribed.inspect_err(|error| {
-            // Where its slot is elsewhere, the new map leads to another round.
+            // If its slot is elsewhere, the new map leads to another round.
             let _ = self.shards.redirection(error);
         })
     }
@@ -216,7 +215,7 @@ impl Hub {
             }
             rooms.remove(&channel);
         }
-        // Where no server holds the slot there is no subscription.
+        // If no server holds the slot, there is no subscription.
         let Ok(client) = self.client(&channel) else { return };
         let ended = match self.publishing {
             Publishing::Sharded => client.sunsubscribe(&*channel).await,
@@ -245,6 +244,7 @@ impl Hub {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other value comes over a channel")]
     fn dispatch(&self, message: &Message) {
         let rooms = self.rooms();
         let Some(room) = rooms.feeds.get(&*message.channel) else { return };
@@ -256,7 +256,7 @@ impl Hub {
         match event {
             Ok(event) => room.push(event),
             Err(error) => {
-                warn!(channel = &*message.channel, %error, "a message on a room's channel was not ours");
+                warn!(channel = &*message.channel, %error, "a message on the channel of a room cannot be read");
                 room.push(FeedEvent::Gap);
             }
         }

@@ -203,6 +203,10 @@ impl RedisLog {
 impl From<Error> for LogError {
     /// Only what will not be better next time is unexpected: a server that loads, moves a slot, has lost its master or
     /// does not know our user yet says so with errors too.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most kinds of fred's errors say that Redis cannot be reached"
+    )]
     fn from(error: Error) -> Self {
         let told = error.details();
         if refusal::is_one(told) {

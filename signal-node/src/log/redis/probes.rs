@@ -23,7 +23,6 @@ impl Probes {
         Self { lease, answered: now, replaced: None, pause: PAUSE }
     }
 
-    /// Notes an answer.
     pub(super) fn answered(&mut self, now: Instant) {
         (self.answered, self.pause) = (now, PAUSE);
     }

@@ -19,7 +19,7 @@ const VERSION: &str = "version";
 
 const SCRIPT: &str = include_str!("revoke.lua");
 
-/// Reads the hash. What is not one of our names is not one of our tokens.
+/// Reads the hash. A text that is none of our names names none of our tokens.
 fn list(version: u64, fields: HashMap<String, String>) -> RevokedList {
     let mut list = RevokedList { version, ..RevokedList::default() };
     for (name, text) in fields {

@@ -93,7 +93,6 @@ impl Shards {
         self.access.topology == Topology::Cluster
     }
 
-    /// Returns all servers.
     pub(super) fn all(&self) -> Vec<Arc<Shard>> {
         self.list.borrow().shards.clone()
     }

@@ -111,7 +111,7 @@ async fn check_sharded(shards: &Shards, names: &KeySpace) -> Result<(), LogError
                     .to_owned(),
             ))
         }
-        // Whatever else is wrong shows in the same way when rooms are used, and may be over by then.
+        // Any other fault shows in the same way when rooms are used, and may be over by then.
         _ => Ok(()),
     }
 }

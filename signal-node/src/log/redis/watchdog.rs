@@ -60,7 +60,7 @@ async fn replace(connection: &Arc<Connection>, why: &str) {
     let name = connection.name;
     match connection.replace().await {
         Ok(()) => info!("connected to Redis again for {name}, since {why}"),
-        // What is wrong is logged once, by who watches the heartbeats.
+        // The watch of the heartbeats logs the fault, once.
         Err(error) => debug!(%error, "cannot connect to Redis again for {name}: {error}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::QUICK;
 use crate::support::node::{SECRET, token};
@@ -89,9 +89,10 @@ async fn a_drain_that_takes_long_logs_what_it_waits_for() {
     ending.signal("TERM");
     bo.expect("goaway").await;
     drop(bo);
-    ending
-        .logs(
-            "waiting for 0 connections to end, and for Redis to store that the members of 1 rooms",
-        )
-        .await;
+    let line = ending.logs("draining: waiting for 0 connections to end").await;
+    let fields = &serde_json::from_str::<Value>(&line).unwrap()["fields"];
+    let [connections, rooms, queued] = ["connections", "rooms", "queued"].map(|name| &fields[name]);
+    assert_eq!((connections, rooms, queued), (&0.into(), &1.into(), &1.into()), "{line}");
+    redis.wake();
+    assert_eq!(ending.ended().await, Some(0));
 }

@@ -153,7 +153,7 @@ async fn who_comes_during_an_outage_is_told_or_taken_when_it_is_over() {
         told.push((peer, who));
     }
     redis.restart().await;
-    // Whoever waited for less than ten seconds is taken; after that one was told, and tries again.
+    // A join that waited for less than ten seconds is accepted; a later one was refused, and is tried again.
     for (peer, who) in &mut waiting {
         if !taken(peer).await {
             enter(peer, "demo", who).await;

@@ -72,7 +72,7 @@ async fn refused_writes((word, refuse, accept): Refusal) {
     assert_eq!(told["code"], "unavailable", "{word}");
     nobody_leaves(&mut ana, PAST_THE_GRACE).await;
     redis.run::<String>(accept).await;
-    // Who comes first is the one over whom the others would be expelled.
+    // The first join is the call that would remove the others.
     enter(&mut cy, "demo", "cy").await;
     insist(&mut ana, "demo", &bo.id, 1, "after").await;
     while bo.until("signal").await["data"] != "after" {}

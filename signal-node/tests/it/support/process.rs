@@ -57,12 +57,20 @@ impl NodeProcess {
 
     /// Waits until it logs this, and returns the line.
     pub(crate) async fn logs(&mut self, text: &str) -> String {
+        self.logs_up_to(text).await.pop().unwrap()
+    }
+
+    /// Waits until it logs this, and returns all lines up to there.
+    pub(crate) async fn logs_up_to(&mut self, text: &str) -> Vec<String> {
         let mut lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
+        let mut logged = Vec::new();
         loop {
             let line = lines.next_line().await.unwrap().expect("a process that goes on");
-            if line.contains(text) {
+            let is_last = line.contains(text);
+            logged.push(line);
+            if is_last {
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return line;
+                return logged;
             }
         }
     }

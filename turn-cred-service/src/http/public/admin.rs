@@ -19,9 +19,9 @@ use super::error_responses::AdminErrorResponses;
 use super::state::PublicState;
 use crate::credential::Subject;
 use crate::pool::{Pools, Standing};
-use crate::relay_db::{RelayDb, Window};
+use crate::relay_db::Window;
 use crate::revocation::{LONGEST_DENIAL, revoke};
-use crate::usage::{Budget, window};
+use crate::usage::{Budget, UsageDb};
 
 /// A day.
 const DEFAULT_DENIAL_SECONDS: u64 = 86_400;
@@ -120,11 +120,11 @@ async fn usage_of_subject(
     subject: &str,
     request: Request,
 ) -> Result<Json<Usage>, RequestError> {
-    let db = state.admin_db(state.token(&request)?).await?;
+    let usage = state.admin_db(state.token(&request)?).await?;
     let pseudonym = state.issuer.keys().pseudonym_of(&Subject::new(subject)?);
-    let window = window(state.budget, clock::unix_seconds());
-    let bytes = db.usage(window, pseudonym.as_str()).await?;
-    Ok(Json(Usage::new(bytes, window, state.budget)))
+    let window = usage.window(clock::unix_seconds());
+    let bytes = usage.db.usage(window, pseudonym.as_str()).await?;
+    Ok(Json(Usage::new(bytes, window, usage.budget)))
 }
 
 /// Returns the bytes that the members of a room have relayed
@@ -149,9 +149,9 @@ async fn usage_of_room(
     room: &str,
     request: Request,
 ) -> Result<Json<Usage>, RequestError> {
-    let db = state.admin_db(state.token(&request)?).await?;
-    let window = window(state.budget, clock::unix_seconds());
-    let bytes = db.room_usage(window, room).await?;
+    let usage = state.admin_db(state.token(&request)?).await?;
+    let window = usage.window(clock::unix_seconds());
+    let bytes = usage.db.room_usage(window, room).await?;
     Ok(Json(Usage::new(bytes, window, None)))
 }
 
@@ -178,7 +178,7 @@ async fn deny_subject(
     subject: &str,
     request: Request,
 ) -> Result<Json<Denial>, RequestError> {
-    let db = state.admin_db(state.token(&request)?).await?;
+    let UsageDb { db, .. } = state.admin_db(state.token(&request)?).await?;
     let pseudonym = state.issuer.keys().pseudonym_of(&Subject::new(subject)?);
     let DenialBody { seconds } = read_body(request).await?;
     let seconds = seconds.unwrap_or(DEFAULT_DENIAL_SECONDS);
@@ -216,7 +216,7 @@ async fn allow_subject(
     subject: &str,
     request: Request,
 ) -> Result<StatusCode, RequestError> {
-    let db = state.admin_db(state.token(&request)?).await?;
+    let UsageDb { db, .. } = state.admin_db(state.token(&request)?).await?;
     db.allow(&state.issuer.keys().pseudonym_of(&Subject::new(subject)?)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -274,9 +274,9 @@ impl Usage {
 
 impl PublicState {
     /// Checks the right `admin`, and that Redis is configured.
-    async fn admin_db(&self, token: &str) -> Result<RelayDb, RequestError> {
+    async fn admin_db(&self, token: &str) -> Result<UsageDb, RequestError> {
         self.check_right(token, Right::Admin).await?;
-        self.db.clone().ok_or(RequestError::NoRedis)
+        self.usage.clone().ok_or(RequestError::NoRedis)
     }
 }
 

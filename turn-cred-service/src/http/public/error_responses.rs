@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::Value;
-use service_kit::http::Problem;
+use service_kit::http::{self, Problem};
 use service_kit::tokens::TokenError;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{Content, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
@@ -18,26 +18,14 @@ use signal_protocol::Subject;
 
 const MEDIA: &str = "application/problem+json";
 
-/// An error (RFC 9457).
-#[derive(ToSchema)]
-#[schema(as = Problem)]
-#[expect(dead_code, reason = "it describes what `service_kit::http::Problem` writes")]
-pub(super) struct ProblemSchema {
-    /// `urn:signal-cluster:problem:` followed by the code.
-    r#type: String,
-    /// The name of the status.
-    title: String,
-    status: u16,
-    code: ProblemCode,
-    /// An explanation for the developer.
-    detail: Option<String>,
-}
+/// The schema of errors; utoipa's derive takes a type without parameters.
+pub(super) type ProblemSchema = http::ProblemSchema<ProblemCode>;
 
 /// Codes that programs may depend on.
 #[derive(ToSchema)]
-#[schema(as = ProblemCode, rename_all = "snake_case")]
+#[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes what `Refusal` and the router decide")]
-enum ProblemCode {
+pub(super) enum ProblemCode {
     BadRequest,
     Unauthorized,
     TokenExpired,

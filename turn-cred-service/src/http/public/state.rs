@@ -1,15 +1,12 @@
 //! State shared by the public routes: authentication, rate limits, issuing.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
-use service_kit::client_ip::{client_ip, is_trusted};
 use service_kit::clock;
-use service_kit::http::bearer;
+use service_kit::http::{Proxies, bearer};
 use service_kit::rate::{Limiter, ip_key};
 use service_kit::secrets::SecretSource;
 use service_kit::tokens::{Claims, Right, Verifier};
@@ -19,11 +16,8 @@ use super::super::request_error::RequestError;
 use crate::credential::Subject;
 use crate::issuer::{CredentialRequest, IssuedCredential, Issuer};
 use crate::metrics::Metrics;
-use crate::relay_db::RelayDb;
 use crate::revoked_tokens::RevokedTokens;
-use crate::usage::Budget;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use crate::usage::UsageDb;
 
 /// Everything that a public route needs.
 #[derive(Debug)]
@@ -35,11 +29,9 @@ pub(crate) struct PublicState {
     pub(crate) api_keys: Option<SecretSource>,
     pub(crate) by_subject: Limiter<Subject>,
     pub(crate) by_address: Limiter<IpAddr>,
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) region_header: Option<String>,
+    pub(crate) proxies: Proxies,
     /// Stores usage and denials; `None` without Redis.
-    pub(crate) db: Option<RelayDb>,
-    pub(crate) budget: Option<Budget>,
+    pub(crate) usage: Option<UsageDb>,
     pub(crate) metrics: Metrics,
 }
 
@@ -125,20 +117,14 @@ impl PublicState {
         Ok(self.issuer.issue(&ask, now)?)
     }
 
-    /// Returns the region header, if the peer is a trusted proxy.
+    /// Returns the region or country that a trusted proxy names.
     pub(super) fn hint(&self, request: &Request) -> Option<String> {
-        let header = self.region_header.as_ref()?;
-        let trusted = is_trusted(peer(request), &self.trusted_proxies);
-        let value = request.headers().get(header).filter(|_| trusted)?;
-        value.to_str().ok().map(str::to_owned)
+        self.proxies.client_region(peer(request), request.headers())
     }
 
-    /// Returns the address that a request counts against. Requests over a socket file count against
-    /// the local proxy.
+    /// Returns the address that a request counts against.
     pub(super) fn address(&self, request: &Request) -> IpAddr {
-        let peer = peer(request).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let hops = request.headers().get_all(FORWARDED_FOR).iter();
-        client_ip(peer, hops.map(HeaderValue::as_bytes), &self.trusted_proxies)
+        self.proxies.client_address(peer(request), request.headers())
     }
 
     fn count_request(&self, address: IpAddr) -> Result<(), RequestError> {

@@ -206,7 +206,7 @@ impl Machine {
                 }
             }
             (None, None) if error.is_about_connection() => {
-                self.connection.complained(link, error, now, &mut self.context);
+                self.connection.on_connection_error(link, error, now, &mut self.context);
                 for member in self.members.iter_mut().filter(|_| slow_down) {
                     member.slow_down(now, error.after());
                 }

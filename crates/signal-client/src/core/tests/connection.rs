@@ -22,7 +22,7 @@ fn goaway_opens_the_next_link_beside_the_current_one_and_nothing_comes_twice() {
     bench.hear(1, &json!({"type": "left", "room": "demo", "reason": "replaced"}));
     bench.enter(2, 13, "replay", 0);
     assert_eq!(bench.closed, [(1, 1000)]);
-    assert_eq!(bench.told(), [11, 12]);
+    assert_eq!(bench.delivered(), [11, 12]);
     assert_eq!((bench.mids(1), bench.mids(2)), (vec![1], vec![1]));
     assert!(!bench.events.contains(&RoomEvent::Away));
     assert!(matches!(bench.states.last(), Some(State::Open { node }) if node == "n_2"));
@@ -70,7 +70,7 @@ fn a_node_without_redis_is_left_after_5_to_15_seconds_however_often_it_says_so()
     bench.refuse(2, &json!({"id": id, "code": "unavailable"}));
     assert_eq!(bench.closed, [(2, 1000)]);
     bench.tell(1, 11);
-    assert_eq!(bench.told(), [11]);
+    assert_eq!(bench.delivered(), [11]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn a_member_that_lost_its_link_comes_back_with_its_key_and_position_and_resends(
     bench.enter(2, 14, "replay", 2);
     assert_eq!(bench.mids(2), [3]);
     assert_eq!(bench.settled, [(1, Ok(())), (2, Ok(()))]);
-    assert_eq!(bench.told(), [13]);
+    assert_eq!(bench.delivered(), [13]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_comes_before_the_first_joined_belongs_to_an_earlier_membership() {
     bench.tell(1, 9);
     bench.enter(1, 10, "new", 0);
     bench.tell(1, 11);
-    assert_eq!(bench.told(), [11]);
+    assert_eq!(bench.delivered(), [11]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_reset_is_told_once_and_sets_the_position_backwards() {
     bench.hear(1, &json!({"type": "reset", "room": "demo", "seq": 3, "mid": 0, "peers": []}));
     bench.tell(1, 4);
     let resets = bench.events.iter().filter(|event| matches!(event, RoomEvent::Reset { .. }));
-    assert_eq!((resets.count(), bench.told()), (1, vec![4]));
+    assert_eq!((resets.count(), bench.delivered()), (1, vec![4]));
     assert_eq!(bench.mids(1), [1, 1]);
 }
 

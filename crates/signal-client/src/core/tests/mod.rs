@@ -167,11 +167,10 @@ impl Bench {
         on.map(|(_, frame)| frame["mid"].as_u64().unwrap()).collect()
     }
 
-    /// The places of the signals that the application was told.
-    fn told(&self) -> Vec<u64> {
-        let seq = |event: &RoomEvent| match event {
-            RoomEvent::Signal { seq, .. } => Some(seq.0),
-            _ => None,
+    /// The positions of the signals that the application got.
+    fn delivered(&self) -> Vec<u64> {
+        let seq = |event: &RoomEvent| {
+            if let RoomEvent::Signal { seq, .. } = event { Some(seq.0) } else { None }
         };
         self.events.iter().filter_map(seq).collect()
     }
