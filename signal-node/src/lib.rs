@@ -25,6 +25,7 @@ mod pending_futures;
 mod resettable_timer;
 pub mod revoked;
 pub mod room;
+pub mod room_quota;
 pub mod send_budget;
 pub mod session;
 mod token_bucket;

@@ -66,7 +66,7 @@ pub(super) async fn upgrade(
             };
             let region = request.region(&public);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let source = HandshakeInfo { region, trace };
+            let source = HandshakeInfo { address: request.address(&public), region, trace };
             let pending =
                 Box::new(PendingSession { entrance, source, public: public.clone(), permit });
             tokio::spawn(run_session(upgrade, pending));

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,17 +80,28 @@ pub(super) struct Session<'a, S> {
     woken_at: Option<Instant>,
     /// Present only if the handshake named a region or a trace.
     pub(super) source: Option<Box<HandshakeInfo>>,
+    /// The address of the client.
+    pub(super) address: IpAddr,
     /// Requests for ICE servers in flight.
     pub(super) ice: PendingFutures<'a, IceAnswer>,
 }
 
 /// What the handshake says beyond the identity.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HandshakeInfo {
+    /// The address of the client.
+    pub address: IpAddr,
     /// The client's region or country, as a trusted proxy names it.
     pub region: Option<String>,
     /// The parent of the spans of this connection, if it is traced.
     pub trace: Option<Box<Parent>>,
+}
+
+impl Default for HandshakeInfo {
+    /// A client of this machine, whose handshake says nothing else.
+    fn default() -> Self {
+        Self { address: Ipv4Addr::LOCALHOST.into(), region: None, trace: None }
+    }
 }
 
 /// Serves one connection until it ends.
@@ -138,6 +150,7 @@ impl<'a, S: Socket> Session<'a, S> {
             outbox,
             handles,
             woken_at: None,
+            address: source.address,
             source: is_told.then(|| Box::new(source)),
             ice: PendingFutures::default(),
         }
