@@ -1,8 +1,10 @@
 //! Runs the effects of the machine.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::rate::ip_key;
 use service_kit::trace::{Kind, Span};
 use signal_protocol::client::RequestId;
 use signal_protocol::server::{ErrorFrame, milliseconds};
@@ -11,9 +13,10 @@ use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, Ser
 use tokio::time::Instant;
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
-use super::identity::SessionRejection;
+use super::identity::{Identity, SessionRejection};
 use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
+use crate::credentials::IceOwner;
 use crate::log::Join;
 use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
 use crate::room_quota::{Client, QuotaExceeded, RoomPermit};
@@ -150,7 +153,8 @@ impl<S: Socket> Session<'_, S> {
     }
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
-        let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
+        let owner = self.machine.ice_owner(&purpose);
+        let (context, owner) = (self.context, IceOwner { network: self.network(), ..owner });
         let HandshakeInfo { region, trace, .. } =
             self.source.as_deref().cloned().unwrap_or_default();
         self.ice.push(async move {
@@ -160,6 +164,12 @@ impl<S: Socket> Session<'_, S> {
             };
             (purpose, servers)
         });
+    }
+
+    /// Returns the network of an anonymous client.
+    fn network(&self) -> Option<IpAddr> {
+        let subject = self.machine.identity().and_then(Identity::subject);
+        subject.is_none().then(|| ip_key(self.address))
     }
 
     fn join(
