@@ -28,4 +28,5 @@ pub mod room;
 pub mod room_quota;
 pub mod send_budget;
 pub mod session;
+mod setting_conflicts;
 mod token_bucket;
