@@ -19,7 +19,7 @@ const FROM = "127.0.0.2";
 const DRIP_EVERY = 500;
 
 /** Pauses of those who show tokens, and of those who want to stay (ms). */
-const [HURRY, RETURN] = [10, 1_000];
+const [HURRY, RETURN] = [10, 3_000];
 
 const UPGRADE = "GET /v1/ws HTTP/1.1\r\nHost: load\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: signal.v1\r\n";
 

@@ -19,7 +19,7 @@ const BINARIES = process.env.TARGET_DIR ?? fileURLToPath(new URL("../../target/d
 const LIMITS = { timeout: 180_000 };
 
 /** What each member may say, and have sent, is bounded by nothing but the bytes that wait for a receiver. */
-const NO_SEND_LIMITS = { SIGNAL_NODE_SEND_RATE: "1GiB/s,burst=1GiB", SIGNAL_NODE_FANOUT: "1GiB/s,burst=1GiB", SIGNAL_NODE_OUTBOX_BYTES: "70KiB" };
+const NO_SEND_LIMITS = { SIGNAL_NODE_SEND_RATE: "1GiB/s,burst=64KiB", SIGNAL_NODE_FANOUT: "1GiB/s,burst=1GiB", SIGNAL_NODE_OUTBOX_BYTES: "128KiB", SIGNAL_NODE_ROOM_CAPACITY: "16" };
 
 /** One address may have all connections that there are. */
 const NO_ADDRESS_LIMITS = { SIGNAL_NODE_MAX_CONNECTIONS_PER_IP: "1000000", SIGNAL_NODE_UPGRADES_PER_NET: "1000000/s" };
