@@ -49,7 +49,7 @@ before(async () => {
     SIGNAL_NODE_PING: "1s",
     SIGNAL_NODE_RATE: RATE,
     // Else the sender of a flood is refused long before its reader is slow.
-    SIGNAL_NODE_SEND_RATE: "1GiB/s,burst=512KiB",
+    SIGNAL_NODE_SEND_RATE: "1GiB/s",
     SIGNAL_NODE_DRAIN_DELAY: "0s",
     SIGNAL_NODE_DRAIN_DEADLINE: "3s",
   };

@@ -194,7 +194,7 @@ impl Config {
         let credentials = read_credentials(r);
         let send_rates =
             SendRates { fanout: r.byte_rate("fanout"), receiver: r.byte_rate("send_rate") };
-        setting_conflicts::check(r, &sessions, send_rates);
+        setting_conflicts::check(r, &sessions);
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
         let (upgrades, upgrades_per_net) = (r.rate("upgrades"), r.rate("upgrades_per_net"));

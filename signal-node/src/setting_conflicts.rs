@@ -5,7 +5,6 @@ use std::time::Duration;
 use service_kit::settings::Reader;
 use signal_protocol::limits;
 
-use crate::send_budget::SendRates;
 use crate::session::SessionSettings;
 
 /// Bytes that a node adds to a message on its way to the receiver.
@@ -21,9 +20,8 @@ const RECONNECT: Duration = Duration::from_secs(5);
 const CLIENT_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Reports what of the settings cannot be together.
-pub(crate) fn check(r: &mut Reader<'_>, sessions: &SessionSettings, rates: SendRates) {
+pub(crate) fn check(r: &mut Reader<'_>, sessions: &SessionSettings) {
     check_outbox(r, sessions);
-    check_burst(r, sessions, rates);
     check_grace(r, sessions);
 }
 
@@ -45,18 +43,6 @@ fn check_outbox(r: &mut Reader<'_>, sessions: &SessionSettings) {
              joined would be closed 4002, so write {roster} or more"
         );
         r.fault("outbox_bytes", what);
-    }
-}
-
-/// What one sender may say at once must fit into the queue of a receiver, with as much of others beside it.
-fn check_burst(r: &mut Reader<'_>, sessions: &SessionSettings, rates: SendRates) {
-    let most = sessions.outbox_bytes / 2;
-    if rates.receiver.burst.get() as usize > most {
-        let what = format!(
-            "has a burst of more than half of outbox_bytes: one sender could close the connection of a receiver (4002), \
-             so write a burst of {most} or less"
-        );
-        r.fault("send_rate", what);
     }
 }
 

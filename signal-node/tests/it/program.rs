@@ -54,7 +54,6 @@ fn settings_that_let_a_receiver_be_closed_are_refused() {
     for (name, value, what) in [
         ("SIGNAL_NODE_OUTBOX_BYTES", "86KiB", "is too small for one message of max_message"),
         ("SIGNAL_NODE_ROOM_CAPACITY", "1000", "for the roster of a room of room_capacity members"),
-        ("SIGNAL_NODE_SEND_RATE", "1MiB/s", "has a burst of more than half of outbox_bytes"),
     ] {
         let (code, told) = refused(name, value);
         assert_eq!(code, Some(64), "{name}={value}: {told}");
