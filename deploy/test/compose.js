@@ -11,7 +11,15 @@ import { ROOT, fromYaml, run } from "./settings.js";
  */
 
 export const DEPLOY = join(ROOT, "deploy");
-export const [COMPOSE] = fromYaml(readFileSync(join(DEPLOY, "compose.yaml"), "utf8"));
+export const COMPOSE = compose({});
+
+/** The file as Compose reads it with these variables. @param {Record<string, string>} variables */
+export function compose(variables) {
+  const text = readFileSync(join(DEPLOY, "compose.yaml"), "utf8");
+  const [file] = fromYaml(text.replace(/\$\{(\w+):-([^}]*)\}/g, (_, name, otherwise) => variables[name] ?? otherwise));
+  return file;
+}
+
 export const SERVICES = /** @type {[string, any][]} */ (Object.entries(COMPOSE.services));
 
 /** Has make-secrets.sh make what is mounted, in a copy: a working copy may have secrets of its own. @param {string} folder @returns {Files} */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { COMPOSE, DEPLOY, SERVICES, makeSecrets } from "./compose.js";
+import { COMPOSE, DEPLOY, SERVICES, compose, makeSecrets } from "./compose.js";
 import { ROOT, TOOLS, checkConfig, inFolder, run } from "./settings.js";
 
 /** compose.yaml, without an engine to run it: it is one, its files are there, and each program takes what it gets. */
@@ -20,6 +20,16 @@ test("every file that it mounts is there", () => {
 
 test("every image has a version, or is built here", () => {
   for (const [name, { image, build }] of SERVICES) assert(build !== undefined || /:[^:]*\d/.test(image), name);
+});
+
+test("every image can be named by its digest", () => {
+  const digest = (/** @type {string} */ name) => `${name}@sha256:${"0123456789abcdef".repeat(4)}`;
+  const names = ["REDIS", "COTURN", "HAPROXY", "PROMETHEUS", "GRAFANA"];
+  const { services } = compose(Object.fromEntries(names.map((name) => [`${name}_IMAGE`, digest(name.toLowerCase())])));
+  for (const [name, { image, build }] of /** @type {[string, any][]} */ (Object.entries(services))) {
+    if (build) assert.deepEqual(build.args, ["BUILD_IMAGE"], name);
+    else assert.match(image, /^[a-z]+@sha256:[0-9a-f]{64}$/, name);
+  }
 });
 
 test("every container is hardened", () => {

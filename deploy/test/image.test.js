@@ -119,6 +119,12 @@ function measure(program) {
   return `${shipped} MB (${whole} MB with debug information), and ${Math.round(rest / 1e3)} kB besides`;
 }
 
+test("the compiler's image can be named by its digest", () => {
+  const image = `localhost/compiler@sha256:${"0123456789abcdef".repeat(4)}`;
+  const told = images.refusal(image);
+  assert(told.includes(`${image}: image not known`), told);
+});
+
 test("hadolint has no complaint", () => {
   run(join(TOOLS, "venv/bin/hadolint"), [join(ROOT, "deploy/Dockerfile")]);
 });

@@ -36,6 +36,16 @@ export class Images {
     for (const program of PROGRAMS) this.#buildah("bud", "--isolation", "chroot", "-f", file, "--target", program, "-t", program, join(this.folder, "context"));
   }
 
+  /** What is said of the first stage where the image that it begins with is not at hand. @param {string} image */
+  refusal(image) {
+    try {
+      this.#buildah("bud", "--pull-never", "--build-arg", `BUILD_IMAGE=${image}`, "--target", "build", "-f", join(ROOT, "deploy/Dockerfile"), this.folder);
+      return "";
+    } catch (error) {
+      return String(error);
+    }
+  }
+
   /** What an image says about itself. @param {string} image @returns {import("./engine.js").Config} */
   config(image) {
     return JSON.parse(this.#buildah("inspect", "--type", "image", image)).OCIv1.config;

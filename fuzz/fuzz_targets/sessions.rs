@@ -145,6 +145,7 @@ fn settings() -> SessionSettings {
         rate: "100/s,burst=2000".parse().expect("a rate"),
         max_message: 65_536,
         rooms_per_connection: ROOMS,
+        rooms_per_client: ROOMS,
         room_capacity: 64,
         members_per_sub: 4,
         outbox_bytes: 1 << 20,

@@ -29,8 +29,17 @@ function everythingArrives({ vus, rooms, size, rounds = 1 }) {
 /** Nobody's socket ended, and nobody was turned away. */
 const NOBODY_CLOSED = { sig_closed: ["count==0"], sig_refused: ["count==0"], sig_away: ["count==0"] };
 
+/**
+ * What the p99 of getting in counts as at least while it is quiet (ms): below it, what else the machine does decides. With
+ * it, good clients take no longer than this times two.
+ */
+export const FLOOR = { smoke: 2500, small: 50, full: 50 };
+
 /** How many cases lib/cases.js has; all of them are tried. */
 const CASES = 12;
+
+/** How many of them attack.js has. */
+const ATTACK_CASES = 4;
 
 /** @param {Record<string, number>} latency */
 function fast({ connect, join, deliver }) {
@@ -61,6 +70,17 @@ const OF_ITS_OWN = {
   // Everybody moves at least once, since every node goes, and nobody looks away for it.
   "rolling-restart": ({ vus, rooms, size }) => ({ ...NOBODY_CLOSED, sig_refused: [], sig_resumed: [`count>=${vus * rooms * size}`] }),
   "abuse": () => ({ ...NOBODY_CLOSED, sig_checks: ["rate==1"], sig_checked: [`count==${CASES}`] }),
+  // One virtual user is bad. Its check that strangers are refused is made where there are some.
+  "attack": ({ rooms, size }) => ({
+    ...NOBODY_CLOSED,
+    sig_refused: [],
+    sig_sessions: [`count==${rooms * size}`],
+    sig_join_ok: ["rate>=0.99"],
+    sig_slowdown: ["value<=2"],
+    sig_growth: ["value<=1.5"],
+    sig_checks: ["rate==1"],
+    sig_checked: [`count>=${ATTACK_CASES}`],
+  }),
   "soak": ({ vus, rooms }, latency) => ({ sig_closed: ["count==0"], sig_resumed: [`count>=${vus * rooms}`], ...back(latency) }),
 };
 

@@ -1,3 +1,5 @@
+import { attack } from "./attack.js";
+
 /**
  * What is done to the local cluster while k6 holds its rooms, by question.
  *
@@ -28,5 +30,5 @@ async function restartAll({ nodes, balancer }, say) {
   }
 }
 
-/** @type {Record<string, (cluster: Cluster, say: Say) => Promise<void>>} */
-export const acts = { "reconnect-storm": killNode, "rolling-restart": restartAll };
+/** @type {Record<string, (cluster: Cluster, say: Say, profile: string) => Promise<object | void>>} */
+export const acts = { "attack": attack, "reconnect-storm": killNode, "rolling-restart": restartAll };

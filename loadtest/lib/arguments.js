@@ -3,7 +3,10 @@ import { parseArgs } from "node:util";
 
 /** The command line of run.js. */
 
-export const QUESTIONS = ["calls", "conference", "connect-ramp", "churn", "reconnect-storm", "rolling-restart", "ice", "abuse", "soak"];
+export const QUESTIONS = ["calls", "conference", "connect-ramp", "churn", "reconnect-storm", "rolling-restart", "ice", "abuse", "attack", "soak"];
+
+/** They ask the credential service too. */
+const NEED_CREDENTIALS = ["ice", "attack"];
 
 const PROFILES = ["smoke", "small", "full"];
 
@@ -20,6 +23,7 @@ Questions (all of them if none is named):
   rolling-restart  every node is restarted in turn: is anything lost, does anybody look away
   ice              are TURN credentials right, and how fast do they come
   abuse            does every limit bite, and do good clients beside it lose nothing
+  attack           strangers and bad members at once: do good clients get in, as fast as before, and lose nothing
   soak             a long time with lost sockets: is anything lost or closed
 
 Options:
@@ -27,7 +31,7 @@ Options:
   --hold SECONDS       how long rooms are held, in place of what the profile says
   --url URL            ask this cluster, such as wss://signal.example/v1/ws, instead of one started for it
   --secret-file FILE   the file with the key of its tokens (SIGNAL_NODE_JWT_SECRET_FILE); needed with --url
-  --credentials URL    its credential service, such as https://turn.example; needed with --url for ice
+  --credentials URL    its credential service, such as https://turn.example; needed with --url for ice and attack
   --nodes N            nodes of the local cluster, 2 to 9  [default: 2]
   --binaries FOLDER    where signal-node and turn-cred-service are  [default: target/debug]
   --verbose            show k6's progress even if this is not a terminal
@@ -72,7 +76,8 @@ export function readArguments(args) {
   if (url && !/^wss?:\/\//.test(url)) throw usage(`--url ${url}: write the address of the WebSocket, such as wss://signal.example/v1/ws`);
   if (url && !secretFile) throw usage("--url needs --secret-file, the key that the nodes verify tokens with");
   const questions = positionals.length > 0 ? positionals : QUESTIONS;
-  if (url && questions.includes("ice") && !rest.credentials) throw usage("ice needs --credentials, the address of the credential service; or name other questions");
+  const needing = questions.filter((name) => NEED_CREDENTIALS.includes(name));
+  if (url && needing.length > 0 && !rest.credentials) throw usage(`${needing.join(" and ")} needs --credentials, the address of the credential service; or name other questions`);
   return { ...rest, profile, url, secretFile, nodes, questions };
 }
 

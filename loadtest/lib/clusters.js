@@ -7,7 +7,7 @@ import { acts } from "./acts.js";
  *
  * @typedef {object} Asked
  * @property {Record<string, string>} env where scripts find it
- * @property {() => Promise<void>} [act] what is done to it once everybody is in
+ * @property {() => Promise<object | void>} [act] what is done to it once everybody is in
  * @property {Promise<Error>} [failed] resolves when a part of it ends that was not asked to
  * @property {() => Promise<void>} stop
  */
@@ -21,17 +21,21 @@ const FEW_CONNECTIONS = { smoke: "20", small: "120", full: "1000" };
 /** While a node drains, the balancer asks twice, half a second apart, whether it is ready. */
 const PATIENT = { SIGNAL_NODE_DRAIN_DELAY: "2s", SIGNAL_NODE_DRAIN_DEADLINE: "15s" };
 
+/** Fewer connections than strangers want, and more than one address may have. */
+const SMALL = { SIGNAL_NODE_MAX_CONNECTIONS: "400" };
+
 /** Lower limits, so that passing them takes seconds. */
 const STRICT = { SIGNAL_NODE_RATE: "50/s,burst=200" };
 
 /**
  * Starts a cluster for one question.
  * @param {string} question
- * @param {{binaries: string, nodes: number, profile: string, say: (line: string) => void}} options
+ * @param {{binaries: string, nodes: number, profile: string, say: (line: string) => void, limits?: Record<string, string>}} options
+ *   `limits`: settings of the nodes, in place of what the question asks with
  * @returns {Promise<Asked>}
  */
-export async function localCluster(question, { binaries, nodes, profile, say }) {
-  const env = nodeEnv(question, profile);
+export async function localCluster(question, { binaries, nodes, profile, say, limits = {} }) {
+  const env = { ...nodeEnv(question, profile), ...limits };
   const cluster = await startCluster({ binaries, nodes, nodeEnv: () => env, credentialsEnv: () => OPEN_HANDED });
   const [{ credentials }] = cluster.nodes;
   const act = acts[question];
@@ -42,7 +46,7 @@ export async function localCluster(question, { binaries, nodes, profile, say }) 
       TURN_SECRET_FILE: `${cluster.dir}/turn-secret`,
       CREDENTIALS: credentials.origin,
     },
-    act: act && (() => act(cluster, say)),
+    act: act && (() => act(cluster, say, profile)),
     failed: cluster.failed,
     stop: cluster.stop,
   };
@@ -59,6 +63,7 @@ const OPEN_HANDED = { TURN_CRED_RATE_PER_IP: "1000000/m" };
 /** @param {string} question @param {string} profile */
 function nodeEnv(question, profile) {
   if (question === "abuse") return { ...STRICT, SIGNAL_NODE_MAX_CONNECTIONS_PER_IP: FEW_CONNECTIONS[profile] };
+  if (question === "attack") return SMALL;
   const many = { SIGNAL_NODE_MAX_CONNECTIONS_PER_IP: MANY_CONNECTIONS };
   return question === "rolling-restart" ? { ...many, ...PATIENT } : many;
 }

@@ -5,7 +5,7 @@ import { once } from "node:events";
  * Where scripts say that they are in, and wait until the cluster has been acted upon. So nothing is killed before
  * everybody is there, and nobody leaves before it is over, however slow the machine is.
  *
- * @param {() => Promise<void>} act
+ * @param {() => Promise<object | void>} act what it resolves to, scripts are told
  * @param {(line: string) => void} say
  */
 export async function startConductor(act, say) {
@@ -13,8 +13,8 @@ export async function startConductor(act, say) {
   let expected = Infinity;
   const begin = async () => {
     say(`all ${expected} virtual users are in`);
-    const failure = await act().then(() => null, (error) => error);
-    for (const response of waiting) response.writeHead(failure ? 500 : 200).end(failure?.message ?? "");
+    const [status, body] = await act().then((facts) => [200, facts ? JSON.stringify(facts) : ""], (error) => [500, error.message]);
+    for (const response of waiting) response.writeHead(status).end(body);
   };
   const server = createServer((_, response) => {
     waiting.push(response);

@@ -32,7 +32,7 @@ export function versionOf(k6) {
  */
 export async function runK6(k6, question, { env, vus, failed, verbose }) {
   const script = `${SCRIPTS}${question}.js`;
-  const all = { PATH: process.env.PATH, HOME: process.env.HOME, K6_NO_USAGE_REPORT: "true", ...dashboard(question, env), ...env };
+  const all = { PATH: process.env.PATH, HOME: process.env.HOME, K6_NO_USAGE_REPORT: "true", RUN: String(Date.now()), ...dashboard(question, env), ...env };
   if (vus) vus(plannedUsers(k6, script, all));
   const child = spawn(k6, ["run", "--address", "", ...(verbose || process.stdout.isTTY ? [] : ["--quiet"]), script], { env: all, stdio: ["ignore", "inherit", "inherit"] });
   let faulty = false;

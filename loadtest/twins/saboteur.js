@@ -57,11 +57,12 @@ function onSignal(spoil) {
 export async function startSaboteur(target, name, members = Infinity) {
   const { hostname, port } = new URL(target);
   let connections = 0;
+  let lateFromNow;
   const sockets = new Set();
   const server = createServer((client) => {
     if (name === "refuse") return void client.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
     connections += 1;
-    const late = name === "late-return" && connections <= members ? undefined : LATE[name];
+    const late = lateFromNow ?? (name === "late-return" && connections <= members ? undefined : LATE[name]);
     const node = connect({ host: hostname, port: Number(port) });
     const ends = [client, node];
     for (const [index, end] of ends.entries()) {
@@ -81,7 +82,9 @@ export async function startSaboteur(target, name, members = Infinity) {
     for (const socket of sockets) socket.destroy();
     server.close();
   };
-  return { url, stop };
+  /** Delays all that comes over connections from now on. @param {number} ms */
+  const delay = (ms) => void (lateFromNow = ms);
+  return { url, stop, delay };
 }
 
 /**

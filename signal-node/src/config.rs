@@ -22,6 +22,7 @@ use crate::log::Retention;
 use crate::log::redis::{Publishing, RedisPrefix};
 use crate::send_budget::SendRates;
 use crate::session::SessionSettings;
+use crate::setting_conflicts;
 
 /// Every setting of the node.
 pub const SCHEMA: Schema = Schema {
@@ -93,12 +94,13 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("outbox_bytes", "limits", "SIZE", Some("1MiB"), "Unsent bytes per connection; more is closed 4002"),
     Setting::plain("rate", "limits", "RATE", Some("100/s,burst=2000"), "Messages per connection"),
     Setting::plain("fanout", "limits", "RATE", Some("8MiB/s,burst=64MiB"), "Bytes that one subject, or anonymous connection, may have sent: what it says, times those who get it; joins and rosters too"),
-    Setting::plain("send_rate", "limits", "RATE", Some("1MiB/s,burst=2MiB"), "Bytes that one subject, or anonymous connection, may say to any one member, addressed or to all"),
+    Setting::plain("send_rate", "limits", "RATE", Some("1MiB/s,burst=512KiB"), "Bytes that one subject, or anonymous connection, may say to any one member, addressed or to all"),
     Setting::plain("max_connections", "limits", "COUNT", None, "Connections of this node, by default 90 % of the descriptor limit; more get 503"),
     Setting::plain("max_connections_per_ip", "limits", "COUNT", Some("200"), "Connections of one address, IPv6 by /64; more get 429"),
     Setting::plain("upgrades", "limits", "RATE", Some("1000/s,burst=20000"), "New connections of this node; more get 503 and come back a little later"),
     Setting::plain("upgrades_per_net", "limits", "RATE", Some("20/s,burst=400"), "Upgrades without a valid token from one network, IPv4 by /24 and IPv6 by /64; more get 429"),
     Setting::plain("rooms_per_connection", "limits", "COUNT", Some("8"), "Rooms on one connection"),
+    Setting::plain("rooms_per_client", "limits", "COUNT", Some("200"), "Rooms of one subject, or of the anonymous connections of one address, over all connections; one that was left counts until its log is forgotten"),
     Setting::plain("drain_delay", "life", "DURATION", Some("5s"), "After SIGTERM: still accepting, while load balancers notice"),
     Setting::plain("drain_deadline", "life", "DURATION", Some("25s"), "After SIGTERM: until exit, the delay included"),
     LOG,
@@ -169,15 +171,6 @@ pub struct Config {
     pub log_addresses: AddressDetail,
 }
 
-/// Bytes that a node adds to a message on its way to the receiver.
-const FRAME_OVERHEAD: usize = 1_024;
-
-/// After its own detection of a dead socket a client needs at most this long to be back.
-const RECONNECT: Duration = Duration::from_secs(5);
-
-/// The client gives up this long after an unanswered `ping`.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(4);
-
 impl Config {
     /// Reads all settings.
     ///
@@ -202,6 +195,7 @@ impl Config {
         let credentials = read_credentials(r);
         let send_rates =
             SendRates { fanout: r.byte_rate("fanout"), receiver: r.byte_rate("send_rate") };
+        setting_conflicts::check(r, &sessions);
         let max_connections = r.optional_parse("max_connections");
         let max_connections_per_ip = r.parse("max_connections_per_ip");
         let (upgrades, upgrades_per_net) = (r.rate("upgrades"), r.rate("upgrades_per_net"));
@@ -245,6 +239,7 @@ fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
         rate: r.rate("rate"),
         max_message: r.size("max_message"),
         rooms_per_connection: r.parse("rooms_per_connection"),
+        rooms_per_client: r.parse("rooms_per_client"),
         room_capacity: r.parse("room_capacity"),
         members_per_sub: r.parse("members_per_sub"),
         outbox_bytes: r.size("outbox_bytes"),
@@ -253,23 +248,8 @@ fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
         let most = limits::ROOM_CAPACITY;
         r.fault("room_capacity", format!("is out of bounds: write 1 to {most}"));
     }
-    if sessions.outbox_bytes < sessions.max_message + FRAME_OVERHEAD {
-        let least = sessions.max_message + FRAME_OVERHEAD;
-        let what = format!(
-            "is too small for one message of max_message: whoever is sent one would be closed 4002, so write {least} or more"
-        );
-        r.fault("outbox_bytes", what);
-    }
     if sessions.ping < Duration::from_secs(1) {
         r.fault("ping", "is too short: clients count whole seconds, write 1s or more");
-    }
-    let back = sessions.ping + CLIENT_PATIENCE + RECONNECT;
-    if back >= sessions.grace {
-        let what = format!(
-            "is too short: a client notices a dead socket after ping + 4 s and needs 5 s to be \
-             back, so grace must be above {back:?}"
-        );
-        r.fault("grace", what);
     }
     sessions
 }

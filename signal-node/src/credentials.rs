@@ -2,6 +2,7 @@
 //!
 //! A join never waits for it longer than 500 ms; while it is away, members are told so by `"ice":null`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::metrics::Metrics;
 pub struct IceOwner {
     /// The subject, or this very connection where there is none.
     pub subject: String,
+    /// The address of a client without a subject, IPv6 by /64: relays count all of them there as one user.
+    pub network: Option<IpAddr>,
     /// When the token of the subject ends, in Unix seconds: no credential outlives it.
     pub until: Option<u64>,
     /// The room whose members should meet on one relay.
@@ -80,6 +83,8 @@ pub struct Credentials {
 #[derive(Serialize)]
 struct Request<'a> {
     subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,7 +200,8 @@ impl Credentials {
     ) -> Result<IceServers, FetchError> {
         let url = format!("{}/internal/v1/ice-servers", self.base);
         let room = owner.room.as_ref().map(RoomId::as_str);
-        let body = Request { subject: &owner.subject, until: owner.until, room, hint };
+        let IceOwner { subject, network, until, .. } = owner;
+        let body = Request { subject, network: *network, until: *until, room, hint };
         let mut request = self.client.post(url).json(&body).timeout(PATIENCE);
         if let Some(parent) = span.and_then(Span::parent) {
             request = request.header(TRACEPARENT, parent.to_string());

@@ -29,6 +29,8 @@ mod pending_futures;
 mod resettable_timer;
 pub mod revoked;
 pub mod room;
+pub mod room_quota;
 pub mod send_budget;
 pub mod session;
+mod setting_conflicts;
 mod token_bucket;

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
+use turn_cred_service::credential::CredentialOwner;
 use turn_cred_service::issuer::{CredentialRequest, Issuer, Keys};
 use turn_cred_service::pool::{Pool, Pools};
 use turn_cred_service::ttl::TtlSettings;
@@ -117,7 +118,8 @@ fn issuer_alone() -> f64 {
     let began = std::time::Instant::now();
     for number in 0..MINTS {
         let subject = format!("user-{number}").parse().expect("a subject");
-        let request = CredentialRequest { subject, room: None, region, ttl };
+        let owner = CredentialOwner::Subject(subject);
+        let request = CredentialRequest { owner, room: None, region, ttl };
         black_box(issuer.issue(&request, now)).expect("it is issued");
     }
     began.elapsed().as_secs_f64() / f64::from(MINTS)

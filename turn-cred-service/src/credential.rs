@@ -11,11 +11,13 @@
 //! affect HMAC.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac as _};
+use service_kit::rate::ip_key;
 use sha1::Sha1;
 use sha2::Sha256;
 
@@ -24,8 +26,20 @@ pub use signal_protocol::Subject;
 /// Domain separation: the same secret may key other HMACs.
 const PSEUDONYM_DOMAIN: &[u8] = b"turn-cred-service pseudonym v1\0";
 
+/// Domain of networks, so that no subject has the pseudonym of a network.
+const NETWORK_DOMAIN: &[u8] = b"turn-cred-service network v1\0";
+
 /// 128 bits of the HMAC: a collision between two subjects is out of reach.
 const PSEUDONYM_BYTES: usize = 16;
+
+/// Whom a credential is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialOwner {
+    /// The holder of a token.
+    Subject(Subject),
+    /// Everybody without a token behind one address, IPv6 by /64.
+    Network(IpAddr),
+}
 
 /// The name of a user at the relays: 1–128 bytes of `A–Z a–z 0–9 . _ ~ -`.
 ///
@@ -56,9 +70,22 @@ impl Pseudonym {
     /// from credential to credential because a relay applies its user quota to the name.
     #[must_use]
     pub fn of(subject: &Subject, secret: &[u8]) -> Self {
+        Self::keyed(secret, PSEUDONYM_DOMAIN, subject.as_str())
+    }
+
+    /// Computes the pseudonym that all anonymous clients of a network share.
+    ///
+    /// With a name for each connection, a client without a token would escape the user quota of a relay by another
+    /// connection.
+    #[must_use]
+    pub fn of_network(network: IpAddr, secret: &[u8]) -> Self {
+        Self::keyed(secret, NETWORK_DOMAIN, &ip_key(network).to_string())
+    }
+
+    fn keyed(secret: &[u8], domain: &[u8], text: &str) -> Self {
         let mut mac = new_hmac::<Hmac<Sha256>>(secret);
-        mac.update(PSEUDONYM_DOMAIN);
-        mac.update(subject.as_str().as_bytes());
+        mac.update(domain);
+        mac.update(text.as_bytes());
         let hidden = mac.finalize().into_bytes();
         Self(hidden[..PSEUDONYM_BYTES].iter().flat_map(|byte| hex(*byte)).collect())
     }
@@ -179,6 +206,19 @@ mod tests {
         // printf 'turn-cred-service pseudonym v1\0auth0|7 é' | openssl dgst -sha256 -hmac "$SECRET"
         assert_eq!(of("auth0|7 é", SECRET).to_string(), "f18da8e74a11610ad8e1c517bdaa0196");
         assert_eq!(hidden.to_string().parse(), Ok(hidden.clone()));
+    }
+
+    #[test]
+    fn a_network_has_a_pseudonym_that_says_nothing_and_is_no_subject_s() {
+        let of = |text: &str, key: &[u8]| Pseudonym::of_network(text.parse().unwrap(), key);
+        let hidden = of("192.0.2.7", SECRET);
+        // printf 'turn-cred-service network v1\0192.0.2.7' | openssl dgst -sha256 -hmac "$SECRET"
+        assert_eq!(hidden.to_string(), "349b03e41e4175a1917380d6575f3aa5");
+        assert_ne!(hidden, of("192.0.2.8", SECRET));
+        assert_ne!(hidden, of("192.0.2.7", b"another secret"));
+        assert_ne!(hidden, Pseudonym::of(&"192.0.2.7".parse().unwrap(), SECRET));
+        assert_eq!(of("2001:db8::1", SECRET), of("2001:db8::2", SECRET));
+        assert_ne!(of("2001:db8::1", SECRET), of("2001:db8:0:1::1", SECRET));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use signal_protocol::IceReason;
 use tracing::info;
 
 use crate::change_notifier::ChangeNotifier;
-use crate::credential::{Credential, Pseudonym, Subject};
+use crate::credential::{Credential, CredentialOwner, Pseudonym, Subject};
 use crate::pool::{Pools, Region, RelaySelection, Standings};
 use crate::relay_db::Decisions;
 use crate::ttl::TtlSettings;
@@ -35,13 +35,23 @@ impl Keys {
         let source = self.pseudonyms.as_ref().unwrap_or(&self.signing);
         Pseudonym::of(subject, source.current().signing())
     }
+
+    fn pseudonym_of_owner(&self, owner: &CredentialOwner) -> Pseudonym {
+        match owner {
+            CredentialOwner::Subject(subject) => self.pseudonym_of(subject),
+            CredentialOwner::Network(network) => {
+                let source = self.pseudonyms.as_ref().unwrap_or(&self.signing);
+                Pseudonym::of_network(*network, source.current().signing())
+            }
+        }
+    }
 }
 
 /// A validated request: region resolved, TTL clamped. Equal requests may share one cached answer.
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialRequest {
-    pub subject: Subject,
+    pub owner: CredentialOwner,
     /// Selects the relay, so that both ends of a call get the same one.
     pub room: Option<String>,
     pub region: Region,
@@ -239,14 +249,18 @@ impl Issuer {
         now: Duration,
     ) -> Result<IssuedCredential, IssueError> {
         let (now, state) = (now.as_secs(), self.state());
-        let pseudonym = self.0.keys.pseudonym_of(&request.subject);
+        let pseudonym = self.0.keys.pseudonym_of_owner(&request.owner);
         state.decisions.check(pseudonym.as_str(), now)?;
         let remaining = self.0.accepted_until.load(Ordering::Relaxed).saturating_sub(now);
         let ttl = request.ttl.as_secs().min(remaining);
         if ttl == 0 {
             return Err(IssueError::KeysUnconfirmed);
         }
-        let key = request.room.as_deref().unwrap_or(request.subject.as_str());
+        let own = match &request.owner {
+            CredentialOwner::Subject(subject) => subject.as_str(),
+            CredentialOwner::Network(_) => pseudonym.as_str(),
+        };
+        let key = request.room.as_deref().unwrap_or(own);
         let secrets = self.0.keys.signing.current();
         Ok(IssuedCredential {
             credential: Credential::issue(secrets.signing(), &pseudonym, now + ttl),
@@ -289,7 +303,8 @@ mod tests {
     fn request(issuer: &Issuer) -> CredentialRequest {
         let region = issuer.pools().region(None, None).unwrap();
         let ttl = issuer.clamp_ttl(None);
-        CredentialRequest { subject: "ana".parse().unwrap(), room: None, region, ttl }
+        let owner = CredentialOwner::Subject("ana".parse().unwrap());
+        CredentialRequest { owner, room: None, region, ttl }
     }
 
     #[test]

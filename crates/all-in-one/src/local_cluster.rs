@@ -11,6 +11,10 @@ use tempfile::TempDir;
 use crate::relay::{EmbeddedRelay, EmbeddedRelayError};
 use crate::settings::{Settings, wire_components, with_generated_secret};
 
+/// Allocations of one user at the relay: (members − 1) × TURN URLs × networks for each member of a room of 8 with two
+/// networks. The members are tabs of this machine, so all of them share the pseudonym of its address.
+const USER_QUOTA: usize = 8 * (8 - 1) * 2;
+
 #[expect(missing_docs, reason = "the names say it all")]
 pub struct LocalCluster {
     /// Address of the node.
@@ -58,7 +62,7 @@ impl LocalCluster {
         let environment = with_generated_secret(environment);
         let socket_dir = tempfile::tempdir()?;
         let secret = read_secret(&environment)?;
-        let relay = EmbeddedRelay::start(settings.turn_listen, secret).await?;
+        let relay = EmbeddedRelay::start(settings.turn_listen, secret, USER_QUOTA).await?;
         let environment = wire_components(environment, socket_dir.path(), relay.address());
         let config =
             turn_cred_service::Config::read(&resolve(turn_cred_service::SCHEMA, &environment))?;

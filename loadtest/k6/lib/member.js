@@ -189,6 +189,8 @@ export class Member {
   }
 
   #take({ from, to, data }) {
+    // What members who mean harm say has no number.
+    if (data.n === undefined) return;
     if (this.heard.take(from, to ?? ALL, data.n, { late: this.late }) !== "again") metrics.deliver.add(Date.now() - data.at);
     this.onSignal(data, from);
   }

@@ -1,4 +1,4 @@
-import { Counter, Rate, Trend } from "k6/metrics";
+import { Counter, Gauge, Rate, Trend } from "k6/metrics";
 
 /** Everything that is measured. Trends are in milliseconds. */
 
@@ -56,6 +56,12 @@ export const iceServers = new Counter("sig_ice_servers");
 export function beginAtZero() {
   for (const counter of [delivered, lost, duplicated, reordered, closed, forgotten, away, resets, errors, refused]) counter.add(0);
 }
+/** Whether a good client got in while others came too. */
+export const joinOk = new Rate("sig_join_ok");
+/** How many times longer than before the attack getting in takes during it, as p99. */
+export const slowdown = new Gauge("sig_slowdown");
+/** How many times the memory it had before a node takes during the attack. */
+export const growth = new Gauge("sig_growth");
 /** Guests who came, were greeted and left. */
 export const visits = new Counter("sig_visits");
 

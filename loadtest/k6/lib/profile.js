@@ -16,6 +16,7 @@ const PROFILES = {
     "rolling-restart": { vus: 2, rooms: 5, size: 2, ramp: 1, hold: 2, every: 250 },
     "ice": { vus: 2, rate: 20, hold: 2 },
     "abuse": { vus: 1, rooms: 4, size: 2, ramp: 0, hold: 2, every: 200 },
+    "attack": { vus: 2, rooms: 4, size: 2, ramp: 0, hold: 4, every: 200, comers: 4, rosters: 10 },
     "soak": { vus: 1, rooms: 5, size: 2, ramp: 1, hold: 4, every: 500, guests: 1 },
   },
   small: {
@@ -27,6 +28,7 @@ const PROFILES = {
     "rolling-restart": { vus: 10, rooms: 10, size: 2, ramp: 5, hold: 5, every: 1000 },
     "ice": { vus: 10, rate: 50, hold: 15 },
     "abuse": { vus: 2, rooms: 15, size: 2, ramp: 1, hold: 5, every: 1000 },
+    "attack": { vus: 2, rooms: 10, size: 2, ramp: 1, hold: 20, every: 1000, comers: 5, rosters: 30 },
     "soak": { vus: 5, rooms: 10, size: 2, ramp: 5, hold: 45, every: 1000, guests: 1 },
   },
   full: {
@@ -38,6 +40,7 @@ const PROFILES = {
     "rolling-restart": { vus: 50, rooms: 20, size: 2, ramp: 30, hold: 30, every: 2000 },
     "ice": { vus: 50, rate: 500, hold: 120 },
     "abuse": { vus: 10, rooms: 25, size: 2, ramp: 10, hold: 30, every: 1000 },
+    "attack": { vus: 2, rooms: 40, size: 2, ramp: 5, hold: 60, every: 1000, comers: 8, rosters: 50 },
     "soak": { vus: 50, rooms: 20, size: 2, ramp: 60, hold: 4 * 3600, every: 5000, guests: 1 },
   },
 };

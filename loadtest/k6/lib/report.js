@@ -63,7 +63,7 @@ export function text({ question, title, profile, thresholds, passed }) {
 }
 
 /** What is shown of a metric, in this order; which of them there are depends on its kind. */
-const STATS = ["count", "med", "p(95)", "p(99)", "max", "rate", "passes", "fails"];
+const STATS = ["count", "med", "p(95)", "p(99)", "max", "rate", "passes", "fails", "value"];
 
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2530}
 table{border-collapse:collapse;width:100%;margin:1rem 0}td,th{border-bottom:1px solid #d4dae1;padding:.35rem .6rem;text-align:left}

@@ -21,7 +21,7 @@ export class Room {
 
   /** Adds a member. @param {object} [handlers] of `Member` */
   async add(handlers = {}) {
-    const member = new Member({ room: this.name, sub: `u${this.members.length}`, ...handlers });
+    const member = new Member({ room: this.name, sub: `${this.name}-u${this.members.length}`, ...handlers });
     this.members.push(member);
     return member.join();
   }

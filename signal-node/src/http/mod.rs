@@ -19,7 +19,6 @@ use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::routing::get;
 use service_kit::http::{Problem, Proxies};
-use service_kit::logged_address::AddressDetail;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::liveness::Cluster;
@@ -53,8 +52,6 @@ pub struct Public {
     pub origins: AllowedOrigins,
     /// The proxies whose headers about a client are believed.
     pub proxies: Proxies,
-    /// How much of a client's address is logged.
-    pub log_addresses: AddressDetail,
     /// How many upgrades come without a valid token, and from where.
     pub unverified_limiter: UnverifiedLimiter,
     /// How many are here, and from where.

@@ -62,8 +62,8 @@ pub(super) async fn upgrade(
             };
             let region = public.proxies.client_region(request.peer(), &headers);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let client = public.proxies.client_address(request.peer(), &headers);
-            let source = HandshakeInfo { region, trace, address: public.log_addresses.of(client) };
+            let address = public.proxies.client_address(request.peer(), &headers);
+            let source = HandshakeInfo { address, region, trace };
             let pending =
                 Box::new(PendingSession { entrance, source, public: public.clone(), permit });
             tokio::spawn(run_session(upgrade, pending));

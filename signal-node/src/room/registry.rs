@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::command::Command;
 use super::context::RoomContext;
 use super::task::RoomTask;
 use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 use crate::log::{LogError, Op, Outcome};
+use crate::room_quota::{Client, QuotaExceeded, RoomPermit, RoomQuota, RoomQuotas};
 use crate::send_budget::SendBudgets;
 
 /// Commands that may wait for a room's task.
@@ -22,6 +24,7 @@ pub struct Rooms {
     tasks: Mutex<HashMap<RoomId, Sender<Command>>>,
     /// What each subject may have sent, over all of its connections here.
     pub budgets: SendBudgets,
+    quotas: RoomQuotas,
 }
 
 /// The room's task has as many commands waiting as may.
@@ -57,9 +60,24 @@ impl Rooms {
             context: Arc::new(context),
             tasks: Mutex::default(),
             budgets: SendBudgets::default(),
+            quotas: RoomQuotas::default(),
         });
         tokio::spawn(forward_suspicions(silence, Arc::downgrade(&rooms)));
         rooms
+    }
+
+    /// Counts one connection of a client in a room.
+    ///
+    /// # Errors
+    /// [`QuotaExceeded`] if the client is in `most` others.
+    pub fn permit(
+        &self,
+        client: Client,
+        room: &RoomId,
+        most: usize,
+    ) -> Result<RoomPermit, QuotaExceeded> {
+        let (now, remembered) = (Instant::now(), self.context.settings.retention.room);
+        self.quotas.of(client, now).enter(room, RoomQuota { most, remembered }, now)
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<RoomId, Sender<Command>>> {

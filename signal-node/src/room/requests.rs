@@ -107,12 +107,13 @@ pub(super) fn ordered(
     queue.push(op, Requester::Ordered { id, refusal });
 }
 
-/// Returns how many bytes a message makes the room send, and to how many members.
+/// Returns how many bytes a message makes the room send, and to how many members. The log is one of them for a member
+/// that is alone: it would otherwise fill the memory of the node or Redis as fast as it can send.
 fn load_of(what: &Ordered, others: usize) -> (usize, usize) {
     match what {
-        Ordered::Signal { to: None, data, .. } => (data.get().len(), others),
+        Ordered::Signal { to: None, data, .. } => (data.get().len(), others.max(1)),
         Ordered::Signal { to: Some(_), data, .. } => (data.get().len(), 1),
-        Ordered::Update(meta) => (meta.get().len(), others),
+        Ordered::Update(meta) => (meta.get().len(), others.max(1)),
         Ordered::Refuse(..) => (0, 0),
     }
 }

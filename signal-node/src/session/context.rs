@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use service_kit::logged_address::AddressDetail;
 use service_kit::tokens::Verifier;
 use signal_protocol::Subject;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub struct Context {
     pub verifier: Arc<Verifier>,
     /// What opens every room to anonymous clients, if there are no keys.
     pub startup_token: Option<Arc<StartupToken>>,
+    /// What the log says of the addresses of clients.
+    pub log_addresses: AddressDetail,
     /// Tokens that are revoked.
     pub revoked: Arc<RevokedTokens>,
     /// The client of the credential service, if there is one.

@@ -46,7 +46,7 @@ impl IceState {
         if let IcePurpose::Join(room, ..) = purpose {
             self.room = Some(room.clone());
         }
-        IceOwner { subject, until, room: self.room.clone() }
+        IceOwner { subject, network: None, until, room: self.room.clone() }
     }
 
     /// Applies an answer of the credential service (`None`: it is unavailable), and returns what follows from it.

@@ -43,6 +43,8 @@ pub struct SessionSettings {
     pub max_message: usize,
     /// The most rooms of one connection.
     pub rooms_per_connection: usize,
+    /// The most rooms of one client, over all of its connections; see [`crate::room_quota`].
+    pub rooms_per_client: usize,
     /// The capacity of a room that has none configured.
     pub room_capacity: u32,
     /// The most members of one subject in a room.

@@ -3,6 +3,7 @@
 use signal_protocol::{PeerId, RoomId};
 
 use crate::room::RoomHandle;
+use crate::room_quota::RoomPermit;
 
 /// One membership of this connection.
 #[derive(Debug)]
@@ -91,22 +92,22 @@ impl Memberships {
     }
 }
 
-/// Handles of the rooms' tasks.
+/// Handles of the rooms' tasks, each with the right to be in the room.
 #[derive(Default)]
-pub(super) struct Handles(Vec<(RoomId, RoomHandle)>);
+pub(super) struct Handles(Vec<(RoomId, RoomHandle, RoomPermit)>);
 
 impl Handles {
     pub(super) fn get(&self, room: &RoomId) -> Option<&RoomHandle> {
-        self.0.iter().find_map(|(name, handle)| (name == room).then_some(handle))
+        self.0.iter().find_map(|(name, handle, _)| (name == room).then_some(handle))
     }
 
-    pub(super) fn insert(&mut self, room: RoomId, handle: RoomHandle) {
+    pub(super) fn insert(&mut self, room: RoomId, handle: RoomHandle, permit: RoomPermit) {
         self.remove(&room);
         self.0.reserve_exact(1);
-        self.0.push((room, handle));
+        self.0.push((room, handle, permit));
     }
 
     pub(super) fn remove(&mut self, room: &RoomId) {
-        self.0.retain(|(name, _)| name != room);
+        self.0.retain(|(name, ..)| name != room);
     }
 }

@@ -1,22 +1,26 @@
 //! Runs the effects of the machine.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::rate::ip_key;
 use service_kit::trace::{Kind, Span};
 use signal_protocol::client::RequestId;
-use signal_protocol::server::ErrorFrame;
+use signal_protocol::server::{ErrorFrame, milliseconds};
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
 use tokio::time::Instant;
 
 use super::effect::{Effect, IcePurpose, VerifyPurpose};
-use super::identity::SessionRejection;
+use super::identity::{Identity, SessionRejection};
 use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
+use crate::credentials::IceOwner;
 use crate::log::Join;
 use crate::metrics::VolatileDrop;
 use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
+use crate::room_quota::{Client, QuotaExceeded, RoomPermit};
 
 /// The result of an effect.
 enum EffectResult {
@@ -155,7 +159,8 @@ impl<S: Socket> Session<'_, S> {
     }
 
     fn fetch_ice(&mut self, purpose: IcePurpose) {
-        let (context, owner) = (self.context, self.machine.ice_owner(&purpose));
+        let owner = self.machine.ice_owner(&purpose);
+        let (context, owner) = (self.context, IceOwner { network: self.network(), ..owner });
         let HandshakeInfo { region, trace, .. } =
             self.source.as_deref().cloned().unwrap_or_default();
         self.ice.push(async move {
@@ -165,6 +170,12 @@ impl<S: Socket> Session<'_, S> {
             };
             (purpose, servers)
         });
+    }
+
+    /// Returns the network of an anonymous client.
+    fn network(&self) -> Option<IpAddr> {
+        let subject = self.machine.identity().and_then(Identity::subject);
+        subject.is_none().then(|| ip_key(self.address))
     }
 
     fn join(
@@ -177,12 +188,32 @@ impl<S: Socket> Session<'_, S> {
         if let Some(subject) = &join.user {
             self.outbox.share_budget(|| self.context.rooms.budgets.of(subject, Instant::now()));
         }
+        let permit = match self.permit(&join, &room) {
+            Ok(permit) => permit,
+            Err(exceeded) => {
+                let error = self.too_many_rooms(exceeded);
+                return self.reply(id).refuse(error, Some(FrameEvent::Refused(room)));
+            }
+        };
         let command = JoinCommand { join, ice, reply: self.reply(id) };
         if let Ok(handle) = self.context.rooms.enter(&room, Command::Join(Box::new(command))) {
-            self.handles.insert(room, handle);
+            self.handles.insert(room, handle, permit);
         } else {
             self.reply(id).refuse(self.too_busy(), Some(FrameEvent::Refused(room)));
         }
+    }
+
+    fn permit(&self, join: &Join, room: &RoomId) -> Result<RoomPermit, QuotaExceeded> {
+        let client = Client::new(join.user.as_ref(), self.address);
+        self.context.rooms.permit(client, room, self.context.settings.rooms_per_client)
+    }
+
+    /// The error for a client that is in as many rooms as it may be.
+    fn too_many_rooms(&self, exceeded: QuotaExceeded) -> ErrorFrame<'static> {
+        self.context.metrics.refused(ErrorCode::LimitExceeded);
+        let text = "too many rooms of one subject or address, those left a short time ago included";
+        let error = ErrorFrame::new(ErrorCode::LimitExceeded, text);
+        ErrorFrame { after: exceeded.after.map(milliseconds), ..error }
     }
 
     /// The error for a room whose command queue is full.

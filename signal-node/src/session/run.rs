@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use service_kit::logged_address::LoggedAddress;
 use service_kit::trace::Parent;
 use signal_protocol::{CloseCode, IceServers};
 use tokio::time::Instant;
@@ -81,8 +81,8 @@ pub(super) struct Session<'a, S> {
     woken_at: Option<Instant>,
     /// Present only if the handshake named a region or a trace.
     pub(super) source: Option<Box<HandshakeInfo>>,
-    /// What the log says of the client's address.
-    pub(super) address: Option<LoggedAddress>,
+    /// The address of the client.
+    pub(super) address: IpAddr,
     pub(super) began: Instant,
     pub(super) traffic: Traffic,
     /// Requests for ICE servers in flight.
@@ -90,14 +90,21 @@ pub(super) struct Session<'a, S> {
 }
 
 /// What the handshake says beyond the identity.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HandshakeInfo {
+    /// The address of the client.
+    pub address: IpAddr,
     /// The client's region or country, as a trusted proxy names it.
     pub region: Option<String>,
     /// The parent of the spans of this connection, if it is traced.
     pub trace: Option<Box<Parent>>,
-    /// What the log says of the client's address.
-    pub address: Option<LoggedAddress>,
+}
+
+impl Default for HandshakeInfo {
+    /// A client of this machine, whose handshake says nothing else.
+    fn default() -> Self {
+        Self { address: Ipv4Addr::LOCALHOST.into(), region: None, trace: None }
+    }
 }
 
 /// Serves one connection until it ends.

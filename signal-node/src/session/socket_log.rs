@@ -23,7 +23,7 @@ impl<S: Socket> Session<'_, S> {
             socket.id = %self.machine.socket(),
             node.id = %self.context.settings.node,
             user = self.user(),
-            address = self.address.map(display),
+            address = self.context.log_addresses.of(self.address).map(display),
             "connection opened"
         );
     }
@@ -39,7 +39,7 @@ impl<S: Socket> Session<'_, S> {
             room.id = list(held().map(|(room, _)| room)),
             peer.id = list(held().map(|(_, peer)| peer)),
             user = self.user(),
-            address = self.address.map(display),
+            address = self.context.log_addresses.of(self.address).map(display),
             close.code = cause.label(),
             seconds = self.began.elapsed().as_secs_f64(),
             bytes.received = received.bytes,

@@ -25,6 +25,7 @@ fn settings() -> Arc<SessionSettings> {
         rate: "100/s,burst=2000".parse().unwrap(),
         max_message: 65_536,
         rooms_per_connection: 2,
+        rooms_per_client: 2,
         room_capacity: 64,
         members_per_sub: 4,
         outbox_bytes: 1 << 20,

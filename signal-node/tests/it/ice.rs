@@ -9,9 +9,12 @@ use service_kit::lifecycle::Lifecycle;
 use service_kit::settings::Environment;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
+use turn_cred_service::credential::Pseudonym;
 
 use crate::support::node::{SECRET, TestNode, token};
-use crate::support::peer::{TestPeer, knock, request};
+use crate::support::peer::{TestPeer, knock, knock_from, request};
+
+const RELAY_SECRET: &[u8] = b"relay-secret-relay-secret-relay-secret";
 
 /// A credential service beside a node, on a socket file; it ends with this value.
 struct Sidecar {
@@ -61,7 +64,7 @@ impl Sidecar {
     async fn serve_with(&self, settings: &[(&str, &str)]) {
         let (url, secret) = (self.url(), self.secret());
         if !secret.exists() {
-            fs::write(&secret, "relay-secret-relay-secret-relay-secret").unwrap();
+            fs::write(&secret, RELAY_SECRET).unwrap();
         }
         let environment: Environment = [
             ("TURN_CRED_LISTEN", "127.0.0.1:0"),
@@ -109,6 +112,27 @@ async fn joined_brings_ice_servers_of_the_credential_service() {
     let answer = ana.expect("ice").await;
     assert_eq!((&answer["id"], &answer["reason"]), (&json!(6), &json!("request")));
     assert!((1..=600).contains(&answer["ice"]["ttl"].as_u64().unwrap()));
+}
+
+/// The pseudonym by which a relay knows an anonymous client that connects from an address.
+async fn pseudonym_from(node: &TestNode, address: &str, who: &str) -> String {
+    let mut peer = knock_from(address.parse().unwrap(), request(node)).await.unwrap().0;
+    peer.say(node.hello()).await;
+    peer.expect("welcome").await;
+    let ice = peer.join("demo", who).await["ice"].clone();
+    username(&ice).split_once(':').unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn anonymous_clients_of_one_address_are_one_user_of_a_relay_over_every_node() {
+    let sidecar = Sidecar::start("600s").await;
+    let node = async || TestNode::start(&[("CREDENTIALS_URL", &sidecar.url())]).await;
+    let (one, other) = (node().await, node().await);
+    let ana = pseudonym_from(&one, "127.0.0.1", "ana").await;
+    assert_eq!(pseudonym_from(&one, "127.0.0.1", "bo").await, ana, "another connection");
+    assert_eq!(pseudonym_from(&other, "127.0.0.1", "cy").await, ana, "another node");
+    assert_ne!(pseudonym_from(&one, "127.0.0.9", "di").await, ana, "another address");
+    assert_eq!(ana, Pseudonym::of_network("127.0.0.1".parse().unwrap(), RELAY_SECRET).to_string());
 }
 
 /// The relay that somebody is sent to who comes with this header.

@@ -46,6 +46,23 @@ fn check_config_names_every_fault_at_once_and_exits_64() {
 }
 
 #[test]
+fn settings_that_let_a_receiver_be_closed_are_refused() {
+    let refused = |name: &str, value: &str| {
+        let output = run(&["check-config"], &[(name, value)]);
+        (output.status.code(), text(&output.stderr))
+    };
+    for (name, value, what) in [
+        ("SIGNAL_NODE_OUTBOX_BYTES", "86KiB", "is too small for one message of max_message"),
+        ("SIGNAL_NODE_ROOM_CAPACITY", "1000", "for the roster of a room of room_capacity members"),
+    ] {
+        let (code, told) = refused(name, value);
+        assert_eq!(code, Some(64), "{name}={value}: {told}");
+        assert!(told.contains(what), "{what}: {told}");
+    }
+    assert_eq!(refused("SIGNAL_NODE_ROOM_CAPACITY", "240").0, Some(0));
+}
+
+#[test]
 fn check_config_shows_what_is_in_force_with_secrets_masked() {
     let variables = [("SIGNAL_NODE_JWT_SECRET", SECRET), ("SIGNAL_NODE_GRACE", "45s")];
     let output = run(&["check-config"], &variables);

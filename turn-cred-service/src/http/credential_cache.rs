@@ -73,6 +73,7 @@ mod tests {
     use service_kit::secrets::{SecretSource, Secrets};
 
     use super::*;
+    use crate::credential::CredentialOwner;
     use crate::issuer::{Issuer, Keys};
     use crate::pool::{Pool, Pools, Standing};
     use crate::ttl::TtlSettings;
@@ -88,9 +89,8 @@ mod tests {
     /// Requests a credential at `now` and returns its time of issue.
     fn request(cache: &CredentialCache, subject: &str, issuer: &Issuer, now: u64) -> u64 {
         let region = issuer.pools().region(None, None).unwrap();
-        let subject = subject.parse().unwrap();
-        let request =
-            CredentialRequest { subject, room: None, region, ttl: issuer.clamp_ttl(None) };
+        let owner = CredentialOwner::Subject(subject.parse().unwrap());
+        let request = CredentialRequest { owner, room: None, region, ttl: issuer.clamp_ttl(None) };
         let issue = |request: &CredentialRequest| {
             Ok::<_, Infallible>(issuer.issue(request, Duration::from_secs(now)).unwrap())
         };

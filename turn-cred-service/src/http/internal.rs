@@ -5,6 +5,7 @@
 //! proxy. A socket file needs no token, so `Host` must be `localhost`: otherwise DNS rebinding
 //! would reach a socket that a developer forwarded to a TCP port.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use super::request_error::RequestError;
 use super::request_spans::trace_with_parent;
 use super::{error_response, matches_any_key, read_body, respond, with_limits, without_caching};
 use crate::change_notifier::Change;
-use crate::credential::Subject;
+use crate::credential::{CredentialOwner, Subject};
 use crate::issuer::{CredentialRequest, IssueError, Issuer};
 use crate::metrics::{ListenerKind, Metrics};
 use crate::render::native::NativeResponse;
@@ -49,6 +50,9 @@ pub(crate) struct InternalState {
 #[derive(Deserialize)]
 struct RequestBody {
     subject: String,
+    /// The network of an anonymous client, which shares a pseudonym with all others there. Its `subject` is for
+    /// services that do not know this field, and not used.
+    network: Option<IpAddr>,
     /// Selects the relay, so that both ends of a call get the same one.
     room: Option<String>,
     /// Seconds.
@@ -123,10 +127,14 @@ impl InternalState {
 
     async fn issue_ice_servers(&self, request: Request) -> Result<NativeResponse, RequestError> {
         self.check_caller(&request)?;
-        let RequestBody { subject, room, ttl, until, region, hint } = read_body(request).await?;
+        let RequestBody { subject, network, room, ttl, until, region, hint } =
+            read_body(request).await?;
         let (now, ttl) = (clock::unix_now(), ttl.map(Duration::from_secs));
         let credential_request = CredentialRequest {
-            subject: Subject::new(&subject)?,
+            owner: match network {
+                Some(network) => CredentialOwner::Network(network),
+                None => CredentialOwner::Subject(Subject::new(&subject)?),
+            },
             room,
             region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
             ttl: self.issuer.clamp_ttl_to_token(ttl, until, now),

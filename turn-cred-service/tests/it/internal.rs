@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use turn_cred_service::credential;
 
@@ -42,6 +42,25 @@ async fn the_local_node_names_the_subject_over_a_socket_file() {
     let again = ApiResponse::of(ask("ana")).await;
     assert_eq!(again.credential(), answer.credential(), "cached until it is due for renewal");
     assert_ne!(ApiResponse::of(ask("bob")).await.credential(), answer.credential());
+}
+
+#[tokio::test]
+async fn anonymous_clients_of_a_network_share_a_pseudonym_that_no_subject_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("turn-cred.sock");
+    let listen = format!("unix:{}", path.display());
+    let _service = TestService::start([("TURN_CRED_INTERNAL_LISTEN", listen.as_str())]).await;
+    let user = async |body: Value| {
+        let answer = ApiResponse::of(over_socket(&path).json(&body)).await;
+        answer.credential().0.split_once(':').unwrap().1.to_owned()
+    };
+    let ana = user(json!({ "subject": "s1", "network": "192.0.2.7" })).await;
+    assert_eq!(user(json!({ "subject": "s2", "network": "192.0.2.7" })).await, ana);
+    assert_ne!(user(json!({ "subject": "s1", "network": "192.0.2.8" })).await, ana);
+    assert_ne!(user(json!({ "subject": "192.0.2.7" })).await, ana);
+    let answer =
+        ApiResponse::of(over_socket(&path).json(&json!({ "subject": "s", "network": "x" }))).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "bad_request"));
 }
 
 #[tokio::test]

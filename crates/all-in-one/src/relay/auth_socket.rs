@@ -3,24 +3,28 @@
 //! The `turn` crate answers a wrong credential with 400 instead of 401 (RFC 8489 §9.2.4), and
 //! cannot distinguish a new allocation from a refresh. So a request with an invalid credential is
 //! passed on without its signature, and the server answers it like an unauthenticated one: 401 with
-//! a nonce. The key of a valid request is stored in [`LastKey`], where the server looks it up next.
+//! a nonce. The key of a valid request is stored in [`CurrentRequest`], where the server looks it up next. The crate has
+//! no quota per user either: an allocation beyond it is answered here, with 486 (RFC 8656 §7.2).
 
 use std::any::Any;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use service_kit::clock;
 use service_kit::secrets::SecretSource;
 use stun::attributes::{ATTR_MESSAGE_INTEGRITY, ATTR_USERNAME};
+use stun::error_code::CODE_ALLOC_QUOTA_REACHED;
 use stun::integrity::MessageIntegrity;
-use stun::message::{CLASS_REQUEST, METHOD_ALLOCATE, Message};
+use stun::message::{
+    CLASS_ERROR_RESPONSE, CLASS_REQUEST, METHOD_ALLOCATE, Message, MessageType, Setter as _,
+};
 use tokio::net::UdpSocket;
-use turn::Error;
-use turn::auth::{AuthHandler, generate_auth_key};
+use turn::auth::generate_auth_key;
 use turn_cred_service::credential;
 use webrtc_util::{Conn, Error as ConnError};
 
+use super::allocations::{AllocationOwner, Allocations};
+use super::current_request::CurrentRequest;
 use super::isolated_relay::not_connected;
 
 /// Realm of the relay, sent with the first 401 (RFC 8489 §9.2.1).
@@ -30,40 +34,49 @@ pub const REALM: &str = "signal";
 const MESSAGE_HEADER: usize = 20;
 const ATTRIBUTE_HEADER: usize = 4;
 
-/// The key of the request received last.
-///
-/// One slot suffices: the server finishes a request before it receives the next one.
-#[derive(Clone, Default)]
-pub(super) struct LastKey(Arc<Mutex<Vec<u8>>>);
-
-impl AuthHandler for LastKey {
-    fn auth_handle(&self, _: &str, _: &str, _: SocketAddr) -> Result<Vec<u8>, Error> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
-    }
-}
-
 /// The UDP socket of the listener.
 pub(super) struct AuthSocket {
     socket: UdpSocket,
     secrets: SecretSource,
-    key: LastKey,
+    current: CurrentRequest,
+    allocations: Allocations,
+    /// The most allocations of one user.
+    user_quota: usize,
+}
+
+/// What becomes of a datagram.
+enum Filtered {
+    /// So many of its bytes go to the server.
+    Pass(usize),
+    /// It is answered with this.
+    Answer(Vec<u8>),
 }
 
 impl AuthSocket {
-    pub(super) fn new(socket: UdpSocket, secrets: SecretSource, key: LastKey) -> Self {
-        Self { socket, secrets, key }
+    pub(super) fn new(
+        socket: UdpSocket,
+        secrets: SecretSource,
+        allocations: Allocations,
+        current: CurrentRequest,
+        user_quota: usize,
+    ) -> Self {
+        Self { socket, secrets, current, allocations, user_quota }
     }
 
-    /// Returns the number of bytes of a datagram to pass to the server.
-    fn filter(&self, datagram: &mut [u8]) -> usize {
-        let Some(signed) = SignedRequest::read(datagram) else { return datagram.len() };
-        match self.valid_key(&signed) {
-            Some(key) => {
-                *self.key.0.lock().unwrap_or_else(PoisonError::into_inner) = key;
-                datagram.len()
-            }
-            None => truncate_message(datagram, signed.signature_offset),
+    /// Decides about a datagram of a client.
+    fn filter(&self, datagram: &mut [u8], client: SocketAddr) -> Filtered {
+        let length = datagram.len();
+        let Some(signed) = SignedRequest::read(datagram) else { return Filtered::Pass(length) };
+        let Some(key) = self.valid_key(&signed) else {
+            return Filtered::Pass(truncate_message(datagram, signed.signature_offset));
+        };
+        let owner = AllocationOwner { user: signed.user().to_owned(), client };
+        let is_allocation = signed.message.typ.method == METHOD_ALLOCATE;
+        if is_allocation && self.allocations.is_quota_reached(&owner, self.user_quota) {
+            return signed.quota_reached(key).map_or(Filtered::Pass(length), Filtered::Answer);
         }
+        self.current.set(key, owner);
+        Filtered::Pass(length)
     }
 
     /// Returns the key that verifies the request's signature.
@@ -103,6 +116,22 @@ impl SignedRequest {
         let is_request = message.typ.class == CLASS_REQUEST;
         (is_signed && is_request).then_some(Self { message, username, signature_offset })
     }
+
+    /// Returns the user that a quota counts: what follows the expiry, which differs from credential to credential.
+    fn user(&self) -> &str {
+        self.username.split_once(':').map_or("", |(_, user)| user)
+    }
+
+    /// Builds the answer to an allocation beyond the quota, signed with the key of the request (RFC 8489 §9.2.5).
+    fn quota_reached(&self, key: Vec<u8>) -> Option<Vec<u8>> {
+        let mut answer = Message { transaction_id: self.message.transaction_id, ..Message::new() };
+        let kind = MessageType::new(METHOD_ALLOCATE, CLASS_ERROR_RESPONSE);
+        answer.set_type(kind);
+        answer.write_header();
+        CODE_ALLOC_QUOTA_REACHED.add_to(&mut answer).ok()?;
+        MessageIntegrity(key).add_to(&mut answer).ok()?;
+        Some(answer.raw)
+    }
 }
 
 /// Truncates a message and updates the length in its header (RFC 8489 §5).
@@ -115,8 +144,14 @@ fn truncate_message(datagram: &mut [u8], length: usize) -> usize {
 #[async_trait]
 impl Conn for AuthSocket {
     async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
-        let (length, from) = self.socket.recv_from(buf).await?;
-        Ok((self.filter(&mut buf[..length]), from))
+        loop {
+            let (length, from) = self.socket.recv_from(buf).await?;
+            match self.filter(&mut buf[..length], from) {
+                Filtered::Pass(length) => return Ok((length, from)),
+                // An answer that is lost is asked for again (RFC 8489 §6.2.1).
+                Filtered::Answer(answer) => drop(self.socket.send_to(&answer, from).await),
+            }
+        }
     }
 
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {

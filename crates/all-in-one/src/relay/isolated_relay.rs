@@ -1,9 +1,8 @@
 //! Relayed addresses that reach only one another.
 
 use std::any::Any;
-use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::net::UdpSocket;
@@ -12,26 +11,13 @@ use turn::Error;
 use turn::relay::RelayAddressGenerator;
 use webrtc_util::{Conn, Error as ConnError};
 
-/// Allocates relayed addresses on loopback and records the active ones.
-#[derive(Default)]
-pub(super) struct IsolatedAddressGenerator(ActiveAddresses);
+use super::allocations::Allocations;
+use super::current_request::CurrentRequest;
 
-/// The relayed addresses in use.
-#[derive(Clone, Default)]
-struct ActiveAddresses(Arc<RwLock<HashSet<SocketAddr>>>);
-
-impl ActiveAddresses {
-    fn insert(&self, address: SocketAddr) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(address);
-    }
-
-    fn remove(&self, address: SocketAddr) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&address);
-    }
-
-    fn contains(&self, address: SocketAddr) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&address)
-    }
+/// Allocates relayed addresses on loopback and records whose they are.
+pub(super) struct IsolatedAddressGenerator {
+    pub(super) allocations: Allocations,
+    pub(super) current: CurrentRequest,
 }
 
 #[async_trait]
@@ -51,9 +37,9 @@ impl RelayAddressGenerator for IsolatedAddressGenerator {
         }
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, requested_port)).await?;
         let address = socket.local_addr()?;
-        let active = self.0.clone();
-        active.insert(address);
-        Ok((Arc::new(IsolatedRelaySocket { socket, address, active }), address))
+        let allocations = self.allocations.clone();
+        allocations.insert(address, self.current.owner());
+        Ok((Arc::new(IsolatedRelaySocket { socket, address, allocations }), address))
     }
 }
 
@@ -61,12 +47,12 @@ impl RelayAddressGenerator for IsolatedAddressGenerator {
 struct IsolatedRelaySocket {
     socket: UdpSocket,
     address: SocketAddr,
-    active: ActiveAddresses,
+    allocations: Allocations,
 }
 
 impl Drop for IsolatedRelaySocket {
     fn drop(&mut self) {
-        self.active.remove(self.address);
+        self.allocations.remove(self.address);
     }
 }
 
@@ -76,7 +62,7 @@ impl Conn for IsolatedRelaySocket {
     async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), ConnError> {
         loop {
             let (length, from) = self.socket.recv_from(buf).await?;
-            if self.active.contains(from) {
+            if self.allocations.contains(from) {
                 return Ok((length, from));
             }
             debug!("dropped a datagram from outside the relay");
@@ -85,7 +71,7 @@ impl Conn for IsolatedRelaySocket {
 
     /// Sends to another relayed address; a datagram to any other address is dropped, as UDP may.
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize, ConnError> {
-        if !self.active.contains(target) {
+        if !self.allocations.contains(target) {
             debug!("dropped a datagram to outside the relay");
             return Ok(buf.len());
         }

@@ -5,7 +5,9 @@
 //! networks. The `turn` crate implements the protocol; two sockets add what it lacks:
 //! `AuthSocket` at the listener and `IsolatedAddressGenerator` at the relayed addresses.
 
+mod allocations;
 mod auth_socket;
+mod current_request;
 mod isolated_relay;
 
 use std::io;
@@ -19,8 +21,10 @@ use tokio::net::UdpSocket;
 use turn::server::Server;
 use turn::server::config::{ConnConfig, ServerConfig};
 
+use self::allocations::Allocations;
+use self::auth_socket::AuthSocket;
 pub use self::auth_socket::REALM;
-use self::auth_socket::{AuthSocket, LastKey};
+use self::current_request::CurrentRequest;
 use self::isolated_relay::IsolatedAddressGenerator;
 
 /// Setting of the relay's address, for the schema with the prefix `ALL_IN_ONE`.
@@ -52,25 +56,29 @@ pub enum EmbeddedRelayError {
 }
 
 impl EmbeddedRelay {
-    /// Binds `listen` over UDP and accepts credentials issued with `secrets`.
+    /// Binds `listen` over UDP and accepts credentials issued with `secrets`. A user gets `user_quota` allocations.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(
         listen: SocketAddr,
         secrets: SecretSource,
+        user_quota: usize,
     ) -> Result<Self, EmbeddedRelayError> {
         let cannot_bind = |source| EmbeddedRelayError::Bind { address: listen, source };
         let socket = UdpSocket::bind(listen).await.map_err(cannot_bind)?;
         let address = socket.local_addr().map_err(cannot_bind)?;
-        let key = LastKey::default();
+        let (allocations, current) = (Allocations::default(), CurrentRequest::default());
+        let conn =
+            AuthSocket::new(socket, secrets, allocations.clone(), current.clone(), user_quota);
+        let generator = IsolatedAddressGenerator { allocations, current: current.clone() };
         let server = Server::new(ServerConfig {
             conn_configs: vec![ConnConfig {
-                conn: Arc::new(AuthSocket::new(socket, secrets, key.clone())),
-                relay_addr_generator: Box::new(IsolatedAddressGenerator::default()),
+                conn: Arc::new(conn),
+                relay_addr_generator: Box::new(generator),
             }],
             realm: REALM.to_owned(),
-            auth_handler: Arc::new(key),
+            auth_handler: Arc::new(current),
             channel_bind_timeout: Duration::ZERO, // the crate's own: ten minutes
             alloc_close_notify: None,
         })

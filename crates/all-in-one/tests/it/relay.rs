@@ -13,11 +13,13 @@ use turn_cred_service::relay::{ConnectOptions, TrustStore, TurnClient};
 const SECRET: &str = "embedded-relay-secret-of-thirty-two-bytes";
 const OLD_SECRET: &str = "embedded-relay-old-secret-of-thirty-two-bytes";
 
+/// Allocations of one user.
+const USER_QUOTA: usize = 3;
+
 async fn start() -> EmbeddedRelay {
     let secrets = Secrets::parse(&format!("{SECRET}\n{OLD_SECRET}")).unwrap();
-    EmbeddedRelay::start("127.0.0.1:0".parse().unwrap(), SecretSource::fixed(secrets))
-        .await
-        .unwrap()
+    let listen = "127.0.0.1:0".parse().unwrap();
+    EmbeddedRelay::start(listen, SecretSource::fixed(secrets), USER_QUOTA).await.unwrap()
 }
 
 fn credential(secret: &str, expiry: u64) -> Credential {
@@ -132,6 +134,25 @@ async fn a_wrong_or_expired_credential_gets_401() {
 }
 
 #[tokio::test]
+async fn a_user_gets_as_many_allocations_as_its_quota_over_all_its_credentials() {
+    let relay = start().await;
+    let now = clock::unix_seconds();
+    let mut held = Vec::new();
+    for number in 0..3 {
+        held.push(allocate(&relay, &credential(SECRET, now + 60 + number)).await.unwrap());
+    }
+    let one_more = credential(SECRET, now + 90);
+    assert_eq!(allocate(&relay, &one_more).await.err().unwrap(), Some(486));
+    let bo = Credential::issue(SECRET.as_bytes(), &"bo".parse().unwrap(), now + 60);
+    assert!(allocate(&relay, &bo).await.is_ok(), "another user");
+    held[0].0.refresh(Duration::ZERO).await.unwrap();
+    // The relay lets go of an allocation after it has answered.
+    while let Err(code) = allocate(&relay, &one_more).await {
+        assert_eq!(code, Some(486));
+    }
+}
+
+#[tokio::test]
 async fn a_live_allocation_outlasts_its_credential() {
     let relay = start().await;
     let ends = clock::unix_seconds() + 1;
@@ -167,7 +188,7 @@ async fn a_taken_port_is_an_error_and_a_stopped_relay_frees_it() {
     let relay = start().await;
     let address = relay.address();
     let secrets = || SecretSource::fixed(Secrets::parse(SECRET).unwrap());
-    let taken = EmbeddedRelay::start(address, secrets()).await.err().unwrap();
+    let taken = EmbeddedRelay::start(address, secrets(), USER_QUOTA).await.err().unwrap();
     assert!(
         matches!(taken, EmbeddedRelayError::Bind { .. }) && taken.to_string().contains("listen on")
     );

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::future::BoxFuture;
 use service_kit::clock;
-use service_kit::tokens::{Claims, mint};
+use service_kit::tokens::{Claims, Right, mint};
 use signal_client::transport::{Socket, Wire};
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async;
@@ -51,7 +51,18 @@ pub async fn dial(address: SocketAddr, token: &str) -> Result<Socket, Error> {
 /// A token that opens every room to this subject for a day.
 #[must_use]
 pub fn token(subject: &str) -> String {
+    token_with(subject, &[Right::Signal])
+}
+
+/// A token whose holder may also remove others.
+#[must_use]
+pub fn moderator_token(subject: &str) -> String {
+    token_with(subject, &[Right::Signal, Right::Moderate])
+}
+
+fn token_with(subject: &str, rights: &[Right]) -> String {
     let mut claims = Claims::new(subject, clock::unix_seconds() + 86_400);
     claims.rooms = vec!["*".to_owned()];
+    claims.can = rights.to_vec();
     mint(&claims, SECRET.as_bytes())
 }

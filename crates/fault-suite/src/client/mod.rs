@@ -11,8 +11,8 @@ mod observer;
 mod session;
 mod sockets;
 
-pub use context::{Context, Directory, Phase, Tally};
-pub use dial::{Doors, dial, token};
+pub use context::{Context, Directory, Phase, Tally, UNRECORDED};
+pub use dial::{Doors, dial, moderator_token, token};
 pub use load::{Conduct, Pace, Profile};
 pub use signal_client::transport::{Socket, Wire};
 

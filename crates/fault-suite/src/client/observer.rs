@@ -13,7 +13,7 @@ use signal_client::{PeerId, Refusal};
 use signal_protocol::limits::KEY_CHARS;
 use signal_protocol::{LeftReason, PeerKey};
 
-use super::context::{Context, Tally};
+use super::context::{Context, Tally, UNRECORDED};
 use crate::history::{Joined, Log, Peer, Seen, What};
 
 /// What our clients put into `data`.
@@ -175,8 +175,11 @@ impl Observer {
     }
 
     fn received(&mut self, seq: u64, from: &PeerId, to_me: bool, data: &Payload) {
-        let data: SignalData = data.parse().expect("all that is said here was made here");
         let from = self.known(from);
+        if from.client >= UNRECORDED {
+            return;
+        }
+        let data: SignalData = data.parse().expect("all that is said here was made here");
         assert_eq!(data.f, from.to_string(), "the stamp names another sender");
         self.note(What::Received { from, number: data.k, seq, to_me });
         Tally::add(&self.context.tally.received, 1);

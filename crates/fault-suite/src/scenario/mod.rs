@@ -1,5 +1,6 @@
 //! What is done to a cluster, and what is expected of it: one file per scenario.
 
+mod bad_members;
 mod chaos;
 mod health_watch;
 mod kill;
@@ -10,6 +11,7 @@ mod rig;
 mod rolling;
 mod slow_reader;
 
+pub use bad_members::{BadMembers, Without, bad_members};
 pub use chaos::{Chaos, chaos};
 pub use kill::{ghosts, kill};
 pub use outage::{stall, wipe};

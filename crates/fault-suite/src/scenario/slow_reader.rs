@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::measure::latencies;
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile, Socket, dial, token};
+use crate::client::{Conduct, Pace, Phase, Profile, Socket, UNRECORDED, dial, token};
 use crate::history::Peer;
 use crate::report::{Figure, count};
 
@@ -21,8 +21,6 @@ use crate::report::{Figure, count};
 const READERS: u32 = 8;
 /// Members who stop.
 const SLOW: usize = 20;
-/// The numbers of those who stop, beyond those of all clients that note what they see.
-const FIRST_SLOW: u32 = 1_000_000;
 /// Bytes of ballast in each signal, so that the buffers of the kernel fill soon.
 const BALLAST: usize = 8 * 1024;
 /// The quiet stretch that the other is compared with.
@@ -131,7 +129,7 @@ impl SlowReader {
     fn new(rig: &Rig, number: usize) -> Self {
         let key = service_kit::random::token();
         let parsed: PeerKey = key.parse().expect("a drawn token has the form of a key");
-        let client = FIRST_SLOW + u32::try_from(number).unwrap_or_default();
+        let client = UNRECORDED + u32::try_from(number).unwrap_or_default();
         let id = parsed.peer().as_str().to_owned();
         rig.context.directory.insert(id, Peer { client, life: 0 });
         let token = token(&format!("slow{number}"));

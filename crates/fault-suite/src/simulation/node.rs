@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use service_kit::logged_address::AddressDetail;
 use service_kit::settings::Rate;
 use signal_node::liveness::{HeartbeatSettings, Heartbeater, Liveness};
 use signal_node::log::Retention;
@@ -68,6 +69,7 @@ impl Node {
             rooms: Rooms::new(room_context),
             verifier: settings.verifier.clone(),
             startup_token: None,
+            log_addresses: AddressDetail::None,
             revoked,
             credentials: None,
             metrics,

@@ -45,23 +45,26 @@ async fn everything_missed_is_replayed_in_order_before_joined() {
 
 #[tokio::test]
 async fn a_replay_larger_than_the_outbox_comes_at_the_pace_of_the_socket() {
-    let node = TestNode::start(&[("OUTBOX_BYTES", "65KiB")]).await;
+    let settings = [("OUTBOX_BYTES", "600KiB"), ("SEND_RATE", "1GiB/s,burst=300KiB")];
+    let node = TestNode::start(&settings).await;
     let [mut ana, bo] = TestPeer::two(&node).await;
     let id = bo.id.clone();
     drop(bo);
     let position = ana.expect("peer_updated").await["seq"].as_u64();
     let text = "x".repeat(4_000);
-    for mid in 1..=250 {
+    for mid in 1..=256 {
         ana.signal(mid, &id, text.clone()).await;
+        if mid % 64 == 0 {
+            while ana.until("ack").await["mid"] != mid {}
+        }
     }
-    while ana.until("ack").await["mid"] != 250 {}
     let mut back = TestPeer::anonymous(&node).await;
     back.resume("demo", "bo", 2, position).await;
-    for _ in 1..=250 {
+    for _ in 1..=256 {
         assert_eq!(back.expect("signal").await["data"], text.as_str());
     }
     assert_eq!(back.expect("joined").await["recovery"], "replay");
-    ana.signal(251, &id, "live").await;
+    ana.signal(257, &id, "live").await;
     assert_eq!(back.expect("signal").await["data"], "live");
 }
 

@@ -46,6 +46,50 @@ async fn rooms_per_connection_and_members_per_subject_are_bounded() {
 }
 
 #[tokio::test]
+async fn rooms_of_a_subject_are_bounded_over_all_its_connections() {
+    let node = TestNode::start(&[("JWT_SECRET", SECRET), ("ROOMS_PER_CLIENT", "2")]).await;
+    let mut ana = TestPeer::holder(&node, "ana").await;
+    let mut other = TestPeer::holder(&node, "ana").await;
+    ana.join("one", "a1").await;
+    other.join("two", "a2").await;
+    other.try_join("three", "a3").await;
+    assert_eq!(other.expect_error("limit_exceeded").await.get("after"), None);
+    other.say(json!({"type": "leave", "id": 2, "room": "two"})).await;
+    other.expect("ok").await;
+    other.try_join("three", "a3").await;
+    let error = other.expect_error("limit_exceeded").await;
+    assert!(error["after"].as_u64().unwrap() > 60_000, "the room that was left counts: {error}");
+    other.join("two", "a4").await;
+    other.join("one", "a5").await;
+    TestPeer::holder(&node, "bo").await.join("three", "b1").await;
+}
+
+#[tokio::test]
+async fn rooms_of_anonymous_connections_are_bounded_by_address() {
+    let node = TestNode::start(&[("ROOMS_PER_CLIENT", "1")]).await;
+    TestPeer::anonymous(&node).await.join("one", "a1").await;
+    let mut again = TestPeer::anonymous(&node).await;
+    again.try_join("two", "a2").await;
+    again.expect_error("limit_exceeded").await;
+    let mut elsewhere = knock_from("127.0.0.9".parse().unwrap(), request(&node)).await.unwrap().0;
+    elsewhere.say(node.hello()).await;
+    elsewhere.expect("welcome").await;
+    elsewhere.join("two", "b1").await;
+}
+
+#[tokio::test]
+async fn what_a_member_says_to_nobody_is_bounded_since_the_log_keeps_it() {
+    let node = TestNode::start(&[("SEND_RATE", "1000/s,burst=2000")]).await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    ana.join("demo", "ana").await;
+    for mid in 1..=2 {
+        let data = "x".repeat(1_500);
+        ana.say(json!({"type": "signal", "mid": mid, "room": "demo", "data": data})).await;
+    }
+    assert_eq!(ana.expect_error("rate_limited").await["mid"], 2);
+}
+
+#[tokio::test]
 async fn too_many_messages_are_refused_with_a_time_to_wait() {
     let node = TestNode::start(&[("RATE", "1/s,burst=3")]).await;
     let mut ana = TestPeer::anonymous(&node).await;

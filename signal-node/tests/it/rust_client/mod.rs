@@ -185,7 +185,7 @@ async fn a_reader_that_pauses_gets_everything_once_and_in_order() {
     let settings = [
         ("ANONYMOUS", "always"),
         ("RATE", "10000/s,burst=20000"),
-        ("SEND_RATE", "100MiB/s,burst=100MiB"),
+        ("SEND_RATE", "100MiB/s,burst=512KiB"),
         ("PING", "1s"),
         ("LOG_BYTES", "64MiB"),
     ];

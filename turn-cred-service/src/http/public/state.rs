@@ -13,7 +13,7 @@ use service_kit::tokens::{Claims, Right, Verifier};
 
 use super::super::matches_any_key;
 use super::super::request_error::RequestError;
-use crate::credential::Subject;
+use crate::credential::{CredentialOwner, Subject};
 use crate::issuer::{CredentialRequest, IssuedCredential, Issuer};
 use crate::metrics::Metrics;
 use crate::revoked_tokens::RevokedTokens;
@@ -109,7 +109,7 @@ impl PublicState {
             .check(&subject)
             .map_err(|wait| RequestError::SubjectRateLimited { wait })?;
         let ask = CredentialRequest {
-            subject,
+            owner: CredentialOwner::Subject(subject),
             room: None,
             region: self.issuer.pools().region(region.as_deref(), hint.as_deref())?,
             ttl: self.issuer.clamp_ttl_to_token(ttl, token_ends, now),
