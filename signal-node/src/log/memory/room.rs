@@ -148,10 +148,11 @@ impl RoomState {
     /// Finds the member and consumes `mid` if it is the next one. After a reset a member waits until its node has confirmed or
     /// restored it: only the node knows what was settled before the loss, and a late copy of a message would be told twice.
     fn settle(&mut self, by: &Claim, mid: Mid, append: &Append) -> Result<&mut Member, Outcome> {
-        if self.unconfirmed.get(&by.peer) == Some(&by.generation) {
+        let is_unconfirmed = self.unconfirmed.get(&by.peer) == Some(&by.generation);
+        let member = self.claimed(by, append)?;
+        if is_unconfirmed {
             return Err(Outcome::Mending);
         }
-        let member = self.claimed(by, append)?;
         member.settle(mid)?;
         Ok(member)
     }
