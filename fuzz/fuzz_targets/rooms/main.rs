@@ -204,7 +204,7 @@ impl World {
     fn make_call(&mut self, node: usize) {
         let publication = std::mem::take(&mut self.nodes[node].publication);
         if !publication.is_empty() {
-            let _ = self.log.tell(&self.room, &publication).now_or_never();
+            let _ = self.log.publish_volatile(&self.room, &publication).now_or_never();
             self.on(node, Input::Published);
         }
         let Some(AppendCall { seen, ops, .. }) = self.nodes[node].call.take() else { return };

@@ -100,9 +100,9 @@ async fn work(log: &RedisLog, room: &RoomId) -> Result<Finding, LogError> {
     };
     let by = Claim { peer: key.peer().clone(), generation: joined.seq };
     let volatile = Volatile { from: by.peer.clone(), to: None, data: nothing() };
-    log.tell(room, &[volatile]).await?;
+    log.publish_volatile(room, &[volatile]).await?;
     log.read(room, Seq(0), 10).await?;
-    log.call(room, joined.seq, &[Op::Leave { by }, Op::Tend]).await?;
+    log.call(room, joined.seq, &[Op::Leave { by }, Op::Maintain]).await?;
     log.exchange(&node, false).await?;
     let echo = tokio::time::timeout(ECHO_WITHIN, feed.next()).await;
     Ok(match echo {
@@ -153,7 +153,7 @@ async fn latency(log: &RedisLog, room: &RoomId) -> Finding {
     let mut took = Vec::with_capacity(QUESTIONS);
     for _ in 0..QUESTIONS {
         let began = Instant::now();
-        if let Err(error) = log.call(room, Seq(0), &[Op::Look]).await {
+        if let Err(error) = log.call(room, Seq(0), &[Op::Inspect]).await {
             return report::fail("latency", error.to_string(), "look into the log of Redis");
         }
         took.push(began.elapsed());

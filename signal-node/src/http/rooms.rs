@@ -278,7 +278,7 @@ impl Public {
     }
 
     async fn see(&self, room: RoomId) -> Result<Json<Room>, Refusal> {
-        let Outcome::Room(view) = self.decide(&room, Op::Look).await? else {
+        let Outcome::Room(view) = self.decide(&room, Op::Inspect).await? else {
             return Err(Refusal::Unavailable);
         };
         Ok(Json(Room::new(room, *view)))

@@ -123,9 +123,9 @@ pub enum Op {
         data: Payload,
     },
     /// Tells how the room is, and changes nothing.
-    Look,
+    Inspect,
     /// Trims what is kept, prolongs the life of the room and tells where its log ends.
-    Tend,
+    Maintain,
 }
 
 impl Op {
@@ -147,15 +147,15 @@ impl Op {
             | Self::Reclaim { .. }
             | Self::Reset
             | Self::Configure { .. }
-            | Self::Look
-            | Self::Tend => return 128,
+            | Self::Inspect
+            | Self::Maintain => return 128,
         };
         payload.get().len() + 128
     }
 
     /// Tells whether it puts back what a log has lost.
     #[must_use]
-    pub fn mends(&self) -> bool {
+    pub fn is_recovery(&self) -> bool {
         matches!(self, Self::Restore(_) | Self::Reset)
     }
 
@@ -333,7 +333,7 @@ pub enum Outcome {
     Stale,
     /// The joining member, or the peer that is meant, may be restored yet: history was lost a moment ago. Nothing has
     /// happened.
-    Mending,
+    Recovering,
     /// The log ends here.
     Head(Seq),
     /// The room is like this.

@@ -34,7 +34,7 @@ impl Batch {
             | Entry::Announced { data: payload, .. }
             | Entry::Updated { meta: payload, .. } => payload.get().len(),
             Entry::Reset { roster } => {
-                roster.iter().map(|survivor| survivor.line.meta.get().len() + 128).sum()
+                roster.iter().map(|reset_member| reset_member.line.meta.get().len() + 128).sum()
             }
             Entry::Joined { meta: None, .. }
             | Entry::Unknown
@@ -100,7 +100,7 @@ pub enum Entry {
         /// For how long that has been so already.
         ago: Duration,
     },
-    /// A suspected member was taken back by the node that holds its socket.
+    /// A suspected member was reclaimed by the node that holds its socket.
     Back { peer: PeerId },
     /// History was lost. A member that is not in this roster has to be restored, or is gone.
     Reset {

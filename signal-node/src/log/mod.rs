@@ -58,7 +58,7 @@ pub trait RoomLog: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Vec<Batch>, LogError>>;
 
     /// Publishes volatile signals to the nodes that are subscribed now; nothing is stored.
-    fn tell<'a>(
+    fn publish_volatile<'a>(
         &'a self,
         room: &'a RoomId,
         volatiles: &'a [Volatile],

@@ -71,28 +71,28 @@ struct InFlightCall {
 }
 
 impl InFlightCall {
-    /// Lets those go who have waited for too long. What certainly has not taken effect is taken out of the call; what
-    /// may have is sent until the log tells, and asked for by nobody any more.
-    fn give_up(&mut self, ops: Vec<Op>, now: Instant) -> (Vec<Op>, Vec<Requester>) {
+    /// Takes out the requesters that have waited for too long. An op that certainly has not taken effect leaves the call with
+    /// its requester; one that may have stays, as housekeeping, until the log answers.
+    fn expire_requesters(&mut self, ops: Vec<Op>, now: Instant) -> (Vec<Op>, Vec<Requester>) {
         let patience = if self.is_unknown { LONG_PATIENCE } else { PATIENCE };
         if now.duration_since(self.began) < patience {
             return (ops, Vec::new());
         }
-        let (mut stay, mut tired) = (Vec::new(), Vec::new());
+        let (mut stay, mut expired) = (Vec::new(), Vec::new());
         let requesters = std::mem::take(&mut self.requesters);
         for (op, requester) in ops.into_iter().zip(requesters) {
-            if !requester.is_told_of_failure() {
+            if !requester.is_answered_on_failure() {
                 self.requesters.push(requester);
                 stay.push(op);
                 continue;
             }
-            tired.push(requester);
+            expired.push(requester);
             if self.is_unknown {
                 self.requesters.push(Requester::Housekeeping);
                 stay.push(op);
             }
         }
-        (stay, tired)
+        (stay, expired)
     }
 }
 
@@ -161,7 +161,7 @@ impl AppendQueue {
     /// Tells whether a recovery is in flight, or is what the next call begins with.
     pub(super) fn is_recovering(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|call| call.is_recovery)
-            || self.waiting.front().is_some_and(|queued| queued.op.mends())
+            || self.waiting.front().is_some_and(|queued| queued.op.is_recovery())
     }
 
     /// Tells whether a join of `peer` is in the call in flight, whose entry may arrive before its outcome, or among the
@@ -209,7 +209,7 @@ impl AppendQueue {
             // An idle room owns no queue.
             self.waiting = VecDeque::new();
         }
-        let is_recovery = ops.first().is_some_and(Op::mends);
+        let is_recovery = ops.first().is_some_and(Op::is_recovery);
         let call = InFlightCall {
             requesters,
             seen,
@@ -249,13 +249,13 @@ impl AppendQueue {
             call.retries += 1;
             call.is_unknown |= matches!(error, LogError::Unavailable(_));
             let after = (RETRY_AFTER * call.retries).min(RETRY_AFTER_MAX);
-            let (ops, tired) = call.give_up(ops, now);
+            let (ops, expired) = call.expire_requesters(ops, now);
             let again = AppendCall { seen: call.seen, ops, after };
             let again = (!again.ops.is_empty()).then_some(again);
             if again.is_none() {
                 self.in_flight = None;
             }
-            return Some(CallResult::Retry(again, tired, error.clone()));
+            return Some(CallResult::Retry(again, expired, error.clone()));
         }
         let mut call = self.in_flight.take()?;
         let requesters = std::mem::take(&mut call.requesters);
@@ -338,18 +338,18 @@ mod tests {
         ordered(&mut queue);
         let call = queue.next_call(Seq(0), now).unwrap();
         let refused = || Err(LogError::WriteRefused("OOM".to_owned()));
-        let Some(CallResult::Retry(Some(call), tired, _)) =
+        let Some(CallResult::Retry(Some(call), expired, _)) =
             queue.on_answer(call.ops, refused(), now)
         else {
             panic!()
         };
-        assert!(tired.is_empty(), "a hiccup is waited out");
-        let Some(CallResult::Retry(None, tired, _)) =
+        assert!(expired.is_empty(), "a hiccup is waited out");
+        let Some(CallResult::Retry(None, expired, _)) =
             queue.on_answer(call.ops, refused(), now + PATIENCE)
         else {
             panic!()
         };
-        assert!(tired.len() == 1 && queue.is_idle());
+        assert!(expired.len() == 1 && queue.is_idle());
     }
 
     #[test]
@@ -363,17 +363,18 @@ mod tests {
         else {
             panic!()
         };
-        let Some(CallResult::Retry(Some(call), tired, _)) =
+        let Some(CallResult::Retry(Some(call), expired, _)) =
             queue.on_answer(call.ops, refused, now + PATIENCE)
         else {
             panic!()
         };
-        assert!(tired.is_empty(), "the first attempt may have taken effect");
+        assert!(expired.is_empty(), "the first attempt may have taken effect");
         let late = now + LONG_PATIENCE;
-        let Some(CallResult::Retry(Some(call), tired, _)) = queue.on_answer(call.ops, lost(), late)
+        let Some(CallResult::Retry(Some(call), expired, _)) =
+            queue.on_answer(call.ops, lost(), late)
         else {
             panic!()
         };
-        assert_eq!((tired.len(), call.ops.len()), (1, 1));
+        assert_eq!((expired.len(), call.ops.len()), (1, 1));
     }
 }

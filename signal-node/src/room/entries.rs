@@ -54,7 +54,7 @@ pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
             Next::Lost => local.disconnect_behind_loss(step),
             Next::Broken => {
                 let LocalRoom { recovery, cursor, .. } = local;
-                recovery.look_for_reset(|reset| cursor.skips(reset));
+                recovery.find_reset(|reset| cursor.skips(reset));
                 local.restore(step);
                 break;
             }
@@ -81,11 +81,11 @@ fn check_unordered(local: &mut LocalRoom, step: &mut StepContext<'_>) {
         if let Entry::Joined { peer, node, resumed, .. } = entry
             && *node == step.environment.settings.node
         {
-            nobody_waits_for(local, step, (peer, !resumed), seq);
+            on_unclaimed_join(local, step, (peer, !resumed), seq);
         }
     }
     if has_missed {
-        local.queue.push_housekeeping(Op::Look);
+        local.queue.push_housekeeping(Op::Inspect);
     }
 }
 
@@ -127,7 +127,7 @@ fn apply(
             step.effects.watch.push(node.clone());
             let is_ours = *node == step.environment.settings.node;
             if is_ours && local.joins.get(seq).is_none() {
-                nobody_waits_for(local, step, (peer, !resumed), seq);
+                on_unclaimed_join(local, step, (peer, !resumed), seq);
             } else {
                 fanout::end(&mut local.members, step.room, peer, LeftReason::Replaced);
             }
@@ -171,12 +171,12 @@ fn apply(
     }
 }
 
-/// Answers for a join over this node that nobody here waits for: a late copy of a call, or one whose answer nobody could
+/// Handles a join over this node that no requester claims: a late copy of a call, or one whose answer nobody could
 /// read. A log that has lost a member takes a copy of its join for a new one; the member is here and keeps its place.
 ///
 /// Whoever came in by it anew leaves at once, and its place is free. In a fresh contact it is marked away only: the log may have
 /// lost a member that is on another node by now, and that one would be removed.
-fn nobody_waits_for(
+fn on_unclaimed_join(
     local: &mut LocalRoom,
     step: &mut StepContext<'_>,
     (peer, is_new): (&PeerId, bool),
@@ -196,7 +196,7 @@ fn nobody_waits_for(
 }
 
 /// Follows the claims of a roster: the entry that changed one may lie in the hole before the reset. A member of ours that was
-/// suspected meanwhile is taken back. One that the log gives to another node, which may be so or be of a time before the
+/// suspected meanwhile is reclaimed. One that the log gives to another node, which may be so or be of a time before the
 /// loss, ends its connection: it would get no reset, and its client asks anew.
 fn renew_claims(local: &mut LocalRoom, roster: &[ResetMember], step: &mut StepContext<'_>) {
     for ResetMember { line, generation, .. } in roster {

@@ -167,13 +167,13 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
 /// A member that is not in the roster, or there with an earlier claim, since its node has yet to restore it, gets the reset
 /// too: the entries that follow are pushed to it, and must not look as if nothing were missing before them.
 fn reset(member: &Member, room: &RoomId, seq: Seq, roster: &[ResetMember]) -> Option<String> {
-    let me = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
+    let me = roster.iter().find(|reset_member| reset_member.line.peer == member.claim.peer);
     if me.is_some_and(|me| me.generation > member.claim.generation) {
         return None;
     }
     // An acknowledged message stays acknowledged: the restore of this member says so to the log as well.
     let mid = me.map_or(member.last_in_log(), |me| me.mid.max(member.last_in_log()));
-    let others = roster.iter().map(|survivor| &survivor.line);
+    let others = roster.iter().map(|reset_member| &reset_member.line);
     let peers = self::roster((member.n, &member.claim.peer), others);
     Some(ServerMessage::Reset { room, seq, mid, peers }.to_json())
 }

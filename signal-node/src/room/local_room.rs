@@ -55,7 +55,7 @@ impl LocalRoom {
     /// Trims the log, prolongs the life of the room, and asks where its log ends.
     pub(super) fn trim(&mut self) {
         self.growth = Growth::default();
-        self.queue.push_housekeeping(Op::Tend);
+        self.queue.push_housekeeping(Op::Maintain);
     }
 
     /// Counts a delivered batch, and trims the log where it has grown.
@@ -65,7 +65,7 @@ impl LocalRoom {
         }
     }
 
-    /// Takes a member back that was suspected although its socket lives here. Once per suspicion: the entry and the
+    /// Reclaims a member that was suspected although its socket lives here. Once per suspicion: the entry and the
     /// answer to a call both report it. Its waiting ops get the new generation, or the log would reject each of them
     /// in turn.
     pub(super) fn reclaim(

@@ -15,6 +15,8 @@ mod effect;
 mod entries;
 mod fanout;
 #[cfg(test)]
+mod harness;
+#[cfg(test)]
 mod join_tests;
 mod local_room;
 mod log_cursor;
@@ -31,8 +33,6 @@ mod replica;
 mod replies;
 mod requester;
 mod requests;
-#[cfg(test)]
-mod scene;
 mod sender_counts;
 mod task;
 #[cfg(test)]

@@ -44,11 +44,11 @@ pub(super) fn on_answer(
                 decline(&mut local.members, step, requester, error);
             }
         }
-        Some(CallResult::Retry(call, tired, error)) => {
+        Some(CallResult::Retry(call, expired, error)) => {
             step.count(Count::CallRetried);
             debug!(room.id = %room, %error, "a call for room {room} is sent again");
             step.effects.append = call;
-            for requester in tired {
+            for requester in expired {
                 decline(&mut local.members, step, requester, unavailable(UNREACHABLE));
             }
             requests::fail_waiting(&mut local.members, &mut local.queue, step);
@@ -81,7 +81,7 @@ pub(super) fn apply_answers(local: &mut LocalRoom, step: &mut StepContext<'_>) {
             | Outcome::Gone(_)
             | Outcome::More
             | Outcome::Stale
-            | Outcome::Mending
+            | Outcome::Recovering
             | Outcome::Head(_)
             | Outcome::Room(_)) => apply(local, step, queued, (outcome, retried)),
         }
@@ -199,7 +199,7 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
         | Outcome::OutOfOrder { .. }
         | Outcome::Suspected(_)
         | Outcome::Replaced(_)
-        | Outcome::Mending => {}
+        | Outcome::Recovering => {}
     }
 }
 
@@ -226,7 +226,7 @@ fn on_join(
         }
         Outcome::JoinRefused(refusal) => refuse_join(step, &reply, refusal),
         // Members may still be put back, this one among them.
-        Outcome::Mending => {
+        Outcome::Recovering => {
             retry_join(local, step, JoinCommand { join, ice, reply });
         }
         // The clock of the log has stepped: the next heartbeat tells the new time.
@@ -301,12 +301,12 @@ fn on_ordered(
             let error = ErrorFrame { expected: Some(*expected), ..error };
             refuse_ordered(&mut local.members, step, id, error);
         }
-        Outcome::Mending => {
+        Outcome::Recovering => {
             let error = unavailable("the room is being put back");
             refuse_ordered(&mut local.members, step, id, error);
         }
-        Outcome::Replaced(by) => lose_claim(local, step, id, (true, *by)),
-        Outcome::Gone(by) => lose_claim(local, step, id, (false, *by)),
+        Outcome::Replaced(by) => on_claim_lost(local, step, id, (true, *by)),
+        Outcome::Gone(by) => on_claim_lost(local, step, id, (false, *by)),
         Outcome::Settled => settle(local, step, id),
         Outcome::Joined(_)
         | Outcome::JoinRefused(_)
@@ -329,7 +329,7 @@ fn settle(local: &mut LocalRoom, step: &mut StepContext<'_>, id: &MessageId) {
 }
 
 /// The log rejects the member's claim: the entry that says why is on its way.
-fn lose_claim(
+fn on_claim_lost(
     local: &mut LocalRoom,
     step: &mut StepContext<'_>,
     id: &MessageId,

@@ -54,8 +54,8 @@ impl LossRecovery {
         self.reset_at = seq;
     }
 
-    /// Notes that the log was lost again, and our own reset with it, if it skips that.
-    pub(super) fn look_for_reset(&mut self, skips: impl FnOnce(Seq) -> bool) {
+    /// Finds out whether the log still has our own reset, and notes that it was lost with the log if its order skips it.
+    pub(super) fn find_reset(&mut self, skips: impl FnOnce(Seq) -> bool) {
         if skips(self.reset_at) {
             self.reset_at = Seq(0);
         }
@@ -125,14 +125,14 @@ impl LossRecovery {
         self.lost_claims.clear();
         self.is_needed = false;
         step.timers.nobody_away();
-        for survivor in roster {
-            if let Some(away) = survivor.line.away {
-                step.member_away(&survivor.line.peer, away);
+        for reset_member in roster {
+            if let Some(away) = reset_member.line.away {
+                step.member_away(&reset_member.line.peer, away);
             }
         }
-        step.effects.watch.extend(roster.iter().map(|survivor| survivor.line.node.clone()));
+        step.effects.watch.extend(roster.iter().map(|reset_member| reset_member.line.node.clone()));
         let missing = activate_after_reset((seq, roster), joins, members, queue, step);
-        let lines = roster.iter().map(|survivor| &survivor.line);
+        let lines = roster.iter().map(|reset_member| &reset_member.line);
         detach_ghosts(lines, joins, members, queue, step);
         step.timers.confirm(step.environment.now + RESTORE_WINDOW);
         if missing || members.iter().any(|member| is_lost(member, roster)) {
@@ -177,8 +177,9 @@ fn activate_after_reset(
     let mut missing = false;
     for joined in joins.before(seq) {
         let Some(pending) = joins.get(joined) else { continue };
-        let survivor = roster.iter().find(|survivor| pending.is_of(&survivor.line.peer));
-        match survivor.map(|survivor| survivor.generation.cmp(&joined)) {
+        let reset_member =
+            roster.iter().find(|reset_member| pending.is_of(&reset_member.line.peer));
+        match reset_member.map(|reset_member| reset_member.generation.cmp(&joined)) {
             Some(Ordering::Equal) => activate(joins, (joined, None), members, queue, step),
             Some(Ordering::Greater) => {
                 let replaced = joins.remove(joined).map(|pending| pending.into_member());
@@ -214,7 +215,7 @@ pub(super) fn detach_ghosts<'a>(
 
 /// Tells whether the log knows less of a member than its node does.
 fn is_lost(member: &Member, roster: &[ResetMember]) -> bool {
-    let known = roster.iter().find(|survivor| survivor.line.peer == member.claim.peer);
+    let known = roster.iter().find(|reset_member| reset_member.line.peer == member.claim.peer);
     known.is_none_or(|known| {
         known.generation < member.claim.generation
             || (known.generation == member.claim.generation && known.mid < member.last_in_log())

@@ -165,7 +165,7 @@ async fn forward_suspicions(mut silence: watch::Receiver<u64>, rooms: Weak<Rooms
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::{key, room, room_settings};
+    use super::super::harness::{key, room, room_settings};
     use super::super::{JoinCommand, Outbox, Reply};
     use super::*;
     use crate::liveness::Liveness;

@@ -113,7 +113,7 @@ impl Replica {
                 local.joins.retried(&join.join.peer);
                 if join.reply.outbox.is_closed() {
                     // A copy of it may have entered, which nobody waits for any more.
-                    local.queue.push_housekeeping(Op::Look);
+                    local.queue.push_housekeeping(Op::Inspect);
                 } else {
                     requests::join(&mut local.members, &mut local.queue, step, *join);
                 }
@@ -189,7 +189,7 @@ impl Replica {
                 Due::Retire if self.has_looked => effects.retire = true,
                 Due::Retire => {
                     self.has_looked = true;
-                    queue.push_housekeeping(Op::Look);
+                    queue.push_housekeeping(Op::Inspect);
                 }
             }
         }

@@ -27,8 +27,8 @@ impl Requester {
         matches!(self, Self::Join { peer: joining, .. } if joining == peer)
     }
 
-    /// Tells whether it is told when the log cannot be reached. A leave is not: it holds as soon as the log can.
-    pub(super) fn is_told_of_failure(&self) -> bool {
+    /// Tells whether it is answered when the log cannot be reached. A leave is not: it holds as soon as the log can.
+    pub(super) fn is_answered_on_failure(&self) -> bool {
         match self {
             Self::Join { .. } | Self::Ordered { .. } | Self::Kick { .. } => true,
             Self::Leave { .. } | Self::Housekeeping => false,

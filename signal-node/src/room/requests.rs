@@ -213,7 +213,7 @@ pub(super) fn fail_waiting(
     if !queue.is_failing(step.environment.now) {
         return;
     }
-    for requester in queue.withdraw(Requester::is_told_of_failure) {
+    for requester in queue.withdraw(Requester::is_answered_on_failure) {
         decline(members, step, requester, unavailable(UNREACHABLE));
     }
 }

@@ -279,7 +279,9 @@ fn publish(
     volatiles: Vec<Volatile>,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        if let Err(error) = guarded(&context, &room, context.log.tell(&room, &volatiles)).await {
+        if let Err(error) =
+            guarded(&context, &room, context.log.publish_volatile(&room, &volatiles)).await
+        {
             context.metrics.volatile_dropped(VolatileDrop::Log, volatiles.len());
             debug!(room.id = %room, %error, "volatile signals in room {room} were lost");
         }

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use signal_protocol::{RoomId, Seq};
 
-use super::scene::{key, room, room_settings};
+use super::harness::{key, room, room_settings};
 use super::*;
 use crate::liveness::Liveness;
 use crate::log::memory::MemoryLog;
@@ -67,7 +67,11 @@ impl RoomLog for FaultyLog {
         self.log.read(room, after, limit)
     }
 
-    fn tell<'a>(&'a self, _: &'a RoomId, _: &'a [Volatile]) -> BoxFuture<'a, Result<(), LogError>> {
+    fn publish_volatile<'a>(
+        &'a self,
+        _: &'a RoomId,
+        _: &'a [Volatile],
+    ) -> BoxFuture<'a, Result<(), LogError>> {
         async { Ok(()) }.boxed()
     }
 }

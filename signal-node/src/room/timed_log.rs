@@ -63,11 +63,11 @@ impl RoomLog for TimedLog {
         self.time(LogCall::Read, self.log.read(room, after, limit))
     }
 
-    fn tell<'a>(
+    fn publish_volatile<'a>(
         &'a self,
         room: &'a RoomId,
         volatiles: &'a [Volatile],
     ) -> BoxFuture<'a, Result<(), LogError>> {
-        self.time(LogCall::Publish, self.log.tell(room, volatiles))
+        self.time(LogCall::Publish, self.log.publish_volatile(room, volatiles))
     }
 }

@@ -130,12 +130,12 @@ impl RoomLog for View {
         Box::pin(self.ask(async move { self.store.log().read(room, after, limit).await }))
     }
 
-    fn tell<'a>(
+    fn publish_volatile<'a>(
         &'a self,
         room: &'a RoomId,
         volatiles: &'a [Volatile],
     ) -> BoxFuture<'a, Result<(), LogError>> {
-        Box::pin(self.ask(async move { self.store.log().tell(room, volatiles).await }))
+        Box::pin(self.ask(async move { self.store.log().publish_volatile(room, volatiles).await }))
     }
 }
 

@@ -184,7 +184,7 @@ impl Member {
         }
     }
 
-    pub(super) fn survivor(&self, peer: &PeerId, now: Duration) -> ResetMember {
+    pub(super) fn reset_member(&self, peer: &PeerId, now: Duration) -> ResetMember {
         // Whoever gets a reset is told the newest generation only.
         let line = RosterMember { joined: self.generation, ..self.line(peer, now) };
         ResetMember { line, generation: self.generation, mid: self.mid }

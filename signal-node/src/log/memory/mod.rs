@@ -166,7 +166,7 @@ impl RoomLog for MemoryLog {
         Box::pin(async { Ok(found) })
     }
 
-    fn tell<'a>(
+    fn publish_volatile<'a>(
         &'a self,
         room: &'a RoomId,
         volatiles: &'a [Volatile],

@@ -26,7 +26,7 @@ pub(super) struct RoomState {
     locked: bool,
     pub(super) bans: HashMap<Subject, Duration>,
     /// Until when members may be restored after a loss; zero if there was none.
-    pub(super) mending_until: Duration,
+    pub(super) recovering_until: Duration,
     /// The members at the last reset whose nodes have yet to confirm that they hold them, with their generations.
     pub(super) unconfirmed: BTreeMap<PeerId, Seq>,
     /// The last members that left, newest first.
@@ -51,7 +51,7 @@ impl RoomState {
         now: Duration,
         retention: &Retention,
     ) -> Answer {
-        if self.head < seen && !ops.first().is_some_and(Op::mends) {
+        if self.head < seen && !ops.first().is_some_and(Op::is_recovery) {
             return Err(LogError::RolledBack { head: self.head });
         }
         self.touched = now;
@@ -129,8 +129,8 @@ impl RoomState {
             Op::Announce { key, to, data } => {
                 self.announce(key.as_ref(), to.as_ref(), data, now, append)
             }
-            Op::Look => Ok(Outcome::Room(Box::new(self.view(now, append)))),
-            Op::Tend => {
+            Op::Inspect => Ok(Outcome::Room(Box::new(self.view(now, append)))),
+            Op::Maintain => {
                 self.take_away_unconfirmed(now, append);
                 Ok(Outcome::Head(append.last()))
             }
@@ -151,7 +151,7 @@ impl RoomState {
         let is_unconfirmed = self.unconfirmed.get(&by.peer) == Some(&by.generation);
         let member = self.claimed(by, append)?;
         if is_unconfirmed {
-            return Err(Outcome::Mending);
+            return Err(Outcome::Recovering);
         }
         member.settle(mid)?;
         Ok(member)
@@ -167,12 +167,12 @@ impl RoomState {
     ) -> Result<Outcome, Outcome> {
         let missing =
             matches!(&signal, Entry::Signal { to: Some(to), .. } if !self.members.contains_key(to));
-        let mending = self.is_mending(now);
+        let recovering = self.is_recovering(now);
         let member = self.settle(by, mid, append)?;
-        if missing && mending {
+        if missing && recovering {
             // Its node may restore it yet.
             member.mid = Mid(mid.0 - 1);
-            return Ok(Outcome::Mending);
+            return Ok(Outcome::Recovering);
         }
         if missing {
             return Ok(member.refuse(ErrorCode::PeerNotFound));
@@ -230,7 +230,7 @@ impl RoomState {
         append: &mut Append,
     ) -> Result<Outcome, Outcome> {
         if self.waits_for_restore(join, now) {
-            return Err(Outcome::Mending);
+            return Err(Outcome::Recovering);
         }
         self.take_away_unconfirmed(now, append);
         if self.is_banned(join.user.as_ref(), now) {
@@ -266,7 +266,7 @@ impl RoomState {
     fn waits_for_restore(&mut self, join: &Join, now: Duration) -> bool {
         let Some(position) = join.position.filter(|_| join.waits) else { return false };
         let unknown = !self.members.contains_key(&join.peer);
-        (unknown && position > self.head) || self.is_mending(now)
+        (unknown && position > self.head) || self.is_recovering(now)
     }
 
     /// Tells whether a subject may not come in, and not come back either.

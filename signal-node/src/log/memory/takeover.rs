@@ -161,7 +161,7 @@ impl RoomState {
     /// Appends the roster as it is now. The members that this call has not restored wait for their nodes to confirm that they
     /// hold them.
     pub(super) fn reset(&mut self, ops: &[Op], now: Duration, append: &mut Append) -> Outcome {
-        self.mending_until = now + RESTORE_WINDOW;
+        self.recovering_until = now + RESTORE_WINDOW;
         let is_restored = |peer: &PeerId, member: &Member| {
             let claim = |by: &Claim| by.peer == *peer && by.generation == member.generation;
             ops.iter().any(|op| matches!(op, Op::Restore(restored) if claim(&restored.by)))
@@ -172,21 +172,22 @@ impl RoomState {
         let unconfirmed = unconfirmed.map(|(peer, member)| (peer.clone(), member.generation));
         let unconfirmed: Vec<_> = unconfirmed.collect();
         self.unconfirmed.extend(unconfirmed);
-        let survivors = self.members.iter().map(|(peer, member)| member.survivor(peer, now));
-        Outcome::Appended(append.push(Entry::Reset { roster: survivors.collect() }))
+        let reset_members =
+            self.members.iter().map(|(peer, member)| member.reset_member(peer, now));
+        Outcome::Appended(append.push(Entry::Reset { roster: reset_members.collect() }))
     }
 
     /// Tells whether members may still be restored after a loss.
-    pub(super) fn is_mending(&mut self, now: Duration) -> bool {
+    pub(super) fn is_recovering(&mut self, now: Duration) -> bool {
         // The clock may have been set back.
-        self.mending_until = self.mending_until.min(now + RESTORE_WINDOW);
-        now < self.mending_until
+        self.recovering_until = self.recovering_until.min(now + RESTORE_WINDOW);
+        now < self.recovering_until
     }
 
     /// Once the time for restores is over: marks the members away that no node has confirmed. They have left before the loss,
     /// or their node is gone; the node of a living one reclaims it.
     pub(super) fn take_away_unconfirmed(&mut self, now: Duration, append: &mut Append) {
-        if self.mending_until.is_zero() || self.is_mending(now) {
+        if self.recovering_until.is_zero() || self.is_recovering(now) {
             return;
         }
         for _ in 0..MEMBERS_PER_STEP {
@@ -200,7 +201,7 @@ impl RoomState {
             }
         }
         if self.unconfirmed.is_empty() {
-            self.mending_until = Duration::ZERO;
+            self.recovering_until = Duration::ZERO;
         }
     }
 }

@@ -86,7 +86,7 @@ fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
         "gone" => fields.seq().map(Outcome::Gone),
         "more" => Ok(Outcome::More),
         "stale" => Ok(Outcome::Stale),
-        "mending" => Ok(Outcome::Mending),
+        "mending" => Ok(Outcome::Recovering),
         "head" => fields.seq().map(Outcome::Head),
         "room" => room(fields).map(|room| Outcome::Room(Box::new(room))),
         "joined" => joined(fields).map(|joined| Outcome::Joined(Box::new(joined))),

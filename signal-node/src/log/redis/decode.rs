@@ -111,7 +111,7 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, LogError> {
             reader.bytes(&mut head)?;
             Ok(Entry::Back { peer })
         }
-        "z" => Ok(Entry::Reset { roster: survivors(reader.bytes(&mut head)?)? }),
+        "z" => Ok(Entry::Reset { roster: reset_members(reader.bytes(&mut head)?)? }),
         "l" => {
             let (peer, reason) = (head.parse()?, leave_reason(head.word()?)?);
             reader.bytes(&mut head)?;
@@ -137,7 +137,7 @@ fn joined_entry(mut head: Words<'_>, reader: &mut Reader<'_>) -> Result<Entry, L
 
 /// One line of the roster of a reset, as `takeover.lua` writes it.
 #[derive(serde::Deserialize)]
-struct SurvivorLine {
+struct ResetMemberLine {
     id: PeerId,
     node: NodeId,
     n: u64,
@@ -155,9 +155,9 @@ fn encoded_user<'de, D: Deserializer<'de>>(line: D) -> Result<Option<Subject>, D
     encoded.map(|encoded| encoded.parse().map_err(de::Error::custom)).transpose()
 }
 
-fn survivors(text: &str) -> Result<Vec<ResetMember>, LogError> {
-    let lines: Vec<SurvivorLine> = serde_json::from_str(text).map_err(garbled)?;
-    let survivor = |line: SurvivorLine| ResetMember {
+fn reset_members(text: &str) -> Result<Vec<ResetMember>, LogError> {
+    let lines: Vec<ResetMemberLine> = serde_json::from_str(text).map_err(garbled)?;
+    let reset_member = |line: ResetMemberLine| ResetMember {
         line: RosterMember {
             peer: line.id,
             node: line.node,
@@ -170,7 +170,7 @@ fn survivors(text: &str) -> Result<Vec<ResetMember>, LogError> {
         generation: line.generation,
         mid: line.mid,
     };
-    Ok(lines.into_iter().map(survivor).collect())
+    Ok(lines.into_iter().map(reset_member).collect())
 }
 
 fn leave_reason(word: &str) -> Result<LeaveReason, LogError> {
@@ -297,7 +297,7 @@ mod tests {
         let batch = batch(b"b 0 5 1\na p_b -5 0\n").unwrap();
         assert!(matches!(&batch.entries[0], Entry::Away { ago, .. } if ago.is_zero()), "{batch:?}");
         let line = r#"[{"id":"p_b","node":"n_one","n":1,"user":null,"away":-5,"generation":7,"mid":0,"meta":{}}]"#;
-        let roster = survivors(line).unwrap();
+        let roster = reset_members(line).unwrap();
         assert_eq!(roster[0].line.away, Some(Duration::ZERO));
     }
 

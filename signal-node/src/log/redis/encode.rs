@@ -76,10 +76,10 @@ impl<'a> Args<'a> {
                 self.name("announce").text(to.as_ref().map_or("*", |to| to.as_str()));
                 self.optional(key.as_ref()).payload(data);
             }
-            Op::Look => {
+            Op::Inspect => {
                 self.name("look");
             }
-            Op::Tend => self.tend(),
+            Op::Maintain => self.maintain(),
         }
     }
 
@@ -117,7 +117,7 @@ impl<'a> Args<'a> {
         self.micros(judgement.as_of).micros(judgement.valid_for)
     }
 
-    fn tend(&mut self) {
+    fn maintain(&mut self) {
         let Retention { age, length, bytes, .. } = *self.retention;
         self.name("tend").micros(age).text(length).text(bytes);
     }

@@ -249,7 +249,7 @@ impl RoomLog for RedisLog {
         Box::pin(self.history(room, after, limit))
     }
 
-    fn tell<'a>(
+    fn publish_volatile<'a>(
         &'a self,
         room: &'a RoomId,
         volatiles: &'a [Volatile],

@@ -30,7 +30,7 @@ async fn deployments_on_one_redis_hear_nothing_of_each_other() {
         assert_eq!(batch.last(), joined.seq);
         let data = json("1");
         let told = Volatile { from: id("ana"), to: None, data };
-        log.tell(&room, &[told]).await.unwrap();
+        log.publish_volatile(&room, &[told]).await.unwrap();
         assert!(matches!(feed.next().await, Some(FeedEvent::Volatile(_))));
     }
     let mut keys: Vec<String> = redis.run(&["KEYS", "*:h"]).await;

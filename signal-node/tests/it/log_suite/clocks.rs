@@ -45,7 +45,7 @@ fn expire(as_of: Duration) -> Op {
 }
 
 async fn away(stage: &Stage, who: &str) -> Option<Duration> {
-    let room = stage.look().await;
+    let room = stage.inspect().await;
     room.members.iter().find(|line| line.peer == id(who)).expect("a member").away
 }
 
@@ -62,7 +62,7 @@ async fn a_clock_that_is_set_back_makes_no_absence_unreadable(stage: Stage) {
     let last = stage.all().await.pop().unwrap();
     assert!(matches!(&last.entries[0], Entry::Reset { roster } if roster.len() == 2), "{last:?}");
     stage.step(expire(stage.now().await)).await;
-    assert_eq!(stage.look().await.members.len(), 2);
+    assert_eq!(stage.inspect().await.members.len(), 2);
 }
 
 async fn a_clock_that_is_set_forward_removes_nobody_on_an_older_judgement(stage: Stage) {
@@ -78,7 +78,7 @@ async fn a_clock_that_is_set_forward_removes_nobody_on_an_older_judgement(stage:
     let bo = Join { grace: GRACE, judgement: silent, ..wish("bo") };
     assert_eq!(joined(stage.step(Op::Join(Box::new(bo))).await).roster.len(), 1);
     assert!(matches!(stage.step(expire(stage.now().await)).await, Outcome::Settled));
-    assert_eq!(stage.look().await.members.len(), 1, "its node has judged anew");
+    assert_eq!(stage.inspect().await.members.len(), 1, "its node has judged anew");
 }
 
 async fn a_judgement_from_after_a_clock_was_set_back_is_stale(stage: Stage) {
@@ -96,7 +96,7 @@ async fn a_wait_for_restores_ends_although_the_clock_was_set_back(stage: Stage) 
     stage.step_clock(-3_600).await;
     let back = Join { attempt: 2, position: Some(ana.seq), waits: true, ..wish("ana") };
     let join = || Op::Join(Box::new(back.clone()));
-    assert!(matches!(stage.step(join()).await, Outcome::Mending));
+    assert!(matches!(stage.step(join()).await, Outcome::Recovering));
     stage.step_clock(-3_600 + 6).await;
     assert!(matches!(stage.step(join()).await, Outcome::Joined(_)));
 }
@@ -104,17 +104,17 @@ async fn a_wait_for_restores_ends_although_the_clock_was_set_back(stage: Stage) 
 async fn who_is_not_confirmed_after_a_reset_is_away_once_the_wait_is_over(stage: Stage) {
     let ana = stage.enter("ana").await;
     stage.step(Op::Reset).await;
-    stage.step(Op::Tend).await;
+    stage.step(Op::Maintain).await;
     assert_eq!(away(&stage, "ana").await, None, "its node may confirm it yet");
     stage.step_clock(6).await;
-    stage.step(Op::Tend).await;
+    stage.step(Op::Maintain).await;
     let since = away(&stage, "ana").await.expect("she is away");
     assert!(since < Duration::from_secs(6), "as of now, and not of the reset: {since:?}");
     let outcome = stage.step(say(&ana, 1, None)).await;
     assert!(matches!(outcome, Outcome::Suspected(_)), "its node reclaims it: {outcome:?}");
     stage.step_clock(60).await;
     stage.step(expire(stage.now().await)).await;
-    assert_eq!(stage.look().await.members.len(), 0);
+    assert_eq!(stage.inspect().await.members.len(), 0);
 }
 
 async fn who_was_confirmed_after_a_reset_stays(stage: Stage) {
@@ -135,7 +135,7 @@ async fn who_was_confirmed_after_a_reset_stays(stage: Stage) {
 async fn a_message_of_a_member_that_is_not_confirmed_after_a_reset_waits(stage: Stage) {
     let ana = stage.enter("ana").await;
     stage.step(Op::Reset).await;
-    assert!(matches!(stage.step(say(&ana, 1, None)).await, Outcome::Mending));
+    assert!(matches!(stage.step(say(&ana, 1, None)).await, Outcome::Recovering));
     let both = stage.call(&[Op::Reclaim { by: ana.clone() }, say(&ana, 1, None)]).await;
     assert!(matches!(both[..], [Outcome::Settled, Outcome::Appended(_)]), "{both:?}");
 }
@@ -145,7 +145,7 @@ async fn a_late_copy_of_a_join_does_not_bring_back_who_has_left(stage: Stage) {
     let entered = joined(stage.step(Op::Join(Box::new(join.clone()))).await);
     stage.step(Op::Leave { by: claim("ana", &entered) }).await;
     assert_eq!(stage.try_join(join).await, JoinRefusal::Replaced);
-    assert_eq!(stage.look().await.members.len(), 0);
+    assert_eq!(stage.inspect().await.members.len(), 0);
     let again = Join { attempt: 2, ..wish("ana") };
     joined(stage.step(Op::Join(Box::new(again))).await);
 }
@@ -186,7 +186,7 @@ async fn a_restore_does_not_bring_back_who_has_left(stage: Stage) {
     let restored = Restored { by, socket: join.socket, n: 1, mid: Mid(0), record };
     let outcome = stage.step(Op::Restore(Box::new(restored))).await;
     assert!(matches!(outcome, Outcome::Gone(seq) if seq == left), "{outcome:?}");
-    assert_eq!(stage.look().await.members.len(), 0);
+    assert_eq!(stage.inspect().await.members.len(), 0);
 }
 
 async fn a_step_suspects_and_removes_so_many_members_and_is_due_again(stage: Stage) {
@@ -204,12 +204,12 @@ async fn a_step_suspects_and_removes_so_many_members_and_is_due_again(stage: Sta
     let now = stage.now().await;
     let suspect = Op::Suspect { grace: GRACE, judgement: judgement(now, &["n_one"]) };
     assert_eq!(steps(&stage, suspect).await, 4);
-    assert!(stage.look().await.members.iter().all(|line| line.away.is_some()));
+    assert!(stage.inspect().await.members.iter().all(|line| line.away.is_some()));
     stage.step_clock(60).await;
     let outcomes = stage.call(&[expire(stage.now().await), Op::Reset]).await;
     assert!(matches!(outcomes[..], [Outcome::More, Outcome::Appended(_)]), "{outcomes:?}");
     assert_eq!(steps(&stage, expire(stage.now().await)).await, 3);
-    assert_eq!(stage.look().await.members.len(), 0);
+    assert_eq!(stage.inspect().await.members.len(), 0);
 }
 
 /// Takes a step until there are no more members for it, and returns how often that was.
@@ -232,7 +232,7 @@ async fn a_join_that_arrives_too_late_enters_nobody(stage: Stage) {
     stage.step_clock(9).await;
     let late = Join { asked_at, ..ana.clone() };
     assert!(matches!(stage.step(Op::Join(Box::new(late))).await, Outcome::Stale));
-    assert_eq!(stage.look().await.members.len(), 1);
+    assert_eq!(stage.inspect().await.members.len(), 1);
     // Nor does it take a member over.
     stage.step(Op::Join(Box::new(ana.clone()))).await;
     let late = Join { asked_at, attempt: 2, socket: SocketId::random(), ..ana.clone() };

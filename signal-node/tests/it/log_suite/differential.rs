@@ -23,9 +23,9 @@ enum Wish {
     Suspect { node: usize },
     Configure { capacity: Option<u32>, locked: Option<bool> },
     Announce { key: Option<u8>, to: Option<usize> },
-    Look,
+    Inspect,
     Reset,
-    Tend,
+    Maintain,
 }
 
 /// What a member does with one of the claims it has had.
@@ -59,9 +59,9 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => configure,
         2 => (proptest::option::of(0..2_u8), proptest::option::of(0..3_usize))
             .prop_map(|(key, to)| Wish::Announce { key, to }),
-        1 => Just(Wish::Look),
+        1 => Just(Wish::Inspect),
         1 => Just(Wish::Reset),
-        1 => Just(Wish::Tend),
+        1 => Just(Wish::Maintain),
     ]
 }
 
@@ -124,9 +124,9 @@ impl Side {
                 to: to.map(|to| id(WHO[to])),
                 data: json("1"),
             },
-            Wish::Look => Op::Look,
+            Wish::Inspect => Op::Inspect,
             Wish::Reset => Op::Reset,
-            Wish::Tend => Op::Tend,
+            Wish::Maintain => Op::Maintain,
         })
     }
 
@@ -207,7 +207,7 @@ fn without_time(outcome: &Outcome) -> String {
 fn forget_time(batch: &mut Batch) {
     for entry in &mut batch.entries {
         if let Entry::Reset { roster } = entry {
-            let away = roster.iter_mut().filter_map(|survivor| survivor.line.away.as_mut());
+            let away = roster.iter_mut().filter_map(|reset_member| reset_member.line.away.as_mut());
             away.for_each(|away| *away = Duration::ZERO);
         }
     }

@@ -27,8 +27,8 @@ enum Step {
     /// By a back end, which has seen nothing of the room.
     Kick(usize),
     Configure(u32),
-    Look,
-    Tend,
+    Inspect,
+    Maintain,
     /// The keys whose bits are set are gone.
     Lose(u8),
 }
@@ -42,8 +42,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_usize).prop_map(Step::Leave),
         1 => (0..3_usize).prop_map(Step::Kick),
         2 => (3..6_u32).prop_map(Step::Configure),
-        1 => Just(Step::Look),
-        1 => Just(Step::Tend),
+        1 => Just(Step::Inspect),
+        1 => Just(Step::Maintain),
         6 => (1..16_u8).prop_map(Step::Lose),
     ]
 }
@@ -111,8 +111,8 @@ impl Holder<'_> {
                 self.try_call(Seq(0), op).await.unwrap();
                 self.capacity = Some(cap);
             }
-            Step::Look => drop(self.try_call(Seq(0), Op::Look).await.unwrap()),
-            Step::Tend => drop(self.call(Op::Tend).await),
+            Step::Inspect => drop(self.try_call(Seq(0), Op::Inspect).await.unwrap()),
+            Step::Maintain => drop(self.call(Op::Maintain).await),
             Step::Lose(keys) => self.lose(keys).await,
         }
     }
@@ -145,7 +145,7 @@ impl Holder<'_> {
                     self.held.insert(who, Restored { by, socket, n, mid, record });
                     return;
                 }
-                Outcome::Mending => self.check().await,
+                Outcome::Recovering => self.check().await,
                 other => panic!("{other:?} to a join"),
             }
         }
@@ -160,9 +160,9 @@ impl Holder<'_> {
             match outcome {
                 Outcome::Appended(seq) => self.seen = self.seen.max(seq),
                 Outcome::Refused(ErrorCode::PeerNotFound) => {}
-                Outcome::Gone(_) | Outcome::Suspected(_) | Outcome::Mending => {
+                Outcome::Gone(_) | Outcome::Suspected(_) | Outcome::Recovering => {
                     self.restore().await;
-                    if matches!(outcome, Outcome::Mending) {
+                    if matches!(outcome, Outcome::Recovering) {
                         return;
                     }
                     continue;
@@ -195,12 +195,12 @@ impl Holder<'_> {
             held.keys().all(is_here)
         };
         for attempt in 0.. {
-            let Outcome::Room(room) = self.call(Op::Look).await else { panic!() };
+            let Outcome::Room(room) = self.call(Op::Inspect).await else { panic!() };
             self.seen = self.seen.max(room.head);
             if holds(&room, &self.held) {
                 assert_eq!(room.capacity, self.capacity, "what is configured");
                 // Nodes do that now and then; it brings both copies of the configuration to the same.
-                self.call(Op::Tend).await;
+                self.call(Op::Maintain).await;
                 self.lost = 0;
                 break;
             }
@@ -252,7 +252,7 @@ async fn what_frees_memory_is_done_where_redis_has_none_left() {
     for kind in ["h", "m", "l"] {
         redis.run::<u64>(&["PEXPIRE", &format!("{{suite}}:{kind}"), "5000"]).await;
     }
-    assert!(matches!(stage.step(Op::Tend).await, Outcome::Head(_)));
+    assert!(matches!(stage.step(Op::Maintain).await, Outcome::Head(_)));
     for kind in ["h", "m", "l"] {
         let life = redis.run::<u64>(&["PTTL", &format!("{{suite}}:{kind}")]).await;
         assert!(life > 250_000, "{kind} lives for {life} ms");

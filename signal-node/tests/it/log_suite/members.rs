@@ -184,7 +184,7 @@ pub(super) async fn a_ban_removes_every_member_of_its_subject_and_stands_at_a_re
         let back = Join { attempt: 2, position: Some(last), ..of_ana(who) };
         assert_eq!(stage.try_join(back).await, JoinRefusal::Forbidden);
     }
-    assert_eq!(stage.look().await.members.len(), 1, "bo is still there");
+    assert_eq!(stage.inspect().await.members.len(), 1, "bo is still there");
 }
 
 pub(super) async fn a_locked_room_takes_no_new_member_but_its_own_back(stage: Stage) {
@@ -200,13 +200,13 @@ pub(super) async fn a_locked_room_takes_no_new_member_but_its_own_back(stage: St
 }
 
 pub(super) async fn what_was_configured_is_seen_and_outlives_the_members(stage: Stage) {
-    assert_eq!(stage.look().await.members.len(), 0);
+    assert_eq!(stage.inspect().await.members.len(), 0);
     stage.step(Op::Configure { capacity: Some(2), locked: Some(true) }).await;
-    let empty = stage.look().await;
+    let empty = stage.inspect().await;
     assert_eq!((empty.head, empty.capacity, empty.locked), (Seq(0), Some(2), true));
     stage.step(Op::Configure { capacity: None, locked: Some(false) }).await;
     let ana = stage.join("ana").await;
-    let seen = stage.look().await;
+    let seen = stage.inspect().await;
     assert_eq!((seen.head, seen.capacity, seen.locked), (ana.seq, Some(2), false));
     assert_eq!(seen.members[0].peer, id("ana"));
     assert!(seen.members[0].away.is_none());

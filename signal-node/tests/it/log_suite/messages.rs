@@ -95,7 +95,11 @@ pub(super) async fn what_is_told_once_reaches_who_listens_and_is_not_kept(stage:
     let count = stage.all().await.len();
     let mut feed = stage.two.open(&stage.room).await.unwrap();
     let volatile = |data| Volatile { from: ana.peer.clone(), to: None, data: json(data) };
-    stage.one.tell(&stage.room, &[volatile("[1,2]"), volatile("\"v p\\n\"")]).await.unwrap();
+    stage
+        .one
+        .publish_volatile(&stage.room, &[volatile("[1,2]"), volatile("\"v p\\n\"")])
+        .await
+        .unwrap();
     match feed.next().await {
         Some(FeedEvent::Volatile(told)) => {
             let told: Vec<_> = told.iter().map(|told| (&told.from, told.data.get())).collect();
@@ -139,7 +143,7 @@ pub(super) async fn the_log_is_trimmed_to_its_length(stage: Stage) {
             last = seq;
         }
     }
-    assert!(matches!(stage.step(Op::Tend).await, Outcome::Head(head) if head == last));
+    assert!(matches!(stage.step(Op::Maintain).await, Outcome::Head(head) if head == last));
     let kept = stage.all().await;
     assert_eq!(kept.len(), KEEP.length);
     assert!(kept[0].prev > Seq(0));

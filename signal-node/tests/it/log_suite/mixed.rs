@@ -92,7 +92,7 @@ async fn what_one_version_configures_holds_for_the_other() {
     stage.step(Op::Configure { capacity: None, locked: Some(true) }).await;
     assert_eq!(old_join(&stage, "cy").await[0], "locked");
     old(&stage, &["configure", "3", "0", LIFE, REMEMBERED]).await;
-    let room = stage.look().await;
+    let room = stage.inspect().await;
     assert_eq!((room.capacity, room.locked), (Some(3), false));
     stage.step(Op::Leave { by: ana }).await;
 }
@@ -107,7 +107,7 @@ async fn a_ban_of_either_version_holds_at_the_other_and_beyond_the_end_of_the_ro
     assert_eq!(stage.try_join(wish("ana")).await, JoinRefusal::Forbidden);
     stage.step(Op::Kick { peer: id("bo"), ban: HOUR }).await;
     assert_eq!(old_join(&stage, "bo").await[0], "forbidden");
-    stage.step(Op::Tend).await;
+    stage.step(Op::Maintain).await;
     let redis = stage.redis.as_ref().unwrap();
     for kind in ["h", "m", "l"] {
         redis.run::<u64>(&["DEL", &format!("{{suite}}:{kind}")]).await;
@@ -127,9 +127,9 @@ async fn a_configured_room_ends_with_its_members_once_a_node_of_this_version_has
     old(&stage, &["configure", "2", "~", LIFE, REMEMBERED]).await;
     let redis = stage.redis.as_ref().unwrap();
     assert!(redis.run::<i64>(&["PTTL", "{suite}:h"]).await > 80_000_000);
-    stage.step(Op::Tend).await;
+    stage.step(Op::Maintain).await;
     assert!(redis.run::<i64>(&["PTTL", "{suite}:h"]).await <= 300_000);
     assert!(redis.run::<i64>(&["PTTL", "{suite}:f"]).await > 80_000_000);
     redis.run::<u64>(&["DEL", "{suite}:h", "{suite}:m", "{suite}:l"]).await;
-    assert_eq!(stage.look().await.capacity, Some(2));
+    assert_eq!(stage.inspect().await.capacity, Some(2));
 }

@@ -116,8 +116,8 @@ impl Stage {
         }
     }
 
-    pub(super) async fn look(&self) -> RoomView {
-        match self.step(Op::Look).await {
+    pub(super) async fn inspect(&self) -> RoomView {
+        match self.step(Op::Inspect).await {
             Outcome::Room(view) => *view,
             other => panic!("expected a room, got {other:?}"),
         }

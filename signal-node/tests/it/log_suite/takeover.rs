@@ -85,10 +85,10 @@ pub(super) async fn a_suspected_member_is_removed_when_the_grace_is_over_since_t
     let cy = joined(stage.step(Op::Join(Box::new(cy))).await);
     assert_eq!(cy.roster.len(), 2, "her node may reclaim her yet: {:?}", cy.roster);
     stage.step(Op::Expire { grace, judgement: judgement.clone() }).await;
-    assert_eq!(stage.look().await.members.len(), 3, "it has two seconds for that");
+    assert_eq!(stage.inspect().await.members.len(), 3, "it has two seconds for that");
     let grace = Duration::from_secs(28);
     stage.step(Op::Expire { grace, judgement }).await;
-    assert_eq!(stage.look().await.members.len(), 2, "ana is gone, bo is not");
+    assert_eq!(stage.inspect().await.members.len(), 2, "ana is gone, bo is not");
     assert!(matches!(stage.step(Op::Reclaim { by: ana }).await, Outcome::Gone(_)));
 }
 
@@ -153,10 +153,10 @@ pub(super) async fn a_lost_room_is_restored_and_everyone_is_told(stage: Stage) {
     assert_eq!(ana.line.user.as_ref().unwrap().as_str(), "urn:\"ana\" é");
     let back = Join { attempt: 2, position: Some(seen), waits: true, ..wish("ana") };
     let outcome = stage.step(Op::Join(Box::new(back.clone()))).await;
-    assert!(matches!(outcome, Outcome::Mending), "others may be put back yet: {outcome:?}");
+    assert!(matches!(outcome, Outcome::Recovering), "others may be put back yet: {outcome:?}");
     let by = Claim { peer: id("ana"), generation: Seq(500) };
     let early = stage.call(&[say(&by, 4, Some("bo")), say(&by, 5, None)]).await;
-    assert!(matches!(early[0], Outcome::Mending), "bo may be put back yet: {early:?}");
+    assert!(matches!(early[0], Outcome::Recovering), "bo may be put back yet: {early:?}");
     assert!(matches!(early[1], Outcome::OutOfOrder { expected: Mid(4) }), "nothing was consumed");
     assert!(matches!(stage.step(say(&by, 4, None)).await, Outcome::Appended(_)));
     assert_eq!(stage.join("bo").await.n, 8, "the room counts on");
@@ -168,7 +168,7 @@ pub(super) async fn a_lost_room_is_restored_and_everyone_is_told(stage: Stage) {
 pub(super) async fn who_has_seen_more_than_there_is_waits_to_be_put_back(stage: Stage) {
     let back = Join { attempt: 2, position: Some(Seq(500)), waits: true, ..wish("ana") };
     let outcome = stage.step(Op::Join(Box::new(back.clone()))).await;
-    assert!(matches!(outcome, Outcome::Mending), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Recovering), "{outcome:?}");
     let patient = Join { waits: false, ..back };
     assert_eq!(joined(stage.step(Op::Join(Box::new(patient))).await).recovery, Recovery::New);
 }

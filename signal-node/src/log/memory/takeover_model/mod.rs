@@ -1,6 +1,6 @@
 //! Every order of events in the life of one member on two nodes, checked by a model checker.
 //!
-//! The room is the real [`RoomState`]; the nodes follow the rules of `room/outcome.rs` and `room/mending.rs`
+//! The room is the real [`RoomState`]; the nodes follow the rules of `room/outcomes.rs` and `room/local_room.rs`
 //! in as few lines as they take. Sockets break, answers get lost after the call took effect, nodes sleep and
 //! die, others suspect them rightly or wrongly, and absence ends at any moment.
 
@@ -101,7 +101,7 @@ impl Model for Takeover {
             Property::always("once it is quiet, room and nodes agree", |_, s: &State| {
                 !s.is_quiet() || s.agrees()
             }),
-            Property::sometimes("a suspected member is taken back", |_, s: &State| s.reclaimed),
+            Property::sometimes("a suspected member is reclaimed", |_, s: &State| s.reclaimed),
             Property::sometimes("a member moves to the other node", |_, s: &State| {
                 s.is_quiet() && s.joins.len() > 1 && s.n.len() == 1
             }),

@@ -182,18 +182,18 @@ impl State {
         }
     }
 
-    /// As `Worker::suspected`.
+    /// As `after_suspicion` in `room/outcomes.rs`.
     fn suspected(&mut self, at: usize, mut call: Call, generation: Seq) {
         let detaches = matches!(call.op, Op::Detach { .. });
         if !detaches && let Some(by) = call.op.claim_mut() {
             by.generation = generation;
             self.nodes[at].calls.push_front(call);
         }
-        self.take_back(at, generation);
+        self.reclaim(at, generation);
     }
 
-    /// As `Worker::take_back`.
-    fn take_back(&mut self, at: usize, generation: Seq) {
+    /// As `LocalRoom::reclaim`.
+    fn reclaim(&mut self, at: usize, generation: Seq) {
         let node = &mut self.nodes[at];
         let Some((socket, claim)) = node.seat.filter(|(_, claim)| *claim < generation) else {
             return;
@@ -208,7 +208,7 @@ impl State {
         node.calls.push_front(Call { socket, op });
     }
 
-    /// As `Worker::deliver` and `Worker::meet`.
+    /// As `deliver` and `apply` in `room/entries.rs`.
     pub(super) fn hear(&mut self, at: usize) {
         let (seq, entry) = self.log[self.nodes[at].heard].clone();
         self.nodes[at].heard += 1;
@@ -223,7 +223,7 @@ impl State {
                 }
             }
             Entry::Left { .. } => self.nodes[at].seat = None,
-            Entry::Away { .. } => self.take_back(at, seq),
+            Entry::Away { .. } => self.reclaim(at, seq),
             _ => {}
         }
         if let Some((socket, _)) = self.nodes[at].seat

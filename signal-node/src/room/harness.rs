@@ -1,4 +1,4 @@
-//! One room whose log and clock are a test: it says which calls are answered, and which entries come.
+//! A harness for one replica: its log and its clock are a test, which says which calls are answered, and which entries come.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl ClusterView for Cluster {
 }
 
 /// A room, the time, and what the room asked of its task last.
-pub(super) struct Scene {
+pub(super) struct ReplicaHarness {
     pub(super) replica: Replica,
     pub(super) now: Instant,
     pub(super) settings: RoomSettings,
@@ -115,7 +115,7 @@ pub(super) fn view(members: Vec<RosterMember>) -> Outcome {
     Outcome::Room(Box::new(RoomView { head: Seq(1), capacity: None, locked: false, members }))
 }
 
-pub(super) fn survivor(letter: char, generation: u64, mid: u64) -> ResetMember {
+pub(super) fn reset_member(letter: char, generation: u64, mid: u64) -> ResetMember {
     let (node, away, meta) = ("n_one".parse().unwrap(), None, json());
     let joined = Seq(generation);
     let line = RosterMember { peer: peer(letter), node, n: 1, joined, user: None, away, meta };
@@ -132,7 +132,7 @@ pub(super) fn frames(outbox: &Outbox) -> Vec<String> {
     frames.map(kind).collect()
 }
 
-impl Scene {
+impl ReplicaHarness {
     pub(super) fn new() -> Self {
         Self {
             replica: Replica::new(room()),
@@ -151,13 +151,13 @@ impl Scene {
 
     /// A room with a member for each letter, whose entries are 1, 2, …
     pub(super) fn with_members(letters: &str) -> (Self, Vec<Arc<Outbox>>) {
-        let mut scene = Self::new();
-        let outboxes = (1..).zip(letters.chars()).map(|(seq, letter)| scene.member(letter, seq));
+        let mut harness = Self::new();
+        let outboxes = (1..).zip(letters.chars()).map(|(seq, letter)| harness.member(letter, seq));
         let outboxes: Vec<_> = outboxes.collect();
         for outbox in &outboxes {
             frames(outbox);
         }
-        (scene, outboxes)
+        (harness, outboxes)
     }
 
     pub(super) fn on(&mut self, input: Input) {
