@@ -88,7 +88,8 @@ RETIRED+='|Sweeper|Telling|Landed|Survivor|Pulse|Heart|Rhythm|Keeper|Handed|Arri
 RETIRED+='|Seats|Pace|Alarm|Rare|Notices|Nudge|heed|look_after|grow_impatient|converse|conclude|turn_away'
 RETIRED+='|unless_hurried|below_the_node|of_its_own|Story|Fate|Course|Follower|Ballasted|Struck|Salvage|Heard|Wishes'
 RETIRED+='|strikes_redis|unsaid|unmended|whisper|nobody_waits_for|look_for_reset|is_told_of_failure|tired|lose_claim'
-RETIRED+='|Scene|scene|survivors?|SurvivorLine|Mending|is_mending|mending_until|take_back|Tend'
+RETIRED+='|Scene|scene|survivors?|SurvivorLine|Mending|is_mending|mending_until|take_back|Tend|Tally|tally|Conduct|Entrances'
+RETIRED+='|wishes|mends'
 
 words() {
   local hit

@@ -282,8 +282,8 @@ fn recheck(matches: &ArgMatches) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let verdicts = check::all(&history);
-    let terms = &history.terms;
-    let outcome = Outcome::new(&terms.scenario, terms.seed, None, Vec::new(), &verdicts);
+    let settings = &history.settings;
+    let outcome = Outcome::new(&settings.scenario, settings.seed, None, Vec::new(), &verdicts);
     println!("{}", outcome.summary());
     if outcome.held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -168,7 +168,7 @@ async fn accept(listener: TcpListener, mut orders: watch::Receiver<Order>) {
         tokio::select! {
             accepted = listener.accept() => if let Ok((source, _)) = accepted {
                 let order = orders.borrow_and_update().at_connect();
-                tokio::spawn(carry(source, order, orders.clone()));
+                tokio::spawn(forward(source, order, orders.clone()));
             },
             // The proxy is gone, and its listener with this task.
             changed = orders.changed() => if changed.is_err() { return },
@@ -176,8 +176,8 @@ async fn accept(listener: TcpListener, mut orders: watch::Receiver<Order>) {
     }
 }
 
-/// Carries one connection until it ends or is reset.
-async fn carry(mut source: TcpStream, first: Order, mut orders: watch::Receiver<Order>) {
+/// Forwards one connection until it ends or is reset.
+async fn forward(mut source: TcpStream, first: Order, mut orders: watch::Receiver<Order>) {
     let connected = if first.refusing { None } else { TcpStream::connect(first.target).await.ok() };
     let Some(mut target) = connected else { return reset(&source) };
     let _ = (source.set_nodelay(true), target.set_nodelay(true));

@@ -136,7 +136,7 @@ fn a_newcomer(history: &History) -> usize {
 }
 
 #[test]
-fn a_newcomer_who_is_not_given_the_others_has_no_offerer() {
+fn a_newcomer_not_given_the_others_has_no_offerer() {
     let mut history = good();
     let join = a_newcomer(&history);
     if let What::Joined(joined) = &mut history.events[join].what {
@@ -146,7 +146,7 @@ fn a_newcomer_who_is_not_given_the_others_has_no_offerer() {
 }
 
 #[test]
-fn two_who_are_given_each_other_are_two_offerers() {
+fn two_members_given_each_other_are_two_offerers() {
     let mut history = good();
     let join = a_newcomer(&history);
     let What::Joined(joined) = &history.events[join].what else { panic!("it is a join") };
@@ -167,7 +167,7 @@ fn two_who_are_given_each_other_are_two_offerers() {
 #[test]
 fn a_room_with_more_members_than_its_cap_is_found() {
     let mut history = good();
-    history.terms.capacity -= 1;
+    history.settings.capacity -= 1;
     assert_eq!(broken(&history), ["capacity"]);
 }
 
@@ -184,7 +184,7 @@ fn a_ghost_in_a_roster_at_the_end_is_found() {
 }
 
 #[test]
-fn a_member_who_is_never_told_that_another_is_gone_keeps_a_ghost() {
+fn a_member_never_told_that_another_is_gone_keeps_a_ghost() {
     let mut history = good();
     let gone =
         |event: &Event| matches!(event.what, What::PeerLeft { reason: LeaveReason::Timeout, .. });

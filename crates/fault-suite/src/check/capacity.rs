@@ -37,11 +37,11 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     }
     let losses: Vec<_> =
         faults(model).into_iter().filter(|fault| fault.kind.loses_data()).collect();
-    let recovered_at = |loss: &FaultPeriod| loss.to.saturating_add(model.terms.lease);
+    let recovered_at = |loss: &FaultPeriod| loss.to.saturating_add(model.settings.lease);
     let is_incomplete = |at| losses.iter().any(|loss| loss.from <= at && at <= recovered_at(loss));
     rooms
         .iter()
-        .flat_map(|(room, facts)| overfull(*room, facts, model.terms.capacity, is_incomplete))
+        .flat_map(|(room, facts)| overfull(*room, facts, model.settings.capacity, is_incomplete))
         .collect()
 }
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_put_back_after_a_loss_may_be_one_too_many() {
+    fn a_member_put_back_after_a_loss_may_be_one_too_many() {
         let story = HistoryBuilder::three().leave(CY).left(ANA, CY, 8);
         let story = story.join(DI, 9, 4, &[seen(ANA, 1, true), seen(BO, 2, true)]);
         let roster = [BO, CY, DI].map(|peer| seen(peer, 5, true));

@@ -12,7 +12,7 @@ pub(super) struct FaultPeriod {
     pub(super) kind: FaultKind,
     pub(super) from: u64,
     pub(super) to: u64,
-    /// The node it strikes, if one.
+    /// The node it affects, if one.
     pub(super) node: Option<u8>,
 }
 
@@ -26,14 +26,14 @@ pub(super) fn faults(model: &Model<'_>) -> Vec<FaultPeriod> {
                 found.insert(fault, FaultPeriod { number, kind, from, to, node });
             }
             What::Healed { fault } => {
-                if let Some(struck) = found.get_mut(&fault) {
-                    struck.to = event.at;
+                if let Some(fault) = found.get_mut(&fault) {
+                    fault.to = event.at;
                 }
             }
             _ => {}
         }
     }
     let mut found: Vec<_> = found.into_values().collect();
-    found.sort_by_key(|struck| struck.from);
+    found.sort_by_key(|fault| fault.from);
     found
 }

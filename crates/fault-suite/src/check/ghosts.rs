@@ -1,7 +1,7 @@
 //! Members that do not come back are gone from every roster within lease + grace + 5 s.
 //!
 //! Counted from when their socket went or, if later, from when a node was able to observe it: not
-//! while Redis, the nodes or what lies between them are being struck.
+//! while Redis, the nodes or what lies between them are under a fault.
 
 use std::collections::HashMap;
 
@@ -48,9 +48,9 @@ fn deadline(at: u64, model: &Model<'_>, faults: &[FaultPeriod]) -> u64 {
     // A clock that was set prolongs absences by up to the grace (docs/decisions/0019), as long as it may be behind the log.
     let set = faults
         .iter()
-        .any(|fault| fault.kind.sets_clock() && fault.from <= at + 2 * model.terms.grace);
-    let longer = if set { model.terms.grace } else { 0 };
-    let within = model.terms.lease + model.terms.grace + longer + SLACK;
+        .any(|fault| fault.kind.sets_clock() && fault.from <= at + 2 * model.settings.grace);
+    let longer = if set { model.settings.grace } else { 0 };
+    let within = model.settings.lease + model.settings.grace + longer + SLACK;
     let hinders = |kind: FaultKind| kind.affects_redis() || is_of_nodes(kind);
     let mut from = at;
     // Sorted by their beginning, so that each may push the deadline into the next.
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_connected_cannot_be_told() {
+    fn a_disconnected_member_cannot_be_told() {
         let story = HistoryBuilder::three().vanish(CY).closed(BO).wait(30).timeout(ANA, CY, 8);
         assert_eq!(found(check, story.wait(60)), 0);
     }

@@ -31,7 +31,7 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
             nodes.entry(*node).or_default().push(said);
         }
     }
-    let leases = 2 * model.terms.lease + SLACK;
+    let leases = 2 * model.settings.lease + SLACK;
     let end = model.events.last().map_or(0, |event| event.at);
     let of_node = |(node, said): (&u8, &Vec<HealthPeriod<'_>>)| {
         let mine: Vec<_> =

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::history::{Event, History, Joined, Peer, Recovery, SUITE, Seen, Terms, What};
+use crate::history::{Event, History, Joined, Peer, Recovery, RunSettings, SUITE, Seen, What};
 
 /// A stretch of a room's log of which a member must have been told everything that concerns it:
 /// above `after`, up to and including `to`.
@@ -89,7 +89,7 @@ pub(super) struct Received {
 
 /// A history, put in order.
 pub(super) struct Model<'a> {
-    pub(super) terms: &'a Terms,
+    pub(super) settings: &'a RunSettings,
     pub(super) events: &'a [Event],
     pub(super) memberships: Vec<Membership>,
     /// By client: its signals, number 1 first.
@@ -101,7 +101,7 @@ pub(super) struct Model<'a> {
 impl<'a> Model<'a> {
     pub(super) fn new(history: &'a History) -> Self {
         let mut model = Self {
-            terms: &history.terms,
+            settings: &history.settings,
             events: &history.events,
             memberships: Vec::new(),
             sent: BTreeMap::new(),

@@ -14,7 +14,7 @@ const PATIENCE: u64 = 5_000_000;
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let presence = Presence::new(model);
-    let certain = model.terms.grace.saturating_sub(model.terms.ping + PATIENCE);
+    let certain = model.settings.grace.saturating_sub(model.settings.ping + PATIENCE);
     let removed = removals(model);
     let lost = |removal: &Removal| match presence.at(removal.peer, removal.at) {
         Some(State::Lost { since }) => is_forgotten(model, since, removal.at),
@@ -77,7 +77,7 @@ fn new_members_in_time(
 /// Tells whether no node could restore the member: it had no socket when the log lost data, or lost its socket before its
 /// node had restored it.
 fn is_forgotten(model: &Model<'_>, lost: u64, at: u64) -> bool {
-    let put_back = |loss: &FaultPeriod| loss.to.saturating_add(model.terms.lease);
+    let put_back = |loss: &FaultPeriod| loss.to.saturating_add(model.settings.lease);
     let losses = faults(model).into_iter().filter(|fault| fault.kind.loses_data());
     losses.into_iter().any(|loss| loss.from <= at && lost <= put_back(&loss))
 }

@@ -58,7 +58,7 @@ fn told(model: &Model<'_>, faults: &[FaultPeriod]) -> Vec<Violation> {
 ///
 /// A fault of all nodes alike excuses nothing: a node that had no contact itself judges nobody.
 fn excused(model: &Model<'_>, faults: &[FaultPeriod], at: u64) -> bool {
-    let long = model.terms.lease + model.terms.grace;
+    let long = model.settings.lease + model.settings.grace;
     faults.iter().any(|fault| {
         let lasted = fault.to.min(at).saturating_sub(fault.from);
         fault.kind.affects_redis()
@@ -75,7 +75,7 @@ mod tests {
     use crate::history::FaultKind;
 
     #[test]
-    fn who_is_away_for_too_long_may_be_removed() {
+    fn a_member_away_for_too_long_may_be_removed() {
         assert_eq!(
             found(check, HistoryBuilder::three().closed(BO).wait(40).timeout(ANA, BO, 8)),
             0

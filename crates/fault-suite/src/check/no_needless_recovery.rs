@@ -16,7 +16,7 @@ const UNAVAILABLE: u16 = 4003;
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let faults = faults(model);
-    let within = model.terms.lease + model.terms.grace + SLACK;
+    let within = model.settings.lease + model.settings.grace + SLACK;
     let shows = |fault: &FaultPeriod, at| fault.from <= at && at <= fault.to.saturating_add(within);
     let any = |at| faults.iter().any(|fault| shows(fault, at));
     let loss = |at| faults.iter().any(|fault| fault.kind.loses_data() && shows(fault, at));

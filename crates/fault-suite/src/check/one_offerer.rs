@@ -57,14 +57,14 @@ mod tests {
     use crate::check::testing::{ANA, BO, HistoryBuilder, found, seen};
 
     #[test]
-    fn the_newcomer_who_is_given_the_other_offers() {
+    fn a_newcomer_given_the_other_offers() {
         let story =
             HistoryBuilder::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[seen(ANA, 1, true)]);
         assert_eq!(found(check, story.signal(BO, None, 3, &[ANA])), 0);
     }
 
     #[test]
-    fn twin_two_who_are_given_each_other_are_found() {
+    fn twin_two_members_given_each_other_are_found() {
         let story = HistoryBuilder::empty().join(ANA, 1, 1, &[seen(BO, 2, false)]).join(
             BO,
             2,
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn twin_two_who_are_not_given_each_other_are_found() {
+    fn twin_two_members_not_given_each_other_are_found() {
         let story = HistoryBuilder::empty().join(ANA, 1, 1, &[]).join(BO, 2, 2, &[]);
         assert_eq!(found(check, story.signal(BO, None, 3, &[ANA])), 1);
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn who_had_left_need_not_be_given() {
+    fn a_member_that_had_left_need_not_be_given() {
         let story = HistoryBuilder::empty().join(ANA, 1, 1, &[]).leave(ANA).join(BO, 2, 2, &[]);
         assert_eq!(found(check, story), 0);
     }

@@ -139,7 +139,7 @@ mod tests {
     use crate::check::testing::{ANA, BO, CY, HistoryBuilder, found};
 
     #[test]
-    fn two_members_who_are_told_the_same_are_fine() {
+    fn two_members_told_the_same_are_fine() {
         let story = HistoryBuilder::three().signal(ANA, None, 10, &[BO, CY]).signal(
             BO,
             None,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn twin_two_members_who_see_two_signals_in_different_order_are_found() {
+    fn twin_two_members_that_see_two_signals_in_different_order_are_found() {
         let said = HistoryBuilder::three()
             .unacknowledged_signal(ANA, None)
             .unacknowledged_signal(BO, None);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn twin_an_older_signal_that_comes_to_who_joined_anew_is_found() {
+    fn twin_an_older_signal_that_comes_to_a_member_that_joined_anew_is_found() {
         let said = HistoryBuilder::three()
             .unacknowledged_signal(ANA, None)
             .unacknowledged_signal(ANA, None);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_of_data_excuses_an_older_signal_that_comes_to_who_joined_anew() {
+    fn a_loss_of_data_excuses_an_older_signal_that_comes_to_a_member_that_joined_anew() {
         let said = HistoryBuilder::three()
             .unacknowledged_signal(ANA, None)
             .unacknowledged_signal(ANA, None);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn twin_a_member_who_is_taken_back_in_the_log_is_found() {
+    fn twin_a_member_taken_back_in_the_log_is_found() {
         let said = HistoryBuilder::three()
             .unacknowledged_signal(ANA, None)
             .unacknowledged_signal(CY, None);

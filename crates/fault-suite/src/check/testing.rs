@@ -3,8 +3,8 @@
 use super::Violation;
 use super::model::Model;
 use crate::history::{
-    Event, FaultKind, History, Joined, LeaveReason, LeftReason, Peer, Recovery, SUITE, Seen, Terms,
-    What,
+    Event, FaultKind, History, Joined, LeaveReason, LeftReason, Peer, Recovery, RunSettings, SUITE,
+    Seen, What,
 };
 
 pub(crate) const ANA: Peer = Peer { client: 0, life: 0 };
@@ -167,7 +167,7 @@ impl HistoryBuilder {
 
     /// Ends the run with the rosters that were reported.
     pub(crate) fn unreported(self) -> History {
-        let terms = Terms {
+        let settings = RunSettings {
             scenario: "test".to_owned(),
             seed: 0,
             capacity: 3,
@@ -175,7 +175,7 @@ impl HistoryBuilder {
             grace: 30_000_000,
             ping: 10_000_000,
         };
-        History { terms, events: self.events }
+        History { settings, events: self.events }
     }
 
     /// Ends the run with everyone still there who did not go.

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::dial::Doors;
+use super::dial::Endpoints;
 use crate::history::{Peer, Recorder};
 
 /// Clients from this number on note nothing: others see them come and go, and what they say is no part of a history.
@@ -28,7 +28,7 @@ pub enum Phase {
 
 /// Counts of the run so far, for waiting and for progress.
 #[derive(Default)]
-pub struct Tally {
+pub struct Counters {
     /// Clients whose membership holds on a socket.
     pub joined: AtomicU64,
     /// Signals handed over for sending.
@@ -41,7 +41,7 @@ pub struct Tally {
     pub reported: AtomicU64,
 }
 
-impl Tally {
+impl Counters {
     /// Reads one of the counts.
     #[must_use]
     pub fn read(count: &AtomicU64) -> u64 {
@@ -77,14 +77,14 @@ impl Directory {
 /// What all clients of a run share.
 #[expect(missing_docs, reason = "the names say it all")]
 pub struct Context {
-    pub doors: Arc<dyn Doors>,
+    pub endpoints: Arc<dyn Endpoints>,
     /// Takes down what happens.
     pub recorder: Recorder,
     pub directory: Directory,
     /// What to do now.
     pub phase: watch::Sender<Phase>,
     /// Counts of the run so far.
-    pub tally: Tally,
+    pub counters: Counters,
     /// Of all that clients draw.
     pub seed: u64,
 }
@@ -92,13 +92,13 @@ pub struct Context {
 impl Context {
     /// Begins a run.
     #[must_use]
-    pub fn new(doors: impl Doors, seed: u64) -> Self {
+    pub fn new(endpoints: impl Endpoints, seed: u64) -> Self {
         Self {
-            doors: Arc::new(doors),
+            endpoints: Arc::new(endpoints),
             recorder: Recorder::default(),
             directory: Directory::default(),
             phase: watch::Sender::new(Phase::Gather),
-            tally: Tally::default(),
+            counters: Counters::default(),
             seed,
         }
     }

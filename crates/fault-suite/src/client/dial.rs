@@ -15,21 +15,21 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use crate::cluster::SECRET;
 
 /// The ways into a cluster, one per node.
-pub trait Doors: Send + Sync + 'static {
+pub trait Endpoints: Send + Sync + 'static {
     /// How many there are.
     fn count(&self) -> usize;
 
-    /// Opens a WebSocket to the node behind a door.
-    fn dial(&self, door: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>>;
+    /// Opens a WebSocket to the node behind an endpoint.
+    fn dial(&self, endpoint: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>>;
 }
 
-impl Doors for Vec<SocketAddr> {
+impl Endpoints for Vec<SocketAddr> {
     fn count(&self) -> usize {
         self.len()
     }
 
-    fn dial(&self, door: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>> {
-        let address = self[door];
+    fn dial(&self, endpoint: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>> {
+        let address = self[endpoint];
         Box::pin(async move { dial(address, &token).await })
     }
 }

@@ -16,7 +16,7 @@ pub struct Pace {
 
 /// What a client does beside sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduct {
+pub enum Behaviour {
     /// Stays, and comes back whenever its socket is lost.
     Stays,
     /// Leaves or drops its socket for good after a while, and comes as somebody new.
@@ -32,11 +32,11 @@ pub struct Profile {
     /// What it sends; nothing if absent.
     pub pace: Option<Pace>,
     /// What it does beside sending.
-    pub conduct: Conduct,
+    pub behaviour: Behaviour,
     /// Bytes of ballast in each signal.
     pub ballast: usize,
     /// The node to begin with; any if absent.
-    pub door: Option<usize>,
+    pub endpoint: Option<usize>,
 }
 
 /// When the next burst is due.

@@ -1,7 +1,7 @@
 //! Clients that note what they send and see: each is the machine of `signal-client`, as applications use it.
 //!
 //! `session` drives the machine and decides when a client comes, sends and goes; `observer` makes notes of what the
-//! machine tells, and asserts what every client may; `sockets` leads through the doors of a cluster or of a simulation;
+//! machine tells, and asserts what every client may; `sockets` leads through the endpoints of a cluster or of a simulation;
 //! `load` says what is sent when.
 
 mod context;
@@ -11,9 +11,9 @@ mod observer;
 mod session;
 mod sockets;
 
-pub use context::{Context, Directory, Phase, Tally, UNRECORDED};
-pub use dial::{Doors, dial, moderator_token, token};
-pub use load::{Conduct, Pace, Profile};
+pub use context::{Context, Counters, Directory, Phase, UNRECORDED};
+pub use dial::{Endpoints, dial, moderator_token, token};
+pub use load::{Behaviour, Pace, Profile};
 pub use signal_client::transport::{Socket, Wire};
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use signal_client::{PeerId, Refusal};
 use signal_protocol::limits::KEY_CHARS;
 use signal_protocol::{LeftReason, PeerKey};
 
-use super::context::{Context, Tally, UNRECORDED};
+use super::context::{Context, Counters, UNRECORDED};
 use crate::history::{Joined, Log, Peer, Seen, What};
 
 /// What our clients put into `data`.
@@ -118,8 +118,8 @@ impl Observer {
         self.number += 1;
         let (number, to_peer) = (self.number, to.as_ref().map(|id| self.known(id)));
         self.note(What::Sent { number, to: to_peer });
-        Tally::add(&self.context.tally.sent, 1);
-        Tally::add(&self.context.tally.unsettled, 1);
+        Counters::add(&self.context.counters.sent, 1);
+        Counters::add(&self.context.counters.unsettled, 1);
         let payload = SignalData { f: self.peer().to_string(), k: number, x: "x".repeat(ballast) };
         let data = Payload::from_value(&payload).expect("text and numbers are JSON");
         Input::Signal { member, ticket: Ticket(number.into()), to, data }
@@ -128,7 +128,7 @@ impl Observer {
     /// A signal came to its end.
     pub(super) fn settled(&mut self, ticket: Ticket, result: &Result<(), SendError>) {
         let Ok(number) = u32::try_from(ticket.0) else { return };
-        Tally::subtract(&self.context.tally.unsettled, 1);
+        Counters::subtract(&self.context.counters.unsettled, 1);
         match result {
             Ok(()) => self.settled = Some(number),
             Err(SendError::Refused(_)) => self.note(What::Refused { number }),
@@ -182,7 +182,7 @@ impl Observer {
         let data: SignalData = data.parse().expect("all that is said here was made here");
         assert_eq!(data.f, from.to_string(), "the stamp names another sender");
         self.note(What::Received { from, number: data.k, seq, to_me });
-        Tally::add(&self.context.tally.received, 1);
+        Counters::add(&self.context.counters.received, 1);
     }
 
     fn refused(&mut self, refusal: &Refusal) {

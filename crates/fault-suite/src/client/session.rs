@@ -1,4 +1,4 @@
-//! A client that lives through a run: the machine of `signal-client`, driven over the doors of a cluster.
+//! A client that lives through a run: the machine of `signal-client`, driven over the endpoints of a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use signal_protocol::{CloseCode, ErrorCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::context::{Context, Phase, Tally};
+use super::context::{Context, Counters, Phase};
 use super::dial::token;
-use super::load::{BurstSchedule, Conduct, KNOCKS_AFTER, Profile, STAYS_FOR};
+use super::load::{Behaviour, BurstSchedule, KNOCKS_AFTER, Profile, STAYS_FOR};
 use super::observer::Observer;
 use super::sockets::Sockets;
 use crate::history::What;
@@ -60,7 +60,7 @@ impl Session {
     pub(super) fn new(context: Arc<Context>, number: u32, profile: Profile) -> Self {
         let mut rng = Rng::with_seed(context.seed ^ (u64::from(number) << 32));
         let now = Instant::now();
-        let churns = profile.conduct == Conduct::Churns;
+        let churns = profile.behaviour == Behaviour::Churns;
         let change_at = churns.then(|| now + drawn(STAYS_FOR, &mut rng));
         let observer = Observer::new(Arc::clone(&context), number, profile.room);
         let token = token(&format!("c{number}"));
@@ -70,7 +70,7 @@ impl Session {
             token,
             member: MemberId(0),
             observer,
-            sockets: Sockets::new(context.doors.clone(), profile.door),
+            sockets: Sockets::new(context.endpoints.clone(), profile.endpoint),
             joined_on: None,
             rhythm: None,
             phase: context.phase.subscribe(),
@@ -119,7 +119,7 @@ impl Session {
         }
         if phase == Phase::Report && self.joined_on.is_some() {
             self.observer.note_roster();
-            Tally::add(&self.context.tally.reported, 1);
+            Counters::add(&self.context.counters.reported, 1);
         }
         self.over |= phase == Phase::End;
     }
@@ -157,7 +157,7 @@ impl Session {
     }
 
     fn on_socket_event(&mut self, link: LinkId, heard: SocketEvent) {
-        if self.sockets.door(link).is_none() {
+        if self.sockets.endpoint(link).is_none() {
             return;
         }
         match heard {
@@ -179,7 +179,7 @@ impl Session {
             return;
         }
         self.observer.note(What::Closed { code });
-        if self.profile.conduct == Conduct::Vanishes {
+        if self.profile.behaviour == Behaviour::Vanishes {
             self.observer.note(What::Vanished);
             self.drop_membership();
             self.over = true;
@@ -200,8 +200,8 @@ impl Session {
     fn count(&mut self) {
         let joined_on = if self.out { None } else { self.machine.link_of(self.member) };
         match (std::mem::replace(&mut self.joined_on, joined_on), joined_on) {
-            (None, Some(_)) => Tally::add(&self.context.tally.joined, 1),
-            (Some(_), None) => Tally::subtract(&self.context.tally.joined, 1),
+            (None, Some(_)) => Counters::add(&self.context.counters.joined, 1),
+            (Some(_), None) => Counters::subtract(&self.context.counters.joined, 1),
             (None, None) | (Some(_), Some(_)) => {}
         }
     }
@@ -240,8 +240,8 @@ impl Session {
     }
 
     fn welcomed(&mut self, link: LinkId) {
-        let door = self.sockets.door(link).and_then(|door| u8::try_from(door).ok());
-        self.observer.note(What::Opened { node: door.unwrap_or(u8::MAX) });
+        let endpoint = self.sockets.endpoint(link).and_then(|endpoint| u8::try_from(endpoint).ok());
+        self.observer.note(What::Opened { node: endpoint.unwrap_or(u8::MAX) });
     }
 
     fn see(&mut self, event: &RoomEvent) {

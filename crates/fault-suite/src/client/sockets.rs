@@ -1,4 +1,4 @@
-//! The sockets of one client, and the doors that they lead through.
+//! The sockets of one client, and the endpoints that they lead through.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use signal_client::core::LinkId;
 use signal_client::socket::{Inbox, SocketEvent, SocketTask};
 use tokio::sync::mpsc;
 
-use super::dial::Doors;
+use super::dial::Endpoints;
 
 /// Frames that are heard and not handled.
 const INBOX: usize = 256;
@@ -17,15 +17,15 @@ pub(super) struct Sockets {
     open: BTreeMap<LinkId, (usize, SocketTask)>,
     inbox: Inbox,
     heard: mpsc::Receiver<(LinkId, SocketEvent)>,
-    doors: Arc<dyn Doors>,
-    first_door: Option<usize>,
-    last_door: Option<usize>,
+    endpoints: Arc<dyn Endpoints>,
+    first_endpoint: Option<usize>,
+    last_endpoint: Option<usize>,
 }
 
 impl Sockets {
-    pub(super) fn new(doors: Arc<dyn Doors>, first_door: Option<usize>) -> Self {
+    pub(super) fn new(endpoints: Arc<dyn Endpoints>, first_endpoint: Option<usize>) -> Self {
         let (inbox, heard) = mpsc::channel(INBOX);
-        Self { open: BTreeMap::new(), inbox, heard, doors, first_door, last_door: None }
+        Self { open: BTreeMap::new(), inbox, heard, endpoints, first_endpoint, last_endpoint: None }
     }
 
     /// Drops every socket without a word; nothing of them is heard any more.
@@ -44,23 +44,23 @@ impl Sockets {
         self.heard.try_recv().ok()
     }
 
-    pub(super) fn door(&self, link: LinkId) -> Option<usize> {
-        self.open.get(&link).map(|(door, _)| *door)
+    pub(super) fn endpoint(&self, link: LinkId) -> Option<usize> {
+        self.open.get(&link).map(|(endpoint, _)| *endpoint)
     }
 
     /// Opens a socket to another node than the last one, as a balancer that knows of the loss would.
     pub(super) fn open(&mut self, link: LinkId, token: String, rng: &mut Rng) {
-        let count = self.doors.count();
-        let door = match (self.first_door.take(), self.last_door) {
-            (Some(door), _) => door,
+        let count = self.endpoints.count();
+        let endpoint = match (self.first_endpoint.take(), self.last_endpoint) {
+            (Some(endpoint), _) => endpoint,
             (None, Some(last)) if count > 1 => (last + rng.usize(1..count)) % count,
             (None, _) => rng.usize(0..count),
         };
-        self.last_door = Some(door);
-        let dialing = self.doors.dial(door, token);
+        self.last_endpoint = Some(endpoint);
+        let dialing = self.endpoints.dial(endpoint, token);
         let opening = async move { dialing.await.map_err(Into::into) };
         let socket = SocketTask::start(link, opening, None, self.inbox.clone());
-        self.open.insert(link, (door, socket));
+        self.open.insert(link, (endpoint, socket));
     }
 
     /// Sends a frame; false if the socket takes no more.

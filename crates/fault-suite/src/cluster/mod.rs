@@ -131,7 +131,7 @@ impl Cluster {
 
     /// Where clients connect to each node.
     #[must_use]
-    pub fn doors(&self) -> Vec<SocketAddr> {
+    pub fn proxy_addresses(&self) -> Vec<SocketAddr> {
         self.client_links.iter().map(Proxy::address).collect()
     }
 }

@@ -105,7 +105,7 @@ impl FaultKind {
         }
     }
 
-    /// Tells whether it strikes one node, and leaves the others and Redis alone.
+    /// Tells whether it affects one node, and leaves the others and Redis alone.
     #[must_use]
     pub fn is_local(self) -> bool {
         use FaultKind as K;

@@ -1,4 +1,4 @@
-//! Histories as files of JSON lines: the terms first, then one event a line.
+//! Histories as files of JSON lines: the settings first, then one event a line.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
@@ -29,7 +29,7 @@ impl History {
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), HistoryError> {
         let mut file = BufWriter::new(File::create(path)?);
-        serde_json::to_writer(&mut file, &self.terms).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut file, &self.settings).map_err(io::Error::from)?;
         for event in &self.events {
             file.write_all(b"\n")?;
             serde_json::to_writer(&mut file, event).map_err(io::Error::from)?;
@@ -55,10 +55,10 @@ impl History {
     ) -> Result<Self, HistoryError> {
         let first = lines.next().transpose()?.unwrap_or_default();
         let at = |line| move |source| HistoryError::Parse { line, source };
-        let terms = serde_json::from_str(&first).map_err(at(1))?;
+        let settings = serde_json::from_str(&first).map_err(at(1))?;
         let events = lines
             .enumerate()
             .map(|(index, line)| serde_json::from_str(&line?).map_err(at(index + 2)));
-        Ok(Self { terms, events: events.collect::<Result<_, _>>()? })
+        Ok(Self { settings, events: events.collect::<Result<_, _>>()? })
     }
 }

@@ -27,7 +27,7 @@ pub fn micros(duration: Duration) -> u64 {
 /// What held for the whole run; times are in microseconds.
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct RunSettings {
     pub scenario: String,
     /// The seed of everything that was drawn.
     pub seed: u64,
@@ -45,7 +45,7 @@ pub struct Terms {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// What held for the whole run.
-    pub terms: Terms,
+    pub settings: RunSettings,
     /// What happened, in the order of time.
     pub events: Vec<Event>,
 }
@@ -177,7 +177,7 @@ pub enum What {
         /// Its number in the schedule.
         fault: u32,
         kind: FaultKind,
-        /// The node it strikes, if one.
+        /// The node it affects, if one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<u8>,
     },

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{Event, History, SUITE, Terms, What, micros};
+use super::{Event, History, RunSettings, SUITE, What, micros};
 
 /// Hands out one log per client, and puts them together at the end.
 pub struct Recorder {
@@ -69,13 +69,13 @@ impl Recorder {
 
     /// Takes out everything that happened so far.
     #[must_use]
-    pub fn finish(&self, terms: Terms) -> History {
+    pub fn finish(&self, settings: RunSettings) -> History {
         let mut events = std::mem::take(&mut *self.suite.lock());
         for log in self.logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             events.append(&mut log.lock());
         }
         // Stable: what one client noted in the same microsecond stays in its order.
         events.sort_by_key(|event| event.at);
-        History { terms, events }
+        History { settings, events }
     }
 }

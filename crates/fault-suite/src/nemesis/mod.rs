@@ -1,7 +1,7 @@
-//! Breaks the cluster by a schedule that is drawn from a seed, and mends it again.
+//! Injects faults into the cluster by a schedule that is drawn from a seed, and heals them.
 
 mod run;
 mod schedule;
 
 pub use run::{NemesisError, execute};
-pub use schedule::{ALL, Mix, Planned, schedule};
+pub use schedule::{ALL, FaultWeights, Planned, schedule};

@@ -1,4 +1,4 @@
-//! Carries a schedule out.
+//! Injects the faults of a schedule.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,16 +14,16 @@ use crate::proxy::Silence;
 /// Longer than any node may take to drain.
 const END_WITHIN: Duration = Duration::from_secs(40);
 
-/// Why a schedule could not be carried out: the suite failed, or a node did what none may.
+/// Why a schedule could not be executed: the suite failed, or a node did what none may.
 #[derive(Debug, thiserror::Error)]
-#[error("fault {fault} ({kind:?}) could not be carried out: {source}")]
+#[error("fault {fault} ({kind:?}) could not be injected: {source}")]
 pub struct NemesisError {
     fault: usize,
     kind: FaultKind,
     source: ProcessError,
 }
 
-/// Carries out a schedule, and returns when every fault of it has healed.
+/// Injects the faults of a schedule, and returns when every fault of it has healed.
 ///
 /// # Errors
 /// When a process does not start, or a node does not end as it should.
@@ -50,7 +50,7 @@ pub async fn execute(
         } else {
             let node = fault.node.and_then(|node| u8::try_from(node).ok());
             log.note(What::Fault { fault: number, kind: fault.kind, node });
-            strike(cluster, fault).await.map_err(failed)?;
+            inject(cluster, fault).await.map_err(failed)?;
             steps.push(Reverse((at + fault.lasts, index, true)));
         }
         begun += acted.elapsed();
@@ -58,7 +58,7 @@ pub async fn execute(
     Ok(())
 }
 
-async fn strike(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError> {
+async fn inject(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError> {
     let node = fault.node.unwrap_or_default();
     match fault.kind {
         FaultKind::KillNode => cluster.nodes[node].kill().await?,

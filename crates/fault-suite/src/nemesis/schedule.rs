@@ -17,7 +17,7 @@ pub struct Planned {
     /// For how long; zero for what happens in an instant.
     pub lasts: Duration,
     pub kind: FaultKind,
-    /// The node it strikes, if one.
+    /// The node it affects, if one.
     pub node: Option<usize>,
     /// Which direction, where only one is closed or silent.
     pub direction: Direction,
@@ -32,7 +32,7 @@ impl Planned {
         Self { at, lasts, kind, node: None, direction: Direction::Back, seconds: 0 }
     }
 
-    /// Strikes this node.
+    /// Affects this node.
     #[must_use]
     pub fn on(self, node: usize) -> Self {
         Self { node: Some(node), ..self }
@@ -56,13 +56,13 @@ impl Planned {
 }
 
 /// Which faults a schedule draws from: kind, weight, shortest and longest duration in milliseconds.
-pub type Mix = &'static [(FaultKind, u32, u64, u64)];
+pub type FaultWeights = &'static [(FaultKind, u32, u64, u64)];
 
 /// Everything that may happen to a cluster, but that Redis loses all it had.
 ///
 /// No fault lasts as long as lease and grace together, so that a client can always come back in
 /// time. Those of a node are often longer than the lease of the chaos scenario, two seconds.
-pub const ALL: Mix = &[
+pub const ALL: FaultWeights = &[
     (FaultKind::KillNode, 5, 300, 3_000),
     (FaultKind::StopNode, 4, 500, 6_000),
     (FaultKind::RestartNode, 2, 0, 1_000),
@@ -98,19 +98,19 @@ const LEAP: (i64, i64) = (600, 7_200);
 /// How many faults may be under way at once: two clients of one room then suffer differently.
 const AT_ONCE: usize = 2;
 
-/// Draws `count` faults of a mix, spread over `window` as well as they fit.
+/// Draws `count` faults by their weights, spread over `window` as well as they fit.
 ///
 /// The first ones are one of each kind, so that even a short run has seen all of them.
 #[must_use]
-pub fn schedule(seed: u64, mix: Mix, count: usize, window: Duration) -> Vec<Planned> {
+pub fn schedule(seed: u64, weights: FaultWeights, count: usize, window: Duration) -> Vec<Planned> {
     let mut rng = Rng::with_seed(seed);
-    let mut first: Vec<_> = mix.iter().collect();
+    let mut first: Vec<_> = weights.iter().collect();
     rng.shuffle(&mut first);
     let gap = window.div_f64(crate::report::count(count.max(1)));
     let mut at = Duration::ZERO;
     let mut planned: Vec<Planned> = Vec::with_capacity(count);
     for index in 0..count {
-        let drawn = first.get(index).copied().unwrap_or_else(|| weighted(mix, &mut rng));
+        let drawn = first.get(index).copied().unwrap_or_else(|| weighted(weights, &mut rng));
         let fault = place(&planned, draw(drawn, at, &mut rng));
         at = fault.at + gap.mul_f64(2.0 * rng.f64());
         planned.push(fault);
@@ -119,12 +119,12 @@ pub fn schedule(seed: u64, mix: Mix, count: usize, window: Duration) -> Vec<Plan
 }
 
 fn weighted<'a>(
-    mix: &'a [(FaultKind, u32, u64, u64)],
+    weights: &'a [(FaultKind, u32, u64, u64)],
     rng: &mut Rng,
 ) -> &'a (FaultKind, u32, u64, u64) {
-    let total: u32 = mix.iter().map(|(_, weight, ..)| weight).sum();
+    let total: u32 = weights.iter().map(|(_, weight, ..)| weight).sum();
     let mut ticket = rng.u32(0..total);
-    let drawn = mix.iter().find(|(_, weight, ..)| {
+    let drawn = weights.iter().find(|(_, weight, ..)| {
         let found = ticket < *weight;
         ticket = ticket.saturating_sub(*weight);
         found
@@ -167,7 +167,7 @@ fn place(planned: &[Planned], mut fault: Planned) -> Planned {
     }
 }
 
-/// Redis is struck alone, one node of three is always in good order, and no fault undoes another.
+/// Faults of Redis come alone, one node of three is always in good order, and no fault undoes another.
 fn excludes(one: &Planned, other: &Planned) -> bool {
     if !one.kind.is_local() || !other.kind.is_local() {
         return true;

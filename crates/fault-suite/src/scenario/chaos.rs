@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::measure::tally;
+use super::measure::count_events;
 use super::rig::until;
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile, Tally};
+use crate::client::{Behaviour, Counters, Pace, Phase, Profile};
 use crate::cluster::Persistence;
 use crate::history::{History, Recovery, What};
 use crate::nemesis::{ALL, execute, schedule};
@@ -41,7 +41,7 @@ const BURST: u32 = 5;
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Short times, so that many faults outlast the lease and churning members become ghosts.
-fn wishes(chaos: &Chaos) -> ScenarioSettings {
+fn settings(chaos: &Chaos) -> ScenarioSettings {
     let drain = [("DRAIN_DELAY", "200ms"), ("DRAIN_DEADLINE", "3s")];
     ScenarioSettings {
         persistence: Persistence::AppendOnly,
@@ -56,7 +56,7 @@ fn wishes(chaos: &Chaos) -> ScenarioSettings {
 /// Runs it.
 pub async fn chaos(options: &Options, chaos: &Chaos) -> Report {
     let (history, ended) =
-        stage("chaos", options, &wishes(chaos), async |rig| run(rig, options.seed, chaos).await)
+        stage("chaos", options, &settings(chaos), async |rig| run(rig, options.seed, chaos).await)
             .await;
     Report::new("chaos", options, history, ended, |history, ()| figures(history, chaos))
 }
@@ -70,12 +70,12 @@ async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioErro
     rig.phase(Phase::Load);
     let faults = schedule(seed, ALL, chaos.faults, chaos.window);
     let context = Arc::clone(&rig.context);
-    let striking = execute(&mut rig.cluster, &faults, context.recorder.suite());
-    let enough = |tally: &Tally| Tally::read(&tally.sent) >= chaos.signals;
+    let injecting = execute(&mut rig.cluster, &faults, context.recorder.suite());
+    let enough = |counters: &Counters| Counters::read(&counters.sent) >= chaos.signals;
     let most = chaos.window * 10 + SETTLE_WITHIN;
     let sending = until(&context, "enough signals are sent", most, enough);
-    let (struck, sent) = tokio::join!(striking, sending);
-    struck?;
+    let (injected, sent) = tokio::join!(injecting, sending);
+    injected?;
     sent?;
     rig.close_with(stay, SETTLE_WITHIN).await?;
     ghosts_gone(chaos).await;
@@ -84,30 +84,33 @@ async fn run(rig: &mut Rig, seed: u64, chaos: &Chaos) -> Result<(), ScenarioErro
 
 /// Waits until whoever vanished must have been removed everywhere, though a clock that was set prolongs absences by the grace.
 async fn ghosts_gone(chaos: &Chaos) {
-    let ScenarioSettings { lease, grace, .. } = wishes(chaos);
+    let ScenarioSettings { lease, grace, .. } = settings(chaos);
     tokio::time::sleep(lease + 2 * grace + Duration::from_secs(6)).await;
 }
 
 fn profiles(chaos: &Chaos, rng: &mut Rng) -> (Vec<Profile>, Vec<Profile>) {
     let every = Duration::from_secs_f64(f64::from(BURST) / chaos.rate);
-    let profile = |room, conduct| Profile {
+    let profile = |room, behaviour| Profile {
         room,
         pace: Some(Pace { every, burst: BURST }),
-        conduct,
+        behaviour,
         ballast: 0,
-        door: None,
+        endpoint: None,
     };
     let sizes = (0..chaos.rooms).map(|room| (room, rng.usize(2..=4)));
-    let staying = sizes.flat_map(|(room, size)| vec![profile(room, Conduct::Stays); size]);
+    let staying = sizes.flat_map(|(room, size)| vec![profile(room, Behaviour::Stays); size]);
     let crowded = (0..chaos.rooms).step_by(5);
-    let churning = crowded.flat_map(|room| vec![profile(room, Conduct::Churns); CHURNING]);
+    let churning = crowded.flat_map(|room| vec![profile(room, Behaviour::Churns); CHURNING]);
     (staying.collect(), churning.collect())
 }
 
 fn figures(history: &History, wanted: &Chaos) -> Vec<Figure> {
-    let total = |wanted: fn(&What) -> bool| tally(history, wanted);
+    let total = |wanted: fn(&What) -> bool| count_events(history, wanted);
     let resumed = |recovery| {
-        tally(history, |what| matches!(what, What::Joined(joined) if joined.recovery == recovery))
+        count_events(
+            history,
+            |what| matches!(what, What::Joined(joined) if joined.recovery == recovery),
+        )
     };
     let signals = total(|what| matches!(what, What::Sent { .. }));
     let faults = total(|what| matches!(what, What::Fault { .. }));

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::measure::{NEVER, Times, faults, returns, tally};
+use super::measure::{NEVER, Times, count_events, faults, returns};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile, Tally};
+use crate::client::{Behaviour, Counters, Pace, Phase, Profile};
 use crate::cluster::NODES;
 use crate::history::{FaultKind, History, LeaveReason, What};
 use crate::nemesis::{Planned, execute};
@@ -25,23 +25,23 @@ fn profiles(vanishing: Option<usize>) -> impl Iterator<Item = Profile> {
     (0..ROOMS).flat_map(move |room| {
         (0..NODES).map(move |node| {
             let vanishes = vanishing == Some(node);
-            let conduct = if vanishes { Conduct::Vanishes } else { Conduct::Stays };
-            Profile { room, pace: Some(pace()), conduct, ballast: 0, door: Some(node) }
+            let behaviour = if vanishes { Behaviour::Vanishes } else { Behaviour::Stays };
+            Profile { room, pace: Some(pace()), behaviour, ballast: 0, endpoint: Some(node) }
         })
     })
 }
 
 /// Kills each node in turn and measures how long its clients take to be back in their rooms.
 pub async fn kill(options: &Options) -> Report {
-    let wishes = ScenarioSettings::default();
-    let (history, ended) = stage("kill", options, &wishes, async |rig| killed(rig).await).await;
+    let settings = ScenarioSettings::default();
+    let (history, ended) = stage("kill", options, &settings, async |rig| killed(rig).await).await;
     Report::new("kill", options, history, ended, |history, ()| {
         let times = returns(history);
         vec![
             Figure::at_least("clients whose node was killed", count(times.len()), 1.0, ""),
             Figure::told("back in their rooms, p50", times.seconds(50), "s"),
             Figure::at_most("back in their rooms, p99", times.seconds(99), 3.0, "s"),
-            Figure::at_most("`peer_left` seen", tally(history, is_removal), 0.0, ""),
+            Figure::at_most("`peer_left` seen", count_events(history, is_removal), 0.0, ""),
         ]
     })
 }
@@ -66,10 +66,10 @@ async fn killed(rig: &mut Rig) -> Result<(), ScenarioError> {
 
 /// Kills a node whose clients do not come back, and measures when the others are told.
 pub async fn ghosts(options: &Options) -> Report {
-    let wishes = ScenarioSettings::default();
+    let settings = ScenarioSettings::default();
     let (history, ended) =
-        stage("ghosts", options, &wishes, async |rig| ghosts_of_a_kill(rig).await).await;
-    let most = (wishes.lease + wishes.grace).as_secs_f64() + 2.0;
+        stage("ghosts", options, &settings, async |rig| ghosts_of_a_kill(rig).await).await;
+    let most = (settings.lease + settings.grace).as_secs_f64() + 2.0;
     Report::new("ghosts", options, history, ended, |history, ()| {
         let (away, gone) = departures(history);
         vec![
@@ -89,8 +89,8 @@ async fn ghosts_of_a_kill(rig: &mut Rig) -> Result<(), ScenarioError> {
     let killing = Planned::of(FaultKind::KillNode, Duration::from_secs(3), lasts).on(0);
     execute(&mut rig.cluster, &[killing], rig.context.recorder.suite()).await?;
     let left = u64::from(ROOMS) * (NODES as u64 - 1);
-    rig.until("the others are in their rooms", Duration::from_secs(60), |tally| {
-        Tally::read(&tally.joined) >= left
+    rig.until("the others are in their rooms", Duration::from_secs(60), |counters| {
+        Counters::read(&counters.joined) >= left
     })
     .await?;
     rig.close_with(left, Duration::from_secs(60)).await

@@ -51,7 +51,7 @@ fn micros_f64(micros: u64) -> f64 {
 }
 
 /// How many events are so.
-pub(super) fn tally(history: &History, wanted: impl Fn(&What) -> bool) -> f64 {
+pub(super) fn count_events(history: &History, wanted: impl Fn(&What) -> bool) -> f64 {
     count(history.events.iter().filter(|event| wanted(&event.what)).count())
 }
 
@@ -80,7 +80,7 @@ pub(super) struct FaultPeriod {
     pub(super) from: u64,
     /// When it was healed.
     pub(super) to: u64,
-    /// The node it struck, if one.
+    /// The node it affects, if one.
     pub(super) node: Option<u8>,
 }
 
@@ -93,8 +93,8 @@ pub(super) fn faults(history: &History, wanted: FaultKind) -> Vec<FaultPeriod> {
                 found.push(FaultPeriod { number, from: event.at, to: NEVER, node });
             }
             What::Healed { fault } => {
-                if let Some(struck) = found.iter_mut().find(|struck| struck.number == fault) {
-                    struck.to = event.at;
+                if let Some(period) = found.iter_mut().find(|period| period.number == fault) {
+                    period.to = event.at;
                 }
             }
             _ => {}

@@ -81,11 +81,11 @@ impl Report {
 async fn stage<T>(
     name: &str,
     options: &Options,
-    wishes: &ScenarioSettings,
+    settings: &ScenarioSettings,
     act: impl AsyncFnOnce(&mut Rig) -> Result<T, ScenarioError>,
 ) -> (Option<History>, Result<T, ScenarioError>) {
     eprintln!("{name}: seed {}", options.seed);
-    let mut rig = match Rig::start(name, options, wishes).await {
+    let mut rig = match Rig::start(name, options, settings).await {
         Ok(rig) => rig,
         Err(error) => return (None, Err(error)),
     };

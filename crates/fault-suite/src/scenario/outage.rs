@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::kill::is_removal;
-use super::measure::{faults, first_arrivals, tally};
+use super::measure::{count_events, faults, first_arrivals};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile};
+use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::history::{FaultKind, History, What};
 use crate::nemesis::{Planned, execute};
 use crate::report::Figure;
@@ -22,9 +22,9 @@ fn profiles() -> impl Iterator<Item = Profile> {
     (0..ROOMS * MEMBERS).map(move |number| Profile {
         room: number / MEMBERS,
         pace: Some(pace),
-        conduct: Conduct::Stays,
+        behaviour: Behaviour::Stays,
         ballast: 0,
-        door: None,
+        endpoint: None,
     })
 }
 
@@ -39,12 +39,13 @@ pub async fn wipe(options: &Options) -> Report {
 }
 
 async fn outage(options: &Options, name: &'static str, kind: FaultKind) -> Report {
-    let wishes = ScenarioSettings::default();
-    let (history, ended) = stage(name, options, &wishes, async |rig| struck(rig, kind).await).await;
+    let settings = ScenarioSettings::default();
+    let (history, ended) =
+        stage(name, options, &settings, async |rig| injected(rig, kind).await).await;
     Report::new(name, options, history, ended, |history, ()| figures(history, kind))
 }
 
-async fn struck(rig: &mut Rig, kind: FaultKind) -> Result<(), ScenarioError> {
+async fn injected(rig: &mut Rig, kind: FaultKind) -> Result<(), ScenarioError> {
     rig.gather(profiles(), Duration::from_secs(60)).await?;
     rig.phase(Phase::Load);
     let outage = Planned::of(kind, Duration::from_secs(5), LASTS);
@@ -73,12 +74,16 @@ fn figures(history: &History, kind: FaultKind) -> Vec<Figure> {
         ),
         Figure::at_most(
             "sockets closed",
-            tally(history, |what| matches!(what, What::Closed { .. })),
+            count_events(history, |what| matches!(what, What::Closed { .. })),
             0.0,
             "",
         ),
-        Figure::at_most("`peer_left` seen", tally(history, is_removal), 0.0, ""),
-        Figure::told("`unavailable` told", tally(history, |w| *w == What::Unavailable), ""),
-        Figure::told("`reset` told", tally(history, |w| matches!(w, What::Reset { .. })), ""),
+        Figure::at_most("`peer_left` seen", count_events(history, is_removal), 0.0, ""),
+        Figure::told("`unavailable` told", count_events(history, |w| *w == What::Unavailable), ""),
+        Figure::told(
+            "`reset` told",
+            count_events(history, |w| matches!(w, What::Reset { .. })),
+            "",
+        ),
     ]
 }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::kill::is_removal;
-use super::measure::{faults, first_arrivals, longest_silence, tally};
+use super::measure::{count_events, faults, first_arrivals, longest_silence};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile};
+use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::cluster::{NODES, Persistence};
 use crate::history::{FaultKind, History, What, micros};
 use crate::nemesis::{Planned, execute};
@@ -60,7 +60,7 @@ impl FaultSequence {
     }
 
     async fn run(self, options: &Options) -> Report {
-        let wishes = ScenarioSettings {
+        let settings = ScenarioSettings {
             persistence: Persistence::AppendOnly,
             lease: LEASE,
             grace: GRACE,
@@ -69,7 +69,7 @@ impl FaultSequence {
         };
         let Self { name, faults } = self;
         let (history, ended) =
-            stage(name, options, &wishes, async |rig| struck(rig, &faults).await).await;
+            stage(name, options, &settings, async |rig| injected(rig, &faults).await).await;
         Report::new(name, options, history, ended, |history, ()| figures(history, &faults))
     }
 }
@@ -139,14 +139,14 @@ fn profiles() -> impl Iterator<Item = Profile> {
         (0..NODES).map(move |node| Profile {
             room,
             pace: Some(pace),
-            conduct: Conduct::Stays,
+            behaviour: Behaviour::Stays,
             ballast: 0,
-            door: Some(node),
+            endpoint: Some(node),
         })
     })
 }
 
-async fn struck(rig: &mut Rig, faults: &[Planned]) -> Result<(), ScenarioError> {
+async fn injected(rig: &mut Rig, faults: &[Planned]) -> Result<(), ScenarioError> {
     rig.gather(profiles(), Duration::from_secs(60)).await?;
     rig.phase(Phase::Load);
     execute(&mut rig.cluster, faults, rig.context.recorder.suite()).await?;
@@ -160,7 +160,7 @@ fn figures(history: &History, planned: &[Planned]) -> Vec<Figure> {
     kinds.sort_unstable();
     kinds.dedup();
     let mut figures: Vec<_> = kinds.iter().filter_map(|kind| of_kind(history, *kind)).collect();
-    let seen = |wanted: fn(&What) -> bool| tally(history, wanted);
+    let seen = |wanted: fn(&What) -> bool| count_events(history, wanted);
     figures.extend([
         Figure::at_most("`peer_left` seen", seen(is_removal), 0.0, ""),
         Figure::told("sockets closed", seen(|what| matches!(what, What::Closed { .. })), ""),
@@ -183,8 +183,8 @@ fn of_kind(history: &History, kind: FaultKind) -> Option<Figure> {
     } else {
         return None;
     };
-    let struck = faults(history, kind);
-    let longest = struck.iter().map(|fault| waited(history, fault.from, fault.to));
+    let periods = faults(history, kind);
+    let longest = periods.iter().map(|fault| waited(history, fault.from, fault.to));
     let name = format!("{}: {what}", kind.name());
     Some(Figure::at_most(name, longest.fold(0.0, f64::max), most.as_secs_f64(), "s"))
 }

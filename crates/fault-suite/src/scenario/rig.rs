@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, interval, sleep};
 
 use super::ScenarioError;
-use crate::client::{Client, Context, Phase, Profile, Tally};
+use crate::client::{Client, Context, Counters, Phase, Profile};
 use crate::cluster::{Cluster, ClusterSettings, Persistence};
-use crate::history::{History, Terms, What, micros};
+use crate::history::{History, RunSettings, What, micros};
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -70,7 +70,7 @@ pub struct Rig {
     pub cluster: Cluster,
     pub context: Arc<Context>,
     clients: Vec<Client>,
-    terms: Terms,
+    run_settings: RunSettings,
 }
 
 impl Rig {
@@ -81,26 +81,26 @@ impl Rig {
     pub async fn start(
         scenario: &str,
         options: &Options,
-        wishes: &ScenarioSettings,
+        settings: &ScenarioSettings,
     ) -> Result<Self, ScenarioError> {
         let folder = options.folder.join(scenario);
         std::fs::create_dir_all(&folder).map_err(ScenarioError::Folder)?;
-        let extra = wishes.extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let settings = ClusterSettings {
+        let extra = settings.extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let cluster_settings = ClusterSettings {
             binary: options.binary.clone(),
             folder,
-            persistence: wishes.persistence,
-            lease: wishes.lease,
-            grace: wishes.grace,
-            ping: wishes.ping,
-            capacity: wishes.capacity,
+            persistence: settings.persistence,
+            lease: settings.lease,
+            grace: settings.grace,
+            ping: settings.ping,
+            capacity: settings.capacity,
             log: options.log.clone(),
             extra: extra.collect(),
         };
-        let cluster = Cluster::start(&settings).await?;
-        let context = Arc::new(Context::new(cluster.doors(), options.seed));
-        let terms = terms(scenario, options.seed, wishes);
-        Ok(Self { cluster, context, clients: Vec::new(), terms })
+        let cluster = Cluster::start(&cluster_settings).await?;
+        let context = Arc::new(Context::new(cluster.proxy_addresses(), options.seed));
+        let run_settings = run_settings(scenario, options.seed, settings);
+        Ok(Self { cluster, context, clients: Vec::new(), run_settings })
     }
 
     /// Starts clients and waits until all of them are in their rooms.
@@ -114,8 +114,8 @@ impl Rig {
     ) -> Result<(), ScenarioError> {
         self.add(profiles);
         let all = self.clients.len() as u64;
-        self.until("all clients are in their rooms", within, |tally| {
-            Tally::read(&tally.joined) >= all
+        self.until("all clients are in their rooms", within, |counters| {
+            Counters::read(&counters.joined) >= all
         })
         .await
     }
@@ -147,7 +147,7 @@ impl Rig {
         &self,
         what: &'static str,
         within: Duration,
-        holds: impl Fn(&Tally) -> bool,
+        holds: impl Fn(&Counters) -> bool,
     ) -> Result<(), ScenarioError> {
         until(&self.context, what, within, holds).await
     }
@@ -159,13 +159,15 @@ impl Rig {
     pub async fn settle(&self, quiet: Duration, within: Duration) -> Result<(), ScenarioError> {
         self.phase(Phase::Settle);
         let begun = Instant::now();
-        self.until("all signals are settled", within, |tally| Tally::read(&tally.unsettled) == 0)
-            .await?;
+        self.until("all signals are settled", within, |counters| {
+            Counters::read(&counters.unsettled) == 0
+        })
+        .await?;
         let mut seen = (0, Instant::now());
         let mut ticks = interval(LOOK_EVERY);
         while seen.1.elapsed() < quiet {
             ticks.tick().await;
-            let received = Tally::read(&self.context.tally.received);
+            let received = Counters::read(&self.context.counters.received);
             if received != seen.0 {
                 seen = (received, Instant::now());
             }
@@ -195,7 +197,7 @@ impl Rig {
     /// # Errors
     /// When that does not come about in time.
     pub async fn close_with(&self, least: u64, within: Duration) -> Result<(), ScenarioError> {
-        let all_in = |tally: &Tally| Tally::read(&tally.joined) >= least;
+        let all_in = |counters: &Counters| Counters::read(&counters.joined) >= least;
         self.until("all who stay are in their rooms", within, all_in).await?;
         self.settle(QUIET, within).await
     }
@@ -205,10 +207,10 @@ impl Rig {
     /// # Errors
     /// When some do not answer.
     pub async fn report(&self) -> Result<(), ScenarioError> {
-        let joined = Tally::read(&self.context.tally.joined);
+        let joined = Counters::read(&self.context.counters.joined);
         self.phase(Phase::Report);
-        self.until("rosters are noted", Duration::from_secs(20), |tally| {
-            Tally::read(&tally.reported) >= joined
+        self.until("rosters are noted", Duration::from_secs(20), |counters| {
+            Counters::read(&counters.reported) >= joined
         })
         .await?;
         let keys = self.cluster.redis.endless_keys().await?;
@@ -223,13 +225,13 @@ impl Rig {
         for client in std::mem::take(&mut self.clients) {
             client.ended().await;
         }
-        self.context.recorder.finish(self.terms.clone())
+        self.context.recorder.finish(self.run_settings.clone())
     }
 
     /// What happened so far, where the run cannot go on.
     #[must_use]
     pub fn abandon(self) -> History {
-        self.context.recorder.finish(self.terms.clone())
+        self.context.recorder.finish(self.run_settings.clone())
     }
 }
 
@@ -241,12 +243,12 @@ pub(super) async fn until(
     context: &Context,
     what: &'static str,
     within: Duration,
-    holds: impl Fn(&Tally) -> bool,
+    holds: impl Fn(&Counters) -> bool,
 ) -> Result<(), ScenarioError> {
     let begun = Instant::now();
     let mut logged_at = begun;
     let mut ticks = interval(LOOK_EVERY);
-    while !holds(&context.tally) {
+    while !holds(&context.counters) {
         if begun.elapsed() > within {
             return Err(ScenarioError::Late(what, within));
         }
@@ -260,22 +262,23 @@ pub(super) async fn until(
 }
 
 fn tell(context: &Context, what: &str, waited: Duration) {
-    let tally = &context.tally;
+    let counters = &context.counters;
     let [joined, sent, unsettled, received] =
-        [&tally.joined, &tally.sent, &tally.unsettled, &tally.received].map(Tally::read);
+        [&counters.joined, &counters.sent, &counters.unsettled, &counters.received]
+            .map(Counters::read);
     eprintln!(
         "  {:4.0} s until {what}: {joined} joined, {sent} sent, {unsettled} unsettled, {received} received",
         waited.as_secs_f64()
     );
 }
 
-fn terms(scenario: &str, seed: u64, wishes: &ScenarioSettings) -> Terms {
-    Terms {
+fn run_settings(scenario: &str, seed: u64, settings: &ScenarioSettings) -> RunSettings {
+    RunSettings {
         scenario: scenario.to_owned(),
         seed,
-        capacity: wishes.capacity,
-        lease: micros(wishes.lease),
-        grace: micros(wishes.grace),
-        ping: micros(wishes.ping),
+        capacity: settings.capacity,
+        lease: micros(settings.lease),
+        grace: micros(settings.grace),
+        ping: micros(settings.ping),
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::kill::is_removal;
-use super::measure::{faults, latencies, tally};
+use super::measure::{count_events, faults, latencies};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile};
+use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::history::{FaultKind, What};
 use crate::nemesis::{Planned, execute};
 use crate::report::Figure;
@@ -22,7 +22,7 @@ fn profiles() -> impl Iterator<Item = Profile> {
         let calls = number < CALLS * 2;
         let room = if calls { number / 2 } else { CALLS + (number - CALLS * 2) / LISTENERS };
         let pace = calls.then_some(Pace { every: Duration::from_secs(2), burst: 4 });
-        Profile { room, pace, conduct: Conduct::Stays, ballast: 0, door: None }
+        Profile { room, pace, behaviour: Behaviour::Stays, ballast: 0, endpoint: None }
     })
 }
 
@@ -30,8 +30,9 @@ fn profiles() -> impl Iterator<Item = Profile> {
 pub async fn rolling(options: &Options) -> Report {
     let extra = [("DRAIN_DELAY", "2s"), ("DRAIN_DEADLINE", "20s")];
     let extra = extra.map(|(name, value)| (name, value.to_owned())).to_vec();
-    let wishes = ScenarioSettings { extra, ..ScenarioSettings::default() };
-    let (history, ended) = stage("rolling", options, &wishes, async |rig| rolled(rig).await).await;
+    let settings = ScenarioSettings { extra, ..ScenarioSettings::default() };
+    let (history, ended) =
+        stage("rolling", options, &settings, async |rig| rolled(rig).await).await;
     Report::new("rolling", options, history, ended, |history, ()| {
         let restarts = faults(history, FaultKind::RollingRestart);
         let restart = restarts.first().copied().unwrap_or_default();
@@ -40,13 +41,21 @@ pub async fn rolling(options: &Options) -> Report {
         let took = Duration::from_micros(to.saturating_sub(from)).as_secs_f64();
         vec![
             Figure::told("sockets", f64::from(SOCKETS), ""),
-            Figure::told("signals sent", tally(history, |w| matches!(w, What::Sent { .. })), ""),
+            Figure::told(
+                "signals sent",
+                count_events(history, |w| matches!(w, What::Sent { .. })),
+                "",
+            ),
             Figure::told("restart of all nodes took", took, "s"),
-            Figure::at_most("`peer_left` seen", tally(history, is_removal), 0.0, ""),
-            Figure::told("asked to leave by `goaway`", tally(history, |w| *w == What::GoAway), ""),
+            Figure::at_most("`peer_left` seen", count_events(history, is_removal), 0.0, ""),
+            Figure::told(
+                "asked to leave by `goaway`",
+                count_events(history, |w| *w == What::GoAway),
+                "",
+            ),
             Figure::told(
                 "memberships that were without a socket for a moment",
-                tally(history, |what| matches!(what, What::Closed { .. })),
+                count_events(history, |what| matches!(what, What::Closed { .. })),
                 "",
             ),
             Figure::told("delivery before, p99", quiet.ms(99), "ms"),

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::measure::latencies;
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile, Socket, UNRECORDED, dial, token};
+use crate::client::{Behaviour, Pace, Phase, Profile, Socket, UNRECORDED, dial, token};
 use crate::history::Peer;
 use crate::report::{Figure, count};
 
@@ -40,9 +40,9 @@ struct Measured {
 
 /// Runs it.
 pub async fn slow_reader(options: &Options) -> Report {
-    let wishes = ScenarioSettings::default();
+    let settings = ScenarioSettings::default();
     let (history, ended) =
-        stage("slow-reader", options, &wishes, async |rig| stuck(rig).await).await;
+        stage("slow-reader", options, &settings, async |rig| stuck(rig).await).await;
     Report::new("slow-reader", options, history, ended, |history, measured: Measured| {
         let quiet = latencies(history, 0, measured.stopped_at).ms(99);
         let others = latencies(history, measured.stopped_at, u64::MAX).ms(99);
@@ -67,9 +67,9 @@ async fn stuck(rig: &mut Rig) -> Result<Measured, ScenarioError> {
     let reader = |number: u32| Profile {
         room: 0,
         pace: Some(pace),
-        conduct: Conduct::Stays,
+        behaviour: Behaviour::Stays,
         ballast: BALLAST,
-        door: usize::try_from(number % 3).ok(),
+        endpoint: usize::try_from(number % 3).ok(),
     };
     rig.gather((0..READERS).map(reader), Duration::from_secs(30)).await?;
     let reading = watch::Sender::new(true);

@@ -14,7 +14,7 @@ use super::store::Store;
 /// One entry in so many is lost, which the subscriber is told later.
 const LOST_ENTRIES: u32 = 150;
 
-/// Carries one room's entries to one node.
+/// Forwards one room's entries to one node.
 pub(super) struct Forwarder {
     store: Arc<Store>,
     room: RoomId,
@@ -47,7 +47,7 @@ impl Forwarder {
                 () = self.sender.closed() => return,
                 changed = self.link.changed() => if changed.is_err() { return },
                 event = self.source.next() => match event {
-                    Some(event) => self.carry(event).await,
+                    Some(event) => self.forward(event).await,
                     None => return,
                 },
             }
@@ -69,7 +69,7 @@ impl Forwarder {
         self.sender.miss();
     }
 
-    async fn carry(&mut self, event: FeedEvent) {
+    async fn forward(&mut self, event: FeedEvent) {
         sleep(self.dice.delay()).await;
         let state = passable(&mut self.link).await;
         let whole = state.way == Way::Open && state.connection == self.connection;

@@ -7,7 +7,7 @@
 //!
 //! Everything is drawn from the seed but one thing: where several branches of a `select!` are ready,
 //! tokio chooses. Built with `--cfg tokio_unstable` that is drawn too, and the same seed is the same
-//! history to the microsecond; without it, the same faults strike another interleaving.
+//! history to the microsecond; without it, the same faults meet another interleaving.
 //!
 //! - `store`: what stands in Redis's place
 //! - `link`, `unsteady`, `feed`: the way of one node to it
@@ -37,12 +37,12 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::check::{self, Verdict};
-use crate::client::{Client, Context, Phase, Tally};
+use crate::client::{Client, Context, Counters, Phase};
 use crate::history::{History, What};
 use crate::nemesis::{Planned, schedule};
 pub use run::{Sum, many};
 use settings::Settings;
-use world::{Entrances, World};
+use world::{SimulatedEndpoints, World};
 
 /// Faults are spread over this time.
 const WINDOW: Duration = Duration::from_secs(15);
@@ -86,7 +86,7 @@ pub fn simulate(seed: u64) -> Simulated {
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
     let runtime = builder.build().expect("a runtime without I/O needs nothing");
     let settings = Settings::new(seed);
-    let terms = settings.terms.clone();
+    let run_settings = settings.run.clone();
     let context = runtime.block_on(async { begin(settings) });
     let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&context))));
     let failure = match lived {
@@ -94,7 +94,7 @@ pub fn simulate(seed: u64) -> Simulated {
         Ok(Err(late)) => Some(format!("not within {SETTLE_WITHIN:?}: {late}")),
         Err(_) => Some("a client met what the protocol does not know".to_owned()),
     };
-    let history = context.0.recorder.finish(terms);
+    let history = context.0.recorder.finish(run_settings);
     let verdicts = check::all(&history);
     Simulated { history, failure, verdicts }
 }
@@ -103,9 +103,9 @@ pub fn simulate(seed: u64) -> Simulated {
 type Stage = (Arc<Context>, Arc<World>);
 
 fn begin(settings: Settings) -> Stage {
-    let seed = settings.terms.seed;
+    let seed = settings.run.seed;
     let world = World::start(settings);
-    (Arc::new(Context::new(Entrances(world.clone()), seed)), world)
+    (Arc::new(Context::new(SimulatedEndpoints(world.clone()), seed)), world)
 }
 
 async fn live((context, world): &Stage) -> Result<(), &'static str> {
@@ -114,21 +114,21 @@ async fn live((context, world): &Stage) -> Result<(), &'static str> {
     let profiles = staying.into_iter().chain(churning);
     let start = |(number, profile)| Client::start(context, number, profile);
     let clients: Vec<_> = (0..).zip(profiles).map(start).collect();
-    let tally = &context.tally;
-    let all_in = || Tally::read(&tally.joined) >= stay;
+    let counters = &context.counters;
+    let all_in = || Counters::read(&counters.joined) >= stay;
     until("all who stay are in their rooms", all_in).await?;
     context.phase.send_replace(Phase::Load);
     execute(context, world).await;
     until("all who stay are back in their rooms", all_in).await?;
     context.phase.send_replace(Phase::Settle);
-    until("all signals are settled", || Tally::read(&tally.unsettled) == 0).await?;
-    quiet(&tally.received).await;
-    let terms = &world.settings().terms;
+    until("all signals are settled", || Counters::read(&counters.unsettled) == 0).await?;
+    quiet(&counters.received).await;
+    let run_settings = &world.settings().run;
     // A clock that was set prolongs absences by the grace.
-    sleep(Duration::from_micros(terms.lease + 2 * terms.grace) + SLACK).await;
-    let joined = Tally::read(&tally.joined);
+    sleep(Duration::from_micros(run_settings.lease + 2 * run_settings.grace) + SLACK).await;
+    let joined = Counters::read(&counters.joined);
     context.phase.send_replace(Phase::Report);
-    until("rosters are noted", || Tally::read(&tally.reported) >= joined).await?;
+    until("rosters are noted", || Counters::read(&counters.reported) >= joined).await?;
     context.phase.send_replace(Phase::End);
     for client in clients {
         client.ended().await;
@@ -136,10 +136,10 @@ async fn live((context, world): &Stage) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Carries the schedule of the seed out, and returns when every fault of it has healed.
+/// Injects the faults of the schedule of the seed, and returns when every fault of it has healed.
 async fn execute(context: &Context, world: &World) {
     let settings = world.settings();
-    let faults = schedule(settings.terms.seed, settings.mix, settings.faults, WINDOW);
+    let faults = schedule(settings.run.seed, settings.weights, settings.faults, WINDOW);
     let log = context.recorder.suite();
     let begun = Instant::now();
     let begins = faults.iter().enumerate().map(|(index, fault)| Reverse((fault.at, index, false)));
@@ -154,7 +154,7 @@ async fn execute(context: &Context, world: &World) {
         } else {
             let node = node.and_then(|node| u8::try_from(node).ok());
             log.note(What::Fault { fault, kind, node });
-            world.strike(&faults[index]);
+            world.inject(&faults[index]);
             steps.push(Reverse((at + lasts, index, true)));
         }
     }
@@ -174,11 +174,11 @@ async fn until(what: &'static str, holds: impl Fn() -> bool) -> Result<(), &'sta
 
 /// Waits until a count has stood still for a while.
 async fn quiet(count: &AtomicU64) {
-    let mut seen = (Tally::read(count), Instant::now());
+    let mut seen = (Counters::read(count), Instant::now());
     while seen.1.elapsed() < QUIET {
         sleep(LOOK_EVERY).await;
-        if Tally::read(count) != seen.0 {
-            seen = (Tally::read(count), Instant::now());
+        if Counters::read(count) != seen.0 {
+            seen = (Counters::read(count), Instant::now());
         }
     }
 }

@@ -10,10 +10,10 @@ use signal_node::config::{Config, SCHEMA};
 use signal_node::log::Retention;
 use signal_node::session::SessionSettings;
 
-use crate::client::{Conduct, Pace, Profile};
+use crate::client::{Behaviour, Pace, Profile};
 use crate::cluster::SECRET;
-use crate::history::{FaultKind, Terms, micros};
-use crate::nemesis::Mix;
+use crate::history::{FaultKind, RunSettings, micros};
+use crate::nemesis::FaultWeights;
 
 /// Nothing that the nodes allow is shorter, so that faults outlast the lease.
 const LEASE: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const WIPES: u64 = 5;
 const FORGETS: u64 = 3;
 
 /// What may happen in every simulation: kind, weight, shortest and longest duration (ms).
-const KEEPING: Mix = &[
+const KEEPING: FaultWeights = &[
     (FaultKind::KillNode, 5, 300, 3_000),
     (FaultKind::StopNode, 3, 500, 5_000),
     (FaultKind::RestartNode, 2, 0, 1_000),
@@ -46,7 +46,7 @@ const KEEPING: Mix = &[
 
 /// What may happen when the log loses everything: nothing that costs a socket. Who has none then is
 /// known to nobody any more, and what it is promised ends there.
-const LOSING: Mix = &[
+const LOSING: FaultWeights = &[
     (FaultKind::WipeRedis, 5, 200, 2_000),
     (FaultKind::CutRedis, 3, 0, 0),
     (FaultKind::HalfCloseRedis, 2, 200, 3_000),
@@ -60,8 +60,8 @@ pub(super) struct Settings {
     pub(super) retention: Retention,
     pub(super) sessions: SessionSettings,
     pub(super) verifier: Arc<Verifier>,
-    pub(super) terms: Terms,
-    pub(super) mix: Mix,
+    pub(super) run: RunSettings,
+    pub(super) weights: FaultWeights,
     pub(super) faults: usize,
     /// Whether Redis may come back with a snapshot rather than with nothing.
     pub(super) has_snapshots: bool,
@@ -84,8 +84,8 @@ impl Settings {
             retention: config.retention,
             sessions: config.sessions,
             verifier: Arc::new(config.verifier),
-            terms: terms(seed, capacity),
-            mix: if wipes { LOSING } else { KEEPING },
+            run: run_settings(seed, capacity),
+            weights: if wipes { LOSING } else { KEEPING },
             faults: Rng::with_seed(seed).usize(5..=10),
             has_snapshots: seed >= SNAPSHOTS_FROM,
         }
@@ -93,14 +93,19 @@ impl Settings {
 
     /// Draws who takes part: those who stay, and those who come and go.
     pub(super) fn profiles(&self) -> (Vec<Profile>, Vec<Profile>) {
-        let mut rng = Rng::with_seed(self.terms.seed);
+        let mut rng = Rng::with_seed(self.run.seed);
         let rooms = rng.u32(1..=2);
         let pace = Pace { every: Duration::from_millis(rng.u64(300..=1_200)), burst: 2 };
-        let profile =
-            |room, conduct| Profile { room, pace: Some(pace), conduct, ballast: 0, door: None };
+        let profile = |room, behaviour| Profile {
+            room,
+            pace: Some(pace),
+            behaviour,
+            ballast: 0,
+            endpoint: None,
+        };
         let staying = if rooms == 1 { rng.usize(2..=4) } else { 2 };
-        let stay = (0..rooms).flat_map(|room| vec![profile(room, Conduct::Stays); staying]);
-        let churn = (0..rooms).flat_map(|room| vec![profile(room, Conduct::Churns); 5 - staying]);
+        let stay = (0..rooms).flat_map(|room| vec![profile(room, Behaviour::Stays); staying]);
+        let churn = (0..rooms).flat_map(|room| vec![profile(room, Behaviour::Churns); 5 - staying]);
         let churning = churn.take(6 / rooms as usize - 1);
         (stay.collect(), churning.collect())
     }
@@ -126,8 +131,8 @@ fn config(capacity: usize, forgets: bool) -> Config {
     }
 }
 
-fn terms(seed: u64, capacity: usize) -> Terms {
-    Terms {
+fn run_settings(seed: u64, capacity: usize) -> RunSettings {
+    RunSettings {
         scenario: "simulate".to_owned(),
         seed,
         capacity,

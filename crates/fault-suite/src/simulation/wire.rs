@@ -1,4 +1,4 @@
-//! What lies between clients and one door: bytes take their time, wait, or are lost with the
+//! What lies between clients and one endpoint: bytes take their time, wait, or are lost with the
 //! connection.
 
 use tokio::io::{
@@ -13,7 +13,7 @@ use crate::proxy::Direction;
 /// Bytes that are under way together at most.
 const PACKET: usize = 1_400;
 
-/// The network before one door.
+/// The network before one endpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Network {
     pub(super) stalled: bool,
@@ -31,8 +31,8 @@ pub(super) fn index(direction: Direction) -> usize {
     }
 }
 
-/// Carries bytes between a client and a node until both directions have ended.
-pub(super) async fn carry(
+/// Forwards bytes between a client and a node until both directions have ended.
+pub(super) async fn forward(
     client: DuplexStream,
     node: DuplexStream,
     network: watch::Receiver<Network>,

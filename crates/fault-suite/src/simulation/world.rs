@@ -1,4 +1,4 @@
-//! Three doors with a node behind each, the network before them, and what is done to all that.
+//! Three endpoints with a node behind each, the network before them, and what is done to all that.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,8 +18,8 @@ use super::node::Node;
 use super::settings::Settings;
 use super::store::Store;
 use super::unsteady::View;
-use super::wire::{Network, carry, index};
-use crate::client::{Doors, Socket, Wire};
+use super::wire::{Network, forward, index};
+use crate::client::{Endpoints, Socket, Wire};
 use crate::cluster::NODES;
 use crate::history::FaultKind;
 use crate::nemesis::Planned;
@@ -27,14 +27,14 @@ use crate::nemesis::Planned;
 /// Bytes that one end of a connection may have waiting.
 const BUFFER: usize = 64 * 1024;
 
-/// One door.
-struct Door {
+/// One endpoint.
+struct Endpoint {
     /// The node behind it, unless there is none now.
     node: Mutex<Option<Arc<Node>>>,
     network: watch::Sender<Network>,
 }
 
-impl Door {
+impl Endpoint {
     fn node(&self) -> MutexGuard<'_, Option<Arc<Node>>> {
         self.node.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,7 +44,7 @@ impl Door {
 pub(super) struct World {
     settings: Settings,
     store: Arc<Store>,
-    doors: [Door; NODES],
+    endpoints: [Endpoint; NODES],
     dice: Dice,
     /// How many nodes were started so far.
     started: Mutex<u32>,
@@ -55,15 +55,15 @@ pub(super) struct World {
 impl World {
     /// Starts three nodes.
     pub(super) fn start(settings: Settings) -> Arc<Self> {
-        let dice = Dice::new(settings.terms.seed);
+        let dice = Dice::new(settings.run.seed);
         let store = Store::new(settings.retention);
-        let doors = std::array::from_fn(|_| Door {
+        let endpoints = std::array::from_fn(|_| Endpoint {
             node: Mutex::default(),
             network: watch::Sender::new(Network::default()),
         });
         let (started, ending) = (Mutex::new(0), Mutex::default());
-        let world = Arc::new(Self { settings, store, doors, dice, started, ending });
-        (0..NODES).for_each(|door| world.open(door));
+        let world = Arc::new(Self { settings, store, endpoints, dice, started, ending });
+        (0..NODES).for_each(|endpoint| world.open(endpoint));
         world
     }
 
@@ -72,11 +72,11 @@ impl World {
         &self.settings
     }
 
-    /// Puts a new node behind a door.
-    fn open(&self, door: usize) {
+    /// Puts a new node behind an endpoint.
+    fn open(&self, endpoint: usize) {
         let id = self.next_id();
         let view = View::new(self.store.clone(), self.dice.fork());
-        *self.doors[door].node() = Some(Node::start(&id, &self.settings, view));
+        *self.endpoints[endpoint].node() = Some(Node::start(&id, &self.settings, view));
     }
 
     fn next_id(&self) -> NodeId {
@@ -85,35 +85,35 @@ impl World {
         format!("n_{:012x}", *started).parse().expect("hexadecimal digits are of the alphabet")
     }
 
-    /// Brings a fault about.
-    pub(super) fn strike(&self, fault: &Planned) {
-        let door = &self.doors[fault.node.unwrap_or_default()];
+    /// Injects a fault.
+    pub(super) fn inject(&self, fault: &Planned) {
+        let endpoint = &self.endpoints[fault.node.unwrap_or_default()];
         let side = index(fault.direction);
         if fault.kind != FaultKind::WipeRedis {
             self.store.keep();
         }
         match fault.kind {
             FaultKind::KillNode => {
-                if let Some(node) = door.node().take() {
+                if let Some(node) = endpoint.node().take() {
                     node.kill();
                 }
             }
-            FaultKind::RestartNode | FaultKind::RollingRestart => self.drain(door),
+            FaultKind::RestartNode | FaultKind::RollingRestart => self.drain(endpoint),
             FaultKind::StopNode => {
-                door.network.send_modify(|network| network.stalled = true);
-                on_link(door, |link| link.set(Way::Stalled));
+                endpoint.network.send_modify(|network| network.stalled = true);
+                on_link(endpoint, |link| link.set(Way::Stalled));
             }
-            FaultKind::CutClients => door.network.send_modify(|network| network.cuts += 1),
+            FaultKind::CutClients => endpoint.network.send_modify(|network| network.cuts += 1),
             FaultKind::HalfCloseClients => {
-                door.network.send_modify(|network| network.closed[side] += 1);
+                endpoint.network.send_modify(|network| network.closed[side] += 1);
             }
             FaultKind::StallClients => {
-                door.network.send_modify(|network| network.stalled = true);
+                endpoint.network.send_modify(|network| network.stalled = true);
             }
-            FaultKind::CutRedis => on_link(door, Link::reconnect),
-            FaultKind::HalfCloseRedis => on_link(door, Link::deafen),
-            FaultKind::StallRedisLink => on_link(door, |link| link.set(Way::Stalled)),
-            FaultKind::Partition => on_link(door, |link| link.set(Way::Cut)),
+            FaultKind::CutRedis => on_link(endpoint, Link::reconnect),
+            FaultKind::HalfCloseRedis => on_link(endpoint, Link::deafen),
+            FaultKind::StallRedisLink => on_link(endpoint, |link| link.set(Way::Stalled)),
+            FaultKind::Partition => on_link(endpoint, |link| link.set(Way::Cut)),
             FaultKind::StallRedis => self.on_links(|link| link.set(Way::Stalled)),
             FaultKind::KillRedis => self.on_links(|link| link.set(Way::Cut)),
             FaultKind::WipeRedis => {
@@ -135,10 +135,10 @@ impl World {
         }
     }
 
-    /// Mends what a fault has broken.
+    /// Heals a fault.
     pub(super) async fn heal(&self, fault: &Planned) {
         let number = fault.node.unwrap_or_default();
-        let door = &self.doors[number];
+        let endpoint = &self.endpoints[number];
         match fault.kind {
             FaultKind::KillNode => self.open(number),
             FaultKind::RestartNode | FaultKind::RollingRestart => {
@@ -146,14 +146,14 @@ impl World {
                 self.open(number);
             }
             FaultKind::StopNode => {
-                door.network.send_modify(|network| network.stalled = false);
-                on_link(door, |link| link.set(Way::Open));
+                endpoint.network.send_modify(|network| network.stalled = false);
+                on_link(endpoint, |link| link.set(Way::Open));
             }
             FaultKind::StallClients => {
-                door.network.send_modify(|network| network.stalled = false);
+                endpoint.network.send_modify(|network| network.stalled = false);
             }
-            FaultKind::StallRedisLink => on_link(door, |link| link.set(Way::Open)),
-            FaultKind::HalfCloseRedis | FaultKind::Partition => on_link(door, Link::reconnect),
+            FaultKind::StallRedisLink => on_link(endpoint, |link| link.set(Way::Open)),
+            FaultKind::HalfCloseRedis | FaultKind::Partition => on_link(endpoint, Link::reconnect),
             FaultKind::StallRedis => self.on_links(|link| link.set(Way::Open)),
             FaultKind::KillRedis | FaultKind::WipeRedis => self.on_links(Link::reconnect),
             FaultKind::OutOfMemory => self.store.refuse_writes(false),
@@ -175,12 +175,12 @@ impl World {
     }
 
     fn on_links(&self, act: impl Fn(&Link)) {
-        self.doors.iter().for_each(|door| on_link(door, &act));
+        self.endpoints.iter().for_each(|endpoint| on_link(endpoint, &act));
     }
 
-    /// Closes a door, and has the node behind it lead its clients out.
-    fn drain(&self, door: &Door) {
-        if let Some(node) = door.node().take() {
+    /// Closes an endpoint, and has the node behind it lead its clients out.
+    fn drain(&self, endpoint: &Endpoint) {
+        if let Some(node) = endpoint.node().take() {
             self.ending().push(tokio::spawn(async move { node.end().await }));
         }
     }
@@ -197,33 +197,33 @@ impl World {
     }
 }
 
-fn on_link(door: &Door, act: impl FnOnce(&Link)) {
-    if let Some(node) = door.node().as_ref() {
+fn on_link(endpoint: &Endpoint, act: impl FnOnce(&Link)) {
+    if let Some(node) = endpoint.node().as_ref() {
         act(&node.view.link);
     }
 }
 
 /// What clients know of the cluster.
-pub(super) struct Entrances(pub(super) Arc<World>);
+pub(super) struct SimulatedEndpoints(pub(super) Arc<World>);
 
-impl Doors for Entrances {
+impl Endpoints for SimulatedEndpoints {
     fn count(&self) -> usize {
         NODES
     }
 
-    fn dial(&self, door: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>> {
+    fn dial(&self, endpoint: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>> {
         let world = self.0.clone();
         let dice = world.dice.fork();
         Box::pin(async move {
             sleep(dice.delay()).await;
-            let door = &world.doors[door];
+            let endpoint = &world.endpoints[endpoint];
             let (client, near) = duplex(BUFFER);
             let (far, node) = duplex(BUFFER);
-            match door.node().as_ref() {
+            match endpoint.node().as_ref() {
                 Some(behind) => behind.serve(node, token),
                 None => return Err(Error::ConnectionClosed),
             }
-            tokio::spawn(carry(near, far, door.network.subscribe(), dice));
+            tokio::spawn(forward(near, far, endpoint.network.subscribe(), dice));
             let wire: Box<dyn Wire> = Box::new(client);
             Ok(WebSocketStream::from_raw_socket(wire, Role::Client, None).await)
         })

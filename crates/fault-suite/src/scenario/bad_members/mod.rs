@@ -10,9 +10,9 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use self::attacks::{Attack, Damage, ban_and_escape, come_and_go, flood, send_wrong_frames};
-use super::measure::{latencies, tally};
+use super::measure::{count_events, latencies};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
-use crate::client::{Conduct, Pace, Phase, Profile};
+use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::history::{History, What};
 use crate::report::{Figure, count};
 
@@ -41,25 +41,26 @@ pub struct BadMembers {
     pub without: Option<Without>,
 }
 
-fn wishes(plan: BadMembers) -> ScenarioSettings {
-    let mut wishes = ScenarioSettings { capacity: CAPACITY, ..ScenarioSettings::default() };
+fn settings(plan: BadMembers) -> ScenarioSettings {
+    let mut settings = ScenarioSettings { capacity: CAPACITY, ..ScenarioSettings::default() };
     if plan.without == Some(Without::Limits) {
         let limits = [
             ("SEND_RATE", "1GiB/s,burst=64KiB"),
             ("FANOUT", "1GiB/s,burst=1GiB"),
             ("OUTBOX_BYTES", "128KiB"),
         ];
-        wishes.extra.extend(limits.map(|(name, value)| (name, value.to_owned())));
+        settings.extra.extend(limits.map(|(name, value)| (name, value.to_owned())));
     }
-    wishes
+    settings
 }
 
 /// Runs it.
 pub async fn bad_members(options: &Options, plan: &BadMembers) -> Report {
-    let wishes = wishes(*plan);
-    let (history, ended) =
-        stage("bad-members", options, &wishes, async |rig| attacked(rig, options.seed, plan).await)
-            .await;
+    let settings = settings(*plan);
+    let (history, ended) = stage("bad-members", options, &settings, async |rig| {
+        attacked(rig, options.seed, plan).await
+    })
+    .await;
     Report::new("bad-members", options, history, ended, figures)
 }
 
@@ -68,9 +69,9 @@ async fn attacked(rig: &mut Rig, seed: u64, plan: &BadMembers) -> Result<Damage,
     let good = |number: u32| Profile {
         room: number % ROOMS,
         pace: Some(pace),
-        conduct: Conduct::Stays,
+        behaviour: Behaviour::Stays,
         ballast: 0,
-        door: None,
+        endpoint: None,
     };
     rig.gather((0..3 * ROOMS).map(good), WITHIN).await?;
     rig.phase(Phase::Load);
@@ -101,7 +102,7 @@ async fn attacked(rig: &mut Rig, seed: u64, plan: &BadMembers) -> Result<Damage,
 }
 
 fn figures(history: &History, damage: Damage) -> Vec<Figure> {
-    let closed = tally(history, |what| matches!(what, What::Closed { .. }));
+    let closed = count_events(history, |what| matches!(what, What::Closed { .. }));
     let rooms = count(usize::try_from(ROOMS).unwrap_or_default());
     let p99 = latencies(history, 0, u64::MAX).ms(99);
     vec![
