@@ -221,7 +221,7 @@ impl Record {
             attempt: join.attempt,
             node: join.node,
             user: join.user,
-            meta: join.meta,
+            meta: joined.meta.clone(),
             joined: joined.seq,
             origin: joined.origin,
             base: joined.base,
@@ -370,6 +370,8 @@ pub struct Joined {
     pub mid: Mid,
     /// Those of its last messages that were refused for good, if it came back.
     pub refused: Vec<(Mid, ErrorCode)>,
+    /// What it tells about itself: of a member that came back it may be newer than what the join says.
+    pub meta: Payload,
     /// The other members as of the entry.
     pub roster: Vec<RosterMember>,
 }

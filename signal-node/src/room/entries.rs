@@ -151,7 +151,7 @@ fn apply(
         Entry::Updated { peer, mid, meta } => {
             if let Some(member) = local.members.get_mut(peer) {
                 member.message_in_log(*mid);
-                member.set_meta(meta);
+                member.set_meta(*mid, meta);
             }
         }
         Entry::Reset { roster } => {

@@ -105,9 +105,9 @@ pub(super) fn signal_of(letter: char, mid: u64) -> Entry {
 
 pub(super) fn joined(seq: u64, recovery: Recovery) -> Outcome {
     let (base, n, origin, mid) = (Seq(seq - 1), seq, Seq(seq), Mid(0));
-    let (refused, roster) = (Vec::new(), Vec::new());
+    let (refused, roster, meta) = (Vec::new(), Vec::new(), json());
     let seq = Seq(seq);
-    Outcome::Joined(Box::new(Joined { seq, base, n, origin, recovery, mid, refused, roster }))
+    Outcome::Joined(Box::new(Joined { seq, base, n, origin, recovery, mid, refused, meta, roster }))
 }
 
 /// A room as the log tells it.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use signal_protocol::{Recovery, Seq};
+use signal_protocol::{Mid, Recovery, Seq};
 
 use super::harness::*;
 use super::*;
-use crate::log::{Entry, Join, Joined, LogError, Op, Outcome, RosterMember};
+use crate::log::{Entry, Join, Joined, LogError, Op, Outcome, Payload, RosterMember};
 
 /// A member of this node as the log tells it in a roster.
 fn line(letter: char, joined: u64) -> RosterMember {
@@ -255,4 +255,21 @@ fn a_restore_is_made_again_when_the_log_has_lost_our_own_reset() {
     harness.answer([Outcome::Settled, Outcome::Appended(Seq(6))]);
     harness.on(Input::Event(batch(0, 9, signal_of('B', 2))));
     assert!(matches!(&harness.call().ops[..], [Op::Restore(_), Op::Reset]));
+}
+
+/// The log lost the entry of an update before any node had it. Its sender had been told that it was settled, and does not send it
+/// again.
+#[test]
+fn an_update_that_was_answered_is_restored_although_its_entry_never_came() {
+    let (mut harness, _) = ReplicaHarness::with_members("A");
+    let id = MessageId { peer: peer('A'), socket: socket('A'), mid: Mid(1) };
+    let meta: Payload = serde_json::value::RawValue::from_string("2".to_owned()).unwrap().into();
+    harness.on(Input::Command(Command::Ordered { id, what: Ordered::Update(meta) }));
+    harness.answer([Outcome::Appended(Seq(2))]);
+    harness.say('A', 2);
+    let call = harness.call();
+    harness.on(Input::Answered(call.ops, Err(LogError::RolledBack { head: Seq(0) })));
+    let ops = harness.call().ops;
+    let Op::Restore(restored) = &ops[0] else { panic!("{ops:?}") };
+    assert_eq!((restored.mid, restored.record.meta.get()), (Mid(1), "2"));
 }

@@ -33,6 +33,8 @@ pub(super) struct Member {
     in_log: Mid,
     /// The last message that was acknowledged.
     acked: Mid,
+    /// The last message that has replaced its `meta`.
+    updated_by: Mid,
     /// The last position that was sent to the client.
     sent: Seq,
     /// The count of delivered entries when it was sent.
@@ -53,6 +55,7 @@ impl Member {
             settled: mid,
             in_log: mid,
             acked: mid,
+            updated_by: mid,
             sent,
             sent_at: 0,
         }
@@ -101,9 +104,12 @@ impl Member {
         self.sent_at = delivered;
     }
 
-    /// Replaces the member's `meta`, as the log has done.
-    pub(super) fn set_meta(&mut self, meta: &Payload) {
-        self.record.meta = meta.clone();
+    /// Replaces the member's `meta`, as the log has done with this message. Both its answer and its entry tell it.
+    pub(super) fn set_meta(&mut self, mid: Mid, meta: &Payload) {
+        if mid > self.updated_by {
+            self.updated_by = mid;
+            self.record.meta = meta.clone();
+        }
     }
 
     /// Tells whether new entries are pushed to it as they are delivered.

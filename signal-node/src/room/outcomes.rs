@@ -132,6 +132,11 @@ fn apply(
         Requester::Ordered { id, refusal } => {
             if let Some(member) = local.members.of_socket(&id.peer, id.socket) {
                 member.message_answered();
+                let is_done = matches!(outcome, Outcome::Appended(_) | Outcome::Settled);
+                if let (true, Op::Update { mid, meta, .. }) = (is_done, &op) {
+                    // A log that loses the entry before it comes gets the update by a restore.
+                    member.set_meta(*mid, meta);
+                }
             }
             on_ordered(local, step, &id, &outcome, refusal.as_deref());
         }

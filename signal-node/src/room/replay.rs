@@ -181,6 +181,7 @@ mod tests {
             recovery,
             mid,
             refused: Vec::new(),
+            meta: json(),
             roster: Vec::new(),
         };
         Member::new(join, &joined, Arc::new(Outbox::new(1_000_000)))

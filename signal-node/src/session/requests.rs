@@ -94,7 +94,8 @@ impl Machine {
             node: self.settings.node.clone(),
             user: identity.subject().cloned(),
             meta: identity.stamp(join.meta.map(Meta::raw)),
-            keeps_meta: join.meta.is_none(),
+            // A member that lives has told its updates by `update`, in their order; this may be from before the last of them.
+            keeps_meta: join.meta.is_none() || join.seq.is_some(),
             capacity: self.settings.room_capacity,
             token_capacity: identity.capacity(),
             per_subject: self.settings.members_per_sub,

@@ -253,3 +253,24 @@ proptest! {
         }
     }
 }
+
+/// A join that was sent before an update may arrive after it: its `meta` undid the update for all others.
+#[test]
+fn a_resume_with_a_position_keeps_what_the_member_has_told_by_updates() {
+    for (position, keeps) in [(Some(5), true), (None, false)] {
+        let (mut machine, now) = open();
+        let mut join = join('a');
+        join["meta"] = json!({"name": "Ana"});
+        if let Some(seq) = position {
+            join["seq"] = seq.into();
+        }
+        let effects = say(&mut machine, &join, now);
+        let joins = effects.iter().find_map(|effect| match effect {
+            Effect::Join(_, join, ..) | Effect::FetchIce(IcePurpose::Join(_, join, _)) => {
+                Some(join)
+            }
+            _ => None,
+        });
+        assert_eq!(joins.expect("a join").keeps_meta, keeps, "{position:?}");
+    }
+}

@@ -10,6 +10,7 @@ mod faults;
 mod ghosts;
 mod health_follows;
 mod keys_end;
+mod metas_converge;
 mod model;
 mod no_flap;
 mod no_live_removed;
@@ -69,6 +70,7 @@ const CHECKS: &[Check] = &[
     ("delivery_resumes", delivery_resumes::check),
     ("health_follows", health_follows::check),
     ("keys_end", keys_end::check),
+    ("metas_converge", metas_converge::check),
 ];
 
 /// What one check found.

@@ -200,6 +200,7 @@ impl ClientTracker {
             | What::Turned { .. }
             | What::Unavailable
             | What::GoAway
+            | What::Metas { .. }
             | What::Health { .. }
             | What::EndlessKeys { .. }
             | What::Fault { .. }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Violation;
 use super::model::Model;
-use crate::history::{Peer, What};
+use crate::history::{Peer, UNRECORDED, What};
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let mut members: HashMap<u32, (u32, Peer)> = HashMap::new();
@@ -28,7 +28,8 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
                 Some(false) => {}
             }
         }
-        for peer in told.keys().filter(|peer| !rooms[room].contains(peer)) {
+        let others = told.keys().filter(|peer| peer.client < UNRECORDED);
+        for peer in others.filter(|peer| !rooms[room].contains(peer)) {
             fault(format!("{me} believes {peer} to be in room {room}, which it is not"));
         }
     }

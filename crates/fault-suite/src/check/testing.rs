@@ -165,6 +165,10 @@ impl HistoryBuilder {
         self.event(peer.client, What::Roster { peers: peers.into() })
     }
 
+    pub(crate) fn metas(self, peer: Peer, own: u32, peers: &[(Peer, u32)]) -> Self {
+        self.event(peer.client, What::Metas { own, peers: peers.into() })
+    }
+
     /// Ends the run with the rosters that were reported.
     pub(crate) fn unreported(self) -> History {
         let settings = RunSettings {

@@ -9,9 +9,6 @@ use tokio::sync::watch;
 use super::dial::Endpoints;
 use crate::history::{Peer, Recorder};
 
-/// Clients from this number on note nothing: others see them come and go, and what they say is no part of a history.
-pub const UNRECORDED: u32 = 1_000_000;
-
 /// What clients are to do now.
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

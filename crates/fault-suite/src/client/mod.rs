@@ -11,7 +11,8 @@ mod observer;
 mod session;
 mod sockets;
 
-pub use context::{Context, Counters, Directory, Phase, UNRECORDED};
+pub use crate::history::UNRECORDED;
+pub use context::{Context, Counters, Directory, Phase};
 pub use dial::{Endpoints, dial, moderator_token, token};
 pub use load::{Behaviour, Pace, Profile};
 pub use signal_client::transport::{Socket, Wire};

@@ -13,8 +13,8 @@ use signal_client::{PeerId, Refusal};
 use signal_protocol::limits::KEY_CHARS;
 use signal_protocol::{LeftReason, PeerKey};
 
-use super::context::{Context, Counters, UNRECORDED};
-use crate::history::{Joined, Log, Peer, Seen, What};
+use super::context::{Context, Counters};
+use crate::history::{Joined, Log, Peer, Seen, UNRECORDED, What};
 
 /// What our clients put into `data`.
 #[derive(Deserialize, Serialize)]
@@ -24,6 +24,17 @@ struct SignalData {
     k: u32,
     x: String,
 }
+
+/// What our clients put into `meta`.
+#[derive(Default, Deserialize, Serialize)]
+struct Meta {
+    /// How many updates its member has made.
+    #[serde(default)]
+    k: u32,
+}
+
+/// The ticket of the first update; signals have numbers of 32 bits.
+const UPDATES: u64 = 1 << 32;
 
 /// One client's view of its room.
 pub(super) struct Observer {
@@ -36,6 +47,8 @@ pub(super) struct Observer {
     roster: Roster,
     /// The number of the last signal, over all lives.
     number: u32,
+    /// How many updates of `meta` this membership has made.
+    updates: u32,
     /// The last signal that was settled, and is not noted yet: one note for all that an `ack` settles.
     settled: Option<u32>,
     /// Whether signals were given up, which is not noted yet.
@@ -54,6 +67,7 @@ impl Observer {
             lives: Arc::default(),
             roster: Roster::default(),
             number: 0,
+            updates: 0,
             settled: None,
             has_dropped: false,
             is_member: false,
@@ -125,10 +139,32 @@ impl Observer {
         Input::Signal { member, ticket: Ticket(number.into()), to, data }
     }
 
-    /// A signal came to its end.
+    /// Makes the next update of `meta`.
+    pub(super) fn update(&mut self, member: MemberId) -> Input<'static> {
+        self.updates += 1;
+        Counters::add(&self.context.counters.unsettled, 1);
+        let meta = Payload::from_value(&Meta { k: self.updates }).expect("a number is JSON");
+        Input::Update { member, ticket: Ticket(UPDATES + u64::from(self.updates)), meta }
+    }
+
+    /// Makes a volatile signal, which may be lost.
+    pub(super) fn volatile(&self, member: MemberId) -> Input<'static> {
+        let payload = SignalData { f: self.peer().to_string(), k: 0, x: String::new() };
+        let data = Payload::from_value(&payload).expect("text and numbers are JSON");
+        Input::Volatile { member, to: None, data }
+    }
+
+    /// Begins a membership, which has no `meta` yet.
+    pub(super) fn begin(&mut self) {
+        self.updates = 0;
+    }
+
+    /// A signal, or an update, came to its end.
     pub(super) fn settled(&mut self, ticket: Ticket, result: &Result<(), SendError>) {
+        if ticket.0 < UPDATES * 2 {
+            Counters::subtract(&self.context.counters.unsettled, 1);
+        }
         let Ok(number) = u32::try_from(ticket.0) else { return };
-        Counters::subtract(&self.context.counters.unsettled, 1);
         match result {
             Ok(()) => self.settled = Some(number),
             Err(SendError::Refused(_)) => self.note(What::Refused { number }),
@@ -167,6 +203,7 @@ impl Observer {
             RoomEvent::Signal { seq, from: Sender::Peer(from), addressed, data } => {
                 self.received(seq.0, from, *addressed, data);
             }
+            RoomEvent::Volatile { from: Sender::Peer(from), data, .. } => self.heard(from, data),
             RoomEvent::Delayed(refusal) => self.refused(refusal),
             RoomEvent::Expired => self.ended(LeftReason::Expired),
             RoomEvent::Left(because) => self.left(because),
@@ -183,6 +220,15 @@ impl Observer {
         assert_eq!(data.f, from.to_string(), "the stamp names another sender");
         self.note(What::Received { from, number: data.k, seq, to_me });
         Counters::add(&self.context.counters.received, 1);
+    }
+
+    /// A volatile signal came: only its stamp is certain.
+    fn heard(&self, from: &PeerId, data: &Payload) {
+        let from = self.known(from);
+        if from.client < UNRECORDED {
+            let data: SignalData = data.parse().expect("all that is said here was made here");
+            assert_eq!(data.f, from.to_string(), "the stamp names another sender");
+        }
     }
 
     fn refused(&mut self, refusal: &Refusal) {
@@ -225,5 +271,9 @@ impl Observer {
         let peers = self.roster.iter().map(|member| (self.known(&member.id), member.away));
         let peers = peers.collect();
         self.note(What::Roster { peers });
+        let update = |member: &Member| member.meta.parse::<Meta>().unwrap_or_default().k;
+        let peers = self.roster.iter().map(|member| (self.known(&member.id), update(member)));
+        let (own, peers) = (self.updates, peers.collect());
+        self.note(What::Metas { own, peers });
     }
 }

@@ -25,6 +25,8 @@ use crate::history::What;
 const JOIN_AGAIN_AFTER: (u64, u64) = (1_000, 3_000);
 /// So many unsettled signals, and no new ones are made: an application would stop as well.
 const MOST_UNSETTLED: usize = 4_000;
+/// One in so many things that a client says is an update of its `meta`, and as many are volatile signals.
+const ONE_UPDATE_IN: u32 = 16;
 /// A lost socket without a closing handshake.
 const ABNORMAL: u16 = 1006;
 /// The request to leave; signals have numbers of 32 bits.
@@ -140,6 +142,7 @@ impl Session {
     fn join(&mut self) {
         self.join_at = None;
         self.member.0 += 1;
+        self.observer.begin();
         let (member, room) = (self.member, self.room.clone());
         self.on(Input::Join { member, room, meta: None });
     }
@@ -151,8 +154,17 @@ impl Session {
             if !self.observer.is_member || self.machine.unsettled(self.member) > MOST_UNSETTLED {
                 return;
             }
-            let signal = self.observer.signal(self.member, &mut self.rng, self.profile.ballast);
-            self.on(signal);
+            let input = self.next_input();
+            self.on(input);
+        }
+    }
+
+    /// Draws what to say: mostly a signal.
+    fn next_input(&mut self) -> Input<'static> {
+        match self.rng.u32(0..ONE_UPDATE_IN) {
+            0 => self.observer.update(self.member),
+            1 => self.observer.volatile(self.member),
+            _ => self.observer.signal(self.member, &mut self.rng, self.profile.ballast),
         }
     }
 

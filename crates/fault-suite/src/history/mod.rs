@@ -10,7 +10,7 @@ mod recorder;
 
 pub use fault_kind::FaultKind;
 pub use file::HistoryError;
-pub use peer::{ParsePeerError, Peer};
+pub use peer::{ParsePeerError, Peer, UNRECORDED};
 pub use recorder::{Log, Recorder};
 
 use std::time::Duration;
@@ -159,6 +159,13 @@ pub enum What {
     Roster {
         /// The others, and whether they are away.
         peers: Box<[(Peer, bool)]>,
+    },
+    /// What the client has set for its `meta`, and holds for that of the others, when all is quiet. Each is a count of updates.
+    Metas {
+        /// Its own.
+        own: u32,
+        /// Those of the others.
+        peers: Box<[(Peer, u32)]>,
     },
     /// What a node says of its health, if it differs from what it said before.
     Health {

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Clients from this number on note nothing: others see them come and go, and what they say is no part of a history.
+pub const UNRECORDED: u32 = 1_000_000;
+
 /// One identity of a client; a new key is a new life. Written `17.0`.
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

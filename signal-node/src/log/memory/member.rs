@@ -129,6 +129,7 @@ impl Member {
             origin: self.origin,
             recovery: self.recovery,
             mid: self.mid,
+            meta: self.meta.clone(),
             refused: if self.recovery == Recovery::New { Vec::new() } else { self.refused.clone() },
             roster,
         }))

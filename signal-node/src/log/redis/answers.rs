@@ -100,22 +100,17 @@ fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
 }
 
 fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
-    let mut joined = Joined {
-        seq: fields.seq()?,
-        base: fields.seq()?,
-        n: fields.parse()?,
-        origin: fields.seq()?,
-        recovery: recovery(&fields.text()?)?,
-        mid: fields.parse().map(Mid)?,
-        refused: refusals(&fields.text()?),
-        roster: Vec::new(),
-    };
+    let (seq, base, n, origin) = (fields.seq()?, fields.seq()?, fields.parse()?, fields.seq()?);
+    let recovery = recovery(&fields.text()?)?;
+    let mid = fields.parse().map(Mid)?;
+    let refused = refusals(&fields.text()?);
     let me: PeerId = fields.parse()?;
-    joined.roster = roster(fields)?;
+    let mut roster = roster(fields)?;
+    let own = roster.iter().position(|line| line.peer == me);
+    let meta = roster.remove(own.ok_or_else(|| garbled("a roster without its member"))?).meta;
     // A repeated join is answered as the first one was: of a new member, with those before it.
-    let (is_new, n) = (joined.recovery == Recovery::New, joined.n);
-    joined.roster.retain(|other| other.peer != me && (!is_new || other.n < n));
-    Ok(joined)
+    roster.retain(|other| recovery != Recovery::New || other.n < n);
+    Ok(Joined { seq, base, n, origin, recovery, mid, refused, meta, roster })
 }
 
 /// Reads ` <mid>:<code> …`, newest first. A code of a newer version is not told.

@@ -72,6 +72,11 @@ pub(super) async fn a_member_comes_back_as_itself_with_its_count(stage: Stage) {
     let again = Join { attempt: 2, keeps_meta: true, meta: json("{}"), ..wish("ana") };
     let back = joined(stage.step(Op::Join(Box::new(again))).await);
     assert_eq!((back.n, back.mid, back.recovery), (first.n, Mid(2), Recovery::Snapshot));
+    assert_eq!(
+        back.meta.get(),
+        wish("ana").meta.get(),
+        "its node restores it with what it told before"
+    );
     assert!(back.seq > first.seq);
     let last = stage.all().await.pop().unwrap();
     assert!(
