@@ -149,6 +149,10 @@ impl RoomState {
             if known.generation > member.generation {
                 return Outcome::Settled;
             }
+            if known.generation == member.generation && known.mid > member.mid {
+                // A late copy of an earlier restore: what the member has told since is newer.
+                member.meta = known.meta.clone();
+            }
             member.mid = member.mid.max(known.mid);
         } else if let Some(ended) = self.has_left(peer, member.attempt, member.socket) {
             return Outcome::Gone(ended);

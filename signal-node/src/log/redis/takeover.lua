@@ -33,12 +33,15 @@ steps.restore = { 14, function(peer, generation, mid, n, node, socket, try, user
   n, mid = tonumber(n), tonumber(mid)
   if not stored and not prolongs then share_configuration() end
   if n > tonumber(redis.call('HGET', H, 'n') or '0') then redis.call('HSET', H, 'n', int(n)) end
-  local known = redis.call('HGET', M, peer) and claim(peer)
+  local m = member(peer)
+  local known = m and claim(peer)
   if known and tonumber(known.generation) > tonumber(generation) then return { 'settled' } end
   local ended = not known and has_left(peer, try, socket)
   if ended then return { 'gone', int(ended) } end
   local orphan = redis.call('HGET', H, 'o:' .. peer)
   if orphan and read_claim(orphan).generation == generation then mid = math.max(mid, read_claim(orphan).mid) end
+  -- A late copy of an earlier restore: what the member has told since is newer.
+  if known and known.generation == generation and known.mid > mid then meta = m.meta end
   if known then mid = math.max(mid, known.mid) end
   redis.call('HDEL', H, 'o:' .. peer, 'x:' .. peer)
   restored[peer], prolongs = true, true

@@ -27,6 +27,7 @@ clocked! {
     a_join_that_arrives_too_late_enters_nobody,
     a_late_copy_of_a_join_that_took_effect_is_answered_as_the_first_one_was,
     a_restore_does_not_bring_back_who_has_left,
+    a_late_copy_of_a_restore_undoes_no_update,
     a_late_copy_of_a_reclaim_does_not_bring_back_who_was_detached,
     the_same_join_may_enter_again_from_where_its_leave_is_known,
     a_step_suspects_and_removes_so_many_members_and_is_due_again,
@@ -187,6 +188,19 @@ async fn a_restore_does_not_bring_back_who_has_left(stage: Stage) {
     let outcome = stage.step(Op::Restore(Box::new(restored))).await;
     assert!(matches!(outcome, Outcome::Gone(seq) if seq == left), "{outcome:?}");
     assert_eq!(stage.inspect().await.members.len(), 0);
+}
+
+/// It did, for everyone, and for good.
+async fn a_late_copy_of_a_restore_undoes_no_update(stage: Stage) {
+    let join = wish("ana");
+    let entered = joined(stage.step(Op::Join(Box::new(join.clone()))).await);
+    let by = claim("ana", &entered);
+    let record = Record::new(join.clone(), &entered);
+    let restored = Restored { by: by.clone(), socket: join.socket, n: 1, mid: Mid(0), record };
+    let update = Op::Update { by, mid: Mid(1), meta: json("[2]") };
+    assert!(matches!(stage.step(update).await, Outcome::Appended(_)));
+    stage.call(&[Op::Restore(Box::new(restored)), Op::Reset]).await;
+    assert_eq!(stage.inspect().await.members[0].meta.get(), "[2]");
 }
 
 async fn a_step_suspects_and_removes_so_many_members_and_is_due_again(stage: Stage) {
