@@ -15,6 +15,7 @@
     expect(clippy::wildcard_enum_match_arm, reason = "a test selects the outcomes it expects")
 )]
 
+mod backend;
 pub mod config;
 pub mod credentials;
 pub mod doctor;

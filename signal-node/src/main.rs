@@ -126,7 +126,11 @@ fn start(config: Config) -> Exit {
 async fn work(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
-    let node = Node::start(config, &life).await?;
+    let Some(node) = life.soft.run_until_cancelled(Node::start(config, &life)).await else {
+        life.hard.cancel();
+        return Ok(());
+    };
+    let node = node?;
     let addresses = [("public", node.public.to_string()), ("admin", node.admin.to_string())];
     announce(SCHEMA.program, addresses.into_iter().chain(node.page().map(|page| ("page", page))));
     life.soft.cancelled().await;

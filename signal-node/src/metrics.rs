@@ -144,8 +144,17 @@ fn volatile_dropped(registry: &Registry) -> IntCounterVec {
 }
 
 /// Why an upgrade is refused.
-pub const REJECTIONS: [&str; 8] =
-    ["address", "capacity", "draining", "malformed", "origin", "rate", "token", "unverified"];
+pub const REJECTIONS: [&str; 9] = [
+    "address",
+    "capacity",
+    "draining",
+    "malformed",
+    "origin",
+    "rate",
+    "starting",
+    "token",
+    "unverified",
+];
 
 /// What becomes of a question for ICE servers.
 pub const FETCHES: [&str; 2] = ["ok", "unavailable"];

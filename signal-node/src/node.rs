@@ -1,8 +1,7 @@
 //! One running node: its parts, and the order in which they start and stop.
 
 use std::io;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
 use service_kit::http::{
     ConnectionBounds, Health, ListenAddr, Listener, admin_router, descriptors, serve,
@@ -14,23 +13,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::config::{Backend, Config};
+use crate::backend::Starting;
+use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::drain::Drain;
 use crate::http::{
     Anonymous, ConnectionLimiter, ConnectionLimits, Public, UnverifiedLimiter, router,
 };
-use crate::liveness::{Cluster, HeartbeatSettings, Heartbeater, Liveness};
-use crate::log::memory::MemoryLog;
-use crate::log::redis::{RedisLog, exposure};
-use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, Trouble};
+use crate::liveness::Cluster;
+use crate::log::{LogError, Trouble};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{RoomContext, RoomSettings, Rooms, TimedLog};
 use crate::session::{Context, NodeEvents, SessionTimers, StartupToken};
-
-/// How often rooms in memory that are over are looked for.
-const FORGET_EVERY: Duration = Duration::from_secs(5);
 
 /// A node that serves.
 pub struct Node {
@@ -49,7 +44,7 @@ pub enum StartError {
     /// A listener could not be bound.
     #[error(transparent)]
     Listen(#[from] io::Error),
-    /// Redis is not there.
+    /// Redis rejects the node, or cannot hold rooms.
     #[error("cannot use Redis (SIGNAL_NODE_REDIS_URL): {0}{advice}", advice = advice(.0))]
     Log(#[from] LogError),
     /// The HTTP client for the credential service could not be made.
@@ -64,7 +59,8 @@ fn advice(error: &LogError) -> String {
 }
 
 impl Node {
-    /// Starts a node; it ends with `life`.
+    /// Starts a node; it ends with `life`. While Redis cannot be reached, this waits for it: the probes answer, and clients
+    /// are refused.
     ///
     /// # Errors
     /// [`StartError`] says what is missing.
@@ -78,7 +74,8 @@ impl Node {
         let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
         let listener = listener.with_bounds(bounds(&config)).with_mode(config.socket_mode)?;
         let address = listener.address().clone();
-        let backend = Log::open(&config, &metrics).await?;
+        let starting = Starting { config: &config, metrics: &metrics, health: &health };
+        let backend = starting.open_log(&listener).await?;
         tokio::spawn(report_trouble(backend.liveness.trouble(), health.clone()));
         let drain = Drain::new(&config, life, health.clone(), backend.heartbeater);
         let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
@@ -196,62 +193,6 @@ async fn report_trouble(mut trouble: watch::Receiver<Option<Trouble>>, health: H
 async fn follow_credentials(public: Arc<Public>, end: CancellationToken) {
     if let Some(credentials) = &public.sessions.credentials {
         end.run_until_cancelled(credentials.follow()).await;
-    }
-}
-
-/// The room log, the liveness of the other nodes, and our own heartbeats.
-struct Log {
-    rooms: Arc<dyn RoomLog>,
-    heartbeats: Arc<dyn HeartbeatStore>,
-    revocations: Arc<dyn Revocations>,
-    liveness: Arc<Liveness>,
-    heartbeater: Option<Heartbeater>,
-}
-
-impl Log {
-    async fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
-        match &config.backend {
-            Backend::Memory => {
-                metrics.log_up.set(1);
-                let log = Arc::new(MemoryLog::new(config.retention));
-                tokio::spawn(forget_regularly(Arc::downgrade(&log)));
-                Ok(Self {
-                    heartbeats: log.clone(),
-                    revocations: log.clone(),
-                    rooms: log,
-                    liveness: Liveness::alone(),
-                    heartbeater: None,
-                })
-            }
-            Backend::Redis { access, publishing, prefix } => {
-                if let Some(open) = exposure(access) {
-                    warn!("rooms are kept in a Redis that is reached {open}");
-                }
-                let (own, lease) = (config.sessions.node.clone(), config.lease);
-                let log = RedisLog::connect(access, prefix, *publishing, config.retention, lease);
-                let log = Arc::new(log.await?);
-                let liveness = Liveness::among(own.clone(), lease);
-                let settings = HeartbeatSettings { own, lease, keep: config.retention.room * 2 };
-                let heartbeater =
-                    Heartbeater::start(&liveness, settings, log.clone(), metrics.clone());
-                Ok(Self {
-                    heartbeats: log.clone(),
-                    revocations: log.clone(),
-                    rooms: log,
-                    liveness,
-                    heartbeater: Some(heartbeater),
-                })
-            }
-        }
-    }
-}
-
-/// Forgets rooms that are over, for as long as the log lives.
-async fn forget_regularly(log: Weak<MemoryLog>) {
-    loop {
-        tokio::time::sleep(FORGET_EVERY).await;
-        let Some(log) = log.upgrade() else { return };
-        log.forget();
     }
 }
 

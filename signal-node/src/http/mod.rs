@@ -7,6 +7,7 @@ mod origin;
 mod refusal;
 mod revocations;
 mod rooms;
+mod starting;
 mod static_file;
 mod unverified_limiter;
 mod upgrade;
@@ -29,6 +30,7 @@ pub use connection_limiter::{
 };
 pub use openapi::openapi;
 pub use origin::AllowedOrigins;
+pub use starting::starting_router;
 pub use unverified_limiter::UnverifiedLimiter;
 
 /// Who may come in without a token.

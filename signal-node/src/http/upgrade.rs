@@ -21,8 +21,8 @@ use super::websocket::{PendingSession, run_session, switching_protocols};
 use super::{Anonymous, Public};
 use crate::session::{Entrance, HandshakeInfo, SessionRejection};
 
-/// `Retry-After` of a full node or address.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// `Retry-After` of a full node or address, and of a node that is starting.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Names of query parameters that would carry a token into access logs and histories.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "authorization"];

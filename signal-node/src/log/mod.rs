@@ -199,6 +199,10 @@ pub enum LogError {
     /// Redis cannot be reached, or is too slow. The outcome is unknown.
     #[error("the room log is not reachable: {0}")]
     Unavailable(String),
+    /// Redis and this node do not accept each other: the user, the password, a right, or a certificate. It does not end
+    /// by itself.
+    #[error("the connection is rejected: {0}")]
+    Rejected(String),
     /// Redis answers and refuses to write, in its own words. Nothing has happened.
     #[error("the room log refuses to write: {0}")]
     WriteRefused(String),

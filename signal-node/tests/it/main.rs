@@ -23,3 +23,4 @@ mod subjects;
 mod support;
 mod tls;
 mod traces;
+mod waiting;

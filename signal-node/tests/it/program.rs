@@ -80,19 +80,6 @@ fn a_public_node_without_keys_refuses_to_start() {
 }
 
 #[test]
-fn a_node_without_its_redis_says_so_and_exits_1() {
-    let variables = [
-        ("SIGNAL_NODE_BACKEND", "redis"),
-        ("SIGNAL_NODE_REDIS_URL", "redis://127.0.0.1:1"),
-        ("SIGNAL_NODE_LISTEN", "127.0.0.1:0"),
-        ("SIGNAL_NODE_ADMIN_LISTEN", "127.0.0.1:0"),
-    ];
-    let output = run(&[], &variables);
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("cannot use Redis"), "{}", text(&output.stderr));
-}
-
-#[test]
 fn a_minted_token_has_three_parts_and_needs_a_secret() {
     let mint =
         ["token", "mint", "--sub", "ana", "--room", "demo", "--can", "moderate", "--ttl", "5m"];

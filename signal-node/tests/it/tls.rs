@@ -19,7 +19,7 @@ use tokio_tungstenite::client_async;
 use crate::program::{run, text};
 use crate::support::node::{SECRET, TestNode};
 use crate::support::peer::{TestPeer, request};
-use crate::support::process::NodeProcess;
+use crate::support::process::{NodeProcess, PROGRAM};
 use crate::support::redis::TestRedis;
 
 /// The node looks at its files once a second at most, when somebody shakes hands.
@@ -145,6 +145,14 @@ fn a_certificate_without_its_key_is_a_fault() {
     }
 }
 
+/// Starts a node that must refuse to serve.
+async fn exit_code(settings: Vec<(&str, &str)>) -> Option<i32> {
+    let mut command = tokio::process::Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.env_clear().envs(settings).kill_on_drop(true);
+    timeout(Duration::from_secs(20), command.output()).await.unwrap().unwrap().status.code()
+}
+
 #[tokio::test]
 async fn rooms_are_kept_in_a_redis_behind_tls() {
     let pair = Pair::of("localhost");
@@ -160,19 +168,18 @@ async fn rooms_are_kept_in_a_redis_behind_tls() {
         ("SIGNAL_NODE_REDIS_KEY_FILE", key.as_str()),
         ("SIGNAL_NODE_JWT_SECRET", SECRET),
     ];
-    let refused =
+    let without_certificate =
         settings.iter().filter(|(name, _)| !name.contains("CERT") && !name.contains("KEY_FILE"));
-    let refused: Vec<_> = refused.copied().chain([("SIGNAL_NODE_LISTEN", "127.0.0.1:0")]).collect();
-    let refused = tokio::task::spawn_blocking({
-        let refused: Vec<_> =
-            refused.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        move || {
-            let refused: Vec<_> =
-                refused.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            run(&["--admin-listen", "127.0.0.1:0"], &refused)
-        }
+    let code = exit_code(without_certificate.copied().collect()).await;
+    assert_eq!(code, Some(1), "without a certificate");
+    let other = Pair::of("localhost");
+    let cert = other.cert();
+    let with_other_authority = settings.map(|(name, value)| match name {
+        "SIGNAL_NODE_REDIS_CA_FILE" => (name, cert.as_str()),
+        _ => (name, value),
     });
-    assert_eq!(refused.await.unwrap().status.code(), Some(1), "without a certificate");
+    let code = exit_code(with_other_authority.to_vec()).await;
+    assert_eq!(code, Some(1), "with an authority that Redis is not of");
     let node = NodeProcess::start(&settings).await;
     let mut ana = TestPeer::at(node.address(), &crate::support::node::token("ana")).await;
     ana.join("demo", "ana").await;

@@ -1,5 +1,6 @@
 //! The accept loop, and the bounds of one connection.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +44,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests over TCP carry `ConnectInfo<SocketAddr>`. Upgraded connections (WebSocket) continue in
 /// their own tasks, which this future does not wait for.
 pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
+    let connections = accept_until(&listener, router, shutdown).await;
+    drop(listener); // from here on the operating system refuses new connections
+    connections.close();
+    connections.wait().await;
+}
+
+/// Serves `router` until `work` has ended, and returns its output. The listener stays bound, for another router.
+///
+/// Requests in flight finish by themselves.
+pub async fn serve_while<T>(
+    listener: &Listener,
+    router: Router,
+    work: impl Future<Output = T>,
+) -> T {
+    let ended = CancellationToken::new();
+    // Ends the connections, also when this future is dropped.
+    let guard = ended.clone().drop_guard();
+    let work = async {
+        let output = work.await;
+        drop(guard);
+        output
+    };
+    tokio::join!(work, accept_until(listener, router, ended)).0
+}
+
+/// Accepts connections until `shutdown`, which ends each of them after its request in flight.
+async fn accept_until(
+    listener: &Listener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> TaskTracker {
     let connections = TaskTracker::new();
     let counter = ConnectionCounter::new(listener.bounds().clone());
     let accept = async || {
@@ -77,9 +109,7 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             Err(error) => pause_after_accept_error(&error).await,
         }
     }
-    drop(listener); // from here on the operating system refuses new connections
-    connections.close();
-    connections.wait().await;
+    connections
 }
 
 /// Performs the TLS handshake, then serves the connection.

@@ -50,7 +50,7 @@ pub(super) fn client(access: &RedisAccess) -> Result<Client, LogError> {
 
 fn config(access: &RedisAccess) -> Result<Config, LogError> {
     let tls = access.tls.as_ref().map(Certificates::client_config).transpose();
-    let tls = tls.map_err(|error| LogError::Unavailable(format!("TLS: {error}")))?;
+    let tls = tls.map_err(|error| LogError::Rejected(format!("TLS: {error}")))?;
     let (username, password) = words(&access.login);
     // A user that was given the rights of the manual may not SELECT, and database 0 needs none.
     let database = Some(access.database).filter(|database| *database != 0);

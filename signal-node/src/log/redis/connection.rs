@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::error::Error;
+use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::ConnectHandle;
-use service_kit::redis_access::RedisAccess;
+use service_kit::redis_access::{self, RedisAccess};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -41,7 +41,7 @@ impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] if Redis does not answer now.
+    /// [`LogError::Unavailable`] if Redis does not answer now, [`LogError::Rejected`] if it is no use to try again.
     pub(super) async fn open(
         name: &'static str,
         access: RedisAccess,
@@ -55,7 +55,7 @@ impl Connection {
     /// Begins to connect, whether the server is there or not.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] if a certificate is of no use.
+    /// [`LogError::Rejected`] if a certificate is of no use.
     pub(super) fn begin(
         name: &'static str,
         access: RedisAccess,
@@ -178,8 +178,22 @@ async fn connect(
     alarm: Arc<Notify>,
 ) -> Result<(Client, AbortHandle), LogError> {
     let client = client(access)?;
-    let router = bounded(2 * COMMAND_TIMEOUT, async { Ok(client.init().await?) }).await?;
+    let connected = async { client.init().await.map_err(connect_error) };
+    let router = bounded(2 * COMMAND_TIMEOUT, connected).await?;
     Ok((client, raise_at_end(router, alarm)))
+}
+
+/// What fred says of an error of rustls, which it passes on as one of the connection: a certificate or authority that one
+/// side does not trust, or a peer that speaks no TLS.
+const TLS_FAULT: &str = "kind: InvalidData";
+
+/// Tells a rejection, which does not end by itself, from a Redis that cannot be reached now.
+fn connect_error(error: Error) -> LogError {
+    let words = error.to_string();
+    let is_rejection = matches!(error.kind(), ErrorKind::Auth | ErrorKind::Config | ErrorKind::Tls)
+        || redis_access::advice(&words).is_some()
+        || words.contains(TLS_FAULT);
+    if is_rejection { LogError::Rejected(words) } else { error.into() }
 }
 
 /// Raises the alarm when fred's task for a client ends. However it does, no command is answered any more.

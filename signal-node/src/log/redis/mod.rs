@@ -84,7 +84,8 @@ impl RedisLog {
     /// replaced.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`] if Redis does not answer now, [`LogError::Unsuitable`] if it cannot hold rooms.
+    /// [`LogError::Unavailable`] if Redis does not answer now, [`LogError::Rejected`] if user or certificate are of no
+    /// use, [`LogError::Unsuitable`] if it cannot hold rooms.
     pub async fn connect(
         access: &RedisAccess,
         prefix: &RedisPrefix,

@@ -24,6 +24,8 @@ pub struct Facts {
     pub eviction: Option<String>,
     /// How many bytes it may use; 0 or nothing is no bound.
     pub max_memory: Option<u64>,
+    /// Whether it still reads its data from disk, and answers no command about keys.
+    pub is_loading: bool,
 }
 
 impl Facts {
@@ -41,6 +43,7 @@ impl Facts {
             version: find("redis_version:"),
             eviction: find("maxmemory_policy:"),
             max_memory: find("maxmemory:").and_then(|bytes| bytes.parse().ok()),
+            is_loading: find("loading:").as_deref() == Some("1"),
         }
     }
 
@@ -79,12 +82,17 @@ pub(super) async fn check(
     names: &KeySpace,
 ) -> Result<(), LogError> {
     for shard in shards.all() {
-        check_server(&shard.commands.client()).await?;
+        let is_loading = check_server(&shard.commands.client()).await?;
+        // Of a cluster the rooms of the other servers can be used meanwhile.
+        if is_loading && !shards.is_cluster() {
+            return Err(LogError::Unavailable("LOADING Redis reads its data from disk".to_owned()));
+        }
     }
     if publishing == Publishing::Sharded { check_sharded(shards, names).await } else { Ok(()) }
 }
 
-async fn check_server(client: &Client) -> Result<(), LogError> {
+/// Checks one server, and tells whether it is loading.
+async fn check_server(client: &Client) -> Result<bool, LogError> {
     let facts = Facts::of(client).await;
     if let Some(why) = facts.unsuitable() {
         return Err(LogError::Unsuitable(why));
@@ -95,14 +103,16 @@ async fn check_server(client: &Client) -> Result<(), LogError> {
              rooms get lost"
         );
     }
-    Ok(())
+    Ok(facts.is_loading)
 }
 
 /// Publishes an empty message on a channel that no room has: a proxy in between, or a server of another make, may not
 /// know `SPUBLISH`.
 async fn check_sharded(shards: &Shards, names: &KeySpace) -> Result<(), LogError> {
     let channel = names.channel(&"signal-probe".parse().expect("of the alphabet"));
-    let client = shards.of(&channel)?.commands.client();
+    // Of a cluster that is not whole no server may hold that slot, which may be over when rooms are used.
+    let Ok(shard) = shards.of(&channel) else { return Ok(()) };
+    let client = shard.commands.client();
     match client.spublish::<i64, _, _>(channel, "").await {
         Err(error) if error.details().to_lowercase().contains("unknown command") => {
             Err(LogError::Unsuitable(
@@ -124,6 +134,12 @@ mod tests {
         Facts::read(&format!(
             "# Server\r\nredis_version:{version}\r\nmaxmemory:{max_memory}\r\nmaxmemory_human:1K\r\nmaxmemory_policy:{policy}\r\n"
         ))
+    }
+
+    #[test]
+    fn a_redis_that_reads_its_data_from_disk_says_so() {
+        assert!(Facts::read("# Persistence\r\nloading:1\r\nasync_loading:0\r\n").is_loading);
+        assert!(!Facts::read("# Persistence\r\nloading:0\r\nasync_loading:1\r\n").is_loading);
     }
 
     #[test]

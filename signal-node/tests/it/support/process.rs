@@ -3,13 +3,13 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use super::node::SECRET;
 use super::polling::becomes_true;
-use super::redis::TestRedis;
+use super::redis::{TestRedis, free_port};
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_signal-node");
@@ -40,19 +40,33 @@ impl NodeProcess {
         Self::spawn(&mut shell, variables).await
     }
 
+    /// Starts it on ports that were free, over a Redis that is not there; what it logs is there to be read.
+    pub(crate) fn without_redis(url: &str) -> Self {
+        let [public, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let variables = [
+            ("SIGNAL_NODE_LISTEN", public.as_str()),
+            ("SIGNAL_NODE_ADMIN_LISTEN", &admin),
+            ("SIGNAL_NODE_BACKEND", "redis"),
+            ("SIGNAL_NODE_REDIS_URL", url),
+            ("SIGNAL_NODE_JWT_SECRET", SECRET),
+        ];
+        let mut command = tokio::process::Command::new(PROGRAM);
+        let child = begin(command.stderr(Stdio::piped()), &variables);
+        Self { child, told: json!({"public": public, "admin": admin}) }
+    }
+
     async fn spawn(command: &mut tokio::process::Command, variables: &[(&str, &str)]) -> Self {
-        let mut child = command
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .env_clear()
-            .env("SIGNAL_NODE_DRAIN_DELAY", "0s")
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let mut node = Self { child: begin(command, variables), told: Value::Null };
+        node.listens().await;
+        node
+    }
+
+    /// Waits until it says where it listens, which it does when it serves.
+    pub(crate) async fn listens(&mut self) {
+        let mut lines = BufReader::new(self.child.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap();
-        Self { child, told: serde_json::from_str(&line).unwrap() }
+        self.told = serde_json::from_str(&line).unwrap();
     }
 
     /// Waits until it logs this, and returns the line.
@@ -146,6 +160,11 @@ impl NodeProcess {
         self.signal("TERM");
         self.ended().await
     }
+}
+
+fn begin(command: &mut tokio::process::Command, variables: &[(&str, &str)]) -> Child {
+    command.env_clear().env("SIGNAL_NODE_DRAIN_DELAY", "0s").envs(variables.iter().copied());
+    command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
 /// Sends a signal to a process of ours.
