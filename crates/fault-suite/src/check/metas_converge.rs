@@ -17,7 +17,8 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
             reports.push((event.at, *me, *own, held));
         }
     }
-    let set: HashMap<Peer, u32> = reports.iter().map(|(_, me, own, _)| (*me, *own)).collect();
+    let set = reports.iter().filter_map(|(_, me, own, _)| Some((*me, (*own)?)));
+    let set: HashMap<Peer, u32> = set.collect();
     let mut violations = Vec::new();
     for (at, me, _, held) in &reports {
         for (peer, meta) in *held {

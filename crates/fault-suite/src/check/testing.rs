@@ -166,7 +166,7 @@ impl HistoryBuilder {
     }
 
     pub(crate) fn metas(self, peer: Peer, own: u32, peers: &[(Peer, u32)]) -> Self {
-        self.event(peer.client, What::Metas { own, peers: peers.into() })
+        self.event(peer.client, What::Metas { own: Some(own), peers: peers.into() })
     }
 
     /// Ends the run with the rosters that were reported.

@@ -49,6 +49,8 @@ pub(super) struct Observer {
     number: u32,
     /// How many updates of `meta` this membership has made.
     updates: u32,
+    /// Whether the last of them was given up.
+    has_lost_update: bool,
     /// The last signal that was settled, and is not noted yet: one note for all that an `ack` settles.
     settled: Option<u32>,
     /// Whether signals were given up, which is not noted yet.
@@ -68,6 +70,7 @@ impl Observer {
             roster: Roster::default(),
             number: 0,
             updates: 0,
+            has_lost_update: false,
             settled: None,
             has_dropped: false,
             is_member: false,
@@ -141,7 +144,7 @@ impl Observer {
 
     /// Makes the next update of `meta`.
     pub(super) fn update(&mut self, member: MemberId) -> Input<'static> {
-        self.updates += 1;
+        (self.updates, self.has_lost_update) = (self.updates + 1, false);
         Counters::add(&self.context.counters.unsettled, 1);
         let meta = Payload::from_value(&Meta { k: self.updates }).expect("a number is JSON");
         Input::Update { member, ticket: Ticket(UPDATES + u64::from(self.updates)), meta }
@@ -156,7 +159,7 @@ impl Observer {
 
     /// Begins a membership, which has no `meta` yet.
     pub(super) fn begin(&mut self) {
-        self.updates = 0;
+        (self.updates, self.has_lost_update) = (0, false);
     }
 
     /// A signal, or an update, came to its end.
@@ -164,7 +167,11 @@ impl Observer {
         if ticket.0 < UPDATES * 2 {
             Counters::subtract(&self.context.counters.unsettled, 1);
         }
-        let Ok(number) = u32::try_from(ticket.0) else { return };
+        let Ok(number) = u32::try_from(ticket.0) else {
+            let is_last = ticket.0 == UPDATES + u64::from(self.updates);
+            self.has_lost_update |= is_last && result.is_err();
+            return;
+        };
         match result {
             Ok(()) => self.settled = Some(number),
             Err(SendError::Refused(_)) => self.note(What::Refused { number }),
@@ -273,7 +280,8 @@ impl Observer {
         self.note(What::Roster { peers });
         let update = |member: &Member| member.meta.parse::<Meta>().unwrap_or_default().k;
         let peers = self.roster.iter().map(|member| (self.known(&member.id), update(member)));
-        let (own, peers) = (self.updates, peers.collect());
+        let own = (!self.has_lost_update).then_some(self.updates);
+        let peers = peers.collect();
         self.note(What::Metas { own, peers });
     }
 }

@@ -162,8 +162,9 @@ pub enum What {
     },
     /// What the client has set for its `meta`, and holds for that of the others, when all is quiet. Each is a count of updates.
     Metas {
-        /// Its own.
-        own: u32,
+        /// Its own; nothing if the last update was given up with the membership that it was made for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own: Option<u32>,
         /// Those of the others.
         peers: Box<[(Peer, u32)]>,
     },
