@@ -130,7 +130,7 @@ impl Log {
     }
 }
 
-/// Forgets rooms that are over, for as long as the log lives.
+/// Has the log in memory drop the rooms that are over, every `FORGET_EVERY`, until the log itself is dropped.
 async fn forget_regularly(log: Weak<MemoryLog>) {
     loop {
         sleep(FORGET_EVERY).await;

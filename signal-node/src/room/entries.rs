@@ -69,9 +69,9 @@ pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
     recovery.resolve_lost_claims(cursor.position(), joins, members, queue, step);
 }
 
-/// Looks for joins over this node among entries that came while it was in no place of the room's order: every join so far was
-/// refused. A late copy of one may have entered since, and its member would take the place that its client asks for. While
-/// a join is under way its roster will tell.
+/// Looks for joins over this node among the entries that came before the cursor has a position, since every join so far was
+/// refused. A late copy of one may have entered since, and its member would hold the place that its client asks for. While a
+/// join is under way, nothing needs to be looked for: the roster in its outcome has such a member.
 fn check_unordered(local: &mut LocalRoom, step: &mut StepContext<'_>) {
     if !local.queue.is_idle() || !local.joins.is_empty() {
         return;

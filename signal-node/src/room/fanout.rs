@@ -21,38 +21,25 @@ pub(super) fn deliver(members: &mut Members, room: &RoomId, seq: Seq, entry: &En
         member.outbox.push(Delivery { event: traced(entry, &frame), frame });
         member.position_sent(seq, delivered);
     };
-    match entry {
-        Entry::Reset { roster } => {
-            for member in members.live() {
-                if let Some(frame) = reset(member, room, seq, roster) {
-                    push(member, frame.into());
-                }
-            }
-        }
-        Entry::Signal { to: Some(to), .. } | Entry::Announced { to: Some(to), .. } => {
-            let member = members.get_mut(to).filter(|member| member.is_live());
-            if let (Some(member), Some(frame)) = (member, message(room, seq, entry)) {
+    if let Entry::Reset { roster } = entry {
+        for member in members.live() {
+            if let Some(frame) = reset(member, room, seq, roster) {
                 push(member, frame.into());
             }
         }
-        Entry::Joined { .. }
-        | Entry::Signal { .. }
-        | Entry::Announced { .. }
-        | Entry::Updated { .. }
-        | Entry::Away { .. }
-        | Entry::Back { .. }
-        | Entry::Left { .. }
-        | Entry::Unknown
-        | Entry::Unreadable => {
-            let mut receivers =
-                members.live().filter(|m| about(entry) != Some(&m.claim.peer)).peekable();
-            let Some(frame) = receivers.peek().and_then(|_| message(room, seq, entry)) else {
-                return;
-            };
-            let frame = Bytes::from(frame);
-            receivers.for_each(|member| push(member, frame.clone()));
-        }
+        return;
     }
+    if let Some(to) = addressee(entry) {
+        let member = members.get_mut(to).filter(|member| member.is_live());
+        if let (Some(member), Some(frame)) = (member, message(room, seq, entry)) {
+            push(member, frame.into());
+        }
+        return;
+    }
+    let mut receivers = members.live().filter(|m| about(entry) != Some(&m.claim.peer)).peekable();
+    let Some(frame) = receivers.peek().and_then(|_| message(room, seq, entry)) else { return };
+    let frame = Bytes::from(frame);
+    receivers.for_each(|member| push(member, frame.clone()));
 }
 
 /// Begins to trace a signal's way to one member, if it is traced.
@@ -73,26 +60,12 @@ pub fn describe(span: &Span, operation: &'static str, bytes: usize) {
 
 /// Returns the frame of an entry for one member, if the entry is for that member.
 pub(super) fn frame_for(member: &Member, room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
-    match entry {
-        Entry::Reset { roster } => reset(member, room, seq, roster),
-        Entry::Signal { to: Some(to), .. } | Entry::Announced { to: Some(to), .. }
-            if *to != member.claim.peer =>
-        {
-            None
-        }
-        Entry::Joined { .. }
-        | Entry::Signal { .. }
-        | Entry::Announced { .. }
-        | Entry::Updated { .. }
-        | Entry::Away { .. }
-        | Entry::Back { .. }
-        | Entry::Left { .. }
-        | Entry::Unknown
-        | Entry::Unreadable => {
-            let is_about_it = about(entry) == Some(&member.claim.peer);
-            if is_about_it { None } else { message(room, seq, entry) }
-        }
+    if let Entry::Reset { roster } = entry {
+        return reset(member, room, seq, roster);
     }
+    let peer = &member.claim.peer;
+    let is_for_another = addressee(entry).is_some_and(|to| to != peer);
+    if is_for_another || about(entry) == Some(peer) { None } else { message(room, seq, entry) }
 }
 
 /// Delivers a volatile signal, which has no sequence number.
@@ -111,6 +84,14 @@ pub(super) fn deliver_volatile(members: &mut Members, room: &RoomId, volatile: &
             }
         }
     }
+}
+
+/// Returns the only member that an entry is for, if it is addressed.
+fn addressee(entry: &Entry) -> Option<&PeerId> {
+    if let Entry::Signal { to, .. } | Entry::Announced { to, .. } = entry {
+        return to.as_ref();
+    }
+    None
 }
 
 /// Returns the member that an entry is about, which is not sent the entry.

@@ -16,7 +16,7 @@ use crate::send_budget::SendRates;
 /// A cluster in which nobody is silent, or one other node is.
 pub(super) struct Cluster {
     pub(super) silent: bool,
-    /// Whether the contact with the log is older than any loss that was not noticed.
+    /// What `in_contact_for` answers. `false`: a loss may not have been noticed yet.
     pub(super) in_contact: bool,
 }
 

@@ -77,7 +77,7 @@ impl LogCursor {
         self.position.get_or_insert(base);
     }
 
-    /// Takes out what has come before there is a position, and whether anything was missed: nobody here is in the room.
+    /// Takes out the batches that came while there is no `position`, and whether a gap was told: no join here has succeeded.
     pub(super) fn take_unordered(&mut self) -> Option<(VecDeque<Arc<Batch>>, bool)> {
         let has_come = self.position.is_none() && (self.missed || !self.held.is_empty());
         has_come.then(|| (std::mem::take(&mut self.held), std::mem::take(&mut self.missed)))

@@ -64,26 +64,14 @@ pub(super) fn on_answer(
 pub(super) fn apply_answers(local: &mut LocalRoom, step: &mut StepContext<'_>) {
     let mut again = Vec::new();
     while let Some((mut queued, outcome, retried)) = local.queue.next_answer() {
-        match outcome {
-            Outcome::Suspected(generation) => {
-                again.extend(after_suspicion(local, step, queued, generation));
-            }
-            Outcome::Replaced(_) | Outcome::Gone(_) if renew(local, &mut queued) => {
-                again.push(queued);
-            }
-            outcome @ (Outcome::Joined(_)
-            | Outcome::JoinRefused(_)
-            | Outcome::Appended(_)
-            | Outcome::Settled
-            | Outcome::Refused(_)
-            | Outcome::OutOfOrder { .. }
-            | Outcome::Replaced(_)
-            | Outcome::Gone(_)
-            | Outcome::More
-            | Outcome::Stale
-            | Outcome::Recovering
-            | Outcome::Head(_)
-            | Outcome::Room(_)) => apply(local, step, queued, (outcome, retried)),
+        if let Outcome::Suspected(generation) = outcome {
+            again.extend(after_suspicion(local, step, queued, generation));
+        } else if matches!(outcome, Outcome::Replaced(_) | Outcome::Gone(_))
+            && renew(local, &mut queued)
+        {
+            again.push(queued);
+        } else {
+            apply(local, step, queued, (outcome, retried));
         }
     }
     local.queue.push_front(again);
@@ -176,7 +164,7 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
             }
             local.note_head(joined.seq, step);
         }
-        // The last look at a room that nobody here is in: the log holds a member whose join nobody here has heard of.
+        // The log may hold a member of this node whose join this room has not heard of.
         Outcome::Room(room) => {
             let LocalRoom { joins, members, queue, .. } = local;
             detach_ghosts(&room.members, joins, members, queue, step);

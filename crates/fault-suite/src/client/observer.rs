@@ -162,7 +162,7 @@ impl Observer {
         (self.updates, self.has_lost_update) = (0, false);
     }
 
-    /// A signal, or an update, came to its end.
+    /// Notes how a signal or an update ended: acknowledged, refused, or given up.
     pub(super) fn settled(&mut self, ticket: Ticket, result: &Result<(), SendError>) {
         if ticket.0 < UPDATES * 2 {
             Counters::subtract(&self.context.counters.unsettled, 1);

@@ -99,7 +99,7 @@ impl Holder<'_> {
             Step::Detach(who) => self.end(who, |by| Op::Detach { by }).await,
             Step::Leave(who) => self.end(who, |by| Op::Leave { by }).await,
             Step::Kick(who) => {
-                // A member that is being restored is kicked the next time.
+                // While the room recovers, the log may not know the member yet: another round kicks it.
                 let kick = Op::Kick { peer: id(WHO[who]), ban: Duration::ZERO };
                 let outcome = self.try_call(Seq(0), kick).await.unwrap();
                 if matches!(outcome, Outcome::Appended(_)) {

@@ -32,7 +32,7 @@ const BAN: u64 = 3_600;
 pub(super) struct Damage {
     /// Signals of floods that were refused.
     pub(super) refused: usize,
-    /// Joins after a leave.
+    /// How often a member that had left joined again.
     pub(super) joins: usize,
     /// Sockets that were closed for wrong frames.
     pub(super) closed: usize,
