@@ -74,6 +74,12 @@ fn is_alone(fault: &FaultPeriod, all: &[FaultPeriod], near: u64) -> bool {
     })
 }
 
+/// Returns from when on a node can see a fault: it may still be getting well after the one before.
+fn well_before(fault: &FaultPeriod, all: &[FaultPeriod]) -> u64 {
+    let over = all.iter().filter(|other| other.to <= fault.from).map(|other| other.to);
+    over.max().map_or(fault.from, |to| fault.from.max(to.saturating_add(RECOVERS_WITHIN)))
+}
+
 /// Faults that lasted, and were not said.
 fn undetected(
     node: u8,
@@ -81,10 +87,12 @@ fn undetected(
     faults: &[FaultPeriod],
     leases: u64,
 ) -> Vec<Violation> {
-    let lasting = faults.iter().filter(|f| f.to.saturating_sub(f.from) >= leases);
-    let lone = lasting.filter(|fault| is_alone(fault, faults, 0));
+    let lone = faults.iter().filter(|fault| is_alone(fault, faults, 0));
     let missed = lone.filter_map(|fault| {
-        let (kind, due) = (expected(fault.kind)?, fault.from + leases);
+        let (kind, due) = (expected(fault.kind)?, well_before(fault, faults) + leases);
+        if due > fault.to {
+            return None;
+        }
         let tells = |said: &HealthPeriod<'_>| {
             !said.up && !said.ready && said.trouble.iter().any(|name| &**name == kind)
         };
@@ -175,6 +183,22 @@ mod tests {
     #[test]
     fn twin_a_node_that_is_up_while_writes_are_refused_is_found() {
         assert_eq!(found(check, well().fault(FaultKind::ReadOnly).wait(20).healed()), 1);
+    }
+
+    #[test]
+    fn a_node_that_is_still_getting_well_may_say_what_came_before() {
+        let before =
+            well().fault(FaultKind::StallRedis).wait(5).health(0, false, &["cut_off"]).wait(15);
+        let story = before.healed().fault(FaultKind::ReadOnly).wait(16);
+        assert_eq!(found(check, story.healed().health(0, true, &[]).wait(60)), 0);
+    }
+
+    #[test]
+    fn twin_a_node_that_never_says_the_second_of_two_faults_is_found() {
+        let before =
+            well().fault(FaultKind::StallRedis).wait(5).health(0, false, &["cut_off"]).wait(15);
+        let story = before.healed().fault(FaultKind::ReadOnly).wait(40);
+        assert_eq!(found(check, story.healed().health(0, true, &[]).wait(60)), 1);
     }
 
     #[test]

@@ -26,12 +26,13 @@ pub(crate) fn found(check: fn(&Model<'_>) -> Vec<Violation>, story: HistoryBuild
 pub(crate) struct HistoryBuilder {
     now: u64,
     numbers: [u32; 4],
+    faults: u32,
     events: Vec<Event>,
 }
 
 impl HistoryBuilder {
     pub(crate) fn empty() -> Self {
-        Self { now: 0, numbers: [0; 4], events: Vec::new() }
+        Self { now: 0, numbers: [0; 4], faults: 0, events: Vec::new() }
     }
 
     /// Ana, Bo and Cy in a room for three, joined at seq 1, 2 and 3.
@@ -153,12 +154,16 @@ impl HistoryBuilder {
         self.event(by.client, What::PeerLeft { seq, peer, reason: LeaveReason::Timeout })
     }
 
-    pub(crate) fn fault(self, kind: FaultKind) -> Self {
-        self.event(SUITE, What::Fault { fault: 0, kind, node: None })
+    pub(crate) fn fault(mut self, kind: FaultKind) -> Self {
+        self.faults += 1;
+        let fault = self.faults;
+        self.event(SUITE, What::Fault { fault, kind, node: None })
     }
 
+    /// Ends the last fault.
     pub(crate) fn healed(self) -> Self {
-        self.event(SUITE, What::Healed { fault: 0 })
+        let fault = self.faults;
+        self.event(SUITE, What::Healed { fault })
     }
 
     pub(crate) fn report(self, peer: Peer, peers: &[(Peer, bool)]) -> Self {

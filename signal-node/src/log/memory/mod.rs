@@ -61,6 +61,11 @@ struct Room {
 }
 
 impl Room {
+    fn copied(mut state: RoomState) -> Self {
+        state.copy += 1;
+        Self { state, feeds: Vec::new() }
+    }
+
     fn publish(&mut self, event: &FeedEvent) {
         self.feeds.retain(|feed| !feed.is_closed());
         for feed in &self.feeds {
@@ -107,8 +112,7 @@ impl MemoryLog {
         let copy = Self::with_clock(self.retention, clock);
         let rooms = self.rooms();
         let states = rooms.map.iter().map(|(id, room)| (id.clone(), room.state.clone()));
-        copy.rooms().map =
-            states.map(|(id, state)| (id, Room { state, feeds: Vec::new() })).collect();
+        copy.rooms().map = states.map(|(id, state)| (id, Room::copied(state))).collect();
         drop(rooms);
         copy
     }
@@ -242,5 +246,27 @@ mod tests {
         drop(listener);
         log.forget();
         assert_eq!(log.rooms().map.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_copy_gives_no_number_again_although_the_clock_was_set_back() {
+        let (age, room) = (Duration::from_secs(10), Duration::from_secs(100));
+        let retention = Retention { age, length: 100, bytes: 1 << 20, room };
+        let log = MemoryLog::with_clock(retention, || Duration::from_secs(1_000));
+        let id: RoomId = "room".parse().unwrap();
+        let join = async |log: &MemoryLog, key: &str| {
+            let join = Join::simple(&key.parse().unwrap(), 1, "n_one".parse().unwrap());
+            log.call(&id, Seq(0), &[Op::Join(Box::new(join))]).await.unwrap();
+            log.read(&id, Seq(0), 99).await.unwrap().last().unwrap().last()
+        };
+        join(&log, "AAAAAAAAAAAAAAAAAAAAAA").await;
+        let set_back = log.copy(|| Duration::from_secs(10));
+        let known = join(&set_back, "BBBBBBBBBBBBBBBBBBBBBB").await;
+        let snapshot = set_back.copy(|| Duration::from_secs(10));
+        let lost = join(&set_back, "CCCCCCCCCCCCCCCCCCCCCC").await;
+        assert_eq!(lost.0, known.0 + 1);
+        let first = join(&snapshot, "DDDDDDDDDDDDDDDDDDDDDD").await;
+        assert!(first > lost, "{first:?} was given again");
+        assert_eq!(join(&snapshot, "EEEEEEEEEEEEEEEEEEEEEE").await.0, first.0 + 1);
     }
 }

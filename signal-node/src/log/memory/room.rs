@@ -32,6 +32,10 @@ pub(super) struct RoomState {
     /// The last members that left, newest first.
     pub(super) left: VecDeque<LeftMember>,
     stream: Stream,
+    /// The copy of the log that this is in: a copy has lost what came after it was made.
+    pub(super) copy: u64,
+    /// The copy that passed over numbers last.
+    passed_over_by: Option<u64>,
     touched: Duration,
     /// Until when its configuration and its announcements are remembered.
     remembered_until: Duration,
@@ -56,9 +60,14 @@ impl RoomState {
         }
         self.touched = now;
         let mut append = Append::new(self.head, seen, now);
+        let may_be_lost = append.is_ahead_of(now) && self.passed_over_by != Some(self.copy);
+        if may_be_lost {
+            append.pass_over();
+        }
         let outcomes = ops.iter().map(|op| self.step(op, ops, now, &mut append)).collect();
         let batch = append.into_batch().map(Arc::new);
         if let Some(batch) = &batch {
+            self.passed_over_by = may_be_lost.then_some(self.copy).or(self.passed_over_by);
             self.head = batch.last();
             self.stream.push(now, batch.clone());
         }

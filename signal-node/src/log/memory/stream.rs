@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use signal_protocol::{Recovery, Seq};
 
-use crate::log::{Batch, Entry, Retention};
+use crate::log::{Batch, CLOCK_BEHIND, Entry, PASSED_OVER, Retention};
 
 /// The kept batches with the time they were appended, and what they amount to.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,16 @@ impl Append {
         let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let next = Seq(clock.max(prev.0 + 1).max(seen.0 + 1));
         Self { prev, seen, next, entries: Vec::new() }
+    }
+
+    /// Tells whether the clock is behind the numbers, so that they go on one by one.
+    pub(super) fn is_ahead_of(&self, now: Duration) -> bool {
+        Duration::from_micros(self.next.0) > now + CLOCK_BEHIND
+    }
+
+    /// Passes over the numbers of entries that may be lost.
+    pub(super) fn pass_over(&mut self) {
+        self.next.0 += PASSED_OVER;
     }
 
     pub(super) fn push(&mut self, entry: Entry) -> Seq {

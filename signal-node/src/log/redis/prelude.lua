@@ -1,7 +1,8 @@
 -- One call: some steps for one room, all or none, appended and published as one batch.
 --
 -- KEYS[1] {room}:h  hash    seq (head of the log), n (joins so far), mend (until when members may be restored, µs), left (the
---                           last who left, see `remember_left`), and of each member:
+--                           last who left, see `remember_left`), run (the server that passed over numbers last, see
+--                           `first_number`), and of each member:
 --                           "g:<peer>" = "<generation> <last mid>" (beside seq, so that a signal touches one hash),
 --                           "r:<peer>" = " <mid>:<code> …" the refusals among its last messages,
 --                           "x:<peer>" = its generation at a reset, until its node confirms that it holds the member,
@@ -43,6 +44,13 @@ local MEMBERS_PER_STEP = 256
 -- How many of the last who left are remembered (log::LEFT_REMEMBERED).
 local LEFT_REMEMBERED = 64
 
+-- How far the clock may be behind the numbers of a room before a server asks whether it may have lost entries, in µs
+-- (log::CLOCK_BEHIND).
+local CLOCK_BEHIND = 1000000
+
+-- How many numbers such a server passes over: more than a room gives between two snapshots (log::PASSED_OVER).
+local PASSED_OVER = 100000000
+
 -- How many members a room takes, whatever is configured (limits::ROOM_CAPACITY).
 local ROOM_CAPACITY = 1000
 
@@ -83,11 +91,22 @@ end
 -- For how long something has been so, since a moment that may lie in the future: clocks are set back.
 local function since(moment) return math.max(0, now - moment) end
 
--- Appends one entry and returns its number: from the clock in µs, so that it passes a lost history, and
--- behind what the caller has seen.
+-- Returns the number of this call's first entry: from the clock in µs, so that it passes a lost history, and behind what the
+-- caller has seen. Where the clock is behind the room, numbers go on one by one, and a server that has lost the last entries
+-- (with a snapshot, as a replica that was behind) would give their numbers again. So each server passes over some once.
+local function first_number()
+  local next_one = math.max(head, seen, tail) + 1
+  if next_one <= now + CLOCK_BEHIND then return math.max(next_one, now) end
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  if redis.call('HGET', H, 'run') == run then return next_one end
+  redis.call('HSET', H, 'run', run)
+  return next_one + PASSED_OVER
+end
+
+-- Appends one entry and returns its number.
 local function append(text)
   if not first then
-    first = math.max(head + 1, seen + 1, tail + 1, now)
+    first = first_number()
     last = first
   else
     last = last + 1

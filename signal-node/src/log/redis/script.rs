@@ -23,8 +23,8 @@ mod tests {
 
     use super::*;
     use crate::log::{
-        JOIN_VALID_FOR, LEFT_REMEMBERED, MEMBERS_PER_STEP, RECLAIM_WINDOW, REMEMBERED,
-        RESTORE_WINDOW,
+        CLOCK_BEHIND, JOIN_VALID_FOR, LEFT_REMEMBERED, MEMBERS_PER_STEP, PASSED_OVER,
+        RECLAIM_WINDOW, REMEMBERED, RESTORE_WINDOW,
     };
 
     #[test]
@@ -43,6 +43,8 @@ mod tests {
             ("REMEMBERED", REMEMBERED.as_micros()),
             ("MEMBERS_PER_STEP", MEMBERS_PER_STEP as u128),
             ("LEFT_REMEMBERED", LEFT_REMEMBERED as u128),
+            ("CLOCK_BEHIND", CLOCK_BEHIND.as_micros()),
+            ("PASSED_OVER", u128::from(PASSED_OVER)),
             ("ROOM_CAPACITY", u128::from(limits::ROOM_CAPACITY)),
         ]);
         assert_eq!(found, expected);

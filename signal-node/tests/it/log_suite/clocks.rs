@@ -262,3 +262,40 @@ async fn a_late_copy_of_a_join_that_took_effect_is_answered_as_the_first_one_was
     let again = joined(stage.step(Op::Join(Box::new(ana))).await);
     assert_eq!((again.seq, again.recovery), (first.seq, Recovery::New));
 }
+
+#[tokio::test]
+async fn a_snapshot_gives_no_number_again_although_the_clock_was_set_back() {
+    let mut stage = Stage::redis_with_a_clock().await;
+    let ana = stage.enter("ana").await;
+    stage.step_clock(-3_600).await;
+    stage.step(say(&ana, 1, None)).await;
+    let room = stage.room.to_string();
+    let snapshot = stage.redis.as_ref().unwrap().dump(&room).await;
+    for mid in 2..5 {
+        stage.step(say(&ana, mid, None)).await;
+    }
+    let lost = stage.all().await.pop().unwrap().last();
+    let redis = stage.redis.as_mut().unwrap();
+    redis.kill().await;
+    redis.restart().await;
+    redis.put_back(&snapshot).await;
+    // A node that has seen nothing of the room, as after the end of the only one that had.
+    let Outcome::Joined(bo) = until_answered(&stage, &Op::Join(Box::new(wish("bo")))).await else {
+        panic!()
+    };
+    assert!(bo.seq > lost, "{:?} was given again, up to {lost:?}", bo.seq);
+    stage.step(say(&ana, 2, None)).await;
+    let second = stage.all().await.pop().unwrap().last();
+    assert_eq!(second.0, bo.seq.0 + 1, "a server passes over numbers once");
+}
+
+/// Repeats a step until the connection to Redis is back.
+async fn until_answered(stage: &Stage, op: &Op) -> Outcome {
+    loop {
+        if let Ok(mut outcomes) =
+            stage.one.call(&stage.room, Seq(0), std::slice::from_ref(op)).await
+        {
+            return outcomes.remove(0);
+        }
+    }
+}

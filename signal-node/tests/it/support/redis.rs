@@ -16,6 +16,9 @@ use super::process::send;
 /// How long a server may take to do what it was told; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The library that steps the clock of the servers in whose folder it lies.
+const CLOCK_SHIM: &str = "clock_step.so";
+
 /// A running redis-server; it ends with this value.
 pub(crate) struct TestRedis {
     port: u16,
@@ -63,7 +66,7 @@ impl TestRedis {
     /// Starts one whose wall clock [`TestRedis::step_clock`] sets.
     pub(crate) async fn with_a_clock_to_step() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let shim = folder.path().join("clock_step.so");
+        let shim = folder.path().join(CLOCK_SHIM);
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-o"])
             .arg(&shim)
@@ -71,9 +74,7 @@ impl TestRedis {
             .status();
         assert!(built.await.expect("a C compiler is needed").success());
         let port = free_port();
-        let mut command = command(port, folder.path());
-        command.env("LD_PRELOAD", shim).env("CLOCK_STEP", folder.path().join("clock_step"));
-        let process = ready(command).await.expect("the port is free");
+        let process = ready(command(port, folder.path())).await.expect("the port is free");
         Self { port, process, folder, lines: Vec::new() }
     }
 
@@ -206,6 +207,10 @@ fn command(port: u16, folder: &Path) -> Command {
         .arg(folder)
         .stdout(Stdio::piped())
         .kill_on_drop(true);
+    let shim = folder.join(CLOCK_SHIM);
+    if shim.exists() {
+        command.env("LD_PRELOAD", shim).env("CLOCK_STEP", folder.join("clock_step"));
+    }
     command
 }
 
