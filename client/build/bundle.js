@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 /**
- * Builds the SDK in one file, as a module and as a classic script, into dist/. The files are committed, so that
+ * Builds the SDK in one file, as a module, as a CommonJS module and as a classic script, into dist/. The files are committed, so that
  * a node, which carries them, is built by Cargo alone.
  *
  *   node build/bundle.js           writes them
@@ -17,6 +17,7 @@ const NOTE = "/* @signal-cluster/client, MIT OR Apache-2.0; built from client/sr
 /** @type {Record<string, import("esbuild").BuildOptions>} */
 const FILES = {
   "dist/signal-client.js": { format: "esm" },
+  "dist/signal-client.cjs": { format: "cjs" },
   "dist/signal-client.global.js": { format: "iife", globalName: "SignalCluster" },
 };
 

@@ -129,3 +129,50 @@ test("a screen has its own label, is replaced, muted and stopped by itself, and 
   assert.deepEqual([result.replaced, result.again, result.main], [["green"], ["green"], ["red"]]);
   assert.deepEqual([result.lines, result.left], [2, ["main"]]);
 });
+
+test("a publication goes to those it names, within its bitrate, in the codec it prefers", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    const publication = await pair.a.share(new MediaStream([pair.solid("red")]), { maxBitrate: 50_000, codecs: ["VP9"], hint: "detail" });
+    await pair.a.share(new MediaStream([pair.solid("blue")]), { label: "private", to: ["somebody else"] });
+    pair.b.start({ offers: false });
+    pair.a.start({ offers: true });
+    await pair.connected();
+    const bounds = () => pair.a.pc.getSenders().map((sender) => sender.getParameters().encodings[0]?.maxBitrate ?? null);
+    const codecOf = async () => {
+      const report = [...(await pair.b.pc.getStats()).values()];
+      const inbound = report.find(({ type, codecId }) => type === "inbound-rtp" && codecId);
+      return report.find(({ id }) => id === inbound?.codecId)?.mimeType;
+    };
+    await pair.until(async () => (await codecOf()) !== undefined);
+    const first = { bounds: bounds(), codec: await codecOf(), labels: [...pair.b.streams.keys()], hint: publication.tracks[0].contentHint };
+    await publication.limit({ maxBitrate: 20_000 });
+    const lower = bounds();
+    await publication.limit({});
+    return { first, lower, none: bounds() };
+  }, { stream: false });
+  assert.deepEqual(result.first, { bounds: [50_000], codec: "video/VP9", labels: ["main"], hint: "detail" });
+  assert.deepEqual([result.lower, result.none], [[20_000], [null]]);
+});
+
+test("members that are left out are connected once both sides want it, and either may end it", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    const configured = [];
+    pair.a.shared.connect = () => false;
+    pair.b.shared.configure = (configuration, { id }) => (configured.push(id), { ...configuration, bundlePolicy: "max-bundle" });
+    pair.a.start({ offers: false });
+    pair.b.start({ offers: true });
+    await pair.until(() => pair.b.pc?.signalingState === "have-local-offer");
+    const alone = [pair.a.state, pair.b.state];
+    pair.a.connect();
+    const connected = await pair.connected();
+    pair.b.disconnect();
+    await pair.until(() => pair.a.state === "new");
+    const ended = [pair.a.state, pair.b.state];
+    pair.b.connect();
+    const again = await pair.connected();
+    return { alone, connected, ended, again, policy: pair.b.pc.getConfiguration().bundlePolicy, configured: configured[0] };
+  });
+  assert.deepEqual(result.alone, ["new", "connecting"]);
+  assert.deepEqual([result.connected, result.ended, result.again], [true, ["new", "new"], true]);
+  assert.deepEqual([result.policy, result.configured], ["max-bundle", "a"]);
+});

@@ -5,6 +5,7 @@ import { CLIENT_NAME, build, closeAction } from "./protocol.js";
 import { explainClose, explainError } from "./explain.js";
 import { diagnose } from "./diagnosis.js";
 import { Emitter } from "./events.js";
+import { Journal } from "./journal.js";
 import { Link, isAboutConnection } from "./link.js";
 import { Requests } from "./requests.js";
 import { Tokens, renewIn } from "./token.js";
@@ -32,6 +33,9 @@ import { systemClock } from "./clock.js";
  *   each attempt takes the next, and so does the second socket of an attempt that takes long
  * @property {import("./token.js").TokenSource} [token]
  * @property {string} [client] what to call ourselves in `hello`
+ * @property {(attempt: number, why: {code: number | string, reason: string}) => number | false | undefined} [retry] decides how long to
+ *   wait (ms) before the next attempt, 0 being the first after a loss; false: stop; undefined: as the SDK finds right
+ * @property {(entry: import("./journal.js").LogEntry) => void} [log] is told of each state, and of each frame in outline
  * @property {typeof WebSocket} [WebSocket] the constructor, where the host has none (Node below 22)
  * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] uniform in [0, 1)
@@ -104,6 +108,7 @@ export class Connection extends Emitter {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#tokens = new Tokens(options.token, this.#clock);
+    this.journal = new Journal(this.#clock, options.log);
     this.#addresses = new Addresses(options.url, this.#random);
     this.#network = new NetworkWatch(options.network === undefined ? browserEvents() : options.network, (change) => this.#onNetworkChange(change));
   }
@@ -171,7 +176,7 @@ export class Connection extends Emitter {
     if (turn !== this.#turn) return;
     if (token === null) return this.#lostBeforeOpening();
     try {
-      keep(this.#watch(new Link({ ...this.#options, address: () => this.#addresses.next(), token, clock: this.#clock })));
+      keep(this.#watch(new Link({ ...this.#options, address: () => this.#addresses.next(), token, clock: this.#clock, journal: this.journal })));
     } catch (error) {
       this.#halt({ code: "bad_request", reason: String(error), todo: "Check the address and the token." });
     }
@@ -335,7 +340,9 @@ export class Connection extends Emitter {
 
   /** @param {{code: number | string, reason: string, todo: string, message?: string}} why */
   #wait(why) {
-    const retryIn = backoff(this.#attempt++, this.#random);
+    const attempt = this.#attempt++;
+    const retryIn = this.#options.retry?.(attempt, why) ?? backoff(attempt, this.#random);
+    if (retryIn === false) return this.#halt(why);
     this.#show({ phase: "waiting", ...why, retryIn });
     this.#cancelAttempt = this.#clock.after(retryIn, () => this.#connect());
   }
@@ -369,6 +376,7 @@ export class Connection extends Emitter {
   /** @param {ConnectionState} state */
   #show(state) {
     this.state = state;
+    this.journal.add("state", state);
     this.emit("state", state);
   }
 }

@@ -5,7 +5,7 @@ import { Identity } from "./identity.js";
 import { isAboutConnection } from "./link.js";
 import { Room } from "./room.js";
 import { Waiting, mayBegin } from "./waiting.js";
-import { build } from "./protocol.js";
+import { CLIENT_NAME, build } from "./protocol.js";
 import { systemClock } from "./clock.js";
 
 /**
@@ -82,6 +82,16 @@ export class SignalClient extends Emitter {
   async join(name, options = {}) {
     mayBegin(options);
     return this.#waiting.joined(this.#rooms.get(name) ?? this.#enter(name, options), options);
+  }
+
+  /**
+   * Returns how everything stands and what happened of late, for a report of a fault. It holds no token, no SDP, no
+   * address and nothing that the application has sent.
+   */
+  async dump() {
+    const rooms = await Promise.all([...this.#rooms.values()].map((room) => room.dump()));
+    const { journal } = this.#connection;
+    return { client: CLIENT_NAME, at: this.#clock.now(), node: this.node, state: this.state, warning: this.warning, rooms, log: [...journal.entries] };
   }
 
   /**

@@ -24,6 +24,7 @@ export class Link extends Emitter {
   #socket = null;
   /** @type {import("./clock.js").Clock} */
   #clock;
+  #journal;
   #heardAt = 0;
   #answered = true;
   #cancelTimer = () => {};
@@ -44,10 +45,12 @@ export class Link extends Emitter {
    * @param {string} options.client what to call ourselves in `hello`
    * @param {typeof WebSocket} options.WebSocket
    * @param {import("./clock.js").Clock} options.clock
+   * @param {import("./journal.js").Journal} [options.journal]
    */
-  constructor({ address, token, client, WebSocket, clock }) {
+  constructor({ address, token, client, WebSocket, clock, journal }) {
     super();
     this.#clock = clock;
+    this.#journal = journal;
     const protocols = token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL];
     this.#opening = new Opening({
       make: () => new WebSocket(address(), protocols),
@@ -70,6 +73,7 @@ export class Link extends Emitter {
   send(frame) {
     if (this.#closed || !this.#socket || this.#socket.readyState !== this.#socket.OPEN) return false;
     this.#socket.send(JSON.stringify(frame));
+    this.#journal?.add("sent", frame);
     return true;
   }
 
@@ -106,6 +110,7 @@ export class Link extends Emitter {
     this.#answered = true;
     const frame = typeof data === "string" ? parse(data) : null;
     if (!frame) return;
+    this.#journal?.add("received", frame);
     if (frame.type === "goaway") this.goaway = frame;
     if (isAboutConnection(frame)) this.#complaint = frame.message;
     if (frame.type === "welcome") this.#greet(frame);

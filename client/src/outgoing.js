@@ -103,16 +103,17 @@ export class Outgoing {
   }
 
   /**
-   * Settles everything up to `mid`.
+   * Settles everything up to `mid`; returns the messages that were not refused.
    * @param {number} mid
+   * @returns {Body[]}
    */
   ack(mid) {
     const moved = Math.min(mid - this.#settled, this.#held.length);
-    if (moved <= 0) return;
-    this.#drop(moved);
+    if (moved <= 0) return [];
     this.#wentBackAt = -Infinity;
     this.#goBackAt = Infinity;
     this.#failures = 0;
+    return this.#drop(moved);
   }
 
   /**
@@ -134,14 +135,16 @@ export class Outgoing {
   /**
    * Goes on from the server's `mid` after `joined` (`replay`, `snapshot`) or `reset`: drops what it
    * has, resends the rest. A lower `mid` than the last settled one means the server forgot: what is
-   * still held is renumbered from `mid` + 1.
+   * still held is renumbered from `mid` + 1. Returns the messages that it settled and that were not refused.
    * @param {number} mid
+   * @returns {Body[]}
    */
   resume(mid) {
     if (mid < this.#settled) this.#renumber(mid);
-    else this.#drop(Math.min(mid - this.#settled, this.#held.length));
+    const settled = this.#drop(Math.min(mid - this.#settled, this.#held.length));
     if (this.#held.length === 0) this.#settled = mid;
     this.#fresh();
+    return settled;
   }
 
   /**
@@ -164,11 +167,12 @@ export class Outgoing {
     this.#failures = 0;
   }
 
-  /** @param {number} count */
+  /** @param {number} count @returns {Body[]} */
   #drop(count) {
-    this.#held.splice(0, count);
+    const dropped = this.#held.splice(0, count).filter(({ refused }) => !refused);
     this.#settled += count;
     this.#sent = Math.max(0, this.#sent - count);
+    return dropped.map(({ body }) => body);
   }
 
   /** @param {number} settled */

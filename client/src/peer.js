@@ -1,3 +1,4 @@
+import { Consent } from "./consent.js";
 import { Emitter } from "./events.js";
 import { Negotiation, asError } from "./negotiation.js";
 import { isNegotiation } from "./negotiation-message.js";
@@ -5,6 +6,7 @@ import { randomName } from "./random.js";
 import { MAIN } from "./publication.js";
 import { RemoteStreams } from "./remote-streams.js";
 import { readFacts } from "./facts.js";
+import { Restarts } from "./restarts.js";
 import { Senders } from "./senders.js";
 
 /**
@@ -18,30 +20,25 @@ import { Senders } from "./senders.js";
  * @typedef {{code: number, text: string, url: string}} IceError
  * @typedef {import("./remote-streams.js").RemoteStream} RemoteStream
  * @typedef {{state: PeerState, stream: MediaStream | null, open: void, message: any, iceError: IceError, error: Error,
- *   added: RemoteStream, changed: RemoteStream, removed: RemoteStream}} PeerEvents
- * @typedef {{session: string, for?: string} & import("./negotiation.js").Message} PeerMessage
+ *   connection: RTCPeerConnection | null, added: RemoteStream, changed: RemoteStream, removed: RemoteStream}} PeerEvents
+ * @typedef {{session: string, for?: string, closed?: true} & import("./negotiation.js").Message} PeerMessage `closed`: the sender has ended the
+ *   connection; it comes with an empty candidate, which SDK 0.1.0 takes for the end of candidates
  *
  * @typedef {object} Media what all peers of a room share; the room changes it, peers read it
  * @property {typeof RTCPeerConnection | undefined} RTCPeerConnection absent: signaling only
  * @property {() => RTCIceServer[]} iceServers
  * @property {RTCIceTransportPolicy} iceTransportPolicy
- * @property {Iterable<import("./publication.js").Publication>} publications
+ * @property {Iterable<import("./publication.js").Publication>} publications those that were not stopped
+ * @property {(peer: Peer) => boolean} [connect]
+ * @property {(configuration: RTCConfiguration, peer: Peer) => RTCConfiguration} [configure]
+ * @property {(pc: RTCPeerConnection, peer: Peer) => void} [opened]
  */
-
-/** A path that is interrupted often recovers by itself; after this long ICE is restarted (ms). */
-export const RESTART_AFTER = 3000;
-
-/** A connection that has not come about after this long is helped along in the same way (ms). */
-const CONNECT_WITHIN = 15_000;
 
 /** How often the other side may start over within {@link STARTS_WITHIN}. Each costs a connection with its sockets. */
 const MOST_STARTS = 10;
 
 /** Time over which starts are counted (ms). */
 const STARTS_WITHIN = 60_000;
-
-/** The wait after an ICE restart that failed grows with each up to this (ms). */
-const LONGEST_RESTART_WAIT = 15_000;
 
 /** @extends {Emitter<PeerEvents>} */
 export class Peer extends Emitter {
@@ -60,8 +57,9 @@ export class Peer extends Emitter {
   /** @type {RTCDataChannel | null} */
   #channel = null;
   #remote = new RemoteStreams((event, remote) => this.emit(event, remote));
-  #restarts = 0;
-  #cancelRestart = () => {};
+  /** @type {Restarts} */
+  #restarts;
+  #consent = new Consent(() => this.#media.connect?.(this) ?? true);
   /** @type {import("./facts.js").Sample | null} */
   #sample = null;
 
@@ -94,13 +92,14 @@ export class Peer extends Emitter {
     this.#media = media;
     this.#clock = clock;
     this.#send = send;
+    this.#restarts = new Restarts(clock, () => this.#restart());
     /** The member's id in the room. */
     this.id = member.id;
     this.describe(member);
   }
 
   /**
-   * A listener of `stream` or `added` is called at once with what is there already.
+   * A listener of `stream`, `added` or `connection` is called at once with what is there already.
    * @protected
    * @override
    * @param {keyof PeerEvents} name
@@ -108,6 +107,7 @@ export class Peer extends Emitter {
    */
   current(name) {
     if (name === "added") return this.streams.values();
+    if (name === "connection") return this.pc ? [this.pc] : [];
     return name === "stream" && this.stream ? [this.stream] : [];
   }
 
@@ -127,6 +127,23 @@ export class Peer extends Emitter {
     return this.pc?.connectionState === "connected" && this.#channel?.readyState === "open";
   }
 
+  /** Connects to a member that the room's option `connect` leaves out, or again after `disconnect`. */
+  connect() {
+    const kept = this.#consent.give();
+    if (this.pc) return;
+    if (kept.length === 0) this.renew({ offers: true });
+    for (const data of kept) this.receive(data);
+  }
+
+  /** Ends the connection on both sides and keeps the member; either side may `connect` again. */
+  disconnect() {
+    this.#consent.withdraw();
+    if (!this.pc) return;
+    this.#tell({ candidate: { candidate: "" }, closed: true });
+    this.#drop();
+    this.#show("new");
+  }
+
   /** Opens the connection; with `offers` this side speaks first. @param {{offers: boolean}} options */
   start({ offers }) {
     if (!this.pc) this.#open(offers);
@@ -136,12 +153,13 @@ export class Peer extends Emitter {
   renew({ offers }) {
     this.#session = randomName();
     this.#remoteSession = null;
+    this.#consent.isRefused = false;
     this.#open(offers);
   }
 
   /** Offers again where that helps: messages may have been lost, or the path broke. */
   renegotiate() {
-    if (this.state === "closed") return;
+    if (this.state === "closed" || this.#consent.isRefused) return;
     if (!this.#negotiation) this.#open(true);
     else if (this.connected) this.#negotiation.remind();
     else this.#negotiation.again();
@@ -150,6 +168,9 @@ export class Peer extends Emitter {
   /** Takes `data` of a signal of this member. @param {PeerMessage} data */
   receive(data) {
     if (!isNegotiation(data)) return this.emit("error", new TypeError("a negotiation message lacks its session, description or candidate"));
+    if (data.closed) return this.#refused(data);
+    if (data.description?.type === "offer") this.#consent.isRefused = false;
+    if (!this.pc && !this.#consent.isGiven) return this.#consent.keep(data);
     if (!this.pc) this.#open(false);
     if (data.for !== undefined && data.for !== this.#session) return this.#introduce(data);
     if (this.#remoteSession !== null && data.session !== this.#remoteSession) {
@@ -170,7 +191,7 @@ export class Peer extends Emitter {
   /** Takes over fresh ICE servers; restarts ICE only where that is needed, and not before its time. @param {{strict: boolean}} options */
   refresh({ strict }) {
     if (!this.#configure()) return;
-    const mayRecover = this.state === "reconnecting" && this.#restarts === 0;
+    const mayRecover = this.state === "reconnecting" && this.#restarts.count === 0;
     if (strict || (this.#negotiation?.begun && !this.connected && !mayRecover)) this.#negotiation?.again();
   }
 
@@ -186,7 +207,7 @@ export class Peer extends Emitter {
 
   /** Sends what the room publishes and nothing else; a track that replaces one of its kind needs no negotiation. */
   async publish() {
-    await this.#senders?.publish(this.#media.publications);
+    await this.#senders?.publish([...this.#media.publications].filter((one) => one.isFor(this.id)));
   }
 
   /** Returns what the connection is made of and how it fares. @returns {Promise<{state: PeerState} & import("./facts.js").Facts>} */
@@ -197,10 +218,27 @@ export class Peer extends Emitter {
     return { state: this.state, ...facts };
   }
 
+  /** How the connection stands, for a report of a fault. */
+  async dump() {
+    const { id, n, polite, away } = this;
+    const { connectionState, iceConnectionState, iceGatheringState, signalingState } = this.pc ?? {};
+    const facts = await this.facts();
+    return { id, n, polite, away, labels: [...this.streams.keys()], connectionState, iceConnectionState, iceGatheringState, signalingState, ...facts };
+  }
+
   /** Ends the connection for good. */
   close() {
     this.#drop();
     this.#show("closed");
+  }
+
+  /** The other side has ended the connection. @param {PeerMessage} data */
+  #refused(data) {
+    if (data.for !== undefined && data.for !== this.#session) return;
+    this.#consent.refused();
+    this.#remoteSession = null;
+    this.#drop();
+    this.#show("new");
   }
 
   /** Counts a start of the other side; false if there were too many. */
@@ -215,14 +253,14 @@ export class Peer extends Emitter {
   /** @param {boolean} offers */
   #open(offers) {
     const { RTCPeerConnection } = this.#media;
-    if (!RTCPeerConnection || this.state === "closed") return;
+    if (!RTCPeerConnection || this.state === "closed" || this.#consent.isRefused || !this.#consent.isGiven) return;
     this.#drop();
     if (!this.#guard(() => this.#assemble(RTCPeerConnection, offers))) {
       this.#drop();
       return this.#show("failed");
     }
     this.#show("connecting");
-    this.#restartIn(CONNECT_WITHIN);
+    this.#restarts.opened();
   }
 
   /**
@@ -230,16 +268,17 @@ export class Peer extends Emitter {
    * @param {boolean} offers
    */
   #assemble(RTCPeerConnection, offers) {
-    const { iceServers, iceTransportPolicy, publications } = this.#media;
-    const pc = new RTCPeerConnection({ iceServers: iceServers(), iceTransportPolicy });
+    const pc = new RTCPeerConnection(this.#configuration({}));
     this.pc = pc;
+    this.#media.opened?.(pc, this);
     const send = (/** @type {import("./negotiation.js").Message} */ message) => this.#tell(message);
     const failed = (/** @type {Error} */ error) => this.emit("error", error);
     this.#negotiation = new Negotiation({ pc, polite: this.polite, mayOffer: offers, send, failed, remote: this.#remote });
     this.#listen(pc);
     this.#listenTo(pc.createDataChannel("app", { negotiated: true, id: 0 }));
     this.#senders = new Senders(pc, () => this.#negotiation?.tell());
-    this.#senders.publish(publications);
+    this.emit("connection", pc);
+    this.publish().catch((error) => this.emit("error", asError(error)));
   }
 
   /**
@@ -285,45 +324,36 @@ export class Peer extends Emitter {
   /** @param {RTCPeerConnectionState} state */
   #follow(state) {
     if (state === "connected") {
-      this.#restarts = 0;
-      this.#cancelRestart();
+      this.#restarts.connected();
       this.#show("connected");
     } else if (state === "disconnected") {
       this.#show("reconnecting");
-      this.#restartIn(RESTART_AFTER);
+      this.#restarts.interrupted();
     } else if (state === "failed") {
       this.#show("failed");
-      this.#restartIn(this.#restartWait());
+      this.#restarts.failed();
     } else if (state === "connecting" && this.state === "failed") {
       this.#show("reconnecting");
     }
   }
 
-  /**
-   * Restarts ICE after `ms`, and again while that does not help: a browser whose restart finds no
-   * candidate at all stays `failed` without another word. A member that is away cannot answer and is
-   * offered to when it is back; one that never spoke may have no WebRTC.
-   * @param {number} ms
-   */
-  #restartIn(ms) {
-    this.#cancelRestart();
-    this.#cancelRestart = this.#clock.after(ms, () => {
-      this.#restarts += 1;
-      if (!this.away && this.#negotiation?.begun) this.renegotiate();
-      this.#restartIn(Math.max(RESTART_AFTER, this.#restartWait()));
-    });
-  }
-
-  #restartWait() {
-    return Math.min(LONGEST_RESTART_WAIT, 1000 * this.#restarts ** 2);
+  /** A member that is away cannot answer and is offered to when it is back; one that never spoke may have no WebRTC. */
+  #restart() {
+    if (!this.away && this.#negotiation?.begun) this.renegotiate();
   }
 
   /** Makes the connection use the room's ICE servers and policy from the next gathering on. */
   #configure() {
     const { pc } = this;
     if (!pc || pc.signalingState === "closed") return false;
-    const { iceServers, iceTransportPolicy } = this.#media;
-    return this.#guard(() => pc.setConfiguration({ ...pc.getConfiguration(), iceServers: iceServers(), iceTransportPolicy }));
+    return this.#guard(() => pc.setConfiguration(this.#configuration(pc.getConfiguration())));
+  }
+
+  /** @param {RTCConfiguration} current @returns {RTCConfiguration} */
+  #configuration(current) {
+    const { iceServers, iceTransportPolicy, configure } = this.#media;
+    const configuration = { ...current, iceServers: iceServers(), iceTransportPolicy };
+    return configure?.(configuration, this) ?? configuration;
   }
 
   /** The other side talks to a predecessor of this connection: if it waits for us, speak up. @param {PeerMessage} data */
@@ -332,7 +362,7 @@ export class Peer extends Emitter {
     if (this.pc?.signalingState === "stable") this.#negotiation?.again();
   }
 
-  /** @param {import("./negotiation.js").Message} message */
+  /** @param {import("./negotiation.js").Message & {closed?: true}} message */
   #tell(message) {
     const target = this.#remoteSession === null ? {} : { for: this.#remoteSession };
     const labels = message.description && { labels: this.#senders?.labels };
@@ -341,14 +371,15 @@ export class Peer extends Emitter {
 
   #drop() {
     const { pc } = this;
-    this.#cancelRestart();
+    this.#restarts.stop();
     this.pc = this.#negotiation = this.#senders = this.#channel = this.#sample = null;
     this.#remote.clear();
     if (this.stream) this.emit("stream", (this.stream = null));
     if (!pc) return;
     pc.onnegotiationneeded = pc.onicecandidate = pc.onconnectionstatechange = pc.ontrack = null;
-    pc.onicecandidateerror = null;
+    pc.onicecandidateerror = pc.ondatachannel = null;
     pc.close();
+    this.emit("connection", null);
   }
 
   /** @param {PeerState} state */

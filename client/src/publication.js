@@ -3,7 +3,15 @@
  * replaced and stopped by itself. Every peer reads the same ones.
  *
  * @typedef {"audio" | "video"} Kind
- * @typedef {{label?: string}} PublishOptions
+ *
+ * @typedef {object} PublishOptions what is left out stays as it was under this label
+ * @property {string} [label] `main` if none is given
+ * @property {readonly string[] | null} [to] ids of the members that get it; null: everyone
+ * @property {number | null} [maxBitrate] bit/s of each track at most; null: what the browser finds right
+ * @property {readonly string[]} [codecs] those to prefer, such as `VP9` or `opus`, best first; they count when a track is first sent
+ * @property {"motion" | "detail" | "text" | "speech" | "music"} [hint] what the tracks show, for the browser's encoder
+ *
+ * @typedef {Omit<PublishOptions, "label">} Shape
  */
 
 /** The label of what `publish(stream)` and the option `stream` of `join` send. */
@@ -23,6 +31,8 @@ export class Publication {
   stream = null;
   /** The kinds that are not sent for now. @type {Readonly<Record<Kind, boolean>>} */
   muted = { audio: false, video: false };
+  /** To whom it is sent, and how. @type {Readonly<Shape>} */
+  shape = {};
 
   /**
    * @param {string} label
@@ -55,6 +65,17 @@ export class Publication {
     return this.#changed();
   }
 
+  /** Bounds the bitrate of each track from now on. @param {Pick<Shape, "maxBitrate">} limits */
+  limit({ maxBitrate = null }) {
+    this.shape = { ...this.shape, maxBitrate };
+    return this.#changed();
+  }
+
+  /** Whether a member gets it. @param {string} peer its id */
+  isFor(peer) {
+    return this.shape.to?.includes(peer) ?? true;
+  }
+
   /** Ends the publication; the others are told by the event `removed`. The tracks themselves go on. */
   stop() {
     return this.replace(null);
@@ -80,10 +101,11 @@ export class Publications {
    * @param {MediaStream | MediaStreamTrack | null} media null: nothing under this label
    * @param {PublishOptions} [options]
    */
-  async publish(media, { label = MAIN } = {}) {
+  async publish(media, { label = MAIN, ...shape } = {}) {
     if (!isLabel(label)) throw new TypeError(`a label is a text of 1 to ${LONGEST_LABEL} characters, not ${JSON.stringify(label)}`);
     const publication = this.#labelled.get(label) ?? new Publication(label, this.#changed);
     this.#labelled.set(label, publication);
+    publication.shape = media === null ? {} : { ...publication.shape, ...shape };
     await publication.replace(media);
     return publication;
   }

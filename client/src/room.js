@@ -1,19 +1,18 @@
-import { SignalError, build } from "./protocol.js";
+import { SignalError } from "./protocol.js";
 import { Emitter } from "./events.js";
-import { explainError } from "./explain.js";
 import { Identity } from "./identity.js";
 import { graceOf } from "./link.js";
 import { Membership } from "./membership.js";
-import { NegotiationFilter, RESERVED_KEY, isMarked, mark } from "./negotiation-message.js";
+import { Messages } from "./messages.js";
+import { NegotiationFilter } from "./negotiation-message.js";
 import { Peer } from "./peer.js";
 import { Publications } from "./publication.js";
 import { Roster } from "./roster.js";
 import { FIRST_PAUSE } from "./outgoing.js";
-import { Sender } from "./sender.js";
 
 /**
  * One room as a member sees it: the peers in it, what they say, what this member says to them.
- * `membership.js` keeps it joined, `sender.js` keeps its messages in order, `roster.js` its peers.
+ * `membership.js` keeps it joined, `messages.js` keeps its messages in order, `roster.js` its peers.
  *
  * @typedef {import("./link.js").Link} Link
  * @typedef {import("./protocol.js").Joined} Joined
@@ -24,6 +23,10 @@ import { Sender } from "./sender.js";
  * @property {MediaStream | null} [stream] camera, microphone or anything else to send to every peer, as `publish` does
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay`: media only through TURN
  * @property {typeof RTCPeerConnection | null} [RTCPeerConnection] null: signaling only
+ * @property {boolean | ((peer: Peer) => boolean)} [connect] whom to connect to by itself, everyone by default; a connection needs the
+ *   will of both sides, and `peer.connect()` gives it
+ * @property {(configuration: RTCConfiguration, peer: Peer) => RTCConfiguration} [configure] changes the configuration of each RTCPeerConnection
+ * @property {(pc: RTCPeerConnection, peer: Peer) => void} [opened] is called with each RTCPeerConnection, before its first offer
  * @property {AbortSignal} [signal] ends the join while it is under way; afterwards it has no effect
  * @property {number} [timeout] milliseconds after which the join is given up; without it, passing trouble is waited out
  *
@@ -56,7 +59,7 @@ const BROKEN = new Set(["reconnecting", "failed"]);
 export class Room extends Emitter {
   #context;
   #identity;
-  #sender;
+  #messages;
   #roster;
   /** @type {import("./peer.js").Media} */
   #media;
@@ -83,8 +86,9 @@ export class Room extends Emitter {
    * @param {RoomContext} context
    * @param {JoinOptions} [options]
    */
-  constructor(context, { meta, stream = null, iceTransportPolicy = "all", RTCPeerConnection } = {}) {
+  constructor(context, { meta, stream = null, connect, ...options } = {}) {
     super();
+    const { RTCPeerConnection, iceTransportPolicy = "all", configure, opened } = options;
     this.#context = context;
     this.#identity = context.identity ?? new Identity(context.name);
     this.#meta = meta;
@@ -93,10 +97,18 @@ export class Room extends Emitter {
       iceServers: () => context.ice.list,
       iceTransportPolicy,
       publications: this.#publications,
+      connect: typeof connect === "boolean" ? () => connect : connect,
+      configure,
+      opened,
     };
-    this.#sender = new Sender(context.clock);
     this.#roster = new Roster(this.#rosterHooks(), context.clock);
     this.#membership = new Membership(context, this.#identity, this.#membershipHooks());
+    this.#messages = new Messages({
+      room: context.name,
+      clock: context.clock,
+      link: () => this.#membership.link,
+      refused: (refusal) => this.emit("error", refusal),
+    });
     if (stream) this.#publications.publish(stream);
     this.ready = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -129,7 +141,7 @@ export class Room extends Emitter {
 
   /** How many own messages are not settled yet. */
   get unsettled() {
-    return this.#sender.length;
+    return this.#messages.length;
   }
 
   /** Whether the membership waits for nothing on `link`. @param {Link} link */
@@ -138,24 +150,25 @@ export class Room extends Emitter {
   }
 
   /**
-   * Sends `data` to one member or, without `to`, to everyone else; kept, ordered, delivered once.
-   * With `volatile` it is told once or lost (cursor, volume). Returns the message's `mid`, if kept;
-   * what cannot be taken is told by the event `error` (`too_large`, `limit_exceeded`, `bad_request`).
+   * Sends `data` to one member, to several, or, without `to`, to everyone else; kept, ordered, delivered once.
+   * With `volatile` it is told once or lost (cursor, volume). What cannot be taken rejects `settled` and is told by the
+   * event `error` (`too_large`, `limit_exceeded`, `bad_request`).
    * @param {any} data
-   * @param {{to?: string, volatile?: boolean}} [options]
+   * @param {{to?: string | readonly string[], volatile?: boolean}} [options]
    */
-  signal(data, { to, volatile } = {}) {
-    const body = build.signal({ room: this.name, to, volatile: volatile || undefined, data });
-    if (isMarked(data)) return this.#refuseReserved(to);
-    if (!volatile) return this.#push(body);
-    if (this.#accepts(body) && !this.#sender.isPaused) this.#membership.link?.send(body);
-    return undefined;
+  signal(data, options) {
+    return this.#messages.signal(data, options);
   }
 
   /** Replaces this member's `meta` as a whole. @param {any} meta */
   update(meta) {
     this.#meta = meta;
-    return this.#push(build.update({ room: this.name, meta }));
+    return this.#messages.update(meta);
+  }
+
+  /** Replaces some keys of this member's `meta`; a key that is `undefined` is removed. @param {Record<string, any>} change */
+  patch(change) {
+    return this.update({ ...this.#meta, ...change });
   }
 
   /** Leaves for good, at any time; the key is forgotten, so that a later join is a new member. */
@@ -190,6 +203,12 @@ export class Room extends Emitter {
     this.peers.forEach((peer) => peer.reroute());
   }
 
+  /** How the room stands, for a report of a fault. */
+  async dump() {
+    const { name, state, self, unsettled } = this;
+    return { name, state, self, unsettled, peers: await Promise.all([...this.peers.values()].map((peer) => peer.dump())) };
+  }
+
   /** Prepares the identity; to be called once before anything is joined. */
   async prepare() {
     await this.#identity.claim();
@@ -220,7 +239,7 @@ export class Room extends Emitter {
 
   /** The server asks for silence: what is kept waits, what is volatile is dropped. @param {number} [ms] */
   slowDown(ms = FIRST_PAUSE) {
-    this.#sender.pause(ms);
+    this.#messages.pause(ms);
   }
 
   /** The connection has stopped for good. @param {{code: number | string | null, reason: string, message?: string}} why */
@@ -238,7 +257,7 @@ export class Room extends Emitter {
     if (this.state === "left" || !this.#membership.takes(frame, link)) return;
     switch (frame.type) {
       case "reset": return this.#reset(frame);
-      case "ack": return this.#sender.ack(frame.mid);
+      case "ack": return this.#messages.ack(frame.mid);
       case "error": return this.#failed(frame, link);
       case "signal": return this.#signalled(frame);
       case "peer_joined": return this.#roster.add(frame.peer);
@@ -254,27 +273,14 @@ export class Room extends Emitter {
   #joined(frame, link) {
     this.self = frame.self;
     if (frame.ice !== undefined) this.#context.ice.accept(frame.ice);
-    const dropped = frame.recovery === "new" ? this.#sender.restart(link) : 0;
-    const refused = frame.recovery === "new" ? [] : this.#lostRefusals(frame);
-    if (frame.recovery !== "new") this.#sender.resume(link, frame.mid);
+    const dropped = frame.recovery === "new" ? this.#messages.restart(link) : 0;
+    const refused = frame.recovery === "new" ? [] : this.#messages.resume(link, frame);
     this.#show("joined");
     if (frame.recovery === "new") this.#roster.begin(frame.peers ?? [], graceOf(link));
     if (frame.recovery === "snapshot") this.#roster.compare(frame.peers ?? []);
     this.emit("joined", { recovery: frame.recovery, dropped });
     for (const error of refused) this.emit("error", error);
     this.#resolve(this);
-  }
-
-  /**
-   * Returns the messages that were refused and whose error was lost with a socket; without it they would count as delivered.
-   * @param {Joined} frame
-   * @returns {{code: string, message: string, mid: number, to?: string}[]}
-   */
-  #lostRefusals({ refused = [] }) {
-    return refused.flatMap(({ code, message, mid }) => {
-      const body = this.#sender.fail({ mid, retry: false });
-      return body ? [{ code, message, mid, to: body.to }] : [];
-    });
   }
 
   /** @param {import("./protocol.js").Signal} frame */
@@ -290,17 +296,11 @@ export class Room extends Emitter {
     this.#roster.update(change);
   }
 
-  /** @param {string} [to] @returns {undefined} */
-  #refuseReserved(to) {
-    const message = `the key "${RESERVED_KEY}" of a signal's data is reserved for the SDK: name yours otherwise`;
-    this.emit("error", { code: "bad_request", message, to });
-  }
-
   /** @param {import("./protocol.js").Reset} frame */
-  #reset({ mid, peers }) {
+  #reset(frame) {
     const { link } = this.#membership;
-    if (link) this.#sender.resume(link, mid);
-    this.#roster.reset(peers, graceOf(link));
+    if (link) this.#messages.resume(link, { mid: frame.mid });
+    this.#roster.reset(frame.peers, graceOf(link));
     this.emit("reset", undefined);
   }
 
@@ -309,18 +309,18 @@ export class Room extends Emitter {
    * @param {import("./protocol.js").ErrorFrame} frame
    * @param {Link} link
    */
-  #failed({ code, message, mid, ...rest }, link) {
-    const handedOver = code === "not_joined" || (rest.retry && link !== this.#membership.link);
-    if (code === "rate_limited" && mid === undefined) return this.slowDown(rest.after);
+  #failed(frame, link) {
+    const { code, mid, retry, after } = frame;
+    const handedOver = code === "not_joined" || (retry && link !== this.#membership.link);
+    if (code === "rate_limited" && mid === undefined) return this.slowDown(after);
     if (mid === undefined || handedOver) return; // it is sent again on the newer link
-    const body = this.#sender.fail({ mid, ...rest });
-    if (body) this.emit("error", { code, message, mid, to: body.to });
+    this.#messages.failed({ ...frame, mid });
   }
 
   /** This member was removed and joins anew: nothing of the old one goes on. */
   #expired() {
     this.#roster.clear("expired");
-    this.#sender.restart(null);
+    this.#messages.restart(null);
     if (this.self) this.#show("away");
   }
 
@@ -331,7 +331,7 @@ export class Room extends Emitter {
   #end(reason, error) {
     if (this.state === "left") return;
     this.#membership.stop();
-    this.#sender.suspend();
+    this.#messages.end();
     this.#forgetServers();
     this.#roster.clear("left");
     if (reason === "stopped") this.#identity.release();
@@ -351,24 +351,12 @@ export class Room extends Emitter {
     return { code, message: `room ${this.name} was not joined: ${cause} before the join was answered` };
   }
 
-  /** @param {Record<string, any>} body */
-  #push(body) {
-    return this.state !== "left" && this.#accepts(body) ? this.#sender.push(body) : undefined;
-  }
-
-  /** Whether a message can be taken; if not, the application is told. @param {Record<string, any>} body */
-  #accepts(body) {
-    const code = this.#sender.refusal(body);
-    if (code !== null) this.emit("error", { code, message: explainError(code).what, to: body.to });
-    return code === null;
-  }
-
   /** @returns {import("./membership.js").MembershipHooks} */
   #membershipHooks() {
     return {
       meta: () => this.#meta,
       joined: (frame, link) => this.#joined(frame, link),
-      unlinked: () => this.#sender.suspend(),
+      unlinked: () => this.#messages.suspend(),
       expired: () => this.#expired(),
       delayed: ({ code, message }) => this.emit("error", { code, message }),
       ended: (reason, error) => this.#end(reason, error),
@@ -379,7 +367,7 @@ export class Room extends Emitter {
   #rosterHooks() {
     return {
       create: (member) => {
-        const send = (/** @type {any} */ data) => void this.#push(build.signal({ room: this.name, to: member.id, data: mark(data) }));
+        const send = (/** @type {import("./peer.js").PeerMessage} */ data) => this.#messages.negotiate(member.id, data);
         const peer = new Peer({ member, media: this.#media, clock: this.#context.clock, send });
         peer.on("state", (state) => BROKEN.has(state) && this.#context.ice.want());
         return peer;

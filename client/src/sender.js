@@ -56,10 +56,11 @@ export class Sender {
     return mid;
   }
 
-  /** Settles everything up to `mid`. @param {number} mid */
+  /** Settles everything up to `mid`; returns the messages that were not refused. @param {number} mid */
   ack(mid) {
-    this.#outgoing.ack(mid);
+    const settled = this.#outgoing.ack(mid);
     this.#flush();
+    return settled;
   }
 
   /** Takes an error about a message; returns the message if it is refused for good. @param {import("./outgoing.js").Failure} failure */
@@ -70,22 +71,23 @@ export class Sender {
   }
 
   /**
-   * Goes on from the server's `mid` on `link`.
+   * Goes on from the server's `mid` on `link`; returns the messages that it settled and that were not refused.
    * @param {Link} link
    * @param {number} mid
    */
   resume(link, mid) {
     this.#use(link);
-    this.#outgoing.resume(mid);
+    const settled = this.#outgoing.resume(mid);
     this.#flush();
+    return settled;
   }
 
-  /** Starts over as a new member on `link`; returns how many messages are given up. @param {Link | null} link */
+  /** Starts over as a new member on `link`; returns the messages that are given up. @param {Link | null} link */
   restart(link) {
-    const { length } = this.#outgoing.restart();
+    const lost = this.#outgoing.restart();
     if (link) this.#use(link);
     else this.suspend();
-    return length;
+    return lost;
   }
 
   /** Whether the server asked for silence that is not over. */

@@ -69,26 +69,43 @@ export class Senders {
     const changes = [];
     for (const track of wanted.filter((track) => !carried.includes(track))) {
       const index = free.findIndex(([{ receiver }]) => receiver.track.kind === track.kind);
-      if (index < 0) this.#add(track, label, publication?.stream ?? null);
-      else changes.push(this.#setTrack(...free.splice(index, 1)[0], track));
+      if (publication?.shape.hint) track.contentHint = publication.shape.hint;
+      if (index < 0 && publication) this.#add(track, publication);
+      else if (index >= 0) changes.push(this.#setTrack(...free.splice(index, 1)[0], track));
     }
     for (const [transceiver, slot] of free) changes.push(this.#setTrack(transceiver, slot, null));
+    for (const [transceiver, slot] of this.#slots) if (slot.label === label && publication) changes.push(this.#limit(transceiver, publication.shape));
     return changes;
   }
 
   /**
    * `addTrack` and not `addTransceiver`: only what it makes is joined with an m-line of the other side's offer.
    * @param {MediaStreamTrack} track
-   * @param {string} label
-   * @param {MediaStream | null} stream
+   * @param {Publication} publication
    */
-  #add(track, label, stream) {
+  #add(track, { label, stream, shape }) {
     const first = this.#first.get(label) ?? stream;
     if (first) this.#first.set(label, first);
     const sender = this.#pc.addTrack(track, ...(first ? [first] : []));
     const transceiver = this.#pc.getTransceivers().find((other) => other.sender === sender);
-    if (transceiver) this.#slots.set(transceiver, { label, track });
     this.#negotiates = true;
+    if (!transceiver) return;
+    this.#slots.set(transceiver, { label, track });
+    if (shape.codecs) prefer(transceiver, track.kind, shape.codecs);
+  }
+
+  /**
+   * @param {RTCRtpTransceiver} transceiver
+   * @param {import("./publication.js").Shape} shape
+   */
+  async #limit({ sender }, { maxBitrate }) {
+    const parameters = maxBitrate === undefined ? null : sender.getParameters();
+    if (!parameters?.encodings?.length) return;
+    for (const encoding of parameters.encodings) {
+      if (maxBitrate === null) delete encoding.maxBitrate;
+      else encoding.maxBitrate = maxBitrate;
+    }
+    await this.#unlessClosed(sender.setParameters(parameters));
   }
 
   /**
@@ -102,11 +119,15 @@ export class Senders {
     const wanted = direction(transceiver.direction, track !== null);
     this.#negotiates ||= wanted !== transceiver.direction;
     transceiver.direction = wanted;
+    await this.#unlessClosed(transceiver.sender.replaceTrack(track));
+  }
+
+  /** What a connection that was closed meanwhile rejects does not matter: the next one sends what is published then. @param {Promise<void>} change */
+  async #unlessClosed(change) {
     try {
-      await transceiver.sender.replaceTrack(track);
+      await change;
     } catch (error) {
-      if (this.#pc.signalingState === "closed") return; // the next connection sends what is published then
-      throw error;
+      if (this.#pc.signalingState !== "closed") throw error;
     }
   }
 }
@@ -121,4 +142,17 @@ function direction(current, sends) {
   const receives = current === "sendrecv" || current === "recvonly";
   if (sends) return receives ? "sendrecv" : "sendonly";
   return receives ? "recvonly" : "inactive";
+}
+
+/**
+ * Puts codecs first, of those that the browser has; the others stay, so that there is one that both sides have.
+ * @param {RTCRtpTransceiver} transceiver
+ * @param {string} kind
+ * @param {readonly string[]} names
+ */
+function prefer(transceiver, kind, names) {
+  const known = RTCRtpReceiver.getCapabilities(kind)?.codecs ?? [];
+  const wanted = names.map((name) => `${kind}/${name}`.toLowerCase());
+  const rank = (/** @type {{mimeType: string}} */ { mimeType }) => (wanted.indexOf(mimeType.toLowerCase()) + wanted.length + 1) % (wanted.length + 1);
+  if (known.some((codec) => rank(codec) < wanted.length)) transceiver.setCodecPreferences([...known].sort((a, b) => rank(a) - rank(b)));
 }

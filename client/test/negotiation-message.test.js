@@ -83,7 +83,7 @@ test("a page that comes back with SDK 0.1.0 is understood again", async () => {
 for (const volatile of [false, true]) {
   test(`an application cannot use the reserved key (volatile: ${volatile})`, async () => {
     const { server, room, of } = await joined({ peers: [BO] });
-    assert.equal(room.signal({ ...MARK, session: "x" }, { to: "p_bo", volatile }), undefined);
+    await assert.rejects(room.signal({ ...MARK, session: "x" }, { to: "p_bo", volatile }).settled, { code: "bad_request" });
     assert.deepEqual(of("error").map(({ code, to }) => [code, to]), [["bad_request", "p_bo"]]);
     assert.match(of("error")[0].message, /"signal-cluster:rtc".*reserved/);
     assert.deepEqual(server.sent("signal"), []);

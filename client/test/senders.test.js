@@ -28,7 +28,7 @@ class Connection {
 
 const track = (name, kind = "video") => ({ name, kind });
 /** What is published under one label. */
-const stream = (...tracks) => [{ label: "main", tracks, stream: {} }];
+const stream = (...tracks) => [{ label: "main", tracks, stream: {}, shape: {} }];
 
 test("calls that overlap end with what the last one says, each track once", async () => {
   const connection = new Connection();
@@ -74,8 +74,8 @@ test("a connection that is closed meanwhile rejects nothing: the next one sends 
 test("a label keeps its transceiver: a screen shared again takes neither the camera's nor a new one", async () => {
   const connection = new Connection();
   const senders = new Senders(connection, () => {});
-  const camera = { label: "main", tracks: [track("camera")], stream: {} };
-  const screen = () => ({ label: "screen", tracks: [track("screen")], stream: {} });
+  const camera = { label: "main", tracks: [track("camera")], stream: {}, shape: {} };
+  const screen = () => ({ label: "screen", tracks: [track("screen")], stream: {}, shape: {} });
   for (const published of [[camera], [camera, screen()], [camera], [], [screen()], [screen(), camera]]) await senders.publish(published);
   assert.deepEqual(connection.sent, [["camera", "sendrecv"], ["screen", "sendrecv"]]);
   connection.transceivers.forEach((transceiver, index) => Object.assign(transceiver, { mid: String(index) }));
@@ -86,7 +86,7 @@ test("a publication that ends while it is muted is told by an offer, since the b
   const connection = new Connection();
   let offers = 0;
   const senders = new Senders(connection, () => (offers += 1));
-  const camera = { label: "main", tracks: [track("camera")], stream: {} };
+  const camera = { label: "main", tracks: [track("camera")], stream: {}, shape: {} };
   await senders.publish([camera]);
   await senders.publish([{ ...camera, tracks: [] }]);
   assert.equal(offers, 0);

@@ -1,0 +1,86 @@
+import { systemClock } from "./clock.js";
+
+/**
+ * How well a call goes, and who speaks, from what the browser measures.
+ *
+ * @typedef {import("./peer.js").Peer} Peer
+ * @typedef {import("./room.js").Room} Room
+ * @typedef {0 | 1 | 2 | 3 | 4 | 5} Quality 0: nothing flows; 5: nobody notices the network
+ * @typedef {{received: number, lost: number, quality: Quality}} Sample packets so far
+ */
+
+/** What each quality allows at most: lost packets as a share, the round trip in milliseconds. @type {readonly (readonly [Quality, number, number])[]} */
+const LEVELS = Object.freeze([
+  [5, 0.01, 150],
+  [4, 0.03, 300],
+  [3, 0.08, 500],
+  [2, 0.15, 1000],
+]);
+
+/** Sound below this level is none; 1 is the loudest (RFC 6464 §3 maps it to decibels). */
+const SPEAKS_ABOVE = 0.02;
+
+/** Who stops speaking counts as speaking for so long, since speech has pauses (ms). */
+const PAUSE = 800;
+
+/** @type {WeakMap<Peer, Sample>} */
+const BEFORE = new WeakMap();
+
+/**
+ * Returns the quality of what comes from `peer` since the last call.
+ * @param {Peer} peer
+ * @returns {Promise<Quality>}
+ */
+export async function quality(peer) {
+  if (!peer.connected || !peer.pc) return 0;
+  const [report, { roundTripTime }] = await Promise.all([peer.pc.getStats(), peer.facts()]);
+  const streams = [...report.values()].filter(({ type }) => type === "inbound-rtp");
+  const total = (/** @type {string} */ field) => streams.reduce((sum, stream) => sum + Math.max(0, stream[field] ?? 0), 0);
+  const { received: since, lost: lostBefore } = BEFORE.get(peer) ?? { received: 0, lost: 0 };
+  const [received, lost] = [total("packetsReceived"), total("packetsLost")];
+  const level = grade(Math.max(0, lost - lostBefore), Math.max(0, received - since), roundTripTime ?? 0);
+  BEFORE.set(peer, { received, lost, quality: level });
+  return level;
+}
+
+/**
+ * @param {number} lost
+ * @param {number} received
+ * @param {number} roundTripTime milliseconds
+ * @returns {Quality}
+ */
+export function grade(lost, received, roundTripTime) {
+  const share = lost + received > 0 ? lost / (lost + received) : 0;
+  return LEVELS.find(([, mostLost, longest]) => share <= mostLost && roundTripTime <= longest)?.[0] ?? 1;
+}
+
+/** How loud `peer` is right now, from 0 to 1. @param {Peer} peer */
+export function loudness(peer) {
+  const receivers = (peer.pc?.getReceivers() ?? []).filter(({ track }) => track.kind === "audio");
+  return Math.max(0, ...receivers.flatMap((receiver) => receiver.getSynchronizationSources().map(({ audioLevel = 0 }) => audioLevel)));
+}
+
+/**
+ * Calls `changed` with the members that speak, whenever they are others than before.
+ * @param {Room} room
+ * @param {(peers: Peer[]) => void} changed
+ * @param {{every?: number, clock?: import("./clock.js").Clock}} [options] `every` in milliseconds
+ * @returns {() => void} stops that
+ */
+export function speaking(room, changed, { every = 200, clock = systemClock } = {}) {
+  /** When each was heard last. @type {Map<Peer, number>} */
+  const heard = new Map();
+  let spoke = "";
+  let cancel = () => {};
+  const look = () => {
+    const now = clock.now();
+    for (const peer of room.peers.values()) if (loudness(peer) > SPEAKS_ABOVE) heard.set(peer, now);
+    for (const [peer, at] of heard) if (now - at > PAUSE || !room.peers.has(peer.id)) heard.delete(peer);
+    const speak = [...heard.keys()].map(({ id }) => id).sort().join();
+    if (speak !== spoke) changed([...heard.keys()]);
+    spoke = speak;
+    cancel = clock.after(every, look);
+  };
+  look();
+  return () => cancel();
+}
