@@ -170,3 +170,30 @@ test("a node that accepts connections and does not answer delays a join by about
   assert.deepEqual(sockets, [false, true]);
   await page.close();
 });
+
+test("who closes the tab is gone within six seconds, who reloads it is the same member", LIMITS, async () => {
+  const [watching, page] = [await openPage(), await openPage()];
+  const joinRoom = async (url) => {
+    const { SignalClient } = await import("/client/index.js");
+    const room = await new SignalClient({ url }).join("tabs", { RTCPeerConnection: null });
+    return room.self.id;
+  };
+  await watching.evaluate(async (url) => {
+    const { SignalClient } = await import("/client/index.js");
+    window.room = await new SignalClient({ url }).join("tabs", { RTCPeerConnection: null });
+    window.told = [];
+    window.room.on("peerUpdated", ({ away }) => window.told.push(away ? "away" : "back"));
+    window.left = new Promise((resolve) => window.room.on("peerLeft", ({ reason }) => resolve({ reason, at: performance.now() })));
+  }, node);
+  const first = await page.evaluate(joinRoom, node);
+  await page.reload();
+  const second = await page.evaluate(joinRoom, node);
+  assert.equal(second, first);
+  const closedAt = await watching.evaluate(() => performance.now());
+  await page.close();
+  const { reason, at } = await watching.evaluate(() => window.left);
+  assert.deepEqual([reason, await watching.evaluate(() => window.told)], ["left", ["away", "back", "away"]]);
+  assert.ok(at - closedAt < 6000, `gone after ${Math.round(at - closedAt)} ms`);
+  assert.ok(at - closedAt > 4000, "a reload has five seconds");
+  await watching.close();
+});

@@ -27,6 +27,9 @@ pub const ACK_EVERY: u64 = 32;
 /// Milliseconds within which a settled message is acknowledged.
 pub const ACK_WITHIN_MS: u64 = 1_000;
 
+/// Seconds within which a page that was closed or left (close code 1001) is expected back; otherwise its member leaves.
+pub const GOING_AWAY_GRACE_S: u64 = 5;
+
 /// The longest ban in seconds that `kick` may ask for: a day.
 pub const BAN_SECONDS: u64 = 86_400;
 

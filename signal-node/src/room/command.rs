@@ -53,6 +53,8 @@ pub enum Command {
         peer: PeerId,
         /// Its socket.
         socket: SocketId,
+        /// Whether its page was closed or left (RFC 6455 §7.4.1, 1001), so that it is soon back or not at all.
+        is_going_away: bool,
     },
 }
 

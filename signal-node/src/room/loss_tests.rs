@@ -136,7 +136,11 @@ fn a_suspicion_goes_on_while_there_are_more_and_is_judged_anew_where_it_was_stal
 fn a_detach_that_a_suspicion_stands_in_the_way_of_goes_again() {
     let (mut harness, outboxes) = ReplicaHarness::with_members("A");
     let _ = &outboxes;
-    harness.on(Input::Command(Command::Detach { peer: peer('A'), socket: socket('A') }));
+    harness.on(Input::Command(Command::Detach {
+        peer: peer('A'),
+        socket: socket('A'),
+        is_going_away: false,
+    }));
     harness.answer([Outcome::Suspected(Seq(7))]);
     let ops = harness.call().ops;
     assert!(matches!(&ops[..], [Op::Detach { by }] if by.generation == Seq(7)), "{ops:?}");

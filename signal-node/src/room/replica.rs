@@ -165,7 +165,9 @@ impl Replica {
             }
             Command::WaitIdle(waiter) => self.idle_waiters.push(waiter),
             Command::Suspect => requests::suspect(members, queue, step),
-            Command::Detach { peer, socket } => requests::detach(members, queue, &peer, socket),
+            Command::Detach { peer, socket, is_going_away } => {
+                requests::detach(members, queue, step, (&peer, socket), is_going_away);
+            }
         }
     }
 
@@ -186,6 +188,7 @@ impl Replica {
                 }
                 Due::Echo => self.check_echo(environment, effects),
                 Due::Expire => requests::expire(queue, environment),
+                Due::GoneAway(by) => requests::gone_away(queue, environment, by),
                 Due::Retire if self.has_looked => effects.retire = true,
                 Due::Retire => {
                     self.has_looked = true;

@@ -13,8 +13,9 @@ use super::members::Members;
 use super::outbox::{FrameEvent, Outbox};
 use super::replies::{UNREACHABLE, decline, refuse_ordered, too_much, unavailable};
 use super::requester::Requester;
+use super::timers::GOING_AWAY_GRACE;
 use super::volatile_queue::VolatileQueue;
-use crate::log::{Op, SocketId, Volatile};
+use crate::log::{Claim, Op, SocketId, Volatile};
 use crate::metrics::VolatileDrop;
 
 /// Error text while the queue is full.
@@ -174,13 +175,25 @@ pub(super) fn leave(
 pub(super) fn detach(
     members: &mut Members,
     queue: &mut AppendQueue,
-    peer: &PeerId,
-    socket: SocketId,
+    step: &mut StepContext<'_>,
+    (peer, socket): (&PeerId, SocketId),
+    is_going_away: bool,
 ) {
-    if members.of_socket(peer, socket).is_some()
-        && let Some(member) = members.remove(peer)
-    {
-        queue.push_housekeeping(Op::Detach { by: member.claim });
+    if members.of_socket(peer, socket).is_none() {
+        return;
+    }
+    let Some(member) = members.remove(peer) else { return };
+    if is_going_away {
+        step.timers.going_away(member.claim.clone(), step.environment.now);
+    }
+    queue.push_housekeeping(Op::Detach { by: member.claim });
+}
+
+/// Ends the membership of one whose page was closed and has not come back, unless its node was out of contact meanwhile: the
+/// member may have tried to come back over it. The claim of one that is back is another one.
+pub(super) fn gone_away(queue: &mut AppendQueue, environment: &Environment<'_>, by: Claim) {
+    if environment.cluster.in_contact_for(GOING_AWAY_GRACE) {
+        queue.push_housekeeping(Op::Leave { by });
     }
 }
 

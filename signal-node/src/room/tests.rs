@@ -205,3 +205,37 @@ fn a_leave_that_is_answered_after_a_newer_socket_has_the_member_does_not_remove_
     assert_eq!(frames(&newer), ["joined", "signal"]);
     assert_eq!(frames(&outboxes[0]), ["left", "ok"]);
 }
+
+/// The page of a member is closed or left.
+fn go_away(harness: &mut ReplicaHarness, letter: char) {
+    let (peer, socket) = (peer(letter), socket(letter));
+    harness.on(Input::Command(Command::Detach { peer, socket, is_going_away: true }));
+}
+
+#[test]
+fn a_member_whose_page_was_closed_leaves_after_five_seconds() {
+    let (mut harness, _) = ReplicaHarness::with_members("AB");
+    go_away(&mut harness, 'A');
+    assert!(matches!(&harness.calls[0].ops[..], [Op::Detach { .. }]));
+    harness.answer([Outcome::Appended(Seq(3))]);
+    harness.after(Duration::from_secs(4));
+    assert!(harness.calls.is_empty());
+    harness.after(Duration::from_secs(1));
+    let ops = harness.call().ops;
+    let [Op::Leave { by }] = &ops[..] else { panic!("{ops:?}") };
+    assert_eq!(
+        (&by.peer, by.generation),
+        (&peer('A'), Seq(1)),
+        "as of before: who is back has another claim"
+    );
+}
+
+#[test]
+fn a_member_whose_page_was_closed_keeps_its_grace_where_its_node_was_out_of_contact() {
+    let (mut harness, _) = ReplicaHarness::with_members("AB");
+    go_away(&mut harness, 'A');
+    harness.answer([Outcome::Appended(Seq(3))]);
+    harness.cluster.in_contact = false;
+    harness.after(Duration::from_secs(5));
+    assert!(harness.calls.is_empty());
+}

@@ -1,12 +1,12 @@
 //! The deadlines of a room. The time is an argument everywhere: only the task waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use signal_protocol::{PeerId, limits};
 use tokio::time::Instant;
 
-use crate::log::JOIN_VALID_FOR;
+use crate::log::{Claim, JOIN_VALID_FOR};
 
 /// A member to which nothing was addressed is sent its position at least this often, so that a resume has little to
 /// replay.
@@ -16,6 +16,10 @@ const SEND_POSITION_AFTER: Duration = Duration::from_secs(30);
 /// of its last join is noticed.
 const LINGER: Duration = Duration::from_secs(10);
 const _: () = assert!(LINGER.as_secs() > JOIN_VALID_FOR.as_secs());
+
+/// A page that was closed or left is expected back within this, as a reload is; otherwise its member leaves.
+pub(super) const GOING_AWAY_GRACE: Duration = Duration::from_secs(limits::GOING_AWAY_GRACE_S);
+const _: () = assert!(GOING_AWAY_GRACE.as_secs() < LINGER.as_secs());
 
 /// What this node appends comes back over its own subscription within this, or the subscription is deaf.
 const ECHO_WITHIN: Duration = Duration::from_secs(1);
@@ -34,6 +38,8 @@ pub(super) struct Timers {
     echo: Option<Instant>,
     retire: Option<Instant>,
     away: BTreeMap<PeerId, Instant>,
+    /// Members whose pages were closed, the first one first.
+    going_away: VecDeque<(Instant, Claim)>,
 }
 
 /// What is due.
@@ -53,6 +59,8 @@ pub(super) enum Due {
     Echo,
     /// Members that may have been away for too long.
     Expire,
+    /// The member of a page that was closed and is not back.
+    GoneAway(Claim),
     /// The end of a room without members.
     Retire,
 }
@@ -117,6 +125,11 @@ impl Timers {
         self.away.remove(peer);
     }
 
+    /// Notes a member whose page was closed.
+    pub(super) fn going_away(&mut self, claim: Claim, now: Instant) {
+        self.going_away.push_back((now + GOING_AWAY_GRACE, claim));
+    }
+
     pub(super) fn nobody_away(&mut self) {
         self.away.clear();
     }
@@ -132,7 +145,8 @@ impl Timers {
             self.echo,
             self.retire,
         ];
-        single.into_iter().flatten().chain(self.away.values().copied()).min()
+        let going_away = self.going_away.front().map(|(at, _)| *at);
+        single.into_iter().chain([going_away]).flatten().chain(self.away.values().copied()).min()
     }
 
     /// Takes out what is due.
@@ -156,6 +170,8 @@ impl Timers {
         if over.map(|at| *at = now + JUDGE_AGAIN_AFTER).count() > 0 {
             due.push(Due::Expire);
         }
+        let over = self.going_away.iter().take_while(|(at, _)| *at <= now).count();
+        due.extend(self.going_away.drain(..over).map(|(_, claim)| Due::GoneAway(claim)));
         due
     }
 }

@@ -48,6 +48,11 @@ impl CloseCause {
         }
     }
 
+    /// Tells whether a page was closed or left.
+    fn is_going_away(&self) -> bool {
+        matches!(self, Self::Client(Some(1001)))
+    }
+
     /// Describes the cause for the log.
     pub(super) fn text(&self) -> String {
         match self {
@@ -294,7 +299,7 @@ impl<'a, S: Socket> Session<'a, S> {
 
     /// Detaches from the rooms, counts, and logs how the connection ended.
     async fn finish(&mut self, cause: CloseCause) {
-        self.detach().await;
+        self.detach(cause.is_going_away()).await;
         let metrics = &self.context.metrics;
         metrics.connections.dec();
         metrics.closed.with_label_values(&[&cause.label()]).inc();
@@ -302,12 +307,12 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     /// Tells every room that the socket is gone, so that its member is away.
-    async fn detach(&mut self) {
+    async fn detach(&mut self, is_going_away: bool) {
         self.outbox.close();
         let socket = self.machine.socket();
         for (room, peer) in self.machine.memberships() {
             if let Some(handle) = self.handles.get(room) {
-                handle.insist(Command::Detach { peer: peer.clone(), socket }).await;
+                handle.insist(Command::Detach { peer: peer.clone(), socket, is_going_away }).await;
             }
         }
     }
