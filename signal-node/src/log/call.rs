@@ -122,6 +122,8 @@ pub enum Op {
         to: Option<PeerId>,
         data: Payload,
     },
+    /// Appends a signal of one who need not be a member, once for each count of its sender.
+    Post(Box<Post>),
     /// Tells how the room is, and changes nothing.
     Inspect,
     /// Trims what is kept, prolongs the life of the room and tells where its log ends.
@@ -137,6 +139,7 @@ impl Op {
             | Self::Announce { data: payload, .. }
             | Self::Update { meta: payload, .. } => payload,
             Self::Join(join) => &join.meta,
+            Self::Post(post) => &post.data,
             Self::Restore(restored) => &restored.record.meta,
             Self::Refuse { .. }
             | Self::Leave { .. }
@@ -230,6 +233,21 @@ impl Record {
     }
 }
 
+/// A signal into a room by one who need not be a member. Members get it as one of the server's own.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// The sender.
+    pub from: SocketId,
+    /// Rises with every post of the sender into this room. A repeated count is answered as the first one was.
+    pub count: u64,
+    /// What the members get.
+    pub data: Payload,
+    /// How long one may be away.
+    pub grace: Duration,
+    /// Nodes whose members are marked away first: a post that only those would get is answered [`Outcome::Gone`].
+    pub judgement: Judgement,
+}
+
 /// A wish to be in a room.
 #[derive(Clone, Debug)]
 pub struct Join {
@@ -237,7 +255,7 @@ pub struct Join {
     pub peer: PeerId,
     /// SHA-256 of the key, base64url.
     pub key_hash: String,
-    /// Counts the client's joins with this key.
+    /// Counts the client's joins with this key; [`Join::NEXT`] if the client does not count.
     pub attempt: u64,
     /// The socket it comes over.
     pub socket: SocketId,
@@ -270,6 +288,20 @@ pub struct Join {
 }
 
 impl Join {
+    /// The `attempt` of a client that does not count its joins. From the socket that holds the member it is a repeated
+    /// call; from any other socket it is the next one. A count from a clock would refuse a client that comes back over a
+    /// node whose clock is behind.
+    pub const NEXT: u64 = 0;
+
+    /// Returns the attempt after `last`, which came over another socket or not.
+    pub(super) fn attempt_after(&self, last: u64, same_socket: bool) -> u64 {
+        match self.attempt {
+            Self::NEXT if same_socket => last,
+            Self::NEXT => last + 1,
+            counted => counted,
+        }
+    }
+
     /// Tells whether it arrives so late that its client has been answered, and its node may listen to the room no more.
     #[must_use]
     pub fn is_late(&self, now: Duration) -> bool {
@@ -334,6 +366,8 @@ pub enum Outcome {
     /// The joining member, or the peer that is meant, may be restored yet: history was lost a moment ago. Nothing has
     /// happened.
     Recovering,
+    /// The post was appended, for this many members.
+    Posted(usize),
     /// The log ends here.
     Head(Seq),
     /// The room is like this.
