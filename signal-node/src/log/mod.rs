@@ -7,6 +7,7 @@
 mod call;
 mod entry;
 mod feed;
+mod join;
 mod judgement;
 pub mod memory;
 mod profile;
@@ -22,15 +23,14 @@ use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-pub use call::{
-    Claim, Join, JoinRefusal, Joined, Op, Outcome, Post, Record, Restored, RoomView, SocketId,
-};
+pub use call::{Claim, Op, Outcome, Post, Record, Restored, RoomView};
 pub use entry::{Batch, Entry, ResetMember, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
+pub use join::{Join, JoinRefusal, Joined};
 pub use judgement::{Judgement, Silent};
 pub use profile::RoomProfile;
 pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until, Written};
-pub use types::{Payload, RosterMember};
+pub use types::{Payload, RosterMember, SocketId};
 
 /// One ordered log per room, shared by all nodes of a cluster.
 pub trait RoomLog: Send + Sync + 'static {

@@ -58,9 +58,9 @@ pub(super) async fn a_post_into_a_room_where_nobody_is_present_is_gone(stage: St
 pub(super) async fn a_post_whose_only_receiver_is_on_a_silent_node_is_gone(stage: Stage) {
     stage.enter("ana").await;
     let silent = vec![Silent { node: "n_one".parse().unwrap(), ago: Duration::ZERO }];
-    let stale = Judgement { silent: silent.clone(), ..Judgement::default() };
+    let expired = Judgement { silent: silent.clone(), ..Judgement::default() };
     let from = SocketId::random();
-    let unproven = Post { judgement: stale, ..post(from, 1, "1") };
+    let unproven = Post { judgement: expired, ..post(from, 1, "1") };
     assert!(matches!(stage.post(unproven).await, Outcome::Posted(1)), "it proves nothing");
     let judged = Post { judgement: Judgement::certain(silent), ..post(from, 2, "2") };
     assert!(matches!(stage.post(judged).await, Outcome::Gone(_)));
