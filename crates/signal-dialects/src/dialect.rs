@@ -125,6 +125,12 @@ pub enum PostOutcome {
     Forbidden,
 }
 
+impl PostOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] =
+        [Self::Posted, Self::Gone, Self::Unavailable, Self::Limited, Self::Forbidden];
+}
+
 /// Why a frame had no effect; a label of `signal_dialect_ignored_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IgnoredReason {

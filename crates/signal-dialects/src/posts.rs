@@ -8,11 +8,11 @@ use signal_protocol::RoomId;
 
 use crate::dialect::{DialectEffect, Effects, IgnoredReason, PostOutcome, RETRY_AFTER, RoomPost};
 
-/// Posts that may wait for one room.
-const PER_ROOM: usize = 64;
+/// Posts that may wait for one room: what a page says that connects to dozens of others at once.
+const PER_ROOM: usize = 1_024;
 
 /// Bytes of posts that may wait on one connection.
-const BYTES: usize = 512 * 1024;
+const BYTES: usize = 1024 * 1024;
 
 /// How long a post is repeated while the log is unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);

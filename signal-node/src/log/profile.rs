@@ -21,6 +21,9 @@ pub struct RoomProfile {
     pub capacity: u32,
     /// How many such rooms one connection may be in.
     pub rooms_per_connection: usize,
+    /// How many rooms one subject may be in, or the anonymous connections of one address: many, since every page that is
+    /// loaded again has new ones.
+    pub rooms_per_client: usize,
 }
 
 impl RoomProfile {
@@ -31,6 +34,7 @@ impl RoomProfile {
             RoomTag::Topic => (256, 100),
             RoomTag::PeerJs => (1, 1),
         };
-        Some(Self { grace: GRACE, age: AGE, capacity, rooms_per_connection })
+        let rooms_per_client = 4_096;
+        Some(Self { grace: GRACE, age: AGE, capacity, rooms_per_connection, rooms_per_client })
     }
 }
