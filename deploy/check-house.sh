@@ -74,7 +74,7 @@ operations() {
   names=$(
     settings SIGNAL_NODE signal-node/src/config.rs &&
       settings TURN_CRED turn-cred-service/src/config/schema.rs &&
-      grep -hoE '"(signal|turncred)_[a-z_]+"' signal-node/src/metrics.rs turn-cred-service/src/metrics.rs | tr -d '"'
+      grep -hoE '"(signal|turncred)_[a-z_]+"' signal-node/src/metrics.rs signal-node/src/metrics/*.rs turn-cred-service/src/metrics.rs | tr -d '"'
   ) || fault 'the settings or the metrics are not declared where this script looks for them'
   for name in $names; do
     grep -qE "(^|[^A-Za-z_])$name([^A-Za-z_]|$)" "$page" || fault "$page: does not tell of $name"

@@ -17,7 +17,7 @@ use service_kit::tokens::{
 use signal_protocol::{NodeId, limits};
 
 use crate::credentials::CredentialsUrl;
-use crate::http::{AllowedOrigins, Anonymous};
+use crate::http::{AllowedOrigins, Anonymous, Dialects};
 use crate::log::Retention;
 use crate::log::redis::{Publishing, RedisPrefix};
 use crate::send_budget::SendRates;
@@ -57,6 +57,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("listen", "network", "ADDRESS", Some("127.0.0.1:8080"), "WebSocket and demo page; port 0 takes a free one"),
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz and /metrics"),
     Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect besides those from this very host and port: exact origins separated by commas, or *; with the word no-same-origin only those listed"),
+    Setting::plain("dialects", "network", "DIALECTS", None, "Protocols of other clients that may connect unchanged: topics (y-webrtc and trystero, at /topics), separated by commas; NAME=/PATH for another path"),
     SOCKET_MODE,
     TLS_CERT_FILE,
     TLS_KEY_FILE,
@@ -136,6 +137,8 @@ pub struct Config {
     pub admin_listen: ListenAddr,
     /// Which pages may connect.
     pub origins: AllowedOrigins,
+    /// The dialects that are on.
+    pub dialects: Dialects,
     /// The proxies whose headers about a client are believed.
     pub proxies: Proxies,
     /// Where rooms are kept.
@@ -191,6 +194,7 @@ impl Config {
         let admin_listen = r.parse("admin_listen");
         let tls = Tls::read(r);
         let origins = read_origins(r);
+        let dialects = read_dialects(r);
         let proxies = Proxies::read(r);
         let credentials = read_credentials(r);
         let send_rates =
@@ -209,6 +213,7 @@ impl Config {
             tls,
             admin_listen,
             origins,
+            dialects,
             proxies,
             backend: backend.expect("its absence is a fault"),
             retention,
@@ -342,6 +347,14 @@ fn read_origins(r: &mut Reader<'_>) -> AllowedOrigins {
     AllowedOrigins::parse(&words).unwrap_or_else(|what| {
         r.fault("allowed_origins", what);
         AllowedOrigins::Same
+    })
+}
+
+fn read_dialects(r: &mut Reader<'_>) -> Dialects {
+    let words = r.list("dialects");
+    Dialects::parse(&words).unwrap_or_else(|what| {
+        r.fault("dialects", what);
+        Dialects::default()
     })
 }
 

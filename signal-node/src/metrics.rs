@@ -1,5 +1,6 @@
 //! What the node counts. Labels come from closed sets; rooms, peers and subjects are never labels.
 
+mod dialects;
 mod labels;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use signal_protocol::{CloseCode, ErrorCode, Recovery};
 
 use crate::log::Trouble;
 
+pub use dialects::{DialectMetrics, Direction};
 pub use labels::{GapCause, LogCall, SlowBound, VolatileDrop};
 
 /// Everything the node counts; written to from everywhere, read by `/metrics`.
@@ -71,6 +73,8 @@ pub struct Metrics {
     pub ice_fetches: IntCounterVec,
     /// How long they took.
     pub ice_seconds: HistogramVec,
+    /// What clients that do not speak `signal.v1` do.
+    pub dialects: DialectMetrics,
 }
 
 /// Buckets for a call to Redis in the same network, up to the time limit of a call.
@@ -246,6 +250,7 @@ impl Metrics {
                 "result",
             ),
             ice_seconds: ice_seconds(r),
+            dialects: DialectMetrics::registered(r),
             registry,
         }
     }

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::drain::Drain;
 use crate::http::{
-    Anonymous, ConnectionLimiter, ConnectionLimits, Public, UnverifiedLimiter, router,
+    Anonymous, ConnectionLimiter, ConnectionLimits, Dialects, Public, UnverifiedLimiter, router,
 };
 use crate::liveness::Cluster;
 use crate::log::{LogError, Trouble};
@@ -35,6 +35,8 @@ pub struct Node {
     pub admin: ListenAddr,
     /// The token that anonymous clients show, if there are no keys.
     pub startup_token: Option<Arc<StartupToken>>,
+    /// The dialects that are on.
+    pub dialects: Dialects,
     tls: bool,
 }
 
@@ -103,12 +105,13 @@ impl Node {
         let tls = config.tls.is_some();
         let public = public(config, room_context, (events, cluster, revoked))?;
         let startup_token = public.sessions.startup_token.clone();
+        let dialects = public.dialects.clone();
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
         tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
         life.tasks.spawn(drain.run(public));
         health.ready();
-        Ok(Self { public: address, admin: admin_address, startup_token, tls })
+        Ok(Self { public: address, admin: admin_address, startup_token, dialects, tls })
     }
 
     /// Returns the address of the page with the startup token, for a person to open. Below the address of whatever
@@ -116,12 +119,23 @@ impl Node {
     #[must_use]
     pub fn page(&self) -> Option<String> {
         let token = self.startup_token.as_ref()?.reveal();
-        let scheme = if self.tls { "https" } else { "http" };
-        let origin = match &self.public {
+        let origin = self.origin(if self.tls { "https" } else { "http" });
+        Some(format!("{origin}/?room=demo#token={token}"))
+    }
+
+    /// Returns the name of each dialect that is on, with the address for its clients.
+    #[must_use]
+    pub fn dialect_addresses(&self) -> Vec<(&'static str, String)> {
+        let origin = self.origin(if self.tls { "wss" } else { "ws" });
+        let dialects = self.dialects.iter();
+        dialects.map(|(name, path)| (name.as_str(), format!("{origin}{path}"))).collect()
+    }
+
+    fn origin(&self, scheme: &str) -> String {
+        match &self.public {
             ListenAddr::Tcp(address) => format!("{scheme}://{address}"),
             ListenAddr::Unix(_) => String::new(),
-        };
-        Some(format!("{origin}/?room=demo#token={token}"))
+        }
     }
 }
 
@@ -170,6 +184,7 @@ fn public(
         unverified_limiter: UnverifiedLimiter::new(config.upgrades_per_net),
         connection_limiter,
         cluster,
+        dialects: config.dialects,
     }))
 }
 

@@ -24,6 +24,8 @@ pub struct LocalCluster {
     /// Address of the node's probes and metrics.
     pub admin: ListenAddr,
     pub relay: EmbeddedRelay,
+    /// Where clients of other protocols connect: the name of each dialect, and its address.
+    pub dialects: Vec<(&'static str, String)>,
     /// Contains the socket file between node and credential service; deleted on drop.
     _socket_dir: TempDir,
 }
@@ -71,8 +73,9 @@ impl LocalCluster {
             signal_node::config::Config::read(&resolve(signal_node::config::SCHEMA, &environment))?;
         let node = Node::start(config, life).await?;
         let page = node.page().unwrap_or_else(|| format!("http://{}/?room=demo", node.public));
+        let dialects = node.dialect_addresses();
         let Node { public, admin, .. } = node;
-        Ok(Self { public, page, admin, relay, _socket_dir: socket_dir })
+        Ok(Self { public, page, admin, relay, dialects, _socket_dir: socket_dir })
     }
 }
 

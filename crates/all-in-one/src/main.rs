@@ -55,16 +55,25 @@ fn print_urls(cluster: &LocalCluster) {
         let admin = cluster.admin.to_string();
         let public = cluster.public.to_string();
         let turn = turn.to_string();
-        announce(
-            SCHEMA.program,
-            [("public", public), ("page", page.clone()), ("admin", admin), ("turn", turn)],
-        );
+        let facts = [("public", public), ("page", page.clone()), ("admin", admin), ("turn", turn)];
+        announce(SCHEMA.program, facts.into_iter().chain(cluster.dialects.clone()));
     }
     let text = format!(
         "\nA video call on this machine is ready. Open this in two tabs:\n\n    \
          {page}\n\n\
          \"Relay only\" sends the media through the TURN relay at {turn}.\n\
-         Rooms are kept in memory. Ctrl-C ends everything.\n\n"
+         {dialects}\
+         Rooms are kept in memory. Ctrl-C ends everything.\n\n",
+        dialects = bring_your_client(cluster),
     );
     print(&text);
+}
+
+/// Tells where clients of other protocols connect.
+fn bring_your_client(cluster: &LocalCluster) -> String {
+    let lines = cluster.dialects.iter().map(|(name, address)| match *name {
+        "topics" => format!("y-webrtc and trystero connect unchanged to {address}\n"),
+        other => format!("clients of {other} connect unchanged to {address}\n"),
+    });
+    lines.collect()
 }

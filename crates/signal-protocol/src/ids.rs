@@ -170,6 +170,46 @@ identifier! {
     RoomId, |text| check("room name", text, limits::ROOM_CHARS, "1 to 64", NAME)
 }
 
+/// The protocols of others whose rooms lie in a name space of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomTag {
+    /// A topic that everybody may publish to: y-webrtc and trystero.
+    Topic,
+    /// The id of one `PeerJS` client.
+    PeerJs,
+}
+
+impl RoomTag {
+    const ALL: [Self; 2] = [Self::Topic, Self::PeerJs];
+
+    /// How the names of its rooms begin.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Topic => "~y.",
+            Self::PeerJs => "~p.",
+        }
+    }
+}
+
+impl RoomId {
+    /// Names the room of a dialect: its prefix and 128 bits of the SHA-256 of prefix and name, base64url.
+    ///
+    /// A hash, since names of others are any text of any length. No text parses to such an id, since `~` is not of the
+    /// alphabet, so neither a client of `signal.v1` nor a back end can name the room.
+    #[must_use]
+    pub fn of_dialect(tag: RoomTag, name: &str) -> Self {
+        let digest = Sha256::new().chain_update(tag.prefix()).chain_update(name).finalize();
+        let hash = URL_SAFE_NO_PAD.encode(&digest[..16]);
+        Self(format!("{}{hash}", tag.prefix()).into())
+    }
+
+    /// Returns the tag of a room of a dialect; `None`: a room of `signal.v1`.
+    #[must_use]
+    pub fn tag(&self) -> Option<RoomTag> {
+        RoomTag::ALL.into_iter().find(|tag| self.0.starts_with(tag.prefix()))
+    }
+}
+
 identifier! {
     /// Names one member of a room: `p_` and 128 bits of the SHA-256 of its [`PeerKey`], base64url.
     PeerId, |text| {

@@ -22,7 +22,7 @@ pub mod subject;
 pub use client::{ClientMessage, FrameFault, parse};
 pub use codes::{CloseCode, ErrorCode};
 pub use ice::{Enforcement, IceServer, IceServers};
-pub use ids::{IdError, Mid, NodeId, PeerId, PeerKey, RoomId, Seq};
+pub use ids::{IdError, Mid, NodeId, PeerId, PeerKey, RoomId, RoomTag, Seq};
 pub use server::{IceReason, LeaveReason, LeftReason, PeerView, Recovery, ServerMessage};
 pub use subject::{Subject, decode, encode};
 

@@ -284,7 +284,7 @@ impl World {
         let client = &mut self.clients[socket.client];
         client.take(socket, &frame);
         match event {
-            None | Some(FrameEvent::Traced(_)) => {}
+            None | Some(FrameEvent::Traced(_) | FrameEvent::ForClient) => {}
             Some(FrameEvent::Joined(_)) => {
                 socket.is_joined = true;
                 let (id, owner) = (socket.id, socket.client);

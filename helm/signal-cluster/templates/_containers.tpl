@@ -44,6 +44,9 @@ livenessProbe:
     {{- with .Values.signal.allowedOrigins }}
     - {name: SIGNAL_NODE_ALLOWED_ORIGINS, value: {{ join "," . | quote }}}
     {{- end }}
+    {{- with .Values.signal.dialects }}
+    - {name: SIGNAL_NODE_DIALECTS, value: {{ join "," . | quote }}}
+    {{- end }}
     {{- with .Values.signal.trustedProxies }}
     - {name: SIGNAL_NODE_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
     {{- end }}

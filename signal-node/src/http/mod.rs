@@ -2,6 +2,7 @@
 
 mod assets;
 mod connection_limiter;
+mod dialects;
 mod openapi;
 mod origin;
 mod refusal;
@@ -28,6 +29,7 @@ use crate::session::Context;
 pub use connection_limiter::{
     ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded,
 };
+pub use dialects::Dialects;
 pub use openapi::openapi;
 pub use origin::AllowedOrigins;
 pub use starting::starting_router;
@@ -60,6 +62,8 @@ pub struct Public {
     pub connection_limiter: Arc<ConnectionLimiter>,
     /// The nodes, for who looks at them.
     pub cluster: Cluster,
+    /// The dialects that are on, with their paths.
+    pub dialects: Dialects,
 }
 
 /// Lets pages of any origin read an answer, so that a page that could not connect finds out why. Who may connect is
@@ -82,6 +86,7 @@ pub fn router(public: Arc<Public>) -> Router {
         .merge(revocations::routes())
         .merge(openapi::routes())
         .merge(assets::router())
+        .merge(dialects::routes(&public.dialects))
         .fallback(get(not_found).layer(readable_anywhere()))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")

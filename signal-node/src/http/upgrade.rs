@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use service_kit::http::{Problem, bearer};
 use service_kit::trace::{Kind, Span};
+use signal_dialects::Dialect;
 use signal_protocol::SUBPROTOCOL;
 use tokio::time::Instant;
 
@@ -28,7 +29,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "authorization"];
 
 /// A rejection before the upgrade; `reason` is its label in `signal_upgrade_rejected_total`.
-struct Rejection {
+pub(super) struct Rejection {
     reason: &'static str,
     problem: Problem,
 }
@@ -38,10 +39,10 @@ fn reject(reason: &'static str, status: StatusCode, code: &'static str, detail: 
 }
 
 /// The parts of the HTTP request that are checked.
-struct UpgradeRequest<'a> {
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    peer: Option<SocketAddr>,
+pub(super) struct UpgradeRequest<'a> {
+    pub(super) uri: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) peer: Option<SocketAddr>,
 }
 
 /// Upgrades a request and starts its session, or answers with the reason.
@@ -52,22 +53,37 @@ pub(super) async fn upgrade(
     extensions: Extensions,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let request = UpgradeRequest { uri: &uri, headers: &headers, peer };
+    let request = UpgradeRequest::new(&uri, &headers, &extensions);
     let span = Span::root("GET /v1/ws", Kind::Server);
-    match admit(&public, &request, socket).await {
+    let admitted = admit(&public, &request, socket).await;
+    answer(&public, &request, &extensions, (admitted, None, span))
+}
+
+/// What a handshake has led to.
+pub(super) type Admission = Result<(Entrance, ConnectionPermit), Rejection>;
+
+/// Starts the session of an admitted client, or says why there is none.
+pub(super) fn answer(
+    public: &Arc<Public>,
+    request: &UpgradeRequest<'_>,
+    extensions: &Extensions,
+    (admitted, dialect, span): (Admission, Option<Box<dyn Dialect>>, Option<Span>),
+) -> Response {
+    let headers = request.headers;
+    match admitted {
         Ok((entrance, permit)) => {
             let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
-            let region = public.proxies.client_region(request.peer(), &headers);
+            let region = public.proxies.client_region(request.peer(), headers);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let address = public.proxies.client_address(request.peer(), &headers);
+            let address = public.proxies.client_address(request.peer(), headers);
             let source = HandshakeInfo { address, region, trace };
+            let protocol = dialect.is_none();
             let pending =
-                Box::new(PendingSession { entrance, source, public: public.clone(), permit });
-            tokio::spawn(run_session(upgrade, pending));
-            switching_protocols(&headers)
+                PendingSession { entrance, source, dialect, public: public.clone(), permit };
+            tokio::spawn(run_session(upgrade, Box::new(pending)));
+            switching_protocols(headers, protocol)
         }
         Err(Rejection { reason, problem }) => {
             public.sessions.metrics.rejected.with_label_values(&[reason]).inc();
@@ -85,27 +101,41 @@ async fn admit(
     public: &Arc<Public>,
     request: &UpgradeRequest<'_>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<(Entrance, ConnectionPermit), Rejection> {
+) -> Admission {
     request.check_query()?;
-    // axum has checked the handshake; the session runs on `ws_codec` instead of axum's WebSocket.
-    drop(socket.map_err(|rejection| {
-        reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
-    })?);
+    check_handshake(socket)?;
     let offered = request.protocols();
     if !offered.is_empty() && !offered.contains(&SUBPROTOCOL) {
         let text = SessionRejection::protocol().message;
         return Err(reject("malformed", StatusCode::BAD_REQUEST, "bad_request", &text));
     }
+    // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
+    let missing = offered.is_empty().then(SessionRejection::protocol);
+    enter(public, request, (None, missing)).await
+}
+
+/// Checks what axum says of the handshake; the session runs on `ws_codec` instead of axum's WebSocket.
+pub(super) fn check_handshake(
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<(), Rejection> {
+    socket.map(drop).map_err(|rejection| {
+        reject("malformed", rejection.status(), "bad_request", &rejection.body_text())
+    })
+}
+
+/// Verifies the token of the headers or this one, and counts the client among those that are here.
+pub(super) async fn enter(
+    public: &Arc<Public>,
+    request: &UpgradeRequest<'_>,
+    (token, refused): (Option<&str>, Option<SessionRejection>),
+) -> Admission {
     let (address, now) =
         (public.proxies.client_address(request.peer(), request.headers), Instant::now());
     let unverified = &public.unverified_limiter;
     unverified.may_verify(address, now).map_err(unverified_rejection)?;
-    let refused = request.refused_origin(public);
-    // A page that forgot the subprotocol would see no status; one that offered others fails by itself.
-    let refused = refused.or_else(|| offered.is_empty().then(SessionRejection::protocol));
-    let entrance = match refused {
+    let entrance = match request.refused_origin(public).or(refused) {
         Some(refused) => Ok(Entrance::Rejected(refused)),
-        None => request.entrance(public, &offered).await,
+        None => request.entrance(public, token).await,
     };
     // A token is verified before anything is taken that all share: whoever has a valid one must get in beside any
     // number of attempts without one.
@@ -155,6 +185,11 @@ fn rejection_for(exceeded: LimitExceeded) -> Rejection {
 }
 
 impl<'a> UpgradeRequest<'a> {
+    pub(super) fn new(uri: &'a Uri, headers: &'a HeaderMap, extensions: &Extensions) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        Self { uri, headers, peer }
+    }
+
     fn header(&self, name: impl axum::http::header::AsHeaderName) -> Option<&'a str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -189,7 +224,7 @@ impl<'a> UpgradeRequest<'a> {
         self.peer.map(|peer| peer.ip())
     }
 
-    async fn entrance(&self, public: &Public, offered: &[&str]) -> Result<Entrance, Rejection> {
+    async fn entrance(&self, public: &Public, token: Option<&str>) -> Result<Entrance, Rejection> {
         if let Some(token) = self.token_in_header() {
             return match public.sessions.verify(token).await {
                 Ok(identity) => Ok(Entrance::Authenticated(identity)),
@@ -199,7 +234,8 @@ impl<'a> UpgradeRequest<'a> {
                 }
             };
         }
-        let token = offered.iter().find_map(|protocol| protocol.strip_prefix("bearer."));
+        let offered = self.protocols();
+        let token = offered.iter().find_map(|protocol| protocol.strip_prefix("bearer.")).or(token);
         Ok(match token {
             Some(token) => match public.sessions.verify(token).await {
                 Ok(identity) => Entrance::Authenticated(identity),

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use signal_dialects::Dialect;
 use signal_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -27,8 +28,8 @@ use super::Public;
 use super::connection_limiter::ConnectionPermit;
 use crate::session::{Entrance, HandshakeInfo, Incoming, Socket, SocketError, run};
 
-/// Answers an accepted handshake (RFC 6455 §4.2.2).
-pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
+/// Answers an accepted handshake (RFC 6455 §4.2.2), with our subprotocol if the session speaks it.
+pub(super) fn switching_protocols(headers: &HeaderMap, speaks_ours: bool) -> Response {
     let key = headers.get(SEC_WEBSOCKET_KEY).map_or(&b""[..], |key| key.as_bytes());
     let answer = [
         (CONNECTION, "upgrade".to_owned()),
@@ -36,7 +37,7 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
         (SEC_WEBSOCKET_ACCEPT, derive_accept_key(key)),
     ];
     // A client fails the connection when a subprotocol comes back that it has not offered (§4.1).
-    let protocol = headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+    let protocol = speaks_ours && headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
     let protocol = protocol.then_some([(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)]);
     (StatusCode::SWITCHING_PROTOCOLS, answer, AppendHeaders(protocol.into_iter().flatten()))
         .into_response()
@@ -46,15 +47,15 @@ pub(super) fn switching_protocols(headers: &HeaderMap) -> Response {
 pub(super) async fn run_session(upgrade: OnUpgrade, pending: Box<PendingSession>) {
     // A client that went away before the answer has no session.
     let Ok(upgraded) = upgrade.await else { return };
-    let PendingSession { entrance, source, public, permit } = unpack(pending);
+    let PendingSession { entrance, source, dialect, public, permit } = unpack(pending);
     let (sessions, limit) = (&public.sessions, public.sessions.settings.max_message);
     // The future is chosen before it is awaited, so that the task holds the socket once.
     let session = match bare(upgraded, limit) {
-        Ok(socket) => Either::Left(run(socket, entrance, source, sessions)),
+        Ok(socket) => Either::Left(run(socket, entrance, (source, dialect), sessions)),
         Err(upgraded) => {
             debug!("a WebSocket over a stream that is no plain TCP");
             let socket = WebSocket::new(TokioIo::new(upgraded), &[], limit);
-            Either::Right(Box::pin(run(socket, entrance, source, sessions)))
+            Either::Right(Box::pin(run(socket, entrance, (source, dialect), sessions)))
         }
     };
     session.await;
@@ -71,6 +72,8 @@ fn unpack(pending: Box<PendingSession>) -> PendingSession {
 pub(super) struct PendingSession {
     pub(super) entrance: Entrance,
     pub(super) source: HandshakeInfo,
+    /// The translator of a client that does not speak `signal.v1`.
+    pub(super) dialect: Option<Box<dyn Dialect>>,
     pub(super) public: Arc<Public>,
     pub(super) permit: ConnectionPermit,
 }

@@ -1,38 +1,13 @@
 //! What a node asks of a room's log, and what it is answered.
 
-use std::fmt;
 use std::time::Duration;
 
 use service_kit::trace::Span;
 use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
-use super::JOIN_VALID_FOR;
+use super::join::{Join, JoinRefusal, Joined};
 use super::judgement::Judgement;
-use super::types::{Payload, RosterMember};
-
-/// Names one socket for as long as it lives; tells a repeated join from a competing one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SocketId(u64);
-
-impl SocketId {
-    /// Draws a new one.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(u64::from_le_bytes(service_kit::random::bytes()))
-    }
-}
-
-impl fmt::Display for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SocketId({self})")
-    }
-}
+use super::types::{Payload, RosterMember, SocketId};
 
 /// The right to act for a member: `gen` is the `seq` of the entry that gave it, so it never repeats.
 #[expect(missing_docs, reason = "the names say it all")]
@@ -122,6 +97,8 @@ pub enum Op {
         to: Option<PeerId>,
         data: Payload,
     },
+    /// Appends a signal of one who need not be a member, once for each count of its sender.
+    Post(Box<Post>),
     /// Tells how the room is, and changes nothing.
     Inspect,
     /// Trims what is kept, prolongs the life of the room and tells where its log ends.
@@ -137,6 +114,7 @@ impl Op {
             | Self::Announce { data: payload, .. }
             | Self::Update { meta: payload, .. } => payload,
             Self::Join(join) => &join.meta,
+            Self::Post(post) => &post.data,
             Self::Restore(restored) => &restored.record.meta,
             Self::Refuse { .. }
             | Self::Leave { .. }
@@ -230,77 +208,19 @@ impl Record {
     }
 }
 
-/// A wish to be in a room.
+/// A signal into a room by one who need not be a member. Members get it as one of the server's own.
 #[derive(Clone, Debug)]
-pub struct Join {
-    /// The member, derived from its key.
-    pub peer: PeerId,
-    /// SHA-256 of the key, base64url.
-    pub key_hash: String,
-    /// Counts the client's joins with this key.
-    pub attempt: u64,
-    /// The socket it comes over.
-    pub socket: SocketId,
-    /// The node it comes over.
-    pub node: NodeId,
-    /// The subject of its token; `None` if anonymous.
-    pub user: Option<Subject>,
-    /// What it tells about itself.
-    pub meta: Payload,
-    /// Whether a living member keeps what it told before.
-    pub keeps_meta: bool,
-    /// How many members the room takes if nothing was configured for it.
-    pub capacity: u32,
-    /// How many members the room may have for this join, by its token.
-    pub token_capacity: Option<u32>,
-    /// How many members of one subject the room takes.
-    pub per_subject: u32,
-    /// The client's position, if it asks for a replay.
-    pub position: Option<Seq>,
+pub struct Post {
+    /// The sender.
+    pub from: SocketId,
+    /// Rises with every post of the sender into this room. A repeated count is answered as the first one was.
+    pub count: u64,
+    /// What the members get.
+    pub data: Payload,
     /// How long one may be away.
     pub grace: Duration,
-    /// Whether members that have been away for longer are removed first.
-    pub expires: bool,
-    /// Nodes whose members are marked away first, and why the caller may say so.
+    /// Nodes whose members are marked away first: a post that only those would get is answered [`Outcome::Gone`].
     pub judgement: Judgement,
-    /// Whether history may have been lost a moment ago: a client with a position waits until members are restored.
-    pub waits: bool,
-    /// The log's own time when it was asked for, as its node estimates it; `None`: not known, and its age is not checked.
-    pub asked_at: Option<Duration>,
-}
-
-impl Join {
-    /// Tells whether it arrives so late that its client has been answered, and its node may listen to the room no more.
-    #[must_use]
-    pub fn is_late(&self, now: Duration) -> bool {
-        self.asked_at.is_some_and(|asked_at| now.abs_diff(asked_at) > JOIN_VALID_FOR)
-    }
-}
-
-#[cfg(test)]
-impl Join {
-    /// A wish as simple as it gets, for tests.
-    pub(crate) fn simple(key: &signal_protocol::PeerKey, attempt: u64, node: NodeId) -> Self {
-        Self {
-            peer: key.peer().clone(),
-            key_hash: key.hash().to_owned(),
-            attempt,
-            socket: SocketId(attempt),
-            node,
-            user: None,
-            meta: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON").into(),
-            keeps_meta: true,
-            capacity: 1_000,
-            token_capacity: None,
-            per_subject: 8,
-            position: None,
-            grace: Duration::ZERO,
-            expires: false,
-            judgement: Judgement::certain(Vec::new()),
-            waits: false,
-            asked_at: None,
-        }
-    }
 }
 
 /// What became of one [`Op`].
@@ -334,6 +254,8 @@ pub enum Outcome {
     /// The joining member, or the peer that is meant, may be restored yet: history was lost a moment ago. Nothing has
     /// happened.
     Recovering,
+    /// The post was appended, for this many members.
+    Posted(usize),
     /// The log ends here.
     Head(Seq),
     /// The room is like this.
@@ -351,47 +273,4 @@ pub struct RoomView {
     /// Whether new members are refused.
     pub locked: bool,
     pub members: Vec<RosterMember>,
-}
-
-/// A join that took effect.
-#[derive(Clone, Debug)]
-pub struct Joined {
-    /// The `seq` of the join's entry, which is the generation of the claim.
-    pub seq: Seq,
-    /// The head of the log before the batch that holds the entry.
-    pub base: Seq,
-    /// The member's number among the joins of the room.
-    pub n: u64,
-    /// The number of the entry with which it became a member.
-    pub origin: Seq,
-    /// What the client is told.
-    pub recovery: Recovery,
-    /// The member's last settled message.
-    pub mid: Mid,
-    /// Those of its last messages that were refused for good, if it came back.
-    pub refused: Vec<(Mid, ErrorCode)>,
-    /// What it tells about itself: of a member that came back it may be newer than what the join says.
-    pub meta: Payload,
-    /// The other members as of the entry.
-    pub roster: Vec<RosterMember>,
-}
-
-/// Why nobody was let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JoinRefusal {
-    /// Every seat is taken.
-    Full {
-        /// How many seats there are.
-        capacity: u32,
-        /// When the first absent member's seat becomes free, if there is one.
-        after: Option<Duration>,
-    },
-    /// The room takes no new members for now.
-    Locked,
-    /// The subject is banned, or the key belongs to a member of another subject.
-    Forbidden,
-    /// The subject has too many members here.
-    TooManyOfSubject,
-    /// A newer join of the same client came first.
-    Replaced,
 }

@@ -7,8 +7,10 @@
 mod call;
 mod entry;
 mod feed;
+mod join;
 mod judgement;
 pub mod memory;
+mod profile;
 pub mod redis;
 mod revocation;
 mod types;
@@ -21,14 +23,14 @@ use signal_protocol::{NodeId, RoomId, Seq};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-pub use call::{
-    Claim, Join, JoinRefusal, Joined, Op, Outcome, Record, Restored, RoomView, SocketId,
-};
+pub use call::{Claim, Op, Outcome, Post, Record, Restored, RoomView};
 pub use entry::{Batch, Entry, ResetMember, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
+pub use join::{Join, JoinRefusal, Joined};
 pub use judgement::{Judgement, Silent};
+pub use profile::RoomProfile;
 pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until, Written};
-pub use types::{Payload, RosterMember};
+pub use types::{Payload, RosterMember, SocketId};
 
 /// One ordered log per room, shared by all nodes of a cluster.
 pub trait RoomLog: Send + Sync + 'static {
@@ -172,6 +174,18 @@ pub struct Retention {
     /// How long the keys of a room outlive its last use: longer than any member may be away.
     pub room: Duration,
 }
+
+impl Retention {
+    /// Returns the bounds for a room: entries of a dialect's room are kept for a shorter time.
+    #[must_use]
+    pub fn of(&self, room: &RoomId) -> Self {
+        let age = RoomProfile::of(room).map_or(self.age, |profile| profile.age.min(self.age));
+        Self { age, ..*self }
+    }
+}
+
+/// How long the count of a sender's posts into a room is kept after its last one. A post is repeated for a few seconds only.
+pub const POSTS_REMEMBERED: Duration = Duration::from_secs(60);
 
 /// How long the configuration of a room is kept at least, and the idempotency key of an announcement.
 pub const REMEMBERED: Duration = Duration::from_secs(86_400);

@@ -1,5 +1,6 @@
 //! Types that entries and calls share.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,30 @@ use signal_protocol::{NodeId, PeerId, Seq, Subject};
 
 /// JSON that a node relays byte for byte.
 pub type Payload = Arc<RawValue>;
+
+/// Names one socket for as long as it lives; tells a repeated join from a competing one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SocketId(pub(super) u64);
+
+impl SocketId {
+    /// Draws a new one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(u64::from_le_bytes(service_kit::random::bytes()))
+    }
+}
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SocketId({self})")
+    }
+}
 
 /// One line of a roster.
 #[expect(missing_docs, reason = "the names say it all")]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_protocol::NodeId;
+use signal_protocol::{NodeId, RoomId};
 use tokio::time::Instant;
 
 use crate::liveness::Liveness;
-use crate::log::{Judgement, Retention, RoomLog};
+use crate::log::{Judgement, Retention, RoomLog, RoomProfile};
 use crate::metrics::Metrics;
 use crate::send_budget::SendRates;
 
@@ -22,6 +22,14 @@ pub struct RoomSettings {
     pub retention: Retention,
     /// Bytes that one sender may have sent.
     pub send_rates: SendRates,
+}
+
+impl RoomSettings {
+    /// Returns how long a member of this room may be away.
+    #[must_use]
+    pub fn grace_of(&self, room: &RoomId) -> Duration {
+        RoomProfile::of(room).map_or(self.grace, |profile| profile.grace.min(self.grace))
+    }
 }
 
 /// What the tasks of all rooms of a node share.

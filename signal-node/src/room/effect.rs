@@ -85,7 +85,7 @@ impl StepContext<'_> {
 
     /// Starts the wait for the grace of a member that has been away for `ago`.
     pub(super) fn member_away(&mut self, peer: &signal_protocol::PeerId, ago: Duration) {
-        let left = self.environment.settings.grace.saturating_sub(ago);
+        let left = self.environment.settings.grace_of(self.room).saturating_sub(ago);
         self.timers.away(peer, self.environment.now + left);
     }
 }

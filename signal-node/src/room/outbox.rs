@@ -43,6 +43,8 @@ pub enum FrameEvent {
     Ended(RoomId, LeftReason),
     /// The room cannot replay what the member missed: the session closes with 4003, and the client resumes.
     Lost(RoomId),
+    /// The frame is one of the client's dialect already, and goes to it as it is.
+    ForClient,
     /// The frame is traced until the socket has taken it.
     Traced(Box<Span>),
 }

@@ -173,7 +173,7 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
             requests::suspect(&local.members, &mut local.queue, step);
         }
         Outcome::More if matches!(op, Op::Expire { .. }) => {
-            requests::expire(&mut local.queue, &step.environment);
+            requests::expire(&mut local.queue, (step.room, &step.environment));
         }
         // The next judgement is another one; that of absences has its timer already.
         Outcome::Stale if matches!(op, Op::Suspect { .. }) => {
@@ -192,7 +192,8 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
         | Outcome::OutOfOrder { .. }
         | Outcome::Suspected(_)
         | Outcome::Replaced(_)
-        | Outcome::Recovering => {}
+        | Outcome::Recovering
+        | Outcome::Posted(_) => {}
     }
 }
 
@@ -239,6 +240,7 @@ fn on_join(
         | Outcome::Replaced(_)
         | Outcome::Gone(_)
         | Outcome::More
+        | Outcome::Posted(_)
         | Outcome::Head(_)
         | Outcome::Room(_) => refuse_join(step, &reply, JoinRefusal::Replaced),
     }
@@ -306,6 +308,7 @@ fn on_ordered(
         | Outcome::Suspected(_)
         | Outcome::More
         | Outcome::Stale
+        | Outcome::Posted(_)
         | Outcome::Head(_)
         | Outcome::Room(_) => {}
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::{oneshot, watch};
@@ -11,9 +12,9 @@ use super::command::Command;
 use super::context::RoomContext;
 use super::task::RoomTask;
 use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
-use crate::log::{LogError, Op, Outcome};
+use crate::log::{Judgement, LogError, Op, Outcome};
 use crate::room_quota::{Client, QuotaExceeded, RoomPermit, RoomQuota, RoomQuotas};
-use crate::send_budget::SendBudgets;
+use crate::send_budget::{SendBudgets, SendRates};
 
 /// Commands that may wait for a room's task.
 const WAITING: u32 = 1_024;
@@ -114,6 +115,16 @@ impl Rooms {
     pub async fn decide(&self, room: &RoomId, op: Op) -> Result<Outcome, LogError> {
         let outcomes = self.context.log.call(room, Seq(0), &[op]).await?;
         outcomes.into_iter().next().ok_or_else(|| LogError::UnexpectedReply("no answer".to_owned()))
+    }
+
+    /// Returns the rates of every budget.
+    pub(super) fn send_rates(&self) -> SendRates {
+        self.context.settings.send_rates
+    }
+
+    /// Returns which nodes are silent, and how long a member of this room may be away.
+    pub(super) fn judgement_for(&self, room: &RoomId) -> (Duration, Judgement) {
+        (self.context.settings.grace_of(room), self.context.liveness.judgement())
     }
 
     fn all(&self) -> Vec<Sender<Command>> {

@@ -187,7 +187,7 @@ impl Replica {
                     requests::suspect(members, queue, step);
                 }
                 Due::Echo => self.check_echo(environment, effects),
-                Due::Expire => requests::expire(queue, environment),
+                Due::Expire => requests::expire(queue, (&self.room, environment)),
                 Due::GoneAway(by) => requests::gone_away(queue, environment, by),
                 Due::Retire if self.has_looked => effects.retire = true,
                 Due::Retire => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ErrorCode, PeerId, ServerMessage, limits};
+use signal_protocol::{ErrorCode, PeerId, RoomId, ServerMessage, limits};
 
 use super::append_queue::AppendQueue;
 use super::command::{JoinCommand, MessageId, Ordered, Reply};
@@ -202,14 +202,15 @@ pub(super) fn suspect(members: &Members, queue: &mut AppendQueue, step: &StepCon
     let Environment { settings, cluster, .. } = step.environment;
     let judgement = cluster.judgement();
     if !judgement.silent.is_empty() && !members.is_empty() {
-        queue.push_housekeeping(Op::Suspect { grace: settings.grace, judgement });
+        let grace = settings.grace_of(step.room);
+        queue.push_housekeeping(Op::Suspect { grace, judgement });
     }
 }
 
 /// Removes the members that have been away for too long. A node that was out of contact for a part of their grace
 /// cannot judge: they may have tried to come back over it.
-pub(super) fn expire(queue: &mut AppendQueue, environment: &Environment<'_>) {
-    let grace = environment.settings.grace;
+pub(super) fn expire(queue: &mut AppendQueue, (room, environment): (&RoomId, &Environment<'_>)) {
+    let grace = environment.settings.grace_of(room);
     if environment.cluster.in_contact_for(grace) {
         let judgement = environment.cluster.judgement();
         queue.push_housekeeping(Op::Expire { grace, judgement });

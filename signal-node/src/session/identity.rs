@@ -113,7 +113,8 @@ impl SessionRejection {
     }
 
     /// The client has no token.
-    pub(super) fn no_token() -> Self {
+    #[must_use]
+    pub fn no_token() -> Self {
         let text =
             "a token is needed here; a node without keys prints an address with one at its start";
         Self::unauthorized(text)
@@ -182,8 +183,14 @@ impl Identity {
     /// Tells whether it opens the room, to signal there.
     #[must_use]
     pub fn may_enter(&self, room: &RoomId) -> bool {
+        self.may_enter_named(room.as_str())
+    }
+
+    /// Tells whether it opens what a client of a dialect calls by this name.
+    #[must_use]
+    pub fn may_enter_named(&self, name: &str) -> bool {
         self.rights().is_none_or(|rights| {
-            rights.may_signal && rights.rooms.iter().any(|pattern| opens(pattern, room.as_str()))
+            rights.may_signal && rights.rooms.iter().any(|pattern| opens(pattern, name))
         })
     }
 

@@ -168,10 +168,17 @@ impl Machine {
 
     /// Applies a ping or a pong. Both count towards the message rate, since they cost as much to read as a message.
     pub fn control(&mut self, now: Instant) {
+        self.allow_frame(now);
+    }
+
+    /// Counts a frame that is not of `signal.v1`; returns whether it is within the message rate.
+    pub(super) fn allow_frame(&mut self, now: Instant) -> bool {
         self.heartbeat.heard(now);
-        if self.pace.take(self.settings.rate, now) == RateDecision::Exceeded {
+        let decision = self.pace.take(self.settings.rate, now);
+        if decision == RateDecision::Exceeded {
             self.effects.push_back(Effect::Close(CloseCode::RateLimit));
         }
+        decision == RateDecision::Allow
     }
 
     /// Applies one text frame.
@@ -278,7 +285,7 @@ impl Machine {
         match event {
             FrameEvent::Joined(room) => self.memberships.set(room, MembershipState::Joined),
             FrameEvent::Refused(room) | FrameEvent::Left(room) => self.memberships.free(room),
-            FrameEvent::Traced(_) => {}
+            FrameEvent::Traced(_) | FrameEvent::ForClient => {}
             FrameEvent::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
             FrameEvent::Ended(room, reason) => {
                 self.memberships.free(room);
@@ -310,7 +317,12 @@ impl Machine {
         let Invitation { after, within } = *invitation;
         let (after_ms, within_ms) = (milliseconds(after), milliseconds(within));
         self.send(&ServerMessage::Goaway { reason: "drain", after: after_ms, within: within_ms });
-        self.ends_at = Some(now + after + within);
+        self.end_at(now + after + within);
+    }
+
+    /// Closes this socket at that moment, since its node drains.
+    pub(super) fn end_at(&mut self, at: Instant) {
+        self.ends_at = Some(at);
     }
 
     /// Returns when [`Machine::tick`] is due.

@@ -4,6 +4,9 @@
 //! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run()`]) owns the socket.
 
 mod context;
+mod dialect;
+mod dialect_joins;
+mod dialect_session;
 mod effect;
 mod handover;
 mod heartbeat;

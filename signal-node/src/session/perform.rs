@@ -17,7 +17,7 @@ use super::identity::{Identity, SessionRejection};
 use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
 use crate::credentials::IceOwner;
-use crate::log::Join;
+use crate::log::{Join, RoomProfile};
 use crate::metrics::VolatileDrop;
 use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
 use crate::room_quota::{Client, QuotaExceeded, RoomPermit};
@@ -205,7 +205,9 @@ impl<S: Socket> Session<'_, S> {
 
     fn permit(&self, join: &Join, room: &RoomId) -> Result<RoomPermit, QuotaExceeded> {
         let client = Client::new(join.user.as_ref(), self.address);
-        self.context.rooms.permit(client, room, self.context.settings.rooms_per_client)
+        let native = self.context.settings.rooms_per_client;
+        let most = RoomProfile::of(room).map_or(native, |profile| profile.rooms_per_client);
+        self.context.rooms.permit(client, room, most)
     }
 
     /// The error for a client that is in as many rooms as it may be.

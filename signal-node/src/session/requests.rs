@@ -7,7 +7,7 @@ use signal_protocol::client;
 use signal_protocol::client::{Meta, RequestId, Token};
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{
-    ClientMessage, ErrorCode, IceReason, IceServers, Mid, RoomId, ServerMessage, limits,
+    ClientMessage, ErrorCode, IceReason, IceServers, Mid, PeerKey, RoomId, ServerMessage, limits,
 };
 use tokio::time::Instant;
 
@@ -16,11 +16,11 @@ use super::identity::Identity;
 use super::machine::Machine;
 use super::memberships::MembershipState;
 use crate::credentials::IceOwner;
-use crate::log::{Join, Judgement, Volatile};
+use crate::log::{Join, Judgement, Payload, Volatile};
 use crate::room::Ordered;
 
 /// A refusal of a request.
-type Refusal = (ErrorCode, String);
+pub(super) type Refusal = (ErrorCode, String);
 
 impl Machine {
     /// Returns whom a request for ICE servers is for, and counts it.
@@ -78,7 +78,7 @@ impl Machine {
         }
     }
 
-    fn answer(&mut self, id: Option<RequestId>, (code, message): Refusal) {
+    pub(super) fn answer(&mut self, id: Option<RequestId>, (code, message): Refusal) {
         self.refuse(ErrorFrame { id, ..ErrorFrame::new(code, &message) });
     }
 
@@ -86,26 +86,13 @@ impl Machine {
         if let Err(refusal) = self.may_join(identity, &join) {
             return self.answer(join.id, refusal);
         }
+        let meta = identity.stamp(join.meta.map(Meta::raw));
         let wish = Box::new(Join {
-            peer: join.key.peer().clone(),
-            key_hash: join.key.hash().to_owned(),
             attempt: join.attempt.get(),
-            socket: self.socket,
-            node: self.settings.node.clone(),
-            user: identity.subject().cloned(),
-            meta: identity.stamp(join.meta.map(Meta::raw)),
             // A member that lives has told its updates by `update`, in their order; this may be from before the last of them.
             keeps_meta: join.meta.is_none() || join.seq.is_some(),
-            capacity: self.settings.room_capacity,
-            token_capacity: identity.capacity(),
-            per_subject: self.settings.members_per_sub,
             position: join.seq,
-            grace: self.settings.grace,
-            // How the others are, and the log, is the room's to know.
-            expires: false,
-            judgement: Judgement::certain(Vec::new()),
-            waits: false,
-            asked_at: None,
+            ..self.new_join(identity, &join.key, meta)
         });
         self.memberships.join(join.room.clone(), wish.peer.clone());
         self.effects.push_back(match self.ice.fresh(now) {
@@ -113,6 +100,30 @@ impl Machine {
             None if !self.settings.relays => Effect::Join(join.room, wish, join.id, None),
             None => Effect::FetchIce(IcePurpose::Join(join.room, wish, join.id)),
         });
+    }
+
+    /// Returns the join of a new member.
+    pub(super) fn new_join(&self, identity: &Identity, key: &PeerKey, meta: Payload) -> Join {
+        Join {
+            peer: key.peer().clone(),
+            key_hash: key.hash().to_owned(),
+            attempt: Join::NEXT,
+            socket: self.socket,
+            node: self.settings.node.clone(),
+            user: identity.subject().cloned(),
+            meta,
+            keeps_meta: true,
+            capacity: self.settings.room_capacity,
+            token_capacity: identity.capacity(),
+            per_subject: self.settings.members_per_sub,
+            position: None,
+            grace: self.settings.grace,
+            // How the others are, and the log, is the room's to know.
+            expires: false,
+            judgement: Judgement::certain(Vec::new()),
+            waits: false,
+            asked_at: None,
+        }
     }
 
     fn may_join(&self, identity: &Identity, join: &client::Join<'_>) -> Result<(), Refusal> {
@@ -163,7 +174,7 @@ impl Machine {
         self.effects.push_back(Effect::Tell(room, volatile));
     }
 
-    fn leave(&mut self, leave: &client::Leave) {
+    pub(super) fn leave(&mut self, leave: &client::Leave) {
         let Some(peer) = self.memberships.speaker(&leave.room).cloned() else {
             return self.not_joined(&leave.room, None, leave.id);
         };

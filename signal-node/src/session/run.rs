@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::trace::Parent;
-use signal_protocol::{CloseCode, IceServers};
+use signal_dialects::{Dialect, PostOutcome};
+use signal_protocol::{CloseCode, IceServers, RoomId};
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::dialect_session::{DialectSession, leave_of, poll_posts};
 use super::effect::IcePurpose;
 use super::identity::Entrance;
 use super::machine::Machine;
@@ -72,6 +74,7 @@ enum Event<T> {
     Incoming(Result<Incoming<T>, SocketError>),
     News,
     Ice(IcePurpose, Option<Arc<IceServers>>),
+    Posted(RoomId, PostOutcome),
 }
 
 type IceAnswer = (IcePurpose, Option<Arc<IceServers>>);
@@ -92,6 +95,8 @@ pub(super) struct Session<'a, S> {
     pub(super) traffic: Traffic,
     /// Requests for ICE servers in flight.
     pub(super) ice: PendingFutures<'a, IceAnswer>,
+    /// The translator of a client that does not speak `signal.v1`.
+    pub(super) dialect: Option<Box<DialectSession<'a>>>,
 }
 
 /// What the handshake says beyond the identity.
@@ -116,12 +121,12 @@ impl Default for HandshakeInfo {
 pub fn run<S: Socket>(
     socket: S,
     entrance: Entrance,
-    source: HandshakeInfo,
+    (source, dialect): (HandshakeInfo, Option<Box<dyn Dialect>>),
     context: &Context,
 ) -> impl Future<Output = ()> + Send {
     context.metrics.opened.inc();
     context.metrics.connections.inc();
-    let session = Session::new(socket, entrance, source, context);
+    let session = Session::new(socket, entrance, (source, dialect), context);
     // Not an `async fn`, which would hold what it is given beside the session for as long as that lives.
     live(session)
 }
@@ -136,7 +141,12 @@ fn live<S: Socket>(mut session: Session<'_, S>) -> impl Future<Output = ()> + Se
 }
 
 impl<'a, S: Socket> Session<'a, S> {
-    fn new(socket: S, entrance: Entrance, source: HandshakeInfo, context: &'a Context) -> Self {
+    fn new(
+        socket: S,
+        entrance: Entrance,
+        (source, dialect): (HandshakeInfo, Option<Box<dyn Dialect>>),
+        context: &'a Context,
+    ) -> Self {
         let settings = context.settings.clone();
         let outbox = Arc::new(Outbox::new(settings.outbox_bytes));
         let now = Instant::now();
@@ -155,6 +165,7 @@ impl<'a, S: Socket> Session<'a, S> {
             traffic: Traffic::default(),
             source: is_told.then(|| Box::new(source)),
             ice: PendingFutures::default(),
+            dialect: dialect.map(|dialect| Box::new(DialectSession::new(dialect, context))),
         }
     }
 
@@ -170,6 +181,7 @@ impl<'a, S: Socket> Session<'a, S> {
         self.wake_in_time();
         // Events of all sessions from before this one was registered with the timers.
         self.on_wakeups(Wakeups::EARLIER)?;
+        self.start_dialect();
         self.write().await?;
         loop {
             self.apply().await?;
@@ -188,6 +200,7 @@ impl<'a, S: Socket> Session<'a, S> {
             incoming = poll_fn(|context| self.socket.poll_recv(context)) => Event::Incoming(incoming),
             () = self.outbox.filled() => Event::News,
             (purpose, servers) = poll_fn(|context| self.ice.poll_next(context)) => Event::Ice(purpose, servers),
+            (room, outcome) = poll_fn(|context| poll_posts(&mut self.dialect, context)) => Event::Posted(room, outcome),
         }
     }
 
@@ -202,6 +215,7 @@ impl<'a, S: Socket> Session<'a, S> {
             Event::Ice(purpose, servers) => {
                 self.machine.ice_answered(purpose, servers, Instant::now());
             }
+            Event::Posted(room, outcome) => self.on_posted(&room, outcome),
         }
         Ok(false)
     }
@@ -214,9 +228,13 @@ impl<'a, S: Socket> Session<'a, S> {
             Ok(Incoming::Text(text)) => {
                 self.context.metrics.received.inc();
                 self.traffic.received.add(text.as_ref().len());
-                self.machine.frame(text.as_ref(), Instant::now());
+                match self.dialect {
+                    None => self.machine.frame(text.as_ref(), Instant::now()),
+                    Some(_) => self.on_dialect_text(text.as_ref()),
+                }
             }
             Ok(Incoming::Control) => self.machine.control(Instant::now()),
+            Ok(Incoming::Binary) if self.dialect.is_some() => self.on_dialect_binary(),
             Ok(Incoming::Binary) => return Err(CloseCause::WebSocket(1003, "text frames only")),
             Ok(Incoming::Closed(code)) => return Err(CloseCause::Client(code)),
             Err(SocketError::Broken(code)) => {
@@ -238,6 +256,7 @@ impl<'a, S: Socket> Session<'a, S> {
     /// Registers the machine's next deadline with the timers, unless an earlier one is registered.
     fn wake_in_time(&mut self) {
         let at = self.machine.next_tick();
+        let at = self.next_dialect_tick().map_or(at, |due| due.min(at));
         if self.woken_at.is_none_or(|woken_at| at < woken_at) {
             self.context.timers.wake_at(&self.outbox, at);
             self.woken_at = Some(at);
@@ -249,6 +268,7 @@ impl<'a, S: Socket> Session<'a, S> {
         if wakeups.has(Wakeup::Tick) {
             self.woken_at = None;
             self.machine.tick(Instant::now());
+            self.tick_dialect();
         }
         if wakeups.has(Wakeup::CutOff) {
             self.tell_cut_off();
@@ -284,6 +304,9 @@ impl<'a, S: Socket> Session<'a, S> {
     /// Schedules a request for ICE servers, at a random time within [`ASK_WITHIN`].
     fn ice_changed(&mut self) {
         let Some(credentials) = &self.context.credentials else { return };
+        if self.dialect.is_some() {
+            return;
+        }
         let reason = credentials.latest_news();
         let [moment] = service_kit::random::bytes();
         let at = Instant::now() + ASK_WITHIN * u32::from(moment) / 256;
@@ -293,7 +316,7 @@ impl<'a, S: Socket> Session<'a, S> {
     fn hand_over(&mut self) {
         let handover = self.context.events.handover.borrow().clone();
         if let Some(handover) = handover {
-            self.machine.hand_over(&handover.invitation(), Instant::now());
+            self.hand_over_at(&handover.invitation(), Instant::now());
         }
     }
 
@@ -312,7 +335,12 @@ impl<'a, S: Socket> Session<'a, S> {
         let socket = self.machine.socket();
         for (room, peer) in self.machine.memberships() {
             if let Some(handle) = self.handles.get(room) {
-                handle.insist(Command::Detach { peer: peer.clone(), socket, is_going_away }).await;
+                let command = match self.dialect {
+                    None => Command::Detach { peer: peer.clone(), socket, is_going_away },
+                    // The client has nothing that it could resume with.
+                    Some(_) => leave_of(peer.clone(), socket, self.outbox.clone()),
+                };
+                handle.insist(command).await;
             }
         }
     }

@@ -62,7 +62,10 @@ impl<S: Socket> Session<'_, S> {
                 let peer = self.machine.member(room).map(display);
                 debug!(socket.id = %socket, room.id = %room, peer.id = peer, "left room {room}");
             }
-            FrameEvent::Refused(_) | FrameEvent::Traced(_) | FrameEvent::Lost(_) => {}
+            FrameEvent::Refused(_)
+            | FrameEvent::Traced(_)
+            | FrameEvent::ForClient
+            | FrameEvent::Lost(_) => {}
         }
     }
 }

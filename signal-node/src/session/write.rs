@@ -5,12 +5,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use signal_protocol::CloseCode;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::run::{CloseCause, Session};
 use super::socket::{Incoming, Socket, SocketError};
-use crate::metrics::SlowBound;
+use crate::metrics::{Direction, SlowBound};
 use crate::room::{Delivery, FrameEvent, Overflow};
 
 /// A client whose socket takes nothing for this long is a slow consumer.
@@ -31,12 +32,17 @@ impl<S: Socket> Session<'_, S> {
         let flushed = self.flush().await;
         flushed.map_err(|unwritten| self.why(unwritten))?;
         self.on_frames_sent(events);
+        self.apply_dialect();
         Ok(())
     }
 
     fn on_frames_sent(&mut self, events: Vec<FrameEvent>) {
         for event in events {
             self.log_membership(&event);
+            if let (FrameEvent::Lost(room), Some(_)) = (&event, &self.dialect) {
+                self.on_dialect_lost(room);
+                continue;
+            }
             self.machine.on_frame_sent(&event);
             if let FrameEvent::Refused(room) | FrameEvent::Left(room) | FrameEvent::Ended(room, _) =
                 event
@@ -64,12 +70,21 @@ impl<S: Socket> Session<'_, S> {
                 break;
             }
             let Some(Delivery { frame, event }) = self.outbox.pop()? else { break };
-            self.traffic.sent.add(frame.len());
-            self.socket.queue(frame);
-            self.context.metrics.sent.inc();
+            if self.dialect.is_some() && event != Some(FrameEvent::ForClient) {
+                self.translate(&frame);
+            } else {
+                self.queue(frame);
+            }
             events.extend(event);
         }
         Ok(events)
+    }
+
+    pub(super) fn queue(&mut self, frame: Bytes) {
+        self.traffic.sent.add(frame.len());
+        self.socket.queue(frame);
+        self.context.metrics.sent.inc();
+        self.count_dialect_frame(Direction::Sent);
     }
 
     /// Writes what is queued on the socket, for [`WRITE_PATIENCE`] at most. Cancel-safe.

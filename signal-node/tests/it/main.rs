@@ -7,6 +7,7 @@
 
 mod assets;
 mod crash;
+mod dialects;
 mod doctor;
 mod ice;
 mod log_lines;

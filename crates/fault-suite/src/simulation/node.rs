@@ -92,7 +92,7 @@ impl Node {
         sessions.spawn(async move {
             let socket = NodeSocket::new(stream).await;
             let entrance = entrance(context.verify(&token).await);
-            session(socket, entrance, HandshakeInfo::default(), &context).await;
+            session(socket, entrance, (HandshakeInfo::default(), None), &context).await;
         });
     }
 

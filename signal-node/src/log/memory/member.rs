@@ -41,7 +41,8 @@ pub(super) struct LeftMember {
 
 impl LeftMember {
     pub(super) fn is_of(&self, peer: &PeerId, attempt: u64, socket: SocketId) -> bool {
-        self.peer == *peer && self.attempt == attempt && self.socket == socket
+        let is_attempt = attempt == Join::NEXT || self.attempt == attempt;
+        self.peer == *peer && is_attempt && self.socket == socket
     }
 }
 
@@ -60,7 +61,7 @@ impl Member {
             n,
             node: join.node.clone(),
             socket: join.socket,
-            attempt: join.attempt,
+            attempt: join.attempt_after(0, false),
             recovery: Recovery::New,
             user: join.user.clone(),
             key_hash: join.key_hash.clone(),
@@ -96,9 +97,9 @@ impl Member {
     /// Comes back over another socket, and appends the entry that says so.
     pub(super) fn resume(&mut self, join: &Join, recovery: Recovery, append: &mut Append) {
         self.base = append.prev;
+        self.attempt = join.attempt_after(self.attempt, self.socket == join.socket);
         self.node = join.node.clone();
         self.socket = join.socket;
-        self.attempt = join.attempt;
         self.recovery = recovery;
         self.away_since = None;
         let same = join.keeps_meta || join.meta.get() == self.meta.get();

@@ -99,8 +99,8 @@ impl MemoryLog {
     pub fn forget(&self) {
         let now = (self.clock)();
         let mut rooms = self.rooms();
-        rooms.map.retain(|_, room| {
-            room.state.trim(now, &self.retention);
+        rooms.map.retain(|id, room| {
+            room.state.trim(now, &self.retention.of(id));
             room.is_heard() || !room.state.is_over(now, self.retention.room)
         });
         rooms.shrink();
@@ -133,9 +133,9 @@ impl MemoryLog {
 
     fn apply(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let now = (self.clock)();
-        let mut rooms = self.rooms();
+        let (mut rooms, retention) = (self.rooms(), self.retention.of(room));
         let room = rooms.room(room);
-        let (outcomes, batch) = room.state.call(seen, ops, now, &self.retention)?;
+        let (outcomes, batch) = room.state.call(seen, ops, now, &retention)?;
         if let Some(batch) = batch {
             room.publish(&FeedEvent::Batch(batch));
         }

@@ -12,8 +12,8 @@ use signal_protocol::{ErrorCode, Mid, PeerId, Recovery, Seq, Subject, limits};
 use super::member::{LeftMember, Member};
 use super::stream::{Append, Stream};
 use crate::log::{
-    Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, Payload, REMEMBERED, Retention,
-    RoomView,
+    Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, POSTS_REMEMBERED, Payload, Post,
+    REMEMBERED, Retention, RoomView, SocketId,
 };
 
 /// A room: its members, its bans and the end of its log.
@@ -39,6 +39,8 @@ pub(super) struct RoomState {
     touched: Duration,
     /// Until when its configuration and its announcements are remembered.
     remembered_until: Duration,
+    /// The last post of each sender: its count, when it was made, and for how many members.
+    posted: HashMap<SocketId, (u64, Duration, usize)>,
     /// The announcements that have a key: when they were made, and their numbers.
     announced: HashMap<String, (Duration, Seq)>,
 }
@@ -138,6 +140,7 @@ impl RoomState {
             Op::Announce { key, to, data } => {
                 self.announce(key.as_ref(), to.as_ref(), data, now, append)
             }
+            Op::Post(post) => Ok(self.post(post, now, append)),
             Op::Inspect => Ok(Outcome::Room(Box::new(self.view(now, append)))),
             Op::Maintain => {
                 self.take_away_unconfirmed(now, append);
@@ -213,6 +216,28 @@ impl RoomState {
             self.remembered_until = now + REMEMBERED;
         }
         Ok(Outcome::Appended(seq))
+    }
+
+    fn post(&mut self, post: &Post, now: Duration, append: &mut Append) -> Outcome {
+        self.posted.retain(|_, (_, at, _)| now < *at + POSTS_REMEMBERED);
+        match self.posted.get(&post.from) {
+            Some((count, _, receivers)) if post.count == *count => {
+                return Outcome::Posted(*receivers);
+            }
+            Some((count, ..)) if post.count < *count => return Outcome::Settled,
+            Some(_) | None => {}
+        }
+        if !post.judgement.is_stale(now) {
+            self.suspect(&post.judgement.silent, post.grace, now, append);
+        }
+        if self.members.values().all(|member| member.away_since.is_some()) {
+            let recovering = self.is_recovering(now);
+            return if recovering { Outcome::Recovering } else { Outcome::Gone(append.last()) };
+        }
+        append.push(Entry::Announced { to: None, data: post.data.clone() });
+        let receivers = self.members.len();
+        self.posted.insert(post.from, (post.count, now, receivers));
+        Outcome::Posted(receivers)
     }
 
     fn view(&self, now: Duration, append: &Append) -> RoomView {
@@ -320,10 +345,11 @@ impl RoomState {
             return Err(Outcome::JoinRefused(JoinRefusal::Forbidden));
         }
         let same_socket = member.socket == join.socket;
-        if join.attempt < member.attempt || (join.attempt == member.attempt && !same_socket) {
+        let attempt = join.attempt_after(member.attempt, same_socket);
+        if attempt < member.attempt || (attempt == member.attempt && !same_socket) {
             return Err(Outcome::JoinRefused(JoinRefusal::Replaced));
         }
-        if join.attempt > member.attempt {
+        if attempt > member.attempt {
             if join.is_late(now) {
                 return Err(Outcome::Stale);
             }

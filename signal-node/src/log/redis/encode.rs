@@ -76,6 +76,10 @@ impl<'a> Args<'a> {
                 self.name("announce").text(to.as_ref().map_or("*", |to| to.as_str()));
                 self.optional(key.as_ref()).payload(data);
             }
+            Op::Post(post) => {
+                self.name("post").text(post.from).text(post.count).silent(&post.judgement.silent);
+                self.micros(post.grace).proof(&post.judgement).payload(&post.data);
+            }
             Op::Inspect => {
                 self.name("look");
             }

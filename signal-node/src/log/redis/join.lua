@@ -60,9 +60,15 @@ end
 -- is known by its number, however late it is.
 local function is_late(asked_at) return asked_at ~= '~' and is_stale(asked_at, JOIN_VALID_FOR) end
 
+-- A client that does not count its joins says 0 (Join::NEXT): over the socket that is stored it is a repeated call.
+local function attempt_after(try, last_try, same_socket)
+  if try ~= '0' then return tonumber(try) end
+  return same_socket and last_try or last_try + 1
+end
+
 local function rejoin(peer, m, key, try, socket, node, user, position, asked_at, meta, keeps)
   if m.key ~= key or m.user ~= user then return { 'forbidden' } end
-  try = tonumber(try)
+  try = attempt_after(try, m.try, socket == m.socket)
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
   if try > m.try then
     if is_late(asked_at) then return { 'stale' } end
@@ -107,7 +113,7 @@ steps.join = { 19, function(peer, key, try, socket, node, user, cap, own_cap, pe
   if refused then return refused end
   forget_left(peer, try, socket)
   m = {
-    n = redis.call('HINCRBY', H, 'n', 1), node = node, socket = socket, try = tonumber(try), user = user, key = key,
+    n = redis.call('HINCRBY', H, 'n', 1), node = node, socket = socket, try = attempt_after(try, 0, false), user = user, key = key,
     recovery = 'new', meta = meta,
   }
   enter(peer, m, false, 0, meta)

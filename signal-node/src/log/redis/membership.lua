@@ -20,16 +20,21 @@ local function remember_left(peer, m, seq)
   redis.call('HSET', H, 'left', left)
 end
 
+-- Finds " <peer>/<try>/<socket>/" of this very join among those who left. One that is not counted (0) is told by its socket.
+local function find_left(peer, try, socket)
+  if try ~= '0' then return string.find(last_left(), ' ' .. peer .. '/' .. try .. '/' .. socket .. '/', 1, true) end
+  return string.find(last_left(), ' ' .. string.gsub(peer, '%-', '%%-') .. '/%d+/' .. socket .. '/')
+end
+
 -- Returns the number of the entry with which the member of this very join has left.
 local function has_left(peer, try, socket)
-  local name = ' ' .. peer .. '/' .. try .. '/' .. socket .. '/'
-  local _, at = string.find(last_left(), name, 1, true)
+  local _, at = find_left(peer, try, socket)
   return at and tonumber(string.match(left, '^%d+', at + 1))
 end
 
 -- Lets the same join enter anew, since its node knows that it has left.
 local function forget_left(peer, try, socket)
-  local at, to = string.find(last_left(), ' ' .. peer .. '/' .. try .. '/' .. socket .. '/', 1, true)
+  local at, to = find_left(peer, try, socket)
   if not at then return end
   left = string.sub(left, 1, at - 1) .. string.gsub(string.sub(left, to + 1), '^%d+', '', 1)
   redis.call('HSET', H, 'left', left)

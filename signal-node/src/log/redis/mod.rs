@@ -145,7 +145,8 @@ impl RedisLog {
     /// Takes steps of any kind.
     async fn take(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let keys = self.names.room(room);
-        let mut args = encode::Args::new(self.publishing, seen, (keys.channel, &self.retention));
+        let retention = self.retention.of(room);
+        let mut args = encode::Args::new(self.publishing, seen, (keys.channel, &retention));
         for op in ops {
             args.push(op);
         }

@@ -7,6 +7,7 @@
 --                           "r:<peer>" = " <mid>:<code> …" the refusals among its last messages,
 --                           "x:<peer>" = its generation at a reset, until its node confirms that it holds the member,
 --                           "o:<peer>" = what "g:<peer>" was when KEYS[2] was lost, for a restore of the member.
+--                           "p:<socket>" = its last post, see `post.lua`.
 --                           Copies of the fields of KEYS[4] for nodes of version 0.1.0, which look for them here
 -- KEYS[2] {room}:m  hash    <peer> = "<n> <node> <socket> <try> <away since µs or 0> <user or ~> <key hash>
 --                           <joined> <base> <recovery> <origin>\n<meta>", where joined and origin are the
@@ -34,6 +35,9 @@ local RECLAIM_WINDOW = 2000000
 
 -- How late a join may arrive, in µs (log::JOIN_VALID_FOR).
 local JOIN_VALID_FOR = 8000000
+
+-- How long the count of a sender's posts is kept, in µs (log::POSTS_REMEMBERED).
+local POSTS_REMEMBERED = 60000000
 
 -- How long a configuration is kept, in µs (log::REMEMBERED).
 local REMEMBERED = 86400000000

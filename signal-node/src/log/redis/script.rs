@@ -11,6 +11,7 @@ pub(super) const SCRIPT: &str = concat!(
     include_str!("leave.lua"),
     include_str!("takeover.lua"),
     include_str!("kick.lua"),
+    include_str!("post.lua"),
     include_str!("tend.lua"),
     include_str!("main.lua"),
 );
@@ -24,7 +25,7 @@ mod tests {
     use super::*;
     use crate::log::{
         CLOCK_BEHIND, JOIN_VALID_FOR, LEFT_REMEMBERED, MEMBERS_PER_STEP, PASSED_OVER,
-        RECLAIM_WINDOW, REMEMBERED, RESTORE_WINDOW,
+        POSTS_REMEMBERED, RECLAIM_WINDOW, REMEMBERED, RESTORE_WINDOW,
     };
 
     #[test]
@@ -41,6 +42,7 @@ mod tests {
             ("RECLAIM_WINDOW", RECLAIM_WINDOW.as_micros()),
             ("JOIN_VALID_FOR", JOIN_VALID_FOR.as_micros()),
             ("REMEMBERED", REMEMBERED.as_micros()),
+            ("POSTS_REMEMBERED", POSTS_REMEMBERED.as_micros()),
             ("MEMBERS_PER_STEP", MEMBERS_PER_STEP as u128),
             ("LEFT_REMEMBERED", LEFT_REMEMBERED as u128),
             ("CLOCK_BEHIND", CLOCK_BEHIND.as_micros()),

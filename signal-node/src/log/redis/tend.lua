@@ -7,6 +7,7 @@ steps.tend = { 3, function(age, length, bytes)
     redis.call('XTRIM', L, 'MAXLEN', math.floor(redis.call('XLEN', L) * tonumber(bytes) / size / 2))
   end
   take_away_unconfirmed()
+  forget_posts()
   share_configuration()
   -- What is configured lies in F as well from now on, so H needs to outlive the other keys no more.
   if stored then redis.call('PEXPIRE', H, life) end

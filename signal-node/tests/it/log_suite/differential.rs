@@ -23,6 +23,7 @@ enum Wish {
     Suspect { node: usize },
     Configure { capacity: Option<u32>, locked: Option<bool> },
     Announce { key: Option<u8>, to: Option<usize> },
+    Post { from: usize, count: u64, silent: Option<usize> },
     Inspect,
     Reset,
     Maintain,
@@ -45,7 +46,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         age,
         what,
     });
-    let join = (0..3_usize, 0..2_usize, 1..5_u64, 0..6_usize, any::<bool>()).prop_map(
+    let join = (0..3_usize, 0..2_usize, 0..5_u64, 0..6_usize, any::<bool>()).prop_map(
         |(who, node, attempt, back, socket)| Wish::Join { who, node, attempt, back, socket },
     );
     let configure = (proptest::option::of(1..4_u32), proptest::option::of(any::<bool>()))
@@ -59,6 +60,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => configure,
         2 => (proptest::option::of(0..2_u8), proptest::option::of(0..3_usize))
             .prop_map(|(key, to)| Wish::Announce { key, to }),
+        4 => (0..2_usize, 1..6_u64, proptest::option::of(0..2_usize))
+            .prop_map(|(from, count, silent)| Wish::Post { from, count, silent }),
         1 => Just(Wish::Inspect),
         1 => Just(Wish::Reset),
         1 => Just(Wish::Maintain),
@@ -124,6 +127,19 @@ impl Side {
                 to: to.map(|to| id(WHO[to])),
                 data: json("1"),
             },
+            Wish::Post { from, count, silent } => {
+                let from = *self.sockets.entry((*from, 100)).or_insert_with(SocketId::random);
+                let node = |node: &usize| NODES[*node].parse().unwrap();
+                let silent = silent.iter().map(|at| Silent { node: node(at), ago: Duration::ZERO });
+                let judgement = Judgement::certain(silent.collect());
+                Op::Post(Box::new(Post {
+                    from,
+                    count: *count,
+                    data: json("2"),
+                    grace: HOUR,
+                    judgement,
+                }))
+            }
             Wish::Inspect => Op::Inspect,
             Wish::Reset => Op::Reset,
             Wish::Maintain => Op::Maintain,

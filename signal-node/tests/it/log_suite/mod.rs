@@ -7,6 +7,7 @@ mod losses;
 mod members;
 mod messages;
 mod mixed;
+mod posts;
 mod stage;
 mod takeover;
 mod together;
@@ -65,6 +66,13 @@ suite! {
     takeover::a_lost_room_is_restored_and_everyone_is_told,
     takeover::who_has_seen_more_than_there_is_waits_to_be_put_back,
     takeover::of_two_restorations_the_greater_claim_and_count_win,
+    posts::a_post_reaches_the_room_once_however_often_it_is_repeated,
+    posts::a_post_into_a_room_where_nobody_is_present_is_gone,
+    posts::a_post_whose_only_receiver_is_on_a_silent_node_is_gone,
+    posts::a_post_while_members_are_restored_is_to_be_repeated,
+    posts::a_client_that_does_not_count_its_joins_takes_its_member_over,
+    posts::a_late_copy_of_an_uncounted_join_does_not_bring_its_member_back,
+    posts::an_uncounted_join_is_refused_where_another_key_fills_the_room,
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ pub(super) use signal_node::log::memory::MemoryLog;
 pub(super) use signal_node::log::redis::{Publishing, RedisLog, RedisPrefix};
 pub(super) use signal_node::log::{
     Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, Judgement, LogError, Op,
-    Outcome, Payload, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId, Volatile,
+    Outcome, Payload, Post, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId,
+    Volatile,
 };
 pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq, Subject};
 

@@ -1,0 +1,190 @@
+//! The seam between a session and the protocol of its client.
+
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use signal_protocol::{PeerKey, RoomId};
+
+/// What a dialect asks of its session, in order.
+pub type Effects = Vec<DialectEffect>;
+
+/// A protocol of others, for one connection.
+pub trait Dialect: Send {
+    /// Returns its name, for labels and settings.
+    fn name(&self) -> DialectName;
+
+    /// Applies that the session is open.
+    fn start(&mut self, _now: Instant, _effects: &mut Effects) {}
+
+    /// Applies a text frame of the client.
+    fn on_text(&mut self, text: &str, now: Instant, effects: &mut Effects);
+
+    /// Applies a frame of `signal.v1`, which a client of ours would have been sent.
+    fn on_frame(&mut self, frame: &str, now: Instant, effects: &mut Effects);
+
+    /// Applies the result of the post that is in flight for this room.
+    fn on_posted(
+        &mut self,
+        room: &RoomId,
+        outcome: PostOutcome,
+        now: Instant,
+        effects: &mut Effects,
+    );
+
+    /// Applies that the room ended the membership, since nobody can say what the member missed.
+    fn on_lost(&mut self, room: &RoomId, now: Instant, effects: &mut Effects);
+
+    /// Returns when [`Dialect::tick`] is due.
+    fn next_tick(&self) -> Option<Instant>;
+
+    /// Applies the passing of time.
+    fn tick(&mut self, now: Instant, effects: &mut Effects);
+
+    /// Returns when a node that drains closes the connection.
+    fn drain_time(&self) -> DrainTime;
+}
+
+/// The dialects there are.
+#[expect(missing_docs, reason = "the names say it all")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialectName {
+    Topics,
+}
+
+impl DialectName {
+    /// Every dialect.
+    pub const ALL: [Self; 1] = [Self::Topics];
+
+    /// Returns the name in labels and settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Topics => "topics",
+        }
+    }
+}
+
+/// What a dialect asks of its session.
+#[derive(Debug)]
+pub enum DialectEffect {
+    /// Send this text to the client.
+    Send(String),
+    /// Join a room; `joined` or `error` with this id comes back as a frame.
+    Join(RoomJoin),
+    /// Leave a room; `ok` with this id comes back as a frame.
+    Leave {
+        /// The room.
+        room: RoomId,
+        /// The id of the answer.
+        id: u64,
+    },
+    /// Post into a room, and report with [`Dialect::on_posted`].
+    Post(RoomPost),
+    /// Count a frame that had no effect.
+    Ignore(IgnoredReason),
+}
+
+/// A join of a client that does not know of rooms.
+#[derive(Debug)]
+pub struct RoomJoin {
+    /// The room.
+    pub room: RoomId,
+    /// What the client calls it. The rooms of a token are compared with this name.
+    pub name: String,
+    /// The key of the member; `None`: a random one.
+    pub key: Option<PeerKey>,
+    /// The id of the answer.
+    pub id: u64,
+}
+
+/// A signal into a room by one who need not be a member.
+#[derive(Clone, Debug)]
+pub struct RoomPost {
+    /// The room.
+    pub room: RoomId,
+    /// What the client calls it. The rooms of a token are compared with this name.
+    pub name: String,
+    /// Tells a repeated post from the next one.
+    pub count: u64,
+    /// What the members get.
+    pub data: Box<RawValue>,
+}
+
+/// What became of a post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostOutcome {
+    /// It is in the log of the room, once.
+    Posted,
+    /// Nobody is present in the room. Nothing has happened.
+    Gone,
+    /// The log did not answer, or the room is being restored: it may be posted again with the same count.
+    Unavailable,
+    /// The sender is over its rate. Nothing has happened.
+    Limited,
+    /// The token of the client does not open the room. Nothing has happened.
+    Forbidden,
+}
+
+impl PostOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] =
+        [Self::Posted, Self::Gone, Self::Unavailable, Self::Limited, Self::Forbidden];
+}
+
+/// Why a frame had no effect; a label of `signal_dialect_ignored_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IgnoredReason {
+    /// It does not parse.
+    Malformed,
+    /// Its type is not known.
+    UnknownType,
+    /// Nobody gets it.
+    NoReceiver,
+    /// The client is over a rate, or in too many rooms, or has too much waiting.
+    Limit,
+    /// The room is full.
+    Full,
+    /// The token does not open the room.
+    Forbidden,
+    /// The log was unavailable for too long.
+    Unavailable,
+}
+
+impl IgnoredReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::UnknownType,
+        Self::NoReceiver,
+        Self::Limit,
+        Self::Full,
+        Self::Forbidden,
+        Self::Unavailable,
+    ];
+
+    /// Returns the label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownType => "unknown_type",
+            Self::NoReceiver => "no_receiver",
+            Self::Limit => "limit",
+            Self::Full => "full",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// When a node that drains closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainTime {
+    /// At a moment of its own, as a client of ours is asked to move: the client connects again by itself.
+    Early,
+    /// At the deadline: the client does not come back to what it had.
+    Deadline,
+}
+
+/// How long a post, or a join that failed, waits until it is tried again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(250);

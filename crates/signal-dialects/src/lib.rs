@@ -1,0 +1,20 @@
+//! Protocols of others, so that their clients connect to this cluster unchanged: translators without I/O, clock or async.
+//!
+//! A session owns a [`Dialect`]. The text of the client goes into it, and so do the frames of `signal.v1` that the session
+//! would have sent to a client of ours; [`DialectEffect`]s come out. The rooms of a dialect have names that no client of
+//! `signal.v1` can write ([`signal_protocol::RoomId::of_dialect`]).
+//!
+//! - [`dialect`]: the trait, its effects, and the results that come back
+//! - [`posts`]: posts that wait for each other, one in flight for each room
+//! - [`topics`]: y-webrtc and trystero
+
+pub mod dialect;
+mod frame;
+pub mod posts;
+pub mod topics;
+
+pub use dialect::{
+    Dialect, DialectEffect, DialectName, DrainTime, Effects, IgnoredReason, PostOutcome, RoomJoin,
+    RoomPost,
+};
+pub use topics::Topics;

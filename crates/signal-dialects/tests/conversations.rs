@@ -1,0 +1,145 @@
+//! Conversations of clients with their dialects, one file for each. A line of a file is an input or the effect that has to follow:
+//!
+//! - `> TEXT` the client sends; `* …` the cluster answers; `+ 250ms` time passes
+//! - `< TEXT` the client is sent; `= …` the session is asked; `! REASON` the frame has no effect
+//!
+//! Every effect of an input stands behind it, in order.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use signal_dialects::{Dialect, DialectEffect, Effects, PostOutcome, Topics};
+use signal_protocol::RoomId;
+
+/// A conversation under way.
+struct Conversation {
+    dialect: Box<dyn Dialect>,
+    now: Instant,
+    /// Names of rooms, as the dialect says them, with the last request for each.
+    rooms: HashMap<String, (RoomId, u64)>,
+    effects: Effects,
+}
+
+impl Conversation {
+    fn new(dialect: Box<dyn Dialect>) -> Self {
+        let (now, rooms, effects) = (Instant::now(), HashMap::new(), Effects::new());
+        let mut conversation = Self { dialect, now, rooms, effects };
+        conversation.dialect.start(now, &mut conversation.effects);
+        conversation
+    }
+
+    fn input(&mut self, line: &str) {
+        let (kind, rest) = line.split_at(2);
+        match kind {
+            "> " => self.dialect.on_text(rest, self.now, &mut self.effects),
+            "+ " => {
+                self.now += Duration::from_millis(rest.trim_end_matches("ms").parse().unwrap());
+                let due = self.dialect.next_tick().is_some_and(|at| at <= self.now);
+                if due {
+                    self.dialect.tick(self.now, &mut self.effects);
+                }
+            }
+            "* " => self.answer(rest),
+            other => panic!("a line begins with {other:?}"),
+        }
+    }
+
+    /// Applies what the cluster answers: `joined NAME`, `refused NAME CODE`, `signal NAME DATA`, …
+    fn answer(&mut self, line: &str) {
+        let (what, rest) = line.split_once(' ').unwrap();
+        let (name, detail) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (room, id) = self.rooms[name].clone();
+        let frame = match what {
+            "joined" => {
+                format!(r#"{{"type":"joined","id":{id},"room":"{room}","seq":1,"peers":[]}}"#)
+            }
+            "ok" => format!(r#"{{"type":"ok","id":{id}}}"#),
+            "refused" => format!(r#"{{"type":"error","id":{id},"code":"{detail}","message":""}}"#),
+            "left" => format!(r#"{{"type":"left","room":"{room}","reason":"expired"}}"#),
+            "peer" => format!(r#"{{"type":"peer_joined","room":"{room}","seq":2,"peer":{{}}}}"#),
+            "signal" => {
+                format!(
+                    r#"{{"type":"signal","room":"{room}","seq":3,"from":"server","data":{detail}}}"#
+                )
+            }
+            "posted" => return self.posted(&room, detail),
+            "lost" => return self.dialect.on_lost(&room, self.now, &mut self.effects),
+            other => panic!("the cluster says {other:?}"),
+        };
+        self.dialect.on_frame(&frame, self.now, &mut self.effects);
+    }
+
+    fn posted(&mut self, room: &RoomId, outcome: &str) {
+        let outcome = match outcome {
+            "" => PostOutcome::Posted,
+            "gone" => PostOutcome::Gone,
+            "unavailable" => PostOutcome::Unavailable,
+            "limited" => PostOutcome::Limited,
+            other => panic!("an outcome is {other:?}"),
+        };
+        self.dialect.on_posted(room, outcome, self.now, &mut self.effects);
+    }
+
+    /// Writes the next effect as a line.
+    fn effect(&mut self) -> Option<String> {
+        if self.effects.is_empty() {
+            return None;
+        }
+        Some(match self.effects.remove(0) {
+            DialectEffect::Send(text) => format!("< {text}"),
+            DialectEffect::Ignore(reason) => format!("! {}", reason.as_str()),
+            DialectEffect::Join(join) => {
+                self.rooms.insert(join.name.clone(), (join.room, join.id));
+                format!("= join {}", join.name)
+            }
+            DialectEffect::Leave { room, id } => {
+                let known = self.rooms.iter_mut().find(|(_, (of, _))| *of == room).unwrap();
+                known.1.1 = id;
+                format!("= leave {}", known.0)
+            }
+            DialectEffect::Post(post) => {
+                self.rooms.entry(post.name.clone()).or_insert((post.room, 0));
+                format!("= post {} #{} {}", post.name, post.count, post.data.get())
+            }
+        })
+    }
+}
+
+fn hold(file: &Path, dialect: Box<dyn Dialect>) {
+    let mut conversation = Conversation::new(dialect);
+    let text = fs::read_to_string(file).unwrap();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let place = format!("{}:{}", file.display(), at + 1);
+        if line.starts_with('#') {
+            continue;
+        }
+        if line.starts_with(['<', '=', '!']) {
+            assert_eq!(conversation.effect().as_deref(), Some(line), "{place}");
+        } else {
+            assert_eq!(conversation.effect(), None, "before {place}");
+            conversation.input(line);
+        }
+    }
+    assert_eq!(conversation.effect(), None, "at the end of {}", file.display());
+}
+
+#[test]
+fn every_conversation_of_a_folder_is_held_as_it_is_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conversations");
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 4);
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let dialect: Box<dyn Dialect> = match name.split('-').next().unwrap() {
+            "topics" => Box::new(Topics::default()),
+            other => panic!("there is no dialect {other:?}"),
+        };
+        hold(&file, dialect);
+    }
+}

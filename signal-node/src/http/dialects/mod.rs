@@ -1,0 +1,36 @@
+//! Where clients of other protocols connect: one path for each dialect that is on.
+
+mod setting;
+mod topics;
+
+use std::sync::Arc;
+
+use axum::Router;
+use signal_dialects::DialectName;
+
+use super::upgrade::Admission;
+use super::{Anonymous, Public};
+use crate::session::{Entrance, Identity, SessionRejection};
+
+pub use setting::Dialects;
+
+/// Makes the routes of the dialects that are on.
+pub(super) fn routes(dialects: &Dialects) -> Router<Arc<Public>> {
+    dialects.iter().fold(Router::new(), |router, (name, path)| match name {
+        DialectName::Topics => router.merge(topics::routes(path)),
+    })
+}
+
+/// Decides about a client without a token: its protocol has no `hello` for one. Where natives show the token that the node has
+/// printed, such a client cannot, and comes in without it.
+fn without_hello(public: &Public, admitted: Admission) -> Admission {
+    let (entrance, permit) = admitted?;
+    let Entrance::AwaitingHello { .. } = entrance else { return Ok((entrance, permit)) };
+    let entrance = match public.anonymous {
+        Anonymous::Always | Anonymous::WithStartupToken => {
+            Entrance::Authenticated(Identity::Anonymous)
+        }
+        Anonymous::Never => Entrance::Rejected(SessionRejection::no_token()),
+    };
+    Ok((entrance, permit))
+}

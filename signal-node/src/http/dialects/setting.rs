@@ -1,0 +1,99 @@
+//! The setting `dialects`: which of them are on, and where.
+
+use signal_dialects::DialectName;
+
+/// The dialects that are on, each with its path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dialects(Vec<(DialectName, String)>);
+
+/// Paths that are taken, and everything below them.
+const TAKEN: [&str; 3] = ["/v1", "/demo", "/client"];
+
+impl Dialects {
+    /// Reads the words of the setting: `NAME` or `NAME=/PATH`.
+    ///
+    /// # Errors
+    /// The first word that names no dialect, or a path that is of no use.
+    pub fn parse(words: &[String]) -> Result<Self, String> {
+        let mut dialects = Self::default();
+        for word in words {
+            let (name, path) = word.split_once('=').map_or((&**word, None), |(n, p)| (n, Some(p)));
+            let known = DialectName::ALL.into_iter().find(|known| known.as_str() == name);
+            let known = known.ok_or_else(|| unknown(name))?;
+            let path = path.map_or_else(|| default_path(known), str::to_owned);
+            check_path(&path)?;
+            if dialects.iter().any(|(other, at)| other == known || at == path) {
+                return Err(format!("{word:?} comes twice, or its path does: name each once"));
+            }
+            dialects.0.push((known, path));
+        }
+        Ok(dialects)
+    }
+
+    /// Returns every dialect that is on, with its path.
+    pub fn iter(&self) -> impl Iterator<Item = (DialectName, &str)> {
+        self.0.iter().map(|(name, path)| (*name, &**path))
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let known = DialectName::ALL.map(DialectName::as_str).join(", ");
+    format!("{name:?} is not a dialect: write some of {known}")
+}
+
+fn default_path(name: DialectName) -> String {
+    match name {
+        DialectName::Topics => "/topics".to_owned(),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    let is_segment = |segment: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~');
+        !segment.is_empty() && segment.chars().all(allowed) && !segment.starts_with('.')
+    };
+    let is_path = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
+    if !is_path {
+        return Err(format!("{path:?} is not a path: write one such as /topics"));
+    }
+    let below = |taken: &str| path == taken || path.starts_with(&format!("{taken}/"));
+    TAKEN.into_iter().find(|taken| below(taken)).map_or(Ok(()), |taken| {
+        Err(format!("{path:?} is below {taken}, which the node has: write another path"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Dialects, String> {
+        Dialects::parse(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_dialect_has_a_path_of_its_own_or_the_one_it_is_given() {
+        let at = |text: &str| parse(text).unwrap().iter().next().map(|(_, path)| path.to_owned());
+        assert_eq!(at("topics").unwrap(), "/topics");
+        assert_eq!(at("topics=/y/signaling").unwrap(), "/y/signaling");
+        assert!(Dialects::parse(&[]).unwrap().iter().next().is_none(), "none is on by default");
+    }
+
+    #[test]
+    fn what_is_no_dialect_or_no_path_is_refused_with_what_to_write() {
+        for (text, part) in [
+            ("socketio", "is not a dialect: write some of topics"),
+            ("topics,topics=/other", "comes twice"),
+            ("topics=", "is not a path"),
+            ("topics=/", "is not a path"),
+            ("topics=y", "is not a path"),
+            ("topics=/{room}", "is not a path"),
+            ("topics=/a//b", "is not a path"),
+            ("topics=/../a", "is not a path"),
+            ("topics=/v1/ws", "is below /v1"),
+            ("topics=/demo", "is below /demo"),
+        ] {
+            let fault = parse(text).unwrap_err();
+            assert!(fault.contains(part), "{text}: {fault}");
+        }
+    }
+}

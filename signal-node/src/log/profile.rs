@@ -1,0 +1,40 @@
+//! What differs in the rooms of dialects: unchanged clients of others, which cannot resume.
+
+use std::time::Duration;
+
+use signal_protocol::{RoomId, RoomTag};
+
+/// How long a member may be away whose socket always leaves: its node may stall for a lease and find its members still there.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How old an entry may become that nobody asks to be replayed; a node that is behind reads it.
+const AGE: Duration = Duration::from_secs(10);
+
+/// What applies to a room by the tag of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomProfile {
+    /// How long a member may be away.
+    pub grace: Duration,
+    /// How old an entry of its log may become.
+    pub age: Duration,
+    /// How many members it takes.
+    pub capacity: u32,
+    /// How many such rooms one connection may be in.
+    pub rooms_per_connection: usize,
+    /// How many rooms one subject may be in, or the anonymous connections of one address: many, since every page that is
+    /// loaded again has new ones.
+    pub rooms_per_client: usize,
+}
+
+impl RoomProfile {
+    /// Returns the profile of a dialect's room; `None`: the settings of the node apply.
+    #[must_use]
+    pub fn of(room: &RoomId) -> Option<Self> {
+        let (capacity, rooms_per_connection) = match room.tag()? {
+            RoomTag::Topic => (256, 100),
+            RoomTag::PeerJs => (1, 1),
+        };
+        let rooms_per_client = 4_096;
+        Some(Self { grace: GRACE, age: AGE, capacity, rooms_per_connection, rooms_per_client })
+    }
+}
