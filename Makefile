@@ -1,6 +1,6 @@
 # Commands of a working copy. Everything they do is a cargo, npm or node command that can be run by hand.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check cluster e2e faults simulate fuzz load bench install-tools fmt
+.PHONY: help run test test-ops check cluster e2e faults simulate kubernetes fuzz load bench install-tools fmt
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ faults: ## Breaks a cluster of three nodes for three quarters of an hour and che
 simulate: ## SEEDS interleavings of a simulated cluster, from seed FROM on; the same seed is the same history
 	RUSTFLAGS='--cfg tokio_unstable' cargo run --release -p fault-suite --target-dir target/simulation -- \
 		simulate --seeds $(SEEDS) --from $(FROM)
+
+kubernetes: ## The chart in a real Kubernetes, broken under calls; SCENARIO="rollout drain"; as root, or with your KUBECONFIG
+	cargo build --release -p signal-node -p turn-cred-service
+	cargo build --release -p fault-suite
+	deploy/stages.sh install
+	node deploy/kubernetes/main.js $(if $(SCENARIO),$(SCENARIO),--write)
 
 FOR ?= 600
 fuzz: ## What strangers can send, guided by coverage, FOR seconds each: SEED=n, TARGET=frames; see fuzz/run.sh

@@ -163,7 +163,11 @@ fn start(config: Config) -> Exit {
 async fn run_service(config: Config) -> Result<(), StartError> {
     let life = Lifecycle::new();
     life.follow_signals()?;
-    let running = Service::start(config, &life).await?;
+    let Some(started) = life.soft.run_until_cancelled(Service::start(config, &life)).await else {
+        life.hard.cancel();
+        return Ok(());
+    };
+    let running = started?;
     announce(SCHEMA.program, running.addresses.by_role());
     life.soft.cancelled().await;
     life.finished().await;

@@ -160,7 +160,7 @@ impl UsageMetrics {
 }
 
 /// Label values of `turncred_refused_total`.
-const REFUSAL_REASONS: [&str; 22] = [
+const REFUSAL_REASONS: [&str; 23] = [
     "api_key",
     "api_keys_unset",
     "body",
@@ -177,6 +177,7 @@ const REFUSAL_REASONS: [&str; 22] = [
     "region",
     "right",
     "service",
+    "starting",
     "subject",
     "token",
     "token_expired",

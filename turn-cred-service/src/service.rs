@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use service_kit::clock;
 use service_kit::http::Router;
-use service_kit::http::{ConnectionBounds, Health, ListenAddr, Listener, admin_router, serve};
+use service_kit::http::{
+    ConnectionBounds, Health, ListenAddr, Listener, admin_router, serve, serve_while,
+};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::rate::Limiter;
 use service_kit::redis_access::{self, RedisAccess};
@@ -15,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Config, PROBE_TIMEOUT};
 use crate::health::RelayMonitor;
-use crate::http::{InternalState, PublicState, internal_router, public_router};
+use crate::http::{InternalState, PublicState, internal_router, public_router, starting_router};
 use crate::issuer::Issuer;
 use crate::key_store::KeyStore;
 use crate::metrics::Metrics;
@@ -77,7 +79,7 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] io::Error),
-    /// The relays' Redis is unreachable; without it there are no keys.
+    /// The relays' Redis rejects the service, or holds what cannot be read; without it there are no keys.
     #[error("{0} (TURN_CRED_REDIS_URL){advice}", advice = advice(.0))]
     Db(#[from] DbError),
     /// A metric could not be registered.
@@ -124,20 +126,26 @@ impl Service {
     /// The listeners are tasks of `life`, so [`Lifecycle::finished`] waits for requests in flight.
     ///
     /// # Errors
-    /// When the relays' Redis is unreachable or an address cannot be bound; no task is running
-    /// then.
+    /// When the relays' Redis rejects the service or an address cannot be bound. While that Redis is unavailable, this
+    /// waits for it: the probes answer, and callers are refused.
     pub async fn start(config: Config, life: &Lifecycle) -> Result<RunningService, StartError> {
         let metrics = Metrics::new()?;
-        let KeyStore { keys, rotator, usage } = KeyStore::open(&config.credentials).await?;
+        let bound = BoundListeners::bind(&config).await?;
+        let (addresses, health) = (bound.addresses(), Health::new());
+        // Answers probes while the keys are waited for.
+        spawn_listener(life, bound.admin, admin_router(metrics.registry(), health.clone()));
+        let opening = KeyStore::wait(&config.credentials, &health);
+        let (public, internal) = (bound.public, bound.internal);
+        // Boxed, since its future is large.
+        let opened = Box::pin(refuse_while(&public, internal.as_ref(), &metrics, opening)).await?;
+        let KeyStore { keys, rotator, usage } = opened;
         let pools =
             config.credentials.pools.clone().expect("a missing value was reported as a fault");
         let issuer = Issuer::new(keys, pools, config.credentials.ttl_settings);
-        let bound = BoundListeners::bind(&config).await?;
-        let running =
-            RunningService { addresses: bound.addresses(), health: Health::new(), issuer };
+        let running = RunningService { addresses, health, issuer };
         let rooms =
             usage.as_ref().map(|usage| spawn_redis_tasks(&running.issuer, usage, &metrics, life));
-        if let Some(listener) = bound.internal {
+        if let Some(listener) = internal {
             let (issuer, token) = (running.issuer.clone(), config.internal_token.clone());
             let (end, metrics) = (life.soft.clone(), metrics.clone());
             let state = InternalState::new(issuer, token, rooms, end, metrics);
@@ -145,15 +153,28 @@ impl Service {
         }
         let revoked = spawn_revocations(&config, usage.as_ref().map(|usage| &usage.db), life).await;
         spawn_background_tasks(&running.issuer, rotator, &config, &metrics, life);
-        spawn_listener(life, bound.admin, admin_router(metrics.registry(), running.health.clone()));
         spawn_listener(
             life,
-            bound.public,
+            public,
             build_public_router(config, running.issuer.clone(), (usage, revoked), metrics, life),
         );
         life.tasks.spawn(fail_readiness_on_shutdown(life.clone(), running.health.clone()));
         running.health.ready();
         Ok(running)
+    }
+}
+
+/// Refuses the callers of both listeners while `opening` runs.
+async fn refuse_while<T>(
+    public: &Listener,
+    internal: Option<&Listener>,
+    metrics: &Metrics,
+    opening: impl Future<Output = T>,
+) -> T {
+    let opening = serve_while(public, starting_router(metrics.clone()), opening);
+    match internal {
+        Some(listener) => serve_while(listener, starting_router(metrics.clone()), opening).await,
+        None => opening.await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs scenarios against a real cluster, or the checks over a history that one left behind.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use fault_suite::history::History;
 use fault_suite::nemesis;
 use fault_suite::page;
 use fault_suite::report::Outcome;
-use fault_suite::scenario::{self, BadMembers, Chaos, Options, Report, Without};
+use fault_suite::scenario::{self, BadMembers, Calls, Chaos, Options, Report, Without};
 use fault_suite::simulation;
 use tokio::runtime::Runtime;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Some(("check", check)) => return recheck(check),
         Some(("table", table)) => return tabulate(table),
         Some(("simulate", simulate)) => return simulated(simulate),
+        Some(("calls", calls)) => return call(calls),
         _ => {}
     }
     match Runtime::new() {
@@ -71,7 +73,7 @@ fn command() -> Command {
         .about("Breaks a cluster on purpose and checks what its clients were promised")
         .subcommand_required(true)
         .subcommands(scenarios)
-        .subcommands([all, check, table, simulate_command()])
+        .subcommands([all, check, table, simulate_command(), calls_command()])
         .arg(
             number("seed", "Draws the same faults again [default: a new one, printed]")
                 .global(true),
@@ -101,6 +103,15 @@ fn simulate_command() -> Command {
         .about("Three nodes in this process and in virtual time; each seed is one interleaving")
         .arg(number("seeds", "How many").default_value("2000"))
         .arg(number("from", "The first of them").default_value("1"))
+}
+
+fn calls_command() -> Command {
+    let address = Arg::new("address").long("address").value_name("IP:PORT").required(true);
+    Command::new("calls")
+        .about("Calls at a cluster that another program breaks; see deploy/kubernetes")
+        .arg(address.value_parser(value_parser!(SocketAddr)))
+        .arg(number("pairs", "Rooms of two").default_value("40"))
+        .arg(number("rate", "Signals per second of each member").default_value("5"))
 }
 
 fn path(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -273,6 +284,25 @@ fn simulated(matches: &ArgMatches) -> ExitCode {
     let (seeds, from) = (get(matches, "seeds"), get(matches, "from"));
     let sum = simulation::many(u64::from(from), u64::from(seeds), folder);
     if sum.broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints the verdict as one line of JSON.
+fn call(matches: &ArgMatches) -> ExitCode {
+    let address = *matches.get_one::<SocketAddr>("address").expect("it is required");
+    let seed = matches.get_one::<u32>("seed").copied().unwrap_or_else(|| fastrand::u32(..));
+    let (pairs, rate) = (get(matches, "pairs"), f64::from(get(matches, "rate")));
+    let settings = Calls { address, pairs, rate, seed: u64::from(seed) };
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let (verdict, history) = runtime.block_on(scenario::calls(&settings));
+    println!("{}", serde_json::to_string(&verdict).expect("a verdict is plain data"));
+    let kept = matches.get_one::<PathBuf>("history").map(|file| history.write(file));
+    match kept {
+        Some(Err(error)) => fail(&error),
+        Some(Ok(())) | None => ExitCode::SUCCESS,
+    }
 }
 
 fn recheck(matches: &ArgMatches) -> ExitCode {

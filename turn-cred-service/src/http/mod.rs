@@ -5,6 +5,7 @@ mod internal;
 mod public;
 mod request_error;
 mod request_spans;
+mod starting;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::metrics::{ListenerKind, Metrics};
 pub(crate) use internal::{InternalState, internal_router};
 pub use public::openapi;
 pub(crate) use public::{PublicState, public_router};
+pub(crate) use starting::starting_router;
 
 /// A TTL and a region need a hundredth of it.
 const MAX_BODY_BYTES: usize = 4 << 10;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
-    ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, Script,
-    TlsCertificates,
+    ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo,
+    Script, ServerErrorKind, TlsCertificates,
 };
 use service_kit::redis_access::{RedisAccess, Server};
 
@@ -35,6 +35,28 @@ pub enum DbError {
     /// Another program wrote to the ledger's key.
     #[error("the ledger in the relays' Redis cannot be read: {0}")]
     Ledger(#[from] serde_json::Error),
+}
+
+impl DbError {
+    /// Tells whether Redis cannot be reached or is loading its data, which ends by itself; a user, a password or a
+    /// certificate that was rejected does not.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        let Self::Redis(error) = self else { return false };
+        let is_away = matches!(
+            error.kind(),
+            ErrorKind::Io
+                | ErrorKind::Server(
+                    ServerErrorKind::BusyLoading
+                        | ServerErrorKind::TryAgain
+                        | ServerErrorKind::ClusterDown
+                        | ServerErrorKind::MasterDown
+                        | ServerErrorKind::ReadOnly
+                )
+        );
+        // redis-rs reports faults of TLS as errors of the connection.
+        is_away && !error.to_string().to_ascii_lowercase().contains("certificate")
+    }
 }
 
 /// Returns the reply of Redis. redis-rs drops the reply when `AUTH` fails, which has this one

@@ -16,3 +16,4 @@ mod revoked;
 mod rotation;
 mod support;
 mod usage;
+mod waiting;

@@ -1,6 +1,7 @@
 //! What is done to a cluster, and what is expected of it: one file per scenario.
 
 mod bad_members;
+mod calls;
 mod chaos;
 mod health_watch;
 mod kill;
@@ -12,6 +13,7 @@ mod rolling;
 mod slow_reader;
 
 pub use bad_members::{BadMembers, Without, bad_members};
+pub use calls::{CallFigures, CallReport, Calls, calls};
 pub use chaos::{Chaos, chaos};
 pub use kill::{ghosts, kill};
 pub use outage::{stall, wipe};

@@ -157,25 +157,7 @@ impl Rig {
     /// # Errors
     /// When it takes longer than `within`.
     pub async fn settle(&self, quiet: Duration, within: Duration) -> Result<(), ScenarioError> {
-        self.phase(Phase::Settle);
-        let begun = Instant::now();
-        self.until("all signals are settled", within, |counters| {
-            Counters::read(&counters.unsettled) == 0
-        })
-        .await?;
-        let mut seen = (0, Instant::now());
-        let mut ticks = interval(LOOK_EVERY);
-        while seen.1.elapsed() < quiet {
-            ticks.tick().await;
-            let received = Counters::read(&self.context.counters.received);
-            if received != seen.0 {
-                seen = (received, Instant::now());
-            }
-            if begun.elapsed() > within {
-                return Err(ScenarioError::Late("all signals have arrived", within));
-            }
-        }
-        Ok(())
+        settle(&self.context, quiet, within).await
     }
 
     /// Sends for a while.
@@ -261,6 +243,36 @@ pub(super) async fn until(
     Ok(())
 }
 
+/// Stops sending, and waits until all that is under way has arrived and nothing arrived for `quiet`.
+///
+/// # Errors
+/// When it takes longer than `within`.
+pub(super) async fn settle(
+    context: &Context,
+    quiet: Duration,
+    within: Duration,
+) -> Result<(), ScenarioError> {
+    context.phase.send_replace(Phase::Settle);
+    let begun = Instant::now();
+    until(context, "all signals are settled", within, |counters| {
+        Counters::read(&counters.unsettled) == 0
+    })
+    .await?;
+    let mut seen = (0, Instant::now());
+    let mut ticks = interval(LOOK_EVERY);
+    while seen.1.elapsed() < quiet {
+        ticks.tick().await;
+        let received = Counters::read(&context.counters.received);
+        if received != seen.0 {
+            seen = (received, Instant::now());
+        }
+        if begun.elapsed() > within {
+            return Err(ScenarioError::Late("all signals have arrived", within));
+        }
+    }
+    Ok(())
+}
+
 fn tell(context: &Context, what: &str, waited: Duration) {
     let counters = &context.counters;
     let [joined, sent, unsettled, received] =
@@ -272,7 +284,7 @@ fn tell(context: &Context, what: &str, waited: Duration) {
     );
 }
 
-fn run_settings(scenario: &str, seed: u64, settings: &ScenarioSettings) -> RunSettings {
+pub(super) fn run_settings(scenario: &str, seed: u64, settings: &ScenarioSettings) -> RunSettings {
     RunSettings {
         scenario: scenario.to_owned(),
         seed,

@@ -182,7 +182,7 @@ pub(crate) fn connect_options(trust: TrustStore) -> ConnectOptions {
 }
 
 /// Finds a port that is free for both UDP and TCP.
-fn free_port(ip: IpAddr) -> SocketAddr {
+pub(crate) fn free_port(ip: IpAddr) -> SocketAddr {
     loop {
         let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
         if UdpSocket::bind(address).is_ok() {

@@ -7,6 +7,7 @@ use rcgen::CertifiedKey;
 use redis::FromRedisValue;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// Attempts to start: a port may be taken between its choice and its use.
@@ -34,8 +35,28 @@ impl Redis {
 
     /// Kills it and starts it again where it was, empty.
     pub(crate) async fn restart(&mut self) {
-        self.process.kill().await.unwrap();
+        self.kill().await;
         self.process = serve(self.port, &self.files).await.expect("the port is free again");
+    }
+
+    /// Kills it, so that nothing listens where it was.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Saves so many keys, and starts again so slowly that it is loading them for a while.
+    pub(crate) async fn load_slowly(&mut self, keys: u32) {
+        self.run::<String>(&["CONFIG", "SET", "key-load-delay", "1000"]).await;
+        let fill = "for n = 1, tonumber(ARGV[1]) do redis.call('SET', 'filler' .. n, 'x') end";
+        self.run::<()>(&["EVAL", fill, "0", &keys.to_string()]).await;
+        self.run::<String>(&["SAVE"]).await;
+        self.kill().await;
+        let slowly =
+            ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"];
+        self.process = spawn(self.port, &self.files, &slowly);
+        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -89,13 +110,7 @@ impl Redis {
 
 /// Starts a redis-server and waits until it accepts connections; `None` if it cannot.
 async fn serve(port: u16, files: &TempDir) -> Option<Child> {
-    let mut process = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-        .args(["--dir", files.path().to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("redis-server cannot be started: apt-get install redis-server");
+    let mut process = spawn(port, files, &[]);
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         if line.contains("Ready to accept connections") {
@@ -104,4 +119,15 @@ async fn serve(port: u16, files: &TempDir) -> Option<Child> {
         }
     }
     None
+}
+
+fn spawn(port: u16, files: &TempDir, further: &[&str]) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .args(["--dir", files.path().to_str().unwrap()])
+        .args(further)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("redis-server cannot be started: apt-get install redis-server")
 }

@@ -1,0 +1,144 @@
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { ROOT } from "./cluster.js";
+
+/** One release of the chart: three nodes with a Redis of their own, in a namespace that admits restricted pods only. */
+
+const CHART = join(ROOT, "helm/signal-cluster");
+const NAMESPACE = "calls";
+const NAME = "demo-signal-cluster";
+const NODES = "app.kubernetes.io/instance=demo,app.kubernetes.io/component=signal";
+
+/** The key of tokens that the clients of the fault suite have (crates/fault-suite/src/cluster/mod.rs). */
+const CLIENTS_KEY = "fault-suite-fault-suite-fault-suite!";
+
+/** How often a state of the cluster is asked for (ms). */
+const ASK_EVERY = 500;
+
+/** How long the cluster may take for one step (ms). */
+const STEP_LIMIT = 240_000;
+
+/** @typedef {{metadata: {name: string, uid: string, deletionTimestamp?: string}, spec: {nodeName: string}, status: {podIP: string, conditions?: {type: string, status: string}[]}}} Pod */
+
+/** @param {Pod} pod */
+const isReady = ({ status }) => status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+
+export class Release {
+  /** @param {import("./cluster.js").Cluster} cluster @param {string} steady the machine that no scenario touches, where Redis is */
+  constructor(cluster, steady) {
+    this.cluster = cluster;
+    this.steady = steady;
+  }
+
+  /** @param {string[]} args */
+  kubectl(...args) {
+    return this.cluster.kubectl("--namespace", NAMESPACE, ...args);
+  }
+
+  /** Makes the namespace and the Secret of the tokens. */
+  async prepare() {
+    const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
+    await this.cluster.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE, labels } });
+    await this.keys(CLIENTS_KEY);
+  }
+
+  /** Replaces the keys of tokens. @param {string[]} keys the first one signs */
+  keys(...keys) {
+    const metadata = { name: "tokens", namespace: NAMESPACE };
+    return this.cluster.apply({ apiVersion: "v1", kind: "Secret", metadata, stringData: { jwt: keys.join("\n") } });
+  }
+
+  /** Puts back the key that the clients have. */
+  clientsKey() {
+    return this.keys(CLIENTS_KEY);
+  }
+
+  /** Installs or upgrades, and waits until it runs as it should. @param {string[]} values further ones, NAME=VALUE */
+  async install(...values) {
+    const redis = ["redis.bundled=true", `redis.bundle.nodeSelector.kubernetes\\.io/hostname=${this.steady}`];
+    const own = ["signal.replicas=3", "auth.jwt.existingSecret=tokens", "listenAddress=0.0.0.0", ...redis];
+    const set = [...own, ...values].flatMap((value) => ["--set", value]);
+    // Scenarios scale by hand too.
+    await this.#helm("upgrade", "--install", "--force-conflicts", "demo", CHART, ...set);
+    await this.settled();
+  }
+
+  rollback() {
+    return this.#helm("rollback", "demo", "--force-conflicts");
+  }
+
+  uninstall() {
+    return this.#helm("uninstall", "demo", "--ignore-not-found", "--wait");
+  }
+
+  test() {
+    return this.#helm("test", "demo", "--logs");
+  }
+
+  /** @param {string[]} args */
+  #helm(...args) {
+    return this.cluster.helm(...args, "--namespace", NAMESPACE);
+  }
+
+  /** The nodes that are not about to end. @returns {Promise<Pod[]>} */
+  async nodes() {
+    const { items } = await this.cluster.json("pods", "--namespace", NAMESPACE, "--selector", NODES);
+    return items.filter((/** @type {Pod} */ { metadata }) => !metadata.deletionTimestamp);
+  }
+
+  /** The machines of the nodes, sorted. */
+  async spread() {
+    return (await this.nodes()).map(({ spec }) => spec.nodeName).sort();
+  }
+
+  /** Waits for the rollout, and for the end of the pods before. */
+  async settled() {
+    for (const name of [NAME, `${NAME}-redis`]) await this.kubectl("rollout", "status", `deployment/${name}`, "--timeout", "240s");
+    await this.until("only the pods of now run", async () => {
+      const { spec } = await this.cluster.json("deployment", NAME, "--namespace", NAMESPACE);
+      const { items } = await this.cluster.json("pods", "--namespace", NAMESPACE, "--selector", NODES);
+      return items.length === spec.replicas && items.every(isReady);
+    });
+  }
+
+  restart() {
+    return this.kubectl("rollout", "restart", `deployment/${NAME}`);
+  }
+
+  /** @param {number} replicas */
+  scale(replicas) {
+    return this.kubectl("scale", `deployment/${NAME}`, `--replicas=${replicas}`);
+  }
+
+  /** @param {number} replicas */
+  scaleRedis(replicas) {
+    return this.kubectl("scale", `deployment/${NAME}-redis`, `--replicas=${replicas}`);
+  }
+
+  /** Deletes the only Redis with all that it holds. */
+  loseRedis() {
+    return this.kubectl("delete", "pod", "--force", "--grace-period=0", "--selector", "app.kubernetes.io/instance=demo,app.kubernetes.io/component=redis");
+  }
+
+  /** The address that clients connect to. @returns {Promise<string>} */
+  async address() {
+    if (process.env.SIGNAL_ADDRESS) return process.env.SIGNAL_ADDRESS;
+    if (!this.cluster.own) throw new Error("set SIGNAL_ADDRESS=IP:PORT to where clients reach the Service of the release in your cluster");
+    const { spec } = await this.cluster.json("service", NAME, "--namespace", NAMESPACE);
+    return `${spec.clusterIP}:${spec.ports[0].port}`;
+  }
+
+  /** How many of the nodes are ready. */
+  async ready() {
+    return (await this.nodes()).filter(isReady).length;
+  }
+
+  /** Waits until something holds. @param {string} what @param {() => Promise<boolean>} holds */
+  async until(what, holds) {
+    const deadline = Date.now() + STEP_LIMIT;
+    while (!(await holds())) {
+      if (Date.now() > deadline) throw new Error(`not within ${STEP_LIMIT / 1_000} s: ${what}`);
+      await wait(ASK_EVERY);
+    }
+  }
+}

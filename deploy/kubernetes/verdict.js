@@ -1,0 +1,67 @@
+/**
+ * What a scenario may cost, and its row in docs/RELIABILITY.md. Nothing here reaches a cluster.
+ *
+ * @typedef {Partial<Record<"lost" | "doubled" | "reordered" | "members_lost" | "cut" | "failed_dials" | "slowest_back", number>>} Limits
+ *   at most so many; times in milliseconds
+ * @typedef {import("./calls.js").CallReport} CallReport
+ * @typedef {{name: string, report: CallReport, faults: string[]}} Outcome
+ */
+
+/**
+ * Nodes hand their clients over. One member in twenty of 80 may be without a socket for a moment: its old node ends once the
+ * room log has moved it, which may be before its new node has told it so.
+ * @type {Limits}
+ */
+export const HANDED_OVER = { lost: 0, doubled: 0, reordered: 0, members_lost: 0, cut: 4, failed_dials: 0, slowest_back: 1_000 };
+
+/** Nothing is lost, and members are back soon. @type {Limits} */
+export const RESUMED = { lost: 0, doubled: 0, reordered: 0, members_lost: 0, slowest_back: 5_000 };
+
+/** Rooms were lost with Redis: their members stay, and what was under way may be gone. @type {Limits} */
+export const RESET = { doubled: 0, reordered: 0, members_lost: 0 };
+
+/** What of a report exceeds its limits, in words. @param {CallReport} report @param {Limits} limits @returns {string[]} */
+export function faultsOf(report, limits) {
+  const names = /** @type {(keyof Limits)[]} */ (Object.keys(limits));
+  const exceeded = names.filter((name) => report[name] > (limits[name] ?? 0)).map((name) => `${name} is ${report[name]}, not ${limits[name]} at most`);
+  return [...exceeded, ...report.violations, ...(report.failure ? [report.failure] : [])];
+}
+
+const HEADER = [
+  "| scenario | signals | lost | doubled | reordered | members lost | asked to move | without a socket | failed connections | slowest back | worst delay | held |",
+  "|---|---|---|---|---|---|---|---|---|---|---|---|",
+];
+
+/** @param {number} ms */
+const seconds = (ms) => `${(ms / 1_000).toFixed(1)} s`;
+
+/** @param {Outcome} outcome */
+export function row({ name, report, faults }) {
+  const { signals, lost, doubled, reordered, members_lost, moved, cut, failed_dials, slowest_back, worst_delay } = report;
+  const counts = [signals, lost, doubled, reordered, members_lost, moved, cut, failed_dials].join(" | ");
+  return `| ${name} | ${counts} | ${cut > 0 ? seconds(slowest_back) : "–"} | ${seconds(worst_delay)} | ${faults.length === 0 ? "yes" : "**no**"} |`;
+}
+
+/** The row of a twin, which has to fail. @param {{name: string, without: string, faults: string[]}} twin */
+export function twinRow({ name, without, faults }) {
+  return `| ${name} | ${without} | ${faults[0] ?? "**nothing was noticed**"} |`;
+}
+
+/**
+ * Puts a text between two markers of a page.
+ * @param {string} page
+ * @param {string} marker
+ * @param {string} text
+ */
+export function insert(page, marker, text) {
+  const [begin, end] = [`<!-- ${marker}: begin -->`, `<!-- ${marker}: end -->`];
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`the page has no lines ${begin} and ${end}`);
+  return `${page.slice(0, from + begin.length)}\n${text}\n${page.slice(to)}`;
+}
+
+/** @param {Outcome[]} outcomes @param {{name: string, without: string, faults: string[]}[]} twins */
+export function tables(outcomes, twins) {
+  const second = ["", "| scenario | made worse by | so that |", "|---|---|---|", ...twins.map(twinRow)];
+  return [...HEADER, ...outcomes.map(row), ...(twins.length > 0 ? second : [])].join("\n");
+}
