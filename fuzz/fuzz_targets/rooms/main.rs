@@ -107,7 +107,7 @@ impl World {
         match kind {
             0 | 1 => self.join(client, which / CLIENTS % 2),
             2 | 3 => self.say(client),
-            4 => self.close(client),
+            4 => self.close(client, which >= 8),
             5 => self.hear(node, 1 + which / 2),
             6 => drop(self.nodes[node].feed.next_now()),
             7 => self.make_call(node),
@@ -179,18 +179,18 @@ impl World {
         self.on(node, Input::Command(command));
     }
 
-    /// Closes the oldest socket of a client.
-    fn close(&mut self, client: usize) {
+    /// Closes the oldest socket of a client, whose page may be closed.
+    fn close(&mut self, client: usize, is_going_away: bool) {
         if let Some(at) = self.sockets.iter().position(|socket| socket.client == client) {
-            self.close_socket(at);
+            self.close_socket(at, is_going_away);
         }
     }
 
-    fn close_socket(&mut self, at: usize) {
+    fn close_socket(&mut self, at: usize, is_going_away: bool) {
         let Socket { client, node, id: socket, outbox, .. } = self.sockets.remove(at);
         outbox.close();
         let peer = self.clients[client].key.peer().clone();
-        self.on(node, Input::Command(Command::Detach { peer, socket }));
+        self.on(node, Input::Command(Command::Detach { peer, socket, is_going_away }));
     }
 
     fn hear(&mut self, node: usize, count: usize) {
@@ -290,10 +290,10 @@ impl World {
                 let (id, owner) = (socket.id, socket.client);
                 let other = |s: &Socket| s.client == owner && s.id != id;
                 while let Some(other) = self.sockets.iter().position(other) {
-                    self.close_socket(other);
+                    self.close_socket(other, false);
                 }
             }
-            Some(_) => self.close_socket(at),
+            Some(_) => self.close_socket(at, false),
         }
     }
 
