@@ -1,8 +1,11 @@
+// @ts-ignore as in demo.js
+import * as stats from "../client/stats.js";
 import { Channel } from "./channel.js";
 import { Chat } from "./chat.js";
 import { Tile } from "./tile.js";
 import { Tools } from "./tools.js";
-import { byId, element } from "./dom.js";
+import { SCREEN, ScreenShare } from "./screen.js";
+import { announce, byId, element } from "./dom.js";
 import { closeMedia } from "./media.js";
 import { dismiss, dismissAll, notify } from "./notices.js";
 import { inviteLink } from "./params.js";
@@ -21,6 +24,8 @@ import { watchGrid } from "./grid.js";
  *   token?: string}} Session
  */
 
+const { quality, speaking } = /** @type {typeof import("/client/stats.js")} */ (stats);
+
 /** How often facts are read and pings sent (ms). */
 const FACTS_EVERY = 1000;
 
@@ -38,6 +43,10 @@ export class CallView {
   #own = new Tile({ id: "own", own: true });
   #invite = this.#makeInvite();
   #timer = 0;
+  #stopListening = () => {};
+  /** Tiles of screens, by member; one's own is `own`. @type {Map<string, Tile>} */
+  #screens = new Map();
+  #share = new ScreenShare((stream) => this.#showOwnScreen(stream));
   /** Every ICE error of this call. @type {IceError[]} */
   iceErrors = [];
 
@@ -49,6 +58,7 @@ export class CallView {
       microphone: (on) => this.#enable("audio", on),
       camera: (on) => this.#enable("video", on),
       relayOnly: (on) => this.#route(on),
+      screen: (on) => this.#shareScreen(on),
       copyLink: () => this.#copyLink(),
       leave,
     });
@@ -78,6 +88,7 @@ export class CallView {
     client.on("state", () => this.#draw());
     client.on("warning", () => this.#warn());
     this.#timer = setInterval(() => this.#measure(), FACTS_EVERY);
+    this.#stopListening = speaking(room, (peers) => this.#showSpeaking(peers));
     this.#draw();
     this.#warn();
   }
@@ -86,9 +97,12 @@ export class CallView {
   close() {
     if (!this.#session) return;
     closeMedia(this.#session.media.stream);
+    this.#share.stop();
     clearInterval(this.#timer);
+    this.#stopListening();
     this.#session = null;
     this.#participants.clear();
+    this.#screens.clear();
     this.#grid.replaceChildren();
     this.#own.show(null);
     this.#chat.clear();
@@ -106,6 +120,9 @@ export class CallView {
     peer.on("state", () => this.#drawPeer(peer.id));
     peer.on("open", () => this.#drawPeer(peer.id));
     peer.on("iceError", (error) => this.#iceError(error));
+    peer.on("added", ({ label, stream }) => label === SCREEN && this.#showScreen(peer.id, `${nameOf(peer)}: screen`, stream));
+    peer.on("removed", ({ label }) => label === SCREEN && this.#showScreen(peer.id, "", null));
+    announce(`${nameOf(peer)} is here`);
     this.#draw();
   }
 
@@ -113,6 +130,8 @@ export class CallView {
   #leave(peer) {
     this.#participants.get(peer.id)?.tile.root.remove();
     this.#participants.delete(peer.id);
+    this.#showScreen(peer.id, "", null);
+    announce(`${nameOf(peer)} has left`);
     this.#draw();
   }
 
@@ -132,6 +151,47 @@ export class CallView {
       const run = () => this.#unmute();
       notify("sound", { what: "The browser holds back the sound.", todo: "It wants a click first.", action: { label: "Turn sound on", run } });
     }
+  }
+
+  /** @param {boolean} on */
+  async #shareScreen(on) {
+    const room = this.#session?.room;
+    if (!on || !room) return this.#share.stop();
+    try {
+      await this.#share.start(room);
+    } catch (error) {
+      // Who closes the browser's question has changed their mind.
+      if (error instanceof DOMException && error.name === "NotAllowedError") return;
+      notify("screen", { what: "The screen cannot be shared.", todo: String(error) });
+    }
+  }
+
+  /** @param {MediaStream | null} stream */
+  #showOwnScreen(stream) {
+    this.#tools.showSharing(stream !== null);
+    this.#showScreen("own", "Your screen", stream);
+  }
+
+  /**
+   * @param {string} of
+   * @param {string} name
+   * @param {MediaStream | null} stream
+   */
+  #showScreen(of, name, stream) {
+    this.#screens.get(of)?.root.remove();
+    this.#screens.delete(of);
+    if (!stream || !this.#session) return;
+    const tile = new Tile({ id: `${of} screen`, own: of === "own", screen: true });
+    this.#screens.set(of, tile);
+    tile.describe({ name, audio: true, video: true });
+    tile.say("connected", null);
+    this.#grid.prepend(tile.root);
+    this.#play(tile, stream);
+  }
+
+  /** @param {Peer[]} peers */
+  #showSpeaking(peers) {
+    for (const { peer, tile } of this.#participants.values()) tile.speak(peers.includes(peer));
   }
 
   #unmute() {
@@ -196,6 +256,7 @@ export class CallView {
       const facts = await peer.facts();
       participant.facts = peer.connected ? { ...facts, dataRoundTrip: channel.roundTrip } : null;
       tile.tell(participant.facts);
+      tile.grade(await quality(peer));
     }
   }
 

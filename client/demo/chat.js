@@ -1,4 +1,4 @@
-import { byId, element } from "./dom.js";
+import { announce, byId, element } from "./dom.js";
 
 /** The chat beside the grid: what was said, and by whom. */
 export class Chat {
@@ -37,7 +37,9 @@ export class Chat {
     byId("chat-empty").hidden = true;
     this.#log.append(element("li", own ? "own" : "", element("small", "", who), text));
     this.#log.scrollTop = this.#log.scrollHeight;
-    if (this.#panel.hidden) this.#count(this.#unread + 1);
+    if (!this.#panel.hidden) return;
+    this.#count(this.#unread + 1);
+    announce(`${who} writes: ${text}`);
   }
 
   /** Empties the panel for the next call. */
@@ -63,5 +65,7 @@ export class Chat {
     this.#unread = unread;
     if (unread > 0) this.#opener.dataset.unread = String(unread);
     else delete this.#opener.dataset.unread;
+    this.#opener.setAttribute("aria-label", unread > 0 ? `Chat, ${unread} unread` : "Chat");
+    this.#opener.title = "Chat with everyone here";
   }
 }

@@ -2,6 +2,7 @@
 import * as sdk from "../client/index.js";
 import { CallView, nameOf } from "./call.js";
 import { closeMedia, openMedia } from "./media.js";
+import { closePreview, watchDevices } from "./devices.js";
 import { forgetCall, keepCall, readParams, remember, shareable } from "./params.js";
 import { byId } from "./dom.js";
 
@@ -36,11 +37,15 @@ function complain(problem) {
   todo.textContent = problem?.todo ?? "";
 }
 
-/** The lobby's button says what is going on. @param {string | null} label null: ready */
+/** Ends the join that is under way. */
+let joining = new AbortController();
+
+/** The lobby's button says what is going on, and another one ends it. @param {string | null} label null: ready */
 function busy(label) {
   const button = /** @type {HTMLButtonElement} */ (byId("enter"));
   button.textContent = label ?? "Join";
   button.disabled = label !== null;
+  byId("cancel").hidden = label === null;
 }
 
 /** @param {{what: string, todo: string} | null} problem why the call is over, if something went wrong */
@@ -76,13 +81,17 @@ async function join() {
   if (!checkRoom(roomName)) return;
   remember(field("name").value.trim());
   complain(null);
+  joining = new AbortController();
+  const { signal } = joining;
   busy("Opening camera …");
+  closePreview();
   const media = await openMedia({ name, pattern: field("pattern").checked });
   busy("Joining …");
   client = connect();
   try {
+    signal.throwIfAborted();
     const meta = { name, audio: true, video: true };
-    room = await client.join(roomName, { meta, stream: media.stream, iceTransportPolicy: relayOnly ? "relay" : "all" });
+    room = await client.join(roomName, { meta, signal, stream: media.stream, iceTransportPolicy: relayOnly ? "relay" : "all" });
     room.on("left", ({ reason }) => reason !== "left" && showLobby(ending(reason)));
     byId("lobby").hidden = true;
     complain(null);
@@ -91,7 +100,7 @@ async function join() {
     view.open({ client, room, media, name, relayOnly, token: params.token });
   } catch (error) {
     closeMedia(media.stream);
-    showLobby(explain(error));
+    showLobby(signal.aborted ? null : explain(error));
   }
 }
 
@@ -139,6 +148,8 @@ byId("join").addEventListener("submit", (event) => {
   event.preventDefault();
   join();
 });
+byId("cancel").addEventListener("click", () => joining.abort());
+watchDevices(() => complain({ what: "Camera or microphone could not be opened.", todo: "Allow them beside the address, or join with the test picture." }));
 if (params.auto) join();
 else field(params.name ? "enter" : "name").focus();
 

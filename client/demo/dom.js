@@ -42,3 +42,8 @@ export function relabel(button, { icon: name, label, title = label }) {
   if (text) text.textContent = label;
   button.title = title;
 }
+
+/** Tells those who do not see the page. @param {string} text */
+export function announce(text) {
+  byId("said").textContent = text;
+}

@@ -9,6 +9,9 @@ import { testPicture, testTone } from "./pattern.js";
  * @property {{what: string, todo: string} | null} problem why something is synthetic, if nobody asked for it
  */
 
+/** The ids of the devices that the user has chosen. @type {{video?: string, audio?: string}} */
+export const choice = {};
+
 const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 
 /**
@@ -39,7 +42,7 @@ async function openDevices() {
   const { mediaDevices } = navigator;
   if (!mediaDevices?.getUserMedia) return { problem: explain("InsecureContext") };
   try {
-    const stream = await mediaDevices.getUserMedia({ video: VIDEO, audio: true });
+    const stream = await mediaDevices.getUserMedia({ video: camera(), audio: wanted("audio") });
     return { video: stream.getVideoTracks()[0], audio: stream.getAudioTracks()[0], problem: null };
   } catch (error) {
     const reason = error instanceof DOMException ? error.name : "";
@@ -48,10 +51,21 @@ async function openDevices() {
   }
 }
 
+/** @param {"video" | "audio"} kind @returns {MediaTrackConstraints | true} */
+export function wanted(kind) {
+  return choice[kind] ? { deviceId: { ideal: choice[kind] } } : true;
+}
+
+/** The chosen camera. @returns {MediaTrackConstraints} */
+function camera() {
+  const device = wanted("video");
+  return device === true ? VIDEO : { ...VIDEO, ...device };
+}
+
 /** @param {"video" | "audio"} kind */
 async function one(kind) {
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({ [kind]: kind === "video" ? VIDEO : true });
+    const stream = await navigator.mediaDevices.getUserMedia({ [kind]: kind === "video" ? camera() : wanted("audio") });
     return stream.getTracks()[0];
   } catch {
     return undefined;

@@ -12,17 +12,24 @@ export class Tile {
   #note = element("div", "note");
   #name = element("b", "");
   #numbers = element("div", "numbers");
+  #bars = element("span", "bars", ...Array.from({ length: 5 }, () => element("i", "")));
   /** The element to put into the grid. */
   root;
 
-  /** @param {{id: string, own?: boolean}} who */
-  constructor({ id, own = false }) {
+  /** @param {{id: string, own?: boolean, screen?: boolean}} who `screen`: shows all of the picture */
+  constructor({ id, own = false, screen = false }) {
     this.#video.autoplay = this.#video.playsInline = true;
     this.#video.muted = own;
     this.#avatar.style.setProperty("--hue", String(hue(id)));
-    const plate = element("div", "plate", element("div", "who", icon("mic-off"), this.#name), this.#numbers);
-    this.root = element("article", "tile", this.#video, this.#avatar, this.#note, plate);
+    const plate = element("div", "plate", element("div", "who", icon("mic-off"), this.#name, this.#bars), this.#numbers);
+    this.root = element("div", "tile", this.#video, this.#avatar, this.#note, plate);
+    this.root.setAttribute("role", "group");
+    this.root.toggleAttribute("data-screen", screen);
     this.root.dataset.peer = id;
+    this.#note.setAttribute("role", "status");
+    this.#numbers.dir = "ltr";
+    this.#bars.hidden = true;
+    this.#bars.setAttribute("role", "img");
   }
 
   /** Shows a stream, or nothing. @param {MediaStream | null} stream @param {{mirror?: boolean}} [options] */
@@ -60,6 +67,18 @@ export class Tile {
     this.root.toggleAttribute("data-busy", note?.busy ?? false);
     const lines = note ? [element("strong", "", note.title), element("span", "", note.text)] : [];
     this.#note.replaceChildren(...lines);
+  }
+
+  /** Shows whether the participant speaks. @param {boolean} speaks */
+  speak(speaks) {
+    this.root.toggleAttribute("data-speaking", speaks);
+  }
+
+  /** Shows how good the connection is, from 0 to 5. @param {number} quality */
+  grade(quality) {
+    this.#bars.hidden = quality === 0;
+    this.#bars.setAttribute("aria-label", `Connection: ${quality} of 5`);
+    [...this.#bars.children].forEach((bar, index) => bar.toggleAttribute("data-on", index < quality));
   }
 
   /** @param {import("./facts.js").PeerFacts | null} facts */

@@ -1,4 +1,5 @@
 import { byId, relabel } from "./dom.js";
+import { canShare } from "./screen.js";
 
 /**
  * The buttons below the grid and their shortcuts.
@@ -7,6 +8,7 @@ import { byId, relabel } from "./dom.js";
  * @property {(on: boolean) => void} microphone
  * @property {(on: boolean) => void} camera
  * @property {(on: boolean) => void} relayOnly
+ * @property {(on: boolean) => void} screen
  * @property {() => Promise<boolean>} copyLink whether the link is in the clipboard now
  * @property {() => void} leave
  */
@@ -22,6 +24,7 @@ export class Tools {
   camera = true;
   /** Whether media may flow through relays only. */
   relayOnly = false;
+  #sharing = false;
 
   /** @param {ToolActions} actions */
   constructor(actions) {
@@ -29,6 +32,7 @@ export class Tools {
     byId("mic").addEventListener("click", () => this.#toggleMicrophone());
     byId("camera").addEventListener("click", () => this.#toggleCamera());
     byId("relay-only").addEventListener("click", () => this.#toggleRelay());
+    byId("screen").addEventListener("click", () => actions.screen(!this.#sharing));
     byId("facts").addEventListener("click", () => this.#toggleFacts());
     byId("copy").addEventListener("click", () => this.copy());
     byId("leave").addEventListener("click", () => actions.leave());
@@ -40,6 +44,12 @@ export class Tools {
   reset({ relayOnly }) {
     this.microphone = this.camera = true;
     this.relayOnly = relayOnly;
+    this.#draw();
+  }
+
+  /** Shows whether the screen is shared. @param {boolean} sharing */
+  showSharing(sharing) {
+    this.#sharing = sharing;
     this.#draw();
   }
 
@@ -89,14 +99,15 @@ export class Tools {
 
   #draw() {
     const { microphone, camera, relayOnly } = this;
-    byId("mic").setAttribute("aria-pressed", String(!microphone));
-    byId("camera").setAttribute("aria-pressed", String(!camera));
+    byId("mic").toggleAttribute("data-off", !microphone);
+    byId("camera").toggleAttribute("data-off", !camera);
+    byId("screen").hidden = !canShare();
     byId("relay-only").setAttribute("aria-checked", String(relayOnly));
     relabel(byId("mic"), { icon: microphone ? "mic" : "mic-off", label: microphone ? "Mute" : "Unmute", title: "Microphone on or off (M)" });
     relabel(byId("camera"), { icon: camera ? "video" : "video-off", label: camera ? "Video off" : "Video on", title: "Camera on or off (V)" });
+    relabel(byId("screen"), { icon: "screen", label: this.#sharing ? "Stop sharing" : "Share screen", title: "Show your screen to everyone here" });
     relabel(byId("relay-only"), { icon: "relay", label: "Relay only", title: "Send everything through a relay" });
     relabel(byId("facts"), { icon: "facts", label: "Facts", title: "Show how each connection runs" });
-    relabel(byId("chat-open"), { icon: "chat", label: "Chat", title: "Chat with everyone here" });
     relabel(byId("copy"), { icon: "link", label: "Copy link", title: "Copy the link to this room" });
     relabel(byId("leave"), { icon: "leave", label: "Leave", title: "Leave the room" });
   }
