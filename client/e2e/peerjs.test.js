@@ -46,7 +46,7 @@ let browser;
 
 before(async () => {
   site = await serveBundles({ peerjs: PEERJS });
-  cluster = await startCluster({ binaries: BINARIES, nodeEnv: () => ({ SIGNAL_NODE_DIALECTS: "peerjs", SIGNAL_NODE_ALLOWED_ORIGINS: site.origin, SIGNAL_NODE_ANONYMOUS: "always" }) });
+  cluster = await startCluster({ binaries: BINARIES, nodeEnv: () => ({ SIGNAL_NODE_DIALECTS: "peerjs", SIGNAL_NODE_ALLOWED_ORIGINS: site.origin, SIGNAL_NODE_ANONYMOUS: "always", SIGNAL_NODE_LEASE: "2s" }) });
   browser = await openBrowser();
 }, LIMITS);
 
@@ -111,6 +111,26 @@ test("a peer whose node was killed reconnects with its id over another node, and
   await cluster.balancer.sends(cluster.nodes[holder].name);
 });
 
+test("once the death of a node is certain, its clients are absent and their ids are free", LIMITS, async () => {
+  const lost = await openPeer("fay", cluster.nodes[0].origin);
+  const caller = await openPeer("gus", cluster.nodes[1].origin);
+  await Promise.all([lost, caller].map((page) => saw(page, "open")));
+  killNode(cluster.nodes[0]);
+  await saw(lost, "disconnected");
+  // What is said before that is lost with the node.
+  const silent = async () => /^signal_nodes_silent 1$/m.test(await metricsOf(cluster.nodes[1]));
+  while (!(await silent())) await caller.waitForTimeout(100);
+  await caller.evaluate(() => window.page.connect("fay"));
+  await saw(caller, "error peer-unavailable");
+  assert.equal(await counted(caller, "error peer-unavailable"), 1);
+  const other = await openPeer("fay", cluster.nodes[1].origin, { token: "of-somebody-else" });
+  await saw(other, "open fay");
+  assert.equal(await counted(other, "error unavailable-id"), 0);
+  await cluster.nodes[0].process.ended;
+  await cluster.nodes[0].restart();
+  await cluster.balancer.sends(cluster.nodes[0].name);
+});
+
 test("an id is taken while its holder lives, and whoever is absent is told of once", LIMITS, async () => {
   const holder = await openPeer("eve");
   await saw(holder, "open eve");
@@ -126,6 +146,8 @@ test("an id is taken while its holder lives, and whoever is absent is told of on
 
 /** The clients of PeerJS that a node has. @param {import("../../deploy/local/services.js").SignalNode} node */
 async function connections(node) {
-  const text = await fetch(`${node.admin}/metrics`).then((answer) => answer.text());
-  return Number(/^signal_dialect_connections\{dialect="peerjs"\} (\d+)/m.exec(text)?.[1]);
+  return Number(/^signal_dialect_connections\{dialect="peerjs"\} (\d+)/m.exec(await metricsOf(node))?.[1]);
 }
+
+/** @param {import("../../deploy/local/services.js").SignalNode} node */
+const metricsOf = (node) => fetch(`${node.admin}/metrics`).then((answer) => answer.text());

@@ -189,6 +189,25 @@ async fn what_is_posted_is_charged_to_its_sender() {
     assert_eq!(bo.next().await, publish("notes", "of her own"), "others are not touched");
 }
 
+#[tokio::test]
+async fn a_node_that_drains_closes_y_webrtc_at_once_and_keeps_who_does_not_come_back() {
+    let redis = TestRedis::start().await;
+    let url = redis.url();
+    let settings = [("BACKEND", "redis"), ("REDIS_URL", &*url), ("JWT_SECRET", SECRET)];
+    let settings = [&settings[..], &[("DIALECTS", "topics"), ("DRAIN_DEADLINE", "5s")]].concat();
+    let node = TestNode::start(&settings).await;
+    let (mut ana, mut bo) = (holder(&node, "ana").await, holder(&node, "bo").await);
+    ana.say(json!({"type": "subscribe", "topics": ["notes"]})).await;
+    bo.say(json!({"type": "subscribe", "topic": "notes"})).await;
+    for peer in [&mut ana, &mut bo] {
+        peer.expect_nothing().await;
+    }
+    node.life.soft.cancel();
+    assert_eq!(ana.closed().await, 4000);
+    bo.expect_nothing().await;
+    assert_eq!(bo.closed().await, 4000);
+}
+
 async fn peerjs(node: &TestNode, id: &str, token: &str) -> TestPeer {
     dial_peerjs(node, id, token).await.attended()
 }
@@ -286,4 +305,16 @@ async fn peerjs_hands_out_ids_and_says_what_is_wrong_with_a_handshake() {
     narrow.rooms = vec!["bob".to_owned()];
     let mut other = peerjs(&keyed, "alice", &mint(&narrow, SECRET.as_bytes())).await;
     assert_eq!(other.expect("ERROR").await["payload"]["msg"], "Invalid token provided");
+}
+
+#[tokio::test]
+async fn topics_of_an_address_take_no_place_of_its_rooms() {
+    let node = TestNode::start(&[("DIALECTS", "topics"), ("ROOMS_PER_CLIENT", "1")]).await;
+    let mut bo = connect(&node, "").await;
+    let topics: Vec<String> = (0..50).map(|count| format!("topic-{count}")).collect();
+    bo.say(json!({"type": "subscribe", "topics": topics})).await;
+    bo.say(publish("topic-49", 1)).await;
+    assert_eq!(bo.next().await, publish("topic-49", 1));
+    let mut native = TestPeer::anonymous(&node).await;
+    native.join("demo", "ana").await;
 }
