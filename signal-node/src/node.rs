@@ -8,6 +8,7 @@ use service_kit::http::{
 };
 use service_kit::lifecycle::Lifecycle;
 use service_kit::redis_access;
+use signal_dialects::DialectName;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -126,9 +127,15 @@ impl Node {
     /// Returns the name of each dialect that is on, with the address for its clients.
     #[must_use]
     pub fn dialect_addresses(&self) -> Vec<(&'static str, String)> {
-        let origin = self.origin(if self.tls { "wss" } else { "ws" });
+        let scheme = |name: DialectName| match (name, self.tls) {
+            (DialectName::Topics, true) => "wss",
+            (DialectName::Topics, false) => "ws",
+            (DialectName::PeerJs, true) => "https",
+            (DialectName::PeerJs, false) => "http",
+        };
+        let address = |name, path| format!("{}{path}", self.origin(scheme(name)));
         let dialects = self.dialects.iter();
-        dialects.map(|(name, path)| (name.as_str(), format!("{origin}{path}"))).collect()
+        dialects.map(|(name, path)| (name.as_str(), address(name, path))).collect()
     }
 
     fn origin(&self, scheme: &str) -> String {

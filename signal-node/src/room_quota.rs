@@ -22,6 +22,8 @@ pub enum Client {
     Subject(Subject),
     /// All anonymous connections of one address, IPv6 by /64.
     Anonymous(IpAddr),
+    /// The same, in rooms of dialects, of which there are many more: they take no place of its other rooms.
+    OfDialects(Box<Client>),
 }
 
 impl Client {
@@ -29,6 +31,12 @@ impl Client {
     #[must_use]
     pub fn new(subject: Option<&Subject>, address: IpAddr) -> Self {
         subject.map_or_else(|| Self::Anonymous(ip_key(address)), |own| Self::Subject(own.clone()))
+    }
+
+    /// Returns whose the rooms of a connection are that does not speak `signal.v1`.
+    #[must_use]
+    pub fn of_dialects(self) -> Self {
+        Self::OfDialects(Box::new(self))
     }
 }
 

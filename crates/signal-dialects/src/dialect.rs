@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use signal_protocol::{PeerKey, RoomId};
+use signal_protocol::{CloseCode, PeerKey, RoomId};
 
 /// What a dialect asks of its session, in order.
 pub type Effects = Vec<DialectEffect>;
@@ -18,6 +18,9 @@ pub trait Dialect: Send {
 
     /// Applies a text frame of the client.
     fn on_text(&mut self, text: &str, now: Instant, effects: &mut Effects);
+
+    /// Applies that the client has answered a ping, or has sent one.
+    fn on_control(&mut self) {}
 
     /// Applies a frame of `signal.v1`, which a client of ours would have been sent.
     fn on_frame(&mut self, frame: &str, now: Instant, effects: &mut Effects);
@@ -49,17 +52,19 @@ pub trait Dialect: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialectName {
     Topics,
+    PeerJs,
 }
 
 impl DialectName {
     /// Every dialect.
-    pub const ALL: [Self; 1] = [Self::Topics];
+    pub const ALL: [Self; 2] = [Self::Topics, Self::PeerJs];
 
     /// Returns the name in labels and settings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Topics => "topics",
+            Self::PeerJs => "peerjs",
         }
     }
 }
@@ -80,6 +85,10 @@ pub enum DialectEffect {
     },
     /// Post into a room, and report with [`Dialect::on_posted`].
     Post(RoomPost),
+    /// Send a WebSocket ping; the answer comes as [`Dialect::on_control`].
+    Ping,
+    /// Close the connection after what is queued.
+    Close(CloseCode),
     /// Count a frame that had no effect.
     Ignore(IgnoredReason),
 }

@@ -7,9 +7,11 @@
 //! - [`dialect`]: the trait, its effects, and the results that come back
 //! - [`posts`]: posts that wait for each other, one in flight for each room
 //! - [`topics`]: y-webrtc and trystero
+//! - [`peerjs`]: clients of `PeerJS`
 
 pub mod dialect;
 mod frame;
+pub mod peerjs;
 pub mod posts;
 pub mod topics;
 
@@ -17,4 +19,5 @@ pub use dialect::{
     Dialect, DialectEffect, DialectName, DrainTime, Effects, IgnoredReason, PostOutcome, RoomJoin,
     RoomPost,
 };
+pub use peerjs::PeerJs;
 pub use topics::Topics;

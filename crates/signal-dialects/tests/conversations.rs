@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use signal_dialects::{Dialect, DialectEffect, Effects, PostOutcome, Topics};
+use signal_dialects::{Dialect, DialectEffect, Effects, PeerJs, PostOutcome, Topics};
 use signal_protocol::RoomId;
 
 /// A conversation under way.
@@ -42,6 +42,11 @@ impl Conversation {
                 if due {
                     self.dialect.tick(self.now, &mut self.effects);
                 }
+            }
+            "* " if rest == "control" => self.dialect.on_control(),
+            "* " if rest == "rejected" => {
+                let frame = r#"{"type":"error","code":"unauthorized","message":""}"#;
+                self.dialect.on_frame(frame, self.now, &mut self.effects);
             }
             "* " => self.answer(rest),
             other => panic!("a line begins with {other:?}"),
@@ -91,6 +96,8 @@ impl Conversation {
         }
         Some(match self.effects.remove(0) {
             DialectEffect::Send(text) => format!("< {text}"),
+            DialectEffect::Ping => "= ping".to_owned(),
+            DialectEffect::Close(code) => format!("= close {}", code.name()),
             DialectEffect::Ignore(reason) => format!("! {}", reason.as_str()),
             DialectEffect::Join(join) => {
                 self.rooms.insert(join.name.clone(), (join.room, join.id));
@@ -138,6 +145,8 @@ fn every_conversation_of_a_folder_is_held_as_it_is_written() {
         let name = file.file_name().unwrap().to_str().unwrap();
         let dialect: Box<dyn Dialect> = match name.split('-').next().unwrap() {
             "topics" => Box::new(Topics::default()),
+            "peerjs" => Box::new(PeerJs::new("alice", "t1", "peerjs")),
+            "nobody" => Box::new(PeerJs::new("", "t1", "peerjs")),
             other => panic!("there is no dialect {other:?}"),
         };
         hold(&file, dialect);

@@ -355,6 +355,17 @@ mod tests {
     }
 
     #[test]
+    fn a_room_of_a_dialect_has_a_name_that_no_text_parses_to() {
+        let topic = RoomId::of_dialect(RoomTag::Topic, "notes");
+        // printf '~y.notes' | openssl dgst -sha256 -binary | head -c 16 | base64, in the alphabet for URLs
+        assert_eq!(topic.as_str(), "~y.-5E85tZaT3gP3QEYxnKZpg");
+        assert_eq!(topic.tag(), Some(RoomTag::Topic));
+        assert!(topic.as_str().parse::<RoomId>().is_err());
+        assert_ne!(topic, RoomId::of_dialect(RoomTag::PeerJs, "notes"));
+        assert_eq!("notes".parse::<RoomId>().unwrap().tag(), None);
+    }
+
+    #[test]
     fn a_peer_id_has_its_prefix() {
         assert_eq!(
             "RZiseU6q".parse::<PeerId>().unwrap_err().to_string(),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use signal_protocol::{RoomId, RoomTag};
 
+use super::RECLAIM_WINDOW;
+
 /// How long a member may be away whose socket always leaves: its node may stall for a lease and find its members still there.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -15,6 +17,8 @@ const AGE: Duration = Duration::from_secs(10);
 pub struct RoomProfile {
     /// How long a member may be away.
     pub grace: Duration,
+    /// How long a member has to be away before a join of another one removes it.
+    pub join_grace: Duration,
     /// How old an entry of its log may become.
     pub age: Duration,
     /// How many members it takes.
@@ -30,11 +34,12 @@ impl RoomProfile {
     /// Returns the profile of a dialect's room; `None`: the settings of the node apply.
     #[must_use]
     pub fn of(room: &RoomId) -> Option<Self> {
-        let (capacity, rooms_per_connection) = match room.tag()? {
-            RoomTag::Topic => (256, 100),
-            RoomTag::PeerJs => (1, 1),
+        let (capacity, rooms_per_connection, join_grace) = match room.tag()? {
+            RoomTag::Topic => (256, 100, GRACE),
+            // An id is asked for by somebody who waits. Its holder's node has the time to reclaim it, and no more.
+            RoomTag::PeerJs => (1, 1, RECLAIM_WINDOW),
         };
-        let rooms_per_client = 4_096;
-        Some(Self { grace: GRACE, age: AGE, capacity, rooms_per_connection, rooms_per_client })
+        let (grace, age, rooms_per_client) = (GRACE, AGE, 4_096);
+        Some(Self { grace, join_grace, age, capacity, rooms_per_connection, rooms_per_client })
     }
 }

@@ -12,6 +12,7 @@ use signal_protocol::RoomId;
 use signal_protocol::client::Leave;
 use tokio::time::Instant;
 
+use super::effect::Effect;
 use super::handover::Invitation;
 use super::identity::Identity;
 use super::run::Session;
@@ -44,6 +45,10 @@ impl<S: Socket> Session<'_, S> {
                 effects.push(DialectEffect::Ignore(IgnoredReason::Limit));
             }
         });
+    }
+
+    pub(super) fn on_dialect_control(&mut self) {
+        self.with_dialect(|dialect, _| dialect.on_control());
     }
 
     /// The original servers ignore binary frames or take them for text; nothing of theirs sends one.
@@ -124,6 +129,10 @@ impl<S: Socket> Session<'_, S> {
                     self.machine.leave(&Leave { id: Some(id), room });
                 }
                 DialectEffect::Post(post) => self.post(post),
+                DialectEffect::Ping => self.machine.effects.push_back(Effect::Ping),
+                DialectEffect::Close(code) => {
+                    self.machine.effects.push_back(Effect::Close(code));
+                }
                 DialectEffect::Ignore(reason) => self.count_ignored(reason),
             }
         }

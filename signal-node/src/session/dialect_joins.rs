@@ -26,7 +26,7 @@ impl Machine {
         let wish = Box::new(Join {
             capacity: profile.capacity,
             per_subject: profile.capacity,
-            grace: profile.grace.min(self.settings.grace),
+            grace: profile.join_grace.min(self.settings.grace),
             ..self.new_join(&identity, &key, meta.into())
         });
         self.memberships.join(room.clone(), wish.peer.clone());

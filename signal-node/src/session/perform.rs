@@ -205,8 +205,10 @@ impl<S: Socket> Session<'_, S> {
 
     fn permit(&self, join: &Join, room: &RoomId) -> Result<RoomPermit, QuotaExceeded> {
         let client = Client::new(join.user.as_ref(), self.address);
-        let native = self.context.settings.rooms_per_client;
-        let most = RoomProfile::of(room).map_or(native, |profile| profile.rooms_per_client);
+        let (client, most) = match RoomProfile::of(room) {
+            None => (client, self.context.settings.rooms_per_client),
+            Some(profile) => (client.of_dialects(), profile.rooms_per_client),
+        };
         self.context.rooms.permit(client, room, most)
     }
 

@@ -233,7 +233,10 @@ impl<'a, S: Socket> Session<'a, S> {
                     Some(_) => self.on_dialect_text(text.as_ref()),
                 }
             }
-            Ok(Incoming::Control) => self.machine.control(Instant::now()),
+            Ok(Incoming::Control) => {
+                self.machine.control(Instant::now());
+                self.on_dialect_control();
+            }
             Ok(Incoming::Binary) if self.dialect.is_some() => self.on_dialect_binary(),
             Ok(Incoming::Binary) => return Err(CloseCause::WebSocket(1003, "text frames only")),
             Ok(Incoming::Closed(code)) => return Err(CloseCause::Client(code)),

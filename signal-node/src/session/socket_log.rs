@@ -23,6 +23,7 @@ impl<S: Socket> Session<'_, S> {
             socket.id = %self.machine.socket(),
             node.id = %self.context.settings.node,
             user = self.user(),
+            dialect = self.dialect.as_ref().map(|session| session.dialect.name().as_str()),
             address = self.context.log_addresses.of(self.address).map(display),
             "connection opened"
         );

@@ -18,7 +18,7 @@ use crate::dialect::{
     RETRY_AFTER, RoomJoin,
 };
 use crate::frame::Frame;
-use crate::posts::PostQueues;
+use crate::posts::{PostQueues, WhenGone};
 
 /// Topics that one connection may be subscribed to.
 const TOPICS: usize = 100;
@@ -120,8 +120,10 @@ impl Topics {
             return effects.push(DialectEffect::Ignore(IgnoredReason::Limit));
         }
         let room = RoomId::of_dialect(RoomTag::Topic, topic);
-        let held = self.rooms.get(&room).is_some_and(Topic::is_joining);
-        self.posts.push((&room, topic), data, held, (now, effects));
+        if self.rooms.get(&room).is_some_and(Topic::is_joining) {
+            return self.posts.push_held((&room, topic), data, effects);
+        }
+        self.posts.push((&room, topic), data, WhenGone::Drop, (now, effects));
     }
 
     /// Returns the room whose join or leave has this id.
@@ -228,7 +230,8 @@ impl Dialect for Topics {
         now: Instant,
         effects: &mut Effects,
     ) {
-        self.posts.answered(room, outcome, now, effects);
+        // Nothing that is published waits for a subscriber.
+        let _absent = self.posts.answered(room, outcome, now, effects);
     }
 
     fn on_lost(&mut self, room: &RoomId, now: Instant, effects: &mut Effects) {

@@ -1,5 +1,6 @@
 //! Where clients of other protocols connect: one path for each dialect that is on.
 
+mod peerjs;
 mod setting;
 mod topics;
 
@@ -18,6 +19,7 @@ pub use setting::Dialects;
 pub(super) fn routes(dialects: &Dialects) -> Router<Arc<Public>> {
     dialects.iter().fold(Router::new(), |router, (name, path)| match name {
         DialectName::Topics => router.merge(topics::routes(path)),
+        DialectName::PeerJs => router.merge(peerjs::routes(path)),
     })
 }
 

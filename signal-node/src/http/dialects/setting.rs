@@ -2,6 +2,8 @@
 
 use signal_dialects::DialectName;
 
+use super::peerjs;
+
 /// The dialects that are on, each with its path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dialects(Vec<(DialectName, String)>);
@@ -20,12 +22,14 @@ impl Dialects {
             let (name, path) = word.split_once('=').map_or((&**word, None), |(n, p)| (n, Some(p)));
             let known = DialectName::ALL.into_iter().find(|known| known.as_str() == name);
             let known = known.ok_or_else(|| unknown(name))?;
-            let path = path.map_or_else(|| default_path(known), str::to_owned);
-            check_path(&path)?;
-            if dialects.iter().any(|(other, at)| other == known || at == path) {
+            let path = path.unwrap_or_else(|| default_path(known));
+            check_path(known, path)?;
+            let socket = socket_path(known, path);
+            let is_taken = |(other, at)| other == known || socket_path(other, at) == socket;
+            if dialects.iter().any(is_taken) {
                 return Err(format!("{word:?} comes twice, or its path does: name each once"));
             }
-            dialects.0.push((known, path));
+            dialects.0.push((known, path.to_owned()));
         }
         Ok(dialects)
     }
@@ -41,20 +45,30 @@ fn unknown(name: &str) -> String {
     format!("{name:?} is not a dialect: write some of {known}")
 }
 
-fn default_path(name: DialectName) -> String {
+fn default_path(name: DialectName) -> &'static str {
     match name {
-        DialectName::Topics => "/topics".to_owned(),
+        DialectName::Topics => "/topics",
+        DialectName::PeerJs => "/",
     }
 }
 
-fn check_path(path: &str) -> Result<(), String> {
+/// Returns the path of the WebSocket.
+fn socket_path(name: DialectName, path: &str) -> String {
+    match name {
+        DialectName::Topics => path.to_owned(),
+        DialectName::PeerJs => peerjs::socket_path(path),
+    }
+}
+
+fn check_path(name: DialectName, path: &str) -> Result<(), String> {
     let is_segment = |segment: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '~');
         !segment.is_empty() && segment.chars().all(allowed) && !segment.starts_with('.')
     };
     let is_path = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
-    if !is_path {
-        return Err(format!("{path:?} is not a path: write one such as /topics"));
+    let is_base = name == DialectName::PeerJs && path == "/";
+    if !is_path && !is_base {
+        return Err(format!("{path:?} is not a path: write one such as /{}", name.as_str()));
     }
     let below = |taken: &str| path == taken || path.starts_with(&format!("{taken}/"));
     TAKEN.into_iter().find(|taken| below(taken)).map_or(Ok(()), |taken| {
@@ -75,13 +89,16 @@ mod tests {
         let at = |text: &str| parse(text).unwrap().iter().next().map(|(_, path)| path.to_owned());
         assert_eq!(at("topics").unwrap(), "/topics");
         assert_eq!(at("topics=/y/signaling").unwrap(), "/y/signaling");
+        assert_eq!(at("peerjs").unwrap(), "/");
         assert!(Dialects::parse(&[]).unwrap().iter().next().is_none(), "none is on by default");
     }
 
     #[test]
     fn what_is_no_dialect_or_no_path_is_refused_with_what_to_write() {
         for (text, part) in [
-            ("socketio", "is not a dialect: write some of topics"),
+            ("socketio", "is not a dialect: write some of topics, peerjs"),
+            ("peerjs,topics=/peerjs", "comes twice"),
+            ("peerjs=/v1", "is below /v1"),
             ("topics,topics=/other", "comes twice"),
             ("topics=", "is not a path"),
             ("topics=/", "is not a path"),

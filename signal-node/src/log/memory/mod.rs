@@ -134,6 +134,10 @@ impl MemoryLog {
     fn apply(&self, room: &RoomId, seen: Seq, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
         let now = (self.clock)();
         let (mut rooms, retention) = (self.rooms(), self.retention.of(room));
+        if !rooms.map.contains_key(room) && ops.iter().all(|op| matches!(op, Op::Post(_))) {
+            // A sender that posts under one name after another would fill the memory with rooms in which nobody is.
+            return Ok(ops.iter().map(|_| Outcome::Gone(Seq(0))).collect());
+        }
         let room = rooms.room(room);
         let (outcomes, batch) = room.state.call(seen, ops, now, &retention)?;
         if let Some(batch) = batch {
@@ -218,8 +222,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use serde_json::value::RawValue;
+
     use super::*;
-    use crate::log::Join;
+    use crate::log::{Join, Judgement, Post, SocketId};
 
     #[tokio::test]
     async fn rooms_that_are_over_are_forgotten_by_time() {
@@ -245,6 +251,19 @@ mod tests {
         assert_eq!(log.rooms().map.len(), 1, "somebody listens to one");
         drop(listener);
         log.forget();
+        assert_eq!(log.rooms().map.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_post_into_a_room_that_there_is_not_makes_none() {
+        let (age, room) = (Duration::from_secs(10), Duration::from_secs(100));
+        let log = MemoryLog::new(Retention { age, length: 100, bytes: 1 << 20, room });
+        let data = RawValue::from_string("1".to_owned()).unwrap().into();
+        let (grace, judgement) = (Duration::ZERO, Judgement::certain(Vec::new()));
+        let post = Post { from: SocketId(1), count: 1, data, grace, judgement };
+        let id = "room".parse().unwrap();
+        let outcomes = log.call(&id, Seq(0), &[Op::Post(Box::new(post))]).await.unwrap();
+        assert!(matches!(outcomes[..], [Outcome::Gone(_)]));
         assert_eq!(log.rooms().map.len(), 0);
     }
 

@@ -47,6 +47,13 @@ pub(super) async fn a_post_reaches_the_room_once_however_often_it_is_repeated(st
 pub(super) async fn a_post_into_a_room_where_nobody_is_present_is_gone(stage: Stage) {
     let from = SocketId::random();
     assert!(matches!(stage.post(post(from, 1, "1")).await, Outcome::Gone(_)));
+    if let Some(redis) = &stage.redis {
+        assert_eq!(
+            redis.run::<u64>(&["EXISTS", "{suite}:h", "{suite}:f"]).await,
+            0,
+            "nothing stays"
+        );
+    }
     let ana = stage.enter("ana").await;
     stage.step(Op::Detach { by: ana }).await;
     assert!(matches!(stage.post(post(from, 1, "1")).await, Outcome::Gone(_)), "she is away");
