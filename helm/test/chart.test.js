@@ -169,7 +169,7 @@ for (const [what, values, sentence] of REFUSED) {
 test("`helm test` joins a room and allocates on the relays, in a pod for each, whose logs Helm can print", () => {
   const pods = render("-f", join(CHART, "ci/production.yaml")).filter(({ kind }) => kind === "Pod");
   const containers = pods.map(({ spec }) => spec.containers.map((/** @type {{args: string[]}} */ { args }) => args.join(" ")));
-  assert.deepEqual(containers, [["doctor --url ws://demo-signal-cluster:80"], ["doctor --members 8 --networks 2"]]);
+  assert.deepEqual(containers, [["doctor --url ws://demo-signal-cluster:80 --require-ice"], ["doctor --members 8 --networks 2"]]);
   // A pod that is gone has no logs.
   for (const { metadata } of pods) assert.equal(metadata.annotations?.["helm.sh/hook-delete-policy"], "before-hook-creation");
 });
