@@ -212,6 +212,11 @@ test("notes say what a release cannot do as it is set, and call a trial a trial"
   const notes = (/** @type {string[]} */ ...args) => helm("install", "demo", CHART, "--dry-run=client", "--namespace", "calls", ...args).split("NOTES:")[1];
   assert.match(notes("--set", "redis.bundled=true"), /!! Rooms are in the Redis that this release brings[^!]*That is a trial/);
   assert.match(notes(), /GitOps[^:]*: name Secrets of your own/);
+  const scaled = (/** @type {string} */ type) => notes("--set", `redis.url=redis://r,autoscaling.type=${type},autoscaling.prometheusAddress=http://p`);
+  assert.match(scaled("hpa"), /custom\.metrics\.k8s\.io\/v1beta1\/namespaces\/calls\/pods\/\*\/signal_connections"\n/);
+  assert.match(scaled("keda"), /between 2 and 10, one for each 8000\./);
+  assert.doesNotMatch(scaled("keda"), /metrics adapter/);
+  assert.doesNotMatch(scaled("none"), /autoscaler|scaled by/);
   assert.doesNotMatch(notes("--set", "auth.jwt.existingSecret=jwt"), /GitOps/);
   assert.match(notes(...WITH_RELAY), /pod-security\.kubernetes\.io\/enforce=privileged/);
   assert.doesNotMatch(notes(...WITH_RELAY, "--set", "coturn.expose=loadBalancer,coturn.maxPort=49160"), /pod-security/);
