@@ -71,10 +71,11 @@ filled() {
   sed -e "s|@RUN@|$RUN|g; s|@NODE@|$node|g; s|@DNS@|$DNS|g; s|@PODS@|$PODS|; s|@POD_NETWORK@|$(pod_network "$number")|; s|@CGROUP@|$CGROUP|" "$HERE/config/$1"
 }
 
+# Services may have addresses of both families; pods have IPv4 alone.
 api_server() {
   local pki=$RUN/pki
   keep kube-apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 --advertise-address "$(address 1)" \
-    --service-cluster-ip-range "$SERVICES" --allow-privileged --authorization-mode Node,RBAC \
+    --service-cluster-ip-range "$SERVICES,fd00:10:96::/112" --allow-privileged --authorization-mode Node,RBAC \
     --enable-admission-plugins NodeRestriction --token-auth-file "$pki/tokens.csv" --client-ca-file "$pki/ca.crt" \
     --tls-cert-file "$pki/api.crt" --tls-private-key-file "$pki/api.key" \
     --kubelet-client-certificate "$pki/api-client.crt" --kubelet-client-key "$pki/api-client.key" \

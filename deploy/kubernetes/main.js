@@ -1,7 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { availableParallelism, release as kernel } from "node:os";
+import { basename, join } from "node:path";
+import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { Cluster, FOLDER, ROOT, script } from "./cluster.js";
+import { CHECKS } from "./checks.js";
 import { Calls } from "./calls.js";
 import { Release } from "./release.js";
 import { SCENARIOS } from "./scenarios.js";
@@ -39,9 +42,19 @@ function packImages() {
   const programs = ["signal-node", "turn-cred-service"];
   const own = programs.flatMap((program) => [VERSION, "next"].map((tag) => [`docker.io/signal-cluster/${program}:${tag}`, join(options.binaries, program)]));
   const redis = ["docker.io/library/redis:7.4-bookworm", "redis-server", "redis-cli", "sh", "cat"];
-  for (const [name, ...packed] of [...own, redis]) {
+  const coturn = ["docker.io/coturn/coturn:4.6.3-debian", "turnserver", "sh", "awk", "cat", "cp", "grep", "sleep", "sort"];
+  const probe = ["docker.io/library/probe:1", "curl", "sleep"];
+  for (const [name, ...packed] of [...own, redis, coturn, probe]) {
     script("image.sh", join(FOLDER, "images", `${name.replaceAll(/[/:]/g, "-")}.tar`), name, ...packed);
   }
+}
+
+/** Where and when it was measured, and what. */
+function machine() {
+  const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
+  const build = basename(options.binaries);
+  const day = new Date().toISOString().slice(0, 10);
+  return `${availableParallelism()} cores, Linux ${kernel()}, commit ${commit}, ${build} build, ${options.pairs} calls, ${day}. The machines and the clients share the cores.`;
 }
 
 /** Calls go on while a scenario acts. @param {Release} release @param {Scenario} scenario @param {Scenario["act"]} act */
@@ -62,6 +75,8 @@ async function underCalls(release, { name }, act) {
 /** @param {Release} release @param {Scenario} scenario @param {string[]} values @param {Scenario["act"]} act @returns {Promise<Outcome>} */
 async function measure(release, scenario, values, act) {
   await release.install(...values);
+  await release.spreadOut();
+  await release.restoreKeys();
   const report = await underCalls(release, scenario, act);
   return { name: scenario.name, report, faults: faultsOf(report, scenario.limits) };
 }
@@ -78,9 +93,31 @@ async function runTwins(release, scenario) {
   return results;
 }
 
+/** @param {string} name */
+const isWanted = (name) => wanted.length === 0 || wanted.includes(name);
+
 /** @param {Release} release */
-async function runAll(release) {
-  const chosen = SCENARIOS.filter(({ name, own }) => (wanted.length === 0 || wanted.includes(name)) && (release.cluster.own || !own));
+async function runChecks(release) {
+  const [results, twins] = [/** @type {import("./verdict.js").CheckOutcome[]} */ ([]), /** @type {import("./verdict.js").TwinOutcome[]} */ ([])];
+  for (const { name, does, check, twins: worse = [] } of CHECKS.filter(({ name }) => isWanted(name))) {
+    say(name);
+    await release.install();
+    const faults = await check(release);
+    for (const fault of faults) say(`  ${fault}`);
+    results.push({ name, does, faults });
+    for (const twin of options["without-twins"] ? [] : worse) {
+      say(`${name}, with ${twin.without}`);
+      const found = await twin.check(release);
+      say(`  ${found[0] ?? "nothing was noticed, so the check proves nothing"}`);
+      twins.push({ name, without: twin.without, faults: found });
+    }
+  }
+  return { results, twins };
+}
+
+/** @param {Release} release */
+async function runScenarios(release) {
+  const chosen = SCENARIOS.filter(({ name, own }) => isWanted(name) && (release.cluster.own || !own));
   const [outcomes, twins] = [/** @type {Outcome[]} */ ([]), /** @type {Awaited<ReturnType<typeof runTwins>>} */ ([])];
   for (const scenario of chosen) {
     say(scenario.name);
@@ -93,9 +130,10 @@ async function runAll(release) {
   return { outcomes, twins };
 }
 
-const unknown = wanted.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
+const known = [...SCENARIOS, ...CHECKS].map(({ name }) => name);
+const unknown = wanted.filter((name) => !known.includes(name));
 if (unknown.length > 0) {
-  console.error(`no scenario ${unknown.join(", ")}; there are ${SCENARIOS.map(({ name }) => name).join(", ")}`);
+  console.error(`no scenario ${unknown.join(", ")}; there are ${known.join(", ")}`);
   process.exit(64);
 }
 const cluster = new Cluster();
@@ -109,12 +147,15 @@ if (cluster.own && !isFound) {
 }
 try {
   const [steady] = await cluster.machines();
-  const release = new Release(cluster, steady);
+  const release = new Release(cluster, steady, options.binaries);
   await release.prepare();
-  const { outcomes, twins } = await runAll(release);
-  console.log(tables(outcomes, twins));
-  if (options.write) writeFileSync(PAGE, insert(readFileSync(PAGE, "utf8"), "kubernetes", tables(outcomes, twins)));
-  const held = outcomes.every(({ faults }) => faults.length === 0) && twins.every(({ faults }) => faults.length > 0);
+  const scenarios = await runScenarios(release);
+  const checks = await runChecks(release);
+  const twins = [...scenarios.twins, ...checks.twins];
+  const text = `${machine()}\n\n${tables(scenarios.outcomes, checks.results, twins)}`;
+  console.log(text);
+  if (options.write) writeFileSync(PAGE, insert(readFileSync(PAGE, "utf8"), "kubernetes", text));
+  const held = [...scenarios.outcomes, ...checks.results].every(({ faults }) => faults.length === 0) && twins.every(({ faults }) => faults.length > 0);
   process.exitCode = held ? 0 : 1;
 } finally {
   if (cluster.own && !options.keep && !isFound) script("down.sh");

@@ -4,13 +4,17 @@ import { ROOT } from "./cluster.js";
 
 /** One release of the chart: three nodes with a Redis of their own, in a namespace that admits restricted pods only. */
 
-const CHART = join(ROOT, "helm/signal-cluster");
-const NAMESPACE = "calls";
-const NAME = "demo-signal-cluster";
+export const CHART = join(ROOT, "helm/signal-cluster");
+export const NAMESPACE = "calls";
+export const NAME = "demo-signal-cluster";
 const NODES = "app.kubernetes.io/instance=demo,app.kubernetes.io/component=signal";
 
 /** The key of tokens that the clients of the fault suite have (crates/fault-suite/src/cluster/mod.rs). */
-const CLIENTS_KEY = "fault-suite-fault-suite-fault-suite!";
+export const CLIENTS_KEY = "fault-suite-fault-suite-fault-suite!";
+
+/** The namespace of the relay, and the key that it shares with credential services. */
+const RELAYS = "relays";
+const RELAYS_KEY = "relays-of-make-kubernetes-relays-of-make-kubernetes";
 
 /** How often a state of the cluster is asked for (ms). */
 const ASK_EVERY = 500;
@@ -24,10 +28,17 @@ const STEP_LIMIT = 240_000;
 const isReady = ({ status }) => status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
 
 export class Release {
-  /** @param {import("./cluster.js").Cluster} cluster @param {string} steady the machine that no scenario touches, where Redis is */
-  constructor(cluster, steady) {
+  #hasOtherKeys = false;
+
+  /**
+   * @param {import("./cluster.js").Cluster} cluster
+   * @param {string} steady the machine that no scenario touches, where Redis is
+   * @param {string} binaries the folder of the programs
+   */
+  constructor(cluster, steady, binaries) {
     this.cluster = cluster;
     this.steady = steady;
+    this.binaries = binaries;
   }
 
   /** @param {string[]} args */
@@ -39,18 +50,32 @@ export class Release {
   async prepare() {
     const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
     await this.cluster.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE, labels } });
-    await this.keys(CLIENTS_KEY);
+    await this.#write(CLIENTS_KEY);
   }
 
-  /** Replaces the keys of tokens. @param {string[]} keys the first one signs */
-  keys(...keys) {
-    const metadata = { name: "tokens", namespace: NAMESPACE };
-    return this.cluster.apply({ apiVersion: "v1", kind: "Secret", metadata, stringData: { jwt: keys.join("\n") } });
+  /** Mounts these keys of tokens in place of those before, and waits until every node accepts the first one. @param {string[]} keys */
+  async keys(...keys) {
+    this.#hasOtherKeys = keys.length > 1 || keys[0] !== CLIENTS_KEY;
+    await this.#write(...keys);
+    const addresses = (await this.nodes()).map(({ status }) => status.podIP);
+    await this.until("every node accepts the new key", async () => (await Promise.all(addresses.map((ip) => this.#accepts(ip, keys[0])))).every(Boolean));
   }
 
   /** Puts back the key that the clients have. */
-  clientsKey() {
-    return this.keys(CLIENTS_KEY);
+  async restoreKeys() {
+    if (this.#hasOtherKeys) await this.keys(CLIENTS_KEY);
+  }
+
+  /** Whether a node accepts tokens that a key has signed. @param {string} ip @param {string} key */
+  #accepts(ip, key) {
+    const doctor = [join(this.binaries, "signal-node"), "doctor", "--url", `ws://${ip}:8080`];
+    return this.cluster.run(["env", `SIGNAL_NODE_JWT_SECRET=${key}`, ...doctor]).then(() => true, () => false);
+  }
+
+  /** @param {string[]} keys the first one signs */
+  #write(...keys) {
+    const metadata = { name: "tokens", namespace: NAMESPACE };
+    return this.cluster.apply({ apiVersion: "v1", kind: "Secret", metadata, stringData: { jwt: keys.join("\n") } });
   }
 
   /** Installs or upgrades, and waits until it runs as it should. @param {string[]} values further ones, NAME=VALUE */
@@ -71,8 +96,27 @@ export class Release {
     return this.#helm("uninstall", "demo", "--ignore-not-found", "--wait");
   }
 
-  test() {
-    return this.#helm("test", "demo", "--logs");
+  /** Runs `helm test` and returns what it says if it fails. @returns {Promise<string[]>} */
+  async test() {
+    const tested = this.#helm("test", "demo", "--logs", "--timeout", "120s");
+    return tested.then(() => [], (error) => [`${error.stdout}${error.stderr}`.replaceAll(/^(?!.*fail).*\n/gim, "").trim() || String(error)]);
+  }
+
+  /** Installs a relay of the chart on the steady machine, in a namespace that may be privileged. */
+  async relays() {
+    const key = (/** @type {string} */ name, /** @type {string} */ namespace, /** @type {string} */ turn) => ({ apiVersion: "v1", kind: "Secret", metadata: { name, namespace }, stringData: { turn } });
+    const labels = { "pod-security.kubernetes.io/enforce": "privileged" };
+    await this.cluster.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: RELAYS, labels } });
+    await this.cluster.apply(key("relays", RELAYS, RELAYS_KEY), key("relays", NAMESPACE, RELAYS_KEY), key("other-relays", NAMESPACE, RELAYS_KEY.toUpperCase()));
+    const relay = [`coturn.relays[0].name=a,coturn.relays[0].hostname=${this.steady},coturn.relays[0].externalIp=${await this.relayAddress()}`];
+    const values = ["signal.enabled=false", "coturn.enabled=true", "turn.secret.existingSecret=relays", ...relay];
+    await this.cluster.helm("upgrade", "--install", "relays", CHART, "--namespace", RELAYS, "--wait", ...values.flatMap((value) => ["--set", value]));
+  }
+
+  /** The address of the steady machine, on whose network the relay is. @returns {Promise<string>} */
+  async relayAddress() {
+    const { status } = await this.cluster.json("node", this.steady);
+    return status.addresses.find((/** @type {{type: string}} */ { type }) => type === "InternalIP").address;
   }
 
   /** @param {string[]} args */
@@ -89,6 +133,15 @@ export class Release {
   /** The machines of the nodes, sorted. */
   async spread() {
     return (await this.nodes()).map(({ spec }) => spec.nodeName).sort();
+  }
+
+  /** Makes the nodes anew where a scenario before has left two of them on one machine. */
+  async spreadOut() {
+    if (new Set(await this.spread()).size === 3) return;
+    await this.restart();
+    await this.settled();
+    const machines = await this.spread();
+    if (new Set(machines).size !== 3) throw new Error(`a rollout left the nodes on ${machines.join(", ")}`);
   }
 
   /** Waits for the rollout, and for the end of the pods before. */

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
+import { CLIENTS_KEY } from "./release.js";
 import { HANDED_OVER, RESET, RESUMED } from "./verdict.js";
 
 /**
@@ -23,6 +24,9 @@ const WITHOUT_UNREADY = { without: "nodes that refuse clients before the Service
 
 /** Members have no time to come back in. */
 const WITHOUT_GRACE = { without: "a grace of half a second", values: ["signal.config.grace=500ms", "signal.config.lease=2s"] };
+
+/** A key of tokens that takes over. */
+const OTHER_KEY = "another-key-of-make-kubernetes-another-key";
 
 /** How long Redis is away (ms). */
 const OUTAGE = 240_000;
@@ -138,6 +142,16 @@ async function redisAway(release, calls) {
   calls.healed();
 }
 
+/** Another key signs, and the one before is accepted still. @param {Release} release */
+async function rotateKeys(release) {
+  await release.keys(OTHER_KEY, CLIENTS_KEY);
+}
+
+/** @param {Release} release */
+async function replaceKeys(release) {
+  await release.keys(OTHER_KEY);
+}
+
 /** A machine with a node of the release, but for the one with Redis. @param {Release} release */
 async function touchable(release) {
   const found = (await release.spread()).find((machine) => machine !== release.steady);
@@ -157,6 +171,10 @@ export const SCENARIOS = [
   { name: "scale", limits: HANDED_OVER, act: scale },
   { name: "power", own: true, limits: RESUMED, act: power },
   { name: "cable", own: true, limits: RESUMED, act: cable },
+  {
+    name: "token-keys", own: true, limits: HANDED_OVER, act: rotateKeys,
+    twins: [{ without: "the key before removed at once", act: replaceKeys }],
+  },
   { name: "redis-gone", limits: RESET, act: redisGone },
   { name: "redis-away", own: true, limits: RESET, act: redisAway },
 ];

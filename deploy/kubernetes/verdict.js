@@ -5,6 +5,8 @@
  *   at most so many; times in milliseconds
  * @typedef {import("./calls.js").CallReport} CallReport
  * @typedef {{name: string, report: CallReport, faults: string[]}} Outcome
+ * @typedef {{name: string, does: string, faults: string[]}} CheckOutcome
+ * @typedef {{name: string, without: string, faults: string[]}} TwinOutcome
  */
 
 /**
@@ -27,10 +29,8 @@ export function faultsOf(report, limits) {
   return [...exceeded, ...report.violations, ...(report.failure ? [report.failure] : [])];
 }
 
-const HEADER = [
-  "| scenario | signals | lost | doubled | reordered | members lost | asked to move | without a socket | failed connections | slowest back | worst delay | held |",
-  "|---|---|---|---|---|---|---|---|---|---|---|---|",
-];
+const HEADER =
+  "| scenario | signals | lost | doubled | reordered | members lost | asked to move | without a socket | failed connections | slowest back | worst delay | held |";
 
 /** @param {number} ms */
 const seconds = (ms) => `${(ms / 1_000).toFixed(1)} s`;
@@ -42,9 +42,13 @@ export function row({ name, report, faults }) {
   return `| ${name} | ${counts} | ${cut > 0 ? seconds(slowest_back) : "–"} | ${seconds(worst_delay)} | ${faults.length === 0 ? "yes" : "**no**"} |`;
 }
 
-/** The row of a twin, which has to fail. @param {{name: string, without: string, faults: string[]}} twin */
+/** @param {CheckOutcome} check */
+const checkRow = ({ name, does, faults }) => `| ${name} | ${does} | ${faults.length === 0 ? "yes" : "**no**"} |`;
+
+/** The row of a twin, which has to fail. @param {TwinOutcome} twin */
 export function twinRow({ name, without, faults }) {
-  return `| ${name} | ${without} | ${faults[0] ?? "**nothing was noticed**"} |`;
+  const noticed = faults[0]?.split("\n")[0].replaceAll("|", "/");
+  return `| ${name} | ${without} | ${noticed ?? "**nothing was noticed**"} |`;
 }
 
 /**
@@ -60,8 +64,17 @@ export function insert(page, marker, text) {
   return `${page.slice(0, from + begin.length)}\n${text}\n${page.slice(to)}`;
 }
 
-/** @param {Outcome[]} outcomes @param {{name: string, without: string, faults: string[]}[]} twins */
-export function tables(outcomes, twins) {
-  const second = ["", "| scenario | made worse by | so that |", "|---|---|---|", ...twins.map(twinRow)];
-  return [...HEADER, ...outcomes.map(row), ...(twins.length > 0 ? second : [])].join("\n");
+/** A table with a line before it, or nothing if it has no rows. @param {string} head @param {string[]} rows */
+function table(head, rows) {
+  return rows.length > 0 ? ["", head, head.replaceAll(/[^|]+/g, "---"), ...rows] : [];
+}
+
+/** @param {Outcome[]} outcomes @param {CheckOutcome[]} checks @param {TwinOutcome[]} twins */
+export function tables(outcomes, checks, twins) {
+  const parts = [
+    table(HEADER, outcomes.map(row)),
+    table("| check | what holds | held |", checks.map(checkRow)),
+    table("| scenario or check | made worse by | so that |", twins.map(twinRow)),
+  ];
+  return parts.flat().join("\n").trim();
 }

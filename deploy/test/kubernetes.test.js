@@ -29,7 +29,9 @@ test("a row says every count, and a twin that nothing noticed stands out", () =>
   const outcome = { name: "rollout", report: GOOD, faults: [] };
   assert.equal(row(outcome), "| rollout | 8000 | 0 | 0 | 0 | 0 | 80 | 1 | 0 | 0.2 s | 1.2 s | yes |");
   assert.match(row({ ...outcome, faults: ["lost is 1"] }), /\| \*\*no\*\* \|$/);
-  const text = tables([outcome], [{ name: "rollout", without: "goaway", faults: [] }]);
+  const text = tables([outcome], [{ name: "policies", does: "nobody", faults: ["somebody"] }], [{ name: "rollout", without: "goaway", faults: [] }]);
+  assert.match(text, /^\| scenario \|.*\n\|---\|/);
+  assert.match(text, /\n\| policies \| nobody \| \*\*no\*\* \|\n/);
   assert.match(text, /\| rollout \| goaway \| \*\*nothing was noticed\*\* \|/);
 });
 

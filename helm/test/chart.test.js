@@ -169,7 +169,7 @@ for (const [what, values, sentence] of REFUSED) {
 test("`helm test` joins a room and allocates on the relays, in a pod for each, whose logs Helm can print", () => {
   const pods = render("-f", join(CHART, "ci/production.yaml")).filter(({ kind }) => kind === "Pod");
   const containers = pods.map(({ spec }) => spec.containers.map((/** @type {{args: string[]}} */ { args }) => args.join(" ")));
-  assert.deepEqual(containers, [["doctor --url ws://demo-signal-cluster:80"], ["doctor --members 8 --networks 2"]]);
+  assert.deepEqual(containers, [["doctor --url ws://demo-signal-cluster:80 --require-ice"], ["doctor --members 8 --networks 2"]]);
   // A pod that is gone has no logs.
   for (const { metadata } of pods) assert.equal(metadata.annotations?.["helm.sh/hook-delete-policy"], "before-hook-creation");
 });
@@ -212,6 +212,11 @@ test("notes say what a release cannot do as it is set, and call a trial a trial"
   const notes = (/** @type {string[]} */ ...args) => helm("install", "demo", CHART, "--dry-run=client", "--namespace", "calls", ...args).split("NOTES:")[1];
   assert.match(notes("--set", "redis.bundled=true"), /!! Rooms are in the Redis that this release brings[^!]*That is a trial/);
   assert.match(notes(), /GitOps[^:]*: name Secrets of your own/);
+  const scaled = (/** @type {string} */ type) => notes("--set", `redis.url=redis://r,autoscaling.type=${type},autoscaling.prometheusAddress=http://p`);
+  assert.match(scaled("hpa"), /custom\.metrics\.k8s\.io\/v1beta1\/namespaces\/calls\/pods\/\*\/signal_connections"\n/);
+  assert.match(scaled("keda"), /between 2 and 10, one for each 8000\./);
+  assert.doesNotMatch(scaled("keda"), /metrics adapter/);
+  assert.doesNotMatch(scaled("none"), /autoscaler|scaled by/);
   assert.doesNotMatch(notes("--set", "auth.jwt.existingSecret=jwt"), /GitOps/);
   assert.match(notes(...WITH_RELAY), /pod-security\.kubernetes\.io\/enforce=privileged/);
   assert.doesNotMatch(notes(...WITH_RELAY, "--set", "coturn.expose=loadBalancer,coturn.maxPort=49160"), /pod-security/);

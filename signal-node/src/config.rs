@@ -358,7 +358,10 @@ fn read_dialects(r: &mut Reader<'_>) -> Dialects {
     })
 }
 
-fn read_credentials(r: &mut Reader<'_>) -> Option<(CredentialsUrl, Option<SecretSource>)> {
+/// Reads the way to the credential service.
+pub(crate) fn read_credentials(
+    r: &mut Reader<'_>,
+) -> Option<(CredentialsUrl, Option<SecretSource>)> {
     let token = r.secrets("credentials_token");
     let url = r.optional_parse("credentials_url")?;
     if matches!(url, CredentialsUrl::Http(_)) && token.is_none() {

@@ -15,6 +15,7 @@ use service_kit::secrets::SecretSource;
 use service_kit::trace::{Kind, Parent, Span, TRACEPARENT};
 use signal_protocol::{IceReason, IceServers, RoomId};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
@@ -48,6 +49,9 @@ const IDLE: Duration = Duration::from_secs(3);
 /// Pause before a service that did not answer is asked for news again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// A service that has given no good answer for so long is reported: one that starts beside the node takes less.
+const REPORT_AFTER: Duration = Duration::from_secs(5);
+
 /// Where the credential service listens for its node.
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub struct Credentials {
     token: Option<SecretSource>,
     metrics: Arc<Metrics>,
     news: watch::Sender<IceReason>,
+    /// Why the service gives no good answer, after [`REPORT_AFTER`].
+    failure: watch::Sender<Option<String>>,
 }
 
 #[derive(Serialize)]
@@ -109,6 +115,25 @@ enum FetchError {
     Status(reqwest::StatusCode),
 }
 
+impl FetchError {
+    /// What to do about it.
+    fn advice(&self) -> &'static str {
+        let Self::Status(status) = self else {
+            return "look whether the service runs, and at its address in SIGNAL_NODE_CREDENTIALS_URL";
+        };
+        match status.as_u16() {
+            401 => "SIGNAL_NODE_CREDENTIALS_TOKEN has to hold a key of TURN_CRED_INTERNAL_TOKEN",
+            403 => {
+                "SIGNAL_NODE_CREDENTIALS_URL has to lead to the internal listener, without a proxy that adds an Origin"
+            }
+            404 => {
+                "SIGNAL_NODE_CREDENTIALS_URL has to lead to the internal listener, TURN_CRED_INTERNAL_LISTEN"
+            }
+            _ => "look into the log of the credential service",
+        }
+    }
+}
+
 impl Credentials {
     /// Prepares the way; nothing is asked yet.
     ///
@@ -125,7 +150,14 @@ impl Credentials {
             CredentialsUrl::Http(url) => (builder, url.as_str().trim_end_matches('/').to_owned()),
         };
         let news = watch::Sender::new(IceReason::Refresh);
-        Ok(Self { client: builder.build()?, base, token, metrics, news })
+        let failure = watch::Sender::new(None);
+        Ok(Self { client: builder.build()?, base, token, metrics, news, failure })
+    }
+
+    /// Changes when the service begins to give no good answer, and when it gives one again.
+    #[must_use]
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.subscribe()
     }
 
     /// Changes when other ICE servers are to be had.
@@ -168,9 +200,12 @@ impl Credentials {
     /// Tells the sessions whenever what the service hands out has changed; ends with the node.
     pub async fn follow(&self) {
         let mut known = None;
+        let mut failing_since = None;
         loop {
             match self.next_change(known).await {
                 Ok(change) => {
+                    failing_since = None;
+                    self.report_good_answer();
                     let is_news = known.is_some_and(|known| known != change.number);
                     known = Some(change.number);
                     if is_news {
@@ -180,10 +215,45 @@ impl Credentials {
                 }
                 Err(error) => {
                     debug!(%error, "cannot follow the changes at the credential service");
+                    if failing_since.get_or_insert_with(Instant::now).elapsed() >= REPORT_AFTER {
+                        self.report_failure(&error);
+                    }
                     tokio::time::sleep(ASK_AGAIN_AFTER).await;
                 }
             }
         }
+    }
+
+    fn report_good_answer(&self) {
+        self.metrics.credentials_failing.set(0);
+        if self.failure.send_replace(None).is_some() {
+            info!("the credential service answers again");
+        }
+    }
+
+    /// Reports it to probes and metrics; it is logged once for each reason.
+    fn report_failure(&self, error: &FetchError) {
+        self.metrics.credentials_failing.set(1);
+        let words =
+            format!("the credential service gives no good answer: {error}: {}", error.advice());
+        self.failure.send_if_modified(|failure| {
+            let is_new = failure.as_deref() != Some(words.as_str());
+            if is_new {
+                warn!("members get no relay credentials, since {words}");
+                *failure = Some(words);
+            }
+            is_new
+        });
+    }
+
+    /// Requests ICE servers for nobody, to see whether there are some; the error says what to do.
+    pub(crate) async fn check(&self) -> Result<usize, (String, &'static str)> {
+        let owner =
+            IceOwner { subject: "doctor".to_owned(), network: None, until: None, room: None };
+        let found = self.ask(&owner, None, None).await;
+        found
+            .map(|ice| ice.ice_servers.len())
+            .map_err(|error| (format!("no good answer: {error}"), error.advice()))
     }
 
     async fn next_change(&self, known: Option<u64>) -> Result<Change, FetchError> {

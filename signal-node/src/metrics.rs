@@ -69,6 +69,8 @@ pub struct Metrics {
     pub log_queued: IntGauge,
     /// Volatile signals that were dropped, by cause.
     volatile_dropped: IntCounterVec,
+    /// Whether the credential service gives no good answer.
+    pub credentials_failing: IntGauge,
     /// Requests to the credential service, by result.
     pub ice_fetches: IntCounterVec,
     /// How long they took.
@@ -136,6 +138,16 @@ fn trouble(registry: &Registry) -> IntGaugeVec {
 fn log_seconds(registry: &Registry) -> HistogramVec {
     let names = ("signal_log_call_seconds", "How long the room log took to answer.");
     seconds(registry, names, &LOG_BUCKETS, &["call"])
+}
+
+fn ice_fetches(registry: &Registry) -> IntCounterVec {
+    let help = "Requests to the credential service.";
+    counters(registry, "signal_ice_fetches_total", help, "result")
+}
+
+fn credentials_failing(registry: &Registry) -> IntGauge {
+    let help = "1 while the credential service gives no good answer.";
+    gauge(registry, "signal_credentials_failing", help)
 }
 
 fn ice_seconds(registry: &Registry) -> HistogramVec {
@@ -243,12 +255,8 @@ impl Metrics {
             log_seconds: log_seconds(r),
             log_queued: gauge(r, "signal_log_queued", "Steps of rooms that wait for the log."),
             volatile_dropped: volatile_dropped(r),
-            ice_fetches: counters(
-                r,
-                "signal_ice_fetches_total",
-                "Requests to the credential service.",
-                "result",
-            ),
+            credentials_failing: credentials_failing(r),
+            ice_fetches: ice_fetches(r),
             ice_seconds: ice_seconds(r),
             dialects: DialectMetrics::registered(r),
             registry,

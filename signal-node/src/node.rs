@@ -108,7 +108,7 @@ impl Node {
         let startup_token = public.sessions.startup_token.clone();
         let dialects = public.dialects.clone();
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));
-        tokio::spawn(follow_credentials(public.clone(), life.hard.clone()));
+        tokio::spawn(follow_credentials(public.clone(), health.clone(), life.hard.clone()));
         life.tasks.spawn(serve(listener, router(public.clone()), drain.closed()));
         life.tasks.spawn(drain.run(public));
         health.ready();
@@ -211,11 +211,17 @@ async fn report_trouble(mut trouble: watch::Receiver<Option<Trouble>>, health: H
     }
 }
 
-/// Hears of changes at the credential service until the node ends.
-async fn follow_credentials(public: Arc<Public>, end: CancellationToken) {
-    if let Some(credentials) = &public.sessions.credentials {
-        end.run_until_cancelled(credentials.follow()).await;
-    }
+/// Hears of changes at the credential service until the node ends, and tells at `/readyz` that it gives no good answer. The
+/// node stays ready: calls without a relay are better than none.
+async fn follow_credentials(public: Arc<Public>, health: Health, end: CancellationToken) {
+    let Some(credentials) = &public.sessions.credentials else { return };
+    let mut failure = credentials.failure();
+    let report = async {
+        while failure.changed().await.is_ok() {
+            health.degraded(failure.borrow_and_update().clone());
+        }
+    };
+    end.run_until_cancelled(async { tokio::join!(credentials.follow(), report) }).await;
 }
 
 /// Bounds the connections that speak HTTP, by far the most of which are about to be upgraded or refused.

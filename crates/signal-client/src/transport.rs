@@ -189,8 +189,12 @@ fn header((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue),
     parsed.ok_or_else(|| SetupError::Header(name.clone()))
 }
 
-/// Waits for the first of two futures to succeed; the second begins if the first is late.
-async fn race<T, E, F: Future<Output = Result<T, E>>>(
+/// Waits for the first of two connections to open; the second one begins if the first takes longer than a second. For
+/// those who open the sockets of a [`core::Machine`](crate::core::Machine) by themselves; a [`Client`](crate::Client) does it.
+///
+/// # Errors
+/// That of the later one, if both fail.
+pub async fn race<T, E, F: Future<Output = Result<T, E>>>(
     first: F,
     second: impl FnOnce() -> F,
 ) -> Result<T, E> {

@@ -20,7 +20,7 @@ const SLOW: Duration = Duration::from_millis(500);
 pub(super) async fn examine(
     target: &Target,
     room: &RoomId,
-    idle: Option<Duration>,
+    (idle, requires_ice): (Option<Duration>, bool),
     report: &mut Report<'_>,
 ) {
     let [ana, bo] = match connect(target).await {
@@ -32,7 +32,7 @@ pub(super) async fn examine(
     };
     report.add(origin(target).await);
     report.add(nodes(&ana, &bo));
-    match meet(&ana, &bo, room).await {
+    match meet(&ana, &bo, room, requires_ice).await {
         Ok(findings) => findings.into_iter().for_each(|finding| report.add(finding)),
         Err(unreached) => return report.add(not_met(&unreached)),
     }
@@ -109,24 +109,39 @@ fn nodes(ana: &Client, bo: &Client) -> Finding {
 }
 
 /// Both enter, say a word to each other, and leave.
-async fn meet(ana: &Client, bo: &Client, room: &RoomId) -> Result<Vec<Finding>, Unreached> {
+async fn meet(
+    ana: &Client,
+    bo: &Client,
+    room: &RoomId,
+    requires_ice: bool,
+) -> Result<Vec<Finding>, Unreached> {
     let mut first = ana.join(room).await?;
     let mut second = bo.join(room).await?;
     expect(&mut first.0, |event| matches!(event, RoomEvent::PeerJoined { .. }).then_some(()))
         .await?;
     let mut findings = vec![report::ok("join", format!("two members in room {room}"))];
-    findings.push(match ana.ice_servers() {
-        0 => report::warn(
-            "ice",
-            "no ICE servers",
-            "set SIGNAL_NODE_CREDENTIALS_URL: without a relay some calls do not come about",
-        ),
-        count => report::ok("ice", format!("{count} ICE servers with credentials")),
-    });
+    findings.push(ice(ana.ice_servers(), requires_ice));
     findings.push(echo(&mut first, &mut second).await?);
     first.0.leave().await;
     second.0.leave().await;
     Ok(findings)
+}
+
+fn ice(count: usize, is_required: bool) -> Finding {
+    if count > 0 {
+        return report::ok("ice", format!("{count} ICE servers with credentials"));
+    }
+    let found = "no ICE servers: without a relay some calls do not come about";
+    if is_required {
+        let advice =
+            "look at /readyz of the nodes, which says why their credential service gives none";
+        return report::fail("ice", found, advice);
+    }
+    report::warn(
+        "ice",
+        found,
+        "set SIGNAL_NODE_CREDENTIALS_URL; where it is set, look at /readyz of the nodes",
+    )
 }
 
 async fn echo(

@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+mod credentials;
 mod log;
 mod report;
 
@@ -15,20 +16,25 @@ use service_kit::findings::{CheckResult, OutputFormat};
 use service_kit::lifecycle::Exit;
 use service_kit::program::block_on;
 use service_kit::redis_access::RedisAccess;
+use service_kit::secrets::SecretSource;
 use service_kit::settings::{Faults, Reader, Resolved, parse_duration};
 use service_kit::tokens::{Claims, mint};
 use signal_protocol::RoomId;
 
 use self::client::Target;
 use self::report::Report;
+use crate::config::read_credentials;
+use crate::credentials::CredentialsUrl;
 use crate::log::redis::{Publishing, RedisPrefix};
 
 /// What is asked for on the command line and in the settings.
 struct Visit {
     target: Option<Target>,
     redis: Option<(RedisAccess, (RedisPrefix, Publishing))>,
+    credentials: Option<(CredentialsUrl, Option<SecretSource>)>,
     room: RoomId,
     idle: Option<Duration>,
+    requires_ice: bool,
 }
 
 /// The subcommand.
@@ -41,7 +47,8 @@ pub fn command() -> Command {
         .about("Comes to a cluster as a client would, and looks at Redis as a node does")
         .long_about(
             "Joins a room of a cluster as two members over two nodes, who say a word to each other, and tells what \
-             stands in the way and what to do about it. With the settings of a node it looks at its Redis as well.\n\n\
+             stands in the way and what to do about it. With the settings of a node it looks at its Redis and at its credential \
+             service as well.\n\n\
              Exit code 0 if nothing failed, 1 if something did.",
         )
         .after_help(
@@ -54,6 +61,7 @@ pub fn command() -> Command {
         .arg(arg("token-file", "FILE", "A token that opens the room; without it one is minted with SIGNAL_NODE_JWT_SECRET[_FILE], or none is shown").value_parser(read_token_file))
         .arg(arg("room", "ROOM", "The room to meet in").default_value("doctor").value_parser(|text: &str| text.parse::<RoomId>()))
         .arg(arg("idle", "DURATION", "Also keep a socket open for so long without a word, which balancers may cut").value_parser(parse_duration))
+        .arg(Arg::new("require-ice").long("require-ice").action(ArgAction::SetTrue).help("Fail if members get no ICE servers, which otherwise is a warning"))
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON document"))
 }
 
@@ -68,10 +76,14 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
     let mut report = Report::new(format, &mut out);
     let looked: io::Result<()> = block_on(async {
         if let Some(target) = &visit.target {
-            cluster::examine(target, &visit.room, visit.idle, &mut report).await;
+            let options = (visit.idle, visit.requires_ice);
+            cluster::examine(target, &visit.room, options, &mut report).await;
         }
         if let Some((access, names)) = &visit.redis {
             log::examine(access, names, &mut report).await;
+        }
+        if let Some((url, token)) = &visit.credentials {
+            report.add(credentials::examine(url, token.clone()).await);
         }
         Ok(())
     });
@@ -90,13 +102,15 @@ impl Visit {
         let token = read_token(r, asked, &room);
         let names = (r.parse("redis_prefix"), r.parse("redis_publishing"));
         let redis = RedisAccess::read(r).map(|access| (access, names));
+        let credentials = read_credentials(r);
         let target = asked.get_one::<Target>("url").map(|target| target.clone().with_token(token));
-        if target.is_none() && !r.is_set("redis_url") {
+        if target.is_none() && credentials.is_none() && !r.is_set("redis_url") {
             r.fault("redis_url", "is not set, and there is no --url: there is nothing to look at");
         }
         reader.finish()?;
         let idle = asked.get_one::<Duration>("idle").copied();
-        Ok(Self { target, redis, room, idle })
+        let requires_ice = asked.get_flag("require-ice");
+        Ok(Self { target, redis, credentials, room, idle, requires_ice })
     }
 }
 

@@ -9,7 +9,10 @@ use crate::support::process::{NodeProcess, PROGRAM};
 use crate::support::redis::TestRedis;
 
 /// Runs doctor and returns its exit code and its findings.
-async fn doctor(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, Vec<Finding>) {
+pub(crate) async fn doctor(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, Vec<Finding>) {
     let mut command = Command::new(PROGRAM);
     command.env_clear().envs(variables.iter().copied()).args(["doctor", "--json"]).args(arguments);
     let output = command.output().await.unwrap();
@@ -20,7 +23,7 @@ async fn doctor(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>,
 }
 
 #[derive(Debug)]
-struct Finding(Value);
+pub(crate) struct Finding(Value);
 
 impl Finding {
     fn is(&self, check: &str, verdict: &str) -> bool {
@@ -28,7 +31,7 @@ impl Finding {
     }
 }
 
-fn has(findings: &[Finding], check: &str, verdict: &str) {
+pub(crate) fn has(findings: &[Finding], check: &str, verdict: &str) {
     assert!(
         findings.iter().any(|finding| finding.is(check, verdict)),
         "{check} {verdict}: {findings:?}"

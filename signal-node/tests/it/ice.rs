@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::settings::Environment;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
+use turn_cred_service::RunningService;
 use turn_cred_service::credential::Pseudonym;
 
+use crate::doctor::{doctor, has};
 use crate::support::node::{SECRET, TestNode, token};
 use crate::support::peer::{TestPeer, knock, knock_from, request};
+use crate::support::polling::becomes_true;
+use crate::support::process::NodeProcess;
 
 const RELAY_SECRET: &[u8] = b"relay-secret-relay-secret-relay-secret";
 
@@ -61,7 +65,7 @@ impl Sidecar {
         self.serve_with(&[("TURN_CRED_URIS", uri), ("TURN_CRED_TTL", ttl)]).await;
     }
 
-    async fn serve_with(&self, settings: &[(&str, &str)]) {
+    async fn serve_with(&self, settings: &[(&str, &str)]) -> RunningService {
         let (url, secret) = (self.url(), self.secret());
         if !secret.exists() {
             fs::write(&secret, RELAY_SECRET).unwrap();
@@ -81,7 +85,7 @@ impl Sidecar {
         let no_flags = schema.command().get_matches_from(["turn-cred-service"]);
         let config =
             turn_cred_service::Config::read(&schema.resolve(&no_flags, &environment)).unwrap();
-        turn_cred_service::Service::start(config, &self.life).await.unwrap();
+        turn_cred_service::Service::start(config, &self.life).await.unwrap()
     }
 }
 
@@ -218,4 +222,46 @@ async fn a_join_waits_no_longer_than_half_a_second_for_a_stuck_credential_servic
     assert_eq!(ana.join("demo", "ana").await["ice"], Value::Null);
     let waited = asked.elapsed().as_millis();
     assert!((500..1_500).contains(&waited), "{waited} ms");
+}
+
+const INTERNAL_TOKEN: &str = "internal-token-internal-token-internal";
+
+#[tokio::test]
+async fn a_node_that_its_credential_service_rejects_is_ready_and_says_so_until_the_service_accepts_it()
+ {
+    let sidecar = Sidecar::new();
+    let over_tcp = [
+        ("TURN_CRED_INTERNAL_LISTEN", "127.0.0.1:0"),
+        ("TURN_CRED_INTERNAL_TOKEN", INTERNAL_TOKEN),
+        ("TURN_CRED_URIS", "turn:relay.example.org"),
+    ];
+    let service = sidecar.serve_with(&over_tcp).await;
+    let url = format!("http://{}", service.addresses.internal.unwrap());
+    let file = sidecar.folder.path().join("token");
+    fs::write(&file, "another-token-another-token-another-token").unwrap();
+    let settings = [
+        ("SIGNAL_NODE_JWT_SECRET", SECRET),
+        ("SIGNAL_NODE_CREDENTIALS_URL", &url),
+        ("SIGNAL_NODE_CREDENTIALS_TOKEN_FILE", file.to_str().unwrap()),
+    ];
+    let mut node = NodeProcess::heard(&settings).await;
+    let line = node.logs("members get no relay credentials").await;
+    assert!(line.contains("401") && line.contains("TURN_CRED_INTERNAL_TOKEN"), "{line}");
+    let (status, text) = node.get("/readyz").await;
+    assert!(status == 200 && text.starts_with("ready\ndegraded: the credential service"), "{text}");
+    assert_eq!(node.metric("signal_credentials_failing").await, 1);
+    let cluster = format!("ws://{}", node.address());
+    let (code, findings) = doctor(&["--url", &cluster, "--require-ice"], &settings).await;
+    assert_eq!(code, Some(1), "{findings:?}");
+    has(&findings, "ice", "fail");
+    has(&findings, "relays", "fail");
+
+    fs::write(&file, INTERNAL_TOKEN).unwrap();
+    let is_well = async || node.get("/readyz").await == (200, "ready\n".to_owned());
+    becomes_true("the node says no more of it", Duration::from_secs(60), is_well).await;
+    assert_eq!(node.metric("signal_credentials_failing").await, 0);
+    let (code, findings) = doctor(&["--url", &cluster, "--require-ice"], &settings).await;
+    assert_eq!(code, Some(0), "{findings:?}");
+    has(&findings, "ice", "ok");
+    has(&findings, "relays", "ok");
 }

@@ -26,6 +26,8 @@ struct State {
     phase: Phase,
     /// What keeps the service from its work for now, whatever its phase.
     trouble: Option<String>,
+    /// What a part of the service lacks while the rest of it works.
+    degraded: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,11 @@ impl Health {
         self.state().trouble = reason;
     }
 
+    /// Tells at `/readyz` what a part of the service lacks, until this is called with `None`; it stays ready.
+    pub fn degraded(&self, reason: Option<String>) {
+        self.state().degraded = reason;
+    }
+
     fn set(&self, phase: Phase) {
         self.state().phase = phase;
     }
@@ -75,6 +82,12 @@ impl Health {
     }
 }
 
+/// The answer of a service that is ready: `ready`, and on a second line what a part of it lacks.
+fn ready_text(health: &Health) -> String {
+    let degraded = health.state().degraded.clone();
+    degraded.map_or_else(|| "ready\n".to_owned(), |reason| format!("ready\ndegraded: {reason}\n"))
+}
+
 /// Routes `/livez`, `/readyz`, `/startupz` and `/metrics`.
 pub fn admin_router(registry: Registry, health: Health) -> Router {
     Router::new()
@@ -87,7 +100,7 @@ pub fn admin_router(registry: Registry, health: Health) -> Router {
 
 async fn ready(Shared(health): Shared<Health>) -> Response {
     match health.phase() {
-        Phase::Ready => "ready\n".into_response(),
+        Phase::Ready => ready_text(&health).into_response(),
         Phase::Starting => unavailable("starting".into()),
         Phase::NotReady(reason) => unavailable(reason),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
-use signal_client::transport::Socket;
+use signal_client::transport::{Socket, race};
 use tokio_tungstenite::tungstenite::Error;
 
 use crate::client::{Endpoints, dial};
@@ -43,7 +43,8 @@ impl Endpoints for Service {
     fn dial(&self, _endpoint: usize, token: String) -> BoxFuture<'static, Result<Socket, Error>> {
         let (address, FailedDials(failed)) = (self.address, self.failed_dials());
         Box::pin(async move {
-            let opened = dial(address, &token).await;
+            // As applications do: the balancer may have chosen a machine that is off.
+            let opened = race(dial(address, &token), || dial(address, &token)).await;
             failed.fetch_add(u64::from(opened.is_err()), Ordering::Relaxed);
             opened
         })
