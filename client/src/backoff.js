@@ -1,6 +1,6 @@
 /**
  * How long to wait before the next attempt: full jitter, so that a thousand clients that lost
- * one node spread over the whole interval instead of knocking in step.
+ * one node spread over the whole interval instead of coming in step.
  */
 
 /** Upper bound of the first wait, in milliseconds: most losses are one dropped socket. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Connection } from "../src/connection.js";
 import { SignalClient } from "../src/index.js";
 import { FakeLocks, FakeServer, FakeStorage } from "./support/server.js";
-import { joined, knocking, reconnect } from "./support/room.js";
+import { joined, asking, reconnect } from "./support/room.js";
 import { settle } from "./support/clock.js";
 
 /** A promise and what settles it. */
@@ -101,7 +101,7 @@ test("a client closed before `welcome` closes the socket", async () => {
 });
 
 test("a client closed before `joined` closes the socket", async () => {
-  const context = await knocking();
+  const context = await asking();
   assert.equal(context.server.sent("join").length, 1);
   context.client.close();
   await isOver({ ...context, join: context.joining });

@@ -4,11 +4,11 @@ import { MOST_HELD } from "../src/sender.js";
 import { Identity } from "../src/identity.js";
 import { SignalClient } from "../src/index.js";
 import { FakeLocks, FakeServer, FakeStorage } from "./support/server.js";
-import { BO, CY, joined, knocking, reconnect } from "./support/room.js";
+import { BO, CY, joined, asking, reconnect } from "./support/room.js";
 import { settle } from "./support/clock.js";
 
 test("a join carries the key and its first try, and no position", async () => {
-  const { server } = await knocking();
+  const { server } = await asking();
   const [join] = server.sent("join");
   assert.match(join.key, /^[\w-]{22}$/);
   assert.deepEqual(join, { type: "join", id: join.id, room: "demo", key: join.key, try: 1, meta: { name: "Ana" } });
@@ -199,14 +199,14 @@ test("a message whose refusal was lost with its socket is reported, and those th
 });
 
 test("a full room refuses the join with its code and how long to wait", async () => {
-  const { server, joining } = await knocking();
+  const { server, joining } = await asking();
   const [{ id }] = server.sent("join");
   server.say({ type: "error", id, code: "room_full", retry: false, message: "2 of 2", after: 12_000 });
   await assert.rejects(joining, { code: "room_full", after: 12_000 });
 });
 
 test("a join that fails for a passing reason is repeated with the next try", async () => {
-  const { server, joining } = await knocking();
+  const { server, joining } = await asking();
   const [{ id }] = server.sent("join");
   server.say({ type: "error", id, code: "unavailable", retry: true, message: "no Redis" });
   await server.clock.pass(2_000);
@@ -218,7 +218,7 @@ test("a join that fails for a passing reason is repeated with the next try", asy
 test("a stored key that belongs to somebody else is given up for a new one", async () => {
   const storage = new FakeStorage();
   storage.setItem("signal-cluster:demo", '{"key":"q83vEjRWeJCrze8SNFZ4kA","tries":3}');
-  const { server, joining } = await knocking({ storage });
+  const { server, joining } = await asking({ storage });
   const [{ id, key }] = server.sent("join");
   assert.equal(key, "q83vEjRWeJCrze8SNFZ4kA");
   server.say({ type: "error", id, code: "forbidden", retry: false, message: "another sub" });

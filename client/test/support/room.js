@@ -5,7 +5,7 @@ export const BO = { id: "p_bo", n: 3, user: "bo", polite: true, away: false, met
 export const CY = { id: "p_cy", n: 8, user: "cy", polite: false, away: false, meta: {} };
 
 /** A client that has asked to join `demo`, before the server answered. */
-export async function knocking({ storage = new FakeStorage(), join = {}, ...options } = {}) {
+export async function asking({ storage = new FakeStorage(), join = {}, ...options } = {}) {
   const server = new FakeServer();
   const identity = { storage, locks: new FakeLocks() };
   const client = new SignalClient(server.options({ identity, ...options }));
@@ -17,7 +17,7 @@ export async function knocking({ storage = new FakeStorage(), join = {}, ...opti
 
 /** A client that is in the room, with what its room emits from now on. */
 export async function joined(fields, options) {
-  const context = await knocking(options);
+  const context = await asking(options);
   context.server.joined(fields);
   const room = await context.joining;
   const events = [];

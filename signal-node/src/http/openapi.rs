@@ -26,7 +26,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
                        `/v1/ws` (docs/PROTOCOL.md). Errors are `application/problem+json` (RFC 9457) \
                        with a `code` to depend on.",
     ),
-    paths(rooms::look, rooms::configure, rooms::say, rooms::kick, rooms::cluster, revocations::list,
+    paths(rooms::inspect, rooms::configure, rooms::announce, rooms::kick, rooms::cluster, revocations::list,
         revocations::revoke, revocations::lift, description),
     components(schemas(refusal::ProblemSchema)),
     modifiers(&Scheme),

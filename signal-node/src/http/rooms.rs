@@ -79,7 +79,7 @@ pub(super) struct Signal {
 
 /// Where a signal stands in the room's log.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Said {
+pub(super) struct Announcement {
     #[schema(value_type = u64, example = 1_795_366_362_000_048_u64)]
     seq: Seq,
 }
@@ -87,7 +87,7 @@ pub(super) struct Said {
 /// What to set; what is absent stays as it is.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Doors {
+pub(super) struct RoomConfiguration {
     /// How many members the room takes.
     #[schema(minimum = 1, example = 12)]
     cap: Option<u32>,
@@ -114,8 +114,8 @@ pub(super) struct Cluster {
 /// Routes what back ends ask; `largest` is the largest body, in bytes.
 pub(super) fn routes(largest: usize) -> Router<Arc<Public>> {
     Router::new()
-        .route("/v1/rooms/{room}", get(look).put(configure))
-        .route("/v1/rooms/{room}/signals", post(say))
+        .route("/v1/rooms/{room}", get(inspect).put(configure))
+        .route("/v1/rooms/{room}/signals", post(announce))
         .route("/v1/rooms/{room}/peers/{peer}", delete(kick))
         .route("/v1/cluster", get(cluster))
         .layer(DefaultBodyLimit::max(largest))
@@ -129,7 +129,7 @@ pub(super) fn routes(largest: usize) -> Router<Arc<Public>> {
     responses((status = 200, description = "The room; without members if there is none.", body = Room), Refusals),
     security(("token" = [])),
 )]
-pub(super) async fn look(
+pub(super) async fn inspect(
     State(public): State<Arc<Public>>,
     Path(room): Path<String>,
     headers: HeaderMap,
@@ -145,7 +145,7 @@ pub(super) async fn look(
     put,
     path = "/v1/rooms/{room}",
     params(("room" = String, Path, description = "1–64 of `A–Z a–z 0–9 . _ -`")),
-    request_body = Doors,
+    request_body = RoomConfiguration,
     responses((status = 200, description = "The room as it is now.", body = Room), Refusals),
     security(("token" = [])),
 )]
@@ -155,7 +155,7 @@ pub(super) async fn configure(
     request: Request,
 ) -> Result<Json<Room>, Refusal> {
     let room = public.administer(request.headers(), &room).await?;
-    let Json(Doors { cap, locked }) = Json::from_request(request, &()).await?;
+    let Json(RoomConfiguration { cap, locked }) = Json::from_request(request, &()).await?;
     if cap == Some(0) {
         return Err(Refusal::Body("cap is at least 1; to let nobody in, set locked".to_owned()));
     }
@@ -178,14 +178,14 @@ pub(super) async fn configure(
         ("Idempotency-Key" = Option<String>, Header, description = "1–128 of `A–Z a–z 0–9 . _ -`"),
     ),
     request_body = Signal,
-    responses((status = 200, description = "It is in the room's log.", body = Said), Refusals),
+    responses((status = 200, description = "It is in the room's log.", body = Announcement), Refusals),
     security(("token" = [])),
 )]
-pub(super) async fn say(
+pub(super) async fn announce(
     State(public): State<Arc<Public>>,
     Path(room): Path<String>,
     request: Request,
-) -> Result<Json<Said>, Refusal> {
+) -> Result<Json<Announcement>, Refusal> {
     // The right comes before the body: nobody without it has the node wait for one.
     let room = public.administer(request.headers(), &room).await?;
     let key = idempotency_key(request.headers())?;
@@ -193,7 +193,7 @@ pub(super) async fn say(
     let announce = Op::Announce { key, to, data: data.into() };
     let outcome = public.decide(&room, announce).await?;
     if let Outcome::Appended(seq) = outcome {
-        return Ok(Json(Said { seq }));
+        return Ok(Json(Announcement { seq }));
     }
     Err(if matches!(outcome, Outcome::Gone(_)) { Refusal::NoMembers } else { Refusal::NoPeer })
 }

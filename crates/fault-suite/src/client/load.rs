@@ -68,5 +68,5 @@ impl BurstSchedule {
 
 /// How long a churning client stays in a room, or out of it, in milliseconds.
 pub(super) const STAYS_FOR: (u64, u64) = (3_000, 20_000);
-/// How long it waits before it knocks at a full room again, in milliseconds.
+/// How long it waits before it asks a full room again, in milliseconds.
 pub(super) const KNOCKS_AFTER: (u64, u64) = (300, 2_000);

@@ -259,7 +259,7 @@ impl Session {
     fn see(&mut self, event: &RoomEvent) {
         self.observer.see(event);
         match event {
-            // A person would knock again.
+            // A person would try again.
             RoomEvent::Left(LeftBecause::Refused(refusal)) => {
                 let is_full = refusal.code == ErrorCode::RoomFull.name();
                 let wait = if is_full { KNOCKS_AFTER } else { JOIN_AGAIN_AFTER };

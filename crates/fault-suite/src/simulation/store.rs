@@ -1,5 +1,5 @@
 //! What stands in Redis's place: one log in memory, by the clock of the simulation, and the
-//! counters of all hearts.
+//! counters of all nodes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

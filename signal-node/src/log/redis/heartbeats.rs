@@ -45,7 +45,7 @@ impl RedisLog {
         }
     }
 
-    async fn strike(&self, nodes: &[NodeId]) -> Result<(), LogError> {
+    async fn remove(&self, nodes: &[NodeId]) -> Result<(), LogError> {
         let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
         for key in [NODES, LOADS] {
             let key = self.names.shared(key);
@@ -125,7 +125,7 @@ impl HeartbeatStore for RedisLog {
     }
 
     fn forget<'a>(&'a self, nodes: &'a [NodeId]) -> BoxFuture<'a, Result<(), LogError>> {
-        Box::pin(self.strike(nodes))
+        Box::pin(self.remove(nodes))
     }
 
     fn reconnects(&self) -> watch::Receiver<u64> {
