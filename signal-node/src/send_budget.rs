@@ -1,12 +1,15 @@
 //! How many bytes one sender may make this node send.
 //!
 //! A budget belongs to a subject, over all of its connections here, or to an anonymous connection. So it is the same one
-//! after a `leave` and `join`, in every room, and over a second socket.
+//! after a `leave` and `join`, in every room, and over a second socket. What an anonymous connection has left of its own, the
+//! next one of its address goes on with, so that a new connection is no new budget.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use service_kit::rate::ip_key;
 use service_kit::settings::Rate;
 use signal_protocol::Subject;
 use tokio::time::Instant;
@@ -81,30 +84,66 @@ impl SendBudget {
     }
 }
 
-/// The budgets of the subjects with connections here, and of those that left before theirs was full again.
+/// The budgets of the subjects with connections here, and of everybody who left before theirs was full again.
 #[derive(Debug, Default)]
-pub struct SendBudgets(Mutex<BySubject>);
+pub struct SendBudgets {
+    subjects: Mutex<Kept<Subject, Arc<SendBudget>>>,
+    /// Of anonymous connections that ended, by their addresses, IPv6 by /64.
+    left: Mutex<Kept<IpAddr, Vec<Arc<SendBudget>>>>,
+}
 
-#[derive(Debug, Default)]
-struct BySubject {
-    map: HashMap<Subject, Arc<SendBudget>>,
+/// A map that forgets what nobody would miss each time it has doubled.
+#[derive(Debug)]
+struct Kept<K, V> {
+    map: HashMap<K, V>,
     sweep_at: usize,
 }
 
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self { map: HashMap::new(), sweep_at: KEPT }
+    }
+}
+
+impl<K, V> Kept<K, V> {
+    fn sweep(&mut self, keep: impl Fn(&V) -> bool) {
+        if self.map.len() >= self.sweep_at {
+            self.map.retain(|_, value| keep(value));
+            self.sweep_at = (self.map.len() * 2).max(KEPT);
+        }
+    }
+}
+
 impl SendBudgets {
-    /// Returns the budget of a subject. Each doubling first forgets those that nobody would miss.
+    /// Returns the budget of a subject.
     pub fn of(&self, subject: &Subject, now: Instant) -> Arc<SendBudget> {
-        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(budget) = budgets.map.get(subject) {
+        let mut kept = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(budget) = kept.map.get(subject) {
             return budget.clone();
         }
-        if budgets.map.len() >= budgets.sweep_at {
-            budgets.map.retain(|_, budget| Arc::strong_count(budget) > 1 || !budget.is_full(now));
-            budgets.sweep_at = (budgets.map.len() * 2).max(KEPT);
-        }
+        kept.sweep(|budget| Arc::strong_count(budget) > 1 || !budget.is_full(now));
         let budget = Arc::new(SendBudget::new(now));
-        budgets.map.insert(subject.clone(), budget.clone());
+        kept.map.insert(subject.clone(), budget.clone());
         budget
+    }
+
+    /// Returns a budget for an anonymous connection: what an earlier one of its address has left, or a full one.
+    pub fn of_anonymous(&self, address: IpAddr, now: Instant) -> Arc<SendBudget> {
+        let mut kept = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = kept.map.get_mut(&ip_key(address)).and_then(Vec::pop);
+        left.unwrap_or_else(|| Arc::new(SendBudget::new(now)))
+    }
+
+    /// Keeps the budget of an anonymous connection that has ended, unless it is full.
+    pub fn keep_anonymous(&self, address: IpAddr, budget: Arc<SendBudget>, now: Instant) {
+        if budget.is_full(now) {
+            return;
+        }
+        let mut kept = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.sweep(|budgets| budgets.iter().any(|budget| !budget.is_full(now)));
+        let left = kept.map.entry(ip_key(address)).or_default();
+        left.retain(|budget| !budget.is_full(now));
+        left.push(budget);
     }
 }
 
@@ -146,6 +185,33 @@ mod tests {
             budgets.of(&Subject::new(&number.to_string()).unwrap(), now);
         }
         assert!(budgets.of(&ana, now).take(rates(), 1, 1, now).is_err());
-        assert!(budgets.0.lock().unwrap().map.len() < 2_000, "full ones are forgotten");
+        assert!(budgets.subjects.lock().unwrap().map.len() < 2_000, "full ones are forgotten");
+    }
+
+    #[test]
+    fn an_anonymous_connection_goes_on_with_what_its_address_has_left() {
+        let (now, budgets) = (Instant::now(), SendBudgets::default());
+        let [here, there]: [IpAddr; 2] =
+            ["2001:db8::1".parse().unwrap(), "2001:db8:1::1".parse().unwrap()];
+        let spent = budgets.of_anonymous(here, now);
+        spent.charge(rates(), 3_000, now);
+        let beside = budgets.of_anonymous(here, now);
+        assert_eq!(beside.take(rates(), 1, 1, now), Ok(()), "a neighbour has a budget of its own");
+        budgets.keep_anonymous(here, spent, now);
+        let take = |address, at| budgets.of_anonymous(address, at).take(rates(), 1, 1, at);
+        assert_eq!(take(there, now), Ok(()));
+        let next_door = "2001:db8::2".parse().unwrap();
+        assert!(take(next_door, now).is_err(), "one /64 is one client");
+        let spent = budgets.of_anonymous(here, now);
+        spent.charge(rates(), 3_000, now);
+        budgets.keep_anonymous(here, spent, now);
+        for number in 0..5_000_u32 {
+            let at = now + Duration::from_millis(u64::from(number));
+            let spent = Arc::new(SendBudget::new(at));
+            spent.charge(rates(), 1, at);
+            budgets.keep_anonymous(IpAddr::from(number.to_be_bytes()), spent, at);
+        }
+        let kept = budgets.left.lock().unwrap().map.len();
+        assert!((1..2_000).contains(&kept), "full ones are forgotten: {kept}");
     }
 }

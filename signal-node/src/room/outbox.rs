@@ -188,9 +188,14 @@ impl Outbox {
         }
     }
 
-    /// Has the socket share the budget of its subject.
+    /// Has the socket use a budget that others may use as well, or have used.
     pub fn share_budget(&self, budget: impl FnOnce() -> Arc<SendBudget>) {
         self.budget.get_or_init(budget);
+    }
+
+    /// Returns the budget, if the socket has needed one.
+    pub fn used_budget(&self) -> Option<Arc<SendBudget>> {
+        self.budget.get().cloned()
     }
 
     /// Returns the budget of whoever holds the socket: its subject's, or its own.

@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::effect::Effect;
 use super::handover::Invitation;
-use super::identity::Identity;
 use super::run::Session;
 use super::socket::Socket;
 use crate::metrics::Direction;
@@ -148,9 +147,7 @@ impl<S: Socket> Session<'_, S> {
         let RoomPost { room, name, count, data } = post;
         let identity = self.machine.identity();
         let is_allowed = identity.is_some_and(|identity| identity.may_enter_named(&name));
-        if let Some(subject) = identity.and_then(Identity::subject) {
-            self.outbox.share_budget(|| self.context.rooms.budgets.of(subject, Instant::now()));
-        }
+        self.share_budget();
         let Some(session) = &mut self.dialect else { return };
         let (rooms, sender) = (&self.context.rooms, self.outbox.clone());
         let request = PostRequest { from: self.machine.socket(), count, data: data.into(), sender };

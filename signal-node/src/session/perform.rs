@@ -172,6 +172,23 @@ impl<S: Socket> Session<'_, S> {
         });
     }
 
+    /// Has the connection send within the budget of its subject, or of an anonymous one before it.
+    pub(super) fn share_budget(&self) {
+        let (budgets, now) = (&self.context.rooms.budgets, Instant::now());
+        let subject = self.machine.identity().and_then(Identity::subject);
+        self.outbox.share_budget(|| match subject {
+            Some(subject) => budgets.of(subject, now),
+            None => budgets.of_anonymous(self.address, now),
+        });
+    }
+
+    /// Keeps what an anonymous connection has left of its budget.
+    pub(super) fn keep_budget(&self) {
+        if let (Some(_), Some(budget)) = (self.network(), self.outbox.used_budget()) {
+            self.context.rooms.budgets.keep_anonymous(self.address, budget, Instant::now());
+        }
+    }
+
     /// Returns the network of an anonymous client.
     fn network(&self) -> Option<IpAddr> {
         let subject = self.machine.identity().and_then(Identity::subject);
@@ -185,9 +202,7 @@ impl<S: Socket> Session<'_, S> {
         id: Option<RequestId>,
         ice: Option<Arc<IceServers>>,
     ) {
-        if let Some(subject) = &join.user {
-            self.outbox.share_budget(|| self.context.rooms.budgets.of(subject, Instant::now()));
-        }
+        self.share_budget();
         let permit = match self.permit(&join, &room) {
             Ok(permit) => permit,
             Err(exceeded) => {

@@ -326,6 +326,7 @@ impl<'a, S: Socket> Session<'a, S> {
     /// Detaches from the rooms, counts, and logs how the connection ended.
     async fn finish(&mut self, cause: CloseCause) {
         self.detach(cause.is_going_away()).await;
+        self.keep_budget();
         let metrics = &self.context.metrics;
         metrics.connections.dec();
         metrics.closed.with_label_values(&[&cause.label()]).inc();

@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::support::node::{SECRET, TestNode, token};
 use crate::support::peer::{TestPeer, key, knock, knock_from, refused, request};
+use crate::support::polling::becomes_true;
 use crate::support::process::NodeProcess;
 
 #[tokio::test]
@@ -163,6 +164,30 @@ async fn what_one_member_is_sent_is_bounded_and_its_socket_stays() {
     second.say(json!({"type": "signal", "mid": 1, "room": "other", "to": cy.id, "data": "x".repeat(30_000)})).await;
     assert_eq!(second.until("error").await["code"], "rate_limited");
     bo.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_new_anonymous_connection_goes_on_with_what_the_last_one_has_left() {
+    let node = TestNode::start(&[("FANOUT", "1KiB/s,burst=40KiB")]).await;
+    let mut bo = TestPeer::anonymous(&node).await;
+    bo.join("demo", "bo").await;
+    let mut ana = TestPeer::anonymous(&node).await;
+    ana.join("demo", "ana").await;
+    ana.signal(1, &bo.id, "x".repeat(30_000)).await;
+    bo.until("signal").await;
+    ana.say(json!({"type": "leave", "id": 2, "room": "demo"})).await;
+    ana.until("ok").await;
+    drop(ana);
+    let is_gone = async || node.metrics().await.contains("signal_connections 1\n");
+    becomes_true("one connection is left", Duration::from_secs(10), is_gone).await;
+    let mut again = TestPeer::anonymous(&node).await;
+    again.join("demo", "dora").await;
+    again.signal(1, &bo.id, "x".repeat(30_000)).await;
+    assert_eq!(again.until("error").await["code"], "rate_limited");
+    let mut beside = TestPeer::anonymous(&node).await;
+    beside.join("demo", "cy").await;
+    beside.signal(1, &bo.id, "x".repeat(30_000)).await;
+    bo.until("signal").await;
 }
 
 #[tokio::test]
