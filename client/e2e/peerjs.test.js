@@ -71,6 +71,26 @@ const counted = (page, event) => page.evaluate((what) => window.page.events.filt
 const say = (page, data) => page.evaluate((what) => window.page.connections.forEach((connection) => connection.send(what)), data);
 const hears = (page, data) => until(page, (what) => window.page.heard.includes(what), data, WITHIN);
 
+// The first one, since it counts the nodes that are dead.
+test("once the death of a node is certain, its clients are absent and their ids are free", LIMITS, async () => {
+  const lost = await openPeer("fay", cluster.nodes[0].origin);
+  const caller = await openPeer("gus", cluster.nodes[1].origin);
+  await Promise.all([lost, caller].map((page) => saw(page, "open")));
+  killNode(cluster.nodes[0]);
+  await saw(lost, "disconnected");
+  // What is said before its death is certain is lost with the node.
+  while (!/^signal_nodes_silent 1$/m.test(await metricsOf(cluster.nodes[1]))) await caller.waitForTimeout(100);
+  await caller.evaluate(() => window.page.connect("fay"));
+  await saw(caller, "error peer-unavailable");
+  assert.equal(await counted(caller, "error peer-unavailable"), 1);
+  const other = await openPeer("fay", cluster.nodes[1].origin, { token: "of-somebody-else" });
+  await saw(other, "open fay");
+  assert.equal(await counted(other, "error unavailable-id"), 0);
+  await cluster.nodes[0].process.ended;
+  await cluster.nodes[0].restart();
+  await cluster.balancer.sends(cluster.nodes[0].name);
+});
+
 test("peers on two nodes exchange data and media, and go on after the death of a node", LIMITS, async () => {
   const [ana, bo] = [await openPeer("ana", cluster.nodes[0].origin, { token: "of-ana" }), await openPeer("bo", cluster.nodes[1].origin)];
   await Promise.all([ana, bo].map((page) => saw(page, "open")));
@@ -109,26 +129,6 @@ test("a peer whose node was killed reconnects with its id over another node, and
   await cluster.nodes[holder].process.ended;
   await cluster.nodes[holder].restart();
   await cluster.balancer.sends(cluster.nodes[holder].name);
-});
-
-test("once the death of a node is certain, its clients are absent and their ids are free", LIMITS, async () => {
-  const lost = await openPeer("fay", cluster.nodes[0].origin);
-  const caller = await openPeer("gus", cluster.nodes[1].origin);
-  await Promise.all([lost, caller].map((page) => saw(page, "open")));
-  killNode(cluster.nodes[0]);
-  await saw(lost, "disconnected");
-  // What is said before that is lost with the node.
-  const silent = async () => /^signal_nodes_silent 1$/m.test(await metricsOf(cluster.nodes[1]));
-  while (!(await silent())) await caller.waitForTimeout(100);
-  await caller.evaluate(() => window.page.connect("fay"));
-  await saw(caller, "error peer-unavailable");
-  assert.equal(await counted(caller, "error peer-unavailable"), 1);
-  const other = await openPeer("fay", cluster.nodes[1].origin, { token: "of-somebody-else" });
-  await saw(other, "open fay");
-  assert.equal(await counted(other, "error unavailable-id"), 0);
-  await cluster.nodes[0].process.ended;
-  await cluster.nodes[0].restart();
-  await cluster.balancer.sends(cluster.nodes[0].name);
 });
 
 test("an id is taken while its holder lives, and whoever is absent is told of once", LIMITS, async () => {
