@@ -145,6 +145,18 @@ if (cluster.own && !isFound) {
   packImages();
   script("up.sh");
 }
+
+/** Ends the cluster that this process has brought up. */
+function end() {
+  if (cluster.own && !options.keep && !isFound) script("down.sh");
+}
+
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    end();
+    process.exit(1);
+  });
+}
 try {
   const [steady] = await cluster.machines();
   const release = new Release(cluster, steady, options.binaries);
@@ -158,5 +170,5 @@ try {
   const held = [...scenarios.outcomes, ...checks.results].every(({ faults }) => faults.length === 0) && twins.every(({ faults }) => faults.length > 0);
   process.exitCode = held ? 0 : 1;
 } finally {
-  if (cluster.own && !options.keep && !isFound) script("down.sh");
+  end();
 }
