@@ -29,6 +29,12 @@ export function faultsOf(report, limits) {
   return [...exceeded, ...report.violations, ...(report.failure ? [report.failure] : [])];
 }
 
+/** The report of a scenario that did not come to its end. @param {string} failure @returns {CallReport} */
+export function failed(failure) {
+  const none = { signals: 0, lost: 0, doubled: 0, reordered: 0, members_lost: 0, moved: 0, cut: 0, failed_dials: 0, slowest_back: 0, worst_delay: 0 };
+  return { ...none, violations: [], failure };
+}
+
 const HEADER =
   "| scenario | signals | lost | doubled | reordered | members lost | asked to move | without a socket | failed connections | slowest back | worst delay | held |";
 
