@@ -30,7 +30,7 @@ import { systemClock } from "./clock.js";
  *
  * @typedef {object} ConnectionOptions
  * @property {string | readonly string[]} url `ws(s)://` or `http(s)://`; `/v1/ws` is appended to the path, unless that ends so; of several,
- *   each attempt takes the next, and so does the second socket of an attempt that takes long
+ *   each attempt takes the next, and so do the further sockets of an attempt that takes long
  * @property {import("./token.js").TokenSource} [token]
  * @property {string} [client] what to call ourselves in `hello`
  * @property {(attempt: number, why: {code: number | string, reason: string}) => number | false | undefined} [retry] decides how long to

@@ -1,21 +1,25 @@
 /**
- * The opening of one WebSocket: a second one is opened beside the first if that takes long, since its node may be
- * stopped or the path to it dead, and the one that opens first is used (RFC 8305 §5, at the pace of handshakes). The
- * other one is closed before anything was said on it.
+ * The opening of one WebSocket: another one is opened each second while those before have not opened, since their node may
+ * be stopped or the path to it dead, and the one that opens first is used (RFC 8305 §5, at the pace of handshakes). The
+ * others are closed before anything was said on them.
  *
- * A socket that is refused is not slow: no second one is opened then, and how to go on is decided by `connection.js`.
+ * A socket that is refused is not slow: no other one is opened then, and how to go on is decided by `connection.js`.
  */
 
-/** A second socket is opened if the first has not opened after this long (ms). */
-export const SECOND_AFTER = 1000;
+/** Another socket is opened if none has opened after this long (ms). */
+export const ANOTHER_AFTER = 1000;
+
+/** Sockets that are opened at once at most: of three nodes one may be lost, and a balancer may choose it each time. */
+const MOST_AT_ONCE = 5;
 
 export class Opening {
   #make;
+  #clock;
   #opened;
   #failed;
   /** @type {Set<WebSocket>} */
   #sockets = new Set();
-  #cancelSecond;
+  #cancelNext = () => {};
 
   /**
    * @param {object} options
@@ -26,15 +30,16 @@ export class Opening {
    */
   constructor({ make, clock, opened, failed }) {
     this.#make = make;
+    this.#clock = clock;
     this.#opened = opened;
     this.#failed = failed;
     this.#open();
-    this.#cancelSecond = clock.after(SECOND_AFTER, () => this.#openSecond());
+    this.#expectAnother();
   }
 
   /** Ends what is being opened. @param {number} code */
   close(code) {
-    this.#cancelSecond();
+    this.#cancelNext();
     for (const socket of this.#sockets) discard(socket, code);
     this.#sockets.clear();
   }
@@ -47,12 +52,17 @@ export class Opening {
     socket.onerror = () => {}; // always followed by close
   }
 
-  #openSecond() {
+  #expectAnother() {
+    this.#cancelNext = this.#clock.after(ANOTHER_AFTER, () => this.#openAnother());
+  }
+
+  #openAnother() {
     try {
       this.#open();
     } catch {
-      // The browser takes this address for unfit, such as ws: on a page of https:. The first may still open.
+      // The browser takes this address for unfit, such as ws: on a page of https:. Those before may still open.
     }
+    if (this.#sockets.size < MOST_AT_ONCE) this.#expectAnother();
   }
 
   /** @param {WebSocket} socket */
@@ -70,7 +80,7 @@ export class Opening {
   #ended(socket, code, reason) {
     this.#sockets.delete(socket);
     if (this.#sockets.size > 0) return;
-    this.#cancelSecond();
+    this.#cancelNext();
     this.#failed(code, reason);
   }
 }

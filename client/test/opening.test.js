@@ -46,6 +46,17 @@ test("the first socket is used if it opens first, and nothing is said on the sec
   assert.equal(second.onopen, null, "it may not take over later");
 });
 
+test("another socket is opened each second while those before hang, and five at once are enough", async () => {
+  const { server, connection } = await late();
+  await server.clock.pass(2_000);
+  assert.deepEqual(server.sockets.map(({ url }) => new URL(url).host), ["one.test", "two.test", "one.test", "two.test"]);
+  await server.clock.pass(3_000);
+  assert.equal(server.sockets.length, 5);
+  opens(server, server.sockets[3]);
+  assert.equal(connection.state.phase, "open");
+  assert.deepEqual(server.sockets.map(({ closedWith }) => closedWith), [1000, 1000, 1000, undefined, 1000]);
+});
+
 test("one address is tried twice: a balancer may choose another node", async () => {
   const { server } = await late({ url: "http://balancer.test" });
   assert.equal(server.sockets[0].url, server.sockets[1].url);

@@ -49,12 +49,21 @@ async function dryRun(release) {
 async function refusals(release, values) {
   const rendered = await release.cluster.helm("template", "dry", CHART, "--namespace", NAMESPACE, "--values", values);
   const objects = fromYaml(rendered).filter((object) => object && !UNDEFINED.has(object.kind));
+  await makeClasses(release, objects);
   try {
     await release.cluster.kubectlWith(list(objects), "apply", "--dry-run=server", "--namespace", NAMESPACE, "--filename", "-");
     return [];
   } catch (error) {
     return [`${basename(values)}: ${errorsOf(error)}`];
   }
+}
+
+/** Makes the PriorityClasses and the RuntimeClasses that pods name. @param {Release} release @param {object[]} objects */
+async function makeClasses(release, objects) {
+  const named = (/** @type {RegExp} */ field) => [...new Set([...JSON.stringify(objects).matchAll(field)].map(([, name]) => name))];
+  const priorities = named(/"priorityClassName":"([^"]+)"/g).map((name) => ({ apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass", metadata: { name }, value: 1_000 }));
+  const runtimes = named(/"runtimeClassName":"([^"]+)"/g).map((name) => ({ apiVersion: "node.k8s.io/v1", kind: "RuntimeClass", metadata: { name }, handler: "runc" }));
+  if (priorities.length + runtimes.length > 0) await release.cluster.apply(...priorities, ...runtimes);
 }
 
 /** What kubectl calls an error, without its warnings. @param {unknown} error */

@@ -8,7 +8,7 @@ import { CHECKS } from "./checks.js";
 import { Calls } from "./calls.js";
 import { Release } from "./release.js";
 import { SCENARIOS } from "./scenarios.js";
-import { faultsOf, insert, row, tables } from "./verdict.js";
+import { failed, faultsOf, insert, row, tables } from "./verdict.js";
 
 /**
  * Breaks a release of the chart in a real Kubernetes while calls go on, and counts what its members saw.
@@ -57,8 +57,11 @@ function machine() {
   return `${availableParallelism()} cores, Linux ${kernel()}, commit ${commit}, ${build} build, ${options.pairs} calls, ${day}. The machines and the clients share the cores.`;
 }
 
-/** Calls go on while a scenario acts. @param {Release} release @param {Scenario} scenario @param {Scenario["act"]} act */
-async function underCalls(release, { name }, act) {
+/** Calls go on while a scenario acts. @param {Release} release @param {Scenario} scenario @param {Scenario["act"]} act @param {string[]} values */
+async function underCalls(release, { name }, act, values) {
+  await release.install(...values);
+  await release.spreadOut();
+  await release.restoreKeys();
   const program = join(options.binaries, "fault-suite");
   const history = join(FOLDER, "histories", `${name}.jsonl`);
   mkdirSync(join(FOLDER, "histories"), { recursive: true });
@@ -74,10 +77,7 @@ async function underCalls(release, { name }, act) {
 
 /** @param {Release} release @param {Scenario} scenario @param {string[]} values @param {Scenario["act"]} act @returns {Promise<Outcome>} */
 async function measure(release, scenario, values, act) {
-  await release.install(...values);
-  await release.spreadOut();
-  await release.restoreKeys();
-  const report = await underCalls(release, scenario, act);
+  const report = await underCalls(release, scenario, act, values).catch((error) => failed(String(error)));
   return { name: scenario.name, report, faults: faultsOf(report, scenario.limits) };
 }
 
@@ -145,6 +145,18 @@ if (cluster.own && !isFound) {
   packImages();
   script("up.sh");
 }
+
+/** Ends the cluster that this process has brought up. */
+function end() {
+  if (cluster.own && !options.keep && !isFound) script("down.sh");
+}
+
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    end();
+    process.exit(1);
+  });
+}
 try {
   const [steady] = await cluster.machines();
   const release = new Release(cluster, steady, options.binaries);
@@ -158,5 +170,5 @@ try {
   const held = [...scenarios.outcomes, ...checks.results].every(({ faults }) => faults.length === 0) && twins.every(({ faults }) => faults.length > 0);
   process.exitCode = held ? 0 : 1;
 } finally {
-  if (cluster.own && !options.keep && !isFound) script("down.sh");
+  end();
 }

@@ -22,7 +22,9 @@ const ASK_EVERY = 500;
 /** How long the cluster may take for one step (ms). */
 const STEP_LIMIT = 240_000;
 
-/** @typedef {{metadata: {name: string, uid: string, deletionTimestamp?: string}, spec: {nodeName: string}, status: {podIP: string, conditions?: {type: string, status: string}[]}}} Pod */
+/** @typedef {{terminated?: {exitCode: number}} | undefined} ContainerState */
+
+/** @typedef {{metadata: {name: string, uid: string, deletionTimestamp?: string}, spec: {nodeName: string}, status: {podIP: string, conditions?: {type: string, status: string}[], containerStatuses?: {state: ContainerState, lastState: ContainerState}[]}}} Pod */
 
 /** @param {Pod} pod */
 const isReady = ({ status }) => status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
@@ -80,12 +82,23 @@ export class Release {
 
   /** Installs or upgrades, and waits until it runs as it should. @param {string[]} values further ones, NAME=VALUE */
   async install(...values) {
+    await this.upgrade(...values);
+    await this.settled();
+  }
+
+  /** Installs or upgrades, and waits for nothing. @param {string[]} values further ones, NAME=VALUE */
+  upgrade(...values) {
     const redis = ["redis.bundled=true", `redis.bundle.nodeSelector.kubernetes\\.io/hostname=${this.steady}`];
     const own = ["signal.replicas=3", "auth.jwt.existingSecret=tokens", "listenAddress=0.0.0.0", ...redis];
     const set = [...own, ...values].flatMap((value) => ["--set", value]);
     // Scenarios scale by hand too.
-    await this.#helm("upgrade", "--install", "--force-conflicts", "demo", CHART, ...set);
-    await this.settled();
+    return this.#helm("upgrade", "--install", "--force-conflicts", "demo", CHART, ...set);
+  }
+
+  /** Whether a node has ended with 64: its settings cannot be used. */
+  async refusesSettings() {
+    const states = (await this.nodes()).flatMap(({ status }) => status.containerStatuses ?? []).flatMap(({ state, lastState }) => [state, lastState]);
+    return states.some((state) => state?.terminated?.exitCode === 64);
   }
 
   rollback() {
@@ -99,7 +112,7 @@ export class Release {
   /** Runs `helm test` and returns what it says if it fails. @returns {Promise<string[]>} */
   async test() {
     const tested = this.#helm("test", "demo", "--logs", "--timeout", "120s");
-    return tested.then(() => [], (error) => [`${error.stdout}${error.stderr}`.replaceAll(/^(?!.*fail).*\n/gim, "").trim() || String(error)]);
+    return tested.then(() => [], (error) => [/^.*\bFAIL\b.*$/m.exec(`${error.stdout}`)?.[0].trim() ?? String(error)]);
   }
 
   /** Installs a relay of the chart on the steady machine, in a namespace that may be privileged. */

@@ -16,14 +16,14 @@ import { HANDED_OVER, RESET, RESUMED } from "./verdict.js";
  *   what the promise rests on taken away, so that the scenario has to fail
  */
 
-/** A node that ends without handing its clients over. */
-const WITHOUT_GOAWAY = { without: "nodes that have no time to send goaway", values: ["signal.drain.delaySeconds=0", "signal.drain.deadlineSeconds=1"] };
+/** Nodes that end without handing their clients over. */
+const WITHOUT_GOAWAY = { without: "nodes killed in turn, before they send goaway", act: killEach };
 
 /** A node that refuses clients while the Service still sends them. */
 const WITHOUT_UNREADY = { without: "nodes that refuse clients before the Service knows", values: ["signal.drain.delaySeconds=0"] };
 
-/** Members have no time to come back in. */
-const WITHOUT_GRACE = { without: "a grace of half a second", values: ["signal.config.grace=500ms", "signal.config.lease=2s"] };
+/** A setting that nodes refuse, since no client could be back so soon. */
+const REFUSED_SETTING = "signal.config.grace=500ms";
 
 /** A key of tokens that takes over. */
 const OTHER_KEY = "another-key-of-make-kubernetes-another-key";
@@ -51,10 +51,27 @@ async function rollback(release) {
   await release.settled();
 }
 
+/** An upgrade to settings that no node starts with. @param {Release} release @param {string[]} values */
+async function misspelt(release, ...values) {
+  await release.upgrade(REFUSED_SETTING, ...values);
+  await release.until("a node refuses its settings", () => release.refusesSettings());
+  await rollback(release);
+}
+
 /** @param {Release} release */
 async function force(release) {
   const [{ metadata }] = await release.nodes();
-  await release.kubectl("delete", "pod", metadata.name, "--force", "--grace-period=0");
+  await forceDelete(release, metadata.name);
+}
+
+/** @param {Release} release */
+async function killEach(release) {
+  for (const { metadata } of await release.nodes()) await forceDelete(release, metadata.name);
+}
+
+/** @param {Release} release @param {string} pod */
+async function forceDelete(release, pod) {
+  await release.kubectl("delete", "pod", pod, "--force", "--grace-period=0");
   await release.settled();
 }
 
@@ -164,9 +181,13 @@ export const SCENARIOS = [
   { name: "rollout", limits: HANDED_OVER, act: rollout, twins: [WITHOUT_GOAWAY, WITHOUT_UNREADY] },
   { name: "upgrade", limits: HANDED_OVER, act: upgrade },
   { name: "rollback", limits: HANDED_OVER, act: rollback },
+  {
+    name: "misspelt", limits: HANDED_OVER, act: (release) => misspelt(release),
+    twins: [{ without: "all nodes ended before the new ones are ready", act: (release) => misspelt(release, "signal.strategy.rollingUpdate.maxUnavailable=100%") }],
+  },
   { name: "force", limits: RESUMED, act: force },
-  { name: "kill", own: true, limits: RESUMED, act: kill, twins: [WITHOUT_GRACE] },
-  { name: "drain", limits: HANDED_OVER, act: drain, twins: [WITHOUT_GOAWAY] },
+  { name: "kill", own: true, limits: RESUMED, act: kill },
+  { name: "drain", limits: HANDED_OVER, act: drain },
   { name: "evict", limits: HANDED_OVER, act: evict },
   { name: "scale", limits: HANDED_OVER, act: scale },
   { name: "power", own: true, limits: RESUMED, act: power },

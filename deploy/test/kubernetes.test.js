@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
-import { HANDED_OVER, RESUMED, faultsOf, insert, row, tables } from "../kubernetes/verdict.js";
+import { HANDED_OVER, RESUMED, failed, faultsOf, insert, row, tables } from "../kubernetes/verdict.js";
 
 /** What `make kubernetes` makes of its measurements; the cluster itself is no part of `make test`. */
 
@@ -23,6 +23,12 @@ test("a run within its limits has no fault, and each figure above one is named",
 test("a promise of the protocol that was broken is a fault, and so are calls that did not come to their end", () => {
   const report = { ...GOOD, violations: ["order: 1.000000 s: 3 before 2"], failure: "not within 90s: all clients are back" };
   assert.deepEqual(faultsOf(report, RESUMED), [...report.violations, report.failure]);
+});
+
+test("a scenario that did not come to its end has a row and a fault, and those after it go on", () => {
+  const report = failed("Error: not within 240 s: three nodes");
+  assert.deepEqual(faultsOf(report, RESUMED), [report.failure]);
+  assert.match(row({ name: "power", report, faults: faultsOf(report, RESUMED) }), /^\| power \| 0 \|.*\*\*no\*\* \|$/);
 });
 
 test("a row says every count, and a twin that nothing noticed stands out", () => {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use rustls_platform_verifier::ConfigVerifierExt as _;
 use signal_protocol::SUBPROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,9 +23,11 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::core::Token;
 
-/// A second connection is opened beside the first if that has not opened within this time: the node behind it may be
-/// stopped, or the path to it dead (in the manner of RFC 8305 §5, at the pace of handshakes).
-const SECOND_AFTER: Duration = Duration::from_secs(1);
+/// Another connection is opened beside those that have not opened within this time: the node behind them may be stopped,
+/// or the path to it dead (in the manner of RFC 8305 §5, at the pace of handshakes).
+const ANOTHER_AFTER: Duration = Duration::from_secs(1);
+/// Connections that are opened at once at most: of three nodes one may be lost, and a balancer may choose it each time.
+const MOST_AT_ONCE: usize = 5;
 /// The end of a socket without a close frame (RFC 6455 §7.1.5).
 pub(crate) const ABNORMAL: u16 = 1006;
 /// TLS failed (the same).
@@ -168,19 +172,21 @@ impl Connector {
         Ok(Self { addresses: addresses.into(), headers, tls: tls.map(TlsConnector::from) })
     }
 
-    /// Opens a socket on the address of an attempt, and a second one on the next address if the first takes long. The one
-    /// that opens first is used; the other is dropped before anything was said on it.
+    /// Opens a socket on the address of an attempt, and others on the next addresses while none has opened. The one that
+    /// opens first is used; the others are dropped before anything was said on them.
     pub(crate) async fn open(
         self,
         attempt: usize,
         token: Option<Token>,
     ) -> Result<Socket, Unopened> {
-        let open = |attempt: usize| {
+        let mut attempts = attempt..;
+        race(|| {
+            let attempt = attempts.next().unwrap_or_default();
             let address = &self.addresses[attempt % self.addresses.len()];
             let request = request(&address.uri, &self.headers, token.as_ref());
             open(address, self.tls.clone(), request)
-        };
-        race(open(attempt), || open(attempt + 1)).await
+        })
+        .await
     }
 }
 
@@ -189,23 +195,23 @@ fn header((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue),
     parsed.ok_or_else(|| SetupError::Header(name.clone()))
 }
 
-/// Waits for the first of two connections to open; the second one begins if the first takes longer than a second. For
+/// Opens connections until one has opened: another one each second, up to five at once, while those before are late. For
 /// those who open the sockets of a [`core::Machine`](crate::core::Machine) by themselves; a [`Client`](crate::Client) does it.
 ///
 /// # Errors
-/// That of the later one, if both fail.
+/// That of the last one, if all fail.
 pub async fn race<T, E, F: Future<Output = Result<T, E>>>(
-    first: F,
-    second: impl FnOnce() -> F,
+    mut open: impl FnMut() -> F,
 ) -> Result<T, E> {
-    let mut first = std::pin::pin!(first);
-    if let Ok(opened) = timeout(SECOND_AFTER, &mut first).await {
-        return opened;
-    }
-    let mut second = std::pin::pin!(second());
-    tokio::select! {
-        opened = &mut first => if opened.is_ok() { opened } else { second.await },
-        opened = &mut second => if opened.is_ok() { opened } else { first.await },
+    let mut openings = FuturesUnordered::from_iter([open()]);
+    loop {
+        let wait = if openings.len() < MOST_AT_ONCE { ANOTHER_AFTER } else { Duration::MAX };
+        match timeout(wait, openings.next()).await {
+            Ok(Some(Err(error))) if openings.is_empty() => return Err(error),
+            Ok(Some(Ok(opened))) => return Ok(opened),
+            Ok(Some(Err(_)) | None) => {}
+            Err(_) => openings.push(open()),
+        }
     }
 }
 
@@ -273,27 +279,47 @@ mod tests {
 
     type Opening = Pin<Box<dyn Future<Output = Result<u8, &'static str>>>>;
 
+    /// Connections that end as told, in this order.
+    async fn raced(openings: Vec<Opening>) -> Result<u8, &'static str> {
+        let mut openings = openings.into_iter();
+        race(|| openings.next().expect("no need of another connection")).await
+    }
+
+    fn at_once(result: Result<u8, &'static str>) -> Opening {
+        Box::pin(ready(result))
+    }
+
+    fn after(time: Duration, result: Result<u8, &'static str>) -> Opening {
+        Box::pin(async move {
+            sleep(time).await;
+            result
+        })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_first_connection_that_opens_in_time_is_the_only_one() {
-        let first: Opening = Box::pin(ready(Ok(1)));
-        assert_eq!(race(first, || panic!("there is no need")).await, Ok(1));
-        let first: Opening = Box::pin(ready(Err("refused")));
-        assert_eq!(race(first, || panic!("a refusal is no delay")).await, Err("refused"));
+        assert_eq!(raced(vec![at_once(Ok(1))]).await, Ok(1));
+        let refused = raced(vec![at_once(Err("refused"))]).await;
+        assert_eq!(refused, Err("refused"), "a refusal is no delay");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_connection_wins_over_one_that_hangs() {
-        let (begun, first) = (Instant::now(), Box::pin(pending()) as Opening);
-        assert_eq!(race(first, || Box::pin(ready(Ok(2)))).await, Ok(2));
-        assert_eq!(begun.elapsed(), SECOND_AFTER);
+    async fn another_connection_is_opened_each_second_while_all_before_hang() {
+        let begun = Instant::now();
+        let hang = || Box::pin(pending()) as Opening;
+        assert_eq!(raced(vec![hang(), hang(), hang(), at_once(Ok(4))]).await, Ok(4));
+        assert_eq!(begun.elapsed(), ANOTHER_AFTER * 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_late_first_connection_is_good_if_the_second_fails() {
-        let first: Opening = Box::pin(async {
-            sleep(SECOND_AFTER * 2).await;
-            Ok(1)
-        });
-        assert_eq!(race(first, || Box::pin(ready(Err("refused")))).await, Ok(1));
+    async fn a_late_connection_is_good_if_another_one_fails() {
+        let openings = vec![after(ANOTHER_AFTER * 3 / 2, Ok(1)), at_once(Err("refused"))];
+        assert_eq!(raced(openings).await, Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_five_connections_are_opened_at_once() {
+        let late = |number| after(ANOTHER_AFTER * 9, Ok(number));
+        assert_eq!(raced((1..=5).map(late).collect()).await, Ok(1));
     }
 }

@@ -44,7 +44,7 @@ impl Endpoints for Service {
         let (address, FailedDials(failed)) = (self.address, self.failed_dials());
         Box::pin(async move {
             // As applications do: the balancer may have chosen a machine that is off.
-            let opened = race(dial(address, &token), || dial(address, &token)).await;
+            let opened = race(|| dial(address, &token)).await;
             failed.fetch_add(u64::from(opened.is_err()), Ordering::Relaxed);
             opened
         })
