@@ -36,7 +36,7 @@ import { systemClock } from "./clock.js";
  * @property {(attempt: number, why: {code: number | string, reason: string}) => number | false | undefined} [retry] decides how long to
  *   wait (ms) before the next attempt, 0 being the first after a loss; false: stop; undefined: as the SDK finds right
  * @property {(entry: import("./journal.js").LogEntry) => void} [log] is told of each state, and of each frame in outline
- * @property {typeof WebSocket} [WebSocket] the constructor, where the host has none (Node below 22)
+ * @property {import("./opening.js").WebSocketConstructor} [WebSocket] the constructor, where the host has none (Node below 22)
  * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] uniform in [0, 1)
  * @property {typeof globalThis.fetch | null} [fetch] asks why no WebSocket comes about; the host's own by default

@@ -87,6 +87,7 @@ export class SignalClient extends Emitter {
   /**
    * Returns how everything stands and what happened of late, for a report of a fault. It holds no token, no SDP, no
    * address and nothing that the application has sent.
+   * @returns {Promise<Record<string, unknown> & {log: import("./journal.js").LogEntry[]}>}
    */
   async dump() {
     const rooms = await Promise.all([...this.#rooms.values()].map((room) => room.dump()));

@@ -20,7 +20,7 @@ export const WELCOME_WITHIN = 8000;
 /** @extends {Emitter<LinkEvents>} */
 export class Link extends Emitter {
   #opening;
-  /** The socket, once it is open. @type {WebSocket | null} */
+  /** The socket, once it is open. @type {import("./opening.js").WebSocketLike | null} */
   #socket = null;
   /** @type {import("./clock.js").Clock} */
   #clock;
@@ -43,7 +43,7 @@ export class Link extends Emitter {
    * @param {() => string} options.address where to; asked for each socket
    * @param {string | undefined} options.token
    * @param {string} options.client what to call ourselves in `hello`
-   * @param {typeof WebSocket} options.WebSocket
+   * @param {import("./opening.js").WebSocketConstructor} options.WebSocket
    * @param {import("./clock.js").Clock} options.clock
    * @param {import("./journal.js").Journal} [options.journal]
    */
@@ -93,7 +93,7 @@ export class Link extends Emitter {
   }
 
   /**
-   * @param {WebSocket} socket
+   * @param {import("./opening.js").WebSocketLike} socket
    * @param {Record<string, any> | null} greeting
    */
   #use(socket, greeting) {

@@ -4,6 +4,18 @@
  * others are closed before anything was said on them.
  *
  * A socket that is refused is not slow: no other one is opened then, and how to go on is decided by `connection.js`.
+ *
+ * @typedef {object} WebSocketLike what the SDK uses of a WebSocket, so that `ws` of Node fits as well as that of a browser
+ * @property {number} readyState
+ * @property {number} OPEN
+ * @property {((event: any) => void) | null} onopen
+ * @property {((event: any) => void) | null} onmessage
+ * @property {((event: any) => void) | null} onclose
+ * @property {((event: any) => void) | null} onerror
+ * @property {(data: string) => void} send
+ * @property {(code?: number, reason?: string) => void} close
+ *
+ * @typedef {new (url: string, protocols?: string[]) => WebSocketLike} WebSocketConstructor
  */
 
 /** Another socket is opened if none has opened after this long (ms). */
@@ -17,15 +29,15 @@ export class Opening {
   #clock;
   #opened;
   #failed;
-  /** @type {Set<WebSocket>} */
+  /** @type {Set<WebSocketLike>} */
   #sockets = new Set();
   #cancelNext = () => {};
 
   /**
    * @param {object} options
-   * @param {() => WebSocket} options.make
+   * @param {() => WebSocketLike} options.make
    * @param {import("./clock.js").Clock} options.clock
-   * @param {(socket: WebSocket) => void} options.opened called once at most
+   * @param {(socket: WebSocketLike) => void} options.opened called once at most
    * @param {(code: number, reason: string) => void} options.failed every socket ended before one opened
    */
   constructor({ make, clock, opened, failed }) {
@@ -65,7 +77,7 @@ export class Opening {
     if (this.#sockets.size < MOST_AT_ONCE) this.#expectAnother();
   }
 
-  /** @param {WebSocket} socket */
+  /** @param {WebSocketLike} socket */
   #use(socket) {
     this.#sockets.delete(socket);
     this.close(1000);
@@ -73,7 +85,7 @@ export class Opening {
   }
 
   /**
-   * @param {WebSocket} socket
+   * @param {WebSocketLike} socket
    * @param {number} code
    * @param {string} reason
    */
@@ -86,7 +98,7 @@ export class Opening {
 }
 
 /**
- * @param {WebSocket} socket
+ * @param {WebSocketLike} socket
  * @param {number} code
  */
 function discard(socket, code) {

@@ -218,7 +218,7 @@ export class Peer extends Emitter {
     return { state: this.state, ...facts };
   }
 
-  /** How the connection stands, for a report of a fault. */
+  /** How the connection stands, for a report of a fault. @returns {Promise<Record<string, unknown>>} */
   async dump() {
     const { id, n, polite, away } = this;
     const { connectionState, iceConnectionState, iceGatheringState, signalingState } = this.pc ?? {};

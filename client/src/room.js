@@ -203,7 +203,7 @@ export class Room extends Emitter {
     this.peers.forEach((peer) => peer.reroute());
   }
 
-  /** How the room stands, for a report of a fault. */
+  /** How the room stands, for a report of a fault. @returns {Promise<Record<string, unknown>>} */
   async dump() {
     const { name, state, self, unsettled } = this;
     return { name, state, self, unsettled, peers: await Promise.all([...this.peers.values()].map((peer) => peer.dump())) };
