@@ -3,6 +3,7 @@
 mod assets;
 mod connection_limiter;
 mod dialects;
+mod ice;
 mod openapi;
 mod origin;
 mod refusal;
@@ -82,6 +83,7 @@ pub fn router(public: Arc<Public>) -> Router {
     let largest = public.sessions.settings.max_message;
     Router::new()
         .route("/v1/ws", get(upgrade::upgrade).layer(readable_anywhere()))
+        .merge(ice::routes())
         .merge(rooms::routes(largest))
         .merge(revocations::routes())
         .merge(openapi::routes())

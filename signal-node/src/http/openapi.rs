@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{Public, refusal, revocations, rooms};
+use super::{Public, ice, refusal, revocations, rooms};
 
 /// Written once; it does not depend on the settings.
 static TEXT: LazyLock<String> = LazyLock::new(|| {
@@ -22,11 +22,11 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
 #[openapi(
     info(
         title = "signal-node",
-        description = "Rooms for back ends, over any node of the cluster. Clients use the WebSocket at \
+        description = "Rooms for back ends, over any node of the cluster, and ICE servers for pages. Clients use the WebSocket at \
                        `/v1/ws` (docs/PROTOCOL.md). Errors are `application/problem+json` (RFC 9457) \
                        with a `code` to depend on.",
     ),
-    paths(rooms::inspect, rooms::configure, rooms::announce, rooms::kick, rooms::cluster, revocations::list,
+    paths(ice::ice_servers, rooms::inspect, rooms::configure, rooms::announce, rooms::kick, rooms::cluster, revocations::list,
         revocations::revoke, revocations::lift, description),
     components(schemas(refusal::ProblemSchema)),
     modifiers(&Scheme),

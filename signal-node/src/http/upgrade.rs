@@ -31,7 +31,7 @@ const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "
 /// A rejection before the upgrade; `reason` is its label in `signal_upgrade_rejected_total`.
 pub(super) struct Rejection {
     reason: &'static str,
-    problem: Problem,
+    pub(super) problem: Problem,
 }
 
 fn reject(reason: &'static str, status: StatusCode, code: &'static str, detail: &str) -> Rejection {
@@ -194,7 +194,7 @@ impl<'a> UpgradeRequest<'a> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    fn check_query(&self) -> Result<(), Rejection> {
+    pub(super) fn check_query(&self) -> Result<(), Rejection> {
         let names = self.uri.query().unwrap_or_default().split('&');
         let names = names.map(|pair| pair.split('=').next().unwrap_or_default());
         for name in names {
@@ -220,7 +220,7 @@ impl<'a> UpgradeRequest<'a> {
         texts.flat_map(|text| text.split(',')).map(str::trim).collect()
     }
 
-    fn peer(&self) -> Option<IpAddr> {
+    pub(super) fn peer(&self) -> Option<IpAddr> {
         self.peer.map(|peer| peer.ip())
     }
 

@@ -166,6 +166,56 @@ async fn where_a_client_is_counts_from_trusted_proxies_only() {
     assert_eq!(relay_for(&direct, "JP").await, relay_for(&direct, "DE").await);
 }
 
+/// Asks for ICE servers as a page does that has no client of ours.
+async fn ask(node: &TestNode, headers: &[(&str, &str)]) -> (u16, Value) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut asked = client.get(format!("http://{}/v1/ice", node.address()));
+    for (name, value) in headers {
+        asked = asked.header(*name, *value);
+    }
+    let answer = asked.send().await.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_page_without_a_client_of_ours_gets_ice_servers_where_it_may_connect() {
+    let sidecar = Sidecar::start("600s").await;
+    let url = sidecar.url();
+    let open =
+        TestNode::start(&[("CREDENTIALS_URL", &url), ("ALLOWED_ORIGINS", "https://ok.example")])
+            .await;
+    let (status, ice) = ask(&open, &[("origin", "https://ok.example")]).await;
+    assert_eq!((status, &ice["ttl"]), (200, &json!(600)));
+    let network = Pseudonym::of_network("127.0.0.1".parse().unwrap(), RELAY_SECRET).to_string();
+    assert_eq!(username(&ice).split_once(':').unwrap().1, network, "one user of the relay");
+    let (status, problem) = ask(&open, &[("origin", "https://other.example")]).await;
+    assert_eq!((status, &problem["code"]), (403, &json!("forbidden")));
+    let closed = TestNode::start(&[("CREDENTIALS_URL", &url), ("JWT_SECRET", SECRET)]).await;
+    let (status, problem) = ask(&closed, &[]).await;
+    assert_eq!((status, &problem["code"]), (401, &json!("unauthorized")));
+    let (status, _) = ask(&closed, &[("authorization", "Bearer a.b.c")]).await;
+    assert_eq!(status, 401);
+    let (status, ice) =
+        ask(&closed, &[("authorization", &format!("Bearer {}", token("ana")))]).await;
+    assert_eq!(status, 200);
+    assert_ne!(username(&ice).split_once(':').unwrap().1, network);
+}
+
+#[tokio::test]
+async fn a_page_that_asks_for_ice_servers_is_told_why_there_are_none() {
+    let node = TestNode::open().await;
+    let (status, problem) = ask(&node, &[]).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("unavailable")));
+    let preflight = reqwest::Client::new()
+        .request(reqwest::Method::OPTIONS, format!("http://{}/v1/ice", node.address()));
+    let answer = preflight.send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["access-control-allow-headers"]),
+        (204, &"authorization".parse().unwrap())
+    );
+}
+
 #[tokio::test]
 async fn fresh_ice_servers_are_pushed_before_the_former_ones_end() {
     let sidecar = Sidecar::start("4s").await;

@@ -25,7 +25,7 @@ pub(super) fn routes(dialects: &Dialects) -> Router<Arc<Public>> {
 
 /// Decides about a client without a token: its protocol has no `hello` for one. Where natives show the token that the node has
 /// printed, such a client cannot, and comes in without it.
-fn without_hello(public: &Public, admitted: Admission) -> Admission {
+pub(super) fn without_hello(public: &Public, admitted: Admission) -> Admission {
     let (entrance, permit) = admitted?;
     let Entrance::AwaitingHello { .. } = entrance else { return Ok((entrance, permit)) };
     let entrance = match public.anonymous {
