@@ -90,6 +90,30 @@ fn a_minted_token_has_three_parts_and_needs_a_secret() {
 }
 
 #[test]
+fn a_token_is_checked_as_the_node_would_and_is_no_argument() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let check = |token: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&file, token).unwrap();
+        let output = run(&["token", "check", file.to_str().unwrap()], variables);
+        (output.status.code(), text(&output.stdout))
+    };
+    let secret = ("SIGNAL_NODE_JWT_SECRET", SECRET);
+    let (code, told) = check(&format!("{}\n", token("ana")), &[secret]);
+    assert_eq!(code, Some(0), "{told}");
+    for line in ["taken    yes", "subject  ana", "rooms    *", "rights   signal", "id       none"] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let audience = ("SIGNAL_NODE_JWT_AUDIENCE", "calls");
+    let (code, told) = check(&token("ana"), &[secret, audience]);
+    assert_eq!((code, told.contains("refused: claim aud")), (Some(1), true), "{told}");
+    let other = ("SIGNAL_NODE_JWT_SECRET", "another-secret-another-secret-another");
+    let (code, told) = check(&token("ana"), &[other]);
+    assert_eq!((code, told.as_str()), (Some(1), "refused: the signature of the token is wrong\n"));
+    assert_eq!(run(&["token", "check", "no-such-file"], &[secret]).status.code(), Some(1));
+}
+
+#[test]
 fn help_teaches_by_example() {
     let output = run(&["--help"], &[]);
     let told = text(&output.stdout);
