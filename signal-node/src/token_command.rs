@@ -132,13 +132,11 @@ fn check_token(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
 }
 
 fn read_token(file: Option<&PathBuf>) -> io::Result<String> {
-    match file.filter(|path| path.as_os_str() != "-") {
-        Some(path) => std::fs::read_to_string(path),
-        None => {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map(|_| text)
-        }
+    if let Some(path) = file.filter(|path| path.as_os_str() != "-") {
+        return std::fs::read_to_string(path);
     }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).map(|_| text)
 }
 
 /// Verifies a token as a node does; keys behind a URL are fetched first.
@@ -178,7 +176,8 @@ fn describe(claims: &Claims) -> String {
                 .unwrap_or_else(|| "none: it is revoked with its subject only".to_owned()),
         ),
     ];
-    lines.iter().map(|(name, value)| format!("{name:8} {value}\n")).collect()
+    let lines = lines.map(|(name, value)| format!("{name:8} {value}"));
+    lines.join("\n") + "\n"
 }
 
 fn name_of(right: Right) -> &'static str {
