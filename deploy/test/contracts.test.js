@@ -33,8 +33,11 @@ test("every golden frame is of a described kind, and every error code is describ
 
 test("whatever is asked of the REST interface, a node answers as described", { timeout: 120_000 }, () =>
   withGroup(async (group) => {
-    const { node } = findPrograms(process.env.TARGET_DIR ?? join(ROOT, "target/debug"));
-    const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET: KEY };
+    const { node, credentials } = findPrograms(process.env.TARGET_DIR ?? join(ROOT, "target/debug"));
+    const socket = `unix:${join(group.dir, "ice.sock")}`;
+    const service = { TURN_CRED_LISTEN: `${LOOPBACK}:0`, TURN_CRED_ADMIN_LISTEN: `${LOOPBACK}:0`, TURN_CRED_INTERNAL_LISTEN: socket, TURN_CRED_SECRET: KEY, TURN_CRED_URIS: "turn:relay.example.org" };
+    await startService(group, { name: "credentials", program: credentials, env: service });
+    const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET: KEY, SIGNAL_NODE_CREDENTIALS_URL: socket };
     const { child, ready } = await startService(group, { name: "node", program: node, env });
     const token = mintToken(KEY, { sub: "backend", room: "*", can: ["admin"] });
     const url = `http://${ready.public}/v1/openapi.json`;

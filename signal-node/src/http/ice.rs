@@ -51,6 +51,7 @@ async fn preflight() -> impl IntoResponse {
     security((), ("token" = [])),
     responses(
         (status = 200, description = "What goes into `RTCConfiguration`, and for how long it is good.", body = IceServers),
+        (status = 400, description = "A token stands in the query, where logs and histories keep it.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 401, description = "A token is needed, or this one opens nothing.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 403, description = "Pages of this origin may not ask.", body = ProblemSchema, content_type = "application/problem+json"),
         (status = 429, description = "Too many come from this address.", body = ProblemSchema, content_type = "application/problem+json"),

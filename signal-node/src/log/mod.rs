@@ -209,8 +209,9 @@ pub const LEFT_REMEMBERED: usize = 64;
 /// How far the log's clock may be behind the numbers of a room before the log asks whether it may have lost entries.
 pub const CLOCK_BEHIND: Duration = Duration::from_secs(1);
 
-/// How many numbers it passes over then: more than a room gives between two snapshots of Redis.
-pub const PASSED_OVER: u64 = 100_000_000;
+/// How many numbers it passes over then: more than a room gives between two snapshots of Redis (277 a second for an hour),
+/// and no more, since an absence that begins at a number ahead of the clock takes longer.
+pub const PASSED_OVER: u64 = 1_000_000;
 
 /// Why a call to a log failed. The caller may repeat it.
 #[expect(missing_docs, reason = "the names say it all")]

@@ -52,8 +52,9 @@ local LEFT_REMEMBERED = 64
 -- (log::CLOCK_BEHIND).
 local CLOCK_BEHIND = 1000000
 
--- How many numbers such a server passes over: more than a room gives between two snapshots (log::PASSED_OVER).
-local PASSED_OVER = 100000000
+-- How many numbers such a server passes over (log::PASSED_OVER): more than a room gives between two snapshots, and no more,
+-- since an absence that begins at a number ahead of the clock takes longer.
+local PASSED_OVER = 1000000
 
 -- How many members a room takes, whatever is configured (limits::ROOM_CAPACITY).
 local ROOM_CAPACITY = 1000
