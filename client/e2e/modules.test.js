@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import { readFileSync } from "node:fs";
 import { BINARIES } from "./binaries.js";
 import { connected, joinIn, openMember } from "./in-room.js";
+import { killNode, nodeCalled, reviveNode } from "./nodes.js";
 import { openBrowser } from "./browser.js";
 import { serveSdk } from "./static.js";
 import { startCluster } from "../../deploy/local/cluster.js";
@@ -164,5 +165,57 @@ test("a page that is loaded again is connected to as soon as it wants it", LIMIT
   assert.deepEqual(await ben.evaluate(() => [...room.peers.values()].map(({ state }) => state)), ["new"]);
   await connect(ben);
   await connected(pages);
+  await closeAll(pages);
+});
+
+/** Opens a room of two pages that may change nodes; Ben keeps what is offered in `file`. */
+async function openTransfer(room) {
+  const pages = await openRoom(room, { url: cluster.nodes.map(({ origin }) => origin) });
+  await pages[1].evaluate(() => room.on("peer", (peer) => modules.onFile(peer, (file) => (window.file = file))));
+  await connected(pages);
+  return pages;
+}
+
+/** Offers so many MiB of one byte from the first page and waits until the second has the offer. */
+async function offer([from, to], size, fill) {
+  await to.evaluate(() => delete window.file);
+  await from.evaluate(([size, fill]) => {
+    const [peer] = room.peers.values();
+    window.sending = modules.sendFile(peer, new Blob([new Uint8Array(size * 2 ** 20).fill(fill)])).then(() => "sent", (error) => error.code);
+  }, [size, fill]);
+  await to.waitForFunction(() => window.file);
+}
+
+/** Takes half of the offered file; `broken` says how that ends. */
+const takeSome = (page) => page.evaluate(async () => {
+  const begun = new Promise((done) => file.once("progress", done));
+  window.broken = file.accept().then(({ size }) => size, (error) => error.code);
+  await begun;
+});
+
+test("a file arrives whole while the node of its receiver is killed", LIMITS, async () => {
+  const pages = await openTransfer("killed");
+  const [ana, ben] = pages;
+  await offer(pages, 32, 1);
+  const node = await nodeCalled(cluster, await ben.evaluate(() => client.node));
+  await ben.evaluate(() => (window.whole = file.accept().then(({ size }) => size)));
+  killNode(node);
+  assert.deepEqual([await ana.evaluate(() => sending), await ben.evaluate(() => whole)], ["sent", 32 * 2 ** 20]);
+  await reviveNode(cluster, node);
+  await closeAll(pages);
+});
+
+test("a sender that is loaded again has given its file up, and the next one mixes with nothing", LIMITS, async () => {
+  const pages = await openTransfer("reloaded");
+  const [ana, ben] = pages;
+  await offer(pages, 64, 2);
+  await takeSome(ben);
+  await ana.reload();
+  await joinIn(ana, { url: cluster.nodes[0].origin, token: cluster.token("Ana", "reloaded"), room: "reloaded", name: "Ana" });
+  await connected(pages);
+  await offer(pages, 96, 3);
+  assert.equal(await ben.evaluate(() => broken), "cancelled");
+  const values = await ben.evaluate(async () => [...new Set(new Uint8Array(await (await file.accept()).arrayBuffer()))]);
+  assert.deepEqual([values, await ana.evaluate(() => sending)], [[3], "sent"]);
   await closeAll(pages);
 });
