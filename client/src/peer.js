@@ -144,6 +144,7 @@ export class Peer extends Emitter {
     this.#consent.withdraw();
     if (!this.pc) return;
     this.#tell({ candidate: { candidate: "" }, closed: true });
+    this.#remoteSession = null; // else the next connection counts as a start of the other side
     this.#drop();
     this.#show("new");
   }
@@ -180,7 +181,7 @@ export class Peer extends Emitter {
     if (this.#remoteSession !== null && data.session !== this.#remoteSession) {
       if (!this.#mayStartOver()) return this.emit("error", new RangeError("the other side starts over too often: a session of it was ignored"));
       this.#open(false);
-    }
+    } else if (this.polite && data.description?.type === "offer" && this.#negotiation?.isOpening) this.#open(false);
     this.#remoteSession = data.session;
     this.#negotiation?.receive(data);
   }
