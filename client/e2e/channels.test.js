@@ -138,3 +138,28 @@ test("a file is refused, cancelled, empty, or its receiver leaves", { timeout: 6
   assert.deepEqual(result.cancelled, ["AbortError", "cancelled"]);
   assert.deepEqual(result.left, ["closed", "closed"]);
 });
+
+test("a file arrives, and its sender is told, when the connection that is replaced has lost the offer or the end; a sink that fails ends it", { timeout: 60_000 }, async () => {
+  const result = await pairs.run(async (pair) => {
+    const { sendFile, onFile } = await import("/client/files.js");
+    const sizes = [];
+    let take = (offer) => offer.accept().then(({ size }) => {
+      sizes.push(size);
+      pair.b.renew({ offers: true });
+    });
+    onFile(pair.b, (offer) => take(offer));
+    pair.b.start({ offers: false });
+    pair.a.start({ offers: true });
+    await pair.connected();
+    const sent = sendFile(pair.a, new Blob(["twelve bytes"]));
+    pair.a.renew({ offers: true });
+    await sent;
+    await pair.connected();
+    const failing = () => new WritableStream({ write: () => Promise.reject(new Error("disk full")) });
+    let failed;
+    take = (offer) => (failed = offer.accept(failing()).catch(({ message }) => message));
+    const refused = await sendFile(pair.a, new Blob(["x"])).catch(({ code }) => code);
+    return { sizes, refused, failed: await failed };
+  });
+  assert.deepEqual([result.sizes, result.refused, result.failed], [[12], "refused", "disk full"]);
+});

@@ -97,10 +97,14 @@ export class Channel extends Emitter {
     if (this.#queue.length > 0) this.#flush();
   }
 
-  /** Reads what the other side sends. @param {RTCDataChannel} channel */
+  /** Sends so from now on, unless it has sent already. @param {ChannelOptions} options */
+  choose(options) {
+    this.#options = options;
+  }
+
+  /** Reads what the other side sends. @param {import("./held-channels.js").HeldChannel} channel */
   read(channel) {
-    channel.binaryType = "arraybuffer";
-    channel.onmessage = ({ data }) => this.#receive(data);
+    channel.read((data) => this.#receive(data));
   }
 
   /** Nothing is sent any more. */
@@ -168,7 +172,7 @@ export function channel(peer, label, options = {}) {
 }
 
 /**
- * Calls `opened` with each channel that the other side opens and that this side has not asked for.
+ * Calls `opened` with each channel that the other side has opened or opens, and that this side has not asked for.
  * @param {Peer} peer
  * @param {(channel: Channel) => void} opened
  * @returns {() => void} stops that
@@ -188,14 +192,27 @@ function of(peer) {
 class Channels extends Emitter {
   /** @type {Map<string, Channel>} */
   #channels = new Map();
+  /** Those that only the other side has asked for. @type {Set<Channel>} */
+  #foreign = new Set();
   /** @type {RTCPeerConnection | null} */
   #pc = null;
+  #peer;
 
   /** @param {Peer} peer */
   constructor(peer) {
     super();
+    this.#peer = peer;
     peer.on("connection", (pc) => this.#use(pc));
+    peer.on("channel", (channel) => this.#read(channel));
     peer.on("state", (state) => state === "closed" && this.#end());
+  }
+
+  /**
+   * @protected
+   * @override
+   */
+  current() {
+    return this.#foreign;
   }
 
   /**
@@ -203,13 +220,14 @@ class Channels extends Emitter {
    * @param {ChannelOptions} options
    */
   get(label, options) {
-    return this.#channels.get(label) ?? this.#add(label, options);
+    const known = this.#channels.get(label);
+    if (known && this.#foreign.delete(known)) known.choose(options);
+    return known ?? this.#add(label, options);
   }
 
   /** Moves all channels to a connection, or off it. @param {RTCPeerConnection | null} pc */
   #use(pc) {
     this.#pc = pc;
-    pc?.addEventListener("datachannel", ({ channel }) => this.#read(channel));
     for (const channel of this.#channels.values()) channel.use(pc);
   }
 
@@ -217,12 +235,14 @@ class Channels extends Emitter {
     for (const channel of this.#channels.values()) channel.end();
   }
 
-  /** @param {RTCDataChannel} channel */
+  /** @param {import("./held-channels.js").HeldChannel} channel */
   #read(channel) {
     const known = this.#channels.get(channel.label);
     const one = known ?? this.#add(channel.label, {});
     one.read(channel);
-    if (!known) this.emit("opened", one);
+    if (known) return;
+    this.#foreign.add(one);
+    this.emit("opened", one);
   }
 
   /**
@@ -232,6 +252,7 @@ class Channels extends Emitter {
   #add(label, options) {
     const channel = new Channel(label, options);
     channel.use(this.#pc);
+    if (this.#peer.state === "closed") channel.end(); // no connection will follow, and no further event
     this.#channels.set(label, channel);
     return channel;
   }

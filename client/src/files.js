@@ -1,5 +1,7 @@
 import { Emitter } from "./events.js";
-import { SignalError } from "./protocol.js";
+import { HEADER, LABEL, readChunk } from "./file-message.js";
+import { IncomingFile } from "./incoming-file.js";
+import { Upload } from "./file-upload.js";
 import { channel } from "./channels.js";
 
 /**
@@ -12,129 +14,127 @@ import { channel } from "./channels.js";
  * ```
  *
  * The receiver says how far it has come, and from where it wants to go on: `{accept, from}`, `{have, bytes}`. Each
- * chunk carries the number of its transfer and its offset, so that a gap is seen.
+ * chunk carries the number of its transfer and its offset, so that a gap is seen. A replaced connection may have lost any
+ * message, so that the sender repeats its offer over each new one, and the receiver repeats how an ended transfer ended.
+ * Numbers are random: a page that was loaded again is the same member, and must not take up a number of its predecessor.
  *
  * @typedef {import("./peer.js").Peer} Peer
- * @typedef {{sent: number, size: number}} Progress bytes that the receiver has
+ * @typedef {import("./file-upload.js").Progress} Progress
  */
 
-const LABEL = "files";
+/** How many offers wait for a listener of `onFile`, and of how many ended transfers the end is known. */
+const MOST_KEPT = 256;
 
-/** Bytes of a message: what every browser takes. */
-const MESSAGE = 64 * 1024;
-
-/** Number of the transfer (4 bytes) and offset (8 bytes) before the bytes of a chunk. */
-const HEADER = 12;
-
-/** How many bytes may be under way. */
-const WINDOW = 8 * 1024 * 1024;
-
-/** After how many bytes the receiver says how far it has come. */
-const REPORT_EVERY = 1024 * 1024;
-
-let lastId = 0;
-
-/** One file on its way out. */
-class Upload {
+/**
+ * All transfers between this side and one peer.
+ * @extends {Emitter<{file: IncomingFile}>}
+ */
+class Transfers extends Emitter {
   #peer;
-  #file;
-  #name;
-  #progress;
-  #id = ++lastId;
-  #run = 0;
-  #have = 0;
-  #wake = () => {};
-  /** @type {(value: void) => void} */
-  #resolve = () => {};
-  /** @type {(error: unknown) => void} */
-  #reject = () => {};
+  /** @type {Map<number, Upload>} */
+  #uploads = new Map();
+  /** @type {Map<number, IncomingFile>} */
+  #files = new Map();
+  /** How each transfer from the other side has ended, oldest first. @type {Map<number, object>} */
+  #ends = new Map();
+  /** Files that were offered while nobody listened. @type {IncomingFile[]} */
+  #unheard = [];
+  #listeners = 0;
 
-  /**
-   * @param {Peer} peer
-   * @param {Blob} file
-   * @param {string} name
-   * @param {((progress: Progress) => void) | undefined} progress
-   */
-  constructor(peer, file, name, progress) {
+  /** @param {Peer} peer */
+  constructor(peer) {
+    super();
     this.#peer = peer;
-    this.#file = file;
-    this.#name = name;
-    this.#progress = progress;
+    channel(peer, LABEL).on("message", (message) => this.#receive(message));
   }
 
-  /** Offers the file and resolves when the other side has all of it. @param {AbortSignal} [signal] */
-  async send(signal) {
-    signal?.throwIfAborted();
-    const { size, type } = this.#file;
-    const ended = [channel(this.#peer, LABEL).on("message", (message) => this.#receive(message)), this.#peer.on("state", (state) => state === "closed" && this.#reject(gone()))];
-    const abort = () => this.#cancel(signal?.reason);
-    signal?.addEventListener("abort", abort);
+  /**
+   * @protected
+   * @override
+   */
+  current() {
+    return this.#unheard.splice(0);
+  }
+
+  /** @param {(file: IncomingFile) => void} offered */
+  listen(offered) {
+    this.#listeners += 1;
+    const stop = this.on("file", offered);
+    let isStopped = false;
+    return () => {
+      if (!isStopped) this.#listeners -= 1;
+      isStopped = true;
+      stop();
+    };
+  }
+
+  /**
+   * @param {Upload} upload
+   * @param {AbortSignal} [signal]
+   */
+  async send(upload, signal) {
+    this.#uploads.set(upload.id, upload);
     try {
-      await new Promise((resolve, reject) => {
-        this.#resolve = resolve;
-        this.#reject = reject;
-        this.#say({ offer: this.#id, name: this.#name, size, type });
-      });
+      await upload.send(signal);
     } finally {
-      this.#run += 1;
-      this.#wake();
-      signal?.removeEventListener("abort", abort);
-      for (const end of ended) end();
+      this.#uploads.delete(upload.id);
     }
   }
 
   /** @param {any} message */
   #receive(message) {
-    if (message?.refuse === this.#id) this.#reject(new SignalError({ code: "refused", message: "the member does not take the file" }));
-    if (message?.done === this.#id) this.#resolve();
-    if (message?.have === this.#id) this.#reached(message.bytes);
-    if (message?.accept === this.#id) this.#from(message.from);
+    if (message instanceof ArrayBuffer) return this.#take(message);
+    if (Number.isSafeInteger(message?.offer)) return this.#offered(message);
+    if (message?.cancel !== undefined) return this.#files.get(message.cancel)?.cancel();
+    const upload = this.#uploads.get(message?.accept ?? message?.have ?? message?.done ?? message?.refuse);
+    if (upload) upload.receive(message);
+    else if (message?.accept !== undefined) this.#say({ cancel: message.accept }); // a page before this one has offered it
   }
 
-  /** @param {number} bytes */
-  #reached(bytes) {
-    this.#have = Math.max(this.#have, bytes);
-    this.#progress?.({ sent: this.#have, size: this.#file.size });
-    this.#wake();
+  /** @param {ArrayBuffer} message */
+  #take(message) {
+    if (message.byteLength < HEADER) return;
+    const { id, at, bytes } = readChunk(message);
+    this.#files.get(id)?.take(at, bytes);
   }
 
-  /** Sends from an offset on, instead of what is being sent. @param {number} offset */
-  async #from(offset) {
-    const run = ++this.#run;
-    this.#wake();
-    this.#have = offset;
-    try {
-      for (let at = offset; at < this.#file.size; at += MESSAGE - HEADER) {
-        while (at - this.#have > WINDOW && run === this.#run) await new Promise((wake) => (this.#wake = () => wake(undefined)));
-        if (run !== this.#run) return;
-        await channel(this.#peer, LABEL).send(await this.#chunk(at));
-      }
-    } catch (error) {
-      this.#reject(error);
-    }
+  /** @param {{offer: number, name: any, size: any, type: any}} message */
+  #offered({ offer, name, size, type }) {
+    const end = this.#ends.get(offer);
+    if (end) return this.#say(end);
+    if (this.#files.has(offer) || !Number.isSafeInteger(size) || size < 0) return;
+    const file = new IncomingFile(this.#peer, { offer, name: String(name), size, type: String(type ?? "") }, (message) => this.#end(offer, message));
+    this.#files.set(offer, file);
+    if (this.#listeners > 0) this.emit("file", file);
+    else if (this.#unheard.push(file) > MOST_KEPT) this.#unheard.shift()?.refuse();
   }
 
-  /** @param {number} at */
-  async #chunk(at) {
-    const bytes = new Uint8Array(await this.#file.slice(at, at + MESSAGE - HEADER).arrayBuffer());
-    const chunk = new Uint8Array(HEADER + bytes.length);
-    const header = new DataView(chunk.buffer);
-    header.setUint32(0, this.#id);
-    header.setFloat64(4, at);
-    chunk.set(bytes, HEADER);
-    return chunk;
-  }
-
-  /** @param {unknown} reason */
-  #cancel(reason) {
-    this.#say({ cancel: this.#id });
-    this.#reject(reason);
+  /**
+   * @param {number} id
+   * @param {object} message
+   */
+  #end(id, message) {
+    if (!this.#files.delete(id)) return;
+    this.#ends.set(id, message);
+    const [oldest] = this.#ends.keys();
+    if (this.#ends.size > MOST_KEPT) this.#ends.delete(oldest);
+    this.#say(message);
   }
 
   /** @param {object} message */
   #say(message) {
-    channel(this.#peer, LABEL).send(message).catch(this.#reject);
+    channel(this.#peer, LABEL).send(message).catch(() => {}); // the peer is gone, which ends each transfer
   }
+}
+
+/** @type {WeakMap<Peer, Transfers>} */
+const TRANSFERS = new WeakMap();
+
+/** @param {Peer} peer */
+function transfersOf(peer) {
+  const transfers = TRANSFERS.get(peer) ?? new Transfers(peer);
+  TRANSFERS.set(peer, transfers);
+  return transfers;
 }
 
 /**
@@ -144,140 +144,19 @@ class Upload {
  * @param {Blob & {name?: string}} file
  * @param {{name?: string, progress?: (progress: Progress) => void, signal?: AbortSignal}} [options]
  */
-export function sendFile(peer, file, { name = file.name ?? "file", progress, signal } = {}) {
-  return new Upload(peer, file, name, progress).send(signal);
+export async function sendFile(peer, file, { name = file.name ?? "file", progress, signal } = {}) {
+  return transfersOf(peer).send(new Upload(peer, file, name, progress), signal);
 }
 
 /**
- * A file that the other side offers.
- * @extends {Emitter<{progress: {received: number, size: number}}>}
- */
-export class IncomingFile extends Emitter {
-  #peer;
-  #id;
-  #have = 0;
-  #reported = 0;
-  /** @type {WritableStreamDefaultWriter<Uint8Array> | null} */
-  #writer = null;
-  /** @type {Uint8Array<ArrayBuffer>[]} */
-  #parts = [];
-  /** Writes one after the other. */
-  #written = Promise.resolve();
-  /** @type {(value: Blob | undefined) => void} */
-  #resolve = () => {};
-  /** @type {(error: unknown) => void} */
-  #reject = () => {};
-
-  /**
-   * @param {Peer} peer
-   * @param {{offer: number, name: string, size: number, type: string}} offer
-   */
-  constructor(peer, { offer, name, size, type }) {
-    super();
-    this.#peer = peer;
-    this.#id = offer;
-    /** What the sender calls it: a text, not a path to write to. */
-    this.name = name;
-    /** Bytes. */
-    this.size = size;
-    /** Media type, or an empty text. */
-    this.type = type;
-  }
-
-  /**
-   * Takes the file: into `sink`, or, without one, into a Blob. Rejects with a SignalError of code `closed` or `cancelled`,
-   * or with the error of the sink.
-   * @param {WritableStream<Uint8Array>} [sink]
-   * @returns {Promise<Blob | undefined>} undefined where there is a sink
-   */
-  async accept(sink) {
-    this.#writer = sink?.getWriter() ?? null;
-    const whole = new Promise((/** @type {(value: Blob | undefined) => void} */ resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    const ended = [
-      channel(this.#peer, LABEL).on("message", (message) => this.#receive(message)),
-      this.#peer.on("connection", (pc) => pc && this.#ask()),
-      this.#peer.on("state", (state) => state === "closed" && this.#reject(gone())),
-    ];
-    if (!this.#peer.pc) this.#ask();
-    if (this.size === 0) this.#finish();
-    try {
-      return await whole;
-    } catch (error) {
-      await this.#writer?.abort(error).catch(() => {});
-      throw error;
-    } finally {
-      for (const end of ended) end();
-    }
-  }
-
-  /** Does not take the file. */
-  refuse() {
-    this.#say({ refuse: this.#id });
-  }
-
-  /** Asks for what is missing. */
-  #ask() {
-    this.#say({ accept: this.#id, from: this.#have });
-  }
-
-  /** @param {any} message */
-  #receive(message) {
-    if (message?.cancel === this.#id) return this.#reject(new SignalError({ code: "cancelled", message: "the sender has given the file up" }));
-    if (!(message instanceof ArrayBuffer) || message.byteLength < HEADER) return;
-    const header = new DataView(message);
-    if (header.getUint32(0) === this.#id) this.#take(header.getFloat64(4), new Uint8Array(message, HEADER));
-  }
-
-  /**
-   * @param {number} at
-   * @param {Uint8Array<ArrayBuffer>} bytes
-   */
-  #take(at, bytes) {
-    if (at !== this.#have) return; // what it asked for again is under way
-    this.#have += bytes.length;
-    if (!this.#writer) this.#parts.push(bytes);
-    const have = this.#have;
-    this.#written = this.#written.then(() => this.#writer?.write(bytes)).then(() => this.#report(have)).catch(this.#reject);
-  }
-
-  /** @param {number} have */
-  #report(have) {
-    if (have < this.size && have - this.#reported < REPORT_EVERY) return;
-    this.#reported = have;
-    this.#say({ have: this.#id, bytes: have });
-    this.emit("progress", { received: have, size: this.size });
-    if (have >= this.size) this.#finish();
-  }
-
-  async #finish() {
-    await this.#writer?.close().catch(this.#reject);
-    this.#say({ done: this.#id });
-    this.#resolve(this.#writer ? undefined : new Blob(this.#parts, { type: this.type }));
-  }
-
-  /** @param {object} message */
-  #say(message) {
-    channel(this.#peer, LABEL).send(message).catch(this.#reject);
-  }
-}
-
-/**
- * Calls `offered` with each file that `peer` offers; one that is neither accepted nor refused stays with the sender.
+ * Calls `offered` with each file that `peer` offers, and at once with those that came while nobody listened; one that is
+ * neither accepted nor refused stays with the sender.
  * @param {Peer} peer
  * @param {(file: IncomingFile) => void} offered
  * @returns {() => void} stops that
  */
 export function onFile(peer, offered) {
-  return channel(peer, LABEL).on("message", (message) => {
-    if (Number.isSafeInteger(message?.offer) && Number.isSafeInteger(message.size) && message.size >= 0) {
-      offered(new IncomingFile(peer, { ...message, name: String(message.name), type: String(message.type ?? "") }));
-    }
-  });
+  return transfersOf(peer).listen(offered);
 }
 
-function gone() {
-  return new SignalError({ code: "closed", message: "the member left before the file was through" });
-}
+export { IncomingFile };

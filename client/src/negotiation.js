@@ -48,6 +48,14 @@ export class Negotiation {
   }
 
   /**
+   * Whether the first offer of this side is under way, and nothing agreed on. Chromium that rolls such an offer back at times
+   * never sends a candidate afterwards, so that the polite side takes a new connection for the other side's offer.
+   */
+  get isOpening() {
+    return !this.begun && (this.#makingOffer || this.#pc.signalingState === "have-local-offer");
+  }
+
+  /**
    * Offers again: the pending offer if there is one, which may have been lost, else one that
    * restarts ICE.
    */
@@ -163,7 +171,7 @@ export class Negotiation {
 
   /** @param {RTCSessionDescription | null} description */
   #describeTo(description) {
-    if (description) this.#send({ description: { type: description.type, sdp: description.sdp } });
+    if (description && this.#pc.signalingState !== "closed") this.#send({ description: { type: description.type, sdp: description.sdp } });
   }
 }
 

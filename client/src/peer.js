@@ -5,6 +5,7 @@ import { isNegotiation } from "./negotiation-message.js";
 import { randomName } from "./random.js";
 import { MAIN } from "./publication.js";
 import { RemoteStreams } from "./remote-streams.js";
+import { holdChannels } from "./held-channels.js";
 import { readFacts } from "./facts.js";
 import { Restarts } from "./restarts.js";
 import { Senders } from "./senders.js";
@@ -20,7 +21,7 @@ import { Senders } from "./senders.js";
  * @typedef {{code: number, text: string, url: string}} IceError
  * @typedef {import("./remote-streams.js").RemoteStream} RemoteStream
  * @typedef {{state: PeerState, stream: MediaStream | null, open: void, message: any, iceError: IceError, error: Error,
- *   connection: RTCPeerConnection | null, added: RemoteStream, changed: RemoteStream, removed: RemoteStream}} PeerEvents
+ *   connection: RTCPeerConnection | null, channel: import("./held-channels.js").HeldChannel, added: RemoteStream, changed: RemoteStream, removed: RemoteStream}} PeerEvents
  * @typedef {{session: string, for?: string, closed?: true} & import("./negotiation.js").Message} PeerMessage `closed`: the sender has ended the
  *   connection; it comes with an empty candidate, which SDK 0.1.0 takes for the end of candidates
  *
@@ -56,6 +57,8 @@ export class Peer extends Emitter {
   #senders = null;
   /** @type {RTCDataChannel | null} */
   #channel = null;
+  /** What the other side has opened on `pc`. @type {import("./held-channels.js").HeldChannel[]} */
+  #channels = [];
   #remote = new RemoteStreams((event, remote) => this.emit(event, remote));
   /** @type {Restarts} */
   #restarts;
@@ -99,13 +102,14 @@ export class Peer extends Emitter {
   }
 
   /**
-   * A listener of `stream`, `added` or `connection` is called at once with what is there already.
+   * A listener of `stream`, `added`, `connection` or `channel` is called at once with what is there already.
    * @protected
    * @override
    * @param {keyof PeerEvents} name
    * @returns {Iterable<any>}
    */
   current(name) {
+    if (name === "channel") return this.#channels;
     if (name === "added") return this.streams.values();
     if (name === "connection") return this.pc ? [this.pc] : [];
     return name === "stream" && this.stream ? [this.stream] : [];
@@ -140,6 +144,7 @@ export class Peer extends Emitter {
     this.#consent.withdraw();
     if (!this.pc) return;
     this.#tell({ candidate: { candidate: "" }, closed: true });
+    this.#remoteSession = null; // else the next connection counts as a start of the other side
     this.#drop();
     this.#show("new");
   }
@@ -176,7 +181,7 @@ export class Peer extends Emitter {
     if (this.#remoteSession !== null && data.session !== this.#remoteSession) {
       if (!this.#mayStartOver()) return this.emit("error", new RangeError("the other side starts over too often: a session of it was ignored"));
       this.#open(false);
-    }
+    } else if (this.polite && data.description?.type === "offer" && this.#negotiation?.isOpening) this.#open(false);
     this.#remoteSession = data.session;
     this.#negotiation?.receive(data);
   }
@@ -305,6 +310,7 @@ export class Peer extends Emitter {
       this.emit("stream", (this.stream = stream));
     };
     pc.onconnectionstatechange = () => this.#follow(pc.connectionState);
+    holdChannels(pc, (channel) => this.#channels.push(channel) && this.emit("channel", channel));
     pc.onicecandidateerror = ({ errorCode, errorText, url }) =>
       this.emit("iceError", { code: errorCode, text: errorText, url: url ?? "" });
   }
@@ -372,6 +378,7 @@ export class Peer extends Emitter {
   #drop() {
     const { pc } = this;
     this.#restarts.stop();
+    this.#channels = [];
     this.pc = this.#negotiation = this.#senders = this.#channel = this.#sample = null;
     this.#remote.clear();
     if (this.stream) this.emit("stream", (this.stream = null));

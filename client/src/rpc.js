@@ -72,7 +72,7 @@ class Rpc {
     const timer = setTimeout(() => this.#reject(id, new RpcError("timeout", `${method} was not answered within ${timeout} ms`)), timeout);
     const abort = () => this.#reject(id, signal?.reason);
     signal?.addEventListener("abort", abort);
-    channel(peer, LABEL).send({ id, method, data }).catch((error) => this.#reject(id, error));
+    channel(peer, LABEL).send({ id, method, data }).catch((error) => this.#reject(id, notSent(error)));
     try {
       return await answered;
     } finally {
@@ -100,7 +100,9 @@ class Rpc {
   /** @param {Peer} peer @param {{id: number, method: string, data: any}} call */
   async #answer(peer, { id, method, data }) {
     const answer = await this.#run(peer, method, data);
-    await channel(peer, LABEL).send({ id, ...answer }).catch(() => {}); // the caller is gone
+    const say = (/** @type {object} */ text) => channel(peer, LABEL).send({ id, ...text });
+    // What JSON cannot carry, or is too large for a message, fails here: the caller would wait for nothing.
+    await say(answer).catch((error) => say(failure(error))).catch(() => {}); // the caller is gone
   }
 
   /** @param {Peer} peer @param {string} method @param {any} data */
@@ -110,7 +112,7 @@ class Rpc {
     try {
       return { result: (await handler(data, peer)) ?? null };
     } catch (error) {
-      return { error: { code: "failed", message: error instanceof Error ? error.message : String(error) } };
+      return failure(error);
     }
   }
 
@@ -120,6 +122,16 @@ class Rpc {
       if (pending.peer === peer) this.#reject(id, new RpcError("closed", "the member left before it answered"));
     }
   }
+}
+
+/** @param {unknown} error */
+function failure(error) {
+  return { error: { code: "failed", message: error instanceof Error ? error.message : String(error) } };
+}
+
+/** Why a call could not be sent. @param {any} error */
+function notSent(error) {
+  return error?.code === "closed" ? new RpcError("closed", "the member left before it was called") : error;
 }
 
 /** @type {WeakMap<Room, Rpc>} */

@@ -52,6 +52,29 @@ test("when both offer at once the polite side gives way and both end stable", as
   assert.equal(a.peer.pc.remoteDescription.type, "offer");
 });
 
+test("the polite side rolls no first offer back: it answers over a new connection, and the other side keeps its own", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  b.peer.start({ offers: true });
+  const before = [a.peer.pc, b.peer.pc];
+  await talk(a, b);
+  assert.deepEqual([a.peer.pc === before[0], b.peer.pc === before[1], before[0].signalingState], [false, true, "closed"]);
+  assert.ok(stable(a, b));
+});
+
+test("members may end and make their connection any number of times a minute", async () => {
+  const [a, b] = [peer({ polite: true }), peer()];
+  a.peer.start({ offers: true });
+  await talk(a, b);
+  for (let round = 0; round < 12; round += 1) {
+    for (const act of [() => a.peer.disconnect(), () => b.peer.connect(), () => a.peer.connect()]) {
+      act();
+      await talk(a, b);
+    }
+    assert.ok(stable(a, b), `round ${round}`);
+  }
+});
+
 test("a side that starts over makes the other one replace its connection", async () => {
   const [a, b] = [peer({ polite: true }), peer()];
   a.peer.start({ offers: true });
