@@ -46,7 +46,8 @@ before(async () => {
     SIGNAL_NODE_REDIS_URL: redis.url,
     SIGNAL_NODE_JWT_SECRET: SECRET,
     SIGNAL_NODE_ALLOWED_ORIGINS: site.origin,
-    SIGNAL_NODE_PING: "1s",
+    // Dead after two and a half of them: longer than a flood takes on a busy machine, or its reader is closed 4001.
+    SIGNAL_NODE_PING: "3s",
     SIGNAL_NODE_RATE: RATE,
     // Else the sender of a flood is refused long before its reader is slow.
     SIGNAL_NODE_SEND_RATE: "1GiB/s",
