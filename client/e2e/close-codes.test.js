@@ -115,25 +115,35 @@ function ask(path, options = {}) {
   return fetch(node.origin.replace("ws", "http") + path, { ...options, headers: { authorization } });
 }
 
+/** How long a condition may take to hold (ms): a test that waits for ever would hold up all that come after it. */
+const WITHIN = 60_000;
+
+/** Waits until a condition holds. @param {string} what @param {() => Promise<boolean>} holds */
+async function until(what, holds) {
+  const end = performance.now() + WITHIN;
+  while (!(await holds())) {
+    assert.ok(performance.now() < end, `${what}: not within ${WITHIN} ms`);
+    await setImmediate();
+  }
+}
+
 /** Removes a member from its room, as soon as it is there. @param {string} who @param {string} [room] */
-async function kick(who, room = who) {
-  while (!(await ask(`/v1/rooms/${room}/peers/${peerId(who)}`, { method: "DELETE" })).ok) await setImmediate();
+function kick(who, room = who) {
+  return until(`${who} is kicked`, async () => (await ask(`/v1/rooms/${room}/peers/${peerId(who)}`, { method: "DELETE" })).ok);
 }
 
 /** Waits until a room has a member. @param {string} room */
-async function inhabited(room) {
-  const there = async () => (await (await ask(`/v1/rooms/${room}`)).json()).peers.length > 0;
-  while (!(await there())) await setImmediate();
+function inhabited(room) {
+  return until(`${room} has a member`, async () => (await (await ask(`/v1/rooms/${room}`)).json()).peers.length > 0);
 }
 
 /** Waits until a metric of the node, summed over its labels, is above 0. @param {string} name */
-async function counted(name) {
-  for (;;) {
+function counted(name) {
+  return until(`${name} is above 0`, async () => {
     const text = await (await fetch(`${node.admin}/metrics`)).text();
     const lines = text.split("\n").filter((line) => line.startsWith(name));
-    if (lines.some((line) => Number(line.split(" ").at(-1)) > 0)) return;
-    await setImmediate();
-  }
+    return lines.some((line) => Number(line.split(" ").at(-1)) > 0);
+  });
 }
 
 describe("a page sees", { concurrency: true, ...LIMITS }, () => {
