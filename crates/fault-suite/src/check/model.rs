@@ -113,10 +113,13 @@ impl<'a> Model<'a> {
             if event.who != SUITE {
                 trackers.entry(event.who).or_default().follow(event, &mut model);
             } else if is_loss(&event.what, &mut wipes) {
+                // The snapshot may be taken during the fault, so until that is over anything may be lost.
+                let is_over = matches!(event.what, What::Healed { .. });
                 let head = trackers.values().map(|tracker| tracker.position).max();
+                let until = if is_over { head.unwrap_or_default() } else { u64::MAX };
                 for (who, tracker) in &mut trackers {
                     tracker.lost(model.sent.get_mut(who));
-                    tracker.incomplete_until = head.unwrap_or_default();
+                    tracker.incomplete_until = until;
                 }
             }
         }
@@ -160,7 +163,7 @@ struct ClientTracker {
     settled: u32,
     /// Whether history was lost, and nothing was heard of what came after it.
     is_incomplete: bool,
-    /// How far anybody had heard the log when it was lost: up to here a snapshot may have kept it.
+    /// How far anybody had heard the log once it was lost: up to here a snapshot may have kept it.
     incomplete_until: u64,
     /// Whether it was in its room when the run ended.
     stayed: bool,
