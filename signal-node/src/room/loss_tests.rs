@@ -277,3 +277,16 @@ fn an_update_that_was_answered_is_restored_although_its_entry_never_came() {
     let Op::Restore(restored) = &ops[0] else { panic!("{ops:?}") };
     assert_eq!((restored.mid, restored.record.meta.get()), (Mid(1), "2"));
 }
+
+/// The log had an older count of the sender, whose client numbered anew what waited: all of that was taken for delivered.
+#[test]
+fn messages_that_are_numbered_anew_after_a_reset_are_delivered() {
+    let (mut harness, outboxes) = ReplicaHarness::with_members("A");
+    harness.on(Input::Event(batch(1, 2, join_elsewhere('B', 2))));
+    harness.on(Input::Event(batch(2, 3, signal_of('B', 5))));
+    let roster = vec![reset_member('A', 1, 0), reset_member('B', 2, 2)];
+    harness.on(Input::Event(batch(3, 4, Entry::Reset { roster })));
+    frames(&outboxes[0]);
+    harness.on(Input::Event(batch(4, 5, signal_of('B', 3))));
+    assert_eq!(frames(&outboxes[0]), ["signal"]);
+}

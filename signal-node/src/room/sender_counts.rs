@@ -17,7 +17,8 @@ pub(super) struct SenderCounts(BTreeMap<PeerId, Mid>);
 impl SenderCounts {
     /// Notes an entry that is to be delivered; `false` if its message was delivered before.
     ///
-    /// A join begins anew: where every node has lost the count of a member, it numbers its messages from the start.
+    /// A join begins anew: where every node has lost the count of a member, it numbers its messages from the start. So does a
+    /// reset, from the count that is left: who is told of it numbers anew what waits.
     pub(super) fn note(&mut self, entry: &Entry) -> bool {
         match entry {
             Entry::Signal { from, mid, .. } | Entry::Updated { peer: from, mid, .. } => {
@@ -33,10 +34,17 @@ impl SenderCounts {
                 self.0.remove(peer);
                 true
             }
+            Entry::Reset { roster } => {
+                for member in roster {
+                    if let Some(last) = self.0.get_mut(&member.line.peer) {
+                        *last = (*last).min(member.mid);
+                    }
+                }
+                true
+            }
             Entry::Away { .. }
             | Entry::Back { .. }
             | Entry::Announced { .. }
-            | Entry::Reset { .. }
             | Entry::Unknown
             | Entry::Unreadable => true,
         }
