@@ -160,7 +160,7 @@ export class CallView {
     try {
       await this.#share.start(room);
     } catch (error) {
-      // Who closes the browser's question has changed their mind.
+      // The user closed the browser's dialog: nothing went wrong.
       if (error instanceof DOMException && error.name === "NotAllowedError") return;
       notify("screen", { what: "The screen cannot be shared.", todo: String(error) });
     }

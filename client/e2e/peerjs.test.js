@@ -78,7 +78,7 @@ test("once the death of a node is certain, its clients are absent and their ids 
   await Promise.all([lost, caller].map((page) => saw(page, "open")));
   killNode(cluster.nodes[0]);
   await saw(lost, "disconnected");
-  // What is said before its death is certain is lost with the node.
+  // Messages that are sent before the node's death is certain are lost with it.
   while (!/^signal_nodes_silent 1$/m.test(await metricsOf(cluster.nodes[1]))) await caller.waitForTimeout(100);
   await caller.evaluate(() => window.page.connect("fay"));
   await saw(caller, "error peer-unavailable");

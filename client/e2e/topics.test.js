@@ -135,7 +135,7 @@ test("survivors get what is published once and in order while a node is killed",
   listener.on("message", (text) => heard.push(JSON.parse(String(text)).data));
   listener.send(JSON.stringify({ type: "subscribe", topics: ["counted"] }));
   listener.send(JSON.stringify({ type: "publish", topic: "counted", data: ["listener", 0] }));
-  await eventually(() => heard.length === 1);
+  await heardUntil(listener, () => heard.length === 1);
   const [dying, living] = [await connect(doomed), await connect(survivor)];
   const say = (socket, name, count) => socket.send(JSON.stringify({ type: "publish", topic: "counted", data: [name, count] }));
   for (let count = 1; count <= 500; count += 1) {
@@ -145,7 +145,7 @@ test("survivors get what is published once and in order while a node is killed",
     if (count % 25 === 0) await new Promise(setImmediate);
   }
   say(living, "living", "end");
-  await eventually(() => heard.some(([, count]) => count === "end"));
+  await heardUntil(listener, () => heard.some(([, count]) => count === "end"));
   const of = (name) => heard.filter(([from]) => from === name).map(([, count]) => count);
   assert.deepEqual(of("living"), [...Array(500).keys()].map((count) => count + 1).concat("end"), "all, once, in order");
   const lost = of("dying");
@@ -160,11 +160,8 @@ async function connect({ origin }) {
   return socket;
 }
 
-/** Waits until `condition` comes true; what it looks at changes with messages. @param {() => boolean} condition */
-async function eventually(condition) {
-  const deadline = Date.now() + WITHIN.timeout;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, `did not come true: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+/** Waits until messages that a socket gets have made `condition` true. @param {WebSocket} socket @param {() => boolean} condition */
+async function heardUntil(socket, condition) {
+  const signal = AbortSignal.timeout(WITHIN.timeout);
+  while (!condition()) await once(socket, "message", { signal });
 }

@@ -124,16 +124,13 @@ export class Channel extends Emitter {
 
   #flush() {
     const own = (this.#own ??= this.#open());
-    while (own?.readyState === "open" && this.#queue.length > 0 && own.bufferedAmount < HIGH) this.#hand(own, this.#queue[0]);
+    while (own?.readyState === "open" && this.#queue.length > 0 && own.bufferedAmount < HIGH) this.#sendFirst(own);
   }
 
-  /**
-   * @param {RTCDataChannel} own
-   * @param {Queued} first
-   */
-  #hand(own, { payload, bytes, resolve, reject }) {
+  /** @param {RTCDataChannel} own */
+  #sendFirst(own) {
+    const { payload, bytes, resolve, reject } = /** @type {Queued} */ (this.#queue.shift());
     const most = this.#pc?.sctp?.maxMessageSize ?? Infinity;
-    this.#queue.shift();
     this.#queued -= bytes;
     if (bytes > most) return reject(new SignalError({ code: "too_large", message: `${bytes} bytes in one message, ${most} at most; files.js sends any size` }));
     try {

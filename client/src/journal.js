@@ -1,5 +1,5 @@
 /**
- * What happened on the connection of late, for a report of a fault. It holds no token, no SDP, no address and nothing
+ * The latest states and frames of the connection, for a report of a fault. It holds no token, no SDP, no address and nothing
  * that an application has sent: of a frame it keeps the fields named here.
  *
  * @typedef {"state" | "sent" | "received"} Happening

@@ -51,10 +51,10 @@ export class Messages {
    * @returns {Sent}
    */
   signal(data, { to, volatile } = {}) {
-    if (typeof to === "object") return all(to.map((one) => this.signal(data, { to: one, volatile })));
+    if (to && typeof to === "object") return all(to.map((one) => this.signal(data, { to: one, volatile })));
     if (isMarked(data)) return this.#refuse("bad_request", `the key "${RESERVED_KEY}" of a signal's data is reserved for the SDK: name yours otherwise`, to);
     const body = build.signal({ room: this.#room, to, volatile: volatile || undefined, data });
-    return volatile ? this.#tell(body) : this.#push(body);
+    return volatile ? this.#sendOnce(body) : this.#push(body);
   }
 
   /** Sends a message of the SDK's own. @param {string} to @param {import("./peer.js").PeerMessage} data */
@@ -116,8 +116,8 @@ export class Messages {
 
   /** @param {Body} body @returns {Sent} */
   #push(body) {
-    const code = this.#sender.refusal(body);
     if (this.#isOver) return { settled: rejected(notJoined()) };
+    const code = this.#sender.refusal(body);
     if (code !== null) return this.#refuse(code, explainError(code).what, body.to);
     const settled = new Promise((/** @type {(value: void) => void} */ resolve, reject) => this.#waiting.set(body, { resolve, reject }));
     settled.catch(() => {});
@@ -125,7 +125,7 @@ export class Messages {
   }
 
   /** @param {Body} body @returns {Sent} */
-  #tell(body) {
+  #sendOnce(body) {
     const code = this.#sender.refusal(body);
     if (code !== null) return this.#refuse(code, explainError(code).what, body.to);
     if (!this.#sender.isPaused) this.#link()?.send(body);

@@ -144,9 +144,7 @@ export class Peer extends Emitter {
     this.#consent.withdraw();
     if (!this.pc) return;
     this.#tell({ candidate: { candidate: "" }, closed: true });
-    this.#remoteSession = null; // else the next connection counts as a start of the other side
-    this.#drop();
-    this.#show("new");
+    this.#hangUp();
   }
 
   /** Opens the connection; with `offers` this side speaks first. @param {{offers: boolean}} options */
@@ -241,6 +239,11 @@ export class Peer extends Emitter {
   #refused(data) {
     if (data.for !== undefined && data.for !== this.#session) return;
     this.#consent.refused();
+    this.#hangUp();
+  }
+
+  /** Ends the connection; the next one is no start-over of the other side. */
+  #hangUp() {
     this.#remoteSession = null;
     this.#drop();
     this.#show("new");
@@ -383,8 +386,7 @@ export class Peer extends Emitter {
     this.#remote.clear();
     if (this.stream) this.emit("stream", (this.stream = null));
     if (!pc) return;
-    pc.onnegotiationneeded = pc.onicecandidate = pc.onconnectionstatechange = pc.ontrack = null;
-    pc.onicecandidateerror = pc.ondatachannel = null;
+    pc.onnegotiationneeded = pc.onicecandidate = pc.onconnectionstatechange = pc.ontrack = pc.onicecandidateerror = null;
     pc.close();
     this.emit("connection", null);
   }

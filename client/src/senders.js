@@ -122,7 +122,7 @@ export class Senders {
     await this.#unlessClosed(transceiver.sender.replaceTrack(track));
   }
 
-  /** What a connection that was closed meanwhile rejects does not matter: the next one sends what is published then. @param {Promise<void>} change */
+  /** Ignores the rejection of a closed RTCPeerConnection: `publish` runs again for the next one. @param {Promise<void>} change */
   async #unlessClosed(change) {
     try {
       await change;

@@ -1,3 +1,4 @@
+import { readFacts } from "./facts.js";
 import { systemClock } from "./clock.js";
 
 /**
@@ -6,7 +7,7 @@ import { systemClock } from "./clock.js";
  * @typedef {import("./peer.js").Peer} Peer
  * @typedef {import("./room.js").Room} Room
  * @typedef {0 | 1 | 2 | 3 | 4 | 5} Quality 0: nothing flows; 5: nobody notices the network
- * @typedef {{received: number, lost: number, quality: Quality}} Sample packets so far
+ * @typedef {{received: number, lost: number}} Sample packets so far
  */
 
 /** What each quality allows at most: lost packets as a share, the round trip in milliseconds. @type {readonly (readonly [Quality, number, number])[]} */
@@ -20,7 +21,7 @@ const LEVELS = Object.freeze([
 /** Sound below this level is none; 1 is the loudest (RFC 6464 §3 maps it to decibels). */
 const SPEAKS_ABOVE = 0.02;
 
-/** Who stops speaking counts as speaking for so long, since speech has pauses (ms). */
+/** A member that falls silent counts as speaking for this long, since speech has pauses (ms). */
 const PAUSE = 800;
 
 /** @type {WeakMap<Peer, Sample>} */
@@ -33,14 +34,14 @@ const BEFORE = new WeakMap();
  */
 export async function quality(peer) {
   if (!peer.connected || !peer.pc) return 0;
-  const [report, { roundTripTime }] = await Promise.all([peer.pc.getStats(), peer.facts()]);
+  const report = /** @type {ReadonlyMap<string, any>} */ (await peer.pc.getStats());
+  const { roundTripTime } = readFacts(report, null).facts;
   const streams = [...report.values()].filter(({ type }) => type === "inbound-rtp");
   const total = (/** @type {string} */ field) => streams.reduce((sum, stream) => sum + Math.max(0, stream[field] ?? 0), 0);
-  const { received: since, lost: lostBefore } = BEFORE.get(peer) ?? { received: 0, lost: 0 };
-  const [received, lost] = [total("packetsReceived"), total("packetsLost")];
-  const level = grade(Math.max(0, lost - lostBefore), Math.max(0, received - since), roundTripTime ?? 0);
-  BEFORE.set(peer, { received, lost, quality: level });
-  return level;
+  const before = BEFORE.get(peer) ?? { received: 0, lost: 0 };
+  const sample = { received: total("packetsReceived"), lost: total("packetsLost") };
+  BEFORE.set(peer, sample);
+  return grade(Math.max(0, sample.lost - before.lost), Math.max(0, sample.received - before.received), roundTripTime ?? 0);
 }
 
 /**
@@ -72,15 +73,15 @@ export function speaking(room, changed, { every = 200, clock = systemClock } = {
   const heard = new Map();
   let spoke = "";
   let cancel = () => {};
-  const look = () => {
+  const measure = () => {
     const now = clock.now();
     for (const peer of room.peers.values()) if (loudness(peer) > SPEAKS_ABOVE) heard.set(peer, now);
     for (const [peer, at] of heard) if (now - at > PAUSE || !room.peers.has(peer.id)) heard.delete(peer);
     const speak = [...heard.keys()].map(({ id }) => id).sort().join();
     if (speak !== spoke) changed([...heard.keys()]);
     spoke = speak;
-    cancel = clock.after(every, look);
+    cancel = clock.after(every, measure);
   };
-  look();
+  measure();
   return () => cancel();
 }

@@ -87,25 +87,25 @@ impl SendBudget {
 /// The budgets of the subjects with connections here, and of everybody who left before theirs was full again.
 #[derive(Debug, Default)]
 pub struct SendBudgets {
-    subjects: Mutex<Kept<Subject, Arc<SendBudget>>>,
+    subjects: Mutex<SweptMap<Subject, Arc<SendBudget>>>,
     /// Of anonymous connections that ended, by their addresses, IPv6 by /64.
-    left: Mutex<Kept<IpAddr, Vec<Arc<SendBudget>>>>,
+    left: Mutex<SweptMap<IpAddr, Vec<Arc<SendBudget>>>>,
 }
 
 /// A map that forgets what nobody would miss each time it has doubled.
 #[derive(Debug)]
-struct Kept<K, V> {
+struct SweptMap<K, V> {
     map: HashMap<K, V>,
     sweep_at: usize,
 }
 
-impl<K, V> Default for Kept<K, V> {
+impl<K, V> Default for SweptMap<K, V> {
     fn default() -> Self {
         Self { map: HashMap::new(), sweep_at: KEPT }
     }
 }
 
-impl<K, V> Kept<K, V> {
+impl<K, V> SweptMap<K, V> {
     fn sweep(&mut self, keep: impl Fn(&V) -> bool) {
         if self.map.len() >= self.sweep_at {
             self.map.retain(|_, value| keep(value));

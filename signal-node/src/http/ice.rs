@@ -14,8 +14,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use service_kit::http::Problem;
+use service_kit::random;
 use service_kit::rate::ip_key;
-use signal_protocol::{CloseCode, IceServers, RoomId};
+use signal_protocol::{CloseCode, IceServers};
 
 use super::dialects::without_hello;
 use super::refusal::ProblemSchema;
@@ -79,9 +80,8 @@ async fn issue(public: &Arc<Public>, request: &UpgradeRequest<'_>) -> Result<Ice
             .detail(text)
             .retry_spread(RETRY_AFTER)
     };
-    request.check_query().map_err(|rejection| rejection.problem)?;
-    let admitted = without_hello(public, enter(public, request, (None, None)).await);
-    let (entrance, _permit) = admitted.map_err(|rejection| rejection.problem)?;
+    request.check_query()?;
+    let (entrance, _permit) = without_hello(public, enter(public, request, (None, None)).await)?;
     let identity = match entrance {
         Entrance::Authenticated(identity) => identity,
         Entrance::Rejected(refused) => return Err(refusal(&refused)),
@@ -101,21 +101,13 @@ async fn issue(public: &Arc<Public>, request: &UpgradeRequest<'_>) -> Result<Ice
 
 /// Whom the credential is for: the subject, or all who are anonymous in one network.
 fn owner(public: &Public, request: &UpgradeRequest<'_>, identity: &Identity) -> IceOwner {
-    let network = ip_key(public.proxies.client_address(request.peer(), request.headers));
-    let room: Option<RoomId> = None;
-    match identity.subject() {
-        Some(subject) => IceOwner {
-            subject: subject.as_str().to_owned(),
-            network: None,
-            until: identity.ends(),
-            room,
-        },
-        None => IceOwner {
-            subject: service_kit::random::token(),
-            network: Some(network),
-            until: None,
-            room,
-        },
+    let subject = identity.subject();
+    let address = public.proxies.client_address(request.peer(), request.headers);
+    IceOwner {
+        subject: subject.map_or_else(random::token, |subject| subject.as_str().to_owned()),
+        network: subject.is_none().then(|| ip_key(address)),
+        until: identity.ends(),
+        room: None,
     }
 }
 

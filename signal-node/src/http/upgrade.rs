@@ -31,7 +31,13 @@ const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "bearer", "
 /// A rejection before the upgrade; `reason` is its label in `signal_upgrade_rejected_total`.
 pub(super) struct Rejection {
     reason: &'static str,
-    pub(super) problem: Problem,
+    problem: Problem,
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        rejection.problem
+    }
 }
 
 fn reject(reason: &'static str, status: StatusCode, code: &'static str, detail: &str) -> Rejection {

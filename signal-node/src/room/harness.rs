@@ -16,7 +16,7 @@ use crate::send_budget::SendRates;
 /// A cluster in which nobody is silent, or one other node is.
 pub(super) struct Cluster {
     pub(super) silent: bool,
-    /// What `in_contact_for` answers. `false`: a loss may not have been noticed yet.
+    /// The answer of `in_contact_for`; `false`: this node may not know yet that the log has lost entries.
     pub(super) in_contact: bool,
 }
 

@@ -185,19 +185,21 @@ mod tests {
         assert_eq!(found(check, well().fault(FaultKind::ReadOnly).wait(20).healed()), 1);
     }
 
+    /// Redis stalls, which the node reports, and refuses writes at once afterwards, which it does not.
+    fn refuses_writes_after_a_stall() -> HistoryBuilder {
+        let stalled = well().fault(FaultKind::StallRedis).wait(5).health(0, false, &["cut_off"]);
+        stalled.wait(15).healed().fault(FaultKind::ReadOnly)
+    }
+
     #[test]
     fn a_node_that_is_still_getting_well_may_say_what_came_before() {
-        let before =
-            well().fault(FaultKind::StallRedis).wait(5).health(0, false, &["cut_off"]).wait(15);
-        let story = before.healed().fault(FaultKind::ReadOnly).wait(16);
+        let story = refuses_writes_after_a_stall().wait(16);
         assert_eq!(found(check, story.healed().health(0, true, &[]).wait(60)), 0);
     }
 
     #[test]
     fn twin_a_node_that_never_says_the_second_of_two_faults_is_found() {
-        let before =
-            well().fault(FaultKind::StallRedis).wait(5).health(0, false, &["cut_off"]).wait(15);
-        let story = before.healed().fault(FaultKind::ReadOnly).wait(40);
+        let story = refuses_writes_after_a_stall().wait(40);
         assert_eq!(found(check, story.healed().health(0, true, &[]).wait(60)), 1);
     }
 

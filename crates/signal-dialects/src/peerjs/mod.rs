@@ -3,7 +3,7 @@
 //! An id is a room for one member, so it is held by one client of the whole cluster. The key of the member is made of id and
 //! token: a client that comes back with its token takes its id over, another one finds it taken. It hears so only after the
 //! holder was asked whether it still lives, since an id whose client has lost its network would otherwise be taken for as
-//! long as that goes unnoticed. What is said to an id that nobody holds waits for a while, and ends with one EXPIRE.
+//! long as that goes unnoticed. Messages to an id that nobody holds wait for a while, and end with one EXPIRE.
 
 mod message;
 

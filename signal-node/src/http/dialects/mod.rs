@@ -7,6 +7,7 @@ mod topics;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Uri;
 use signal_dialects::DialectName;
 
 use super::upgrade::Admission;
@@ -21,6 +22,13 @@ pub(super) fn routes(dialects: &Dialects) -> Router<Arc<Public>> {
         DialectName::Topics => router.merge(topics::routes(path)),
         DialectName::PeerJs => router.merge(peerjs::routes(path)),
     })
+}
+
+/// Reads a parameter of the query, which is a form: `+` is a blank. One that is not there is empty.
+fn parameter(uri: &Uri, name: &str) -> String {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let found = form_urlencoded::parse(query).find(|(known, _)| known == name);
+    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 /// Decides about a client without a token: its protocol has no `hello` for one. Where natives show the token that the node has

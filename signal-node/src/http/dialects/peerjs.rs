@@ -17,7 +17,7 @@ use signal_dialects::PeerJs;
 
 use super::super::upgrade::{UpgradeRequest, answer, check_handshake, enter};
 use super::super::{Anonymous, Public, readable_anywhere};
-use super::without_hello;
+use super::{parameter, without_hello};
 
 /// The path of the WebSocket below a base, which is `/` or has none at its end.
 pub(super) fn socket_path(base: &str) -> String {
@@ -71,11 +71,4 @@ async fn connect(
 /// Where a token is needed, the one that shows whose an id is has to be a JWT, since the client has no other place for one.
 fn jwt<'a>(public: &Public, token: &'a str) -> Option<&'a str> {
     (public.anonymous == Anonymous::Never).then_some(token)
-}
-
-/// Reads a parameter of the query, which is a form: `+` is a blank.
-fn parameter(uri: &Uri, name: &str) -> String {
-    let query = uri.query().unwrap_or_default().as_bytes();
-    let found = form_urlencoded::parse(query).find(|(known, _)| known == name);
-    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

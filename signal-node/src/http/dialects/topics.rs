@@ -15,7 +15,7 @@ use signal_dialects::Topics;
 
 use super::super::upgrade::{Admission, UpgradeRequest, answer, check_handshake, enter};
 use super::super::{Public, readable_anywhere};
-use super::without_hello;
+use super::{parameter, without_hello};
 
 pub(super) fn routes(path: &str) -> Router<Arc<Public>> {
     Router::new().route(path, get(connect).layer(readable_anywhere()))
@@ -46,8 +46,7 @@ async fn admit(
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Admission {
     check_handshake(socket)?;
-    let query = request.uri.query().unwrap_or_default().as_bytes();
-    let token = form_urlencoded::parse(query).find(|(name, _)| name == "token");
-    let token = token.as_ref().map(|(_, token)| &**token).filter(|token| !token.is_empty());
+    let token = parameter(request.uri, "token");
+    let token = (!token.is_empty()).then_some(&*token);
     without_hello(public, enter(public, request, (token, None)).await)
 }
