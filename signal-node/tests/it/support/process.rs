@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
@@ -167,8 +168,13 @@ fn begin(command: &mut tokio::process::Command, variables: &[(&str, &str)]) -> C
     command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
-/// Sends a signal to a process of ours.
+/// Sends a signal to a child. Returns from `STOP` when the child has stopped: on a busy machine its threads run on for a while,
+/// and one of them may still answer.
 pub(crate) fn send(process: u32, name: &str) {
-    let (name, process) = (format!("-{name}"), process.to_string());
-    assert!(Command::new("kill").args([name, process]).status().unwrap().success());
+    let arguments = [format!("-{name}"), process.to_string()];
+    assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    if name == "STOP" {
+        let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+        waitid(WaitId::Pid(process), WaitIdOptions::STOPPED).unwrap();
+    }
 }
