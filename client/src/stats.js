@@ -7,7 +7,7 @@ import { systemClock } from "./clock.js";
  * @typedef {import("./peer.js").Peer} Peer
  * @typedef {import("./room.js").Room} Room
  * @typedef {0 | 1 | 2 | 3 | 4 | 5} Quality 0: nothing flows; 5: nobody notices the network
- * @typedef {{received: number, lost: number}} Sample packets so far
+ * @typedef {{received: number, lost: number}} Sample packets since the connection began
  */
 
 /** What each quality allows at most: lost packets as a share, the round trip in milliseconds. @type {readonly (readonly [Quality, number, number])[]} */

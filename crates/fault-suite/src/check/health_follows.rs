@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(found(check, well().fault(FaultKind::ReadOnly).wait(20).healed()), 1);
     }
 
-    /// Redis stalls, which the node reports, and refuses writes at once afterwards, which it does not.
+    /// Redis stalls, and the node reports it; at once afterwards Redis refuses writes, and the node does not report that.
     fn refuses_writes_after_a_stall() -> HistoryBuilder {
         let stalled = well().fault(FaultKind::StallRedis).wait(5).health(0, false, &["cut_off"]);
         stalled.wait(15).healed().fault(FaultKind::ReadOnly)
