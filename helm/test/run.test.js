@@ -152,8 +152,11 @@ test("members get ICE servers from a credential service in pods of its own, and 
 
 test("a call comes about over the pods of a release", LIMITS, () =>
   withRelease("sidecar", async (group, { balancer, containers, manifests, nodes, objects, pods }) => {
-    const [ana, bo] = [new Member(balancer.origin, "ana"), new Member(balancer.origin, "bo")];
+    for (const { name } of nodes) await balancer.sends(name);
+    // One after the other: the balancer sends a socket to the node that has fewest.
+    const ana = new Member(balancer.origin, "ana");
     const here = await ana.join("A".repeat(22));
+    const bo = new Member(balancer.origin, "bo");
     const there = await bo.join("B".repeat(22));
     assert.notEqual(here.node, there.node, "the two are on two pods");
     const offer = { description: { type: "offer", sdp: "v=0" } };

@@ -290,3 +290,15 @@ fn messages_that_are_numbered_anew_after_a_reset_are_delivered() {
     harness.on(Input::Event(batch(4, 5, signal_of('B', 3))));
     assert_eq!(frames(&outboxes[0]), ["signal"]);
 }
+
+/// Found by the fuzz target `rooms`: a reset spoke for the join of the newer socket, whose entry was lost. The older socket was not
+/// told, and heard nothing more.
+#[test]
+fn a_socket_is_told_that_a_newer_one_has_its_member_although_only_a_reset_says_so() {
+    let (mut harness, outboxes) = ReplicaHarness::with_members("A");
+    let newer = harness.ask_to_join_again('A', 2);
+    harness.answer([joined(2, Recovery::Snapshot)]);
+    harness.reset(0, 9, vec![reset_member('A', 2, 0)]);
+    assert_eq!(frames(&outboxes[0]), ["left"]);
+    assert_eq!(frames(&newer), ["joined", "reset"]);
+}

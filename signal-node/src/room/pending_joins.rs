@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use signal_protocol::server::{RefusedMessage, SelfView};
-use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, Recovery, RoomId, Seq, ServerMessage};
+use signal_protocol::{
+    ErrorCode, IceServers, LeftReason, Mid, PeerId, Recovery, RoomId, Seq, ServerMessage,
+};
 
 use super::append_queue::AppendQueue;
 use super::command::Reply;
@@ -184,6 +186,8 @@ pub(super) fn activate(
         // The socket closed meanwhile, and its session knew of no membership to detach.
         return queue.push_housekeeping(Op::Detach { by: member.claim });
     };
+    // A reset speaks for several joins of one member at once: an older socket of it may be here.
+    fanout::end(members, step.room, &member.claim.peer, LeftReason::Replaced);
     step.count(Count::Joined(recovery));
     members.set_room_size(room_size);
     match position.filter(|position| before.is_some_and(|before| *position < before)) {
