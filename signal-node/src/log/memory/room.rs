@@ -339,8 +339,8 @@ impl RoomState {
         now: Duration,
         append: &mut Append,
     ) -> Result<Outcome, Outcome> {
-        let gone = Outcome::Gone(append.last());
-        let member = self.members.get_mut(&join.peer).ok_or(gone)?;
+        let gone = || Outcome::Gone(append.last());
+        let member = self.members.get(&join.peer).ok_or_else(gone)?;
         if member.key_hash != join.key_hash || member.user != join.user {
             return Err(Outcome::JoinRefused(JoinRefusal::Forbidden));
         }
@@ -353,13 +353,29 @@ impl RoomState {
             if join.is_late(now) {
                 return Err(Outcome::Stale);
             }
-            let position = join.position.filter(|position| member.has_seen(*position));
-            let recovery = position
-                .map_or(Recovery::Snapshot, |position| self.stream.recovery(position, append.prev));
-            member.resume(join, recovery, append);
-            self.unconfirmed.remove(&join.peer);
+            self.tell_loss(join, now, append);
+            self.resume(join, append);
         }
         Ok(self.joined(&join.peer, now))
+    }
+
+    /// A client that comes back having seen more than there is shows that the room has lost its last writes. The other members
+    /// have to be told so before what it says again, or they would hear that twice without a word. Only where a loss may be
+    /// fresh: what a client says of itself is no proof.
+    fn tell_loss(&mut self, join: &Join, now: Duration, append: &mut Append) {
+        let is_ahead = join.position.is_some_and(|position| position > self.head);
+        if join.waits && is_ahead {
+            self.reset(&[], now, append);
+        }
+    }
+
+    fn resume(&mut self, join: &Join, append: &mut Append) {
+        let Some(member) = self.members.get_mut(&join.peer) else { return };
+        let position = join.position.filter(|position| member.has_seen(*position));
+        let recovery = position
+            .map_or(Recovery::Snapshot, |position| self.stream.recovery(position, append.prev));
+        member.resume(join, recovery, append);
+        self.unconfirmed.remove(&join.peer);
     }
 
     fn joined(&self, peer: &PeerId, now: Duration) -> Outcome {

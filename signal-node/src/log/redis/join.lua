@@ -66,12 +66,20 @@ local function attempt_after(try, last_try, same_socket)
   return same_socket and last_try or last_try + 1
 end
 
-local function rejoin(peer, m, key, try, socket, node, user, position, asked_at, meta, keeps)
+-- A client that comes back having seen more than there is shows that the room has lost its last writes. The other members have to
+-- be told so before what it says again, or they would hear that twice without a word. Only where a loss may be fresh: what a
+-- client says of itself is no proof.
+local function tell_loss(position, waits)
+  if waits == '1' and position ~= '~' and tonumber(position) > head then steps.reset[2]() end
+end
+
+local function rejoin(peer, m, key, try, socket, node, user, position, waits, asked_at, meta, keeps)
   if m.key ~= key or m.user ~= user then return { 'forbidden' } end
   try = attempt_after(try, m.try, socket == m.socket)
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
   if try > m.try then
     if is_late(asked_at) then return { 'stale' } end
+    tell_loss(position, waits)
     m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position, m.origin)
     if keeps == '1' or meta == m.meta then meta = '' end
     if meta ~= '' then m.meta = meta end
@@ -101,7 +109,9 @@ steps.join = { 19, function(peer, key, try, socket, node, user, cap, own_cap, pe
     suspect(silent, grace)
   end
   m = member(peer)
-  if m and claim(peer) then return rejoin(peer, m, key, try, socket, node, user, position, asked_at, meta, keeps) end
+  if m and claim(peer) then
+    return rejoin(peer, m, key, try, socket, node, user, position, waits, asked_at, meta, keeps)
+  end
   -- Nobody has restored its claim, so its count of messages is lost with it: it begins anew.
   if m then remove(peer, m, 'timeout') end
   local ended = has_left(peer, try, socket)

@@ -173,6 +173,30 @@ pub(super) async fn who_has_seen_more_than_there_is_waits_to_be_put_back(stage: 
     assert_eq!(joined(stage.step(Op::Join(Box::new(patient))).await).recovery, Recovery::New);
 }
 
+pub(super) async fn who_comes_back_having_seen_more_than_there_is_has_the_others_told(
+    stage: Stage,
+) {
+    let [ana, bo] = [stage.enter("ana").await, stage.enter("bo").await];
+    let ahead = Some(Seq(bo.generation.0 + 500));
+    let back = |attempt, waits| {
+        let join = Join { attempt, position: ahead, waits, ..wish("ana") };
+        Op::Join(Box::new(join))
+    };
+    let outcome = stage.step(back(2, true)).await;
+    assert_eq!(joined(outcome).recovery, Recovery::Snapshot);
+    let last = stage.all().await.pop().unwrap();
+    let [Entry::Reset { roster }, Entry::Joined { .. }] = &*last.entries else {
+        panic!("the loss is told before anything else: {last:?}")
+    };
+    assert_eq!(roster.len(), 2);
+    assert!(roster.iter().any(|member| member.generation == ana.generation));
+    let count = stage.all().await.len();
+    stage.step(back(3, false)).await;
+    let all = stage.all().await;
+    assert_eq!(all.len(), count + 1);
+    assert!(!all[count].is_reset(), "in an old contact a position proves nothing");
+}
+
 pub(super) async fn of_two_restorations_the_greater_claim_and_count_win(stage: Stage) {
     let seen = Seq(1_000);
     let both = [restore(known("ana", 700, 3)), restore(known("ana", 600, 9)), Op::Reset];
