@@ -136,9 +136,9 @@ impl Member {
         }))
     }
 
-    /// Tells whether its last join is told of another member: a new one only of those before it.
+    /// Tells whether its last join is told of another member: its first join only of those before it.
     pub(super) fn is_told_of(&self, other: &Self) -> bool {
-        self.recovery != Recovery::New || other.n < self.n
+        self.joined != self.origin || other.n < self.n
     }
 
     /// Says what a claim is worth: nothing else, if it holds.

@@ -371,9 +371,12 @@ impl RoomState {
 
     fn resume(&mut self, join: &Join, append: &mut Append) {
         let Some(member) = self.members.get_mut(&join.peer) else { return };
-        let position = join.position.filter(|position| member.has_seen(*position));
-        let recovery = position
-            .map_or(Recovery::Snapshot, |position| self.stream.recovery(position, append.prev));
+        let recovery = match join.position {
+            None => Recovery::Snapshot,
+            // It was in the room before, and was never told of this membership: an earlier copy of its join has begun it.
+            Some(position) if !member.has_seen(position) => Recovery::New,
+            Some(position) => self.stream.recovery(position, append.prev),
+        };
         member.resume(join, recovery, append);
         self.unconfirmed.remove(&join.peer);
     }

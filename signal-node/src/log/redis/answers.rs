@@ -110,7 +110,7 @@ fn joined(fields: &mut Fields) -> Result<Joined, LogError> {
     let own = roster.iter().position(|line| line.peer == me);
     let meta = roster.remove(own.ok_or_else(|| garbled("a roster without its member"))?).meta;
     // A repeated join is answered as the first one was: of a new member, with those before it.
-    roster.retain(|other| recovery != Recovery::New || other.n < n);
+    roster.retain(|other| seq != origin || other.n < n);
     Ok(Joined { seq, base, n, origin, recovery, mid, refused, meta, roster })
 }
 

@@ -2,9 +2,11 @@
 --      <grace µs> <1 if who is away for longer goes first> <silent nodes> <as of µs> <valid for µs> <1 if a loss is fresh>
 --      <asked at µs or ~> <meta> <1 if a living member keeps its own>
 
--- Tells whether everything after `position` can be replayed to a member that is one since `origin`.
+-- Tells what comes to a client that is at `position`, of a member that is one since `origin`. A client that was in the room
+-- before `origin` was never told of this membership: an earlier copy of its join has begun it.
 local function recovery(position, origin)
-  if position == '~' or tonumber(position) < tonumber(origin) then return 'snapshot' end
+  if position == '~' then return 'snapshot' end
+  if tonumber(position) < tonumber(origin) then return 'new' end
   if tonumber(position) == head then return 'replay' end
   local found = redis.call('XRANGE', L, position, '+', 'COUNT', 1)[1]
   if not found then return 'snapshot' end

@@ -143,7 +143,7 @@ async fn nobody_is_told_what_was_said_before_it_came() {
     ana.until("peer_updated").await;
     let mut back = TestPeer::anonymous(&node).await;
     back.resume("demo", "cy", 2, early).await;
-    assert_eq!(back.expect("joined").await["recovery"], "snapshot");
+    assert_eq!(back.expect("joined").await["recovery"], "new");
 }
 
 /// A refusal that was lost with its socket looked like an acknowledgement after the resume.
