@@ -128,8 +128,8 @@ impl Node {
     #[must_use]
     pub fn dialect_addresses(&self) -> Vec<(&'static str, String)> {
         let scheme = |name: DialectName| match (name, self.tls) {
-            (DialectName::Topics, true) => "wss",
-            (DialectName::Topics, false) => "ws",
+            (DialectName::Topics | DialectName::Matchbox, true) => "wss",
+            (DialectName::Topics | DialectName::Matchbox, false) => "ws",
             (DialectName::PeerJs, true) => "https",
             (DialectName::PeerJs, false) => "http",
         };

@@ -73,6 +73,7 @@ fn print_urls(cluster: &LocalCluster) {
 fn bring_your_client(cluster: &LocalCluster) -> String {
     let lines = cluster.dialects.iter().map(|(name, address)| match *name {
         "topics" => format!("y-webrtc and trystero connect unchanged to {address}\n"),
+        "matchbox" => format!("matchbox connects unchanged to {address}/ROOM\n"),
         _ => format!("PeerJS connects unchanged to {address}: its host, port and path\n"),
     });
     lines.collect()

@@ -53,11 +53,12 @@ pub trait Dialect: Send {
 pub enum DialectName {
     Topics,
     PeerJs,
+    Matchbox,
 }
 
 impl DialectName {
     /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::Topics, Self::PeerJs];
+    pub const ALL: [Self; 3] = [Self::Topics, Self::PeerJs, Self::Matchbox];
 
     /// Returns the name in labels and settings.
     #[must_use]
@@ -65,6 +66,7 @@ impl DialectName {
         match self {
             Self::Topics => "topics",
             Self::PeerJs => "peerjs",
+            Self::Matchbox => "matchbox",
         }
     }
 }

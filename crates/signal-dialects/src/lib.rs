@@ -8,9 +8,11 @@
 //! - [`posts`]: posts that wait for each other, one in flight for each room
 //! - [`topics`]: y-webrtc and trystero
 //! - [`peerjs`]: clients of `PeerJS`
+//! - [`matchbox`]: games with matchbox
 
 pub mod dialect;
 mod frame;
+pub mod matchbox;
 pub mod peerjs;
 pub mod posts;
 pub mod topics;
@@ -19,5 +21,6 @@ pub use dialect::{
     Dialect, DialectEffect, DialectName, DrainTime, Effects, IgnoredReason, PostOutcome, RoomJoin,
     RoomPost,
 };
+pub use matchbox::Matchbox;
 pub use peerjs::PeerJs;
 pub use topics::Topics;

@@ -3,7 +3,7 @@
 //! - `> TEXT` the client sends; `* …` the cluster answers; `+ 250ms` time passes
 //! - `< TEXT` the client is sent; `= …` the session is asked; `! REASON` the frame has no effect
 //!
-//! Every effect of an input stands behind it, in order.
+//! Every effect of an input stands behind it, in order. `<B>` is the UUID of the client of matchbox whose key is of `B`s.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,8 +12,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use signal_dialects::{Dialect, DialectEffect, Effects, PeerJs, PostOutcome, Topics};
-use signal_protocol::RoomId;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use signal_dialects::{Dialect, DialectEffect, Effects, Matchbox, PeerJs, PostOutcome, Topics};
+use signal_protocol::{PeerKey, RoomId, RoomTag};
+use uuid::Uuid;
 
 /// A conversation under way.
 struct Conversation {
@@ -60,12 +63,27 @@ impl Conversation {
         let (room, id) = self.rooms[name].clone();
         let frame = match what {
             "joined" => {
-                format!(r#"{{"type":"joined","id":{id},"room":"{room}","seq":1,"peers":[]}}"#)
+                let (n, peers) = detail.split_once(' ').unwrap_or((detail, ""));
+                let n = if n.is_empty() { "1" } else { n };
+                let peers = lines(peers);
+                format!(
+                    r#"{{"type":"joined","id":{id},"room":"{room}","seq":1,"self":{{"id":"p_x","n":{n}}},"peers":[{peers}]}}"#
+                )
+            }
+            "reset" => {
+                format!(r#"{{"type":"reset","room":"{room}","seq":9,"peers":[{}]}}"#, lines(detail))
             }
             "ok" => format!(r#"{{"type":"ok","id":{id}}}"#),
             "refused" => format!(r#"{{"type":"error","id":{id},"code":"{detail}","message":""}}"#),
             "left" => format!(r#"{{"type":"left","room":"{room}","reason":"expired"}}"#),
-            "peer" => format!(r#"{{"type":"peer_joined","room":"{room}","seq":2,"peer":{{}}}}"#),
+            "peer" => {
+                let line = lines(detail);
+                format!(r#"{{"type":"peer_joined","room":"{room}","seq":2,"peer":{line}}}"#)
+            }
+            "gone" => {
+                let peer = key(detail).peer().clone();
+                format!(r#"{{"type":"peer_left","room":"{room}","seq":2,"peer":"{peer}"}}"#)
+            }
             "signal" => {
                 format!(
                     r#"{{"type":"signal","room":"{room}","seq":3,"from":"server","data":{detail}}}"#
@@ -89,6 +107,16 @@ impl Conversation {
         self.dialect.on_posted(room, outcome, self.now, &mut self.effects);
     }
 
+    /// Names a room in the conversation. matchbox says the name of the room for those of its clients, too: the first is `own`.
+    fn called(&self, room: &RoomId, name: &str) -> String {
+        if room.tag() != Some(RoomTag::MatchboxPeer) {
+            return name.to_owned();
+        }
+        let known = self.rooms.iter().find(|(_, (of, _))| of == room);
+        let new = || if self.rooms.contains_key("own") { "theirs" } else { "own" };
+        known.map_or_else(|| new().to_owned(), |(name, _)| name.clone())
+    }
+
     /// Writes the next effect as a line.
     fn effect(&mut self) -> Option<String> {
         if self.effects.is_empty() {
@@ -100,8 +128,9 @@ impl Conversation {
             DialectEffect::Close(code) => format!("= close {}", code.name()),
             DialectEffect::Ignore(reason) => format!("! {}", reason.as_str()),
             DialectEffect::Join(join) => {
-                self.rooms.insert(join.name.clone(), (join.room, join.id));
-                format!("= join {}", join.name)
+                let name = self.called(&join.room, &join.name);
+                self.rooms.insert(name.clone(), (join.room, join.id));
+                format!("= join {name}")
             }
             DialectEffect::Leave { room, id } => {
                 let known = self.rooms.iter_mut().find(|(_, (of, _))| *of == room).unwrap();
@@ -109,11 +138,33 @@ impl Conversation {
                 format!("= leave {}", known.0)
             }
             DialectEffect::Post(post) => {
-                self.rooms.entry(post.name.clone()).or_insert((post.room, 0));
-                format!("= post {} #{} {}", post.name, post.count, post.data.get())
+                let name = self.called(&post.room, &post.name);
+                self.rooms.entry(name.clone()).or_insert((post.room, 0));
+                format!("= post {name} #{} {}", post.count, post.data.get())
             }
         })
     }
+}
+
+fn key(letter: &str) -> PeerKey {
+    letter.repeat(22).parse().unwrap()
+}
+
+/// Writes members as `LETTER:N …` says them.
+fn lines(members: &str) -> String {
+    let line = |member: &str| {
+        let (letter, n) = member.split_once(':').unwrap();
+        format!(r#"{{"id":"{}","n":{n},"polite":true,"away":false}}"#, key(letter).peer())
+    };
+    members.split_whitespace().map(line).collect::<Vec<_>>().join(",")
+}
+
+/// Replaces `<LETTER>` by a UUID.
+fn with_uuids(line: &str) -> String {
+    ["A", "B", "C", "D"].iter().fold(line.to_owned(), |line, letter| {
+        let bits = URL_SAFE_NO_PAD.decode(&key(letter).peer().as_str()[2..]).unwrap();
+        line.replace(&format!("<{letter}>"), &Uuid::from_slice(&bits).unwrap().to_string())
+    })
 }
 
 fn hold(file: &Path, dialect: Box<dyn Dialect>) {
@@ -124,6 +175,7 @@ fn hold(file: &Path, dialect: Box<dyn Dialect>) {
         if line.starts_with('#') {
             continue;
         }
+        let line = &*with_uuids(line);
         if line.starts_with(['<', '=', '!']) {
             assert_eq!(conversation.effect().as_deref(), Some(line), "{place}");
         } else {
@@ -146,6 +198,7 @@ fn every_conversation_of_a_folder_is_held_as_it_is_written() {
         let dialect: Box<dyn Dialect> = match name.split('-').next().unwrap() {
             "topics" => Box::new(Topics::default()),
             "peerjs" => Box::new(PeerJs::new("alice", "t1", "peerjs")),
+            "matchbox" => Box::new(Matchbox::new(key("A"), "game")),
             "nobody" => Box::new(PeerJs::new("", "t1", "peerjs")),
             other => panic!("there is no dialect {other:?}"),
         };

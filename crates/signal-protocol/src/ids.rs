@@ -177,16 +177,22 @@ pub enum RoomTag {
     Topic,
     /// The id of one `PeerJS` client.
     PeerJs,
+    /// The room that a client of matchbox names.
+    Matchbox,
+    /// The signals for one client of matchbox.
+    MatchboxPeer,
 }
 
 impl RoomTag {
-    const ALL: [Self; 2] = [Self::Topic, Self::PeerJs];
+    const ALL: [Self; 4] = [Self::Topic, Self::PeerJs, Self::Matchbox, Self::MatchboxPeer];
 
     /// How the names of its rooms begin.
     const fn prefix(self) -> &'static str {
         match self {
             Self::Topic => "~y.",
             Self::PeerJs => "~p.",
+            Self::Matchbox => "~m.",
+            Self::MatchboxPeer => "~n.",
         }
     }
 }

@@ -38,6 +38,9 @@ impl RoomProfile {
             RoomTag::Topic => (256, 100, GRACE),
             // An id is asked for by somebody who waits. Its holder's node has the time to reclaim it, and no more.
             RoomTag::PeerJs => (1, 1, RECLAIM_WINDOW),
+            // A client is in the room that it names, and in one of its own.
+            RoomTag::Matchbox => (256, 2, GRACE),
+            RoomTag::MatchboxPeer => (1, 2, RECLAIM_WINDOW),
         };
         let (grace, age, rooms_per_client) = (GRACE, AGE, 4_096);
         Some(Self { grace, join_grace, age, capacity, rooms_per_connection, rooms_per_client })

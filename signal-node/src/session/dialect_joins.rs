@@ -52,6 +52,6 @@ impl Machine {
 }
 
 /// Draws the key of a member that nobody takes over.
-fn random_key() -> PeerKey {
+pub(crate) fn random_key() -> PeerKey {
     service_kit::random::token().parse().expect("16 random bytes in base64url are a key")
 }

@@ -30,6 +30,7 @@ mod write;
 mod tests;
 
 pub use context::Context;
+pub(crate) use dialect_joins::random_key;
 pub use effect::{Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
 pub use identity::{Entrance, Identity, Rights, SessionRejection};

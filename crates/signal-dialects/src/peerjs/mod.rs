@@ -222,7 +222,7 @@ impl Dialect for PeerJs {
     fn on_frame(&mut self, frame: &str, now: Instant, effects: &mut Effects) {
         let own = Some(self.requests);
         match Frame::read(frame) {
-            Frame::Joined { id } if id == own => self.opened(now, effects),
+            Frame::Joined { id, .. } if id == own => self.opened(now, effects),
             Frame::Refused { id, code, .. } if id == own && self.state != State::Open => {
                 self.refused(&code, now, effects);
             }
@@ -239,6 +239,9 @@ impl Dialect for PeerJs {
             | Frame::Refused { .. }
             | Frame::Done { .. }
             | Frame::Left { .. }
+            | Frame::PeerJoined { .. }
+            | Frame::PeerLeft { .. }
+            | Frame::Reset { .. }
             | Frame::Posted { .. }
             | Frame::Other => {}
         }

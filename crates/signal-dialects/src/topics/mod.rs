@@ -198,7 +198,7 @@ impl Dialect for Topics {
 
     fn on_frame(&mut self, frame: &str, now: Instant, effects: &mut Effects) {
         match Frame::read(frame) {
-            Frame::Joined { id } => {
+            Frame::Joined { id, .. } => {
                 if let Some(room) = self.room_of(id) {
                     self.set(&room, Membership::Joined, now, effects);
                 }
@@ -219,7 +219,10 @@ impl Dialect for Topics {
                     effects.push(DialectEffect::Send(data.get().to_owned()));
                 }
             }
-            Frame::Other => {}
+            Frame::PeerJoined { .. }
+            | Frame::PeerLeft { .. }
+            | Frame::Reset { .. }
+            | Frame::Other => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where clients of other protocols connect: one path for each dialect that is on.
 
+mod matchbox;
 mod peerjs;
 mod setting;
 mod topics;
@@ -7,10 +8,12 @@ mod topics;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::Uri;
 use signal_dialects::DialectName;
 
-use super::upgrade::Admission;
+use super::upgrade::{Admission, UpgradeRequest, check_handshake, enter};
 use super::{Anonymous, Public};
 use crate::session::{Entrance, Identity, SessionRejection};
 
@@ -21,6 +24,7 @@ pub(super) fn routes(dialects: &Dialects) -> Router<Arc<Public>> {
     dialects.iter().fold(Router::new(), |router, (name, path)| match name {
         DialectName::Topics => router.merge(topics::routes(path)),
         DialectName::PeerJs => router.merge(peerjs::routes(path)),
+        DialectName::Matchbox => router.merge(matchbox::routes(path)),
     })
 }
 
@@ -29,6 +33,19 @@ fn parameter(uri: &Uri, name: &str) -> String {
     let query = uri.query().unwrap_or_default().as_bytes();
     let found = form_urlencoded::parse(query).find(|(known, _)| known == name);
     found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// A browser that opens a WebSocket sets no headers, and clients of others offer no subprotocol of ours. So their token stands in
+/// the query, as `token`.
+async fn admit(
+    public: &Arc<Public>,
+    request: &UpgradeRequest<'_>,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Admission {
+    check_handshake(socket)?;
+    let token = parameter(request.uri, "token");
+    let token = (!token.is_empty()).then_some(&*token);
+    without_hello(public, enter(public, request, (token, None)).await)
 }
 
 /// Decides about a client without a token: its protocol has no `hello` for one. Where natives show the token that the node has

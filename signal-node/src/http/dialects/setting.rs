@@ -49,13 +49,14 @@ fn default_path(name: DialectName) -> &'static str {
     match name {
         DialectName::Topics => "/topics",
         DialectName::PeerJs => "/",
+        DialectName::Matchbox => "/matchbox",
     }
 }
 
 /// Returns the path of the WebSocket.
 fn socket_path(name: DialectName, path: &str) -> String {
     match name {
-        DialectName::Topics => path.to_owned(),
+        DialectName::Topics | DialectName::Matchbox => path.to_owned(),
         DialectName::PeerJs => peerjs::socket_path(path),
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_no_dialect_or_no_path_is_refused_with_what_to_write() {
         for (text, part) in [
-            ("socketio", "is not a dialect: write some of topics, peerjs"),
+            ("socketio", "is not a dialect: write some of topics, peerjs, matchbox"),
             ("peerjs,topics=/peerjs", "comes twice"),
             ("peerjs=/v1", "is below /v1"),
             ("topics,topics=/other", "comes twice"),

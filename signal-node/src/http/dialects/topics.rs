@@ -13,9 +13,9 @@ use axum::routing::get;
 use service_kit::trace::{Kind, Span};
 use signal_dialects::Topics;
 
-use super::super::upgrade::{Admission, UpgradeRequest, answer, check_handshake, enter};
+use super::super::upgrade::{UpgradeRequest, answer};
 use super::super::{Public, readable_anywhere};
-use super::{parameter, without_hello};
+use super::admit;
 
 pub(super) fn routes(path: &str) -> Router<Arc<Public>> {
     Router::new().route(path, get(connect).layer(readable_anywhere()))
@@ -36,17 +36,4 @@ async fn connect(
     let admitted = admit(&public, &request, socket).await;
     let dialect = Box::new(Topics::default());
     answer(&public, &request, &extensions, (admitted, Some(dialect), span))
-}
-
-/// A browser that opens a WebSocket sets no headers, and the clients of topics offer no subprotocol. So their token stands in
-/// the query, as `token`.
-async fn admit(
-    public: &Arc<Public>,
-    request: &UpgradeRequest<'_>,
-    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Admission {
-    check_handshake(socket)?;
-    let token = parameter(request.uri, "token");
-    let token = (!token.is_empty()).then_some(&*token);
-    without_hello(public, enter(public, request, (token, None)).await)
 }
