@@ -49,6 +49,12 @@ export class Membership {
   #asked = null;
   /** @type {Link | null} the link that has said last that this member is on it already, although it was not told so */
   #taken = null;
+  /**
+   * Links on which this member is, or was, and some of whose entries were not heeded: what such a link tells next does not
+   * follow the position.
+   * @type {WeakSet<Link>}
+   */
+  #missed = new WeakSet();
   /** @type {WeakMap<Link, number>} the `try` of the newest join on each link */
   #tries = new WeakMap();
   /** The `try` on that link before the newest join. */
@@ -160,12 +166,18 @@ export class Membership {
    * @param {Link} link
    */
   takes(frame, link) {
-    if (link !== this.#link && link !== this.#asked) return false;
-    if (frame.type === "joined") this.#joined(frame, link);
-    else if (frame.type === "left") this.#left(frame.reason, link);
-    else if (frame.type === "reset") return this.#rewind(frame.seq, link);
-    else return this.#isNews(frame);
-    return false;
+    if (frame.type === "joined") return this.#joined(frame, link), false;
+    if (frame.type === "left") return this.#left(frame.reason, link), false;
+    if (!this.#listensTo(link)) {
+      if ("seq" in frame) this.#missed.add(link);
+      return false;
+    }
+    return frame.type === "reset" ? this.#rewind(frame.seq, link) : this.#isNews(frame);
+  }
+
+  /** Whether what a link tells follows the position. @param {Link} link */
+  #listensTo(link) {
+    return link === this.#link || (link === this.#asked && !this.#missed.has(link));
   }
 
   /** @param {ServerFrame} frame */
@@ -194,7 +206,10 @@ export class Membership {
    * @param {Link} link
    */
   #joined(frame, link) {
-    if (link !== this.#asked || frame.id !== this.#askedAs) return;
+    if (link !== this.#asked) return void this.#missed.add(link);
+    if (frame.id !== this.#askedAs) return;
+    // A part of the replay was not heeded.
+    if (this.#missed.delete(link) && frame.recovery === "replay") return link.close(PING_TIMEOUT);
     this.#link = link;
     this.#position = frame.seq;
     this.#hooks.joined(frame, link);
@@ -206,6 +221,8 @@ export class Membership {
    * @param {Link} link
    */
   #left(reason, link) {
+    this.#missed.delete(link);
+    if (link !== this.#link && link !== this.#asked) return;
     const moved = reason === "replaced" && (this.#tries.get(link) ?? 0) < this.#identity.tries;
     if (moved) link.outrun = true;
     if (reason === "expired") this.#startOver();
@@ -230,6 +247,7 @@ export class Membership {
     this.#taken = error.code === TAKEN ? link : null;
     // The link did not take this join. What it says next is about an earlier one.
     if (this.#taken) this.#tries.set(link, this.#triedBefore);
+    else this.#missed.delete(link);
     if (this.#taken && wasTaken) return link.close(PING_TIMEOUT);
     if (!error.retry && !this.#taken) return this.#hooks.ended(error.code, error);
     this.#hooks.delayed(error);

@@ -169,6 +169,41 @@ test("a socket that says twice that the room is on it, and was not waited for, i
   assert.deepEqual([socket.closedWith, of("left")], [4001, []]);
 });
 
+test("a socket whose answer was not waited for tells nothing before it is replaced: its entries do not follow the position", async () => {
+  const { server, of } = await joined();
+  server.close(1006);
+  await server.clock.pass(1_000);
+  const first = await server.accept(2);
+  server.tell(first, { type: "goaway", reason: "drain", after: 0, within: 5000 });
+  await server.clock.pass(0);
+  const next = await server.accept(3);
+  server.joined({ recovery: "replay", seq: 120 }, first);
+  server.tell(first, heard(121, "not heeded"));
+  server.close(1006, next);
+  server.tell(first, heard(122, "behind a gap"));
+  assert.equal(server.sent("join", first).at(-1).seq, 100);
+  refuse(server, first, { code: "already_joined", retry: false, message: "on it" });
+  server.tell(first, heard(123, "behind a gap"));
+  await server.clock.pass(2_999);
+  refuse(server, first, { code: "already_joined", retry: false, message: "on it" });
+  assert.deepEqual([told(of), first.closedWith], [[], 4001]);
+});
+
+test("a replay of which a part was not heeded is asked for again", async () => {
+  const { server, of } = await joined();
+  server.close(1006);
+  await server.clock.pass(1_000);
+  const first = await server.accept(2);
+  server.tell(first, { type: "goaway", reason: "drain", after: 0, within: 5000 });
+  await server.clock.pass(0);
+  const next = await server.accept(3);
+  server.tell(first, heard(101, "not heeded"));
+  server.close(1006, next);
+  server.tell(first, heard(102, "behind a gap"));
+  server.joined({ recovery: "replay", seq: 103 }, first);
+  assert.deepEqual([told(of), first.closedWith], [[], 4001]);
+});
+
 test("a socket that did not take the newest join speaks of an earlier one when it says that the member was replaced", async () => {
   const { server, room, of } = await joined();
   server.close(1006);

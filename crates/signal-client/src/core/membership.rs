@@ -4,7 +4,7 @@
 //! new join; what the new one repeats of that is dropped. If the new link fails after the member has moved, it joins once
 //! more on whatever link is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use signal_protocol::{ErrorCode, LeftReason, Recovery, RoomId, Seq};
@@ -44,6 +44,9 @@ pub(super) struct Membership {
     asked: Option<LinkId>,
     /// The link that has said last that the member is on it already, although it was not told so.
     taken: Option<LinkId>,
+    /// Links on which the member is, or was, and some of whose entries were not listened to: what such a link tells next does
+    /// not follow the position.
+    missed: BTreeSet<LinkId>,
     position: Option<Seq>,
     /// The newest reset: both links of a handover may tell of it.
     reset_at: Option<Seq>,
@@ -67,6 +70,7 @@ impl Membership {
             tries_on: BTreeMap::new(),
             tried_before: None,
             taken: None,
+            missed: BTreeSet::new(),
             link: None,
             asked: None,
             position: None,
@@ -114,6 +118,7 @@ impl Membership {
     /// The link is gone; the membership goes on elsewhere, now or later.
     pub(super) fn lost(&mut self, link: LinkId, connection: &Connection, context: &mut Context) {
         self.tries_on.remove(&link);
+        self.missed.remove(&link);
         if self.asked == Some(link) {
             (self.asked, self.rejoin_at) = (None, None);
         }
@@ -166,9 +171,13 @@ impl Membership {
 
     /// Whether an entry that a link tells is for this membership. Before its first `joined`, what comes is for an earlier
     /// one in the same room.
-    pub(super) fn listens_to(&self, link: LinkId) -> bool {
-        let comes_back = self.asked == Some(link) && self.position.is_some();
-        self.link == Some(link) || comes_back
+    pub(super) fn listens_to(&mut self, link: LinkId) -> bool {
+        let is_whole = self.position.is_some() && !self.missed.contains(&link);
+        let listens = self.link == Some(link) || (self.asked == Some(link) && is_whole);
+        if !listens {
+            self.missed.insert(link);
+        }
+        listens
     }
 
     /// Whether an entry is above the position, which it moves: both links of a handover may tell it.
@@ -191,9 +200,19 @@ impl Membership {
         true
     }
 
-    pub(super) fn joined(&mut self, frame: Joined<'_>, link: LinkId, context: &mut Context) {
+    /// The join took effect. Returns the link if it is of no use, since a part of the replay was not listened to.
+    pub(super) fn joined(
+        &mut self,
+        frame: Joined<'_>,
+        link: LinkId,
+        context: &mut Context,
+    ) -> Option<LinkId> {
         if self.asked != Some(link) {
-            return;
+            self.missed.insert(link);
+            return None;
+        }
+        if self.missed.remove(&link) && frame.recovery == Recovery::Replay {
+            return Some(link);
         }
         (self.link, self.position, self.was_in) = (Some(link), Some(frame.seq), true);
         if frame.recovery == Recovery::New {
@@ -205,6 +224,7 @@ impl Membership {
         let members = frame.peers.map(|peers| peers.iter().map(PeerFrame::member).collect());
         let (seq, recovery, me) = (frame.seq, frame.recovery, frame.me);
         self.emit(RoomEvent::Joined { seq, recovery, me, members }, context);
+        None
     }
 
     /// The `error` of these may have been lost with a socket; without it they would count as delivered.
@@ -220,6 +240,11 @@ impl Membership {
     pub(super) fn resume(&mut self, mid: u64, context: &mut Context) {
         let settled = self.outgoing.resume(mid);
         context.settle_all(settled, &Ok(()));
+    }
+
+    /// The membership that the link carried is over: it tells nothing more of it.
+    pub(super) fn ended_on(&mut self, link: LinkId) {
+        self.missed.remove(&link);
     }
 
     /// Handles `left`. If this client has asked elsewhere since, that is why.
@@ -275,6 +300,9 @@ impl Membership {
         }
         if is_taken && was_taken == Some(link) {
             return Some(link);
+        }
+        if !is_taken {
+            self.missed.remove(&link);
         }
         if !retry && !is_taken {
             self.end(LeftBecause::Refused(refusal), context);

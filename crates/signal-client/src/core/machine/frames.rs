@@ -20,7 +20,7 @@ impl Machine {
     pub(super) fn frame(&mut self, link: LinkId, frame: Frame<'_>, now: Instant) {
         match frame {
             Frame::Welcome(welcome) => self.welcomed(link, welcome, now),
-            Frame::Joined(joined) => self.joined(link, joined),
+            Frame::Joined(joined) => self.joined(link, joined, now),
             Frame::Left(left) => self.left(link, &left),
             Frame::PeerJoined(entry) => self.peer_joined(link, &entry),
             Frame::PeerUpdated(entry) => self.peer_updated(link, &entry),
@@ -84,16 +84,28 @@ impl Machine {
         }
     }
 
-    fn joined(&mut self, link: LinkId, mut joined: Joined<'_>) {
+    fn joined(&mut self, link: LinkId, mut joined: Joined<'_>, now: Instant) {
         self.context.answered(joined.id, link);
         self.ice(joined.ice.take());
         let room = joined.room.clone();
         match self.members.iter_mut().find(|member| member.room == room) {
-            Some(member) => member.joined(joined, link, &mut self.context),
+            Some(member) => {
+                let useless = member.joined(joined, link, &mut self.context);
+                self.abandon(useless, now);
+            }
             // The room was left while it was being joined.
             None => self
                 .context
                 .request(link, Purpose::Nothing, |id| Request::Leave { id, room: &room }),
+        }
+    }
+
+    /// Closes a link that is of no use to a member, which goes on elsewhere.
+    fn abandon(&mut self, useless: Option<LinkId>, now: Instant) {
+        if let Some(link) = useless
+            && self.connection.abandon(link, &mut self.context)
+        {
+            self.given_up(link, now);
         }
     }
 
@@ -102,6 +114,7 @@ impl Machine {
         let Some(member) = members.iter_mut().find(|member| member.room == left.room) else {
             return;
         };
+        member.ended_on(link);
         if member.is_on(link) && member.left(left.reason, link, connection, context) {
             member.start_over(keys(member.id), connection, context);
         }
@@ -185,9 +198,7 @@ impl Machine {
         let Some(member) = members.iter_mut().find(|it| it.id == member) else { return };
         let (refusal, retry) = (error.refusal(), error.retry);
         let useless = member.refused(refusal, retry, link, now, connection, context);
-        if useless.is_some_and(|link| self.connection.abandon(link, &mut self.context)) {
-            self.given_up(link, now);
-        }
+        self.abandon(useless, now);
     }
 
     fn failed_unasked(&mut self, link: LinkId, error: &ErrorFrame<'_>, now: Instant) {

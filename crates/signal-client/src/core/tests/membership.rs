@@ -206,3 +206,49 @@ fn the_roster_follows_the_events() {
     assert_eq!(roster.len(), 1);
     assert!(matches!(bench.events[0], RoomEvent::Joined { recovery: Recovery::New, .. }));
 }
+
+/// Found by chaos: the client was on its way to another node when the first one answered its join, and came back to the first one. What
+/// that told live was taken for what followed the position: a hundred signals were missed without a word.
+#[test]
+fn a_link_whose_answer_was_not_waited_for_tells_nothing_before_it_is_replaced() {
+    let mut bench = Bench::joined();
+    bench.lose(1, 1006);
+    bench.until_opened();
+    bench.welcome(2);
+    bench.hear(2, &json!({"type": "goaway", "reason": "drain", "after": 0}));
+    bench.until_opened();
+    bench.welcome(3);
+    bench.enter(2, 20, "replay", 0);
+    bench.tell(2, 21);
+    bench.lose(3, 1006);
+    let (link, join) = bench.sent_of("join").pop().unwrap();
+    assert_eq!((link, &join["seq"]), (2, &json!(10)));
+    bench.tell(2, 22);
+    bench.refuse(2, &json!({"id": join["id"], "code": "already_joined", "retry": false}));
+    bench.tell(2, 23);
+    assert_eq!(bench.delivered(), [0; 0]);
+    if bench.opened.len() < 4 {
+        bench.until_opened();
+    }
+    bench.welcome(4);
+    (11..=23).for_each(|seq| bench.tell(4, seq));
+    bench.enter(4, 24, "replay", 0);
+    assert_eq!(bench.delivered(), (11..=23).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_replay_of_which_a_part_was_not_waited_for_is_asked_for_again() {
+    let mut bench = Bench::joined();
+    bench.lose(1, 1006);
+    bench.until_opened();
+    bench.welcome(2);
+    bench.hear(2, &json!({"type": "goaway", "reason": "drain", "after": 0}));
+    bench.until_opened();
+    bench.welcome(3);
+    bench.tell(2, 11);
+    bench.lose(3, 1006);
+    bench.tell(2, 12);
+    bench.enter(2, 13, "replay", 0);
+    assert_eq!(bench.delivered(), [0; 0]);
+    assert_eq!(bench.closed, [(2, 1000)]);
+}
