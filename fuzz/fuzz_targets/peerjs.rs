@@ -46,6 +46,7 @@ impl Session {
                     assert!(self.posts.insert(post.room), "a second post in flight");
                 }
                 DialectEffect::Close(_) => self.closed = true,
+                DialectEffect::Advance { .. } => panic!("an id has no number"),
                 DialectEffect::Ping | DialectEffect::Ignore(_) => {}
             }
         }

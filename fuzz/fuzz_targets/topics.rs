@@ -43,7 +43,9 @@ impl Session {
                 DialectEffect::Post(post) => {
                     assert!(self.posts.insert(post.room), "a second post in flight");
                 }
-                DialectEffect::Ping | DialectEffect::Close(_) => panic!("topics do neither"),
+                DialectEffect::Ping | DialectEffect::Close(_) | DialectEffect::Advance { .. } => {
+                    panic!("topics do none of these")
+                }
                 DialectEffect::Ignore(_) => {}
             }
         }

@@ -34,6 +34,9 @@ pub trait Dialect: Send {
         effects: &mut Effects,
     );
 
+    /// Applies the number that a room holds; `None`: the log did not answer.
+    fn on_number(&mut self, _number: Option<u64>, _now: Instant, _effects: &mut Effects) {}
+
     /// Applies that the room ended the membership, since nobody can say what the member missed.
     fn on_lost(&mut self, room: &RoomId, now: Instant, effects: &mut Effects);
 
@@ -87,6 +90,13 @@ pub enum DialectEffect {
     },
     /// Post into a room, and report with [`Dialect::on_posted`].
     Post(RoomPost),
+    /// Advance the number that a room holds, unless it is past `from`, and report it with [`Dialect::on_number`].
+    Advance {
+        /// The room.
+        room: RoomId,
+        /// The number that is to be passed; 0: it is only told.
+        from: u64,
+    },
     /// Send a WebSocket ping; the answer comes as [`Dialect::on_control`].
     Ping,
     /// Close the connection after what is queued.
@@ -104,6 +114,8 @@ pub struct RoomJoin {
     pub name: String,
     /// The key of the member; `None`: a random one.
     pub key: Option<PeerKey>,
+    /// How many members the room takes before it is locked for good; `None`: as many as others of its dialect.
+    pub seats: Option<u32>,
     /// The id of the answer.
     pub id: u64,
 }

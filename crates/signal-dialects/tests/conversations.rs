@@ -46,6 +46,10 @@ impl Conversation {
                     self.dialect.tick(self.now, &mut self.effects);
                 }
             }
+            "* " if rest.starts_with("number") => {
+                let number = rest.split_once(' ').and_then(|(_, number)| number.parse().ok());
+                self.dialect.on_number(number, self.now, &mut self.effects);
+            }
             "* " if rest == "control" => self.dialect.on_control(),
             "* " if rest == "rejected" => {
                 let frame = r#"{"type":"error","code":"unauthorized","message":""}"#;
@@ -137,6 +141,7 @@ impl Conversation {
                 known.1.1 = id;
                 format!("= leave {}", known.0)
             }
+            DialectEffect::Advance { from, .. } => format!("= advance {from}"),
             DialectEffect::Post(post) => {
                 let name = self.called(&post.room, &post.name);
                 self.rooms.entry(name.clone()).or_insert((post.room, 0));
@@ -198,7 +203,8 @@ fn every_conversation_of_a_folder_is_held_as_it_is_written() {
         let dialect: Box<dyn Dialect> = match name.split('-').next().unwrap() {
             "topics" => Box::new(Topics::default()),
             "peerjs" => Box::new(PeerJs::new("alice", "t1", "peerjs")),
-            "matchbox" => Box::new(Matchbox::new(key("A"), "game")),
+            "matchbox" => Box::new(Matchbox::new(key("A"), "game", None)),
+            "groups" => Box::new(Matchbox::new(key("A"), "game", Some(2))),
             "nobody" => Box::new(PeerJs::new("", "t1", "peerjs")),
             other => panic!("there is no dialect {other:?}"),
         };

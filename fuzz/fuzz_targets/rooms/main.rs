@@ -138,6 +138,7 @@ impl World {
             keeps_meta: true,
             capacity: 3,
             token_capacity: None,
+            seals_at: None,
             per_subject: 8,
             position: *position,
             grace: GRACE,

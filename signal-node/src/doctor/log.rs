@@ -133,6 +133,7 @@ fn wish(key: &PeerKey, node: NodeId) -> Join {
         keeps_meta: true,
         capacity: 8,
         token_capacity: None,
+        seals_at: None,
         per_subject: 8,
         position: None,
         grace: KEEP,

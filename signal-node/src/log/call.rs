@@ -89,6 +89,10 @@ pub enum Op {
         /// Whether new members are refused.
         locked: Option<bool>,
     },
+    /// Advances the number that the room holds, unless it is past `from` already, and tells it. It begins with 1.
+    Advance {
+        from: u64,
+    },
     /// Appends a signal of the server's own, once for each key.
     Announce {
         /// What tells a repeated one; `None`: it is one of its own.
@@ -125,6 +129,7 @@ impl Op {
             | Self::Reclaim { .. }
             | Self::Reset
             | Self::Configure { .. }
+            | Self::Advance { .. }
             | Self::Inspect
             | Self::Maintain => return 128,
         };
@@ -256,6 +261,8 @@ pub enum Outcome {
     Recovering,
     /// The post was appended, for this many members.
     Posted(usize),
+    /// The room holds this number.
+    Number(u64),
     /// The log ends here.
     Head(Seq),
     /// The room is like this.

@@ -31,6 +31,8 @@ pub struct Join {
     pub capacity: u32,
     /// How many members the room may have for this join, by its token.
     pub token_capacity: Option<u32>,
+    /// Locks the room, for as long as that is remembered, in the step in which it gets so many members.
+    pub seals_at: Option<u32>,
     /// How many members of one subject the room takes.
     pub per_subject: u32,
     /// The client's position, if it asks for a replay.
@@ -84,6 +86,7 @@ impl Join {
             keeps_meta: true,
             capacity: 1_000,
             token_capacity: None,
+            seals_at: None,
             per_subject: 8,
             position: None,
             grace: Duration::ZERO,

@@ -193,6 +193,7 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
         | Outcome::Suspected(_)
         | Outcome::Replaced(_)
         | Outcome::Recovering
+        | Outcome::Number(_)
         | Outcome::Posted(_) => {}
     }
 }
@@ -241,6 +242,7 @@ fn on_join(
         | Outcome::Gone(_)
         | Outcome::More
         | Outcome::Posted(_)
+        | Outcome::Number(_)
         | Outcome::Head(_)
         | Outcome::Room(_) => refuse_join(step, &reply, JoinRefusal::Replaced),
     }
@@ -309,6 +311,7 @@ fn on_ordered(
         | Outcome::More
         | Outcome::Stale
         | Outcome::Posted(_)
+        | Outcome::Number(_)
         | Outcome::Head(_)
         | Outcome::Room(_) => {}
     }

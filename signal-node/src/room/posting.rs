@@ -39,6 +39,14 @@ impl Rooms {
         }
         outcome_of(&outcome)
     }
+
+    /// Advances the number that a room holds, unless it is past `from`; `None`: the log did not answer.
+    pub async fn advance(&self, room: &RoomId, from: u64) -> Option<u64> {
+        match self.decide(room, Op::Advance { from }).await {
+            Ok(Outcome::Number(number)) => Some(number),
+            Ok(_) | Err(_) => None,
+        }
+    }
 }
 
 fn outcome_of(outcome: &Outcome) -> PostOutcome {

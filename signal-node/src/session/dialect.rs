@@ -12,6 +12,7 @@ use signal_protocol::RoomId;
 use signal_protocol::client::Leave;
 use tokio::time::Instant;
 
+use super::dialect_session::DialectAnswer;
 use super::effect::Effect;
 use super::handover::Invitation;
 use super::run::Session;
@@ -73,7 +74,16 @@ impl<S: Socket> Session<'_, S> {
         }
     }
 
-    pub(super) fn on_posted(&mut self, room: &RoomId, outcome: PostOutcome) {
+    pub(super) fn on_dialect_answer(&mut self, answer: &DialectAnswer) {
+        match answer {
+            DialectAnswer::Posted(room, outcome) => self.on_posted(room, *outcome),
+            DialectAnswer::Number(number) => {
+                self.with_dialect(|dialect, effects| dialect.on_number(*number, now(), effects));
+            }
+        }
+    }
+
+    fn on_posted(&mut self, room: &RoomId, outcome: PostOutcome) {
         if let Some(session) = &self.dialect {
             session.context.metrics.dialects.posted(session.dialect.name(), outcome);
         }
@@ -128,6 +138,7 @@ impl<S: Socket> Session<'_, S> {
                     self.machine.leave(&Leave { id: Some(id), room });
                 }
                 DialectEffect::Post(post) => self.post(post),
+                DialectEffect::Advance { room, from } => self.advance(room, from),
                 DialectEffect::Ping => self.machine.effects.push_back(Effect::Ping),
                 DialectEffect::Close(code) => {
                     self.machine.effects.push_back(Effect::Close(code));
@@ -151,13 +162,21 @@ impl<S: Socket> Session<'_, S> {
         let Some(session) = &mut self.dialect else { return };
         let (rooms, sender) = (&self.context.rooms, self.outbox.clone());
         let request = PostRequest { from: self.machine.socket(), count, data: data.into(), sender };
-        session.posts.push(async move {
+        session.answers.push(async move {
             if !is_allowed {
-                return (room, PostOutcome::Forbidden);
+                return DialectAnswer::Posted(room, PostOutcome::Forbidden);
             }
             let outcome = rooms.post(&room, request).await;
-            (room, outcome)
+            DialectAnswer::Posted(room, outcome)
         });
+    }
+
+    fn advance(&mut self, room: RoomId, from: u64) {
+        let Some(session) = &mut self.dialect else { return };
+        let rooms = &self.context.rooms;
+        session
+            .answers
+            .push(async move { DialectAnswer::Number(rooms.advance(&room, from).await) });
     }
 }
 

@@ -14,7 +14,7 @@ use crate::log::{Join, RoomProfile};
 impl Machine {
     /// Joins a room of a dialect.
     pub(super) fn join_dialect(&mut self, join: RoomJoin) {
-        let RoomJoin { room, name, key, id } = join;
+        let RoomJoin { room, name, key, seats, id } = join;
         let Some(identity) = self.identity().cloned() else { return };
         let Some(profile) = RoomProfile::of(&room) else { return };
         if let Err(refusal) = self.may_join_dialect(&identity, &name, &profile) {
@@ -24,7 +24,8 @@ impl Machine {
         // An operator who looks at the room finds what its clients call it.
         let meta = to_raw_value(&json!({ "called": name })).expect("a text is JSON");
         let wish = Box::new(Join {
-            capacity: profile.capacity,
+            capacity: seats.unwrap_or(profile.capacity),
+            seals_at: seats,
             per_subject: profile.capacity,
             grace: profile.join_grace.min(self.settings.grace),
             ..self.new_join(&identity, &key, meta.into())

@@ -11,18 +11,24 @@ use crate::log::SocketId;
 use crate::pending_futures::PendingFutures;
 use crate::room::{Command, Outbox, Reply};
 
-/// The dialect of one connection, what it asks for, and its posts in flight.
+/// What the log has answered, for the dialect that asked.
+pub(super) enum DialectAnswer {
+    Posted(RoomId, PostOutcome),
+    Number(Option<u64>),
+}
+
+/// The dialect of one connection, what it asks for, and its questions in flight.
 pub(super) struct DialectSession<'a> {
     pub(super) context: &'a Context,
     pub(super) dialect: Box<dyn Dialect>,
     pub(super) effects: Effects,
-    pub(super) posts: PendingFutures<'a, (RoomId, PostOutcome)>,
+    pub(super) answers: PendingFutures<'a, DialectAnswer>,
 }
 
 impl<'a> DialectSession<'a> {
     pub(super) fn new(dialect: Box<dyn Dialect>, context: &'a Context) -> Self {
         context.metrics.dialects.opened(dialect.name());
-        Self { context, dialect, effects: Vec::new(), posts: PendingFutures::default() }
+        Self { context, dialect, effects: Vec::new(), answers: PendingFutures::default() }
     }
 }
 
@@ -32,12 +38,12 @@ impl Drop for DialectSession<'_> {
     }
 }
 
-/// Polls the posts in flight; pending where there is no dialect.
-pub(super) fn poll_posts(
+/// Polls the questions in flight; pending where there is no dialect.
+pub(super) fn poll_answers(
     dialect: &mut Option<Box<DialectSession<'_>>>,
     context: &mut TaskContext<'_>,
-) -> Poll<(RoomId, PostOutcome)> {
-    dialect.as_mut().map_or(Poll::Pending, |dialect| dialect.posts.poll_next(context))
+) -> Poll<DialectAnswer> {
+    dialect.as_mut().map_or(Poll::Pending, |dialect| dialect.answers.poll_next(context))
 }
 
 /// The leave of a member whose socket is gone.

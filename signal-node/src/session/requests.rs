@@ -115,6 +115,7 @@ impl Machine {
             keeps_meta: true,
             capacity: self.settings.room_capacity,
             token_capacity: identity.capacity(),
+            seals_at: None,
             per_subject: self.settings.members_per_sub,
             position: None,
             grace: self.settings.grace,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::trace::Parent;
-use signal_dialects::{Dialect, PostOutcome};
-use signal_protocol::{CloseCode, IceServers, RoomId};
+use signal_dialects::Dialect;
+use signal_protocol::{CloseCode, IceServers};
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::dialect_session::{DialectSession, leave_of, poll_posts};
+use super::dialect_session::{DialectAnswer, DialectSession, leave_of, poll_answers};
 use super::effect::IcePurpose;
 use super::identity::Entrance;
 use super::machine::Machine;
@@ -74,7 +74,7 @@ enum Event<T> {
     Incoming(Result<Incoming<T>, SocketError>),
     News,
     Ice(IcePurpose, Option<Arc<IceServers>>),
-    Posted(RoomId, PostOutcome),
+    Answered(DialectAnswer),
 }
 
 type IceAnswer = (IcePurpose, Option<Arc<IceServers>>);
@@ -200,7 +200,7 @@ impl<'a, S: Socket> Session<'a, S> {
             incoming = poll_fn(|context| self.socket.poll_recv(context)) => Event::Incoming(incoming),
             () = self.outbox.filled() => Event::News,
             (purpose, servers) = poll_fn(|context| self.ice.poll_next(context)) => Event::Ice(purpose, servers),
-            (room, outcome) = poll_fn(|context| poll_posts(&mut self.dialect, context)) => Event::Posted(room, outcome),
+            answer = poll_fn(|context| poll_answers(&mut self.dialect, context)) => Event::Answered(answer),
         }
     }
 
@@ -215,7 +215,7 @@ impl<'a, S: Socket> Session<'a, S> {
             Event::Ice(purpose, servers) => {
                 self.machine.ice_answered(purpose, servers, Instant::now());
             }
-            Event::Posted(room, outcome) => self.on_posted(&room, outcome),
+            Event::Answered(answer) => self.on_dialect_answer(&answer),
         }
         Ok(false)
     }

@@ -13,6 +13,7 @@ mod ice;
 mod log_lines;
 mod log_suite;
 mod malformed;
+mod matchbox;
 mod metrics;
 mod program;
 mod protocol;

@@ -1,7 +1,10 @@
 //! matchbox: a client is in one room, and offers to everyone who comes after it.
 //!
 //! A client has two rooms of ours: the one that it names, whose entries tell who comes and goes, and one of its own, into which the
-//! others post their signals. It is told its UUID at once, and of nobody who was there before.
+//! others post their signals. It is told its UUID once it is in both, and of nobody who was there before.
+//!
+//! A client that asks for groups (`?next=N`) joins the group of the room that is open. The Nth member locks it for good, and whoever
+//! finds it locked advances the number of the open group, which lies in a room that nobody joins.
 
 mod message;
 mod roster;
@@ -17,8 +20,14 @@ use crate::dialect::{
     Dialect, DialectEffect, DialectName, DrainTime, Effects, IgnoredReason, PostOutcome,
     RETRY_AFTER, RoomJoin,
 };
-use crate::frame::Frame;
+use crate::frame::{Frame, Line};
 use crate::posts::{PostQueues, WhenGone};
+
+/// The most members of a group.
+const GROUP: u32 = 256;
+
+/// Signals that may come before the answer of the second room.
+const EARLY: usize = 256;
 
 /// The longest name of a room, in bytes.
 const NAME_BYTES: usize = 1_024;
@@ -32,11 +41,28 @@ pub struct Matchbox {
     key: PeerKey,
     id: Uuid,
     name: String,
+    group: Option<Group>,
     /// Its own room, and the one that it names, which it joins in this order.
     rooms: [Membership; 2],
     roster: Roster,
     posts: PostQueues,
     requests: u64,
+    /// Signals that came before the client was told its UUID, which has to be its first frame.
+    early: Vec<String>,
+}
+
+/// The group of a room that a client is in, or asks for.
+#[derive(Debug)]
+struct Group {
+    size: u32,
+    /// Holds the number of the group that is open.
+    counter: RoomId,
+    /// The group that is asked for; 0 before its number is known.
+    number: u64,
+    is_asking: bool,
+    /// When the number is asked for again, and until when.
+    retry: Option<Instant>,
+    until: Option<Instant>,
 }
 
 /// A room of a client.
@@ -64,19 +90,22 @@ const OWN: usize = 0;
 const NAMED: usize = 1;
 
 impl Matchbox {
-    /// Takes the key that was drawn for the client, and the name of its room.
+    /// Takes the key that was drawn for the client, the name of its room, and the size of its groups, if it asks for some.
     #[must_use]
-    pub fn new(key: PeerKey, name: &str) -> Self {
+    pub fn new(key: PeerKey, name: &str, next: Option<u32>) -> Self {
         let id = roster::uuid_of(key.peer().as_str()).unwrap_or_default();
         let absent = |room| Membership { room, state: State::Absent };
+        let group = next.filter(|size| *size > 0).map(|size| Group::new(size, name));
         Self {
-            rooms: [absent(own_room(id)), absent(RoomId::of_dialect(RoomTag::Matchbox, name))],
+            rooms: [absent(own_room(id)), absent(room_of(&format!("room/{name}")))],
             key,
             id,
             name: name.to_owned(),
+            group,
             roster: Roster::default(),
             posts: PostQueues::default(),
             requests: 0,
+            early: Vec::new(),
         }
     }
 
@@ -85,7 +114,8 @@ impl Matchbox {
         let (id, name, key) = (self.requests, self.name.clone(), Some(self.key.clone()));
         self.rooms[at].state = State::Joining(id, until);
         let room = self.rooms[at].room.clone();
-        effects.push(DialectEffect::Join(RoomJoin { room, name, key, id }));
+        let seats = self.group.as_ref().filter(|_| at == NAMED).map(|group| group.size);
+        effects.push(DialectEffect::Join(RoomJoin { room, name, key, seats, id }));
     }
 
     /// Finds the room whose join has this id.
@@ -97,21 +127,52 @@ impl Matchbox {
 
     fn joined(&mut self, at: usize, effects: &mut Effects) {
         self.rooms[at].state = State::Joined;
-        if self.rooms[NAMED].state == State::Absent {
-            self.join(NAMED, None, effects);
+        if self.rooms[NAMED].state != State::Absent {
+            return;
+        }
+        match &mut self.group {
+            Some(group) => group.ask(effects),
+            None => self.join(NAMED, None, effects),
+        }
+    }
+
+    /// Applies that the client is in the room that it names, or is again.
+    fn entered(&mut self, n: u64, peers: &[Line<'_>], now: Instant, effects: &mut Effects) {
+        if self.roster.has_joined() {
+            return Self::tell(self.roster.compare_again(n, peers, now), effects);
+        }
+        self.roster.begin(n, peers);
+        effects.push(DialectEffect::Send(Event::IdAssigned(self.id).to_json()));
+        effects.extend(self.early.drain(..).map(DialectEffect::Send));
+    }
+
+    /// Applies that another client has sent a signal.
+    fn posted(&mut self, text: String, effects: &mut Effects) {
+        if self.roster.has_joined() {
+            effects.push(DialectEffect::Send(text));
+        } else if self.early.len() < EARLY {
+            self.early.push(text);
+        } else {
+            effects.push(DialectEffect::Ignore(IgnoredReason::Limit));
         }
     }
 
     /// Applies that a join was refused. matchbox has no word for it: the connection ends, and its client tries again.
     fn refused(&mut self, at: usize, code: &str, now: Instant, effects: &mut Effects) {
         let State::Joining(_, until) = self.rooms[at].state else { return };
+        if let ("room_full" | "room_locked", NAMED, Some(group)) = (code, at, &mut self.group)
+            && !self.roster.has_joined()
+        {
+            self.rooms[at].state = State::Absent;
+            return group.ask(effects);
+        }
         let until = until.unwrap_or(now + PATIENCE);
         let code = match code {
             "unavailable" if now < until => {
                 self.rooms[at].state = State::Waiting(now + RETRY_AFTER, until);
                 return;
             }
-            "unavailable" | "internal" | "room_full" => CloseCode::Unavailable,
+            "unavailable" | "internal" | "room_full" | "room_locked" => CloseCode::Unavailable,
             "limit_exceeded" | "rate_limited" => CloseCode::RateLimit,
             _ => CloseCode::Unauthorized,
         };
@@ -134,7 +195,7 @@ impl Matchbox {
         effects.extend(told.map(|event| DialectEffect::Send(event.to_json())));
     }
 
-    fn signal(&mut self, receiver: &str, data: Event<'_>, now: Instant, effects: &mut Effects) {
+    fn signal(&mut self, receiver: &str, data: &Event<'_>, now: Instant, effects: &mut Effects) {
         let Ok(receiver) = Uuid::try_parse(receiver) else {
             return effects.push(DialectEffect::Ignore(IgnoredReason::NoReceiver));
         };
@@ -149,6 +210,37 @@ impl Matchbox {
     }
 }
 
+impl Group {
+    fn new(size: u32, name: &str) -> Self {
+        let counter = room_of(&format!("groups/{size}/{name}"));
+        Self { size, counter, number: 0, is_asking: false, retry: None, until: None }
+    }
+
+    /// Asks for the number of the group that is open: not of the one that was found locked.
+    fn ask(&mut self, effects: &mut Effects) {
+        self.is_asking = true;
+        self.retry = None;
+        let (room, from) = (self.counter.clone(), self.number);
+        effects.push(DialectEffect::Advance { room, from });
+    }
+
+    /// Waits until the number is asked for again; `false`: that was tried for long enough.
+    fn waits(&mut self, now: Instant) -> bool {
+        let until = *self.until.get_or_insert(now + PATIENCE);
+        self.retry = Some(now + RETRY_AFTER);
+        now < until
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.retry.is_some_and(|at| at <= now)
+    }
+}
+
+/// A room of the dialect by a name that tells what it is for.
+fn room_of(name: &str) -> RoomId {
+    RoomId::of_dialect(RoomTag::Matchbox, name)
+}
+
 /// The room of one client, into which others post.
 fn own_room(id: Uuid) -> RoomId {
     RoomId::of_dialect(RoomTag::MatchboxPeer, &id.to_string())
@@ -160,10 +252,10 @@ impl Dialect for Matchbox {
     }
 
     fn start(&mut self, _now: Instant, effects: &mut Effects) {
-        if self.name.len() > NAME_BYTES {
+        let is_too_large = self.group.as_ref().is_some_and(|group| group.size > GROUP);
+        if self.name.len() > NAME_BYTES || is_too_large {
             return effects.push(DialectEffect::Close(CloseCode::ProtocolError));
         }
-        effects.push(DialectEffect::Send(Event::IdAssigned(self.id).to_json()));
         self.join(OWN, None, effects);
     }
 
@@ -172,7 +264,7 @@ impl Dialect for Matchbox {
             Ok(Request::KeepAlive) => {}
             Ok(Request::Signal { receiver, data }) => {
                 let signal = Event::Signal { sender: self.id, data };
-                self.signal(&receiver, signal, now, effects);
+                self.signal(&receiver, &signal, now, effects);
             }
             Err(_) => effects.push(DialectEffect::Ignore(IgnoredReason::Malformed)),
         }
@@ -183,7 +275,7 @@ impl Dialect for Matchbox {
             Frame::Joined { id, n, peers } => {
                 let Some(at) = self.joining(id) else { return };
                 if at == NAMED {
-                    Self::tell(self.roster.joined(n, &peers, now), effects);
+                    self.entered(n, &peers, now, effects);
                 }
                 self.joined(at, effects);
             }
@@ -194,7 +286,7 @@ impl Dialect for Matchbox {
             }
             Frame::Left { room } => self.lost(&room, effects),
             Frame::Posted { room, data } if *room == *self.rooms[OWN].room.as_str() => {
-                effects.push(DialectEffect::Send(data.get().to_owned()));
+                self.posted(data.get().to_owned(), effects);
             }
             Frame::PeerJoined { room, peer } if *room == *self.named() => {
                 Self::tell(self.roster.came(&peer), effects);
@@ -225,6 +317,20 @@ impl Dialect for Matchbox {
         let _absent = self.posts.answered(room, outcome, now, effects);
     }
 
+    fn on_number(&mut self, number: Option<u64>, now: Instant, effects: &mut Effects) {
+        let Some(group) = self.group.as_mut().filter(|group| group.is_asking) else { return };
+        group.is_asking = false;
+        let Some(number) = number else {
+            if !group.waits(now) {
+                effects.push(DialectEffect::Close(CloseCode::Unavailable));
+            }
+            return;
+        };
+        (group.number, group.until) = (number, None);
+        self.rooms[NAMED].room = room_of(&format!("group/{number}/{}/{}", group.size, self.name));
+        self.join(NAMED, None, effects);
+    }
+
     fn on_lost(&mut self, room: &RoomId, _now: Instant, effects: &mut Effects) {
         self.lost(room.as_str(), effects);
     }
@@ -234,12 +340,16 @@ impl Dialect for Matchbox {
             State::Waiting(at, _) => Some(at),
             State::Absent | State::Joining(..) | State::Joined => None,
         });
+        let retries = retries.chain(self.group.as_ref().and_then(|group| group.retry));
         retries.chain(self.posts.next_retry()).chain(self.roster.next_end()).min()
     }
 
     fn tick(&mut self, now: Instant, effects: &mut Effects) {
         self.posts.tick(now, effects);
         Self::tell(self.roster.end_missing(now), effects);
+        if let Some(group) = self.group.as_mut().filter(|group| group.is_due(now)) {
+            group.ask(effects);
+        }
         for at in [OWN, NAMED] {
             if let State::Waiting(due, until) = self.rooms[at].state
                 && due <= now

@@ -33,14 +33,26 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    /// Applies the answer to a join. At the first one the client is told of nobody: the others offer.
-    pub(super) fn joined(&mut self, n: u64, lines: &[Line<'_>], now: Instant) -> Vec<Change> {
-        self.n = n;
-        if std::mem::replace(&mut self.has_joined, true) {
-            return self.compare(lines, now);
-        }
+    /// Tells whether the client is in the room, or was.
+    pub(super) fn has_joined(&self) -> bool {
+        self.has_joined
+    }
+
+    /// Applies the answer to the first join. The client is told of nobody: the others offer.
+    pub(super) fn begin(&mut self, n: u64, lines: &[Line<'_>]) {
+        (self.n, self.has_joined) = (n, true);
         self.present = lines.iter().filter_map(|line| uuid_of(&line.id)).collect();
-        Vec::new()
+    }
+
+    /// Applies the answer to a later join.
+    pub(super) fn compare_again(
+        &mut self,
+        n: u64,
+        lines: &[Line<'_>],
+        now: Instant,
+    ) -> Vec<Change> {
+        self.n = n;
+        self.compare(lines, now)
     }
 
     /// Applies that a member has joined.

@@ -93,7 +93,13 @@ impl PeerJs {
         self.requests += 1;
         self.state = State::Joining(until);
         let (room, name, key) = (self.room.clone(), self.id.clone(), self.key.clone());
-        effects.push(DialectEffect::Join(RoomJoin { room, name, key, id: self.requests }));
+        effects.push(DialectEffect::Join(RoomJoin {
+            room,
+            name,
+            key,
+            seats: None,
+            id: self.requests,
+        }));
     }
 
     fn opened(&mut self, now: Instant, effects: &mut Effects) {

@@ -96,7 +96,13 @@ impl Topics {
                 self.requests = id;
                 topic.membership = Membership::Joining(id);
                 let name = topic.name.clone();
-                effects.push(DialectEffect::Join(RoomJoin { room, name, key: None, id }));
+                effects.push(DialectEffect::Join(RoomJoin {
+                    room,
+                    name,
+                    key: None,
+                    seats: None,
+                    id,
+                }));
             }
             (false, Membership::Joined) => {
                 self.requests = id;

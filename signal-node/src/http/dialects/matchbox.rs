@@ -14,7 +14,7 @@ use signal_dialects::Matchbox;
 
 use super::super::upgrade::{UpgradeRequest, answer};
 use super::super::{Public, readable_anywhere};
-use super::admit;
+use super::{admit, parameter};
 use crate::session::random_key;
 
 pub(super) fn routes(path: &str) -> Router<Arc<Public>> {
@@ -55,6 +55,7 @@ async fn connect(
 ) -> Response {
     let span = Span::root("GET /matchbox", Kind::Server);
     let admitted = admit(public, request, socket).await;
-    let dialect = Box::new(Matchbox::new(random_key(), room));
+    let next = parameter(request.uri, "next").parse().ok();
+    let dialect = Box::new(Matchbox::new(random_key(), room, next));
     answer(public, request, extensions, (admitted, Some(dialect), span))
 }

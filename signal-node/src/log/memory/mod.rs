@@ -1,6 +1,7 @@
 //! The log of one process: the same promises as Redis, without surviving its own end.
 
 mod member;
+mod posts;
 mod revocation;
 mod room;
 mod stream;

@@ -12,8 +12,8 @@ use signal_protocol::{ErrorCode, Mid, PeerId, Recovery, Seq, Subject, limits};
 use super::member::{LeftMember, Member};
 use super::stream::{Append, Stream};
 use crate::log::{
-    Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, POSTS_REMEMBERED, Payload, Post,
-    REMEMBERED, Retention, RoomView, SocketId,
+    Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, Payload, REMEMBERED, Retention,
+    RoomView, SocketId,
 };
 
 /// A room: its members, its bans and the end of its log.
@@ -24,6 +24,8 @@ pub(super) struct RoomState {
     pub(super) members: BTreeMap<PeerId, Member>,
     capacity: Option<u32>,
     locked: bool,
+    /// How often its number was advanced.
+    advanced: u64,
     pub(super) bans: HashMap<Subject, Duration>,
     /// Until when members may be restored after a loss; zero if there was none.
     pub(super) recovering_until: Duration,
@@ -38,11 +40,11 @@ pub(super) struct RoomState {
     passed_over_by: Option<u64>,
     touched: Duration,
     /// Until when its configuration and its announcements are remembered.
-    remembered_until: Duration,
+    pub(super) remembered_until: Duration,
     /// The last post of each sender: its count, when it was made, and for how many members.
-    posted: HashMap<SocketId, (u64, Duration, usize)>,
+    pub(super) posted: HashMap<SocketId, (u64, Duration, usize)>,
     /// The announcements that have a key: when they were made, and their numbers.
-    announced: HashMap<String, (Duration, Seq)>,
+    pub(super) announced: HashMap<String, (Duration, Seq)>,
 }
 
 /// What became of each step, and what was appended.
@@ -137,6 +139,7 @@ impl RoomState {
                 self.remembered_until = now + REMEMBERED;
                 Ok(Outcome::Settled)
             }
+            Op::Advance { from } => Ok(self.advance(*from, now)),
             Op::Announce { key, to, data } => {
                 self.announce(key.as_ref(), to.as_ref(), data, now, append)
             }
@@ -192,52 +195,22 @@ impl RoomState {
         Ok(Outcome::Appended(append.push(signal)))
     }
 
-    fn announce(
-        &mut self,
-        key: Option<&String>,
-        to: Option<&PeerId>,
-        data: &Payload,
-        now: Duration,
-        append: &mut Append,
-    ) -> Result<Outcome, Outcome> {
-        self.announced.retain(|_, (made, _)| now < *made + REMEMBERED);
-        if let Some((_, seq)) = key.and_then(|key| self.announced.get(key)) {
-            return Ok(Outcome::Appended(*seq));
+    fn advance(&mut self, from: u64, now: Duration) -> Outcome {
+        let number = self.advanced + 1;
+        if number != from {
+            return Outcome::Number(number);
         }
-        if to.is_some_and(|to| !self.members.contains_key(to)) {
-            return Err(Outcome::Refused(ErrorCode::PeerNotFound));
-        }
-        if self.members.is_empty() {
-            return Err(Outcome::Gone(append.last()));
-        }
-        let seq = append.push(Entry::Announced { to: to.cloned(), data: data.clone() });
-        if let Some(key) = key {
-            self.announced.insert(key.clone(), (now, seq));
-            self.remembered_until = now + REMEMBERED;
-        }
-        Ok(Outcome::Appended(seq))
+        self.advanced = number;
+        self.remembered_until = now + REMEMBERED;
+        Outcome::Number(number + 1)
     }
 
-    fn post(&mut self, post: &Post, now: Duration, append: &mut Append) -> Outcome {
-        self.posted.retain(|_, (_, at, _)| now < *at + POSTS_REMEMBERED);
-        match self.posted.get(&post.from) {
-            Some((count, _, receivers)) if post.count == *count => {
-                return Outcome::Posted(*receivers);
-            }
-            Some((count, ..)) if post.count < *count => return Outcome::Settled,
-            Some(_) | None => {}
+    /// Locks the room if it has as many members as that was asked for.
+    fn seal(&mut self, join: &Join, now: Duration) {
+        if join.seals_at.is_some_and(|members| self.members.len() >= members as usize) {
+            self.locked = true;
+            self.remembered_until = now + REMEMBERED;
         }
-        if !post.judgement.is_stale(now) {
-            self.suspect(&post.judgement.silent, post.grace, now, append);
-        }
-        if self.members.values().all(|member| member.away_since.is_some()) {
-            let recovering = self.is_recovering(now);
-            return if recovering { Outcome::Recovering } else { Outcome::Gone(append.last()) };
-        }
-        append.push(Entry::Announced { to: None, data: post.data.clone() });
-        let receivers = self.members.len();
-        self.posted.insert(post.from, (post.count, now, receivers));
-        Outcome::Posted(receivers)
     }
 
     fn view(&self, now: Duration, append: &Append) -> RoomView {
@@ -293,6 +266,7 @@ impl RoomState {
         let member = Member::enter(join, self.joins, append);
         self.unconfirmed.remove(&join.peer);
         self.members.insert(join.peer.clone(), member);
+        self.seal(join, now);
         Ok(self.joined(&join.peer, now))
     }
 

@@ -88,6 +88,7 @@ fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
         "stale" => Ok(Outcome::Stale),
         "mending" => Ok(Outcome::Recovering),
         "posted" => fields.parse().map(Outcome::Posted),
+        "number" => fields.parse().map(Outcome::Number),
         "head" => fields.seq().map(Outcome::Head),
         "room" => room(fields).map(|room| Outcome::Room(Box::new(room))),
         "joined" => joined(fields).map(|joined| Outcome::Joined(Box::new(joined))),

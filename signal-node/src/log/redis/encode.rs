@@ -72,6 +72,9 @@ impl<'a> Args<'a> {
             Op::Configure { capacity, locked } => {
                 self.name("configure").optional(*capacity).optional(locked.map(u8::from));
             }
+            Op::Advance { from } => {
+                self.name("advance").text(from);
+            }
             Op::Announce { key, to, data } => {
                 self.name("announce").text(to.as_ref().map_or("*", |to| to.as_str()));
                 self.optional(key.as_ref()).payload(data);
@@ -98,7 +101,7 @@ impl<'a> Args<'a> {
         self.micros(join.grace).text(u8::from(join.expires)).silent(&join.judgement.silent);
         self.proof(&join.judgement).text(u8::from(join.waits));
         self.optional(join.asked_at.map(|time| time.as_micros()));
-        self.payload(&join.meta).text(u8::from(join.keeps_meta));
+        self.payload(&join.meta).text(u8::from(join.keeps_meta)).optional(join.seals_at);
     }
 
     fn restore(&mut self, restored: &Restored) {

@@ -1,6 +1,6 @@
 -- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
 --      <grace µs> <1 if who is away for longer goes first> <silent nodes> <as of µs> <valid for µs> <1 if a loss is fresh>
---      <asked at µs or ~> <meta> <1 if a living member keeps its own>
+--      <asked at µs or ~> <meta> <1 if a living member keeps its own> <members that lock the room or ~>
 
 -- Tells what comes to a client that is at `position`, of a member that is one since `origin`. A client that was in the room
 -- before `origin` was never told of this membership: an earlier copy of its join has begun it.
@@ -98,8 +98,8 @@ local function waits_for_restore(peer, m, position, waits)
   return (not m and tonumber(position) > head) or is_mending()
 end
 
-steps.join = { 19, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
-                           grace, expires, silent, as_of, valid_for, waits, asked_at, meta, keeps)
+steps.join = { 20, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
+                           grace, expires, silent, as_of, valid_for, waits, asked_at, meta, keeps, seals_at)
   grace, prolongs = tonumber(grace), true
   local m = member(peer)
   if is_lost or waits_for_restore(peer, m, position, waits) then return { 'mending' } end
@@ -129,5 +129,6 @@ steps.join = { 19, function(peer, key, try, socket, node, user, cap, own_cap, pe
     recovery = 'new', meta = meta,
   }
   enter(peer, m, false, 0, meta)
+  if seals_at ~= '~' and #members() / 2 >= tonumber(seals_at) then configure('locked', '1', REMEMBERED) end
   return joined(peer, m)
 end }

@@ -17,6 +17,16 @@ steps.configure = { 2, function(cap, locked)
   return { 'settled' }
 end }
 
+-- advance <from>: F holds the number.
+steps.advance = { 1, function(from)
+  local number = tonumber(redis.call('HGET', F, 'number') or '1')
+  if number == tonumber(from) then
+    number = number + 1
+    remember('number', int(number), REMEMBERED)
+  end
+  return { 'number', int(number) }
+end }
+
 -- announce <to or *> <its key or ~> <data>: a signal of the server's own. Where it has a key, F holds the number of the first
 -- one. So does KEYS[5], for nodes of version 0.1.0, unless a slot of a cluster is moving: then it can only be found with the
 -- others if it exists.

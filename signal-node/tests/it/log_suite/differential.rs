@@ -16,11 +16,12 @@ const NODES: [&str; 2] = ["n_one", "n_two"];
 /// A step, without the numbers that only the log knows.
 #[derive(Clone, Debug)]
 enum Wish {
-    Join { who: usize, node: usize, attempt: u64, back: usize, socket: bool },
+    Join { who: usize, node: usize, attempt: u64, back: usize, socket: bool, seals: bool },
     Claimed { who: usize, age: usize, what: What },
     Kick { who: usize, bans: bool },
     Expire { all: bool },
     Suspect { node: usize },
+    Advance { from: u64 },
     Configure { capacity: Option<u32>, locked: Option<bool> },
     Announce { key: Option<u8>, to: Option<usize> },
     Post { from: usize, count: u64, silent: Option<usize> },
@@ -46,8 +47,16 @@ fn wish() -> impl Strategy<Value = Wish> {
         age,
         what,
     });
-    let join = (0..3_usize, 0..2_usize, 0..5_u64, 0..6_usize, any::<bool>()).prop_map(
-        |(who, node, attempt, back, socket)| Wish::Join { who, node, attempt, back, socket },
+    let seals = proptest::bool::weighted(0.1);
+    let join = (0..3_usize, 0..2_usize, 0..5_u64, 0..6_usize, any::<bool>(), seals).prop_map(
+        |(who, node, attempt, back, socket, seals)| Wish::Join {
+            who,
+            node,
+            attempt,
+            back,
+            socket,
+            seals,
+        },
     );
     let configure = (proptest::option::of(1..4_u32), proptest::option::of(any::<bool>()))
         .prop_map(|(capacity, locked)| Wish::Configure { capacity, locked });
@@ -58,6 +67,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => any::<bool>().prop_map(|all| Wish::Expire { all }),
         3 => (0..2_usize).prop_map(|node| Wish::Suspect { node }),
         1 => configure,
+        1 => (0..4_u64).prop_map(|from| Wish::Advance { from }),
         2 => (proptest::option::of(0..2_u8), proptest::option::of(0..3_usize))
             .prop_map(|(key, to)| Wish::Announce { key, to }),
         4 => (0..2_usize, 1..6_u64, proptest::option::of(0..2_usize))
@@ -92,7 +102,7 @@ struct Side {
 impl Side {
     fn op(&mut self, wish: &Wish, heads: &[Seq]) -> Option<Op> {
         Some(match wish {
-            Wish::Join { who, node, attempt, back, socket } => {
+            Wish::Join { who, node, attempt, back, socket, seals } => {
                 let new = SocketId::random();
                 let known = *self.sockets.entry((*who, *attempt)).or_insert(new);
                 let position = heads.len().checked_sub(1 + back).map(|at| heads[at]);
@@ -101,6 +111,7 @@ impl Side {
                     socket: if *socket { known } else { new },
                     node: NODES[*node].parse().unwrap(),
                     capacity: 3,
+                    seals_at: seals.then_some(2),
                     position,
                     expires: false,
                     ..super::stage::wish(WHO[*who])
@@ -119,6 +130,7 @@ impl Side {
                 let silent = vec![Silent { node, ago: Duration::ZERO }];
                 Op::Suspect { grace: HOUR, judgement: Judgement::certain(silent) }
             }
+            Wish::Advance { from } => Op::Advance { from: *from },
             Wish::Configure { capacity, locked } => {
                 Op::Configure { capacity: *capacity, locked: *locked }
             }

@@ -236,3 +236,15 @@ pub(super) async fn one_subject_has_only_so_many_members(stage: Stage) {
         joined(stage.step(Op::Join(Box::new(anonymous))).await);
     }
 }
+
+pub(super) async fn the_last_seat_of_a_room_that_seals_locks_it_for_good(stage: Stage) {
+    let seat = |who: &str| Join { capacity: 2, seals_at: Some(2), ..wish(who) };
+    let ana = joined(stage.step(Op::Join(Box::new(seat("ana")))).await);
+    assert!(!stage.inspect().await.locked);
+    let bo = joined(stage.step(Op::Join(Box::new(seat("bo")))).await);
+    assert!(stage.inspect().await.locked);
+    stage.call(&[Op::Leave { by: claim("bo", &bo) }]).await;
+    assert_eq!(stage.try_join(seat("cy")).await, JoinRefusal::Locked);
+    stage.call(&[Op::Leave { by: claim("ana", &ana) }]).await;
+    assert_eq!(stage.try_join(seat("dee")).await, JoinRefusal::Locked, "nobody is left");
+}

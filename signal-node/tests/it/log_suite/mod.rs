@@ -49,6 +49,8 @@ suite! {
     members::a_locked_room_takes_no_new_member_but_its_own_back,
     members::what_was_configured_is_seen_and_outlives_the_members,
     messages::an_announcement_is_made_once_for_each_key,
+    members::the_last_seat_of_a_room_that_seals_locks_it_for_good,
+    posts::a_number_is_advanced_once_from_each_value,
     members::a_token_s_own_cap_bounds_its_join_only,
     members::one_subject_has_only_so_many_members,
     messages::an_update_replaces_meta_in_the_roster,

@@ -115,3 +115,16 @@ pub(super) async fn an_uncounted_join_is_refused_where_another_key_fills_the_roo
     assert!(matches!(refusal, JoinRefusal::Full { capacity: 1, after: None }), "{refusal:?}");
     joined(stage.step(Op::Join(Box::new(alone("ana")))).await);
 }
+
+pub(super) async fn a_number_is_advanced_once_from_each_value(stage: Stage) {
+    let mut told = Vec::new();
+    for from in [0, 1, 1, 0, 3, 2] {
+        let Outcome::Number(number) = stage.step(Op::Advance { from }).await else { panic!() };
+        told.push(number);
+    }
+    assert_eq!(told, [1, 2, 2, 2, 2, 3]);
+    // The room itself is as it was.
+    assert!(stage.inspect().await.members.is_empty());
+    stage.enter("ana").await;
+    assert!(matches!(stage.step(Op::Advance { from: 3 }).await, Outcome::Number(4)));
+}

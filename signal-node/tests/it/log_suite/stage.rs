@@ -160,6 +160,7 @@ pub(super) fn wish(who: &str) -> Join {
         keeps_meta: false,
         capacity: 64,
         token_capacity: None,
+        seals_at: None,
         per_subject: 4,
         position: None,
         grace: HOUR,

@@ -283,4 +283,16 @@ impl TestPeer {
         self.say(json!({"type": "ping"})).await;
         self.expect("pong").await;
     }
+
+    /// Proves the same of a client whose protocol has no ping: the next message is the answer to one of WebSocket.
+    pub(crate) async fn expect_silence(&mut self) {
+        self.send(Message::Ping("silence".into())).await;
+        loop {
+            match self.message().await {
+                Message::Pong(_) => return,
+                Message::Ping(_) => {}
+                other => panic!("expected nothing, got {other:?}"),
+            }
+        }
+    }
 }
