@@ -150,5 +150,6 @@ fn settings() -> SessionSettings {
         members_per_sub: 4,
         outbox_bytes: 1 << 20,
         relays: true,
+        reports: true,
     }
 }

@@ -12,7 +12,7 @@ use crate::http::starting_router;
 use crate::liveness::{HeartbeatSettings, Heartbeater, Liveness};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, exposure};
-use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, Trouble};
+use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, TimelineStore, Trouble};
 use crate::metrics::Metrics;
 
 /// How often rooms in memory that are over are looked for.
@@ -27,6 +27,7 @@ pub(crate) struct Log {
     pub(crate) rooms: Arc<dyn RoomLog>,
     pub(crate) heartbeats: Arc<dyn HeartbeatStore>,
     pub(crate) revocations: Arc<dyn Revocations>,
+    pub(crate) timelines: Arc<dyn TimelineStore>,
     pub(crate) liveness: Arc<Liveness>,
     pub(crate) heartbeater: Option<Heartbeater>,
 }
@@ -109,6 +110,7 @@ impl Log {
         Self {
             heartbeats: log.clone(),
             revocations: log.clone(),
+            timelines: log.clone(),
             rooms: log,
             liveness: Liveness::alone(),
             heartbeater: None,
@@ -123,6 +125,7 @@ impl Log {
         Self {
             heartbeats: log.clone(),
             revocations: log.clone(),
+            timelines: log.clone(),
             rooms: log,
             liveness,
             heartbeater: Some(heartbeater),

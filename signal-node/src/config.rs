@@ -82,6 +82,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("log_age", "rooms", "DURATION", Some("120s"), "How old an entry of a room's log may become"),
     Setting::plain("log_length", "rooms", "COUNT", Some("16384"), "How many entries a room's log keeps"),
     Setting::plain("log_bytes", "rooms", "SIZE", Some("16MiB"), "How large a room's log may become"),
+    Setting::plain("timeline_age", "rooms", "DURATION", Some("24h"), "How long the history of a room and what clients report of their calls are kept; 0s keeps none and takes no reports"),
     JWT_SECRET,
     JWKS_URL,
     JWKS_FILE,
@@ -145,6 +146,8 @@ pub struct Config {
     pub backend: Backend,
     /// What a room's log keeps.
     pub retention: Retention,
+    /// How long timelines are kept; 0: none is.
+    pub timeline_age: Duration,
     /// How long a node may be silent.
     pub lease: Duration,
     pub verifier: Verifier,
@@ -185,6 +188,7 @@ impl Config {
         let sessions = read_sessions(r);
         let lease = read_lease(r);
         let retention = read_retention(r, &sessions, lease);
+        let timeline_age = r.duration("timeline_age");
         let backend = read_backend(r);
         let listen: ListenAddr = r.parse("listen");
         let socket_mode = r.parse(SOCKET_MODE.name);
@@ -217,6 +221,7 @@ impl Config {
             proxies,
             backend: backend.expect("its absence is a fault"),
             retention,
+            timeline_age,
             lease,
             verifier: verifier.expect("its absence is a fault"),
             anonymous,
@@ -238,6 +243,7 @@ impl Config {
 fn read_sessions(r: &mut Reader<'_>) -> SessionSettings {
     let sessions = SessionSettings {
         relays: r.is_set("credentials_url"),
+        reports: !r.duration("timeline_age").is_zero(),
         node: new_node_id(),
         ping: r.duration("ping"),
         grace: r.duration("grace"),

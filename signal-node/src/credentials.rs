@@ -194,6 +194,7 @@ impl Credentials {
                 |error| warn!(%error, "no ICE servers: the credential service is unavailable"),
             )
             .ok()
+            .inspect(|servers| self.metrics.calls.know(servers))
             .map(Arc::new)
     }
 

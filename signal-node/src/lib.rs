@@ -9,6 +9,7 @@
 //! - [`session`]: one connection: a pure machine and the task that drives it
 //! - [`credentials`]: where ICE servers come from
 //! - [`room`]: the rooms that have members here, and the hot path
+//! - [`timeline`]: what happened in a room, for people who ask afterwards
 //! - [`log`]: the seam to what all nodes share; Redis, or this process's memory
 #![cfg_attr(
     test,
@@ -34,4 +35,5 @@ pub mod room_quota;
 pub mod send_budget;
 pub mod session;
 mod setting_conflicts;
+pub mod timeline;
 mod token_bucket;

@@ -1,5 +1,6 @@
 //! What the node counts. Labels come from closed sets; rooms, peers and subjects are never labels.
 
+mod calls;
 mod dialects;
 mod labels;
 
@@ -13,6 +14,7 @@ use signal_protocol::{CloseCode, ErrorCode, Recovery};
 
 use crate::log::Trouble;
 
+pub use calls::{CallMetrics, TimelineDrop};
 pub use dialects::{DialectMetrics, Direction};
 pub use labels::{GapCause, LogCall, SlowBound, VolatileDrop};
 
@@ -77,6 +79,8 @@ pub struct Metrics {
     pub ice_seconds: HistogramVec,
     /// What clients that do not speak `signal.v1` do.
     pub dialects: DialectMetrics,
+    /// What clients report of their calls.
+    pub calls: CallMetrics,
 }
 
 /// Buckets for a call to Redis in the same network, up to the time limit of a call.
@@ -259,6 +263,7 @@ impl Metrics {
             ice_fetches: ice_fetches(r),
             ice_seconds: ice_seconds(r),
             dialects: DialectMetrics::registered(r),
+            calls: CallMetrics::registered(r),
             registry,
         }
     }

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{RoomContext, RoomSettings, Rooms, TimedLog};
 use crate::session::{Context, NodeEvents, SessionTimers, StartupToken};
+use crate::timeline::Recorder;
 
 /// A node that serves.
 pub struct Node {
@@ -83,6 +84,8 @@ impl Node {
         let drain = Drain::new(&config, life, health.clone(), backend.heartbeater);
         let revoked = Arc::new(RevokedTokens::new(backend.revocations, metrics.clone()));
         let events = drain.events(backend.liveness.cut_off(), revoked.changes());
+        let timelines =
+            Recorder::start(backend.timelines, config.timeline_age, metrics.clone(), life);
         let room_context = RoomContext {
             log: TimedLog::new(backend.rooms, metrics.clone()),
             liveness: backend.liveness,
@@ -93,6 +96,7 @@ impl Node {
                 send_rates: config.send_rates,
             },
             metrics,
+            timelines: Arc::new(timelines),
         };
         let cluster = Cluster {
             own: config.sessions.node.clone(),

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::codes::ErrorCode;
 use crate::ids::{Mid, PeerId, PeerKey, RoomId, Seq};
 use crate::limits;
+use crate::report::Report;
 
 /// Correlates a request with its reply; chosen by the client.
 pub type RequestId = u64;
@@ -34,6 +35,8 @@ pub enum ClientMessage<'a> {
     Ice(Request),
     Auth(Auth<'a>),
     Kick(Kick),
+    /// Reports how a WebRTC connection came about, or not.
+    Report(Box<Report>),
     /// Asks for a `pong`.
     Ping,
 }
@@ -240,6 +243,7 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
         ("hello", _) => serde_json::from_str(text).map(ClientMessage::Hello),
         ("ice", _) => serde_json::from_str(text).map(ClientMessage::Ice),
         ("auth", _) => serde_json::from_str(text).map(ClientMessage::Auth),
+        ("report", _) => return report(text),
         ("kick", _) => serde_json::from_str(text).map(ClientMessage::Kick),
         (other, _) => return Err(unsupported(text, other)),
     };
@@ -248,6 +252,16 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
         _ => fault,
     };
     message.map_err(|error| describe(text, &error))
+}
+
+/// Reads a `report`, which is smaller than other frames may be.
+fn report(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
+    if text.len() > limits::REPORT_BYTES {
+        let message = format!("a report may have {} bytes", limits::REPORT_BYTES);
+        return Err(refuse(text, ErrorCode::TooLarge, message));
+    }
+    let report = serde_json::from_str(text).map_err(|error| fault(text, &error))?;
+    Ok(ClientMessage::Report(report))
 }
 
 /// What is read of a frame that is otherwise wrong; each field stands or falls alone.

@@ -9,6 +9,7 @@
 //! - [`codes`]: why something was refused, and what to do next
 //! - [`ice`]: the ICE servers a browser is handed
 //! - [`subject`]: the holder of a token, and how its text travels
+//! - [`report`]: what a client reports of a WebRTC connection
 //! - [`limits`]: how large anything may be
 
 pub mod client;
@@ -16,6 +17,7 @@ pub mod codes;
 pub mod ice;
 pub mod ids;
 pub mod limits;
+pub mod report;
 pub mod server;
 pub mod subject;
 

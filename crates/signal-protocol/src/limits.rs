@@ -6,6 +6,9 @@ pub const MESSAGE_BYTES: usize = 64 * 1024;
 /// Bytes of one member's `meta`. Every roster carries all of them, so it is kept small.
 pub const META_BYTES: usize = 4 * 1024;
 
+/// Bytes of a `report`: room for every field of [`crate::report`], with as many errors of relays as it may have.
+pub const REPORT_BYTES: usize = 2 * 1024;
+
 /// Characters of a room name.
 pub const ROOM_CHARS: usize = 64;
 

@@ -298,6 +298,8 @@ fn kind(message: &ClientMessage<'_>) -> &'static str {
         ClientMessage::Ice(_) => "ice",
         ClientMessage::Auth(_) => "auth",
         ClientMessage::Kick(_) => "kick",
+        ClientMessage::Report(report) if report.call.is_none() => "report-media",
+        ClientMessage::Report(_) => "report",
         ClientMessage::Ping => "ping",
     }
 }
@@ -305,7 +307,7 @@ fn kind(message: &ClientMessage<'_>) -> &'static str {
 #[test]
 fn every_client_golden_file_is_understood_as_what_it_is_called() {
     let all = names("client.");
-    assert_eq!(all.len(), 13);
+    assert_eq!(all.len(), 15);
     for name in all {
         let text = golden(&format!("client.{name}.json"));
         let message = parse(&text).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));

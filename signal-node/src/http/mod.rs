@@ -11,6 +11,7 @@ mod revocations;
 mod rooms;
 mod starting;
 mod static_file;
+mod timelines;
 mod unverified_limiter;
 mod upgrade;
 mod websocket;
@@ -86,6 +87,7 @@ pub fn router(public: Arc<Public>) -> Router {
         .merge(ice::routes())
         .merge(rooms::routes(largest))
         .merge(revocations::routes())
+        .merge(timelines::routes())
         .merge(openapi::routes())
         .merge(assets::router())
         .merge(dialects::routes(&public.dialects))

@@ -250,7 +250,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 
 impl Public {
     /// Checks that an administrator asks.
-    async fn administrator(&self, headers: &HeaderMap) -> Result<Claims, Refusal> {
+    pub(super) async fn administrator(&self, headers: &HeaderMap) -> Result<Claims, Refusal> {
         let token = bearer(headers).ok_or(Refusal::NoToken)?;
         let claims = self.sessions.verifier.verify_fresh(token, clock::unix_now()).await?;
         if self.sessions.revoked.covers(&claims.sub, claims.jti.as_deref()) {
@@ -267,7 +267,11 @@ impl Public {
     }
 
     /// Checks that an administrator of this room asks.
-    async fn administer(&self, headers: &HeaderMap, room: &str) -> Result<RoomId, Refusal> {
+    pub(super) async fn administer(
+        &self,
+        headers: &HeaderMap,
+        room: &str,
+    ) -> Result<RoomId, Refusal> {
         let claims = self.administrator(headers).await?;
         let room: RoomId = room.parse().map_err(|_| Refusal::Room)?;
         if claims.may_enter(room.as_str()) { Ok(room) } else { Err(Refusal::ForeignRoom) }

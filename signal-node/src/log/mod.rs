@@ -13,6 +13,7 @@ pub mod memory;
 mod profile;
 pub mod redis;
 mod revocation;
+mod timeline;
 mod types;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use join::{Join, JoinRefusal, Joined};
 pub use judgement::{Judgement, Silent};
 pub use profile::RoomProfile;
 pub use revocation::{Revocations, Revoked, RevokedBy, RevokedList, Until, Written};
+pub use timeline::{TimelineKey, TimelineStore};
 pub use types::{Payload, RosterMember, SocketId};
 
 /// One ordered log per room, shared by all nodes of a cluster.

@@ -10,6 +10,7 @@ use crate::liveness::Liveness;
 use crate::log::{Judgement, Retention, RoomLog, RoomProfile};
 use crate::metrics::Metrics;
 use crate::send_budget::SendRates;
+use crate::timeline::Recorder;
 
 /// The settings of all rooms of a node.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct RoomContext {
     pub settings: RoomSettings,
     /// The node's counters.
     pub metrics: Arc<Metrics>,
+    /// What writes down who came and went.
+    pub timelines: Arc<Recorder>,
 }
 
 /// What a room asks about the other nodes. A test answers with constants, a node with its [`Liveness`].

@@ -11,6 +11,7 @@ use super::replay::Replay;
 use super::timers::Timers;
 use crate::log::Volatile;
 use crate::metrics::{GapCause, Metrics, VolatileDrop};
+use crate::timeline::Event;
 
 /// What a room asks of its task after a step.
 ///
@@ -32,6 +33,8 @@ pub struct Effects {
     pub join_retries: Vec<JoinCommand>,
     /// Watch the heartbeats of these nodes.
     pub watch: Vec<NodeId>,
+    /// Record these in the timeline of the room.
+    pub history: Vec<Event>,
     /// Count these.
     pub counts: Vec<Count>,
     /// End the room unless a command has come in meanwhile.

@@ -10,6 +10,7 @@ use signal_protocol::{LeftReason, PeerId, Seq};
 
 use super::effect::{Count, StepContext};
 use super::fanout;
+use super::history;
 use super::local_room::LocalRoom;
 use super::log_cursor::Next;
 use super::members::Member;
@@ -105,6 +106,7 @@ fn deliver(local: &mut LocalRoom, step: &mut StepContext<'_>, batch: &Arc<Batch>
         if !local.sender_counts.note(entry) {
             continue;
         }
+        step.effects.history.extend(history::event(seq, entry, &step.environment.settings.node));
         apply(local, step, (before, seq), entry);
         fanout::deliver(&mut local.members, step.room, seq, entry);
         local.members.count(step.room, seq);

@@ -16,6 +16,7 @@ mod entries;
 mod fanout;
 #[cfg(test)]
 mod harness;
+mod history;
 #[cfg(test)]
 mod join_tests;
 mod local_room;

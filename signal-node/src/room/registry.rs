@@ -15,6 +15,7 @@ use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 use crate::log::{Judgement, LogError, Op, Outcome};
 use crate::room_quota::{Client, QuotaExceeded, RoomPermit, RoomQuota, RoomQuotas};
 use crate::send_budget::{SendBudgets, SendRates};
+use crate::timeline::Recorder;
 
 /// Commands that may wait for a room's task.
 const WAITING: u32 = 1_024;
@@ -65,6 +66,11 @@ impl Rooms {
         });
         tokio::spawn(forward_suspicions(silence, Arc::downgrade(&rooms)));
         rooms
+    }
+
+    /// Returns what records the timelines of the rooms.
+    pub(crate) fn timelines(&self) -> &Recorder {
+        &self.context.timelines
     }
 
     /// Counts one connection of a client in a room.
@@ -189,7 +195,8 @@ mod tests {
         let settings = room_settings();
         let log = Arc::new(MemoryLog::new(settings.retention));
         let (liveness, metrics) = (Liveness::alone(), Arc::new(Metrics::new()));
-        let rooms = Rooms::new(RoomContext { log, liveness, settings, metrics });
+        let rooms =
+            Rooms::new(RoomContext { log, liveness, settings, metrics, timelines: Arc::default() });
         let (sender, receiver) = lazy_queue(1);
         drop(receiver);
         rooms.tasks().insert(room(), sender);

@@ -170,6 +170,7 @@ impl RoomTask {
             context.liveness.watch(&effects.watch);
         }
         let room = self.replica.room();
+        effects.history.into_iter().for_each(|event| context.timelines.record(room, event));
         if let Some(call) = effects.append {
             self.call = Some(append(context.clone(), room.clone(), call));
         }

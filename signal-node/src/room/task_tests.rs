@@ -79,7 +79,9 @@ impl RoomLog for FaultyLog {
 fn rooms(log: &Arc<FaultyLog>) -> (Arc<Rooms>, Arc<Metrics>) {
     let (liveness, metrics) = (Liveness::alone(), Arc::new(Metrics::new()));
     let settings = room_settings();
-    let context = RoomContext { log: log.clone(), liveness, settings, metrics: metrics.clone() };
+    let (timelines, metrics_of_rooms) = (Arc::default(), metrics.clone());
+    let context =
+        RoomContext { log: log.clone(), liveness, settings, metrics: metrics_of_rooms, timelines };
     (Rooms::new(context), metrics)
 }
 

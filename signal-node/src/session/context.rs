@@ -8,9 +8,9 @@ use signal_protocol::Subject;
 use tokio::time::Instant;
 
 use super::identity::{Identity, SessionRejection};
-use super::machine::SessionSettings;
 use super::node_events::NodeEvents;
 use super::session_timers::SessionTimers;
+use super::settings::SessionSettings;
 use super::startup_token::StartupToken;
 use crate::credentials::Credentials;
 use crate::metrics::Metrics;

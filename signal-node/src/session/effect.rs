@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signal_protocol::client::RequestId;
+use signal_protocol::report::Report;
 use signal_protocol::{CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, RoomId};
 
 use super::identity::SessionRejection;
@@ -38,6 +39,8 @@ pub enum Effect {
     Tell(RoomId, Volatile),
     Leave(RoomId, PeerId, Option<RequestId>),
     Kick(RoomId, PeerId, Duration, Option<RequestId>),
+    /// Count and record what the client reports of a call of its member.
+    Report(PeerId, Box<Report>),
 }
 
 /// What a token is verified for.

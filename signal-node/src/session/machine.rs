@@ -8,8 +8,8 @@ use service_kit::settings::Rate;
 use signal_protocol::client::{RequestId, Token};
 use signal_protocol::server::{ErrorFrame, Limits, milliseconds};
 use signal_protocol::{
-    ClientMessage, CloseCode, ErrorCode, FrameFault, LeftReason, NodeId, PeerId, RoomId,
-    ServerMessage, limits, parse,
+    ClientMessage, CloseCode, ErrorCode, FrameFault, LeftReason, PeerId, RoomId, ServerMessage,
+    limits, parse,
 };
 use tokio::time::Instant;
 
@@ -20,40 +20,12 @@ use super::ice::IceState;
 use super::identity::{Entrance, Identity, SessionRejection};
 use super::memberships::{MembershipState, Memberships};
 use super::message_rate::{MessageRateLimit, RateDecision};
+use super::settings::SessionSettings;
 use crate::log::SocketId;
 use crate::room::{FrameEvent, Ordered};
 
 /// How long a connection may take until a valid `hello`.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
-
-/// The `features` of `welcome`.
-const FEATURES: &[&str] = &["resume", "volatile", "ice"];
-
-/// Settings of every session of this node.
-#[expect(missing_docs, reason = "the names say it all")]
-#[derive(Clone, Debug)]
-pub struct SessionSettings {
-    pub node: NodeId,
-    pub ping: Duration,
-    /// How long a client may take to resume after its socket was lost.
-    pub grace: Duration,
-    /// The message rate of one connection.
-    pub rate: Rate,
-    /// The largest client frame, in bytes.
-    pub max_message: usize,
-    /// The most rooms of one connection.
-    pub rooms_per_connection: usize,
-    /// The most rooms of one client, over all of its connections; see [`crate::room_quota`].
-    pub rooms_per_client: usize,
-    /// The capacity of a room that has none configured.
-    pub room_capacity: u32,
-    /// The most members of one subject in a room.
-    pub members_per_sub: u32,
-    /// The most unsent bytes of one connection.
-    pub outbox_bytes: usize,
-    /// Whether a credential service is configured, which issues ICE servers.
-    pub relays: bool,
-}
 
 /// Whether the connection is authenticated.
 #[derive(Debug)]
@@ -160,7 +132,7 @@ impl Machine {
             node: &settings.node,
             ping: settings.ping.as_secs().max(1),
             grace: settings.grace.as_secs(),
-            features: FEATURES,
+            features: settings.features(),
             limits: &limits,
         };
         self.effects.push_back(Effect::Welcome(welcome.to_json()));
@@ -188,6 +160,8 @@ impl Machine {
         match (self.pace.take(self.settings.rate, now), message) {
             (RateDecision::Allow, Ok(message)) => self.message(message, now),
             (RateDecision::Allow, Err(fault)) => self.fault(&fault),
+            // Dropped like any report above its own rate: an error would slow the rooms of the client down.
+            (RateDecision::Wait(_), Ok(ClientMessage::Report(_))) => {}
             (RateDecision::Wait(after), message) => self.too_fast(after, message.as_ref()),
             (RateDecision::Exceeded, _) => {
                 self.effects.push_back(Effect::Close(CloseCode::RateLimit));
@@ -394,7 +368,10 @@ fn answering<'a>(message: &'a ClientMessage<'_>, error: ErrorFrame<'a>) -> Error
         ClientMessage::Ice(m) => m.id,
         ClientMessage::Auth(m) => m.id,
         ClientMessage::Kick(m) => m.id,
-        ClientMessage::Hello(_) | ClientMessage::Volatile(_) | ClientMessage::Ping => None,
+        ClientMessage::Hello(_)
+        | ClientMessage::Volatile(_)
+        | ClientMessage::Report(_)
+        | ClientMessage::Ping => None,
     };
     ErrorFrame { id, ..error }
 }

@@ -94,6 +94,7 @@ impl<S: Socket> Session<'_, S> {
                 }
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
+            Effect::Report(peer, report) => self.report(peer, *report),
             Effect::Ping => return EffectResult::rare(AsyncEffect::Ping),
             Effect::Verify(token, purpose) => {
                 return EffectResult::rare(AsyncEffect::Verify(token, purpose));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use signal_protocol::client;
 use signal_protocol::client::{Meta, RequestId, Token};
+use signal_protocol::report::Report;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{
     ClientMessage, ErrorCode, IceReason, IceServers, Mid, PeerKey, RoomId, ServerMessage, limits,
@@ -74,8 +75,20 @@ impl Machine {
             ClientMessage::Hello(_) => {
                 self.refuse(ErrorFrame::new(ErrorCode::BadRequest, "hello was said already"));
             }
+            ClientMessage::Report(report) => self.report(report),
             ClientMessage::Ping => {}
         }
+    }
+
+    fn report(&mut self, report: Box<Report>) {
+        if !self.settings.reports {
+            let text = "this node takes no reports: send them only where `features` has `report`";
+            return self.refuse(ErrorFrame::new(ErrorCode::Unsupported, text));
+        }
+        let Some(peer) = self.memberships.speaker(&report.room).cloned() else {
+            return self.not_joined(&report.room, None, None);
+        };
+        self.effects.push_back(Effect::Report(peer, report));
     }
 
     pub(super) fn answer(&mut self, id: Option<RequestId>, (code, message): Refusal) {

@@ -21,6 +21,7 @@ use super::socket::{Incoming, Socket, SocketError};
 use super::traffic::Traffic;
 use crate::pending_futures::PendingFutures;
 use crate::room::{Command, Outbox, Wakeup, Wakeups};
+use crate::token_bucket::TokenBucket;
 
 /// After a change at the credential service, sessions ask for ICE servers spread over this time.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
@@ -93,6 +94,8 @@ pub(super) struct Session<'a, S> {
     pub(super) address: IpAddr,
     pub(super) began: Instant,
     pub(super) traffic: Traffic,
+    /// The rate of reports, once there was one.
+    pub(super) reports: Option<Box<TokenBucket>>,
     /// Requests for ICE servers in flight.
     pub(super) ice: PendingFutures<'a, IceAnswer>,
     /// The translator of a client that does not speak `signal.v1`.
@@ -163,6 +166,7 @@ impl<'a, S: Socket> Session<'a, S> {
             address: source.address,
             began: now,
             traffic: Traffic::default(),
+            reports: None,
             source: is_told.then(|| Box::new(source)),
             ice: PendingFutures::default(),
             dialect: dialect.map(|dialect| Box::new(DialectSession::new(dialect, context))),

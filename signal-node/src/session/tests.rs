@@ -30,6 +30,7 @@ fn settings() -> Arc<SessionSettings> {
         members_per_sub: 4,
         outbox_bytes: 1 << 20,
         relays: true,
+        reports: true,
     })
 }
 

@@ -23,6 +23,7 @@ mod revoked;
 mod rust_client;
 mod subjects;
 mod support;
+mod timelines;
 mod tls;
 mod traces;
 mod waiting;

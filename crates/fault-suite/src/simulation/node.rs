@@ -62,8 +62,13 @@ impl Node {
         };
         let sessions = SessionSettings { node: id.clone(), ..settings.sessions.clone() };
         let rooms = room_settings(&sessions, settings.retention);
-        let room_context =
-            RoomContext { log: view.clone(), liveness, settings: rooms, metrics: metrics.clone() };
+        let room_context = RoomContext {
+            log: view.clone(),
+            liveness,
+            settings: rooms,
+            metrics: metrics.clone(),
+            timelines: Arc::default(),
+        };
         let context = Arc::new(Context {
             settings: Arc::new(sessions),
             rooms: Rooms::new(room_context),

@@ -1,5 +1,6 @@
 //! The log of one process: the same promises as Redis, without surviving its own end.
 
+mod lines;
 mod member;
 mod posts;
 mod revocation;
@@ -8,6 +9,7 @@ mod stream;
 mod takeover;
 #[cfg(test)]
 mod takeover_model;
+mod timeline;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +21,9 @@ use tokio::sync::watch;
 
 use super::{
     Batch, Feed, FeedEvent, FeedSender, HeartbeatStore, Heartbeats, Load, LogError, Op, Outcome,
-    Retention, RevokedList, RoomLog, Trouble, Volatile, feed,
+    Retention, RevokedList, RoomLog, TimelineKey, Trouble, Volatile, feed,
 };
+use lines::Timeline;
 use room::RoomState;
 
 /// Tells the time since 1970-01-01T00:00:00Z.
@@ -30,6 +33,7 @@ type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 pub struct MemoryLog {
     rooms: Mutex<Rooms>,
     revoked: Mutex<RevokedList>,
+    timelines: Mutex<HashMap<TimelineKey, Timeline>>,
     retention: Retention,
     clock: Clock,
 }
@@ -92,8 +96,8 @@ impl MemoryLog {
         retention: Retention,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
-        let (rooms, revoked) = (Mutex::default(), Mutex::default());
-        Self { rooms, revoked, retention, clock: Box::new(clock) }
+        let (rooms, revoked, timelines) = Default::default();
+        Self { rooms, revoked, timelines, retention, clock: Box::new(clock) }
     }
 
     /// Forgets the rooms that are over, and what is too old in the others.
@@ -105,6 +109,7 @@ impl MemoryLog {
             room.is_heard() || !room.state.is_over(now, self.retention.room)
         });
         rooms.shrink();
+        self.timelines().retain(|_, timeline| timeline.trim(now));
     }
 
     /// Returns a log with the same rooms, which go their own way from here on: for tests that lose what comes later.
@@ -124,6 +129,10 @@ impl MemoryLog {
 
     fn revoked(&self) -> MutexGuard<'_, RevokedList> {
         self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn timelines(&self) -> MutexGuard<'_, HashMap<TimelineKey, Timeline>> {
+        self.timelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn subscribe(&self, room: &RoomId) -> Feed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signal_protocol::RoomId;
 
 use super::prefix::RedisPrefix;
-use crate::log::Op;
+use crate::log::{Op, TimelineKey};
 
 /// What stands before all names of one deployment.
 #[derive(Clone, Debug)]
@@ -52,6 +52,15 @@ impl KeySpace {
         Some(format!("{}{{{room}}}:i:{key}", self.keys))
     }
 
+    /// Returns the key of a timeline. That of a room lies in the slot of the room; that of a subject has a slot of its own,
+    /// which no room has, since `:` is not of their alphabet.
+    pub(super) fn timeline(&self, key: &TimelineKey) -> String {
+        match key {
+            TimelineKey::Room(room) => format!("{}{{{room}}}:t", self.keys),
+            TimelineKey::Subject(subject) => format!("{}{{sub:{subject}}}:t", self.keys),
+        }
+    }
+
     /// Returns the name of a key that all rooms share.
     pub(super) fn shared(&self, name: &str) -> String {
         format!("{}{name}", self.keys)
@@ -60,7 +69,17 @@ impl KeySpace {
 
 #[cfg(test)]
 mod tests {
+    use signal_protocol::Subject;
+
     use super::*;
+
+    #[test]
+    fn a_timeline_lies_beside_its_room_and_that_of_a_subject_is_no_room_s() {
+        let space = KeySpace::new(&"eu:".parse().unwrap(), 0);
+        let room = space.timeline(&TimelineKey::Room("demo".parse().unwrap()));
+        let subject = space.timeline(&TimelineKey::Subject(Subject::new("a}b").unwrap()));
+        assert_eq!((room.as_str(), subject.as_str()), ("eu:{demo}:t", "eu:{sub:a%7Db}:t"));
+    }
 
     #[test]
     fn a_prefix_stands_before_the_braces_and_a_database_in_channels_only() {

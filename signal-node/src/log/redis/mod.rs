@@ -25,6 +25,7 @@ mod script;
 mod shards;
 mod slots;
 mod suitability;
+mod timeline;
 mod watchdog;
 
 use std::collections::HashMap;
