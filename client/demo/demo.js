@@ -92,6 +92,7 @@ async function join() {
     signal.throwIfAborted();
     const meta = { name, audio: true, video: true };
     room = await client.join(roomName, { meta, signal, stream: media.stream, iceTransportPolicy: relayOnly ? "relay" : "all" });
+    if (media.problem) room.mediaFailed(media.problem);
     room.on("left", ({ reason }) => reason !== "left" && showLobby(ending(reason)));
     byId("lobby").hidden = true;
     complain(null);

@@ -6,7 +6,8 @@ import { testPicture, testTone } from "./pattern.js";
  * @typedef {object} Media
  * @property {MediaStream} stream always one video and one audio track
  * @property {boolean} camera whether the picture comes from a camera
- * @property {{what: string, todo: string} | null} problem why something is synthetic, if nobody asked for it
+ * @property {{name: string, what: string, todo: string} | null} problem why something is synthetic, if nobody asked for it; `name` is that of the
+ *   exception
  */
 
 /** The ids of the devices that the user has chosen. @type {{video?: string, audio?: string}} */
@@ -72,8 +73,13 @@ async function one(kind) {
   }
 }
 
+/** @param {string} name of an exception */
+function explain(name) {
+  return { name, ...words(name) };
+}
+
 /** @param {string} reason */
-function explain(reason) {
+function words(reason) {
   switch (reason) {
     case "NotAllowedError":
       return { what: "Camera and microphone are not allowed here.", todo: "You send a test picture. Allow them beside the address and join again." };

@@ -38,8 +38,12 @@ export class SignalClient extends Emitter {
   /** Rooms that the server may still hold this client a member of. @type {Map<string, Promise<unknown>>} */
   #leaving = new Map();
   #waiting;
+  #reports;
 
-  /** @param {SignalClientOptions & {identity?: import("./identity.js").IdentityOptions}} options */
+  /**
+   * @param {SignalClientOptions & {identity?: import("./identity.js").IdentityOptions, reports?: boolean}} options `reports`: whether the
+   *   node is told how calls go, without addresses; true by default
+   */
   constructor(options) {
     super();
     this.#clock = options.clock ?? systemClock;
@@ -48,6 +52,7 @@ export class SignalClient extends Emitter {
     this.#waiting = new Waiting(this.#clock, () => this.state);
     this.#ice = new IceServers({ clock: this.#clock, ask: () => this.#askForIce() });
     this.#identityOptions = options.identity;
+    this.#reports = options.reports;
     this.#ice.on("warning", (warning) => this.emit("warning", warning));
     this.#connection.on("link", ({ link }) => this.#moveTo(link));
     this.#connection.on("frame", ({ frame, link }) => this.#dispatch(frame, link));
@@ -126,7 +131,7 @@ export class SignalClient extends Emitter {
    */
   #create(name, options) {
     const identity = new Identity(name, this.#identityOptions);
-    const context = { name, connection: this.#connection, ice: this.#ice, clock: this.#clock, random: this.#random };
+    const context = { name, connection: this.#connection, ice: this.#ice, clock: this.#clock, random: this.#random, reports: this.#reports };
     const room = new Room({ ...context, identity, ended: (room) => this.#forget(room) }, options);
     this.#rooms.set(name, room);
     return room;

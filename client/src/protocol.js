@@ -117,6 +117,7 @@ export const build = Object.freeze({
   ice: fields("ice", ["id"]),
   auth: fields("auth", ["id", "token"]),
   kick: fields("kick", ["id", "room", "peer", "ban"]),
+  report: fields("report", ["room", "peer", "at", "call", "media"]),
   ping: fields("ping", []),
 });
 

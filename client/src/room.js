@@ -1,3 +1,4 @@
+import { CallReports } from "./call-reports.js";
 import { SignalError } from "./protocol.js";
 import { Emitter } from "./events.js";
 import { Identity } from "./identity.js";
@@ -49,6 +50,7 @@ import { FIRST_PAUSE } from "./outgoing.js";
  * @property {import("./clock.js").Clock} clock
  * @property {() => number} random uniform in [0, 1)
  * @property {Identity} [identity]
+ * @property {boolean} [reports] whether the node is told how calls go; true by default
  * @property {(room: Room) => void} [ended] called once the membership is over
  */
 
@@ -68,6 +70,7 @@ export class Room extends Emitter {
   #membership;
   #negotiations = new NegotiationFilter();
   #forgetServers;
+  #reports;
   /** @type {(value: Room) => void} */
   #resolve = () => {};
   /** @type {(reason: Error) => void} */
@@ -101,6 +104,7 @@ export class Room extends Emitter {
       configure,
       opened,
     };
+    this.#reports = new CallReports({ room: context.name, clock: context.clock, link: () => this.#membership.link, on: context.reports ?? true });
     this.#roster = new Roster(this.#rosterHooks(), context.clock);
     this.#membership = new Membership(context, this.#identity, this.#membershipHooks());
     this.#messages = new Messages({
@@ -173,6 +177,7 @@ export class Room extends Emitter {
 
   /** Leaves for good, at any time; the key is forgotten, so that a later join is a new member. */
   async leave() {
+    this.#reports.end();
     this.gone ??= this.#membership.leave();
     this.#end("left");
     await this.gone;
@@ -201,6 +206,11 @@ export class Room extends Emitter {
   setTransportPolicy(policy) {
     this.#media.iceTransportPolicy = policy;
     this.peers.forEach((peer) => peer.reroute());
+  }
+
+  /** Tells the node why there is no camera or microphone. @param {unknown} error what `getUserMedia` rejected with */
+  mediaFailed(error) {
+    this.#reports.media(error);
   }
 
   /** How the room stands, for a report of a fault. @returns {Promise<Record<string, unknown>>} */
@@ -276,6 +286,7 @@ export class Room extends Emitter {
     const dropped = frame.recovery === "new" ? this.#messages.restart(link) : 0;
     const refused = frame.recovery === "new" ? [] : this.#messages.resume(link, frame);
     this.#show("joined");
+    this.#reports.flush();
     if (frame.recovery === "new") this.#roster.begin(frame.peers ?? [], graceOf(link));
     if (frame.recovery === "snapshot") this.#roster.compare(frame.peers ?? []);
     this.emit("joined", { recovery: frame.recovery, dropped });
@@ -286,7 +297,7 @@ export class Room extends Emitter {
   /** @param {import("./protocol.js").Signal} frame */
   #signalled(frame) {
     const { from, to, data, volatile = false } = frame;
-    if (this.#media.RTCPeerConnection && this.#negotiations.accepts(frame)) this.peers.get(from)?.receive(data);
+    if (this.#media.RTCPeerConnection && this.#negotiations.accepts(frame)) this.#reports.receive(this.peers.get(from), data);
     else this.emit("signal", { from, to, data, volatile });
   }
 
@@ -367,8 +378,9 @@ export class Room extends Emitter {
   #rosterHooks() {
     return {
       create: (member) => {
-        const send = (/** @type {import("./peer.js").PeerMessage} */ data) => this.#messages.negotiate(member.id, data);
+        const send = this.#reports.noting(member.id, (data) => this.#messages.negotiate(member.id, data));
         const peer = new Peer({ member, media: this.#media, clock: this.#context.clock, send });
+        this.#reports.follow(peer);
         peer.on("state", (state) => BROKEN.has(state) && this.#context.ice.want());
         return peer;
       },

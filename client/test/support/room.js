@@ -5,13 +5,13 @@ export const BO = { id: "p_bo", n: 3, user: "bo", polite: true, away: false, met
 export const CY = { id: "p_cy", n: 8, user: "cy", polite: false, away: false, meta: {} };
 
 /** A client that has asked to join `demo`, before the server answered. */
-export async function asking({ storage = new FakeStorage(), join = {}, ...options } = {}) {
+export async function asking({ storage = new FakeStorage(), join = {}, welcome = true, ...options } = {}) {
   const server = new FakeServer();
   const identity = { storage, locks: new FakeLocks() };
   const client = new SignalClient(server.options({ identity, ...options }));
   const joining = client.join("demo", { meta: { name: "Ana" }, ...join });
   joining.catch(() => {});
-  await server.accept(1);
+  await server.accept(1, { welcome });
   return { server, client, joining, storage };
 }
 

@@ -44,6 +44,12 @@ export class FakeServer {
     return this.socket;
   }
 
+  /** Greets the client on the newest socket. */
+  async welcome(fields = {}) {
+    this.say({ ...WELCOME, ...fields });
+    await settle();
+  }
+
   /** Sends frames to the client. */
   say(...frames) {
     for (const frame of frames) this.tell(this.socket, frame);
