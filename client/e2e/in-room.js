@@ -2,7 +2,7 @@ import { until } from "./page.js";
 
 /**
  * Opens pages of an application that join a room over a node with the sources of the SDK. Inside a page stand
- * `client`, `room`, `modules` and `logged`, what it has written to the console.
+ * `client`, `room`, `modules` and `logged`, what it has written to the console. `window.joinOptions`, if there are any, are further options.
  *
  * @typedef {import("playwright-core").Page} Page
  */
@@ -52,7 +52,7 @@ async function join({ url, token, room, name, options, stream }) {
   const { SignalClient } = await import("@signal-cluster/client");
   const media = stream ? await navigator.mediaDevices.getUserMedia({ audio: true, video: true }) : null;
   window.client = new SignalClient({ url, token });
-  window.room = await window.client.join(room, { meta: { name }, stream: media, ...options });
+  window.room = await window.client.join(room, { meta: { name }, stream: media, ...window.joinOptions, ...options });
 }
 
 /** Waits until each page is connected to `count` peers. @param {Page[]} pages */

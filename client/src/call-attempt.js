@@ -17,6 +17,12 @@ const MOST_ERRORS = 8;
 /** The longest name of a relay that a node takes. */
 const LONGEST_RELAY = 64;
 
+/** Code of a server that has not answered (W3C WebRTC §4.8.2). Browsers give a TURN server over UDP 40 s; the SDK restarts ICE before. */
+const NO_ANSWER = 701;
+
+/** A relay that has given no candidate after this long is reported as silent (ms). */
+const ANSWER_WITHIN = 10_000;
+
 /** `stun:`, `turn:` or `turns:`, host and port, transport (RFC 7064, RFC 7065). */
 const ICE_URL = /^(stuns?|turns?):([^?]*)(?:\?transport=(udp|tcp))?/;
 
@@ -32,6 +38,8 @@ export class CallAttempt {
   /** @type {Pick<import("./facts.js").Facts, "local" | "remote" | "protocol" | "roundTripTime"> | null} */
   #path = null;
   #relays = { udp: 0, tcp: 0, tls: 0 };
+  /** @type {{relay: string, transport: string}[]} */
+  #addresses = [];
   /** @type {number | undefined} */
   #expires;
   #relayOnly = false;
@@ -44,6 +52,8 @@ export class CallAttempt {
   #sent = { offers: 0, answers: 0, candidates: 0 };
   #received = { offers: 0, answers: 0, candidates: 0 };
   #dtlsFailed = false;
+  /** Whether it was reported as undecided. */
+  isPending = false;
   /** Whether the browser has gathered, and found nothing. */
   foundNothing = false;
   /** Whether the path was interrupted since it was up. */
@@ -94,11 +104,11 @@ export class CallAttempt {
 
   /** Notes what a relay answered. @param {import("./peer.js").IceError} error */
   error({ code, url }) {
-    const [, scheme, relay, transport = "udp"] = ICE_URL.exec(url) ?? [];
-    if (!relay || relay.length > LONGEST_RELAY) return;
-    const found = { relay, transport: scheme === "turns" ? "tls" : transport, code, count: 0, at: this.#now() };
-    const key = `${relay} ${found.transport} ${code}`;
-    if (!this.#errors.has(key) && this.#errors.size < MOST_ERRORS) this.#errors.set(key, found);
+    const server = readUrl(url);
+    if (!server) return;
+    const { relay, transport } = server;
+    const key = `${relay} ${transport} ${code}`;
+    if (!this.#errors.has(key) && this.#errors.size < MOST_ERRORS) this.#errors.set(key, { relay, transport, code, count: 0, at: this.#now() });
     const known = this.#errors.get(key);
     if (known) known.count += 1;
   }
@@ -131,10 +141,20 @@ export class CallAttempt {
     return {
       attempt: this.number, state, reason, ...this.#times, now: this.#now(), local: local ?? undefined, remote: remote ?? undefined,
       protocol: protocol ?? undefined, rtt: roundTripTime ?? undefined, relay_only: this.#relayOnly || undefined, relays: this.#relays,
-      expires: this.#expires, gathered: this.#gathered, errors: [...this.#errors.values()], restarts: Math.max(0, this.#restarts) || undefined,
+      expires: this.#expires, gathered: this.#gathered, errors: this.#faults(), restarts: Math.max(0, this.#restarts) || undefined,
       glare: this.glare || undefined, polite: polite || undefined, dtls_failed: this.#dtlsFailed || undefined, sent: this.#sent,
       received: this.#received, browser: browser(),
     };
+  }
+
+  /** What relays answered; one that has neither answered nor given a candidate in time is listed with a count of 0. @returns {RelayFault[]} */
+  #faults() {
+    const errors = [...this.#errors.values()];
+    const at = this.#now();
+    if (this.#gathered.relay > 0 || at < ANSWER_WITHIN) return errors;
+    const hasError = (/** @type {string} */ relay, /** @type {string} */ transport) => errors.some((error) => error.relay === relay && error.transport === transport);
+    const silent = this.#addresses.filter(({ relay, transport }) => !hasError(relay, transport));
+    return [...errors, ...silent.map((server) => ({ ...server, code: NO_ANSWER, count: 0, at }))].slice(0, MOST_ERRORS);
   }
 
   /** Milliseconds since the attempt began. */
@@ -166,10 +186,19 @@ export class CallAttempt {
 
   /** @param {string} url */
   #countRelay(url) {
-    const [, scheme, , transport = "udp"] = ICE_URL.exec(url) ?? [];
-    if (scheme === "turns") this.#relays.tls += 1;
-    else if (scheme === "turn") this.#relays[/** @type {"udp" | "tcp"} */ (transport)] += 1;
+    const server = readUrl(url);
+    if (!server?.isRelay) return;
+    const { relay, transport } = server;
+    this.#relays[transport] += 1;
+    this.#addresses.push({ relay, transport });
   }
+}
+
+/** @param {string} url @returns {{relay: string, transport: "udp" | "tcp" | "tls", isRelay: boolean} | null} */
+function readUrl(url) {
+  const [, scheme = "", relay, transport = "udp"] = ICE_URL.exec(url) ?? [];
+  if (!relay || relay.length > LONGEST_RELAY) return null;
+  return { relay, transport: scheme.endsWith("s") ? "tls" : /** @type {"udp" | "tcp"} */ (transport), isRelay: scheme.startsWith("turn") };
 }
 
 /** The family of the browser, and nothing that tells one device from another. */

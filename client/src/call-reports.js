@@ -124,7 +124,9 @@ export class CallReports {
   /** @param {Watched} watched @param {CallAttempt} attempt */
   #reportPending(watched, attempt) {
     watched.cancel();
-    if (!attempt.isDecided) this.#report(watched, attempt, "pending");
+    if (attempt.isDecided || attempt.isPending) return;
+    attempt.isPending = true;
+    this.#report(watched, attempt, "pending");
   }
 
   /** The connection is closed; whether another one follows is known once the peer has done what it is about to do. @param {Watched} watched */

@@ -144,6 +144,20 @@ test("errors of relays are counted by relay, transport and code, eight at most, 
   assert.equal(attempt.report("failed", { polite: false }).errors.length, 8);
 });
 
+test("a relay that has given neither a candidate nor an error in ten seconds is named as silent", async () => {
+  const clock = new FakeClock();
+  const pc = new FakePeerConnection({ iceServers: [{ urls: ["turn:a:1?transport=udp", "turn:a:1?transport=tcp", "stun:a:1"] }] });
+  const attempt = new CallAttempt(1, /** @type {any} */ (pc), clock);
+  attempt.error({ code: 401, text: "", url: "turn:a:1?transport=tcp" });
+  const errors = () => attempt.report("pending", { polite: false }).errors.map(({ transport, code, count }) => [transport, code, count]);
+  await clock.pass(9_000);
+  assert.deepEqual(errors(), [["tcp", 401, 1]]);
+  await clock.pass(1_000);
+  assert.deepEqual(errors(), [["tcp", 401, 1], ["udp", 701, 0]]);
+  attempt.sent({ session: "s", candidate: { candidate: "candidate:1 1 udp 1 192.0.2.7 9 typ relay" } });
+  assert.deepEqual(errors(), [["tcp", 401, 1]]);
+});
+
 test("a restart of ICE is seen by the fragment of the descriptions", () => {
   const attempt = new CallAttempt(1, /** @type {any} */ (new FakePeerConnection({})), new FakeClock());
   const offer = (/** @type {string} */ fragment) => attempt.sent({ session: "s", description: { type: "offer", sdp: `v=0\r\na=ice-ufrag:${fragment}\r\n` } });
