@@ -1,10 +1,12 @@
 import { Connection } from "./connection.js";
+import { Device } from "./device.js";
 import { Emitter } from "./events.js";
 import { IceServers } from "./ice.js";
 import { Identity } from "./identity.js";
 import { isAboutConnection } from "./link.js";
 import { Room } from "./room.js";
 import { Waiting, mayBegin } from "./waiting.js";
+import { Watches } from "./watches.js";
 import { CLIENT_NAME, build } from "./protocol.js";
 import { systemClock } from "./clock.js";
 
@@ -24,6 +26,7 @@ import { systemClock } from "./clock.js";
  * @typedef {object} ClientEvents
  * @property {ConnectionState} state the connection changed
  * @property {IceWarning | null} warning about the relays; null when it is over
+ * @property {{reason: string}} offline this page is no device of its user any more: another one has taken it, or it was refused
  */
 
 /** @extends {Emitter<ClientEvents>} */
@@ -39,6 +42,8 @@ export class SignalClient extends Emitter {
   #leaving = new Map();
   #waiting;
   #reports;
+  #device;
+  #watches;
 
   /**
    * @param {SignalClientOptions & {identity?: import("./identity.js").IdentityOptions, reports?: boolean}} options `reports`: whether the
@@ -53,10 +58,19 @@ export class SignalClient extends Emitter {
     this.#ice = new IceServers({ clock: this.#clock, ask: () => this.#askForIce() });
     this.#identityOptions = options.identity;
     this.#reports = options.reports;
+    const context = { connection: this.#connection, clock: this.#clock, random: this.#random };
+    this.#device = new Device({
+      ...context,
+      // No room has this name.
+      identity: () => new Identity("~online", options.identity),
+      ended: (reason) => this.emit("offline", { reason }),
+      settled: () => this.#promoteWhenReady(),
+    });
+    this.#watches = new Watches(context);
     this.#ice.on("warning", (warning) => this.emit("warning", warning));
     this.#connection.on("link", ({ link }) => this.#moveTo(link));
     this.#connection.on("frame", ({ frame, link }) => this.#dispatch(frame, link));
-    this.#connection.on("lost", (link) => this.#eachRoom((room) => room.detach(link)));
+    this.#connection.on("lost", (link) => this.#lost(link));
     this.#connection.on("state", (state) => this.#follow(state));
   }
 
@@ -87,6 +101,30 @@ export class SignalClient extends Emitter {
   async join(name, options = {}) {
     mayBegin(options);
     return this.#waiting.joined(this.#rooms.get(name) ?? this.#enter(name, options), options);
+  }
+
+  /**
+   * Makes this page a device of its user, seen by those who watch the user, or changes how it is; resolves with the id of the
+   * device. It comes back by itself after a reconnect and after a reload, until `offline()`.
+   * @param {import("./device.js").DeviceStatus} [status]
+   * @returns {Promise<string>}
+   */
+  online(status = {}) {
+    return this.#device.online(status);
+  }
+
+  /** This page is no device of its user any more. */
+  offline() {
+    return this.#device.offline();
+  }
+
+  /**
+   * Watches users: the event `presence` of what is returned says how each one is, now and at each change.
+   * @param {Iterable<string>} users subjects of tokens
+   * @returns {import("./watch.js").Watch}
+   */
+  watch(users) {
+    return this.#watches.open(users);
   }
 
   /**
@@ -140,6 +178,8 @@ export class SignalClient extends Emitter {
   /** @param {import("./link.js").Link} link */
   #moveTo(link) {
     this.#eachRoom((room) => room.moveTo(link));
+    this.#device.moveTo(link);
+    this.#watches.moveTo(link);
     this.#promoteWhenReady();
   }
 
@@ -156,7 +196,14 @@ export class SignalClient extends Emitter {
   /** The old link goes once every room has arrived on the new one. */
   #promoteWhenReady() {
     const { successor } = this.#connection;
-    if (successor && [...this.#rooms.values()].every((room) => room.settledOn(successor))) this.#connection.promote(successor);
+    if (!successor || !this.#device.settledOn(successor)) return;
+    if ([...this.#rooms.values()].every((room) => room.settledOn(successor))) this.#connection.promote(successor);
+  }
+
+  /** @param {import("./link.js").Link} link */
+  #lost(link) {
+    this.#eachRoom((room) => room.detach(link));
+    this.#device.lost(link);
   }
 
   /**
@@ -165,6 +212,9 @@ export class SignalClient extends Emitter {
    */
   #dispatch(frame, link) {
     if (frame.type === "ice") return this.#ice.accept(frame.ice);
+    if (frame.type === "presence") return this.#watches.tell(frame, link);
+    if (frame.type === "offline") return this.#device.ended(frame, link);
+    if (isOfUser(frame)) return this.#watches.failed(frame, link);
     if (isSlowDown(frame)) this.#eachRoom((room) => room.slowDown(frame.after));
     const room = this.#addressee(frame);
     room?.handle(frame, link);
@@ -183,6 +233,8 @@ export class SignalClient extends Emitter {
     if (state.phase === "stopped") {
       this.#ice.stop();
       this.#eachRoom((room) => room.stopped(state));
+      this.#device.stopped(state);
+      this.#watches.stopped(state);
     }
     this.emit("state", state);
   }
@@ -198,6 +250,11 @@ export class SignalClient extends Emitter {
   }
 }
 
+/** @param {any} frame @returns {frame is import("./protocol.js").ErrorFrame & {user: string}} */
+function isOfUser(frame) {
+  return frame.type === "error" && frame.id === undefined && typeof frame.user === "string";
+}
+
 /**
  * Whether the node asks the connection to slow down, rather than to repeat a request or a message.
  * @param {any} frame
@@ -210,5 +267,6 @@ function isSlowDown(frame) {
 export { Connection } from "./connection.js";
 export { Peer } from "./peer.js";
 export { Room } from "./room.js";
+export { Watch } from "./watch.js";
 export { SignalError } from "./protocol.js";
 export { explainClose, explainError } from "./explain.js";

@@ -166,7 +166,7 @@ export class Link extends Emitter {
  * @returns {frame is import("./protocol.js").ErrorFrame}
  */
 export function isAboutConnection(frame) {
-  return frame.type === "error" && frame.id === undefined && frame.mid === undefined;
+  return frame.type === "error" && frame.id === undefined && frame.mid === undefined && frame.user === undefined;
 }
 
 /** How long an absent member may come back, in milliseconds. @param {Link | null} link */

@@ -25,7 +25,7 @@ export const DEFAULTS = Object.freeze({
  * @typedef {{code: number, name: string, action: CloseAction}} CloseCode
  * @typedef {{code: string, retry: boolean}} ErrorCode
  *
- * @typedef {{message: number, rooms: number, rate: number, burst: number, unacked: number}} Limits
+ * @typedef {{message: number, rooms: number, rate: number, burst: number, unacked: number, watches?: number}} Limits
  * @typedef {{id: string, n: number, user?: string, polite: boolean, away: boolean, meta: any}} Member
  * @typedef {{iceServers: RTCIceServer[], ttl: number, refreshAfter: number, enforcement?: "allocate" | "strict"}} IceConfig
  * @typedef {"new" | "replay" | "snapshot"} Recovery
@@ -42,13 +42,17 @@ export const DEFAULTS = Object.freeze({
  * @typedef {{type: "left", room: string, reason: string}} Left
  * @typedef {{type: "reset", room: string, seq: number, mid: number, peers: Member[]}} Reset
  * @typedef {{type: "ice", id?: number, ice: IceConfig | null, reason: string}} Ice
+ * @typedef {{id: string, state: string, since: number, meta?: any}} Device one device of a user; `since` in milliseconds since 1970
+ * @typedef {{type: "online", id: number, device: string}} Online
+ * @typedef {{type: "offline", reason: string}} Offline
+ * @typedef {{type: "presence", user: string, state: string, since?: number, devices: Device[]}} PresenceFrame
  * @typedef {{type: "ok", id: number}} Ok
- * @typedef {{type: "error", id?: number, mid?: number, room?: string, code: string, retry: boolean,
+ * @typedef {{type: "error", id?: number, mid?: number, room?: string, user?: string, code: string, retry: boolean,
  *   message: string, after?: number, expected?: number}} ErrorFrame
  * @typedef {{type: "goaway", reason: string, after: number, within: number}} GoAway
  * @typedef {{type: "pong"}} Pong
  * @typedef {Welcome | Joined | PeerJoined | PeerUpdated | PeerLeft | Signal | Ack | Left | Reset | Ice
- *   | Ok | ErrorFrame | GoAway | Pong} ServerFrame
+ *   | Online | Offline | PresenceFrame | Ok | ErrorFrame | GoAway | Pong} ServerFrame
  */
 
 /** Every close code with a name of its own. @type {readonly CloseCode[]} */
@@ -118,6 +122,10 @@ export const build = Object.freeze({
   auth: fields("auth", ["id", "token"]),
   kick: fields("kick", ["id", "room", "peer", "ban"]),
   report: fields("report", ["room", "peer", "at", "call", "media"]),
+  online: fields("online", ["id", "device", "try", "state", "meta", "resume"]),
+  offline: fields("offline", ["id"]),
+  watch: fields("watch", ["id", "users"]),
+  unwatch: fields("unwatch", ["id", "users"]),
   ping: fields("ping", []),
 });
 
@@ -150,6 +158,9 @@ const REQUIRED = Object.freeze({
   left: { room: "string", reason: "string" },
   reset: { room: "string", seq: "number", mid: "number", peers: "object" },
   ice: { ice: "object" },
+  online: { id: "number", device: "string" },
+  offline: { reason: "string" },
+  presence: { user: "string", state: "string", devices: "object" },
   ok: { id: "number" },
   error: { code: "string" },
   goaway: { after: "number" },

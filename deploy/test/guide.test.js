@@ -10,6 +10,7 @@ import { LOOPBACK, findPort } from "../local/ports.js";
 import { findOnPath, findPrograms } from "../local/tools.js";
 import { mintToken } from "../local/tokens.js";
 import { startService } from "../local/services.js";
+import { SignalClient } from "../../client/src/index.js";
 import { ROOT, run } from "./settings.js";
 
 /** docs/GUIDE.md does what it says: its token endpoints make tokens that a node takes, and the package is one. */
@@ -18,6 +19,7 @@ const GUIDE = readFileSync(join(ROOT, "docs/GUIDE.md"), "utf8");
 const KEY = "ahoj/0123456789+0123456789abcdef0123456789abcdef=";
 const NEXT = "next/fedcba9876543210+fedcba98765432100123456789=";
 const BINARIES = process.env.TARGET_DIR ?? join(ROOT, "target/debug");
+const AsyncFunction = /** @type {any} */ (async () => {}).constructor;
 const { WebSocket } = createRequire(new URL("../../client/package.json", import.meta.url))("ws");
 
 /** The code below a mark. @param {string} mark */
@@ -108,6 +110,34 @@ for (const language of ["node", "python"]) {
     await isAccepted("new", "after");
   }));
 }
+
+test("a page is seen by those who watch its user, as the guide says", { timeout: 60_000 }, () => withGroup(async (group) => {
+  const node = await startNode(group, group.write("jwt.key", KEY));
+  const open = (/** @type {string} */ sub) => {
+    const token = mintToken(KEY, { sub, room: "*", watch: ["bo", "cy", "ana"] });
+    return new SignalClient({ url: `ws://${node}`, token: async () => token, WebSocket });
+  };
+  const [client, bo] = [open("ana"), open("bo")];
+  try {
+    /** @type {string[]} */
+    const shown = [];
+    const seen = new Promise((/** @type {(value: void) => void} */ resolve) => {
+      bo.watch(["ana"]).on("presence", ({ state }) => state === "in a meeting" && resolve());
+    });
+    /** @type {(value: void) => void} */
+    let isOnline = () => {};
+    const online = new Promise((/** @type {(value: void) => void} */ resolve) => (isOnline = resolve));
+    const show = (/** @type {any[]} */ ...what) => shown.push(what.join(" ")) && shown.at(-1) === "bo online 1" && isOnline();
+    await new AsyncFunction("client", "show", code("presence"))(client, show);
+    await seen;
+    await bo.online();
+    await online;
+    assert(shown.includes("bo offline 0") && shown.includes("cy offline 0"), shown.join());
+  } finally {
+    client.close();
+    bo.close();
+  }
+}));
 
 test("the endpoints are as short as an afternoon wants them", () => {
   for (const language of ["node", "python"]) {

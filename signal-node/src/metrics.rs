@@ -3,6 +3,7 @@
 mod calls;
 mod dialects;
 mod labels;
+mod presence;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::log::Trouble;
 pub use calls::{CallMetrics, TimelineDrop};
 pub use dialects::{DialectMetrics, Direction};
 pub use labels::{GapCause, LogCall, SlowBound, VolatileDrop};
+pub use presence::PresenceMetrics;
 
 /// Everything the node counts; written to from everywhere, read by `/metrics`.
 #[expect(missing_docs, reason = "the names say it all")]
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub dialects: DialectMetrics,
     /// What clients report of their calls.
     pub calls: CallMetrics,
+    /// Devices and watchers of users.
+    pub presence: PresenceMetrics,
 }
 
 /// Buckets for a call to Redis in the same network, up to the time limit of a call.
@@ -264,6 +268,7 @@ impl Metrics {
             ice_seconds: ice_seconds(r),
             dialects: DialectMetrics::registered(r),
             calls: CallMetrics::registered(r),
+            presence: PresenceMetrics::registered(r),
             registry,
         }
     }

@@ -24,6 +24,8 @@ pub enum Client {
     Anonymous(IpAddr),
     /// The same, in rooms of dialects, of which there are many more: they take no place of its other rooms.
     OfDialects(Box<Client>),
+    /// The devices of the holder of a token.
+    OfInbox(Subject),
 }
 
 impl Client {

@@ -52,6 +52,14 @@ fn mint_command() -> Command {
                 .value_parser(rights),
         )
         .arg(
+            arg(
+                "watch",
+                "USER",
+                "A user whom it may watch, exact or with a trailing *; may be repeated",
+            )
+            .action(ArgAction::Append),
+        )
+        .arg(
             arg("token-ttl", "DURATION", "How long it is good for")
                 .alias("ttl")
                 .default_value("1h")
@@ -72,6 +80,7 @@ fn mint_token(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
     let ttl = asked.get_one::<Duration>("token-ttl").expect("it has a default");
     let mut claims = Claims::new(subject.as_str(), clock::unix_seconds() + ttl.as_secs());
     claims.rooms = asked.get_many("room").into_iter().flatten().cloned().collect();
+    claims.watch = asked.get_many("watch").into_iter().flatten().cloned().collect();
     claims.iss = issuer;
     claims.aud = audience.into_iter().collect();
     if let Some(rights) = asked.get_many::<String>("can") {

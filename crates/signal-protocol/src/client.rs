@@ -2,19 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::num::NonZeroU64;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::codes::ErrorCode;
+pub use crate::fields::{Attempt, Meta, RequestId};
+use crate::frame_fault::{FrameFault, fault, fault_with_meta, refuse, unsupported};
 use crate::ids::{Mid, PeerId, PeerKey, RoomId, Seq};
 use crate::limits;
+use crate::presence::{Online, Users};
 use crate::report::Report;
-
-/// Correlates a request with its reply; chosen by the client.
-pub type RequestId = u64;
 
 /// One message of a client, borrowed from the frame it came in.
 #[expect(missing_docs, reason = "the names say it all")]
@@ -37,6 +35,14 @@ pub enum ClientMessage<'a> {
     Kick(Kick),
     /// Reports how a WebRTC connection came about, or not.
     Report(Box<Report>),
+    /// Makes a device of the user reachable, or says how it is now.
+    Online(Online<'a>),
+    /// Takes the device off again.
+    Offline(Request),
+    /// Asks to be told of the presence of users.
+    Watch(Users),
+    /// Asks to be told no more.
+    Unwatch(Users),
     /// Asks for a `pong`.
     Ping,
 }
@@ -75,55 +81,6 @@ pub struct Join<'a> {
     /// What the member tells about itself.
     #[serde(borrow)]
     pub meta: Option<Meta<'a>>,
-}
-
-/// The number of a join among those with its key, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt(NonZeroU64);
-
-impl Attempt {
-    /// Returns the number.
-    #[must_use]
-    pub fn get(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl<'de> Deserialize<'de> for Attempt {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(deserializer)?;
-        NonZeroU64::new(number).map(Self).ok_or_else(|| D::Error::custom("try counts from 1"))
-    }
-}
-
-/// An object of at most [`limits::META_BYTES`], as the client wrote it.
-#[derive(Clone, Copy, Debug)]
-pub struct Meta<'a>(&'a RawValue);
-
-impl<'a> Meta<'a> {
-    /// Returns the text of the object.
-    #[must_use]
-    pub fn raw(self) -> &'a RawValue {
-        self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Meta<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        if is_too_large(raw) {
-            let most = limits::META_BYTES;
-            return Err(D::Error::custom(format_args!("meta may have {most} bytes")));
-        }
-        if !raw.get().starts_with('{') {
-            return Err(D::Error::custom("meta must be an object"));
-        }
-        Ok(Self(raw))
-    }
-}
-
-fn is_too_large(meta: &RawValue) -> bool {
-    meta.get().len() > limits::META_BYTES
 }
 
 /// `signal` with a `mid`
@@ -173,7 +130,7 @@ pub struct Leave {
     pub room: RoomId,
 }
 
-/// `ice`
+/// `ice` and `offline`
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug, Deserialize)]
 pub struct Request {
@@ -203,21 +160,6 @@ pub struct Kick {
     pub ban: u64,
 }
 
-/// Why a frame was not understood, with what could be read of it, so that the reply finds its request.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FrameFault {
-    /// [`ErrorCode::BadRequest`], [`ErrorCode::TooLarge`] or [`ErrorCode::Unsupported`].
-    pub code: ErrorCode,
-    /// The request it answers.
-    pub id: Option<RequestId>,
-    /// The kept message it answers; only beside `room`.
-    pub mid: Option<Mid>,
-    /// The room of that message.
-    pub room: Option<RoomId>,
-    /// What is wrong, for a developer to read.
-    pub message: String,
-}
-
 /// The fields that tell which message it is.
 #[derive(Deserialize)]
 struct Kind<'a> {
@@ -245,10 +187,14 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
         ("auth", _) => serde_json::from_str(text).map(ClientMessage::Auth),
         ("report", _) => return report(text),
         ("kick", _) => serde_json::from_str(text).map(ClientMessage::Kick),
+        ("online", _) => serde_json::from_str(text).map(ClientMessage::Online),
+        ("offline", _) => serde_json::from_str(text).map(ClientMessage::Offline),
+        ("watch", _) => serde_json::from_str(text).map(ClientMessage::Watch),
+        ("unwatch", _) => serde_json::from_str(text).map(ClientMessage::Unwatch),
         (other, _) => return Err(unsupported(text, other)),
     };
     let describe = match kind.kind.as_ref() {
-        "join" | "update" => fault_with_meta,
+        "join" | "update" | "online" => fault_with_meta,
         _ => fault,
     };
     message.map_err(|error| describe(text, &error))
@@ -262,50 +208,6 @@ fn report(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
     }
     let report = serde_json::from_str(text).map_err(|error| fault(text, &error))?;
     Ok(ClientMessage::Report(report))
-}
-
-/// What is read of a frame that is otherwise wrong; each field stands or falls alone.
-#[derive(Default, Deserialize)]
-struct PartialFrame<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    mid: Option<&'a RawValue>,
-    #[serde(borrow)]
-    room: Option<&'a RawValue>,
-    #[serde(borrow)]
-    meta: Option<&'a RawValue>,
-}
-
-fn read<'a, T: Deserialize<'a>>(value: Option<&'a RawValue>) -> Option<T> {
-    value.and_then(|raw| serde_json::from_str(raw.get()).ok())
-}
-
-fn refuse(text: &str, code: ErrorCode, message: String) -> FrameFault {
-    describe(&serde_json::from_str(text).unwrap_or_default(), code, message)
-}
-
-fn describe(found: &PartialFrame<'_>, code: ErrorCode, message: String) -> FrameFault {
-    let room = read(found.room);
-    let mid = if room.is_some() { read(found.mid) } else { None };
-    FrameFault { code, id: read(found.id), mid, room, message }
-}
-
-fn fault(text: &str, error: &serde_json::Error) -> FrameFault {
-    refuse(text, ErrorCode::BadRequest, error.to_string())
-}
-
-/// Describes a message whose kind may carry `meta`, which has a code of its own for too many bytes.
-fn fault_with_meta(text: &str, error: &serde_json::Error) -> FrameFault {
-    let found: PartialFrame<'_> = serde_json::from_str(text).unwrap_or_default();
-    let too_large = found.meta.is_some_and(is_too_large);
-    let code = if too_large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
-    describe(&found, code, error.to_string())
-}
-
-fn unsupported(text: &str, kind: &str) -> FrameFault {
-    let shown: String = kind.chars().take(32).collect();
-    refuse(text, ErrorCode::Unsupported, format!("there is no message of type {shown:?}"))
 }
 
 #[cfg(test)]
@@ -388,10 +290,15 @@ mod tests {
 
         #[test]
         fn no_json_object_makes_the_parser_panic(
-            kind in prop::sample::select(vec!["join", "signal", "update", "leave", "kick", "auth"]),
+            kind in prop::sample::select(vec![
+                "join", "signal", "update", "leave", "kick", "auth", "online", "offline", "watch", "unwatch",
+            ]),
             room in ".{0,70}", mid in any::<i64>(), key in ".{0,30}",
         ) {
-            let frame = serde_json::json!({"type": kind, "room": room, "mid": mid, "key": key, "data": mid});
+            let frame = serde_json::json!({
+                "type": kind, "room": room, "mid": mid, "key": key, "data": mid, "device": key, "try": mid,
+                "state": room, "users": [room],
+            });
             let _ = parse(&frame.to_string());
         }
     }

@@ -12,57 +12,9 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::id_error::IdError;
 use crate::limits;
-
-/// Why a text is not the identifier it was meant to be.
-#[expect(missing_docs, reason = "the names say it all")]
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IdError {
-    /// Nothing there, or more than fits.
-    #[error("{what} has {length} characters; it must have {expected}")]
-    Length {
-        /// What was to be parsed.
-        what: &'static str,
-        /// How many characters there were.
-        length: usize,
-        /// How many there may be.
-        expected: &'static str,
-    },
-    /// A character outside the alphabet.
-    #[error("{what} has {character:?} at byte {at}; only {alphabet} may occur")]
-    Character {
-        /// What was to be parsed.
-        what: &'static str,
-        /// The first offending character.
-        character: char,
-        at: usize,
-        alphabet: &'static str,
-    },
-    /// A text with fewer or more bytes than fit.
-    #[error("{what} has {bytes} bytes; it must have 1 to {max}")]
-    Bytes {
-        /// What was to be parsed.
-        what: &'static str,
-        /// How many bytes there were.
-        bytes: usize,
-        /// How many there may be.
-        max: usize,
-    },
-    /// An encoded text that no encoder writes.
-    #[error("{what} is not percent-encoded as it is stored")]
-    Encoding {
-        /// What was to be decoded.
-        what: &'static str,
-    },
-    /// A peer or node id without its prefix.
-    #[error("{what} must begin with {prefix:?}")]
-    Prefix {
-        /// What was to be parsed.
-        what: &'static str,
-        /// How it must begin.
-        prefix: &'static str,
-    },
-}
+use crate::subject::Subject;
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
@@ -170,7 +122,7 @@ identifier! {
     RoomId, |text| check("room name", text, limits::ROOM_CHARS, "1 to 64", NAME)
 }
 
-/// The protocols of others whose rooms lie in a name space of their own.
+/// The kinds of rooms that lie in a name space of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoomTag {
     /// A topic that everybody may publish to: y-webrtc and trystero.
@@ -181,10 +133,13 @@ pub enum RoomTag {
     Matchbox,
     /// The signals for one client of matchbox.
     MatchboxPeer,
+    /// Where one user of `signal.v1` is reached: its members are the devices that are online.
+    Inbox,
 }
 
 impl RoomTag {
-    const ALL: [Self; 4] = [Self::Topic, Self::PeerJs, Self::Matchbox, Self::MatchboxPeer];
+    const ALL: [Self; 5] =
+        [Self::Topic, Self::PeerJs, Self::Matchbox, Self::MatchboxPeer, Self::Inbox];
 
     /// How the names of its rooms begin.
     const fn prefix(self) -> &'static str {
@@ -193,6 +148,7 @@ impl RoomTag {
             Self::PeerJs => "~p.",
             Self::Matchbox => "~m.",
             Self::MatchboxPeer => "~n.",
+            Self::Inbox => "~u.",
         }
     }
 }
@@ -204,12 +160,22 @@ impl RoomId {
     /// alphabet, so neither a client of `signal.v1` nor a back end can name the room.
     #[must_use]
     pub fn of_dialect(tag: RoomTag, name: &str) -> Self {
+        Self::tagged(tag, name)
+    }
+
+    /// Names the inbox of a user.
+    #[must_use]
+    pub fn inbox(user: &Subject) -> Self {
+        Self::tagged(RoomTag::Inbox, user.as_str())
+    }
+
+    fn tagged(tag: RoomTag, name: &str) -> Self {
         let digest = Sha256::new().chain_update(tag.prefix()).chain_update(name).finalize();
         let hash = URL_SAFE_NO_PAD.encode(&digest[..16]);
         Self(format!("{}{hash}", tag.prefix()).into())
     }
 
-    /// Returns the tag of a room of a dialect; `None`: a room of `signal.v1`.
+    /// Returns the tag of a room that no client can name; `None`: a room of `signal.v1`.
     #[must_use]
     pub fn tag(&self) -> Option<RoomTag> {
         RoomTag::ALL.into_iter().find(|tag| self.0.starts_with(tag.prefix()))
@@ -369,6 +335,14 @@ mod tests {
         assert!(topic.as_str().parse::<RoomId>().is_err());
         assert_ne!(topic, RoomId::of_dialect(RoomTag::PeerJs, "notes"));
         assert_eq!("notes".parse::<RoomId>().unwrap().tag(), None);
+    }
+
+    #[test]
+    fn the_inbox_of_a_user_is_no_room_of_a_dialect() {
+        let inbox = RoomId::inbox(&Subject::new("notes").unwrap());
+        assert_eq!(inbox.tag(), Some(RoomTag::Inbox));
+        assert!(inbox.as_str().parse::<RoomId>().is_err());
+        assert_ne!(inbox, RoomId::inbox(&Subject::new("Notes").unwrap()));
     }
 
     #[test]

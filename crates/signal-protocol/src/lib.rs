@@ -6,6 +6,7 @@
 //! - [`ids`]: names that parse or do not exist
 //! - [`client`]: what a client says
 //! - [`server`]: what a node says
+//! - [`presence`]: whether users can be reached
 //! - [`codes`]: why something was refused, and what to do next
 //! - [`ice`]: the ICE servers a browser is handed
 //! - [`subject`]: the holder of a token, and how its text travels
@@ -14,17 +15,24 @@
 
 pub mod client;
 pub mod codes;
+mod fields;
+mod frame_fault;
 pub mod ice;
+mod id_error;
 pub mod ids;
 pub mod limits;
+pub mod presence;
 pub mod report;
 pub mod server;
 pub mod subject;
 
-pub use client::{ClientMessage, FrameFault, parse};
+pub use client::{ClientMessage, parse};
 pub use codes::{CloseCode, ErrorCode};
+pub use frame_fault::FrameFault;
 pub use ice::{Enforcement, IceServer, IceServers};
-pub use ids::{IdError, Mid, NodeId, PeerId, PeerKey, RoomId, RoomTag, Seq};
+pub use id_error::IdError;
+pub use ids::{Mid, NodeId, PeerId, PeerKey, RoomId, RoomTag, Seq};
+pub use presence::PresenceState;
 pub use server::{IceReason, LeaveReason, LeftReason, PeerView, Recovery, ServerMessage};
 pub use subject::{Subject, decode, encode};
 

@@ -36,5 +36,14 @@ pub const GOING_AWAY_GRACE_S: u64 = 5;
 /// The longest ban in seconds that `kick` may ask for: a day.
 pub const BAN_SECONDS: u64 = 86_400;
 
+/// Bytes of the state of a device.
+pub const STATE_BYTES: usize = 140;
+
+/// Devices of one user that are online at once.
+pub const DEVICES: u32 = 16;
+
+/// Users that one `watch` or `unwatch` names.
+pub const USERS_PER_MESSAGE: usize = 100;
+
 // A client that fills its window is always acknowledged before it has to wait for the timer.
 const _: () = assert!(ACK_EVERY * 2 <= UNACKED);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::client::RequestId;
 use crate::codes::ErrorCode;
+use crate::fields::RequestId;
 use crate::ice::IceServers;
 use crate::ids::{Mid, NodeId, PeerId, RoomId, Seq};
+use crate::presence::DeviceView;
 use crate::subject::Subject;
 
 /// Returns whole milliseconds, as frames tell a time (`after`, `within`).
@@ -30,6 +31,9 @@ pub struct Limits {
     pub burst: u32,
     /// Kept messages without an `ack`.
     pub unacked: u64,
+    /// Users that one connection watches; a node of an earlier version takes no `watch`.
+    #[serde(default)]
+    pub watches: usize,
 }
 
 /// How a join ended (`joined.recovery`).
@@ -229,6 +233,24 @@ pub enum ServerMessage<'a> {
         ice: Option<&'a IceServers>,
         reason: IceReason,
     },
+    /// The device is online.
+    Online {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        device: &'a PeerId,
+    },
+    /// The device is not online over this socket any more.
+    Offline {
+        reason: LeftReason,
+    },
+    /// How a user that is watched is now.
+    Presence {
+        user: &'a Subject,
+        state: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<u64>,
+        devices: Vec<DeviceView<'a>>,
+    },
     /// The request took effect.
     Ok {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,6 +280,9 @@ pub struct ErrorFrame<'a> {
     /// The room of that message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<&'a RoomId>,
+    /// The user that is watched no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a Subject>,
     /// What is wrong, for a program.
     pub code: ErrorCode,
     /// Whether the same message may succeed later.
@@ -280,6 +305,7 @@ impl<'a> ErrorFrame<'a> {
             id: None,
             mid: None,
             room: None,
+            user: None,
             code,
             retry: code.retry(),
             message,

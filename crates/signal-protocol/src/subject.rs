@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::IdError;
+use crate::id_error::IdError;
 use crate::limits;
 
 /// Names the holder of a token (RFC 7519 §4.1.2): any text of 1 to [`limits::SUBJECT_BYTES`] bytes.
@@ -53,6 +54,14 @@ impl Subject {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Subject {
+    /// Reads the text itself, as JSON carries it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).map_err(D::Error::custom)
     }
 }
 

@@ -1,8 +1,8 @@
-//! What differs in the rooms of dialects: unchanged clients of others, which cannot resume.
+//! What differs in the rooms that no client can name: those of dialects, whose clients cannot resume, and inboxes.
 
 use std::time::Duration;
 
-use signal_protocol::{RoomId, RoomTag};
+use signal_protocol::{RoomId, RoomTag, limits};
 
 use super::RECLAIM_WINDOW;
 
@@ -12,10 +12,20 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How old an entry may become that nobody asks to be replayed; a node that is behind reads it.
 const AGE: Duration = Duration::from_secs(10);
 
+/// A device resumes as any member of `signal.v1` does, with the grace of the node. Nothing is replayed to it.
+const INBOX: RoomProfile = RoomProfile {
+    grace: Duration::MAX,
+    join_grace: Duration::MAX,
+    age: AGE,
+    capacity: limits::DEVICES,
+    rooms_per_connection: 1,
+    rooms_per_client: 1,
+};
+
 /// What applies to a room by the tag of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomProfile {
-    /// How long a member may be away.
+    /// How long a member may be away, at most.
     pub grace: Duration,
     /// How long a member has to be away before a join of another one removes it.
     pub join_grace: Duration,
@@ -31,7 +41,7 @@ pub struct RoomProfile {
 }
 
 impl RoomProfile {
-    /// Returns the profile of a dialect's room; `None`: the settings of the node apply.
+    /// Returns the profile of a room with a tag; `None`: the settings of the node apply.
     #[must_use]
     pub fn of(room: &RoomId) -> Option<Self> {
         let (capacity, rooms_per_connection, join_grace) = match room.tag()? {
@@ -41,6 +51,7 @@ impl RoomProfile {
             // A client is in the room that it names, and in one of its own.
             RoomTag::Matchbox => (256, 2, GRACE),
             RoomTag::MatchboxPeer => (1, 2, RECLAIM_WINDOW),
+            RoomTag::Inbox => return Some(INBOX),
         };
         let (grace, age, rooms_per_client) = (GRACE, AGE, 4_096);
         Some(Self { grace, join_grace, age, capacity, rooms_per_connection, rooms_per_client })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use service_kit::trace::Span;
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, ServerMessage};
+use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, ServerMessage, Subject};
 use tokio::sync::oneshot;
 
 use super::outbox::{Delivery, FrameEvent, Outbox};
@@ -43,6 +43,10 @@ pub enum Command {
         /// Where the answer goes.
         reply: Reply,
     },
+    /// Has a socket told of the presence of the user whose inbox this is.
+    Watch(WatchCommand),
+    /// Has a socket told no more.
+    Unwatch(SocketId),
     /// Asks for a note once the log has answered everything that came before.
     WaitIdle(oneshot::Sender<()>),
     /// Marks the members of nodes away whose heartbeat has stopped.
@@ -56,6 +60,16 @@ pub enum Command {
         /// Whether its page was closed or left (RFC 6455 §7.4.1, 1001), so that it is soon back or not at all.
         is_going_away: bool,
     },
+}
+
+/// A socket that watches a user.
+pub struct WatchCommand {
+    /// Whose inbox it is.
+    pub user: Subject,
+    /// The socket.
+    pub socket: SocketId,
+    /// Its queue.
+    pub outbox: Arc<Outbox>,
 }
 
 /// Names one ordered message of a member.

@@ -54,6 +54,7 @@ pub enum Count {
     VolatileDropped(VolatileDrop),
     Reset,
     Reclaimed,
+    PresenceChanged,
 }
 
 impl Count {
@@ -69,6 +70,7 @@ impl Count {
             Self::VolatileDropped(cause) => metrics.volatile_dropped(cause, 1),
             Self::Reset => metrics.resets.inc(),
             Self::Reclaimed => metrics.reclaimed.inc(),
+            Self::PresenceChanged => metrics.presence.changes.inc(),
         }
     }
 }

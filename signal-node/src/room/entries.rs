@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use signal_protocol::{LeftReason, PeerId, Seq};
+use signal_protocol::{PeerId, Seq};
 
 use super::effect::{Count, StepContext};
-use super::fanout;
+use super::fanout::{self, is_inbox};
 use super::history;
 use super::local_room::LocalRoom;
 use super::log_cursor::Next;
@@ -17,6 +17,7 @@ use super::members::Member;
 use super::pending_joins::{activate, disconnect_for_snapshot};
 use super::replay::{AfterPage, Replay, send_page};
 use super::requests::FRESH;
+use super::watching;
 use crate::log::{Batch, Claim, Entry, FeedEvent, Op, ResetMember};
 use crate::metrics::GapCause;
 
@@ -37,7 +38,10 @@ pub(super) fn on_event(local: &mut LocalRoom, step: &mut StepContext<'_>, event:
         FeedEvent::Gap => {
             step.count(Count::Gap(GapCause::Feed));
             local.cursor.missed();
-            local.trim();
+            watching::ask_again(local);
+            if !local.holds_nobody() || !is_inbox(step.room) {
+                local.trim();
+            }
         }
     }
 }
@@ -52,7 +56,11 @@ pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
                 break;
             }
             Next::Batch(batch) => deliver(local, step, &batch),
-            Next::Lost => local.disconnect_behind_loss(step),
+            Next::Lost => {
+                local.disconnect_behind_loss(step);
+                watching::ask_again(local);
+            }
+            Next::Broken if watching::begin_anew(local, step) => break,
             Next::Broken => {
                 let LocalRoom { recovery, cursor, .. } = local;
                 recovery.find_reset(|reset| cursor.skips(reset));
@@ -100,19 +108,31 @@ fn awaits_outcome(local: &LocalRoom, step: &StepContext<'_>, batch: &Batch) -> b
 }
 
 fn deliver(local: &mut LocalRoom, step: &mut StepContext<'_>, batch: &Arc<Batch>) {
+    // A device has no position, since nothing is replayed to it, and no timeline.
+    let is_inbox = is_inbox(step.room);
     for (seq, entry) in batch.numbered() {
         let before = local.cursor.position();
         local.cursor.delivered(seq);
         if !local.sender_counts.note(entry) {
             continue;
         }
-        step.effects.history.extend(history::event(seq, entry, &step.environment.settings.node));
+        if !is_inbox {
+            let event = history::event(seq, entry, &step.environment.settings.node);
+            step.effects.history.extend(event);
+        }
         apply(local, step, (before, seq), entry);
-        fanout::deliver(&mut local.members, step.room, seq, entry);
-        local.members.count(step.room, seq);
+        if let Some(presence) = &mut local.presence {
+            presence.on_entry(seq, entry, step);
+        }
+        if !is_inbox {
+            fanout::deliver(&mut local.members, step.room, seq, entry);
+            local.members.count(step.room, seq);
+        }
+    }
+    if !is_inbox {
+        step.timers.position(step.environment.now);
     }
     local.count_growth(batch, step);
-    step.timers.position(step.environment.now);
 }
 
 /// Applies an entry before it is delivered to the members. `before` is the entry before it.
@@ -128,10 +148,11 @@ fn apply(
             step.timers.back(peer);
             step.effects.watch.push(node.clone());
             let is_ours = *node == step.environment.settings.node;
-            if is_ours && local.joins.get(seq).is_none() {
+            let successor = local.joins.get(seq).map(|pending| pending.join.socket);
+            if is_ours && successor.is_none() {
                 on_unclaimed_join(local, step, (peer, !resumed), seq);
             } else {
-                fanout::end(&mut local.members, step.room, peer, LeftReason::Replaced);
+                fanout::end_replaced(&mut local.members, step.room, peer, successor);
             }
             let LocalRoom { members, queue, joins, .. } = local;
             activate(joins, (seq, Some(before)), members, queue, step);

@@ -4,12 +4,13 @@ use bytes::Bytes;
 use service_kit::trace::{Kind, Span};
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{
-    ErrorCode, LeaveReason, LeftReason, PeerId, PeerView, RoomId, Seq, ServerMessage, Subject,
+    ErrorCode, LeaveReason, LeftReason, PeerId, PeerView, RoomId, RoomTag, Seq, ServerMessage,
+    Subject,
 };
 
 use super::members::{Member, Members};
 use super::outbox::{Delivery, FrameEvent};
-use crate::log::{Entry, Payload, ResetMember, RosterMember, Volatile};
+use crate::log::{Entry, Payload, ResetMember, RosterMember, SocketId, Volatile};
 
 /// The `from` of a signal that a back end sent.
 const SERVER: &str = "server";
@@ -192,10 +193,32 @@ pub(super) fn roster<'a>(
     lines
 }
 
-/// Removes a member and sends it `left`: the room has ended its membership.
+/// Tells whether a room is where a user is reached. Its members are devices, which are told nothing of each other.
+pub(super) fn is_inbox(room: &RoomId) -> bool {
+    room.tag() == Some(RoomTag::Inbox)
+}
+
+/// Ends the older socket of a member. A device that says `online` again over its socket goes on.
+pub(super) fn end_replaced(
+    members: &mut Members,
+    room: &RoomId,
+    peer: &PeerId,
+    successor: Option<SocketId>,
+) {
+    if members.get(peer).is_some_and(|member| Some(member.socket) != successor) {
+        end(members, room, peer, LeftReason::Replaced);
+    }
+}
+
+/// Removes a member and sends it `left`, or `offline`: the room has ended its membership.
 pub(super) fn end(members: &mut Members, room: &RoomId, peer: &PeerId, reason: LeftReason) {
     if let Some(member) = members.remove(peer) {
-        let frame = ServerMessage::Left { room, reason }.to_json();
+        let left = if is_inbox(room) {
+            ServerMessage::Offline { reason }
+        } else {
+            ServerMessage::Left { room, reason }
+        };
+        let frame = left.to_json();
         let event = FrameEvent::Ended(room.clone(), reason);
         member.outbox.push(Delivery::from(frame).with_event(event));
     }

@@ -8,6 +8,7 @@ use super::fanout;
 use super::log_cursor::LogCursor;
 use super::members::Members;
 use super::pending_joins::{PendingJoin, PendingJoins, disconnect_for_snapshot};
+use super::presence::Presence;
 use super::recovery::LossRecovery;
 use super::sender_counts::SenderCounts;
 use crate::log::{Batch, Op, Restored, Retention};
@@ -21,6 +22,8 @@ pub(super) struct LocalRoom {
     pub(super) joins: PendingJoins,
     pub(super) recovery: LossRecovery,
     pub(super) sender_counts: SenderCounts,
+    /// The presence of the user, of an inbox that is watched here.
+    pub(super) presence: Option<Box<Presence>>,
     growth: Growth,
 }
 
@@ -41,10 +44,14 @@ impl Growth {
 }
 
 impl LocalRoom {
-    /// Tells whether nothing is left to do for the members here, of which there are none.
+    /// Tells whether nothing is left to do for the members and watchers here, of which there are none.
     pub(super) fn is_idle(&self) -> bool {
-        let nobody = self.members.is_empty() && self.joins.is_empty();
-        nobody && self.queue.is_idle()
+        self.holds_nobody() && self.presence.is_none() && self.queue.is_idle()
+    }
+
+    /// Tells whether there is nobody here whom a log without its last writes would have to get back.
+    pub(super) fn holds_nobody(&self) -> bool {
+        self.members.is_empty() && self.joins.is_empty()
     }
 
     /// Notes that the log reaches at least as far as `seq`.

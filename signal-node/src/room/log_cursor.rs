@@ -72,6 +72,12 @@ impl LogCursor {
         (self.known, self.awaited) = (seq, seq);
     }
 
+    /// Has no position any more: the next outcome says where to begin. A read that is under way is of the log before.
+    pub(super) fn restart(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        *self = Self { held, ..Self::default() };
+    }
+
     /// Begins behind `base`, unless the room has a position already.
     pub(super) fn begin(&mut self, base: Seq) {
         self.position.get_or_insert(base);

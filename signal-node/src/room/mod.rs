@@ -5,12 +5,13 @@
 //! call to the log is in flight and sends it as the next one; it pushes every entry that comes back into the outbox of
 //! each member it is for, encoded once. It waits for nobody: a member that reads too slowly loses its socket.
 //!
-//! Arrows: `registry → task → replica → {requests, outcomes, entries} → local_room → recovery → pending_joins →
-//! {replay, append_queue, log_cursor} → fanout → members → outbox`, without a circle.
+//! Arrows: `registry → task → replica → {outcomes, entries} → watching → requests → local_room → {recovery, presence} →
+//! pending_joins → {replay, append_queue, log_cursor} → fanout → members → outbox`, without a circle.
 
 mod append_queue;
 mod command;
 mod context;
+mod device;
 mod effect;
 mod entries;
 mod fanout;
@@ -28,6 +29,9 @@ mod outbox;
 mod outcomes;
 mod pending_joins;
 mod posting;
+mod presence;
+#[cfg(test)]
+mod presence_tests;
 mod recovery;
 mod registry;
 mod replay;
@@ -44,10 +48,13 @@ mod tests;
 mod timed_log;
 mod timers;
 mod volatile_queue;
+mod watchers;
+mod watching;
 
 pub use append_queue::AppendCall;
-pub use command::{Command, JoinCommand, MessageId, Ordered, Reply};
+pub use command::{Command, JoinCommand, MessageId, Ordered, Reply, WatchCommand};
 pub use context::{ClusterView, Environment, RoomContext, RoomSettings};
+pub use device::DeviceStatus;
 pub use effect::{Count, Effects};
 pub use fanout::describe;
 pub use outbox::{Delivery, Enqueued, FrameEvent, Outbox, Overflow, Wakeup, Wakeups};

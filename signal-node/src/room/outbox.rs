@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use service_kit::trace::Span;
-use signal_protocol::{LeftReason, RoomId};
+use signal_protocol::{LeftReason, RoomId, Subject};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -43,10 +43,27 @@ pub enum FrameEvent {
     Ended(RoomId, LeftReason),
     /// The room cannot replay what the member missed: the session closes with 4003, and the client resumes.
     Lost(RoomId),
+    /// The user is watched no more.
+    Unwatched(Subject),
     /// The frame is one of the client's dialect already, and goes to it as it is.
     ForClient,
     /// The frame is traced until the socket has taken it.
     Traced(Box<Span>),
+}
+
+impl FrameEvent {
+    /// Returns the room of a change of membership.
+    #[must_use]
+    pub fn room(&self) -> Option<&RoomId> {
+        match self {
+            Self::Joined(room)
+            | Self::Refused(room)
+            | Self::Left(room)
+            | Self::Ended(room, _)
+            | Self::Lost(room) => Some(room),
+            Self::Unwatched(_) | Self::ForClient | Self::Traced(_) => None,
+        }
+    }
 }
 
 impl From<String> for Delivery {

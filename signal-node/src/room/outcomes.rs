@@ -18,7 +18,7 @@ use super::replies::{
     UNREACHABLE, decline, refuse_join, refuse_ordered, refused_text, unavailable,
 };
 use super::requester::Requester;
-use super::requests;
+use super::{requests, watching};
 use crate::log::{Claim, Join, JoinRefusal, Joined, LogError, Op, Outcome};
 
 /// Takes in what the log answered to the call in flight.
@@ -34,6 +34,9 @@ pub(super) fn on_answer(
         // The ops wait behind the restore: what they ask for is judged with the members in place.
         Some(CallResult::RolledBack(ops)) => {
             local.queue.push_front(ops);
+            if watching::begin_anew(local, step) {
+                return;
+            }
             restore_now(&local.joins, &local.members, &mut local.queue, step);
         }
         Some(CallResult::Failed(requesters, error)) => {
@@ -168,10 +171,9 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
         Outcome::Room(room) => {
             let LocalRoom { joins, members, queue, .. } = local;
             detach_ghosts(&room.members, joins, members, queue, step);
+            watching::on_view(local, room, step);
         }
-        Outcome::More if matches!(op, Op::Suspect { .. }) => {
-            requests::suspect(&local.members, &mut local.queue, step);
-        }
+        Outcome::More if matches!(op, Op::Suspect { .. }) => requests::suspect(local, step),
         Outcome::More if matches!(op, Op::Expire { .. }) => {
             requests::expire(&mut local.queue, (step.room, &step.environment));
         }

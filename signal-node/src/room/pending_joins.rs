@@ -10,15 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use signal_protocol::server::{RefusedMessage, SelfView};
-use signal_protocol::{
-    ErrorCode, IceServers, LeftReason, Mid, PeerId, Recovery, RoomId, Seq, ServerMessage,
-};
+use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, Recovery, RoomId, Seq, ServerMessage};
 
 use super::append_queue::AppendQueue;
 use super::command::Reply;
 use super::context::Environment;
 use super::effect::{Count, StepContext};
-use super::fanout;
+use super::fanout::{self, is_inbox};
 use super::members::{Member, Members};
 use super::outbox::{Delivery, FrameEvent};
 use super::replay::Replay;
@@ -71,9 +69,19 @@ impl PendingJoin {
         }
     }
 
+    /// Writes `online`, the answer to a device.
+    fn answer_device(&self) -> String {
+        ServerMessage::Online { id: self.reply.id, device: &self.join.peer }.to_json()
+    }
+
+    fn answer(&self, room: &RoomId) -> Delivery {
+        let frame = if is_inbox(room) { self.answer_device() } else { self.answer_member(room) };
+        Delivery::from(frame).with_event(FrameEvent::Joined(room.clone()))
+    }
+
     /// Writes `joined`. A refusal that was lost with its socket is in it, or the sender would take the message for
     /// delivered.
-    fn answer(&self, room: &RoomId) -> Delivery {
+    fn answer_member(&self, room: &RoomId) -> String {
         let Self { join, joined, ice, reply } = self;
         let me = (joined.n, &join.peer);
         let frame = ServerMessage::Joined {
@@ -87,7 +95,7 @@ impl PendingJoin {
             ice: ice.as_deref(),
             refused: joined.refused.iter().map(|(mid, code)| refused(*mid, *code)).collect(),
         };
-        Delivery::from(frame.to_json()).with_event(FrameEvent::Joined(room.clone()))
+        frame.to_json()
     }
 }
 
@@ -187,8 +195,10 @@ pub(super) fn activate(
         return queue.push_housekeeping(Op::Detach { by: member.claim });
     };
     // A reset speaks for several joins of one member at once: an older socket of it may be here.
-    fanout::end(members, step.room, &member.claim.peer, LeftReason::Replaced);
-    step.count(Count::Joined(recovery));
+    fanout::end_replaced(members, step.room, &member.claim.peer, Some(member.socket));
+    if !is_inbox(step.room) {
+        step.count(Count::Joined(recovery));
+    }
     members.set_room_size(room_size);
     match position.filter(|position| before.is_some_and(|before| *position < before)) {
         Some(position) => step.effects.replays.push(Replay::begin(&mut member, position, answer)),

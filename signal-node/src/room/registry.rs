@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use signal_protocol::{RoomId, Seq};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::command::Command;
 use super::context::RoomContext;
+use super::fanout::is_inbox;
+use super::outbox::Outbox;
 use super::task::RoomTask;
 use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
 use crate::log::{Judgement, LogError, Op, Outcome};
@@ -19,6 +22,9 @@ use crate::timeline::Recorder;
 
 /// Commands that may wait for a room's task.
 const WAITING: u32 = 1_024;
+
+/// What a watch counts as in the budget of its client: a subscription, a call to the log and the frame that tells the presence.
+const WATCH_BYTES: usize = 1_024;
 
 /// The rooms of this node.
 pub struct Rooms {
@@ -98,7 +104,7 @@ impl Rooms {
     pub fn enter(self: &Arc<Self>, room: &RoomId, command: Command) -> Result<RoomHandle, Busy> {
         let mut tasks = self.tasks();
         let sender = tasks.entry(room.clone()).or_insert_with(|| {
-            self.context.metrics.rooms.inc();
+            self.gauge(room).inc();
             self.start(room)
         });
         // Under the lock, so that a task that is about to end sees the command first.
@@ -121,6 +127,15 @@ impl Rooms {
     pub async fn decide(&self, room: &RoomId, op: Op) -> Result<Outcome, LogError> {
         let outcomes = self.context.log.call(room, Seq(0), &[op]).await?;
         outcomes.into_iter().next().ok_or_else(|| LogError::UnexpectedReply("no answer".to_owned()))
+    }
+
+    /// Takes what it costs to watch so many users out of the budget of whoever holds this socket.
+    ///
+    /// # Errors
+    /// How long to wait before it may be.
+    pub fn charge_watch(&self, outbox: &Outbox, users: usize) -> Result<(), Duration> {
+        let now = Instant::now();
+        outbox.budget(now).take(self.send_rates(), WATCH_BYTES, users, now)
     }
 
     /// Returns the rates of every budget.
@@ -164,8 +179,13 @@ impl Rooms {
         }
         tasks.remove(room);
         commands.close();
-        self.context.metrics.rooms.dec();
+        self.gauge(room).dec();
         true
+    }
+
+    fn gauge(&self, room: &RoomId) -> &IntGauge {
+        let metrics = &self.context.metrics;
+        if is_inbox(room) { &metrics.presence.inboxes } else { &metrics.rooms }
     }
 }
 

@@ -22,7 +22,7 @@ use super::replay::Replay;
 use super::requester::Requester;
 use super::timers::{Due, Timers};
 use super::volatile_queue::VolatileQueue;
-use super::{entries, requests};
+use super::{entries, requests, watching};
 use crate::log::{Batch, FeedEvent, LogError, Op, Outcome};
 use crate::metrics::GapCause;
 
@@ -130,6 +130,7 @@ impl Replica {
             Input::Resubscribed => {
                 self.is_resubscribing = false;
                 local.cursor.missed();
+                watching::ask_again(local);
             }
             Input::ResubscribeFailed => {
                 step.effects.resubscribe = Some(RESUBSCRIBE_AFTER);
@@ -164,7 +165,9 @@ impl Replica {
                 queue.push(Op::Kick { peer, ban }, Requester::Kick { reply });
             }
             Command::WaitIdle(waiter) => self.idle_waiters.push(waiter),
-            Command::Suspect => requests::suspect(members, queue, step),
+            Command::Suspect => requests::suspect(&mut self.local, step),
+            Command::Watch(command) => watching::watch(&mut self.local, command),
+            Command::Unwatch(socket) => watching::unwatch(&mut self.local, socket),
             Command::Detach { peer, socket, is_going_away } => {
                 requests::detach(members, queue, step, (&peer, socket), is_going_away);
             }
@@ -180,11 +183,15 @@ impl Replica {
                 Due::Ack => members.ack_owed(&self.room, position),
                 Due::Position => members.send_position(&self.room, position),
                 Due::Trim | Due::Confirm => self.local.trim(),
-                Due::Suspect => {
+                Due::Suspect | Due::Presence => {
                     let (room, timers) = (&self.room, &mut self.timers);
                     let step =
                         &mut StepContext { room, environment: *environment, timers, effects };
-                    requests::suspect(members, queue, step);
+                    if due == Due::Suspect {
+                        requests::suspect(&mut self.local, step);
+                    } else {
+                        watching::on_due(&mut self.local, step);
+                    }
                 }
                 Due::Echo => self.check_echo(environment, effects),
                 Due::Expire => requests::expire(queue, (&self.room, environment)),
@@ -222,6 +229,7 @@ impl Replica {
         let (room, timers) = (&self.room, &mut self.timers);
         let step = &mut StepContext { room, environment: *environment, timers, effects };
         entries::advance(&mut self.local, step);
+        watching::tell(&mut self.local, step);
         let LocalRoom { queue, cursor, .. } = &mut self.local;
         if let Some(call) = queue.next_call(cursor.seen(), environment.now) {
             effects.append = Some(call);
@@ -246,14 +254,19 @@ impl Replica {
         old.disconnect_all(&self.room);
         self.local.queue = old.queue;
         self.local.joins = old.joins;
+        self.local.presence = old.presence.take();
+        watching::ask_again(&mut self.local);
         self.timers = Timers::default();
         let (room, timers) = (&self.room, &mut self.timers);
         let step = &mut StepContext { room, environment: *environment, timers, effects };
         outcomes::apply_answers(&mut self.local, step);
     }
 
-    /// Ends the connections of the members: the room ends here.
+    /// Ends the connections of the members, and the watches: the room ends here.
     pub fn close(&mut self) {
         self.local.disconnect_all(&self.room);
+        if let Some(presence) = &mut self.local.presence {
+            presence.close();
+        }
     }
 }

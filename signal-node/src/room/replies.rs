@@ -5,11 +5,13 @@ use std::time::Duration;
 use signal_protocol::server::{ErrorFrame, milliseconds};
 use signal_protocol::{ErrorCode, LeftReason, RoomId, ServerMessage};
 
-use super::command::{Command, MessageId, Reply};
+use super::command::{Command, MessageId, Reply, WatchCommand};
 use super::effect::{Count, StepContext};
+use super::fanout::is_inbox;
 use super::members::Members;
 use super::outbox::{Delivery, FrameEvent};
 use super::requester::Requester;
+use super::watchers::end_watch;
 use crate::log::JoinRefusal;
 
 /// Error text while calls to the log fail.
@@ -61,9 +63,33 @@ pub(super) fn decline(
     }
 }
 
+/// Answers an `online` that the log has refused.
+fn refuse_device(step: &mut StepContext<'_>, reply: &Reply, refusal: JoinRefusal) {
+    let (code, message, after) = match refusal {
+        JoinRefusal::Full { after, .. } => {
+            (ErrorCode::LimitExceeded, "the user has as many devices online as may be", after)
+        }
+        JoinRefusal::TooManyOfSubject => {
+            (ErrorCode::LimitExceeded, "the user has as many devices online as may be", None)
+        }
+        JoinRefusal::Locked | JoinRefusal::Forbidden => {
+            (ErrorCode::Forbidden, "the device is one of another user", None)
+        }
+        JoinRefusal::Replaced => {
+            (ErrorCode::AlreadyJoined, "the device has said online with a later try", None)
+        }
+    };
+    step.count(Count::Refused(code));
+    let error = ErrorFrame { after: after.map(milliseconds), ..ErrorFrame::new(code, message) };
+    reply.refuse(error, Some(FrameEvent::Refused(step.room.clone())));
+}
+
 /// Answers a join that the log has refused.
 pub(super) fn refuse_join(step: &mut StepContext<'_>, reply: &Reply, refusal: JoinRefusal) {
     let room = step.room;
+    if is_inbox(room) {
+        return refuse_device(step, reply, refusal);
+    }
     let (code, message, after) = match refusal {
         JoinRefusal::Full { capacity, after } => {
             let text = format!("room '{room}' takes {capacity} members and has as many");
@@ -100,8 +126,12 @@ pub(super) fn refuse_command(room: &RoomId, command: Command) {
         Command::Join(join) => join.reply.refuse(error, Some(FrameEvent::Refused(room.clone()))),
         Command::Leave { reply, .. } => reply.ok(Some(FrameEvent::Left(room.clone()))),
         Command::Kick { reply, .. } => reply.refuse(error, None),
+        Command::Watch(WatchCommand { user, outbox, .. }) => {
+            end_watch(&outbox, &user, UNREACHABLE);
+        }
         Command::Ordered { .. }
         | Command::Volatile(_)
+        | Command::Unwatch(_)
         | Command::WaitIdle(_)
         | Command::Suspect
         | Command::Detach { .. } => {}

@@ -9,6 +9,7 @@ use super::append_queue::AppendQueue;
 use super::command::{JoinCommand, MessageId, Ordered, Reply};
 use super::context::Environment;
 use super::effect::{Count, StepContext};
+use super::local_room::LocalRoom;
 use super::members::Members;
 use super::outbox::{FrameEvent, Outbox};
 use super::replies::{UNREACHABLE, decline, refuse_ordered, too_much, unavailable};
@@ -197,13 +198,18 @@ pub(super) fn gone_away(queue: &mut AppendQueue, environment: &Environment<'_>, 
     }
 }
 
-/// Marks the members of silent nodes away.
-pub(super) fn suspect(members: &Members, queue: &mut AppendQueue, step: &StepContext<'_>) {
+/// Marks the members of silent nodes away, in a room that has members here, or whose members are watched.
+pub(super) fn suspect(local: &mut LocalRoom, step: &StepContext<'_>) {
     let Environment { settings, cluster, .. } = step.environment;
     let judgement = cluster.judgement();
-    if !judgement.silent.is_empty() && !members.is_empty() {
+    if judgement.silent.is_empty() {
+        return;
+    }
+    let presence = local.presence.as_ref();
+    let is_watched = presence.is_some_and(|presence| presence.may_be_on(&judgement.silent));
+    if is_watched || !local.members.is_empty() {
         let grace = settings.grace_of(step.room);
-        queue.push_housekeeping(Op::Suspect { grace, judgement });
+        local.queue.push_housekeeping(Op::Suspect { grace, judgement });
     }
 }
 

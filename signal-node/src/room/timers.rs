@@ -36,6 +36,7 @@ pub(super) struct Timers {
     confirm: Option<Instant>,
     suspect: Option<Instant>,
     echo: Option<Instant>,
+    presence: Option<Instant>,
     retire: Option<Instant>,
     away: BTreeMap<PeerId, Instant>,
     /// Members whose pages were closed, the first one first.
@@ -57,6 +58,8 @@ pub(super) enum Due {
     Confirm,
     /// An appended entry should have come back.
     Echo,
+    /// Presence to be told, or to be asked for.
+    Presence,
     /// Members that may have been away for too long.
     Expire,
     /// The member of a page that was closed and is not back.
@@ -101,6 +104,11 @@ impl Timers {
         set(&mut self.echo, now + ECHO_WITHIN);
     }
 
+    /// Sets when presence is to be told or asked for; an earlier time stays.
+    pub(super) fn presence(&mut self, at: Instant) {
+        self.presence = Some(self.presence.map_or(at, |set| set.min(at)));
+    }
+
     pub(super) fn awaits_echo(&self) -> bool {
         self.echo.is_some()
     }
@@ -143,6 +151,7 @@ impl Timers {
             self.confirm,
             self.suspect,
             self.echo,
+            self.presence,
             self.retire,
         ];
         let going_away = self.going_away.front().map(|(at, _)| *at);
@@ -159,6 +168,7 @@ impl Timers {
             (&mut self.confirm, Due::Confirm),
             (&mut self.suspect, Due::Suspect),
             (&mut self.echo, Due::Echo),
+            (&mut self.presence, Due::Presence),
             (&mut self.retire, Due::Retire),
         ];
         for (timer, what) in single {

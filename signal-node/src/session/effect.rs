@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signal_protocol::client::RequestId;
+use signal_protocol::presence::Users;
 use signal_protocol::report::Report;
-use signal_protocol::{CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, RoomId};
+use signal_protocol::{
+    CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, PresenceState, RoomId,
+};
 
 use super::identity::SessionRejection;
-use crate::log::{Join, Volatile};
+use crate::log::{Join, Payload, Volatile};
 use crate::room::Ordered;
 
 /// What the session's task has to do.
@@ -38,6 +41,12 @@ pub enum Effect {
     /// Tell something once in the room.
     Tell(RoomId, Volatile),
     Leave(RoomId, PeerId, Option<RequestId>),
+    /// Ask the inbox to take the device in.
+    Online(Box<DeviceJoin>),
+    Watch(Users),
+    Unwatch(Users),
+    /// End the watches that the new token does not allow.
+    ReviewWatches,
     Kick(RoomId, PeerId, Duration, Option<RequestId>),
     /// Count and record what the client reports of a call of its member.
     Report(PeerId, Box<Report>),
@@ -61,4 +70,17 @@ pub enum IcePurpose {
     Request(Option<RequestId>),
     /// The former ones are halfway to their end, never came, or are not the best any more.
     Push(IceReason),
+}
+
+/// An `online` that may be.
+#[expect(missing_docs, reason = "the names say it all")]
+#[derive(Debug)]
+pub struct DeviceJoin {
+    pub inbox: RoomId,
+    /// The join, whose `meta` says nothing yet.
+    pub join: Join,
+    pub state: PresenceState,
+    /// What the device tells about itself.
+    pub meta: Payload,
+    pub id: Option<RequestId>,
 }

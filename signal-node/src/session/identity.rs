@@ -29,6 +29,8 @@ pub struct Rights {
     ends: u64,
     /// The rooms it opens, as [`opens`] reads them.
     rooms: Box<[Box<str>]>,
+    /// The users it may watch, as [`opens`] reads them.
+    watch: Box<[Box<str>]>,
     may_signal: bool,
     may_moderate: bool,
     capacity: Option<u32>,
@@ -194,6 +196,12 @@ impl Identity {
         })
     }
 
+    /// Tells whether it may be told of the presence of a user. An anonymous client may not.
+    #[must_use]
+    pub fn may_watch(&self, user: &Subject) -> bool {
+        self.rights().is_some_and(|rights| any_opens(&rights.watch, user))
+    }
+
     /// Tells whether it may remove others.
     #[must_use]
     pub fn may_moderate(&self) -> bool {
@@ -242,7 +250,8 @@ impl Rights {
             subject,
             expires_at,
             ends: claims.exp,
-            rooms: claims.rooms.iter().map(|pattern| pattern.as_str().into()).collect(),
+            rooms: shared(&claims.rooms),
+            watch: shared(&claims.watch),
             may_signal,
             may_moderate,
             capacity: claims.cap,
@@ -250,4 +259,12 @@ impl Rights {
             meta: (!meta.is_empty()).then(|| Box::new(meta)),
         }
     }
+}
+
+fn shared(patterns: &[String]) -> Box<[Box<str>]> {
+    patterns.iter().map(|pattern| pattern.as_str().into()).collect()
+}
+
+fn any_opens(patterns: &[Box<str>], user: &Subject) -> bool {
+    patterns.iter().any(|pattern| opens(pattern, user.as_str()))
 }

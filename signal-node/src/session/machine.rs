@@ -8,8 +8,8 @@ use service_kit::settings::Rate;
 use signal_protocol::client::{RequestId, Token};
 use signal_protocol::server::{ErrorFrame, Limits, milliseconds};
 use signal_protocol::{
-    ClientMessage, CloseCode, ErrorCode, FrameFault, LeftReason, PeerId, RoomId, ServerMessage,
-    limits, parse,
+    ClientMessage, CloseCode, ErrorCode, FrameFault, LeftReason, PeerId, RoomId, RoomTag,
+    ServerMessage, limits, parse,
 };
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::handover::Invitation;
 use super::heartbeat::{Beat, Heartbeat};
 use super::ice::IceState;
 use super::identity::{Entrance, Identity, SessionRejection};
+use super::inbox::InboxMembership;
 use super::memberships::{MembershipState, Memberships};
 use super::message_rate::{MessageRateLimit, RateDecision};
 use super::settings::SessionSettings;
@@ -45,6 +46,7 @@ pub struct Machine {
     pub(super) settings: Arc<SessionSettings>,
     pub(super) socket: SocketId,
     pub(super) memberships: Memberships,
+    pub(super) inbox: InboxMembership,
     pub(super) ice: IceState,
     pub(super) effects: VecDeque<Effect>,
     phase: Phase,
@@ -67,6 +69,7 @@ impl Machine {
             socket: SocketId::random(),
             phase: Phase::AwaitingHello { hello_by: now + HELLO_WITHIN, anonymous },
             memberships: Memberships::default(),
+            inbox: InboxMembership::default(),
             ice: IceState::default(),
             effects: VecDeque::new(),
         };
@@ -97,7 +100,7 @@ impl Machine {
 
     /// Returns the memberships to detach once the connection has ended.
     pub fn memberships(&self) -> impl Iterator<Item = (&RoomId, &PeerId)> {
-        self.memberships.iter()
+        self.memberships.iter().chain(self.inbox.held())
     }
 
     /// Returns the memberships, or the one that ended last, for the log.
@@ -107,7 +110,8 @@ impl Machine {
 
     /// Returns the member that the connection holds in a room.
     pub(super) fn member(&self, room: &RoomId) -> Option<&PeerId> {
-        self.memberships.member(room)
+        let device = self.inbox.held().filter(|(inbox, _)| *inbox == room).map(|(_, peer)| peer);
+        self.memberships.member(room).or(device)
     }
 
     /// Returns the identity, once the connection is authenticated.
@@ -127,6 +131,7 @@ impl Machine {
             rate: per_second(settings.rate),
             burst: settings.rate.burst.get(),
             unacked: limits::UNACKED,
+            watches: settings.watches_per_connection,
         };
         let welcome = ServerMessage::Welcome {
             node: &settings.node,
@@ -228,6 +233,7 @@ impl Machine {
         }
         self.phase = Phase::Open(identity);
         self.send(&ServerMessage::Ok { id });
+        self.effects.push_back(Effect::ReviewWatches);
     }
 
     /// Answers a frame that cannot be parsed. If it carries the `mid` of an ordered message, the room refuses it in its
@@ -256,11 +262,16 @@ impl Machine {
 
     /// Applies a change of membership when its frame is written, so that it takes effect in order with the frames.
     pub fn on_frame_sent(&mut self, event: &FrameEvent) {
+        if event.room().is_some_and(|room| room.tag() == Some(RoomTag::Inbox)) {
+            self.inbox.on_frame_sent(event);
+        }
         match event {
             FrameEvent::Joined(room) => self.memberships.set(room, MembershipState::Joined),
             FrameEvent::Refused(room) | FrameEvent::Left(room) => self.memberships.free(room),
-            FrameEvent::Traced(_) | FrameEvent::ForClient => {}
+            FrameEvent::Traced(_) | FrameEvent::ForClient | FrameEvent::Unwatched(_) => {}
             FrameEvent::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
+            // The socket of a device goes on: it may be in rooms, and it may watch.
+            FrameEvent::Ended(room, _) if room.tag().is_some_and(|tag| tag == RoomTag::Inbox) => {}
             FrameEvent::Ended(room, reason) => {
                 self.memberships.free(room);
                 self.ended(*reason);
@@ -269,7 +280,7 @@ impl Machine {
     }
 
     fn ended(&mut self, reason: LeftReason) {
-        if !self.memberships.is_empty() {
+        if !self.memberships.is_empty() || self.inbox.held().is_some() {
             return;
         }
         match reason {
@@ -365,9 +376,11 @@ fn answering<'a>(message: &'a ClientMessage<'_>, error: ErrorFrame<'a>) -> Error
         }
         ClientMessage::Join(m) => m.id,
         ClientMessage::Leave(m) => m.id,
-        ClientMessage::Ice(m) => m.id,
+        ClientMessage::Ice(m) | ClientMessage::Offline(m) => m.id,
         ClientMessage::Auth(m) => m.id,
         ClientMessage::Kick(m) => m.id,
+        ClientMessage::Online(m) => m.id,
+        ClientMessage::Watch(m) | ClientMessage::Unwatch(m) => m.id,
         ClientMessage::Hello(_)
         | ClientMessage::Volatile(_)
         | ClientMessage::Report(_)

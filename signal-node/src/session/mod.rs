@@ -12,11 +12,13 @@ mod handover;
 mod heartbeat;
 mod ice;
 mod identity;
+mod inbox;
 mod machine;
 mod memberships;
 mod message_rate;
 mod node_events;
 mod perform;
+mod presence;
 mod report;
 mod requests;
 mod run;
@@ -26,6 +28,7 @@ mod socket;
 mod socket_log;
 mod startup_token;
 mod traffic;
+mod watches;
 mod write;
 
 #[cfg(test)]
@@ -33,7 +36,7 @@ mod tests;
 
 pub use context::Context;
 pub(crate) use dialect_joins::random_key;
-pub use effect::{Effect, IcePurpose, VerifyPurpose};
+pub use effect::{DeviceJoin, Effect, IcePurpose, VerifyPurpose};
 pub use handover::{Handover, Invitation};
 pub use identity::{Entrance, Identity, Rights, SessionRejection};
 pub use machine::Machine;

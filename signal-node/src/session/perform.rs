@@ -7,6 +7,7 @@ use std::time::Duration;
 use service_kit::rate::ip_key;
 use service_kit::trace::{Kind, Span};
 use signal_protocol::client::RequestId;
+use signal_protocol::presence::Users;
 use signal_protocol::server::{ErrorFrame, milliseconds};
 use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, ServerMessage};
 
@@ -20,7 +21,7 @@ use crate::credentials::IceOwner;
 use crate::log::{Join, RoomProfile};
 use crate::metrics::VolatileDrop;
 use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
-use crate::room_quota::{Client, QuotaExceeded, RoomPermit};
+use crate::room_quota::{Client, QuotaExceeded};
 
 /// The result of an effect.
 enum EffectResult {
@@ -44,6 +45,8 @@ enum AsyncEffect {
     Ping,
     Verify(String, VerifyPurpose),
     Leave(RoomId, PeerId, Option<RequestId>),
+    Unwatch(Users),
+    ReviewWatches,
 }
 
 impl<S: Socket> Session<'_, S> {
@@ -95,6 +98,10 @@ impl<S: Socket> Session<'_, S> {
             }
             Effect::Kick(room, peer, ban, id) => self.kick(&room, peer, ban, id),
             Effect::Report(peer, report) => self.report(peer, *report),
+            Effect::Online(online) => self.go_online(*online),
+            Effect::Watch(users) => self.watch(users),
+            Effect::Unwatch(users) => return EffectResult::rare(AsyncEffect::Unwatch(users)),
+            Effect::ReviewWatches => return EffectResult::rare(AsyncEffect::ReviewWatches),
             Effect::Ping => return EffectResult::rare(AsyncEffect::Ping),
             Effect::Verify(token, purpose) => {
                 return EffectResult::rare(AsyncEffect::Verify(token, purpose));
@@ -131,6 +138,8 @@ impl<S: Socket> Session<'_, S> {
                 let verdict = self.context.verify(&token).await;
                 self.machine.verified(purpose, verdict);
             }
+            AsyncEffect::Unwatch(users) => self.unwatch(users).await,
+            AsyncEffect::ReviewWatches => self.review_watches().await,
             AsyncEffect::Leave(room, peer, id) => {
                 let (socket, reply) = (self.machine.socket(), self.reply(id));
                 if let Some(handle) = self.handles.get(&room) {
@@ -151,7 +160,7 @@ impl<S: Socket> Session<'_, S> {
         what
     }
 
-    fn reply(&self, id: Option<RequestId>) -> Reply {
+    pub(super) fn reply(&self, id: Option<RequestId>) -> Reply {
         Reply { outbox: self.outbox.clone(), id }
     }
 
@@ -203,8 +212,24 @@ impl<S: Socket> Session<'_, S> {
         id: Option<RequestId>,
         ice: Option<Arc<IceServers>>,
     ) {
+        let client = Client::new(join.user.as_ref(), self.address);
+        let (client, most) = match RoomProfile::of(&room) {
+            None => (client, self.context.settings.rooms_per_client),
+            Some(profile) => (client.of_dialects(), profile.rooms_per_client),
+        };
+        self.enter((room, client, most), join, id, ice);
+    }
+
+    /// Has a room take a member in, where its client may be in `most` rooms of this kind.
+    pub(super) fn enter(
+        &mut self,
+        (room, client, most): (RoomId, Client, usize),
+        join: Join,
+        id: Option<RequestId>,
+        ice: Option<Arc<IceServers>>,
+    ) {
         self.share_budget();
-        let permit = match self.permit(&join, &room) {
+        let permit = match self.context.rooms.permit(client, &room, most) {
             Ok(permit) => permit,
             Err(exceeded) => {
                 let error = self.too_many_rooms(exceeded);
@@ -219,15 +244,6 @@ impl<S: Socket> Session<'_, S> {
         }
     }
 
-    fn permit(&self, join: &Join, room: &RoomId) -> Result<RoomPermit, QuotaExceeded> {
-        let client = Client::new(join.user.as_ref(), self.address);
-        let (client, most) = match RoomProfile::of(room) {
-            None => (client, self.context.settings.rooms_per_client),
-            Some(profile) => (client.of_dialects(), profile.rooms_per_client),
-        };
-        self.context.rooms.permit(client, room, most)
-    }
-
     /// The error for a client that is in as many rooms as it may be.
     fn too_many_rooms(&self, exceeded: QuotaExceeded) -> ErrorFrame<'static> {
         self.context.metrics.refused(ErrorCode::LimitExceeded);
@@ -237,7 +253,7 @@ impl<S: Socket> Session<'_, S> {
     }
 
     /// The error for a room whose command queue is full.
-    fn too_busy(&self) -> ErrorFrame<'static> {
+    pub(super) fn too_busy(&self) -> ErrorFrame<'static> {
         self.context.metrics.room_refusals.inc();
         self.context.metrics.refused(ErrorCode::Unavailable);
         ErrorFrame::new(ErrorCode::Unavailable, "the room is too busy")

@@ -62,6 +62,10 @@ impl Machine {
             ClientMessage::Join(join) => self.join(identity, join, now),
             ClientMessage::Leave(leave) => self.leave(&leave),
             ClientMessage::Kick(kick) => self.kick(identity, kick),
+            ClientMessage::Online(online) => self.online(identity, online),
+            ClientMessage::Offline(client::Request { id }) => self.offline(id),
+            ClientMessage::Watch(watch) => self.watch(identity, watch),
+            ClientMessage::Unwatch(users) => self.effects.push_back(Effect::Unwatch(users)),
             ClientMessage::Ice(client::Request { id }) if !self.settings.relays => {
                 self.send(&ServerMessage::Ice { id, ice: None, reason: IceReason::Request });
             }

@@ -19,6 +19,8 @@ use super::machine::Machine;
 use super::memberships::Handles;
 use super::socket::{Incoming, Socket, SocketError};
 use super::traffic::Traffic;
+use super::watches::Watches;
+use crate::metrics::GaugeShare;
 use crate::pending_futures::PendingFutures;
 use crate::room::{Command, Outbox, Wakeup, Wakeups};
 use crate::token_bucket::TokenBucket;
@@ -86,6 +88,10 @@ pub(super) struct Session<'a, S> {
     pub(super) machine: Machine,
     pub(super) outbox: Arc<Outbox>,
     pub(super) handles: Handles,
+    /// Present only if the client watches users.
+    pub(super) watches: Option<Box<Watches>>,
+    /// Whether this connection counts as a device that is online.
+    pub(super) device: GaugeShare,
     /// The deadline registered with the session timers.
     woken_at: Option<Instant>,
     /// Present only if the handshake named a region or a trace.
@@ -162,6 +168,8 @@ impl<'a, S: Socket> Session<'a, S> {
             machine,
             outbox,
             handles,
+            watches: None,
+            device: GaugeShare::new(&context.metrics.presence.devices),
             woken_at: None,
             address: source.address,
             began: now,
@@ -351,5 +359,6 @@ impl<'a, S: Socket> Session<'a, S> {
                 handle.insist(command).await;
             }
         }
+        self.unwatch_all().await;
     }
 }

@@ -6,7 +6,7 @@ use service_kit::settings::Rate;
 use signal_protocol::NodeId;
 
 /// The `features` of `welcome`; the last one is of a node that takes reports.
-const FEATURES: [&str; 4] = ["resume", "volatile", "ice", "report"];
+const FEATURES: [&str; 5] = ["resume", "volatile", "ice", "presence", "report"];
 
 /// Settings of every session of this node.
 #[expect(missing_docs, reason = "the names say it all")]
@@ -24,6 +24,8 @@ pub struct SessionSettings {
     pub rooms_per_connection: usize,
     /// The most rooms of one client, over all of its connections; see [`crate::room_quota`].
     pub rooms_per_client: usize,
+    /// The most users that one connection watches.
+    pub watches_per_connection: usize,
     /// The capacity of a room that has none configured.
     pub room_capacity: u32,
     /// The most members of one subject in a room.

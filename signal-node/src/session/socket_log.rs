@@ -66,6 +66,7 @@ impl<S: Socket> Session<'_, S> {
             FrameEvent::Refused(_)
             | FrameEvent::Traced(_)
             | FrameEvent::ForClient
+            | FrameEvent::Unwatched(_)
             | FrameEvent::Lost(_) => {}
         }
     }

@@ -26,6 +26,7 @@ fn settings() -> Arc<SessionSettings> {
         max_message: 65_536,
         rooms_per_connection: 2,
         rooms_per_client: 2,
+        watches_per_connection: 2,
         room_capacity: 64,
         members_per_sub: 4,
         outbox_bytes: 1 << 20,

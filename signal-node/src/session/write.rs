@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use signal_protocol::CloseCode;
+use signal_protocol::{CloseCode, RoomTag};
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::run::{CloseCause, Session};
@@ -44,6 +44,14 @@ impl<S: Socket> Session<'_, S> {
                 continue;
             }
             self.machine.on_frame_sent(&event);
+            if event.room().is_some_and(|room| room.tag() == Some(RoomTag::Inbox)) {
+                // The handle stays: another `online` may be on its way already.
+                self.device.set(usize::from(self.machine.inbox.is_online()));
+                continue;
+            }
+            if let (FrameEvent::Unwatched(user), Some(watches)) = (&event, &mut self.watches) {
+                watches.remove(user);
+            }
             if let FrameEvent::Refused(room) | FrameEvent::Left(room) | FrameEvent::Ended(room, _) =
                 event
             {

@@ -15,6 +15,7 @@ mod log_suite;
 mod malformed;
 mod matchbox;
 mod metrics;
+mod presence;
 mod program;
 mod protocol;
 mod redis_user;

@@ -30,6 +30,9 @@ pub struct Claims {
     /// Rooms the holder may enter, exact or with a trailing `*`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rooms: Vec<String>,
+    /// Users that the holder may watch, exact or with a trailing `*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<String>,
     /// Rights of the holder.
     pub can: Vec<Right>,
     /// Display name.
@@ -73,6 +76,7 @@ impl Claims {
             exp,
             nbf: None,
             rooms: Vec::new(),
+            watch: Vec::new(),
             can: default_rights(),
             name: None,
             meta: None,
@@ -96,12 +100,12 @@ impl Claims {
     }
 }
 
-/// Returns whether `pattern` matches `room`: exactly, or as a prefix if it ends with `*`.
+/// Returns whether `pattern` matches the name of a room or user: exactly, or as a prefix if it ends with `*`.
 #[must_use]
-pub fn opens(pattern: &str, room: &str) -> bool {
+pub fn opens(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(beginning) => room.starts_with(beginning),
-        None => room == pattern,
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
     }
 }
 
@@ -126,7 +130,11 @@ impl TryFrom<ClaimReader> for Claims {
             sub,
             exp: before_year_10000("exp", exp)?,
             nbf: nbf.map(|nbf| before_year_10000("nbf", nbf)).transpose()?,
-            rooms: room.chain(rooms).map(room_pattern).collect::<Result<_, _>>()?,
+            rooms: room
+                .chain(rooms)
+                .map(|(claim, text)| pattern(claim, text, ROOMS))
+                .collect::<Result<_, _>>()?,
+            watch: patterns(&mut claims, "watch")?,
             can: claims.take("can", RIGHTS)?.unwrap_or_else(default_rights),
             name: claims.text("name")?,
             meta: claims.take("meta", "an object")?,
@@ -147,14 +155,21 @@ fn before_year_10000(name: &'static str, seconds: u64) -> Result<u64, ClaimError
     Ok(seconds)
 }
 
-fn room_pattern((claim, text): (&'static str, String)) -> Result<String, ClaimError> {
+const ROOMS: &str = "names of rooms, each with at most one `*`, at its end";
+const USERS: &str = "subjects of users, each with at most one `*`, at its end";
+
+fn patterns(claims: &mut ClaimReader, claim: &'static str) -> Result<Vec<String>, ClaimError> {
+    claims.texts(claim)?.into_iter().map(|text| pattern(claim, text, USERS)).collect()
+}
+
+fn pattern(
+    claim: &'static str,
+    text: String,
+    expected: &'static str,
+) -> Result<String, ClaimError> {
     if text.is_empty() || text.trim_end_matches('*').contains('*') || text.ends_with("**") {
         let shape = if text.is_empty() { "has an empty name" } else { "has a `*` before its end" };
-        return Err(ClaimError::new(
-            claim,
-            shape,
-            "names of rooms, each with at most one `*`, at its end",
-        ));
+        return Err(ClaimError::new(claim, shape, expected));
     }
     Ok(text)
 }
@@ -191,6 +206,7 @@ mod tests {
     fn claims_survive_being_written_and_read() {
         let mut claims = Claims::new("ana", 10);
         claims.rooms = vec!["demo".into()];
+        claims.watch = vec!["team-*".into()];
         claims.can = vec![Right::Signal, Right::Moderate];
         claims.aud = vec!["signal".into()];
         claims.cap = Some(3);
@@ -219,6 +235,14 @@ mod tests {
             (r#"{"sub":"ana","exp":10,"aud":{}}"#, "claim aud is an object"),
             (r#"{"sub":"ana","exp":10,"room":"a*b"}"#, "room"),
             (r#"{"sub":"ana","exp":10,"rooms":["**"]}"#, "room"),
+            (
+                r#"{"sub":"ana","exp":10,"watch":"bo"}"#,
+                "claim watch is a text of 2 bytes; it must be a list",
+            ),
+            (
+                r#"{"sub":"ana","exp":10,"watch":["*bo"]}"#,
+                "claim watch has a `*` before its end; it must be subjects",
+            ),
             (r#"{"sub":"ana","exp":10,"nbf":"soon"}"#, "claim nbf is a text of 4 bytes"),
         ] {
             let error = read(json).unwrap_err();

@@ -1,36 +1,14 @@
-//! The golden frames in `wire/` are what the types read and write, and what `docs/PROTOCOL.md` shows.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Who and what occurs in the golden frames of a node.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
-
-use serde_json::Value;
 use serde_json::value::RawValue;
+use signal_protocol::presence::DeviceView;
 use signal_protocol::server::{ErrorFrame, Limits, RefusedMessage, SelfView};
 use signal_protocol::{
-    ClientMessage, CloseCode, Enforcement, ErrorCode, IceReason, IceServer, IceServers,
-    LeaveReason, LeftReason, Mid, NodeId, PeerId, PeerView, Recovery, RoomId, Seq, ServerMessage,
-    Subject, limits, parse,
+    Enforcement, ErrorCode, IceReason, IceServer, IceServers, LeaveReason, LeftReason, Mid, NodeId,
+    PeerId, PeerView, Recovery, RoomId, Seq, ServerMessage, Subject,
 };
 
-fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/wire"))
-}
-
-fn golden(name: &str) -> String {
-    fs::read_to_string(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-fn names(prefix: &str) -> BTreeSet<String> {
-    fs::read_dir(folder())
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter_map(|name| Some(name.strip_prefix(prefix)?.strip_suffix(".json")?.to_owned()))
-        .collect()
-}
-
-fn seq(last: u64) -> Seq {
+pub(crate) fn seq(last: u64) -> Seq {
     Seq(1_795_366_362_000_000 + last)
 }
 
@@ -39,7 +17,7 @@ fn raw(text: &str) -> Box<RawValue> {
 }
 
 /// Everything the server frames borrow from.
-struct Cast {
+pub(crate) struct Cast {
     room: RoomId,
     node: NodeId,
     ana: PeerId,
@@ -71,7 +49,7 @@ fn servers(ice_servers: Vec<IceServer>) -> IceServers {
 }
 
 impl Cast {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let udp = "turn:turn.example.org:3478?transport=udp";
         let tls = "turns:turn.example.org:443?transport=tcp";
         let stun = IceServer {
@@ -94,7 +72,14 @@ impl Cast {
             answer: raw(r#"{"session":"s2","description":{"type":"answer","sdp":"v=0\r\n"}}"#),
             hand: raw(r#"{"hand":"raised"}"#),
             cursor: raw(r#"{"cursor":[3,7]}"#),
-            limits: Limits { message: 65536, rooms: 8, rate: 100, burst: 2000, unacked: 256 },
+            limits: Limits {
+                message: 65536,
+                rooms: 8,
+                rate: 100,
+                burst: 2000,
+                unacked: 256,
+                watches: 1000,
+            },
             relays: servers(vec![turn(
                 &[udp, tls],
                 "1795366962:k3J9",
@@ -169,7 +154,7 @@ impl Cast {
         }
     }
 
-    fn membership(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+    pub(crate) fn membership(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
         let room = &self.room;
         let newcomer = PeerView {
             n: Some(8),
@@ -216,7 +201,7 @@ impl Cast {
         }
     }
 
-    fn talk(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+    pub(crate) fn talk(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
         let ice = Some(&self.fresh);
         vec![
             ("signal", self.signal(Some(47), &self.answer)),
@@ -231,12 +216,37 @@ impl Cast {
         ]
     }
 
-    fn replies(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+    pub(crate) fn presence(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+        let user = &self.bo_name;
+        let device = |id, state, since, meta| DeviceView { id, state, since, meta };
+        let devices = vec![
+            device(&self.bo, "online", 1_795_366_362_000, Some(&*self.bo_meta)),
+            device(&self.cy, "away", 1_795_366_360_000, None),
+        ];
+        let state = |state, since, devices| {
+            let since = Some(since);
+            ServerMessage::Presence { user, state, since, devices }
+        };
+        let lost = ErrorFrame {
+            user: Some(user),
+            after: Some(500),
+            ..ErrorFrame::new(ErrorCode::Unavailable, "the room log is not reachable")
+        };
+        vec![
+            ("online", ServerMessage::Online { id: Some(9), device: &self.ana }),
+            ("offline", ServerMessage::Offline { reason: LeftReason::Replaced }),
+            ("presence", state("online", 1_795_366_362_000, devices)),
+            ("presence-offline", state("offline", 1_795_366_392_000, Vec::new())),
+            ("error-user", ServerMessage::Error(lost)),
+        ]
+    }
+
+    pub(crate) fn replies(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
         let welcome = ServerMessage::Welcome {
             node: &self.node,
             ping: 10,
             grace: 30,
-            features: &["resume", "volatile", "ice"],
+            features: &["resume", "volatile", "ice", "presence"],
             limits: &self.limits,
         };
         let forbidden =
@@ -270,96 +280,5 @@ impl Cast {
             ("goaway", ServerMessage::Goaway { reason: "drain", after: 800, within: 5000 }),
             ("pong", ServerMessage::Pong),
         ]
-    }
-}
-
-#[test]
-fn every_server_frame_is_written_exactly_as_its_golden_file() {
-    let cast = Cast::new();
-    let mut seen = BTreeSet::new();
-    for (name, message) in [cast.membership(), cast.talk(), cast.replies()].concat() {
-        assert_eq!(message.to_json(), golden(&format!("server.{name}.json")).trim(), "{name}");
-        seen.insert(name.to_owned());
-    }
-    assert_eq!(seen, names("server."), "a golden file without a test, or the reverse");
-}
-
-fn kind(message: &ClientMessage<'_>) -> &'static str {
-    match message {
-        ClientMessage::Hello(hello) if hello.token.is_none() => "hello-anonymous",
-        ClientMessage::Hello(_) => "hello",
-        ClientMessage::Join(join) if join.seq.is_some() => "join-resume",
-        ClientMessage::Join(_) => "join",
-        ClientMessage::Signal(signal) if signal.to.is_none() => "signal-room",
-        ClientMessage::Signal(_) => "signal",
-        ClientMessage::Volatile(_) => "signal-volatile",
-        ClientMessage::Update(_) => "update",
-        ClientMessage::Leave(_) => "leave",
-        ClientMessage::Ice(_) => "ice",
-        ClientMessage::Auth(_) => "auth",
-        ClientMessage::Kick(_) => "kick",
-        ClientMessage::Report(report) if report.call.is_none() => "report-media",
-        ClientMessage::Report(_) => "report",
-        ClientMessage::Ping => "ping",
-    }
-}
-
-#[test]
-fn every_client_golden_file_is_understood_as_what_it_is_called() {
-    let all = names("client.");
-    assert_eq!(all.len(), 15);
-    for name in all {
-        let text = golden(&format!("client.{name}.json"));
-        let message = parse(&text).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
-        assert_eq!(kind(&message), name);
-    }
-}
-
-#[test]
-fn the_resume_golden_frame_carries_key_try_and_position() {
-    let text = golden("client.join-resume.json");
-    let Ok(ClientMessage::Join(join)) = parse(&text) else { panic!("not a join") };
-    assert_eq!((join.attempt.get(), join.seq), (2, Some(seq(41))));
-    assert_eq!(join.key.peer().as_str(), "p_RZiseU6qXKAcEML9utEZlg");
-}
-
-#[test]
-fn the_code_tables_agree_with_codes_json() {
-    let codes: Value = serde_json::from_str(&golden("codes.json")).unwrap();
-    let close = codes["close"].as_array().unwrap();
-    assert_eq!(close.len(), CloseCode::ALL.len());
-    for (told, code) in close.iter().zip(CloseCode::ALL) {
-        assert_eq!(told["code"], code.number());
-        assert_eq!(told["name"], code.name());
-        assert_eq!(told["action"], serde_json::to_value(code.action()).unwrap());
-    }
-    let errors = codes["errors"].as_array().unwrap();
-    assert_eq!(errors.len(), ErrorCode::ALL.len());
-    for (told, code) in errors.iter().zip(ErrorCode::ALL) {
-        assert_eq!(told["code"], code.name());
-        assert_eq!(told["code"], serde_json::to_value(code).unwrap());
-        assert_eq!(told["retry"], code.retry());
-    }
-}
-
-#[test]
-fn the_limits_agree_with_codes_json() {
-    let codes: Value = serde_json::from_str(&golden("codes.json")).unwrap();
-    let expected = serde_json::json!({
-        "message": limits::MESSAGE_BYTES, "meta": limits::META_BYTES, "room": limits::ROOM_CHARS,
-        "subject": limits::SUBJECT_BYTES, "key": limits::KEY_CHARS, "unacked": limits::UNACKED,
-        "ack_every": limits::ACK_EVERY,
-    });
-    assert_eq!(codes["limits"], expected);
-}
-
-#[test]
-fn the_published_protocol_shows_every_golden_frame() {
-    let text = fs::read_to_string(folder().join("../../../docs/PROTOCOL.md")).unwrap();
-    for prefix in ["client.", "server."] {
-        for name in names(prefix) {
-            let frame = golden(&format!("{prefix}{name}.json"));
-            assert!(text.contains(frame.trim()), "docs/PROTOCOL.md lacks {prefix}{name}");
-        }
     }
 }
