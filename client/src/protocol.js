@@ -46,13 +46,18 @@ export const DEFAULTS = Object.freeze({
  * @typedef {{type: "online", id: number, device: string}} Online
  * @typedef {{type: "offline", reason: string}} Offline
  * @typedef {{type: "presence", user: string, state: string, since?: number, devices: Device[]}} PresenceFrame
+ * @typedef {{type: "ring", call: string, from: string, room: string, within: number, data?: any}} Ring
+ * @typedef {{type: "ringing", id?: number, call: string, room: string, devices: number}} Ringing
+ * @typedef {{type: "call_accepted", id?: number, call: string, room: string, device: string}} CallAccepted
+ * @typedef {{type: "call_ended", id?: number, call: string, reason: string}} CallEnded
  * @typedef {{type: "ok", id: number}} Ok
  * @typedef {{type: "error", id?: number, mid?: number, room?: string, user?: string, code: string, retry: boolean,
  *   message: string, after?: number, expected?: number}} ErrorFrame
  * @typedef {{type: "goaway", reason: string, after: number, within: number}} GoAway
  * @typedef {{type: "pong"}} Pong
  * @typedef {Welcome | Joined | PeerJoined | PeerUpdated | PeerLeft | Signal | Ack | Left | Reset | Ice
- *   | Online | Offline | PresenceFrame | Ok | ErrorFrame | GoAway | Pong} ServerFrame
+ *   | Online | Offline | PresenceFrame | Ring | Ringing
+ *   | CallAccepted | CallEnded | Ok | ErrorFrame | GoAway | Pong} ServerFrame
  */
 
 /** Every close code with a name of its own. @type {readonly CloseCode[]} */
@@ -114,7 +119,7 @@ export function closeAction(code) {
  */
 export const build = Object.freeze({
   hello: fields("hello", ["token", "client"]),
-  join: fields("join", ["id", "room", "key", "try", "seq", "meta"]),
+  join: fields("join", ["id", "room", "key", "try", "seq", "meta", "call"]),
   signal: fields("signal", ["mid", "room", "to", "volatile", "data"]),
   update: fields("update", ["mid", "room", "meta"]),
   leave: fields("leave", ["id", "room"]),
@@ -126,6 +131,10 @@ export const build = Object.freeze({
   offline: fields("offline", ["id"]),
   watch: fields("watch", ["id", "users"]),
   unwatch: fields("unwatch", ["id", "users"]),
+  call: fields("call", ["id", "to", "call", "room", "timeout", "data"]),
+  accept: fields("accept", ["id", "call"]),
+  decline: fields("decline", ["id", "call"]),
+  cancel: fields("cancel", ["id", "to", "call"]),
   ping: fields("ping", []),
 });
 
@@ -161,6 +170,10 @@ const REQUIRED = Object.freeze({
   online: { id: "number", device: "string" },
   offline: { reason: "string" },
   presence: { user: "string", state: "string", devices: "object" },
+  ring: { call: "string", from: "string", room: "string" },
+  ringing: { call: "string", room: "string", devices: "number" },
+  call_accepted: { call: "string", room: "string", device: "string" },
+  call_ended: { call: "string", reason: "string" },
   ok: { id: "number" },
   error: { code: "string" },
   goaway: { after: "number" },

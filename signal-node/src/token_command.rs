@@ -60,6 +60,14 @@ fn mint_command() -> Command {
             .action(ArgAction::Append),
         )
         .arg(
+            arg(
+                "call",
+                "USER",
+                "A user whom it may call, exact or with a trailing *; may be repeated",
+            )
+            .action(ArgAction::Append),
+        )
+        .arg(
             arg("token-ttl", "DURATION", "How long it is good for")
                 .alias("ttl")
                 .default_value("1h")
@@ -81,6 +89,7 @@ fn mint_token(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> {
     let mut claims = Claims::new(subject.as_str(), clock::unix_seconds() + ttl.as_secs());
     claims.rooms = asked.get_many("room").into_iter().flatten().cloned().collect();
     claims.watch = asked.get_many("watch").into_iter().flatten().cloned().collect();
+    claims.call = asked.get_many("call").into_iter().flatten().cloned().collect();
     claims.iss = issuer;
     claims.aud = audience.into_iter().collect();
     if let Some(rights) = asked.get_many::<String>("can") {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::calls::{Call, CallAnswer, CallGrant, Cancel};
 use crate::codes::ErrorCode;
 pub use crate::fields::{Attempt, Meta, RequestId};
 use crate::frame_fault::{FrameFault, fault, fault_with_meta, refuse, unsupported};
@@ -43,6 +44,11 @@ pub enum ClientMessage<'a> {
     Watch(Users),
     /// Asks to be told no more.
     Unwatch(Users),
+    /// Rings the devices of another user.
+    Call(Call<'a>),
+    Accept(CallAnswer),
+    Decline(CallAnswer),
+    Cancel(Cancel),
     /// Asks for a `pong`.
     Ping,
 }
@@ -81,6 +87,8 @@ pub struct Join<'a> {
     /// What the member tells about itself.
     #[serde(borrow)]
     pub meta: Option<Meta<'a>>,
+    /// The call that gives the right to enter, where the token does not.
+    pub call: Option<CallGrant>,
 }
 
 /// `signal` with a `mid`
@@ -187,6 +195,10 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, FrameFault> {
         ("auth", _) => serde_json::from_str(text).map(ClientMessage::Auth),
         ("report", _) => return report(text),
         ("kick", _) => serde_json::from_str(text).map(ClientMessage::Kick),
+        ("call", _) => serde_json::from_str(text).map(ClientMessage::Call),
+        ("accept", _) => serde_json::from_str(text).map(ClientMessage::Accept),
+        ("decline", _) => serde_json::from_str(text).map(ClientMessage::Decline),
+        ("cancel", _) => serde_json::from_str(text).map(ClientMessage::Cancel),
         ("online", _) => serde_json::from_str(text).map(ClientMessage::Online),
         ("offline", _) => serde_json::from_str(text).map(ClientMessage::Offline),
         ("watch", _) => serde_json::from_str(text).map(ClientMessage::Watch),
@@ -292,12 +304,13 @@ mod tests {
         fn no_json_object_makes_the_parser_panic(
             kind in prop::sample::select(vec![
                 "join", "signal", "update", "leave", "kick", "auth", "online", "offline", "watch", "unwatch",
+                "call", "accept", "decline", "cancel",
             ]),
             room in ".{0,70}", mid in any::<i64>(), key in ".{0,30}",
         ) {
             let frame = serde_json::json!({
                 "type": kind, "room": room, "mid": mid, "key": key, "data": mid, "device": key, "try": mid,
-                "state": room, "users": [room],
+                "state": room, "users": [room], "call": room, "to": room,
             });
             let _ = parse(&frame.to_string());
         }

@@ -169,6 +169,14 @@ impl RoomId {
         Self::tagged(RoomTag::Inbox, user.as_str())
     }
 
+    /// Names the room of a call that names none. Nobody but these two can make a call with it.
+    #[must_use]
+    pub fn of_call(caller: &Subject, callee: &Subject, call: &CallId) -> Self {
+        let names = [caller.to_string(), callee.to_string(), call.to_string()].join(" ");
+        let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(names)[..16]);
+        Self(format!("call.{hash}").into())
+    }
+
     fn tagged(tag: RoomTag, name: &str) -> Self {
         let digest = Sha256::new().chain_update(tag.prefix()).chain_update(name).finalize();
         let hash = URL_SAFE_NO_PAD.encode(&digest[..16]);
@@ -190,6 +198,11 @@ identifier! {
             .ok_or(IdError::Prefix { what: "peer id", prefix: "p_" })?;
         check("peer id", rest, 22, "1 to 22 after \"p_\"", BASE64URL)
     }
+}
+
+identifier! {
+    /// Names one call: 1–64 of `A–Z a–z 0–9 . _ -`, chosen by its caller at random.
+    CallId, |text| check("call", text, limits::CALL_CHARS, "1 to 64", NAME)
 }
 
 identifier! {
@@ -343,6 +356,16 @@ mod tests {
         assert_eq!(inbox.tag(), Some(RoomTag::Inbox));
         assert!(inbox.as_str().parse::<RoomId>().is_err());
         assert_ne!(inbox, RoomId::inbox(&Subject::new("Notes").unwrap()));
+    }
+
+    #[test]
+    fn the_room_of_a_call_is_one_of_its_two_users_and_parses() {
+        let [ana, bo] = ["ana", "bo"].map(|name| Subject::new(name).unwrap());
+        let call: CallId = "c1".parse().unwrap();
+        let room = RoomId::of_call(&ana, &bo, &call);
+        assert_eq!(room.as_str().parse(), Ok(room.clone()));
+        assert_ne!(room, RoomId::of_call(&bo, &ana, &call));
+        assert_ne!(room, RoomId::of_call(&ana, &bo, &"c2".parse().unwrap()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - [`ids`]: names that parse or do not exist
 //! - [`client`]: what a client says
 //! - [`server`]: what a node says
+//! - [`calls`]: one user rings another one
 //! - [`presence`]: whether users can be reached
 //! - [`codes`]: why something was refused, and what to do next
 //! - [`ice`]: the ICE servers a browser is handed
@@ -13,6 +14,7 @@
 //! - [`report`]: what a client reports of a WebRTC connection
 //! - [`limits`]: how large anything may be
 
+pub mod calls;
 pub mod client;
 pub mod codes;
 mod fields;
@@ -26,12 +28,13 @@ pub mod report;
 pub mod server;
 pub mod subject;
 
+pub use calls::CallEnd;
 pub use client::{ClientMessage, parse};
 pub use codes::{CloseCode, ErrorCode};
 pub use frame_fault::FrameFault;
 pub use ice::{Enforcement, IceServer, IceServers};
 pub use id_error::IdError;
-pub use ids::{Mid, NodeId, PeerId, PeerKey, RoomId, RoomTag, Seq};
+pub use ids::{CallId, Mid, NodeId, PeerId, PeerKey, RoomId, RoomTag, Seq};
 pub use presence::PresenceState;
 pub use server::{IceReason, LeaveReason, LeftReason, PeerView, Recovery, ServerMessage};
 pub use subject::{Subject, decode, encode};

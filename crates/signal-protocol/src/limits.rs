@@ -42,6 +42,14 @@ pub const STATE_BYTES: usize = 140;
 /// Devices of one user that are online at once.
 pub const DEVICES: u32 = 16;
 
+/// Characters of the name of a call.
+pub const CALL_CHARS: usize = 64;
+
+/// Seconds that a call may ring, at most, and if it says nothing.
+pub const RING_SECONDS: u64 = 120;
+/// See [`RING_SECONDS`].
+pub const RING_SECONDS_DEFAULT: u64 = 45;
+
 /// Users that one `watch` or `unwatch` names.
 pub const USERS_PER_MESSAGE: usize = 100;
 

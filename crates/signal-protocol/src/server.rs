@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::calls::{CallEnd, RingView};
 use crate::codes::ErrorCode;
 use crate::fields::RequestId;
 use crate::ice::IceServers;
-use crate::ids::{Mid, NodeId, PeerId, RoomId, Seq};
+use crate::ids::{CallId, Mid, NodeId, PeerId, RoomId, Seq};
 use crate::presence::DeviceView;
 use crate::subject::Subject;
 
@@ -250,6 +251,31 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         since: Option<u64>,
         devices: Vec<DeviceView<'a>>,
+    },
+    /// A user calls: the device rings.
+    Ring(RingView<'a>),
+    /// The call rings, on so many devices.
+    Ringing {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        call: &'a CallId,
+        room: &'a RoomId,
+        devices: usize,
+    },
+    /// A device has the call.
+    CallAccepted {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        call: &'a CallId,
+        room: &'a RoomId,
+        device: &'a PeerId,
+    },
+    /// The call is over, for everyone or for this device.
+    CallEnded {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        call: &'a CallId,
+        reason: CallEnd,
     },
     /// The request took effect.
     Ok {

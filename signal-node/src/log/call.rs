@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use service_kit::trace::Span;
-use signal_protocol::{ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
+use signal_protocol::{CallId, ErrorCode, Mid, NodeId, PeerId, Recovery, Seq, Subject};
 
+use super::calls::{CallStep, CallsView, Ring};
 use super::join::{Join, JoinRefusal, Joined};
 use super::judgement::Judgement;
 use super::types::{Payload, RosterMember, SocketId};
@@ -103,6 +104,17 @@ pub enum Op {
     },
     /// Appends a signal of one who need not be a member, once for each count of its sender.
     Post(Box<Post>),
+    /// Begins a call of the user whose inbox it is.
+    Ring(Box<Ring>),
+    /// Takes a step of a call.
+    StepCall {
+        /// Which one.
+        call: CallId,
+        /// What is said to it.
+        step: CallStep,
+    },
+    /// Ends the calls that have rung for long enough, and tells how all of them are.
+    Calls,
     /// Tells how the room is, and changes nothing.
     Inspect,
     /// Trims what is kept, prolongs the life of the room and tells where its log ends.
@@ -120,6 +132,7 @@ impl Op {
             Self::Join(join) => &join.meta,
             Self::Post(post) => &post.data,
             Self::Restore(restored) => &restored.record.meta,
+            Self::Ring(ring) => return ring.data.as_ref().map_or(0, |data| data.get().len()) + 256,
             Self::Refuse { .. }
             | Self::Leave { .. }
             | Self::Detach { .. }
@@ -130,6 +143,8 @@ impl Op {
             | Self::Reset
             | Self::Configure { .. }
             | Self::Advance { .. }
+            | Self::StepCall { .. }
+            | Self::Calls
             | Self::Inspect
             | Self::Maintain => return 128,
         };
@@ -265,6 +280,8 @@ pub enum Outcome {
     Number(u64),
     /// The log ends here.
     Head(Seq),
+    /// The call, or all calls, are like this.
+    Calls(Box<CallsView>),
     /// The room is like this.
     Room(Box<RoomView>),
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use service_kit::trace::Parent;
 use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
 
+use super::calls::CallView;
 use super::types::{Payload, RosterMember};
 
 /// Consecutive entries that were appended in one step: numbers `first`, `first + 1`, …
@@ -36,6 +37,7 @@ impl Batch {
             Entry::Reset { roster } => {
                 roster.iter().map(|reset_member| reset_member.line.meta.get().len() + 128).sum()
             }
+            Entry::Call(view) => view.data.as_ref().map_or(0, |data| data.get().len()) + 128,
             Entry::Joined { meta: None, .. }
             | Entry::Unknown
             | Entry::Unreadable
@@ -107,6 +109,8 @@ pub enum Entry {
         /// The members as they are now.
         roster: Vec<ResetMember>,
     },
+    /// A call began, was accepted or is over.
+    Call(Box<CallView>),
     /// A member is gone.
     Left { peer: PeerId, reason: LeaveReason },
     /// Something that only a newer version knows; it is skipped.

@@ -5,6 +5,7 @@
 //! `tests/it/log_suite/`, and the first one reads as the specification of the second one's scripts.
 
 mod call;
+mod calls;
 mod entry;
 mod feed;
 mod join;
@@ -25,6 +26,9 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 pub use call::{Claim, Op, Outcome, Post, Record, Restored, RoomView};
+pub use calls::{
+    CALL_LIFE, CALLS_REMEMBERED, CallState, CallStep, CallView, CallsView, RINGING_CALLS, Ring,
+};
 pub use entry::{Batch, Entry, ResetMember, Volatile};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
 pub use join::{Join, JoinRefusal, Joined};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use service_kit::trace::Span;
 use signal_protocol::client::RequestId;
 use signal_protocol::server::ErrorFrame;
-use signal_protocol::{ErrorCode, IceServers, Mid, PeerId, ServerMessage, Subject};
+use signal_protocol::{CallId, ErrorCode, IceServers, Mid, PeerId, ServerMessage, Subject};
 use tokio::sync::oneshot;
 
 use super::outbox::{Delivery, FrameEvent, Outbox};
-use crate::log::{Join, Payload, SocketId, Volatile};
+use crate::log::{CallStep, Join, Payload, Ring, SocketId, Volatile};
 
 /// A request to a room.
 pub enum Command {
@@ -47,6 +47,12 @@ pub enum Command {
     Watch(WatchCommand),
     /// Has a socket told no more.
     Unwatch(SocketId),
+    /// Calls the user whose inbox this is.
+    Ring(Box<RingCommand>),
+    /// Takes a step of a call.
+    StepCall(Box<CallCommand>),
+    /// The socket of a caller is gone, or follows no call any more.
+    EndCalls(SocketId),
     /// Asks for a note once the log has answered everything that came before.
     WaitIdle(oneshot::Sender<()>),
     /// Marks the members of nodes away whose heartbeat has stopped.
@@ -70,6 +76,26 @@ pub struct WatchCommand {
     pub socket: SocketId,
     /// Its queue.
     pub outbox: Arc<Outbox>,
+}
+
+/// A call that begins.
+pub struct RingCommand {
+    /// What the log gets.
+    pub ring: Ring,
+    /// The socket of the caller, which is told how the call goes on.
+    pub socket: SocketId,
+    /// Where the answer goes.
+    pub reply: Reply,
+}
+
+/// A step of a call.
+pub struct CallCommand {
+    /// Which one.
+    pub call: CallId,
+    /// What is said to it.
+    pub step: CallStep,
+    /// Where the answer goes.
+    pub reply: Reply,
 }
 
 /// Names one ordered message of a member.

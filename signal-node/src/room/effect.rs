@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use signal_protocol::{ErrorCode, NodeId, Recovery, RoomId, Seq};
+use signal_protocol::{CallEnd, ErrorCode, NodeId, Recovery, RoomId, Seq};
 
 use super::append_queue::AppendCall;
 use super::command::JoinCommand;
@@ -55,6 +55,7 @@ pub enum Count {
     Reset,
     Reclaimed,
     PresenceChanged,
+    Call(Option<CallEnd>, Option<Duration>),
 }
 
 impl Count {
@@ -71,6 +72,7 @@ impl Count {
             Self::Reset => metrics.resets.inc(),
             Self::Reclaimed => metrics.reclaimed.inc(),
             Self::PresenceChanged => metrics.presence.changes.inc(),
+            Self::Call(end, rang) => metrics.presence.call(end, rang),
         }
     }
 }

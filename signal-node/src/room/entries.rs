@@ -17,7 +17,7 @@ use super::members::Member;
 use super::pending_joins::{activate, disconnect_for_snapshot};
 use super::replay::{AfterPage, Replay, send_page};
 use super::requests::FRESH;
-use super::watching;
+use super::{ringing, watching};
 use crate::log::{Batch, Claim, Entry, FeedEvent, Op, ResetMember};
 use crate::metrics::GapCause;
 
@@ -39,6 +39,7 @@ pub(super) fn on_event(local: &mut LocalRoom, step: &mut StepContext<'_>, event:
             step.count(Count::Gap(GapCause::Feed));
             local.cursor.missed();
             watching::ask_again(local);
+            ringing::ask_again(local, step);
             if !local.holds_nobody() || !is_inbox(step.room) {
                 local.trim();
             }
@@ -59,8 +60,12 @@ pub(super) fn advance(local: &mut LocalRoom, step: &mut StepContext<'_>) {
             Next::Lost => {
                 local.disconnect_behind_loss(step);
                 watching::ask_again(local);
+                ringing::ask_again(local, step);
             }
-            Next::Broken if watching::begin_anew(local, step) => break,
+            Next::Broken if watching::begin_anew(local, step) => {
+                ringing::ring_again(local, step);
+                break;
+            }
             Next::Broken => {
                 let LocalRoom { recovery, cursor, .. } = local;
                 recovery.find_reset(|reset| cursor.skips(reset));
@@ -183,8 +188,10 @@ fn apply(
             members.set_room_size(roster.len());
             recovery.on_reset((seq, roster), joins, members, queue, step);
             renew_claims(local, roster, step);
+            ringing::ring_again(local, step);
         }
         Entry::Unreadable => local.restore(step),
+        Entry::Call(call) => ringing::on_entry(local, step, call),
         Entry::Announced { .. } | Entry::Unknown => {}
         Entry::Signal { from, mid, .. } => {
             if let Some(member) = local.members.get_mut(from) {

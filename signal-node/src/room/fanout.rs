@@ -9,7 +9,7 @@ use signal_protocol::{
 };
 
 use super::members::{Member, Members};
-use super::outbox::{Delivery, FrameEvent};
+use super::outbox::{Delivery, FrameEvent, Outbox};
 use crate::log::{Entry, Payload, ResetMember, RosterMember, SocketId, Volatile};
 
 /// The `from` of a signal that a back end sent.
@@ -104,7 +104,11 @@ fn about(entry: &Entry) -> Option<&PeerId> {
         | Entry::Back { peer }
         | Entry::Left { peer, .. }
         | Entry::Signal { from: peer, .. } => Some(peer),
-        Entry::Announced { .. } | Entry::Reset { .. } | Entry::Unknown | Entry::Unreadable => None,
+        Entry::Announced { .. }
+        | Entry::Reset { .. }
+        | Entry::Call(_)
+        | Entry::Unknown
+        | Entry::Unreadable => None,
     }
 }
 
@@ -139,7 +143,7 @@ fn message(room: &RoomId, seq: Seq, entry: &Entry) -> Option<String> {
         Entry::Left { peer, reason } => {
             ServerMessage::PeerLeft { room, seq, peer, reason: *reason }
         }
-        Entry::Reset { .. } | Entry::Unknown | Entry::Unreadable => return None,
+        Entry::Reset { .. } | Entry::Call(_) | Entry::Unknown | Entry::Unreadable => return None,
     };
     Some(message.to_json())
 }
@@ -235,7 +239,12 @@ pub(super) fn left_reason(reason: LeaveReason) -> Option<LeftReason> {
 
 /// Ends the connection of a member with 4003, so that it comes back for a snapshot or a replay.
 pub(super) fn disconnect(member: &Member, room: &RoomId, why: &str) {
+    disconnect_outbox(&member.outbox, room, why);
+}
+
+/// Ends a connection with 4003.
+pub(super) fn disconnect_outbox(outbox: &Outbox, room: &RoomId, why: &str) {
     let error = ErrorFrame::new(ErrorCode::Unavailable, why);
     let frame = ServerMessage::Error(error).to_json();
-    member.outbox.push(Delivery::from(frame).with_event(FrameEvent::Lost(room.clone())));
+    outbox.push(Delivery::from(frame).with_event(FrameEvent::Lost(room.clone())));
 }

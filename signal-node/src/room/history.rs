@@ -27,6 +27,7 @@ pub(super) fn event(Seq(seq): Seq, entry: &Entry, own: &NodeId) -> Option<Event>
         | Entry::Signal { .. }
         | Entry::Announced { .. }
         | Entry::Updated { .. }
+        | Entry::Call(_)
         | Entry::Unknown
         | Entry::Unreadable => None,
     }

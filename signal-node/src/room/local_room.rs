@@ -3,6 +3,7 @@
 use signal_protocol::{LeftReason, PeerId, Seq};
 
 use super::append_queue::{AppendQueue, QueuedOp};
+use super::calls::Calls;
 use super::effect::{Count, StepContext};
 use super::fanout;
 use super::log_cursor::LogCursor;
@@ -24,6 +25,8 @@ pub(super) struct LocalRoom {
     pub(super) sender_counts: SenderCounts,
     /// The presence of the user, of an inbox that is watched here.
     pub(super) presence: Option<Box<Presence>>,
+    /// The callers here, and the calls that ring, of an inbox.
+    pub(super) calls: Calls,
     growth: Growth,
 }
 
@@ -44,9 +47,10 @@ impl Growth {
 }
 
 impl LocalRoom {
-    /// Tells whether nothing is left to do for the members and watchers here, of which there are none.
+    /// Tells whether nothing is left to do for the members, watchers and callers here, of which there are none.
     pub(super) fn is_idle(&self) -> bool {
-        self.holds_nobody() && self.presence.is_none() && self.queue.is_idle()
+        let nobody = self.presence.is_none() && !self.calls.has_callers();
+        self.holds_nobody() && nobody && self.queue.is_idle()
     }
 
     /// Tells whether there is nobody here whom a log without its last writes would have to get back.

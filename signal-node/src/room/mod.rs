@@ -5,10 +5,11 @@
 //! call to the log is in flight and sends it as the next one; it pushes every entry that comes back into the outbox of
 //! each member it is for, encoded once. It waits for nobody: a member that reads too slowly loses its socket.
 //!
-//! Arrows: `registry → task → replica → {outcomes, entries} → watching → requests → local_room → {recovery, presence} →
+//! Arrows: `registry → task → replica → {outcomes, entries} → {ringing, watching} → requests → local_room → {recovery, presence} →
 //! pending_joins → {replay, append_queue, log_cursor} → fanout → members → outbox`, without a circle.
 
 mod append_queue;
+mod calls;
 mod command;
 mod context;
 mod device;
@@ -39,6 +40,7 @@ mod replica;
 mod replies;
 mod requester;
 mod requests;
+mod ringing;
 mod sender_counts;
 mod task;
 #[cfg(test)]
@@ -48,18 +50,22 @@ mod tests;
 mod timed_log;
 mod timers;
 mod volatile_queue;
+mod wakeups;
 mod watchers;
 mod watching;
 
 pub use append_queue::AppendCall;
-pub use command::{Command, JoinCommand, MessageId, Ordered, Reply, WatchCommand};
+pub use command::{
+    CallCommand, Command, JoinCommand, MessageId, Ordered, Reply, RingCommand, WatchCommand,
+};
 pub use context::{ClusterView, Environment, RoomContext, RoomSettings};
 pub use device::DeviceStatus;
 pub use effect::{Count, Effects};
 pub use fanout::describe;
-pub use outbox::{Delivery, Enqueued, FrameEvent, Outbox, Overflow, Wakeup, Wakeups};
+pub use outbox::{Delivery, Enqueued, FrameEvent, Outbox, Overflow};
 pub use posting::PostRequest;
 pub use registry::{Busy, RoomHandle, Rooms};
 pub use replay::Replay;
 pub use replica::{Input, Replica};
 pub use timed_log::TimedLog;
+pub use wakeups::{Wakeup, Wakeups};

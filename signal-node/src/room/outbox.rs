@@ -8,10 +8,11 @@ use std::task::Poll;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use service_kit::trace::Span;
-use signal_protocol::{LeftReason, RoomId, Subject};
+use signal_protocol::{CallId, LeftReason, RoomId, Subject};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::wakeups::{Wakeup, Wakeups};
 use crate::send_budget::SendBudget;
 
 /// Bytes that a queued frame takes beside its text.
@@ -45,6 +46,10 @@ pub enum FrameEvent {
     Lost(RoomId),
     /// The user is watched no more.
     Unwatched(Subject),
+    /// This call rings, and its caller.
+    Rings(Box<(CallId, Subject)>),
+    /// This call is over, for the socket at least.
+    CallOver(CallId),
     /// The frame is one of the client's dialect already, and goes to it as it is.
     ForClient,
     /// The frame is traced until the socket has taken it.
@@ -61,7 +66,11 @@ impl FrameEvent {
             | Self::Left(room)
             | Self::Ended(room, _)
             | Self::Lost(room) => Some(room),
-            Self::Unwatched(_) | Self::ForClient | Self::Traced(_) => None,
+            Self::Unwatched(_)
+            | Self::Rings(_)
+            | Self::CallOver(_)
+            | Self::ForClient
+            | Self::Traced(_) => None,
         }
     }
 }
@@ -104,40 +113,6 @@ pub enum Overflow {
     Bytes,
     /// Too many frames were waiting.
     Frames,
-}
-
-/// Why a session is woken, apart from frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wakeup {
-    /// Its next deadline has come.
-    Tick = 1,
-    /// The log has not answered for a lease.
-    CutOff = 2,
-    /// The node hands its clients over.
-    HandOver = 4,
-    /// The credential service issues other ICE servers now.
-    IceNews = 8,
-    /// The node stops.
-    Stop = 16,
-    /// The list of revoked tokens has grown.
-    Revoked = 32,
-}
-
-/// Wakeups that were not looked at yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wakeups(u8);
-
-impl Wakeups {
-    /// Every wakeup that a session may have missed before it was registered.
-    pub const EARLIER: Self = Self(
-        Wakeup::CutOff as u8 | Wakeup::HandOver as u8 | Wakeup::Stop as u8 | Wakeup::Revoked as u8,
-    );
-
-    /// Tells whether this one is among them.
-    #[must_use]
-    pub fn has(self, wakeup: Wakeup) -> bool {
-        self.0 & wakeup as u8 != 0
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -241,7 +216,7 @@ impl Outbox {
 
     /// Wakes the session for something else than a frame.
     pub fn wake(&self, wakeup: Wakeup) {
-        self.state().wakeups.0 |= wakeup as u8;
+        self.state().wakeups.add(wakeup);
         self.filled.wake();
     }
 

@@ -18,7 +18,7 @@ use super::replies::{
     UNREACHABLE, decline, refuse_join, refuse_ordered, refused_text, unavailable,
 };
 use super::requester::Requester;
-use super::{requests, watching};
+use super::{requests, ringing, watching};
 use crate::log::{Claim, Join, JoinRefusal, Joined, LogError, Op, Outcome};
 
 /// Takes in what the log answered to the call in flight.
@@ -35,7 +35,7 @@ pub(super) fn on_answer(
         Some(CallResult::RolledBack(ops)) => {
             local.queue.push_front(ops);
             if watching::begin_anew(local, step) {
-                return;
+                return ringing::ring_again(local, step);
             }
             restore_now(&local.joins, &local.members, &mut local.queue, step);
         }
@@ -142,6 +142,14 @@ fn apply(
             }
             reply.ok(Some(FrameEvent::Left(step.room.clone())));
         }
+        Requester::Call { asked, reply } => {
+            ringing::on_answer(local, step, (asked, reply), &outcome);
+        }
+        Requester::Rings { peer } => {
+            if let Outcome::Calls(view) = &outcome {
+                ringing::on_all(local, step, Some(&peer), view);
+            }
+        }
         Requester::Kick { reply } => on_kick(step, &reply, &outcome, retried),
         Requester::Housekeeping => on_housekeeping(local, step, &op, &outcome),
     }
@@ -167,6 +175,11 @@ fn on_housekeeping(local: &mut LocalRoom, step: &mut StepContext<'_>, op: &Op, o
             }
             local.note_head(joined.seq, step);
         }
+        Outcome::Calls(view) if matches!(op, Op::Calls) => {
+            ringing::on_all(local, step, None, view);
+        }
+        // A call was made anew. What becomes of it is told by its entries.
+        Outcome::Calls(view) => local.note_head(view.head, step),
         // The log may hold a member of this node whose join this room has not heard of.
         Outcome::Room(room) => {
             let LocalRoom { joins, members, queue, .. } = local;
@@ -246,6 +259,7 @@ fn on_join(
         | Outcome::Posted(_)
         | Outcome::Number(_)
         | Outcome::Head(_)
+        | Outcome::Calls(_)
         | Outcome::Room(_) => refuse_join(step, &reply, JoinRefusal::Replaced),
     }
 }
@@ -315,6 +329,7 @@ fn on_ordered(
         | Outcome::Posted(_)
         | Outcome::Number(_)
         | Outcome::Head(_)
+        | Outcome::Calls(_)
         | Outcome::Room(_) => {}
     }
 }

@@ -21,6 +21,7 @@ use super::members::{Member, Members};
 use super::outbox::{Delivery, FrameEvent};
 use super::replay::Replay;
 use super::replies::refused_text;
+use super::requester::Requester;
 use crate::log::{Claim, Join, Joined, Op, Record, Restored};
 
 /// Bytes that a line of a roster has beside `meta`.
@@ -196,7 +197,9 @@ pub(super) fn activate(
     };
     // A reset speaks for several joins of one member at once: an older socket of it may be here.
     fanout::end_replaced(members, step.room, &member.claim.peer, Some(member.socket));
-    if !is_inbox(step.room) {
+    if is_inbox(step.room) {
+        queue.push(Op::Calls, Requester::Rings { peer: member.claim.peer.clone() });
+    } else {
         step.count(Count::Joined(recovery));
     }
     members.set_room_size(room_size);

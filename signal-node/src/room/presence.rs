@@ -146,6 +146,7 @@ impl Presence {
             | Entry::Announced { .. }
             | Entry::Away { .. }
             | Entry::Back { .. }
+            | Entry::Call(_)
             | Entry::Unknown => {}
         }
     }

@@ -10,7 +10,8 @@ use signal_protocol::{LeaveReason, RoomId, Seq, Subject};
 use super::harness::*;
 use super::*;
 use crate::log::{
-    Entry, FeedEvent, LogError, Op, Outcome, Payload, RoomView, RosterMember, SocketId,
+    CallView, CallsView, Entry, FeedEvent, LogError, Op, Outcome, Payload, RoomView, RosterMember,
+    SocketId,
 };
 
 fn bo() -> Subject {
@@ -33,6 +34,10 @@ fn line(letter: char, n: u64, state: &str) -> RosterMember {
 
 fn view_at(head: u64, members: Vec<RosterMember>) -> Outcome {
     Outcome::Room(Box::new(RoomView { head: Seq(head), capacity: None, locked: false, members }))
+}
+
+fn calls_at(head: u64, calls: Vec<CallView>) -> Outcome {
+    Outcome::Calls(Box::new(CallsView { head: Seq(head), devices: 1, calls }))
 }
 
 fn online(letter: char, n: u64, state: &str) -> Entry {
@@ -196,6 +201,7 @@ fn a_device_that_says_online_again_over_its_socket_goes_on_and_hears_nothing_of_
     let mut harness = inbox();
     let outbox = harness.member('A', 1);
     assert_eq!(frames(&outbox), ["online"]);
+    harness.answer_all(&calls_at(1, vec![]));
     harness.on(Input::Event(batch(1, 2, online('B', 2, "online"))));
     let again = Command::Join(Box::new(JoinCommand {
         join: crate::log::Join { socket: socket('A'), ..simple('A', 2) },
@@ -207,6 +213,7 @@ fn a_device_that_says_online_again_over_its_socket_goes_on_and_hears_nothing_of_
     let Entry::Joined { peer, n, node, user, .. } = join_of('A', 1) else { unreachable!() };
     let entry = Entry::Joined { peer, n, node, user, resumed: true, meta: Some(status("away")) };
     harness.on(Input::Event(batch(2, 3, entry)));
+    harness.answer_all(&calls_at(3, vec![]));
     assert_eq!(frames(&outbox), ["online"]);
     (0..300).for_each(|number| {
         harness.on(Input::Event(batch(3 + number, 4 + number, online('B', 2, "online"))));

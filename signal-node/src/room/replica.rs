@@ -22,7 +22,7 @@ use super::replay::Replay;
 use super::requester::Requester;
 use super::timers::{Due, Timers};
 use super::volatile_queue::VolatileQueue;
-use super::{entries, requests, watching};
+use super::{entries, requests, ringing, watching};
 use crate::log::{Batch, FeedEvent, LogError, Op, Outcome};
 use crate::metrics::GapCause;
 
@@ -131,6 +131,7 @@ impl Replica {
                 self.is_resubscribing = false;
                 local.cursor.missed();
                 watching::ask_again(local);
+                ringing::ask_again(local, step);
             }
             Input::ResubscribeFailed => {
                 step.effects.resubscribe = Some(RESUBSCRIBE_AFTER);
@@ -167,6 +168,9 @@ impl Replica {
             Command::WaitIdle(waiter) => self.idle_waiters.push(waiter),
             Command::Suspect => requests::suspect(&mut self.local, step),
             Command::Watch(command) => watching::watch(&mut self.local, command),
+            Command::Ring(command) => ringing::ring(&mut self.local, step, *command),
+            Command::StepCall(command) => ringing::step_call(&mut self.local, step, *command),
+            Command::EndCalls(socket) => self.local.calls.remove_socket(socket),
             Command::Unwatch(socket) => watching::unwatch(&mut self.local, socket),
             Command::Detach { peer, socket, is_going_away } => {
                 requests::detach(members, queue, step, (&peer, socket), is_going_away);
@@ -183,15 +187,11 @@ impl Replica {
                 Due::Ack => members.ack_owed(&self.room, position),
                 Due::Position => members.send_position(&self.room, position),
                 Due::Trim | Due::Confirm => self.local.trim(),
-                Due::Suspect | Due::Presence => {
+                Due::Suspect | Due::Presence | Due::Calls => {
                     let (room, timers) = (&self.room, &mut self.timers);
                     let step =
                         &mut StepContext { room, environment: *environment, timers, effects };
-                    if due == Due::Suspect {
-                        requests::suspect(&mut self.local, step);
-                    } else {
-                        watching::on_due(&mut self.local, step);
-                    }
+                    on_local_due(&mut self.local, step, &due);
                 }
                 Due::Echo => self.check_echo(environment, effects),
                 Due::Expire => requests::expire(queue, (&self.room, environment)),
@@ -255,11 +255,13 @@ impl Replica {
         self.local.queue = old.queue;
         self.local.joins = old.joins;
         self.local.presence = old.presence.take();
+        self.local.calls = std::mem::take(&mut old.calls);
         watching::ask_again(&mut self.local);
         self.timers = Timers::default();
         let (room, timers) = (&self.room, &mut self.timers);
         let step = &mut StepContext { room, environment: *environment, timers, effects };
         outcomes::apply_answers(&mut self.local, step);
+        ringing::ask_again(&mut self.local, step);
     }
 
     /// Ends the connections of the members, and the watches: the room ends here.
@@ -268,5 +270,23 @@ impl Replica {
         if let Some(presence) = &mut self.local.presence {
             presence.close();
         }
+        ringing::close(&mut self.local, &self.room);
+    }
+}
+
+/// Does what is due of the members, watchers and callers here.
+fn on_local_due(local: &mut LocalRoom, step: &mut StepContext<'_>, due: &Due) {
+    match due {
+        Due::Suspect => requests::suspect(local, step),
+        Due::Presence => watching::on_due(local, step),
+        Due::Calls => ringing::on_due(local, step),
+        Due::Ack
+        | Due::Position
+        | Due::Trim
+        | Due::Confirm
+        | Due::Echo
+        | Due::Expire
+        | Due::GoneAway(_)
+        | Due::Retire => {}
     }
 }

@@ -41,7 +41,10 @@ pub(super) fn decline(
     requester: Requester,
     error: ErrorFrame<'_>,
 ) {
-    if !matches!(requester, Requester::Ordered { .. } | Requester::Housekeeping) {
+    if !matches!(
+        requester,
+        Requester::Ordered { .. } | Requester::Rings { .. } | Requester::Housekeeping
+    ) {
         step.count(Count::Refused(error.code));
     }
     match requester {
@@ -52,14 +55,14 @@ pub(super) fn decline(
         Requester::Leave { reply, .. } => {
             reply.refuse(error, Some(FrameEvent::Joined(step.room.clone())));
         }
-        Requester::Kick { reply } => reply.refuse(error, None),
+        Requester::Kick { reply } | Requester::Call { reply, .. } => reply.refuse(error, None),
         Requester::Ordered { id, .. } => {
             if let Some(member) = members.of_socket(&id.peer, id.socket) {
                 member.message_answered();
             }
             refuse_ordered(members, step, &id, error);
         }
-        Requester::Housekeeping => {}
+        Requester::Rings { .. } | Requester::Housekeeping => {}
     }
 }
 
@@ -126,12 +129,15 @@ pub(super) fn refuse_command(room: &RoomId, command: Command) {
         Command::Join(join) => join.reply.refuse(error, Some(FrameEvent::Refused(room.clone()))),
         Command::Leave { reply, .. } => reply.ok(Some(FrameEvent::Left(room.clone()))),
         Command::Kick { reply, .. } => reply.refuse(error, None),
+        Command::Ring(ring) => ring.reply.refuse(error, None),
+        Command::StepCall(command) => command.reply.refuse(error, None),
         Command::Watch(WatchCommand { user, outbox, .. }) => {
             end_watch(&outbox, &user, UNREACHABLE);
         }
         Command::Ordered { .. }
         | Command::Volatile(_)
         | Command::Unwatch(_)
+        | Command::EndCalls(_)
         | Command::WaitIdle(_)
         | Command::Suspect
         | Command::Detach { .. } => {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use signal_protocol::{IceServers, PeerId};
+use signal_protocol::{CallId, IceServers, PeerId};
 
 use super::command::{MessageId, Reply};
 use crate::log::SocketId;
@@ -17,8 +17,24 @@ pub(super) enum Requester {
     Leave { peer: PeerId, socket: SocketId, reply: Reply },
     /// A moderator.
     Kick { reply: Reply },
+    /// A caller, or one who takes a step of a call.
+    Call { asked: CallRequest, reply: Reply },
+    /// A device that has come, and is told what rings.
+    Rings { peer: PeerId },
     /// The room itself: nobody is answered.
     Housekeeping,
+}
+
+/// What was asked of a call.
+pub(super) enum CallRequest {
+    Ring {
+        call: CallId,
+        socket: SocketId,
+    },
+    /// Any step; with the device that wants the call.
+    Step {
+        device: Option<PeerId>,
+    },
 }
 
 impl Requester {
@@ -30,8 +46,10 @@ impl Requester {
     /// Tells whether it is answered when the log cannot be reached. A leave is not: it holds as soon as the log can.
     pub(super) fn is_answered_on_failure(&self) -> bool {
         match self {
-            Self::Join { .. } | Self::Ordered { .. } | Self::Kick { .. } => true,
-            Self::Leave { .. } | Self::Housekeeping => false,
+            Self::Join { .. } | Self::Ordered { .. } | Self::Kick { .. } | Self::Call { .. } => {
+                true
+            }
+            Self::Leave { .. } | Self::Rings { .. } | Self::Housekeeping => false,
         }
     }
 }

@@ -64,7 +64,10 @@ pub(super) fn join(
 }
 
 /// Says why the queue takes nothing more now, if it does not.
-fn queue_refusal(queue: &AppendQueue, step: &mut StepContext<'_>) -> Option<&'static str> {
+pub(super) fn queue_refusal(
+    queue: &AppendQueue,
+    step: &mut StepContext<'_>,
+) -> Option<&'static str> {
     if queue.is_failing(step.environment.now) {
         Some(UNREACHABLE)
     } else if queue.is_full() {

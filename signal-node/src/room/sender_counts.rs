@@ -45,6 +45,7 @@ impl SenderCounts {
             Entry::Away { .. }
             | Entry::Back { .. }
             | Entry::Announced { .. }
+            | Entry::Call(_)
             | Entry::Unknown
             | Entry::Unreadable => true,
         }

@@ -37,6 +37,7 @@ pub(super) struct Timers {
     suspect: Option<Instant>,
     echo: Option<Instant>,
     presence: Option<Instant>,
+    calls: Option<Instant>,
     retire: Option<Instant>,
     away: BTreeMap<PeerId, Instant>,
     /// Members whose pages were closed, the first one first.
@@ -60,6 +61,8 @@ pub(super) enum Due {
     Echo,
     /// Presence to be told, or to be asked for.
     Presence,
+    /// Calls that have rung for long enough.
+    Calls,
     /// Members that may have been away for too long.
     Expire,
     /// The member of a page that was closed and is not back.
@@ -109,6 +112,11 @@ impl Timers {
         self.presence = Some(self.presence.map_or(at, |set| set.min(at)));
     }
 
+    /// Sets when a call has rung for long enough; an earlier time stays.
+    pub(super) fn calls(&mut self, at: Instant) {
+        self.calls = Some(self.calls.map_or(at, |set| set.min(at)));
+    }
+
     pub(super) fn awaits_echo(&self) -> bool {
         self.echo.is_some()
     }
@@ -152,6 +160,7 @@ impl Timers {
             self.suspect,
             self.echo,
             self.presence,
+            self.calls,
             self.retire,
         ];
         let going_away = self.going_away.front().map(|(at, _)| *at);
@@ -169,6 +178,7 @@ impl Timers {
             (&mut self.suspect, Due::Suspect),
             (&mut self.echo, Due::Echo),
             (&mut self.presence, Due::Presence),
+            (&mut self.calls, Due::Calls),
             (&mut self.retire, Due::Retire),
         ];
         for (timer, what) in single {

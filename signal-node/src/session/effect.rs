@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use signal_protocol::calls::CallGrant;
 use signal_protocol::client::RequestId;
 use signal_protocol::presence::Users;
 use signal_protocol::report::Report;
 use signal_protocol::{
-    CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, PresenceState, RoomId,
+    CallId, CloseCode, ErrorCode, IceReason, IceServers, Mid, PeerId, PresenceState, RoomId,
+    Subject,
 };
 
 use super::identity::SessionRejection;
-use crate::log::{Join, Payload, Volatile};
+use crate::log::{CallStep, Join, Payload, Ring, Volatile};
 use crate::room::Ordered;
 
 /// What the session's task has to do.
@@ -44,6 +46,16 @@ pub enum Effect {
     /// Ask the inbox to take the device in.
     Online(Box<DeviceJoin>),
     Watch(Users),
+    /// Ring the devices of a user.
+    Call(Box<OutgoingCall>),
+    StepCall {
+        inbox: RoomId,
+        call: CallId,
+        step: CallStep,
+        id: Option<RequestId>,
+    },
+    /// Ask whether a call opens the room, and report with [`super::Machine`].
+    CheckCall(Box<CallJoin>),
     Unwatch(Users),
     /// End the watches that the new token does not allow.
     ReviewWatches,
@@ -82,5 +94,25 @@ pub struct DeviceJoin {
     pub state: PresenceState,
     /// What the device tells about itself.
     pub meta: Payload,
+    pub id: Option<RequestId>,
+}
+
+/// A call that may be.
+#[expect(missing_docs, reason = "the names say it all")]
+#[derive(Debug)]
+pub struct OutgoingCall {
+    /// The callee.
+    pub to: Subject,
+    pub ring: Ring,
+    pub id: Option<RequestId>,
+}
+
+/// A join that a call may give the right to.
+#[expect(missing_docs, reason = "the names say it all")]
+#[derive(Debug)]
+pub struct CallJoin {
+    pub room: RoomId,
+    pub wish: Box<Join>,
+    pub grant: CallGrant,
     pub id: Option<RequestId>,
 }

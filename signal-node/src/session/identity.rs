@@ -31,6 +31,8 @@ pub struct Rights {
     rooms: Box<[Box<str>]>,
     /// The users it may watch, as [`opens`] reads them.
     watch: Box<[Box<str>]>,
+    /// The users it may call.
+    call: Box<[Box<str>]>,
     may_signal: bool,
     may_moderate: bool,
     capacity: Option<u32>,
@@ -202,6 +204,12 @@ impl Identity {
         self.rights().is_some_and(|rights| any_opens(&rights.watch, user))
     }
 
+    /// Tells whether it may call a user. An anonymous client may not.
+    #[must_use]
+    pub fn may_call(&self, user: &Subject) -> bool {
+        self.rights().is_some_and(|rights| any_opens(&rights.call, user))
+    }
+
     /// Tells whether it may remove others.
     #[must_use]
     pub fn may_moderate(&self) -> bool {
@@ -252,6 +260,7 @@ impl Rights {
             ends: claims.exp,
             rooms: shared(&claims.rooms),
             watch: shared(&claims.watch),
+            call: shared(&claims.call),
             may_signal,
             may_moderate,
             capacity: claims.cap,

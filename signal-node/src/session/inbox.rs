@@ -77,6 +77,8 @@ impl InboxMembership {
             }
             FrameEvent::Lost(_)
             | FrameEvent::Unwatched(_)
+            | FrameEvent::Rings(_)
+            | FrameEvent::CallOver(_)
             | FrameEvent::ForClient
             | FrameEvent::Traced(_) => device.state,
         };

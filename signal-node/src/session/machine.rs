@@ -268,7 +268,11 @@ impl Machine {
         match event {
             FrameEvent::Joined(room) => self.memberships.set(room, MembershipState::Joined),
             FrameEvent::Refused(room) | FrameEvent::Left(room) => self.memberships.free(room),
-            FrameEvent::Traced(_) | FrameEvent::ForClient | FrameEvent::Unwatched(_) => {}
+            FrameEvent::Traced(_)
+            | FrameEvent::ForClient
+            | FrameEvent::Unwatched(_)
+            | FrameEvent::Rings(_)
+            | FrameEvent::CallOver(_) => {}
             FrameEvent::Lost(_) => self.effects.push_back(Effect::Close(CloseCode::Unavailable)),
             // The socket of a device goes on: it may be in rooms, and it may watch.
             FrameEvent::Ended(room, _) if room.tag().is_some_and(|tag| tag == RoomTag::Inbox) => {}
@@ -380,6 +384,9 @@ fn answering<'a>(message: &'a ClientMessage<'_>, error: ErrorFrame<'a>) -> Error
         ClientMessage::Auth(m) => m.id,
         ClientMessage::Kick(m) => m.id,
         ClientMessage::Online(m) => m.id,
+        ClientMessage::Call(m) => m.id,
+        ClientMessage::Accept(m) | ClientMessage::Decline(m) => m.id,
+        ClientMessage::Cancel(m) => m.id,
         ClientMessage::Watch(m) | ClientMessage::Unwatch(m) => m.id,
         ClientMessage::Hello(_)
         | ClientMessage::Volatile(_)

@@ -3,6 +3,7 @@
 //! The machine ([`Machine`]) takes what was heard and the time, and returns effects: no socket, no clock, no
 //! lock, so that every sentence of `docs/PROTOCOL.md` tests as a function. The task ([`run()`]) owns the socket.
 
+mod calls;
 mod context;
 mod dialect;
 mod dialect_joins;
@@ -17,6 +18,7 @@ mod machine;
 mod memberships;
 mod message_rate;
 mod node_events;
+mod outgoing_calls;
 mod perform;
 mod presence;
 mod report;
@@ -36,7 +38,7 @@ mod tests;
 
 pub use context::Context;
 pub(crate) use dialect_joins::random_key;
-pub use effect::{DeviceJoin, Effect, IcePurpose, VerifyPurpose};
+pub use effect::{CallJoin, DeviceJoin, Effect, IcePurpose, OutgoingCall, VerifyPurpose};
 pub use handover::{Handover, Invitation};
 pub use identity::{Entrance, Identity, Rights, SessionRejection};
 pub use machine::Machine;

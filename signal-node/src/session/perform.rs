@@ -13,14 +13,16 @@ use signal_protocol::{CloseCode, ErrorCode, IceServers, Mid, PeerId, RoomId, Ser
 
 use tokio::time::Instant;
 
-use super::effect::{Effect, IcePurpose, VerifyPurpose};
+use super::effect::{CallJoin, Effect, IcePurpose, VerifyPurpose};
 use super::identity::{Identity, SessionRejection};
 use super::run::{CloseCause, HandshakeInfo, Session};
 use super::socket::Socket;
 use crate::credentials::IceOwner;
 use crate::log::{Join, RoomProfile};
 use crate::metrics::VolatileDrop;
-use crate::room::{Busy, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe};
+use crate::room::{
+    Busy, CallCommand, Command, FrameEvent, JoinCommand, MessageId, Ordered, Reply, describe,
+};
 use crate::room_quota::{Client, QuotaExceeded};
 
 /// The result of an effect.
@@ -47,6 +49,7 @@ enum AsyncEffect {
     Leave(RoomId, PeerId, Option<RequestId>),
     Unwatch(Users),
     ReviewWatches,
+    CheckCall(Box<CallJoin>),
 }
 
 impl<S: Socket> Session<'_, S> {
@@ -100,6 +103,12 @@ impl<S: Socket> Session<'_, S> {
             Effect::Report(peer, report) => self.report(peer, *report),
             Effect::Online(online) => self.go_online(*online),
             Effect::Watch(users) => self.watch(users),
+            Effect::Call(call) => self.call(*call),
+            Effect::StepCall { inbox, call, step, id } => {
+                let reply = self.reply(id);
+                self.step_call(&inbox, CallCommand { call, step, reply });
+            }
+            Effect::CheckCall(join) => return EffectResult::rare(AsyncEffect::CheckCall(join)),
             Effect::Unwatch(users) => return EffectResult::rare(AsyncEffect::Unwatch(users)),
             Effect::ReviewWatches => return EffectResult::rare(AsyncEffect::ReviewWatches),
             Effect::Ping => return EffectResult::rare(AsyncEffect::Ping),
@@ -139,6 +148,7 @@ impl<S: Socket> Session<'_, S> {
                 self.machine.verified(purpose, verdict);
             }
             AsyncEffect::Unwatch(users) => self.unwatch(users).await,
+            AsyncEffect::CheckCall(join) => self.check_call(*join).await,
             AsyncEffect::ReviewWatches => self.review_watches().await,
             AsyncEffect::Leave(room, peer, id) => {
                 let (socket, reply) = (self.machine.socket(), self.reply(id));
@@ -217,11 +227,11 @@ impl<S: Socket> Session<'_, S> {
             None => (client, self.context.settings.rooms_per_client),
             Some(profile) => (client.of_dialects(), profile.rooms_per_client),
         };
-        self.enter((room, client, most), join, id, ice);
+        self.enter_room((room, client, most), join, id, ice);
     }
 
     /// Has a room take a member in, where its client may be in `most` rooms of this kind.
-    pub(super) fn enter(
+    pub(super) fn enter_room(
         &mut self,
         (room, client, most): (RoomId, Client, usize),
         join: Join,

@@ -88,7 +88,7 @@ impl<S: Socket> Session<'_, S> {
         let meta = Some(&*meta).filter(|meta| !is_empty(meta));
         let since = milliseconds(clock::unix_now());
         join.meta = DeviceStatus { state: state.as_str().into(), since, meta }.to_payload();
-        self.enter((inbox, Client::OfInbox(user), 1), join, id, None);
+        self.enter_room((inbox, Client::OfInbox(user), 1), join, id, None);
     }
 
     /// Has the inboxes of users tell this connection of them.

@@ -12,7 +12,7 @@ use signal_protocol::{
 };
 use tokio::time::Instant;
 
-use super::effect::{Effect, IcePurpose, VerifyPurpose};
+use super::effect::{CallJoin, Effect, IcePurpose, VerifyPurpose};
 use super::identity::Identity;
 use super::machine::Machine;
 use super::memberships::MembershipState;
@@ -63,6 +63,10 @@ impl Machine {
             ClientMessage::Leave(leave) => self.leave(&leave),
             ClientMessage::Kick(kick) => self.kick(identity, kick),
             ClientMessage::Online(online) => self.online(identity, online),
+            ClientMessage::Call(call) => self.call(identity, call),
+            ClientMessage::Accept(answer) => self.accept_call(answer),
+            ClientMessage::Decline(answer) => self.decline_call(answer),
+            ClientMessage::Cancel(cancel) => self.cancel_call(identity, cancel),
             ClientMessage::Offline(client::Request { id }) => self.offline(id),
             ClientMessage::Watch(watch) => self.watch(identity, watch),
             ClientMessage::Unwatch(users) => self.effects.push_back(Effect::Unwatch(users)),
@@ -112,10 +116,28 @@ impl Machine {
             ..self.new_join(identity, &join.key, meta)
         });
         self.memberships.join(join.room.clone(), wish.peer.clone());
+        let client::Join { room, id, call, .. } = join;
+        match call.filter(|_| !identity.may_enter(&room)) {
+            Some(grant) => {
+                let join = CallJoin { room, wish, grant, id };
+                self.effects.push_back(Effect::CheckCall(Box::new(join)));
+            }
+            None => self.enter(room, wish, id, now),
+        }
+    }
+
+    /// Has the room take the member in, with ICE servers if some are to be had.
+    pub(super) fn enter(
+        &mut self,
+        room: RoomId,
+        wish: Box<Join>,
+        id: Option<RequestId>,
+        now: Instant,
+    ) {
         self.effects.push_back(match self.ice.fresh(now) {
-            Some(servers) => Effect::Join(join.room, wish, join.id, Some(servers)),
-            None if !self.settings.relays => Effect::Join(join.room, wish, join.id, None),
-            None => Effect::FetchIce(IcePurpose::Join(join.room, wish, join.id)),
+            Some(servers) => Effect::Join(room, wish, id, Some(servers)),
+            None if !self.settings.relays => Effect::Join(room, wish, id, None),
+            None => Effect::FetchIce(IcePurpose::Join(room, wish, id)),
         });
     }
 
@@ -150,7 +172,8 @@ impl Machine {
             let text = format!("this connection is in room '{room}' already");
             return Err((ErrorCode::AlreadyJoined, text));
         }
-        if !identity.may_enter(room) {
+        let by_call = join.call.is_some() && identity.subject().is_some();
+        if !identity.may_enter(room) && !by_call {
             return Err((ErrorCode::Forbidden, format!("the token does not open room '{room}'")));
         }
         if self.memberships.len() >= self.settings.rooms_per_connection {

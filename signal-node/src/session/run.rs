@@ -17,6 +17,7 @@ use super::effect::IcePurpose;
 use super::identity::Entrance;
 use super::machine::Machine;
 use super::memberships::Handles;
+use super::outgoing_calls::OutgoingCalls;
 use super::socket::{Incoming, Socket, SocketError};
 use super::traffic::Traffic;
 use super::watches::Watches;
@@ -90,6 +91,8 @@ pub(super) struct Session<'a, S> {
     pub(super) handles: Handles,
     /// Present only if the client watches users.
     pub(super) watches: Option<Box<Watches>>,
+    /// Present only if the client has called users.
+    pub(super) calls: Option<Box<OutgoingCalls>>,
     /// Whether this connection counts as a device that is online.
     pub(super) device: GaugeShare,
     /// The deadline registered with the session timers.
@@ -169,6 +172,7 @@ impl<'a, S: Socket> Session<'a, S> {
             outbox,
             handles,
             watches: None,
+            calls: None,
             device: GaugeShare::new(&context.metrics.presence.devices),
             woken_at: None,
             address: source.address,
@@ -360,5 +364,6 @@ impl<'a, S: Socket> Session<'a, S> {
             }
         }
         self.unwatch_all().await;
+        self.end_calls().await;
     }
 }

@@ -6,7 +6,7 @@ use service_kit::settings::Rate;
 use signal_protocol::NodeId;
 
 /// The `features` of `welcome`; the last one is of a node that takes reports.
-const FEATURES: [&str; 5] = ["resume", "volatile", "ice", "presence", "report"];
+const FEATURES: [&str; 6] = ["resume", "volatile", "ice", "presence", "call", "report"];
 
 /// Settings of every session of this node.
 #[expect(missing_docs, reason = "the names say it all")]

@@ -67,6 +67,8 @@ impl<S: Socket> Session<'_, S> {
             | FrameEvent::Traced(_)
             | FrameEvent::ForClient
             | FrameEvent::Unwatched(_)
+            | FrameEvent::Rings(_)
+            | FrameEvent::CallOver(_)
             | FrameEvent::Lost(_) => {}
         }
     }

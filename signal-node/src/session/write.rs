@@ -49,6 +49,7 @@ impl<S: Socket> Session<'_, S> {
                 self.device.set(usize::from(self.machine.inbox.is_online()));
                 continue;
             }
+            self.on_call_frame(&event);
             if let (FrameEvent::Unwatched(user), Some(watches)) = (&event, &mut self.watches) {
                 watches.remove(user);
             }

@@ -6,6 +6,7 @@
 )]
 
 mod assets;
+mod calls;
 mod crash;
 mod dialects;
 mod doctor;

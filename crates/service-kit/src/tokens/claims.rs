@@ -33,6 +33,9 @@ pub struct Claims {
     /// Users that the holder may watch, exact or with a trailing `*`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<String>,
+    /// Users that the holder may call, exact or with a trailing `*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub call: Vec<String>,
     /// Rights of the holder.
     pub can: Vec<Right>,
     /// Display name.
@@ -77,6 +80,7 @@ impl Claims {
             nbf: None,
             rooms: Vec::new(),
             watch: Vec::new(),
+            call: Vec::new(),
             can: default_rights(),
             name: None,
             meta: None,
@@ -135,6 +139,7 @@ impl TryFrom<ClaimReader> for Claims {
                 .map(|(claim, text)| pattern(claim, text, ROOMS))
                 .collect::<Result<_, _>>()?,
             watch: patterns(&mut claims, "watch")?,
+            call: patterns(&mut claims, "call")?,
             can: claims.take("can", RIGHTS)?.unwrap_or_else(default_rights),
             name: claims.text("name")?,
             meta: claims.take("meta", "an object")?,

@@ -1,11 +1,12 @@
 //! Who and what occurs in the golden frames of a node.
 
 use serde_json::value::RawValue;
+use signal_protocol::calls::RingView;
 use signal_protocol::presence::DeviceView;
 use signal_protocol::server::{ErrorFrame, Limits, RefusedMessage, SelfView};
 use signal_protocol::{
-    Enforcement, ErrorCode, IceReason, IceServer, IceServers, LeaveReason, LeftReason, Mid, NodeId,
-    PeerId, PeerView, Recovery, RoomId, Seq, ServerMessage, Subject,
+    CallEnd, CallId, Enforcement, ErrorCode, IceReason, IceServer, IceServers, LeaveReason,
+    LeftReason, Mid, NodeId, PeerId, PeerView, Recovery, RoomId, Seq, ServerMessage, Subject,
 };
 
 pub(crate) fn seq(last: u64) -> Seq {
@@ -19,6 +20,8 @@ fn raw(text: &str) -> Box<RawValue> {
 /// Everything the server frames borrow from.
 pub(crate) struct Cast {
     room: RoomId,
+    call: CallId,
+    video: Box<RawValue>,
     node: NodeId,
     ana: PeerId,
     bo: PeerId,
@@ -60,6 +63,8 @@ impl Cast {
         let id = |text: &str| text.parse::<PeerId>().unwrap();
         Self {
             room: "demo".parse().unwrap(),
+            call: "Zk3vEjRWeJCrze8SNFZ4kA".parse().unwrap(),
+            video: raw(r#"{"video":true}"#),
             node: "n_b7k2".parse().unwrap(),
             ana: id("p_RZiseU6qXKAcEML9utEZlg"),
             bo: id("p_u1BMnQ3PWsFKcSzG2oqhFg"),
@@ -241,12 +246,25 @@ impl Cast {
         ]
     }
 
+    pub(crate) fn calls(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
+        let (call, room) = (&self.call, &self.room);
+        let data = Some(&*self.video);
+        let ring = RingView { call, from: &self.bo_name, room, within: 30_000, data };
+        let (device, reason) = (&self.bo, CallEnd::AnsweredElsewhere);
+        vec![
+            ("ring", ServerMessage::Ring(ring)),
+            ("ringing", ServerMessage::Ringing { id: Some(13), call, room, devices: 2 }),
+            ("call_accepted", ServerMessage::CallAccepted { id: None, call, room, device }),
+            ("call_ended", ServerMessage::CallEnded { id: None, call, reason }),
+        ]
+    }
+
     pub(crate) fn replies(&self) -> Vec<(&'static str, ServerMessage<'_>)> {
         let welcome = ServerMessage::Welcome {
             node: &self.node,
             ping: 10,
             grace: 30,
-            features: &["resume", "volatile", "ice", "presence"],
+            features: &["resume", "volatile", "ice", "presence", "call"],
             limits: &self.limits,
         };
         let forbidden =

@@ -33,7 +33,7 @@ fn every_server_frame_is_written_exactly_as_its_golden_file() {
     let cast = Cast::new();
     let mut seen = BTreeSet::new();
     for (name, message) in
-        [cast.membership(), cast.talk(), cast.presence(), cast.replies()].concat()
+        [cast.membership(), cast.talk(), cast.presence(), cast.calls(), cast.replies()].concat()
     {
         assert_eq!(message.to_json(), golden(&format!("server.{name}.json")).trim(), "{name}");
         seen.insert(name.to_owned());
@@ -45,6 +45,12 @@ fn kind(message: &ClientMessage<'_>) -> &'static str {
     match message {
         ClientMessage::Hello(hello) if hello.token.is_none() => "hello-anonymous",
         ClientMessage::Hello(_) => "hello",
+        ClientMessage::Join(join) if join.call.is_some() => "join-call",
+        ClientMessage::Call(call) if call.room.is_some() => "call-room",
+        ClientMessage::Call(_) => "call",
+        ClientMessage::Accept(_) => "accept",
+        ClientMessage::Decline(_) => "decline",
+        ClientMessage::Cancel(_) => "cancel",
         ClientMessage::Join(join) if join.seq.is_some() => "join-resume",
         ClientMessage::Join(_) => "join",
         ClientMessage::Signal(signal) if signal.to.is_none() => "signal-room",
@@ -69,7 +75,7 @@ fn kind(message: &ClientMessage<'_>) -> &'static str {
 #[test]
 fn every_client_golden_file_is_understood_as_what_it_is_called() {
     let all = names("client.");
-    assert_eq!(all.len(), 20);
+    assert_eq!(all.len(), 26);
     for name in all {
         let text = golden(&format!("client.{name}.json"));
         let message = parse(&text).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
@@ -111,7 +117,7 @@ fn the_limits_agree_with_codes_json() {
         "message": limits::MESSAGE_BYTES, "meta": limits::META_BYTES, "room": limits::ROOM_CHARS,
         "subject": limits::SUBJECT_BYTES, "key": limits::KEY_CHARS, "unacked": limits::UNACKED,
         "ack_every": limits::ACK_EVERY, "state": limits::STATE_BYTES, "devices": limits::DEVICES,
-        "users": limits::USERS_PER_MESSAGE,
+        "users": limits::USERS_PER_MESSAGE, "call": limits::CALL_CHARS, "ring": limits::RING_SECONDS,
     });
     assert_eq!(codes["limits"], expected);
 }

@@ -1,5 +1,7 @@
 //! The log of one process: the same promises as Redis, without surviving its own end.
 
+mod call_steps;
+mod calls;
 mod lines;
 mod member;
 mod posts;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use signal_protocol::{ErrorCode, Mid, PeerId, Recovery, Seq, Subject, limits};
 
+use super::calls::Calls;
 use super::member::{LeftMember, Member};
 use super::stream::{Append, Stream};
 use crate::log::{
@@ -41,6 +42,8 @@ pub(super) struct RoomState {
     touched: Duration,
     /// Until when its configuration and its announcements are remembered.
     pub(super) remembered_until: Duration,
+    /// The calls of the user, if this is an inbox.
+    pub(super) calls: Calls,
     /// The last post of each sender: its count, when it was made, and for how many members.
     pub(super) posted: HashMap<SocketId, (u64, Duration, usize)>,
     /// The announcements that have a key: when they were made, and their numbers.
@@ -144,6 +147,9 @@ impl RoomState {
                 self.announce(key.as_ref(), to.as_ref(), data, now, append)
             }
             Op::Post(post) => Ok(self.post(post, now, append)),
+            Op::Ring(ring) => Ok(self.ring(ring, now, append)),
+            Op::StepCall { call, step } => Ok(self.step_call(call, step, now, append)),
+            Op::Calls => Ok(self.all_calls(now, append)),
             Op::Inspect => Ok(Outcome::Room(Box::new(self.view(now, append)))),
             Op::Maintain => {
                 self.take_away_unconfirmed(now, append);

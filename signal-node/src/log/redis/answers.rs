@@ -6,8 +6,9 @@ use std::time::Duration;
 use fred::types::Value;
 use signal_protocol::{ErrorCode, Mid, PeerId, Recovery, Seq};
 
-use super::decode::{Words, garbled, micros, payload};
-use crate::log::{JoinRefusal, Joined, LogError, Op, Outcome, RoomView, RosterMember};
+use super::call_lines::call_view;
+use super::words::{Words, garbled, micros, payload};
+use crate::log::{CallsView, JoinRefusal, Joined, LogError, Op, Outcome, RoomView, RosterMember};
 
 /// Reads one answer per step.
 pub(super) fn outcomes(reply: Value, ops: &[Op]) -> Result<Vec<Outcome>, LogError> {
@@ -90,6 +91,7 @@ fn outcome(fields: &mut Fields) -> Result<Outcome, LogError> {
         "posted" => fields.parse().map(Outcome::Posted),
         "number" => fields.parse().map(Outcome::Number),
         "head" => fields.seq().map(Outcome::Head),
+        "calls" => calls(fields).map(|calls| Outcome::Calls(Box::new(calls))),
         "room" => room(fields).map(|room| Outcome::Room(Box::new(room))),
         "joined" => joined(fields).map(|joined| Outcome::Joined(Box::new(joined))),
         "full" => refused(JoinRefusal::Full { capacity: fields.parse()?, after: fields.micros()? }),
@@ -133,6 +135,18 @@ fn room(fields: &mut Fields) -> Result<RoomView, LogError> {
         locked: fields.text()? == "1",
         members: roster(fields)?,
     })
+}
+
+fn calls(fields: &mut Fields) -> Result<CallsView, LogError> {
+    let (head, devices) = (fields.seq()?, fields.parse()?);
+    let mut lines = Fields(array(fields.value()?)?.into_iter());
+    let mut calls = Vec::with_capacity(lines.0.len() / 2);
+    while lines.0.len() > 0 {
+        let (call, line) = (lines.parse()?, lines.text()?);
+        let (head, data) = line.split_once('\n').ok_or_else(|| garbled("end of a call"))?;
+        calls.push(call_view(call, &mut Words(head.split(' ')), |_| Ok(data.to_owned()))?);
+    }
+    Ok(CallsView { head, devices, calls })
 }
 
 fn roster(fields: &mut Fields) -> Result<Vec<RosterMember>, LogError> {

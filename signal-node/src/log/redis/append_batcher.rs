@@ -11,10 +11,10 @@ use fred::types::scripts::Script;
 use signal_protocol::Seq;
 use tokio::sync::{mpsc, oneshot};
 
-use super::decode::garbled;
 use super::messages::RoomSignals;
 use super::publishing::Publishing;
 use super::shards::Shards;
+use super::words::garbled;
 use crate::log::LogError;
 
 /// Bounds of one command, in rooms and bytes: while Redis runs its script, it serves nobody else.

@@ -1,8 +1,6 @@
 //! What Redis holds and publishes, back in our types. Nothing in it is trusted to be well-formed.
 
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize as _, Deserializer, de};
@@ -10,21 +8,9 @@ use serde_json::value::RawValue;
 use signal_protocol::{LeaveReason, Mid, NodeId, PeerId, Seq, Subject};
 use tracing::warn;
 
+use super::call_lines::call_view;
+use super::words::{Words, garbled, micros, payload};
 use crate::log::{Batch, Entry, FeedEvent, LogError, Payload, ResetMember, RosterMember, Volatile};
-
-pub(super) fn garbled(what: impl std::fmt::Display) -> LogError {
-    LogError::UnexpectedReply(format!("unexpected {what}"))
-}
-
-/// A time in µs. After a clock was set back, a node of version 0.1.0 writes a time in the future as a negative age.
-pub(super) fn micros(number: i64) -> Duration {
-    Duration::from_micros(number.try_into().unwrap_or(0))
-}
-
-pub(super) fn payload(text: String) -> Result<Payload, LogError> {
-    let raw = RawValue::from_string(text).map_err(|_| garbled("payload that is not JSON"))?;
-    Ok(raw.into())
-}
 
 /// Reads what arrived on a room's channel.
 pub(super) fn event(text: &[u8]) -> Result<FeedEvent, LogError> {
@@ -110,6 +96,11 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, LogError> {
             let peer = head.parse()?;
             reader.bytes(&mut head)?;
             Ok(Entry::Back { peer })
+        }
+        "c" => {
+            let call = head.parse()?;
+            let data = |head: &mut Words<'_>| reader.bytes(head).map(ToOwned::to_owned);
+            call_view(call, &mut head, data).map(|view| Entry::Call(Box::new(view)))
         }
         "z" => Ok(Entry::Reset { roster: reset_members(reader.bytes(&mut head)?)? }),
         "l" => {
@@ -213,34 +204,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The words of a head line.
-pub(super) struct Words<'a>(pub(super) std::str::Split<'a, char>);
-
-impl<'a> Words<'a> {
-    pub(super) fn word(&mut self) -> Result<&'a str, LogError> {
-        self.0.next().ok_or_else(|| garbled("end of a line"))
-    }
-
-    fn expect(&mut self, word: &str) -> Result<(), LogError> {
-        let found = self.word()?;
-        if found == word { Ok(()) } else { Err(garbled(format!("{found:?}"))) }
-    }
-
-    pub(super) fn parse<T: FromStr>(&mut self) -> Result<T, LogError> {
-        let word = self.word()?;
-        word.parse().map_err(|_| garbled(format!("{word:?}")))
-    }
-
-    pub(super) fn optional<T: FromStr>(&mut self, none: &str) -> Result<Option<T>, LogError> {
-        match self.word()? {
-            word if word == none => Ok(None),
-            word => word.parse().map(Some).map_err(|_| garbled(format!("{word:?}"))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -9,7 +9,8 @@ use signal_protocol::Seq;
 
 use super::publishing::Publishing;
 use crate::log::{
-    Claim, Join, Judgement, Op, Payload, Record, Restored, Retention, Silent, Volatile,
+    CallStep, Claim, Join, Judgement, Op, Payload, Record, Restored, Retention, Ring, Silent,
+    Volatile,
 };
 
 /// The arguments of one call, in the order that the scripts document.
@@ -83,6 +84,21 @@ impl<'a> Args<'a> {
                 self.name("post").text(post.from).text(post.count).silent(&post.judgement.silent);
                 self.micros(post.grace).proof(&post.judgement).payload(&post.data);
             }
+            Op::Ring(ring) => self.ring(ring),
+            Op::StepCall { call, step } => {
+                self.name("answer").text(call);
+                match step {
+                    // The reason is not used.
+                    CallStep::Accept(device) => self.name("accept").text(device).name("~"),
+                    CallStep::Decline(device, end) => {
+                        self.name("decline").text(device).name(end.name())
+                    }
+                    CallStep::Cancel(from, end) => self.name("cancel").text(from).name(end.name()),
+                };
+            }
+            Op::Calls => {
+                self.name("calls");
+            }
             Op::Inspect => {
                 self.name("look");
             }
@@ -102,6 +118,15 @@ impl<'a> Args<'a> {
         self.proof(&join.judgement).text(u8::from(join.waits));
         self.optional(join.asked_at.map(|time| time.as_micros()));
         self.payload(&join.meta).text(u8::from(join.keeps_meta)).optional(join.seals_at);
+    }
+
+    fn ring(&mut self, ring: &Ring) {
+        let Ring { call, from, room, timeout, data } = ring;
+        self.name("ring").text(call).text(from).text(room).micros(*timeout);
+        match data {
+            Some(data) => self.payload(data),
+            None => self.name(""),
+        };
     }
 
     fn restore(&mut self, restored: &Restored) {

@@ -5,6 +5,7 @@
 
 mod answers;
 mod append_batcher;
+mod call_lines;
 mod client;
 mod connection;
 mod decode;
@@ -27,6 +28,7 @@ mod slots;
 mod suitability;
 mod timeline;
 mod watchdog;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 --                           "r:<peer>" = " <mid>:<code> …" the refusals among its last messages,
 --                           "x:<peer>" = its generation at a reset, until its node confirms that it holds the member,
 --                           "o:<peer>" = what "g:<peer>" was when KEYS[2] was lost, for a restore of the member.
---                           "p:<socket>" = its last post, see `post.lua`.
+--                           "p:<socket>" = its last post, see `post.lua`; "c:<call>" = a call, see `calls.lua`.
 --                           Copies of the fields of KEYS[4] for nodes of version 0.1.0, which look for them here
 -- KEYS[2] {room}:m  hash    <peer> = "<n> <node> <socket> <try> <away since µs or 0> <user or ~> <key hash>
 --                           <joined> <base> <recovery> <origin>\n<meta>", where joined and origin are the

@@ -8,7 +8,7 @@ use fred::types::scripts::Script;
 use futures_util::future::BoxFuture;
 
 use super::RedisLog;
-use super::decode::garbled;
+use super::words::garbled;
 use crate::log::{LogError, Revocations, RevokedList, Written};
 
 /// The hash that `revoke.lua` describes.

@@ -12,6 +12,7 @@ pub(super) const SCRIPT: &str = concat!(
     include_str!("takeover.lua"),
     include_str!("kick.lua"),
     include_str!("post.lua"),
+    include_str!("calls.lua"),
     include_str!("tend.lua"),
     include_str!("main.lua"),
 );
@@ -24,8 +25,9 @@ mod tests {
 
     use super::*;
     use crate::log::{
-        CLOCK_BEHIND, JOIN_VALID_FOR, LEFT_REMEMBERED, MEMBERS_PER_STEP, PASSED_OVER,
-        POSTS_REMEMBERED, RECLAIM_WINDOW, REMEMBERED, RESTORE_WINDOW,
+        CALL_LIFE, CALLS_REMEMBERED, CLOCK_BEHIND, JOIN_VALID_FOR, LEFT_REMEMBERED,
+        MEMBERS_PER_STEP, PASSED_OVER, POSTS_REMEMBERED, RECLAIM_WINDOW, REMEMBERED,
+        RESTORE_WINDOW, RINGING_CALLS,
     };
 
     #[test]
@@ -43,6 +45,9 @@ mod tests {
             ("JOIN_VALID_FOR", JOIN_VALID_FOR.as_micros()),
             ("REMEMBERED", REMEMBERED.as_micros()),
             ("POSTS_REMEMBERED", POSTS_REMEMBERED.as_micros()),
+            ("CALLS_REMEMBERED", CALLS_REMEMBERED.as_micros()),
+            ("CALL_LIFE", CALL_LIFE.as_micros()),
+            ("RINGING_CALLS", RINGING_CALLS as u128),
             ("MEMBERS_PER_STEP", MEMBERS_PER_STEP as u128),
             ("LEFT_REMEMBERED", LEFT_REMEMBERED as u128),
             ("CLOCK_BEHIND", CLOCK_BEHIND.as_micros()),

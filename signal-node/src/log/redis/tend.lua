@@ -11,6 +11,8 @@ steps.tend = { 3, function(age, length, bytes)
   share_configuration()
   -- What is configured lies in F as well from now on, so H needs to outlive the other keys no more.
   if stored then redis.call('PEXPIRE', H, life) end
+  local kept = calls_last()
+  if kept > 0 then outlive(H, kept) end
   prolongs = true
   return { 'head', int(last) }
 end }

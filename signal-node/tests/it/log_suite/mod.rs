@@ -1,6 +1,7 @@
 //! What every room log promises; asked of the one in memory and of the one in a real Redis.
 
 mod apart;
+mod calls;
 mod clocks;
 mod differential;
 mod losses;
@@ -76,6 +77,12 @@ suite! {
     posts::a_client_that_does_not_count_its_joins_takes_its_member_over,
     posts::a_late_copy_of_an_uncounted_join_does_not_bring_its_member_back,
     posts::an_uncounted_join_is_refused_where_another_key_fills_the_room,
+    calls::a_call_is_carried_as_it_was_said_and_is_the_same_one_when_said_again,
+    calls::only_devices_answer_and_only_the_caller_cancels,
+    calls::whatever_is_said_in_whatever_order_the_rule_holds_and_all_are_told_it,
+    calls::a_call_that_has_rung_for_long_enough_is_over_for_whoever_asks_next,
+    calls::sixteen_calls_ring_at_once_and_an_ended_one_makes_room,
+    calls::a_call_is_kept_with_its_inbox_although_nobody_is_there,
 }
 
 #[tokio::test]
