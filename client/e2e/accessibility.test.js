@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { readFileSync } from "node:fs";
 import { BINARIES } from "./binaries.js";
+import { audit, findings } from "./audit.js";
 import { Group } from "../../deploy/local/processes.js";
 import { LOOPBACK } from "../../deploy/local/ports.js";
 import { CALL_WITHIN, connectedPeers, openDemo } from "./page.js";
@@ -13,7 +12,6 @@ import { startService } from "../../deploy/local/services.js";
 /** The demo page for those who do not see it, or not well: every state of it through axe-core, and what a screen reader is told. */
 
 const LIMITS = { timeout: 90_000 };
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let group;
 let browser;
@@ -31,28 +29,6 @@ after(async () => {
   await browser?.close();
   await group?.stop();
 });
-
-/** Returns what axe finds in the page as it is, one line each. */
-async function findings(page) {
-  await page.evaluate(AXE); // by the debugger: the page itself lets no foreign script in
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
-}
-
-/** Looks at a state in light and dark colours, wide and narrow. */
-async function audit(page, state) {
-  const found = [];
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    for (const width of [1280, 320]) {
-      await page.setViewportSize({ width, height: 720 });
-      found.push(...(await findings(page)).map((line) => `${state}, ${colorScheme}, ${width} px: ${line}`));
-      const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      if (beyond > 0) found.push(`${state}, ${width} px: ${beyond} px too wide`);
-    }
-  }
-  return found;
-}
 
 test("no state of the lobby has a finding", LIMITS, async () => {
   const { page } = await openDemo(browser.context, origin, { auto: false, pattern: false });

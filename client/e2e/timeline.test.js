@@ -10,7 +10,7 @@ import { changeFingerprint, hideBehindNat, holdOffers, moveClock, signalOnly, us
 import { connected, joinIn } from "./in-room.js";
 import { findPort } from "../../deploy/local/ports.js";
 import { openBrowser } from "./browser.js";
-import { readFindings, readTimeline } from "./timelines.js";
+import { readFindings, readTimeline, readTimelineOnce } from "./timelines.js";
 import { serveSdk } from "./static.js";
 import { serversAt, startRelay } from "./failing-relays.js";
 import { signCredential } from "../../deploy/local/coturn.js";
@@ -199,6 +199,18 @@ describe("what the two sides did is told", AT_ONCE, () => {
     const { text } = await found("clock", "clock_skew");
     assert.match(text, /^The clock of the device of ana is 4[45] s ahead\.$/);
   });
+});
+
+test("a call that comes about directly has nothing to explain, however long it lasts", LIMITS, async () => {
+  const pages = await openPair("fine");
+  await connected(pages);
+  // As long as a silent relay would take to be named.
+  const lasts = () => performance.now() - (window.since ??= performance.now()) > 11_000;
+  await Promise.all(pages.map((page) => until(page, lasts)));
+  await pages[1].evaluate(() => window.room.leave());
+  const isOver = ({ events }) => events.filter(({ call }) => call?.state === "ended").length === 2;
+  const { findings, events } = await readTimelineOnce(cluster, "fine", isOver);
+  assert.deepEqual(findings, [], JSON.stringify(events));
 });
 
 describe("where the path itself fails, that is told", AT_ONCE, () => {

@@ -19,14 +19,24 @@ export async function readTimeline({ nodes, token }, room) {
   return answer.json();
 }
 
-/** Waits until a rule has found something in a room, and returns what. @param {import("../../deploy/local/cluster.js").Cluster} cluster @param {string} room @param {string} rule */
-export async function readFindings(cluster, room, rule) {
+/**
+ * Waits until a timeline is as wanted, and returns it.
+ * @param {import("../../deploy/local/cluster.js").Cluster} cluster
+ * @param {string} room
+ * @param {(timeline: {events: any[], findings: Finding[]}) => boolean} wanted
+ */
+export async function readTimelineOnce(cluster, room, wanted) {
   const deadline = Date.now() + EXPLAINED_WITHIN;
   for (;;) {
     const timeline = await readTimeline(cluster, room);
-    const found = timeline.findings.filter((finding) => finding.rule === rule);
-    if (found.length > 0) return found;
-    if (Date.now() > deadline) throw new Error(`${rule} has found nothing in ${JSON.stringify(timeline, null, 1)}`);
+    if (wanted(timeline)) return timeline;
+    if (Date.now() > deadline) throw new Error(`not as wanted: ${JSON.stringify(timeline, null, 1)}`);
     await wait(LOOK_EVERY);
   }
+}
+
+/** Waits until a rule has found something in a room, and returns what. @param {import("../../deploy/local/cluster.js").Cluster} cluster @param {string} room @param {string} rule */
+export async function readFindings(cluster, room, rule) {
+  const found = (/** @type {{findings: Finding[]}} */ { findings }) => findings.filter((finding) => finding.rule === rule);
+  return found(await readTimelineOnce(cluster, room, (timeline) => found(timeline).length > 0));
 }

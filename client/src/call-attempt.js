@@ -147,11 +147,15 @@ export class CallAttempt {
     };
   }
 
-  /** What relays answered; one that has neither answered nor given a candidate in time is listed with a count of 0. @returns {RelayFault[]} */
+  /**
+   * What relays answered; one that has neither answered nor given a candidate in time is listed with a count of 0, unless the
+   * browser has ceased to gather since it was connected.
+   * @returns {RelayFault[]}
+   */
   #faults() {
     const errors = [...this.#errors.values()];
     const at = this.#now();
-    if (this.#gathered.relay > 0 || at < ANSWER_WITHIN) return errors;
+    if (this.#gathered.relay > 0 || at < ANSWER_WITHIN || this.wasConnected) return errors;
     const hasError = (/** @type {string} */ relay, /** @type {string} */ transport) => errors.some((error) => error.relay === relay && error.transport === transport);
     const silent = this.#addresses.filter(({ relay, transport }) => !hasError(relay, transport));
     return [...errors, ...silent.map((server) => ({ ...server, code: NO_ANSWER, count: 0, at }))].slice(0, MOST_ERRORS);

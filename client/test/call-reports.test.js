@@ -156,6 +156,10 @@ test("a relay that has given neither a candidate nor an error in ten seconds is 
   assert.deepEqual(errors(), [["tcp", 401, 1], ["udp", 701, 0]]);
   attempt.sent({ session: "s", candidate: { candidate: "candidate:1 1 udp 1 192.0.2.7 9 typ relay" } });
   assert.deepEqual(errors(), [["tcp", 401, 1]]);
+  const direct = new CallAttempt(1, /** @type {any} */ (pc), clock);
+  await direct.connected();
+  await clock.pass(60_000);
+  assert.deepEqual(direct.report("ended", { polite: false }).errors, [], "a browser that is connected gathers no more");
 });
 
 test("a restart of ICE is seen by the fragment of the descriptions", () => {

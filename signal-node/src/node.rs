@@ -19,7 +19,8 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::drain::Drain;
 use crate::http::{
-    Anonymous, ConnectionLimiter, ConnectionLimits, Dialects, Public, UnverifiedLimiter, router,
+    Anonymous, ConnectionLimiter, ConnectionLimits, Console, Dialects, Public, UnverifiedLimiter,
+    router,
 };
 use crate::liveness::Cluster;
 use crate::log::{LogError, Trouble};
@@ -73,7 +74,9 @@ impl Node {
         let health = Health::new();
         let admin = Listener::bind(&config.admin_listen).await?;
         let admin_address = admin.address().clone();
-        let routes = admin_router(metrics.registry.clone(), health.clone());
+        let console = Console::default();
+        let probes = admin_router(metrics.registry.clone(), health.clone());
+        let routes = probes.merge(console.routes());
         life.tasks.spawn(serve(admin, routes, life.hard.clone()));
         let listener = Listener::bind(&config.listen).await?.with_tls(config.tls.clone());
         let listener = listener.with_bounds(bounds(&config)).with_mode(config.socket_mode)?;
@@ -109,6 +112,7 @@ impl Node {
         life.tasks.spawn(revoked.clone().follow(life.hard.clone()));
         let tls = config.tls.is_some();
         let public = public(config, room_context, (events, cluster, revoked))?;
+        console.open(public.clone());
         let startup_token = public.sessions.startup_token.clone();
         let dialects = public.dialects.clone();
         tokio::spawn(public.sessions.verifier.clone().refresh(life.soft.clone()));

@@ -33,14 +33,19 @@ const PERMISSIONS: &str = "camera=(self), microphone=(self), clipboard-write=(se
 pub(super) fn router() -> Router<Arc<Public>> {
     Router::new()
         .route("/", get(async |headers: HeaderMap| page("index.html", &headers)))
-        .route(
-            "/demo/{*path}",
-            get(async |Path(path): Path<String>, headers: HeaderMap| page(&path, &headers)),
-        )
+        .merge(demo())
         .route(
             "/client/{*path}",
             get(async |Path(path): Path<String>, headers: HeaderMap| sdk(&path, &headers)),
         )
+}
+
+/// Routes the files of the demo page, some of which the console uses too.
+pub(super) fn demo<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route(
+        "/demo/{*path}",
+        get(async |Path(path): Path<String>, headers: HeaderMap| page(&path, &headers)),
+    )
 }
 
 fn missing() -> Response {
@@ -66,7 +71,8 @@ fn sdk(path: &str, headers: &HeaderMap) -> Response {
     response
 }
 
-fn serve(files: &StaticFiles, path: &str, headers: &HeaderMap) -> Response {
+/// Answers with a file, which may load nothing from elsewhere.
+pub(super) fn serve(files: &StaticFiles, path: &str, headers: &HeaderMap) -> Response {
     let Some(file) = files.get(path) else { return missing() };
     let common = [
         // A new version of the node is a new version of the page, so each use asks whether the ETag still holds.

@@ -2,6 +2,7 @@
 
 mod assets;
 mod connection_limiter;
+mod console;
 mod dialects;
 mod ice;
 mod openapi;
@@ -31,6 +32,7 @@ use crate::session::Context;
 pub use connection_limiter::{
     ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded,
 };
+pub use console::Console;
 pub use dialects::Dialects;
 pub use openapi::openapi;
 pub use origin::AllowedOrigins;

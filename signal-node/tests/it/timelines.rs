@@ -15,7 +15,8 @@ use signal_node::log::{Retention, TimelineKey, TimelineStore};
 use crate::support::node::{SECRET, TestNode, claims};
 use crate::support::peer::TestPeer;
 use crate::support::polling::becomes_true;
-use crate::support::redis::TestRedis;
+use crate::support::process::NodeProcess;
+use crate::support::redis::{TestRedis, free_port};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -224,4 +225,46 @@ async fn a_node_that_keeps_no_timelines_takes_no_reports_and_says_so() {
     ana.say(report("p_bo")).await;
     ana.expect_error("unsupported").await;
     assert_eq!(types(&timeline(&node).await), [""; 0]);
+}
+
+/// What the admin listener answers: the status, the type, and the body.
+async fn at_admin(address: &str, path: &str, claims: Option<&Claims>) -> (u16, String, String) {
+    let mut request = Client::new().get(format!("http://{address}{path}"));
+    if let Some(claims) = claims {
+        request = request.bearer_auth(mint(claims, SECRET.as_bytes()));
+    }
+    let response = request.send().await.unwrap();
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    (response.status().as_u16(), kind, response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_console_has_the_rights_of_its_token_and_waits_for_the_log() {
+    let node = TestNode::closed().await;
+    let (member, operator) = (claims("ana"), admin("*"));
+    let ask =
+        async |path: &str, claims: Option<&Claims>| at_admin(node.admin(), path, claims).await;
+    let (status, kind, page) = ask("/console", None).await;
+    assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"), "{page}");
+    for file in ["/console/console.js", "/console/console.css", "/demo/dom.js", "/livez"] {
+        assert_eq!(ask(file, None).await.0, 200, "{file}");
+    }
+    assert_eq!(ask("/v1/rooms/demo/timeline", None).await.0, 401);
+    assert_eq!(ask("/v1/rooms/demo/timeline", Some(&member)).await.0, 403);
+    for path in
+        ["/v1/rooms/demo/timeline", "/v1/rooms/demo", "/v1/cluster", "/v1/users/ana/timeline"]
+    {
+        assert_eq!(ask(path, Some(&operator)).await.0, 200, "{path}");
+    }
+    for path in ["/v1/ws", "/v1/none", "/client/index.js", "/"] {
+        assert_eq!(ask(path, Some(&operator)).await.0, 404, "{path}");
+    }
+
+    let nowhere = format!("redis://127.0.0.1:{}", free_port());
+    let mut waiting = NodeProcess::without_redis(&nowhere);
+    waiting.logs("waiting for Redis").await;
+    let admin_address = waiting.told["admin"].as_str().unwrap();
+    assert_eq!(at_admin(admin_address, "/console", None).await.0, 200);
+    let (status, _, problem) = at_admin(admin_address, "/v1/cluster", Some(&operator)).await;
+    assert_eq!(status, 503, "{problem}");
 }

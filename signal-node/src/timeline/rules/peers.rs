@@ -115,7 +115,7 @@ pub(super) fn not_answered(case: &Case<'_>) -> Option<Verdict> {
         Some(_) => "It has received the offer",
     };
     let text = format!("{them} was in the room and never answered the offer of {me}. {seen}.");
-    let todo = "Look for exceptions in the page of that member, for the option `connect`, and whether it handles WebRTC at all; a tab \
+    let todo = "Look for exceptions in the page of that member, for the option connect of join, and whether it handles WebRTC at all; a tab \
                 that the system has frozen answers once it is shown.";
     Some(Verdict::problem(text, todo))
 }

@@ -71,6 +71,11 @@ impl TestNode {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
+    /// Returns the address of the admin listener.
+    pub(crate) fn admin(&self) -> &str {
+        &self.admin
+    }
+
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         reqwest::get(format!("http://{}{path}", self.public)).await.unwrap()
     }
