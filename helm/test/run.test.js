@@ -171,6 +171,12 @@ test("a call comes about over the pods of a release", LIMITS, () =>
     assert.equal((await cy.hear("error")).code, "room_full");
 
     await helmTest(group, { containers, manifests, objects, origin: balancer.origin });
+    // Metrics of calls begin with the first report.
+    const errors = [{ relay: "turn.example.org:3478", transport: "udp", code: 401, count: 1, at: 35 }];
+    const call = { attempt: 1, state: "connected", offer: 12, connected: 400, now: 410, local: "host", remote: "host", protocol: "udp", errors };
+    ana.say({ type: "report", room: "demo", peer: there.self.id, at: Date.now(), call });
+    ana.say({ type: "ping" });
+    await ana.hear("pong");
     await checkMetrics(pods);
 
     for (const { process } of nodes) process.process.kill("SIGTERM");

@@ -171,8 +171,9 @@ impl RoomId {
 
     /// Names the room of a call that names none. Nobody but these two can make a call with it.
     #[must_use]
-    pub fn of_call(caller: &Subject, callee: &Subject, call: &CallId) -> Self {
-        let names = [caller.to_string(), callee.to_string(), call.to_string()].join(" ");
+    pub fn of_call(from: &Subject, to: &Subject, call: &CallId) -> Self {
+        // Encoded, so that none has a blank.
+        let names = [from.to_string(), to.to_string(), call.to_string()].join(" ");
         let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(names)[..16]);
         Self(format!("call.{hash}").into())
     }

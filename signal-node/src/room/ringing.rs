@@ -67,7 +67,21 @@ pub(super) fn on_answer(
     let (code, text) = match outcome {
         Outcome::Refused(code) => (*code, "too many calls ring at the user"),
         Outcome::Gone(_) => (ErrorCode::PeerNotFound, "there is no such call"),
-        _ => (ErrorCode::Internal, refused_text(ErrorCode::Internal)),
+        Outcome::Joined(_)
+        | Outcome::JoinRefused(_)
+        | Outcome::Appended(_)
+        | Outcome::Settled
+        | Outcome::OutOfOrder { .. }
+        | Outcome::Suspected(_)
+        | Outcome::Replaced(_)
+        | Outcome::More
+        | Outcome::Stale
+        | Outcome::Recovering
+        | Outcome::Posted(_)
+        | Outcome::Number(_)
+        | Outcome::Head(_)
+        | Outcome::Calls(_)
+        | Outcome::Room(_) => (ErrorCode::Internal, refused_text(ErrorCode::Internal)),
     };
     refuse(step, &reply, ErrorFrame::new(code, text));
 }

@@ -22,34 +22,11 @@ const OUTGOING: usize = 16;
 
 impl Machine {
     /// Rings the devices of another user.
-    pub(super) fn call(&mut self, identity: &Identity, call: Call<'_>) {
-        match self.outgoing(identity, &call) {
+    pub(super) fn call(&mut self, identity: &Identity, call: &Call<'_>) {
+        match outgoing(identity, call) {
             Ok(outgoing) => self.effects.push_back(Effect::Call(Box::new(outgoing))),
             Err(refusal) => self.answer(call.id, refusal),
         }
-    }
-
-    fn outgoing(&self, identity: &Identity, call: &Call<'_>) -> Result<OutgoingCall, Refusal> {
-        let Call { id, to, call: name, room, timeout, data } = call;
-        let from = identity.subject().filter(|_| identity.may_call(to));
-        let Some(from) = from else {
-            let text = "the token does not allow to call this user".to_owned();
-            return Err((ErrorCode::Forbidden, text));
-        };
-        if from == to {
-            return Err((ErrorCode::BadRequest, "nobody calls oneself".to_owned()));
-        }
-        if !(1..=limits::RING_SECONDS).contains(timeout) {
-            let text = format!("timeout must be 1 to {} s", limits::RING_SECONDS);
-            return Err((ErrorCode::BadRequest, text));
-        }
-        if let Some(room) = room.as_ref().filter(|room| !identity.may_enter(room)) {
-            return Err((ErrorCode::Forbidden, format!("the token does not open room '{room}'")));
-        }
-        let room = room.clone().unwrap_or_else(|| RoomId::of_call(from, to, name));
-        let data = data.map(|data| Meta::raw(data).to_owned().into());
-        let (call, from, timeout) = (name.clone(), from.clone(), Duration::from_secs(*timeout));
-        Ok(OutgoingCall { to: to.clone(), ring: Ring { call, from, room, timeout, data }, id: *id })
     }
 
     /// Has the device of this connection take a call.
@@ -94,6 +71,30 @@ impl Machine {
         self.memberships.free(&room);
         self.answer(id, (ErrorCode::Forbidden, format!("no call of yours opens room '{room}'")));
     }
+}
+
+/// Reads what is to ring, if the token allows it.
+fn outgoing(identity: &Identity, call: &Call<'_>) -> Result<OutgoingCall, Refusal> {
+    let Call { id, to, call: name, room, timeout, data } = call;
+    let from = identity.subject().filter(|_| identity.may_call(to));
+    let Some(from) = from else {
+        let text = "the token does not allow to call this user".to_owned();
+        return Err((ErrorCode::Forbidden, text));
+    };
+    if from == to {
+        return Err((ErrorCode::BadRequest, "nobody calls oneself".to_owned()));
+    }
+    if !(1..=limits::RING_SECONDS).contains(timeout) {
+        let text = format!("timeout must be 1 to {} s", limits::RING_SECONDS);
+        return Err((ErrorCode::BadRequest, text));
+    }
+    if let Some(room) = room.as_ref().filter(|room| !identity.may_enter(room)) {
+        return Err((ErrorCode::Forbidden, format!("the token does not open room '{room}'")));
+    }
+    let room = room.clone().unwrap_or_else(|| RoomId::of_call(from, to, name));
+    let data = data.map(|data| Meta::raw(data).to_owned().into());
+    let (call, from, timeout) = (name.clone(), from.clone(), Duration::from_secs(*timeout));
+    Ok(OutgoingCall { to: to.clone(), ring: Ring { call, from, room, timeout, data }, id: *id })
 }
 
 impl<S: Socket> Session<'_, S> {
@@ -142,7 +143,14 @@ impl<S: Socket> Session<'_, S> {
                 }
             }
             FrameEvent::Rings(ring) => self.on_ring(&ring.0, &ring.1),
-            _ => {}
+            FrameEvent::Joined(_)
+            | FrameEvent::Refused(_)
+            | FrameEvent::Left(_)
+            | FrameEvent::Ended(..)
+            | FrameEvent::Lost(_)
+            | FrameEvent::Unwatched(_)
+            | FrameEvent::ForClient
+            | FrameEvent::Traced(_) => {}
         }
     }
 
@@ -172,16 +180,12 @@ impl<S: Socket> Session<'_, S> {
         let CallGrant { to, call } = &join.grant;
         let decided = self.context.rooms.decide(&RoomId::inbox(to), Op::Calls).await;
         let user = self.machine.identity().and_then(Identity::subject);
-        match (decided, user) {
-            (Ok(Outcome::Calls(view)), Some(user)) => {
-                let is_granted = is_granted(&view, (to, call), user, &join.room);
-                self.machine.call_checked(join, is_granted, Instant::now());
-            }
-            _ => {
-                self.machine.memberships.free(&join.room);
-                self.refuse(join.id, self.too_busy());
-            }
+        if let (Ok(Outcome::Calls(view)), Some(user)) = (decided, user) {
+            let is_granted = is_granted(&view, (to, call), user, &join.room);
+            return self.machine.call_checked(join, is_granted, Instant::now());
         }
+        self.machine.memberships.free(&join.room);
+        self.refuse(join.id, self.too_busy());
     }
 
     /// Follows no call any more: the connection is over. The calls go on.

@@ -63,7 +63,7 @@ impl Machine {
             ClientMessage::Leave(leave) => self.leave(&leave),
             ClientMessage::Kick(kick) => self.kick(identity, kick),
             ClientMessage::Online(online) => self.online(identity, online),
-            ClientMessage::Call(call) => self.call(identity, call),
+            ClientMessage::Call(call) => self.call(identity, &call),
             ClientMessage::Accept(answer) => self.accept_call(answer),
             ClientMessage::Decline(answer) => self.decline_call(answer),
             ClientMessage::Cancel(cancel) => self.cancel_call(identity, cancel),

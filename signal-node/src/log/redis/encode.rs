@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
-use signal_protocol::Seq;
+use signal_protocol::{CallId, Seq};
 
 use super::publishing::Publishing;
 use crate::log::{
@@ -85,17 +85,7 @@ impl<'a> Args<'a> {
                 self.micros(post.grace).proof(&post.judgement).payload(&post.data);
             }
             Op::Ring(ring) => self.ring(ring),
-            Op::StepCall { call, step } => {
-                self.name("answer").text(call);
-                match step {
-                    // The reason is not used.
-                    CallStep::Accept(device) => self.name("accept").text(device).name("~"),
-                    CallStep::Decline(device, end) => {
-                        self.name("decline").text(device).name(end.name())
-                    }
-                    CallStep::Cancel(from, end) => self.name("cancel").text(from).name(end.name()),
-                };
-            }
+            Op::StepCall { call, step } => self.step_call(call, step),
             Op::Calls => {
                 self.name("calls");
             }
@@ -104,6 +94,16 @@ impl<'a> Args<'a> {
             }
             Op::Maintain => self.maintain(),
         }
+    }
+
+    fn step_call(&mut self, call: &CallId, step: &CallStep) {
+        self.name("answer").text(call);
+        match step {
+            // The reason is not used.
+            CallStep::Accept(device) => self.name("accept").text(device).name("~"),
+            CallStep::Decline(device, end) => self.name("decline").text(device).name(end.name()),
+            CallStep::Cancel(from, end) => self.name("cancel").text(from).name(end.name()),
+        };
     }
 
     fn join(&mut self, join: &Join) {

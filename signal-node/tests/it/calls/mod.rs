@@ -28,7 +28,8 @@ async fn user(address: &str, sub: &str) -> TestPeer {
 async fn device(address: &str, sub: &str, name: &str) -> TestPeer {
     let mut peer = user(address, sub).await;
     peer.say(json!({"type": "online", "id": 2, "device": key(name), "try": 1})).await;
-    peer.id = peer.expect("online").await["device"].as_str().unwrap().to_owned();
+    let online = peer.expect("online").await;
+    online["device"].as_str().unwrap().clone_into(&mut peer.id);
     peer
 }
 
