@@ -1,3 +1,4 @@
+import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
 import { Device } from "./device.js";
 import { Emitter } from "./events.js";
@@ -26,6 +27,7 @@ import { systemClock } from "./clock.js";
  * @typedef {object} ClientEvents
  * @property {ConnectionState} state the connection changed
  * @property {IceWarning | null} warning about the relays; null when it is over
+ * @property {import("./call.js").Call} call a user calls: `accept()` or `decline()`
  * @property {{reason: string}} offline this page is no device of its user any more: another one has taken it, or it was refused
  */
 
@@ -44,6 +46,7 @@ export class SignalClient extends Emitter {
   #reports;
   #device;
   #watches;
+  #calls;
 
   /**
    * @param {SignalClientOptions & {identity?: import("./identity.js").IdentityOptions, reports?: boolean}} options `reports`: whether the
@@ -67,6 +70,11 @@ export class SignalClient extends Emitter {
       settled: () => this.#promoteWhenReady(),
     });
     this.#watches = new Watches(context);
+    this.#calls = new Calls({
+      ...context,
+      rang: (call) => this.emit("call", call),
+      join: (room, options) => this.join(room, options),
+    });
     this.#ice.on("warning", (warning) => this.emit("warning", warning));
     this.#connection.on("link", ({ link }) => this.#moveTo(link));
     this.#connection.on("frame", ({ frame, link }) => this.#dispatch(frame, link));
@@ -128,6 +136,16 @@ export class SignalClient extends Emitter {
   }
 
   /**
+   * Calls a user: all devices of the user that are online ring, and one of them may accept.
+   * @param {string} user the subject of a token
+   * @param {import("./calls.js").CallOptions} [options]
+   * @returns {import("./call.js").Call}
+   */
+  call(user, options = {}) {
+    return this.#calls.begin(user, options);
+  }
+
+  /**
    * Returns how everything stands and what happened of late, for a report of a fault. It holds no token, no SDP, no
    * address and nothing that the application has sent.
    * @returns {Promise<Record<string, unknown> & {log: import("./journal.js").LogEntry[]}>}
@@ -169,7 +187,7 @@ export class SignalClient extends Emitter {
    */
   #create(name, options) {
     const identity = new Identity(name, this.#identityOptions);
-    const context = { name, connection: this.#connection, ice: this.#ice, clock: this.#clock, random: this.#random, reports: this.#reports };
+    const context = { name, call: options?.call, connection: this.#connection, ice: this.#ice, clock: this.#clock, random: this.#random, reports: this.#reports };
     const room = new Room({ ...context, identity, ended: (room) => this.#forget(room) }, options);
     this.#rooms.set(name, room);
     return room;
@@ -180,6 +198,7 @@ export class SignalClient extends Emitter {
     this.#eachRoom((room) => room.moveTo(link));
     this.#device.moveTo(link);
     this.#watches.moveTo(link);
+    this.#calls.moveTo(link);
     this.#promoteWhenReady();
   }
 
@@ -213,6 +232,7 @@ export class SignalClient extends Emitter {
   #dispatch(frame, link) {
     if (frame.type === "ice") return this.#ice.accept(frame.ice);
     if (frame.type === "presence") return this.#watches.tell(frame, link);
+    if (isOfCall(frame)) return this.#calls.take(frame);
     if (frame.type === "offline") return this.#device.ended(frame, link);
     if (isOfUser(frame)) return this.#watches.failed(frame, link);
     if (isSlowDown(frame)) this.#eachRoom((room) => room.slowDown(frame.after));
@@ -235,6 +255,7 @@ export class SignalClient extends Emitter {
       this.#eachRoom((room) => room.stopped(state));
       this.#device.stopped(state);
       this.#watches.stopped(state);
+      this.#calls.stopped();
     }
     this.emit("state", state);
   }
@@ -248,6 +269,11 @@ export class SignalClient extends Emitter {
   #eachRoom(act) {
     for (const room of [...this.#rooms.values()]) act(room);
   }
+}
+
+/** @param {any} frame @returns {frame is import("./calls.js").CallFrame} */
+function isOfCall(frame) {
+  return ["ring", "ringing", "call_accepted", "call_ended"].includes(frame.type);
 }
 
 /** @param {any} frame @returns {frame is import("./protocol.js").ErrorFrame & {user: string}} */
@@ -264,6 +290,7 @@ function isSlowDown(frame) {
   return isAboutConnection(frame) && frame.code === "rate_limited" && frame.room === undefined;
 }
 
+export { Call } from "./call.js";
 export { Connection } from "./connection.js";
 export { Peer } from "./peer.js";
 export { Room } from "./room.js";

@@ -24,6 +24,7 @@ import { between } from "./backoff.js";
  *
  * @typedef {object} MembershipContext
  * @property {string} name of the room
+ * @property {{to?: string, call: string}} [call] the call that gives the right to enter
  * @property {import("./connection.js").Connection} connection
  * @property {import("./clock.js").Clock} clock
  * @property {() => number} random uniform in [0, 1)
@@ -94,8 +95,8 @@ export class Membership {
     const attempt = this.#identity.nextTry();
     this.#triedBefore = this.#tries.get(link) ?? 0;
     this.#tries.set(link, attempt);
-    const { name: room, connection } = this.#context;
-    const member = { room, key: this.#identity.key, try: attempt, seq: this.#position, meta: this.#hooks.meta() };
+    const { name: room, connection, call } = this.#context;
+    const member = { room, key: this.#identity.key, try: attempt, seq: this.#position, meta: this.#hooks.meta(), call };
     const ask = (/** @type {number} */ id) => build.join({ id: (this.#askedAs = id), ...member });
     this.#answered = new Promise((done) => {
       connection.requests.send(link, ask, (reply) => {

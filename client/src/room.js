@@ -21,6 +21,7 @@ import { FIRST_PAUSE } from "./outgoing.js";
  *
  * @typedef {object} JoinOptions
  * @property {any} [meta] what others see of this member; 4 KiB at most
+ * @property {{to?: string, call: string}} [call] the call that gives the right to enter, as `Call.join` sets it
  * @property {MediaStream | null} [stream] camera, microphone or anything else to send to every peer, as `publish` does
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay`: media only through TURN
  * @property {typeof RTCPeerConnection | null} [RTCPeerConnection] null: signaling only
@@ -32,8 +33,7 @@ import { FIRST_PAUSE } from "./outgoing.js";
  * @property {number} [timeout] milliseconds after which the join is given up; without it, passing trouble is waited out
  *
  * @typedef {object} RoomEvents
- * @property {{recovery: import("./protocol.js").Recovery, dropped: number}} joined this member is in (again);
- *   `dropped` messages were given up because it is a new member
+ * @property {{recovery: import("./protocol.js").Recovery, dropped: number}} joined in (again); a new member gave `dropped` messages up
  * @property {Peer} peer somebody is in the room
  * @property {{peer: Peer, reason: string}} peerLeft
  * @property {Peer} peerUpdated new `meta` or `away`
@@ -45,6 +45,7 @@ import { FIRST_PAUSE } from "./outgoing.js";
  *
  * @typedef {object} RoomContext
  * @property {string} name
+ * @property {{to?: string, call: string}} [call] the call that gives the right to enter
  * @property {import("./connection.js").Connection} connection
  * @property {import("./ice.js").IceServers} ice
  * @property {import("./clock.js").Clock} clock

@@ -4,11 +4,11 @@ import { createHmac } from "node:crypto";
 
 /**
  * @param {string} secret
- * @param {{sub: string, room: string, can?: string[], watch?: string[], ttl?: number}} claims `ttl` in seconds
+ * @param {{sub: string, room: string, can?: string[], watch?: string[], call?: string[], ttl?: number}} claims `ttl` in seconds
  */
-export function mintToken(secret, { sub, room, can = ["signal"], watch, ttl = 3600 }) {
+export function mintToken(secret, { sub, room, can = ["signal"], watch, call, ttl = 3600 }) {
   const exp = Math.floor(Date.now() / 1000) + ttl;
-  const signed = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ sub, room, can, watch, exp })}`;
+  const signed = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ sub, room, can, watch, call, exp })}`;
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
 }
 

@@ -139,6 +139,32 @@ test("a page is seen by those who watch its user, as the guide says", { timeout:
   }
 }));
 
+test("a user is called by name, as the guide says", { timeout: 60_000 }, () => withGroup(async (group) => {
+  const node = await startNode(group, group.write("jwt.key", KEY));
+  const open = (/** @type {string} */ sub) => {
+    const token = mintToken(KEY, { sub, room: "none", call: ["*"] });
+    return new SignalClient({ url: `ws://${node}`, token: async () => token, WebSocket });
+  };
+  const [client, bo] = [open("ana"), open("bo")];
+  try {
+    await bo.online();
+    /** @type {string[]} */
+    const asked = [];
+    const confirm = (/** @type {string} */ text) => asked.push(text);
+    await new AsyncFunction("client", "confirm", "stream", code("called"))(bo, confirm, null);
+    const met = new Promise((/** @type {(peer: any) => void} */ resolve) => {
+      bo.on("call", (/** @type {any} */ call) => call.accepted.then(() => call.join({ RTCPeerConnection: null })).then((/** @type {any} */ room) => room.on("peer", resolve)));
+    });
+    const here = code("call").replace("{ stream }", "{ RTCPeerConnection: null }");
+    await new AsyncFunction("client", here)(client);
+    await met;
+    assert.deepEqual(asked, ["ana calls. Answer?"]);
+  } finally {
+    client.close();
+    bo.close();
+  }
+}));
+
 test("the endpoints are as short as an afternoon wants them", () => {
   for (const language of ["node", "python"]) {
     const lines = code(`token endpoint: ${language}`).split("\n").filter((line) => line.trim() !== "");

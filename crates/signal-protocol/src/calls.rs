@@ -53,8 +53,8 @@ pub struct Cancel {
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct CallGrant {
-    /// The callee.
-    pub to: Subject,
+    /// The callee, if it is not the user of the connection.
+    pub to: Option<Subject>,
     pub call: CallId,
 }
 

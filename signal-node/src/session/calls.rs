@@ -177,11 +177,14 @@ impl<S: Socket> Session<'_, S> {
 
     /// Asks the inbox of a callee whether a call gives the right to a room.
     pub(super) async fn check_call(&mut self, join: CallJoin) {
+        let Some(user) = self.machine.identity().and_then(Identity::subject).cloned() else {
+            return;
+        };
         let CallGrant { to, call } = &join.grant;
+        let to = to.as_ref().unwrap_or(&user);
         let decided = self.context.rooms.decide(&RoomId::inbox(to), Op::Calls).await;
-        let user = self.machine.identity().and_then(Identity::subject);
-        if let (Ok(Outcome::Calls(view)), Some(user)) = (decided, user) {
-            let is_granted = is_granted(&view, (to, call), user, &join.room);
+        if let Ok(Outcome::Calls(view)) = decided {
+            let is_granted = is_granted(&view, (to, call), &user, &join.room);
             return self.machine.call_checked(join, is_granted, Instant::now());
         }
         self.machine.memberships.free(&join.room);

@@ -66,7 +66,11 @@ async fn a_call_opens_its_room_to_both_for_its_life_and_to_nobody_else() {
     let mut cy = user(one.address(), "cy").await;
     assert_eq!(join_by(&mut cy, &room, "cy", "c1").await["code"], "forbidden");
     assert_eq!(join_by(&mut cy, &room, "cy", "c9").await["code"], "forbidden");
-    let joined = join_by(&mut phone, &room, "bo", "c1").await;
+    let grant = json!({"call": "c1"});
+    let join =
+        json!({"type": "join", "id": 1, "room": room, "key": key("bo"), "try": 1, "call": grant});
+    phone.say(join).await;
+    let joined = phone.answer().await;
     assert_eq!((&joined["type"], joined["peers"].as_array().unwrap().len()), (&json!("joined"), 1));
     ana.until("peer_joined").await;
     step(&mut phone, "decline", "c1").await;
