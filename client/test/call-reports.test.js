@@ -91,6 +91,7 @@ test("an attempt that is undecided is reported after a quarter of a minute, or w
   const empty = await calling();
   empty.pc.onicecandidate({ candidate: null });
   assert.deepEqual(empty.reports().map(({ call }) => call.state), ["pending"]);
+  empty.pc.onicecandidate({ candidate: null }); // after a restart of ICE
   await empty.server.clock.pass(9_000);
   empty.server.say({ type: "pong" });
   await empty.server.clock.pass(6_000);
