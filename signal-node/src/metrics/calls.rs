@@ -128,9 +128,21 @@ impl CallMetrics {
                 self.calls.with_label_values(&[outcome.name(), path]);
             }
         }
+        for path in PATHS {
+            self.setup.with_label_values(&[path]);
+        }
+        self.begin_relay(OTHER);
         for cause in TimelineDrop::ALL {
             self.dropped.with_label_values(&[cause.name()]);
         }
+    }
+
+    /// Begins the series of a relay, so that its first error is an increase.
+    fn begin_relay(&self, relay: &str) {
+        for code in CODES {
+            self.relay_errors.with_label_values(&[relay, &code.to_string()]);
+        }
+        self.relay_errors.with_label_values(&[relay, OTHER]);
     }
 
     /// Counts what was dropped.
@@ -145,6 +157,7 @@ impl CallMetrics {
             let name = host_and_port(url);
             if known.len() < RELAYS && !known.contains(name) {
                 known.insert(name.to_owned());
+                self.begin_relay(name);
             }
         }
     }
