@@ -19,6 +19,19 @@ async function moving(fields = { peers: [BO] }) {
   return { ...context, old, next: await context.server.accept(2) };
 }
 
+/** A member that has lost its socket, has asked to join on the first one after it, and then on the next. */
+async function onItsWay() {
+  const context = await joined();
+  const { server } = context;
+  server.close(1006);
+  await server.clock.pass(1_000);
+  const first = await server.accept(2);
+  server.tell(first, { type: "goaway", reason: "drain", after: 0, within: 5000 });
+  await server.clock.pass(0);
+  const next = await server.accept(3);
+  return { ...context, first, next };
+}
+
 /** Refuses the last join on a socket. */
 function refuse(server, socket, fields = UNAVAILABLE) {
   server.tell(socket, { ...fields, type: "error", id: server.sent("join", socket).at(-1).id });
@@ -170,13 +183,7 @@ test("a socket that says twice that the room is on it, and was not waited for, i
 });
 
 test("a socket whose answer was not waited for tells nothing before it is replaced: its entries do not follow the position", async () => {
-  const { server, of } = await joined();
-  server.close(1006);
-  await server.clock.pass(1_000);
-  const first = await server.accept(2);
-  server.tell(first, { type: "goaway", reason: "drain", after: 0, within: 5000 });
-  await server.clock.pass(0);
-  const next = await server.accept(3);
+  const { server, of, first, next } = await onItsWay();
   server.joined({ recovery: "replay", seq: 120 }, first);
   server.tell(first, heard(121, "not heeded"));
   server.close(1006, next);
@@ -190,13 +197,7 @@ test("a socket whose answer was not waited for tells nothing before it is replac
 });
 
 test("a replay of which a part was not heeded is asked for again", async () => {
-  const { server, of } = await joined();
-  server.close(1006);
-  await server.clock.pass(1_000);
-  const first = await server.accept(2);
-  server.tell(first, { type: "goaway", reason: "drain", after: 0, within: 5000 });
-  await server.clock.pass(0);
-  const next = await server.accept(3);
+  const { server, of, first, next } = await onItsWay();
   server.tell(first, heard(101, "not heeded"));
   server.close(1006, next);
   server.tell(first, heard(102, "behind a gap"));

@@ -195,7 +195,7 @@ pub(super) fn activate(
         // The socket closed meanwhile, and its session knew of no membership to detach.
         return queue.push_housekeeping(Op::Detach { by: member.claim });
     };
-    // A reset speaks for several joins of one member at once: an older socket of it may be here.
+    // Joins of one member whose entries are lost are all made members at the reset, where nothing has ended the one before.
     fanout::end_replaced(members, step.room, &member.claim.peer, Some(member.socket));
     if is_inbox(step.room) {
         queue.push(Op::Calls, Requester::Rings { peer: member.claim.peer.clone() });

@@ -132,6 +132,9 @@ async fn a_token_opens_the_rooms_that_it_names() {
     let mut too_many = knock_raw(&one, &format!("game{narrow}&next=257")).await;
     assert_eq!(too_many.closed().await, 4200);
     ana.peer.expect_silence().await;
+    let mut unnamed = Player::enter(&one, "", "").await;
+    let other = Player::enter(&one, "", "").await;
+    unnamed.meets(&other).await;
 }
 
 async fn knock_raw(node: &TestNode, rest: &str) -> TestPeer {

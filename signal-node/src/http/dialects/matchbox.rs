@@ -19,43 +19,24 @@ use crate::session::random_key;
 
 pub(super) fn routes(path: &str) -> Router<Arc<Public>> {
     let router = Router::new()
-        .route(&format!("{path}/"), get(connect_unnamed))
-        .route(&format!("{path}/{{room}}"), get(connect_named));
+        .route(&format!("{path}/"), get(connect))
+        .route(&format!("{path}/{{room}}"), get(connect));
     router.layer(readable_anywhere())
 }
 
-async fn connect_unnamed(
-    State(public): State<Arc<Public>>,
-    uri: Uri,
-    headers: HeaderMap,
-    extensions: Extensions,
-    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let request = UpgradeRequest::new(&uri, &headers, &extensions);
-    connect(&public, &request, (&extensions, ""), socket).await
-}
-
-async fn connect_named(
-    State(public): State<Arc<Public>>,
-    Path(room): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    extensions: Extensions,
-    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let request = UpgradeRequest::new(&uri, &headers, &extensions);
-    connect(&public, &request, (&extensions, &room), socket).await
-}
-
 async fn connect(
-    public: &Arc<Public>,
-    request: &UpgradeRequest<'_>,
-    (extensions, room): (&Extensions, &str),
+    State(public): State<Arc<Public>>,
+    room: Option<Path<String>>,
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
+    let request = UpgradeRequest::new(&uri, &headers, &extensions);
     let span = Span::root("GET /matchbox", Kind::Server);
-    let admitted = admit(public, request, socket).await;
-    let next = parameter(request.uri, "next").parse().ok();
-    let dialect = Box::new(Matchbox::new(random_key(), room, next));
-    answer(public, request, extensions, (admitted, Some(dialect), span))
+    let admitted = admit(&public, &request, socket).await;
+    let room = room.map(|Path(room)| room).unwrap_or_default();
+    let next = parameter(&uri, "next").parse().ok();
+    let dialect = Box::new(Matchbox::new(random_key(), &room, next));
+    answer(&public, &request, &extensions, (admitted, Some(dialect), span))
 }

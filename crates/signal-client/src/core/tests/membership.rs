@@ -207,10 +207,8 @@ fn the_roster_follows_the_events() {
     assert!(matches!(bench.events[0], RoomEvent::Joined { recovery: Recovery::New, .. }));
 }
 
-/// Found by chaos: the client was on its way to another node when the first one answered its join, and came back to the first one. What
-/// that told live was taken for what followed the position: a hundred signals were missed without a word.
-#[test]
-fn a_link_whose_answer_was_not_waited_for_tells_nothing_before_it_is_replaced() {
+/// A member at position 10 that has asked to join on link 2, and then on link 3.
+fn on_its_way() -> Bench {
     let mut bench = Bench::joined();
     bench.lose(1, 1006);
     bench.until_opened();
@@ -218,6 +216,14 @@ fn a_link_whose_answer_was_not_waited_for_tells_nothing_before_it_is_replaced() 
     bench.hear(2, &json!({"type": "goaway", "reason": "drain", "after": 0}));
     bench.until_opened();
     bench.welcome(3);
+    bench
+}
+
+/// Found by chaos: the client was on its way to another node when the first one answered its join, and came back to the first one. What
+/// that told live was taken for what followed the position: a hundred signals were missed without a word.
+#[test]
+fn a_link_whose_answer_was_not_waited_for_tells_nothing_before_it_is_replaced() {
+    let mut bench = on_its_way();
     bench.enter(2, 20, "replay", 0);
     bench.tell(2, 21);
     bench.lose(3, 1006);
@@ -238,13 +244,7 @@ fn a_link_whose_answer_was_not_waited_for_tells_nothing_before_it_is_replaced() 
 
 #[test]
 fn a_replay_of_which_a_part_was_not_waited_for_is_asked_for_again() {
-    let mut bench = Bench::joined();
-    bench.lose(1, 1006);
-    bench.until_opened();
-    bench.welcome(2);
-    bench.hear(2, &json!({"type": "goaway", "reason": "drain", "after": 0}));
-    bench.until_opened();
-    bench.welcome(3);
+    let mut bench = on_its_way();
     bench.tell(2, 11);
     bench.lose(3, 1006);
     bench.tell(2, 12);
