@@ -17,7 +17,7 @@ use fault_suite::simulation;
 use tokio::runtime::Runtime;
 
 /// The scenarios, in the order of `all`.
-const SCENARIOS: [(&str, &str); 14] = [
+const SCENARIOS: [(&str, &str); 18] = [
     ("kill", "kill -9 of nodes: how soon their clients are back"),
     ("ghosts", "Clients of a killed node that do not come back: how soon they are gone"),
     ("rolling", "All nodes restarted in turn under load"),
@@ -28,9 +28,13 @@ const SCENARIOS: [(&str, &str); 14] = [
     ("refused-writes", "Redis refuses writes: NOREPLICAS, OOM, READONLY, MISCONF"),
     ("silent-connection", "Packets between nodes and Redis lost without a reset"),
     ("role-change", "Planned failovers behind the address of Redis"),
+    ("lost-primary", "A primary killed, and a replica promoted that may lack its last writes"),
+    ("lost-keys", "Half of all keys of Redis deleted"),
     ("old-snapshot", "Redis killed, and back as it was some seconds ago"),
     ("clock-steps", "The clock of Redis set forward and back"),
     ("long-outage", "Redis stopped for longer than the keys of a room live"),
+    ("slow", "Nodes, and Redis, that get a tenth of their processor"),
+    ("long-pause", "Nodes that stand still for longer than lease and grace, and go on"),
     ("chaos", "Faults of every kind by a seed, and all promises checked"),
 ];
 
@@ -143,6 +147,10 @@ fn with_chaos(command: Command) -> Command {
             number("rooms", "Rooms of two to four, every fifth with more who want in")
                 .default_value("100"),
         )
+        .arg(
+            number("sdk-members", "Pages with the JavaScript SDK, in rooms of three: 0, 3, 6 …")
+                .default_value("30"),
+        )
         .arg(number("rate", "Signals per second of each client").default_value("8"))
 }
 
@@ -182,6 +190,7 @@ fn chaos(matches: &ArgMatches) -> Chaos {
         faults: get(matches, "faults") as usize,
         grace: Duration::from_secs(u64::from(get(matches, "grace"))),
         window: Duration::from_secs(u64::from(get(matches, "seconds"))),
+        sdk_members: get(matches, "sdk-members"),
     }
 }
 
@@ -236,9 +245,13 @@ async fn report(name: &str, options: &Options, matches: &ArgMatches) -> Report {
         "refused-writes" => scenario::refused_writes(options).await,
         "silent-connection" => scenario::silent_connection(options).await,
         "role-change" => scenario::role_change(options).await,
+        "lost-primary" => scenario::lost_primary(options).await,
+        "lost-keys" => scenario::lost_keys(options).await,
         "old-snapshot" => scenario::old_snapshot(options).await,
         "clock-steps" => scenario::clock_steps(options).await,
         "long-outage" => scenario::long_outage(options).await,
+        "slow" => scenario::slow(options).await,
+        "long-pause" => scenario::long_pause(options).await,
         _ => scenario::chaos(options, &chaos(matches)).await,
     }
 }

@@ -3,6 +3,7 @@
 //! Each has a file, and its negative twins beside it: histories in which it must find something.
 //! `tests/mutations.rs` holds more of them, made from a good history by one change each.
 
+mod announcements;
 mod capacity;
 mod delivery_resumes;
 mod exactly_once;
@@ -12,6 +13,7 @@ mod health_follows;
 mod keys_end;
 mod metas_converge;
 mod model;
+mod moderation;
 mod no_flap;
 mod no_live_removed;
 mod no_needless_recovery;
@@ -71,6 +73,8 @@ const CHECKS: &[Check] = &[
     ("health_follows", health_follows::check),
     ("keys_end", keys_end::check),
     ("metas_converge", metas_converge::check),
+    ("announcements", announcements::check),
+    ("moderation", moderation::check),
 ];
 
 /// What one check found.

@@ -191,6 +191,7 @@ impl ClientTracker {
                 self.received(event, *from, *number, *seq, model);
             }
             What::Position { seq }
+            | What::AnnouncementReceived { seq, .. }
             | What::PeerJoined { seq, .. }
             | What::PeerAway { seq, .. }
             | What::PeerLeft { seq, .. } => self.moved(*seq),
@@ -206,6 +207,12 @@ impl ClientTracker {
             | What::Metas { .. }
             | What::Health { .. }
             | What::EndlessKeys { .. }
+            | What::Announcing { .. }
+            | What::Announced { .. }
+            | What::Kicking { .. }
+            | What::Kicked { .. }
+            | What::Configuring { .. }
+            | What::Configured { .. }
             | What::Fault { .. }
             | What::Healed { .. } => {}
         }

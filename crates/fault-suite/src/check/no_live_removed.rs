@@ -4,11 +4,17 @@
 //! the grace. So a member that was removed although its socket was open all the time since it last
 //! joined had a live one.
 
+use std::collections::HashSet;
+
 use super::Violation;
 use super::faults::{FaultPeriod, faults};
 use super::model::Model;
 use super::presence::{Presence, Removal, State, removals};
-use crate::history::{LeaveReason, LeftReason, What};
+use crate::history::{Event, LeaveReason, LeftReason, What};
+use signal_protocol::CloseCode;
+
+/// Closes a connection whose last member was removed.
+const KICKED: u16 = CloseCode::Kicked.number();
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let presence = Presence::new(model);
@@ -33,9 +39,15 @@ fn was_live(presence: &Presence, removal: &Removal) -> bool {
     }
 }
 
-/// Memberships that ended on a socket that the client had not replaced itself.
+/// Memberships that ended on a socket that the client had not replaced itself, and that nobody asked to be removed.
 fn told(model: &Model<'_>, faults: &[FaultPeriod]) -> Vec<Violation> {
+    let kicks: HashSet<u32> = model.events.iter().filter_map(kicked).collect();
     let ended = model.events.iter().filter_map(|event| match event.what {
+        What::Ended { reason: LeftReason::Kicked } | What::Stopped { code: KICKED }
+            if kicks.contains(&event.who) =>
+        {
+            None
+        }
         What::Ended { reason: LeftReason::Expired } => {
             (!excused(model, faults, event.at)).then(|| {
                 Violation::new(event.at, format!("client {} was told left expired", event.who))
@@ -52,6 +64,13 @@ fn told(model: &Model<'_>, faults: &[FaultPeriod]) -> Vec<Violation> {
         _ => None,
     });
     ended.collect()
+}
+
+fn kicked(event: &Event) -> Option<u32> {
+    match event.what {
+        What::Kicking { peer, .. } => Some(peer.client),
+        _ => None,
+    }
 }
 
 /// Whether, shortly before a time, Redis was out of reach for one node for as long as lease and grace.

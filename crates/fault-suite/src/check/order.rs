@@ -14,6 +14,7 @@ enum Entry {
     Joined(Peer),
     Away(Peer, bool),
     Left(Peer),
+    Announcement(u32),
 }
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
@@ -95,6 +96,10 @@ impl Reader {
                 self.advance(*seq, event, log);
                 log.enter(self.room, *seq, Entry::Signal(*from, *number), event);
                 self.follows(*from, *number, event, log);
+            }
+            What::AnnouncementReceived { number, seq } => {
+                self.advance(*seq, event, log);
+                log.enter(self.room, *seq, Entry::Announcement(*number), event);
             }
             What::PeerJoined { seq, seen } => {
                 self.advance(*seq, event, log);

@@ -166,6 +166,30 @@ impl HistoryBuilder {
         self.event(SUITE, What::Healed { fault })
     }
 
+    /// Announces to the room; these get it at this place.
+    pub(crate) fn announce(self, number: u32, seq: u64, heard: &[Peer]) -> Self {
+        let story = self.event(SUITE, What::Announcing { number });
+        let story = story.event(SUITE, What::Announced { number, room: 1, seq });
+        heard.iter().fold(story, |story, by| {
+            story.event(by.client, What::AnnouncementReceived { number, seq })
+        })
+    }
+
+    /// Removes a member and bans its subject for some seconds; these are told so at this place.
+    pub(crate) fn kick(self, peer: Peer, seconds: u64, seq: u64, told: &[Peer]) -> Self {
+        let story = self.event(SUITE, What::Kicking { peer, ban: seconds * 1_000_000 });
+        let story = story.event(SUITE, What::Kicked { peer });
+        told.iter().fold(story, |story, by| {
+            story.event(by.client, What::PeerLeft { seq, peer, reason: LeaveReason::Kicked })
+        })
+    }
+
+    /// Locks the room or bounds it, with this as its last place.
+    pub(crate) fn configured(self, locked: bool, cap: u64, seq: u64) -> Self {
+        let story = self.event(SUITE, What::Configuring { room: 1 });
+        story.event(SUITE, What::Configured { room: 1, locked, cap, seq })
+    }
+
     pub(crate) fn report(self, peer: Peer, peers: &[(Peer, bool)]) -> Self {
         self.event(peer.client, What::Roster { peers: peers.into() })
     }

@@ -60,6 +60,12 @@ pub fn moderator_token(subject: &str) -> String {
     token_with(subject, &[Right::Signal, Right::Moderate])
 }
 
+/// A token whose holder administers every room.
+#[must_use]
+pub fn admin_token(subject: &str) -> String {
+    token_with(subject, &[Right::Admin])
+}
+
 fn token_with(subject: &str, rights: &[Right]) -> String {
     let mut claims = Claims::new(subject, clock::unix_seconds() + 86_400);
     claims.rooms = vec!["*".to_owned()];

@@ -25,6 +25,13 @@ struct SignalData {
     x: String,
 }
 
+/// What the back end announces.
+#[derive(Deserialize, Serialize)]
+pub struct Announcement {
+    /// Its number.
+    pub k: u32,
+}
+
 /// What our clients put into `meta`.
 #[derive(Default, Deserialize, Serialize)]
 struct Meta {
@@ -209,6 +216,10 @@ impl Observer {
             }
             RoomEvent::Signal { seq, from: Sender::Peer(from), addressed, data } => {
                 self.received(seq.0, from, *addressed, data);
+            }
+            RoomEvent::Signal { seq, from: Sender::Server, data, .. } => {
+                let Announcement { k } = data.parse().expect("all that is said here was made here");
+                self.note(What::AnnouncementReceived { number: k, seq: seq.0 });
             }
             RoomEvent::Volatile { from: Sender::Peer(from), data, .. } => self.heard(from, data),
             RoomEvent::Delayed(refusal) => self.refused(refusal),

@@ -5,6 +5,7 @@ mod node;
 mod process;
 mod redis_client;
 mod redis_server;
+mod throttle;
 
 pub use clock::SteppedClock;
 pub use node::{Metrics, Node, is_ready};
@@ -60,6 +61,8 @@ pub struct Cluster {
     pub client_links: Vec<Proxy>,
     /// The Redis that was written to before a failover.
     demoted: Option<RedisServer>,
+    /// The replica of a primary that was lost, until it is promoted.
+    replica: Option<RedisServer>,
     settings: ClusterSettings,
     /// How many failovers there were.
     failovers: usize,
@@ -81,6 +84,7 @@ impl Cluster {
             redis_links: Vec::new(),
             client_links: Vec::new(),
             demoted: None,
+            replica: None,
             settings: settings.clone(),
             failovers: 0,
         };
@@ -96,17 +100,49 @@ impl Cluster {
     /// # Errors
     /// When the replica does not start or does not take over.
     pub async fn fail_over(&mut self) -> Result<(), ProcessError> {
+        let replica = self.start_replica().await?;
+        self.redis.fail_over_to(&replica).await?;
+        self.demoted = Some(self.lead_to(replica));
+        Ok(())
+    }
+
+    /// Starts a replica of Redis, and ends Redis without notice. Its address leads to nothing from then on.
+    ///
+    /// # Errors
+    /// When the replica does not start.
+    pub async fn lose_primary(&mut self) -> Result<(), ProcessError> {
+        let replica = self.start_replica().await?;
+        self.redis.kill().await?;
+        self.replica = Some(replica);
+        Ok(())
+    }
+
+    /// Promotes the replica of [`Cluster::lose_primary`], to which the address of Redis leads from then on.
+    ///
+    /// # Errors
+    /// When it does not take over.
+    pub async fn promote_replica(&mut self) -> Result<(), ProcessError> {
+        let Some(replica) = self.replica.take() else { return Ok(()) };
+        replica.promote().await?;
+        drop(self.lead_to(replica));
+        Ok(())
+    }
+
+    async fn start_replica(&mut self) -> Result<RedisServer, ProcessError> {
         self.failovers += 1;
         let folder = self.settings.folder.join(format!("redis-{}", self.failovers));
         let (persistence, clock) = (self.settings.persistence, self.clock.clone());
         let replica = RedisServer::start(folder, persistence, clock).await?;
         replica.follow(self.redis.address()).await?;
-        self.redis.fail_over_to(&replica).await?;
+        Ok(replica)
+    }
+
+    /// Makes this the Redis that is written to, and returns the one before.
+    fn lead_to(&mut self, replica: RedisServer) -> RedisServer {
         for link in &self.redis_links {
             link.lead_to(replica.address());
         }
-        self.demoted = Some(std::mem::replace(&mut self.redis, replica));
-        Ok(())
+        std::mem::replace(&mut self.redis, replica)
     }
 
     /// Ends the Redis that was written to before a failover.

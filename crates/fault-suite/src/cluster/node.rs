@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::process::{PATIENCE, Process, ProcessError};
+use super::throttle::Throttle;
 use super::{ClusterSettings, SECRET, log_file};
 
 /// A running node; it ends with this value.
@@ -24,6 +25,7 @@ pub struct Node {
     address: SocketAddr,
     admin: watch::Sender<SocketAddr>,
     process: Process,
+    throttle: Option<Throttle>,
 }
 
 /// The line in which a node says where it listens.
@@ -85,7 +87,15 @@ impl Node {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (process, address, admin) = launch(settings, &name, redis, any).await?;
         let admin = watch::Sender::new(admin);
-        Ok(Self { name, settings: settings.clone(), redis, address, admin, process })
+        Ok(Self {
+            name,
+            settings: settings.clone(),
+            redis,
+            address,
+            admin,
+            process,
+            throttle: None,
+        })
     }
 
     /// Where it serves clients.
@@ -105,6 +115,7 @@ impl Node {
     /// # Errors
     /// When the operating system refuses.
     pub async fn kill(&mut self) -> Result<(), ProcessError> {
+        self.throttle = None;
         self.process.kill().await
     }
 
@@ -122,6 +133,11 @@ impl Node {
     /// When the operating system refuses.
     pub fn stall(&self, stalled: bool) -> Result<(), ProcessError> {
         self.process.signal(if stalled { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Gives it a tenth of the processor, or all of it again.
+    pub fn slow(&mut self, slow: bool) {
+        self.throttle = if slow { self.process.throttle() } else { None };
     }
 
     /// Starts it again on the same address.

@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::throttle::Throttle;
+
 /// How long a process may take to start or to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -85,8 +87,16 @@ impl Process {
 
     /// Sends a signal, unless the process has ended.
     pub(super) fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        pid.map_or(Ok(()), |pid| Ok(kill_process(pid, signal).map_err(io::Error::from)?))
+        self.pid().map_or(Ok(()), |pid| Ok(kill_process(pid, signal).map_err(io::Error::from)?))
+    }
+
+    /// Gives the process a tenth of the processor for as long as the value lives, unless it has ended.
+    pub(super) fn throttle(&self) -> Option<Throttle> {
+        self.pid().map(Throttle::start)
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
     }
 
     /// Kills the process and waits until it is gone.

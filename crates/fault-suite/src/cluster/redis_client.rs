@@ -68,3 +68,21 @@ pub(super) async fn endless_keys(address: SocketAddr) -> Result<Vec<String>, Pro
     let endless = keys.into_iter().zip(lives).filter(|(_, life)| *life == -1);
     Ok(endless.map(|(key, _)| key).collect())
 }
+
+/// Deletes about half of all keys, drawn by a seed and their names.
+pub(super) async fn lose_keys(address: SocketAddr, seed: u64) -> Result<(), ProcessError> {
+    let failed = |error: RedisError| ProcessError::Command("UNLINK".to_owned(), error.to_string());
+    let mut connection = connect(address).await.map_err(failed)?;
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.map_err(failed)?;
+    let lost: Vec<_> = keys.iter().filter(|key| is_lost(seed, key)).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    redis::cmd("UNLINK").arg(&lost).query_async(&mut connection).await.map_err(failed)
+}
+
+fn is_lost(seed: u64, key: &str) -> bool {
+    let mixed = key.bytes().fold(seed, |sum, byte| sum.rotate_left(7) ^ u64::from(byte));
+    fastrand::Rng::with_seed(mixed).bool()
+}

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::clock::SteppedClock;
 use super::process::{PATIENCE, Process, ProcessError};
+use super::throttle::Throttle;
 use super::{log_file, redis_client};
 
 /// What Redis keeps for its next start.
@@ -79,6 +80,7 @@ pub struct RedisServer {
     persistence: Persistence,
     clock: SteppedClock,
     process: Process,
+    throttle: Option<Throttle>,
 }
 
 impl RedisServer {
@@ -100,7 +102,10 @@ impl RedisServer {
         loop {
             let address = free_port()?;
             match launch(address, &folder, persistence, &clock).await {
-                Ok(process) => return Ok(Self { address, folder, persistence, clock, process }),
+                Ok(process) => {
+                    let throttle = None;
+                    return Ok(Self { address, folder, persistence, clock, process, throttle });
+                }
                 // Somebody else took the port in between.
                 Err(ProcessError::NotReady(..)) if attempt < 4 => attempt += 1,
                 Err(error) => return Err(error),
@@ -119,6 +124,7 @@ impl RedisServer {
     /// # Errors
     /// When the operating system refuses.
     pub async fn kill(&mut self) -> Result<(), ProcessError> {
+        self.throttle = None;
         self.process.kill().await
     }
 
@@ -189,6 +195,22 @@ impl RedisServer {
         replica.says("replication", &["role:master"]).await
     }
 
+    /// Makes it a primary, whatever became of the one it followed.
+    ///
+    /// # Errors
+    /// When Redis does not do as told.
+    pub async fn promote(&self) -> Result<(), ProcessError> {
+        self.run(&["REPLICAOF", "NO", "ONE"]).await
+    }
+
+    /// Deletes about half of all keys; the same seed and names, the same ones.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn lose_keys(&self, seed: u64) -> Result<(), ProcessError> {
+        redis_client::lose_keys(self.address, seed).await
+    }
+
     /// Makes it refuse writes, or accept them again.
     ///
     /// # Errors
@@ -240,6 +262,11 @@ impl RedisServer {
     /// When the operating system refuses.
     pub fn stall(&self, stalled: bool) -> Result<(), ProcessError> {
         self.process.signal(if stalled { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Gives it a tenth of the processor, or all of it again.
+    pub fn slow(&mut self, slow: bool) {
+        self.throttle = if slow { self.process.throttle() } else { None };
     }
 }
 

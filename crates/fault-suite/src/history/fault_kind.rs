@@ -10,6 +10,8 @@ pub enum FaultKind {
     KillNode,
     /// SIGSTOP of a node, then SIGCONT.
     StopNode,
+    /// A node gets a tenth of its processor: SIGSTOP and SIGCONT in turn.
+    SlowNode,
     /// SIGTERM of a node, and a new start on the same address once it has ended.
     RestartNode,
     /// All nodes restarted so, one after the other.
@@ -36,6 +38,8 @@ pub enum FaultKind {
     SilentSubscriber,
     /// SIGSTOP of Redis, then SIGCONT.
     StallRedis,
+    /// Redis gets a tenth of its processor: SIGSTOP and SIGCONT in turn.
+    SlowRedis,
     /// `kill -9` of Redis, and a new start with what it had written.
     KillRedis,
     /// `kill -9` of Redis, and a new start with nothing.
@@ -50,6 +54,10 @@ pub enum FaultKind {
     FailedSnapshot,
     /// A planned `FAILOVER` to a replica behind the same address; the old primary stays, as a replica.
     FailOver,
+    /// `kill -9` of the primary; at the end a replica, which may lack its last writes, is promoted behind the same address.
+    LosePrimary,
+    /// About half of all keys are deleted, as an eviction policy that forgets rooms does.
+    LoseKeys,
     /// A snapshot is taken; at the end, `kill -9` of Redis and a new start with that snapshot.
     OldSnapshot,
     /// The clock of Redis is set by less than the keys of a room live, and set right again.
@@ -83,6 +91,7 @@ impl FaultKind {
             | K::StallClients => false,
             // A stopped node hears nothing from Redis either.
             K::StopNode
+            | K::SlowNode
             | K::CutRedis
             | K::HalfCloseRedis
             | K::StallRedisLink
@@ -91,6 +100,7 @@ impl FaultKind {
             | K::HalfSilentRedis
             | K::SilentSubscriber
             | K::StallRedis
+            | K::SlowRedis
             | K::KillRedis
             | K::WipeRedis
             | K::TooFewReplicas
@@ -98,6 +108,8 @@ impl FaultKind {
             | K::ReadOnly
             | K::FailedSnapshot
             | K::FailOver
+            | K::LosePrimary
+            | K::LoseKeys
             | K::OldSnapshot
             | K::StepClock
             | K::LeapClock
@@ -112,6 +124,7 @@ impl FaultKind {
         match self {
             K::KillNode
             | K::StopNode
+            | K::SlowNode
             | K::RestartNode
             | K::CutClients
             | K::HalfCloseClients
@@ -125,6 +138,7 @@ impl FaultKind {
             | K::SilentSubscriber => true,
             K::RollingRestart
             | K::StallRedis
+            | K::SlowRedis
             | K::KillRedis
             | K::WipeRedis
             | K::TooFewReplicas
@@ -132,6 +146,8 @@ impl FaultKind {
             | K::ReadOnly
             | K::FailedSnapshot
             | K::FailOver
+            | K::LosePrimary
+            | K::LoseKeys
             | K::OldSnapshot
             | K::StepClock
             | K::LeapClock
@@ -143,7 +159,15 @@ impl FaultKind {
     #[must_use]
     pub fn loses_data(self) -> bool {
         use FaultKind as K;
-        matches!(self, K::WipeRedis | K::OldSnapshot | K::LeapClock | K::LongOutage)
+        matches!(
+            self,
+            K::WipeRedis
+                | K::OldSnapshot
+                | K::LosePrimary
+                | K::LoseKeys
+                | K::LeapClock
+                | K::LongOutage
+        )
     }
 
     /// Tells whether the clock of the log is set.

@@ -189,6 +189,42 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<u8>,
     },
+    /// The back end asks for an announcement to a room.
+    Announcing {
+        /// Announcements are counted over all rooms.
+        number: u32,
+    },
+    /// The announcement is in the log of the room, as the cluster says.
+    Announced {
+        number: u32,
+        room: u32,
+        /// Its place in the log of the room.
+        seq: u64,
+    },
+    /// An announcement arrived, above the position.
+    AnnouncementReceived {
+        number: u32,
+        /// Its place in the log of the room.
+        seq: u64,
+    },
+    /// The back end asks for a member to be removed, and its subject to be kept out.
+    Kicking {
+        peer: Peer,
+        /// For how long, in microseconds.
+        ban: u64,
+    },
+    /// The member is removed, as the cluster says.
+    Kicked { peer: Peer },
+    /// The back end asks for a room to be locked or bounded, or for the end of that.
+    Configuring { room: u32 },
+    /// The room takes no new members, or this many, as the cluster says.
+    Configured {
+        room: u32,
+        locked: bool,
+        cap: u64,
+        /// The last place in the log of the room by then, or an earlier one.
+        seq: u64,
+    },
     /// A fault is over.
     Healed {
         /// Its number in the schedule.

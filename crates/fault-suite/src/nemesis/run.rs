@@ -63,6 +63,7 @@ async fn inject(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessErr
     match fault.kind {
         FaultKind::KillNode => cluster.nodes[node].kill().await?,
         FaultKind::StopNode => cluster.nodes[node].stall(true)?,
+        FaultKind::SlowNode => cluster.nodes[node].slow(true),
         FaultKind::RestartNode => cluster.nodes[node].end(END_WITHIN).await?,
         FaultKind::RollingRestart => rolling_restart(cluster).await?,
         FaultKind::CutClients => cluster.client_links[node].cut(),
@@ -76,6 +77,7 @@ async fn inject(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessErr
             cluster.redis_links[node].cut();
         }
         FaultKind::StallRedis | FaultKind::LongOutage => cluster.redis.stall(true)?,
+        FaultKind::SlowRedis => cluster.redis.slow(true),
         FaultKind::SilentRedis => cluster.redis_links[node].silence(Silence::Both),
         FaultKind::HalfSilentRedis => {
             cluster.redis_links[node].silence(Silence::One(fault.direction));
@@ -87,6 +89,8 @@ async fn inject(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessErr
         FaultKind::ReadOnly => refuse(cluster, Refusal::ReadOnly, true).await?,
         FaultKind::FailedSnapshot => refuse(cluster, Refusal::FailedSnapshot, true).await?,
         FaultKind::FailOver => cluster.fail_over().await?,
+        FaultKind::LosePrimary => cluster.lose_primary().await?,
+        FaultKind::LoseKeys => cluster.redis.lose_keys(fault.seed).await?,
         FaultKind::OldSnapshot => cluster.redis.take_snapshot().await?,
         FaultKind::StepClock | FaultKind::LeapClock => cluster.clock.step(fault.seconds)?,
     }
@@ -102,10 +106,12 @@ async fn heal(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError
     match fault.kind {
         FaultKind::KillNode | FaultKind::RestartNode => cluster.nodes[node].restart().await?,
         FaultKind::StopNode => cluster.nodes[node].stall(false)?,
+        FaultKind::SlowNode => cluster.nodes[node].slow(false),
         FaultKind::StallClients => cluster.client_links[node].stall(false),
         FaultKind::StallRedisLink => cluster.redis_links[node].stall(false),
         FaultKind::Partition => cluster.redis_links[node].refuse(false),
         FaultKind::StallRedis => cluster.redis.stall(false)?,
+        FaultKind::SlowRedis => cluster.redis.slow(false),
         FaultKind::KillRedis | FaultKind::WipeRedis => cluster.redis.restart().await?,
         FaultKind::SilentRedis | FaultKind::HalfSilentRedis | FaultKind::SilentSubscriber => {
             cluster.redis_links[node].end_silence();
@@ -115,6 +121,7 @@ async fn heal(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError
         FaultKind::ReadOnly => refuse(cluster, Refusal::ReadOnly, false).await?,
         FaultKind::FailedSnapshot => refuse(cluster, Refusal::FailedSnapshot, false).await?,
         FaultKind::FailOver => cluster.end_demoted().await?,
+        FaultKind::LosePrimary => cluster.promote_replica().await?,
         FaultKind::OldSnapshot => {
             cluster.redis.kill().await?;
             cluster.redis.restart_from_snapshot().await?;
@@ -128,7 +135,8 @@ async fn heal(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError
         | FaultKind::CutClients
         | FaultKind::HalfCloseClients
         | FaultKind::CutRedis
-        | FaultKind::HalfCloseRedis => {}
+        | FaultKind::HalfCloseRedis
+        | FaultKind::LoseKeys => {}
     }
     Ok(())
 }

@@ -23,13 +23,15 @@ pub struct Planned {
     pub direction: Direction,
     /// By how many seconds the clock of Redis is set.
     pub seconds: i64,
+    /// Which keys are lost.
+    pub seed: u64,
 }
 
 impl Planned {
     /// One fault at a time, for scenarios that draw nothing.
     #[must_use]
     pub fn of(kind: FaultKind, at: Duration, lasts: Duration) -> Self {
-        Self { at, lasts, kind, node: None, direction: Direction::Back, seconds: 0 }
+        Self { at, lasts, kind, node: None, direction: Direction::Back, seconds: 0, seed: 0 }
     }
 
     /// Affects this node.
@@ -50,6 +52,12 @@ impl Planned {
         Self { seconds, ..self }
     }
 
+    /// Loses the keys of this seed.
+    #[must_use]
+    pub fn drawn_by(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
     fn ends(&self) -> Duration {
         self.at + self.lasts
     }
@@ -65,6 +73,7 @@ pub type FaultWeights = &'static [(FaultKind, u32, u64, u64)];
 pub const ALL: FaultWeights = &[
     (FaultKind::KillNode, 5, 300, 3_000),
     (FaultKind::StopNode, 4, 500, 6_000),
+    (FaultKind::SlowNode, 2, 1_000, 6_000),
     (FaultKind::RestartNode, 2, 0, 1_000),
     (FaultKind::RollingRestart, 1, 0, 0),
     (FaultKind::CutClients, 4, 0, 0),
@@ -75,6 +84,7 @@ pub const ALL: FaultWeights = &[
     (FaultKind::StallRedisLink, 3, 300, 5_000),
     (FaultKind::Partition, 3, 300, 6_000),
     (FaultKind::StallRedis, 3, 300, 3_000),
+    (FaultKind::SlowRedis, 1, 1_000, 6_000),
     (FaultKind::KillRedis, 2, 200, 2_000),
     (FaultKind::SilentRedis, 2, 0, 4_000),
     (FaultKind::HalfSilentRedis, 2, 0, 4_000),
@@ -84,6 +94,8 @@ pub const ALL: FaultWeights = &[
     (FaultKind::ReadOnly, 1, 300, 6_000),
     (FaultKind::FailedSnapshot, 1, 300, 6_000),
     (FaultKind::FailOver, 1, 2_000, 5_000),
+    (FaultKind::LosePrimary, 1, 200, 4_000),
+    (FaultKind::LoseKeys, 1, 0, 0),
     (FaultKind::OldSnapshot, 1, 1_000, 5_000),
     (FaultKind::StepClock, 2, 500, 6_000),
     (FaultKind::LeapClock, 1, 500, 6_000),
@@ -140,7 +152,7 @@ fn draw(
     let lasts = Duration::from_millis(rng.u64(shortest..=longest));
     let node = kind.is_local().then(|| rng.usize(0..NODES));
     let direction = if rng.bool() { Direction::Forward } else { Direction::Back };
-    Planned { at, lasts, kind, node, direction, seconds: seconds(kind, rng) }
+    Planned { at, lasts, kind, node, direction, seconds: seconds(kind, rng), seed: rng.u64(..) }
 }
 
 fn seconds(kind: FaultKind, rng: &mut Rng) -> i64 {
@@ -183,7 +195,8 @@ fn excludes(one: &Planned, other: &Planned) -> bool {
 }
 
 fn is_process(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::KillNode | FaultKind::StopNode | FaultKind::RestartNode)
+    use FaultKind as K;
+    matches!(kind, K::KillNode | K::StopNode | K::SlowNode | K::RestartNode)
 }
 
 #[cfg(test)]

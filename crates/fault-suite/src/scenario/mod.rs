@@ -3,13 +3,16 @@
 mod bad_members;
 mod calls;
 mod chaos;
+mod fault_sequence;
 mod health_watch;
 mod kill;
 mod measure;
+mod moderation;
 mod outage;
 mod redis_life;
 mod rig;
 mod rolling;
+mod sdk_members;
 mod slow_reader;
 
 pub use bad_members::{BadMembers, Without, bad_members};
@@ -18,7 +21,8 @@ pub use chaos::{Chaos, chaos};
 pub use kill::{ghosts, kill};
 pub use outage::{stall, wipe};
 pub use redis_life::{
-    clock_steps, long_outage, old_snapshot, refused_writes, role_change, silent_connection,
+    clock_steps, long_outage, long_pause, lost_keys, lost_primary, old_snapshot, refused_writes,
+    role_change, silent_connection, slow,
 };
 pub use rig::{Options, Rig, ScenarioSettings};
 pub use rolling::rolling;
@@ -46,6 +50,9 @@ pub enum ScenarioError {
     /// The cluster did not do its part in time.
     #[error("not within {1:?}: {0}")]
     Late(&'static str, Duration),
+    /// The members over the SDK ended, or said what they should not.
+    #[error("the members over the SDK failed; what they printed says why")]
+    Sdk,
     /// There is no place for logs.
     #[error("the folder for logs cannot be made: {0}")]
     Folder(io::Error),

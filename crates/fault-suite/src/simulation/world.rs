@@ -129,6 +129,10 @@ impl World {
             | FaultKind::ReadOnly
             | FaultKind::FailedSnapshot
             | FaultKind::FailOver
+            | FaultKind::SlowNode
+            | FaultKind::SlowRedis
+            | FaultKind::LosePrimary
+            | FaultKind::LoseKeys
             | FaultKind::OldSnapshot
             | FaultKind::LeapClock
             | FaultKind::LongOutage => unreachable!("a simulation draws no faults of a real Redis"),
@@ -168,6 +172,10 @@ impl World {
             | FaultKind::ReadOnly
             | FaultKind::FailedSnapshot
             | FaultKind::FailOver
+            | FaultKind::SlowNode
+            | FaultKind::SlowRedis
+            | FaultKind::LosePrimary
+            | FaultKind::LoseKeys
             | FaultKind::OldSnapshot
             | FaultKind::LeapClock
             | FaultKind::LongOutage => {}
