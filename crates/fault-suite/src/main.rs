@@ -17,7 +17,7 @@ use fault_suite::simulation;
 use tokio::runtime::Runtime;
 
 /// The scenarios, in the order of `all`.
-const SCENARIOS: [(&str, &str); 18] = [
+const SCENARIOS: [(&str, &str); 19] = [
     ("kill", "kill -9 of nodes: how soon their clients are back"),
     ("ghosts", "Clients of a killed node that do not come back: how soon they are gone"),
     ("rolling", "All nodes restarted in turn under load"),
@@ -33,6 +33,10 @@ const SCENARIOS: [(&str, &str); 18] = [
     ("old-snapshot", "Redis killed, and back as it was some seconds ago"),
     ("clock-steps", "The clock of Redis set forward and back"),
     ("long-outage", "Redis stopped for longer than the keys of a room live"),
+    (
+        "redis-cluster",
+        "A Redis Cluster: slots that move, a master that refuses writes, one that dies",
+    ),
     ("slow", "Nodes, and Redis, that get a tenth of their processor"),
     ("long-pause", "Nodes that stand still for longer than lease and grace, and go on"),
     ("chaos", "Faults of every kind by a seed, and all promises checked"),
@@ -250,6 +254,7 @@ async fn report(name: &str, options: &Options, matches: &ArgMatches) -> Report {
         "old-snapshot" => scenario::old_snapshot(options).await,
         "clock-steps" => scenario::clock_steps(options).await,
         "long-outage" => scenario::long_outage(options).await,
+        "redis-cluster" => scenario::redis_cluster(options).await,
         "slow" => scenario::slow(options).await,
         "long-pause" => scenario::long_pause(options).await,
         _ => scenario::chaos(options, &chaos(matches)).await,

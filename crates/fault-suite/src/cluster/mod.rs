@@ -5,12 +5,14 @@ mod node;
 mod process;
 mod redis_client;
 mod redis_server;
+mod shards;
 mod throttle;
 
 pub use clock::SteppedClock;
 pub use node::{Metrics, Node, is_ready};
 pub use process::{ProcessError, find_node_binary};
 pub use redis_server::{Persistence, RedisServer, Refusal};
+pub use shards::Shards;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,8 @@ pub struct ClusterSettings {
     /// Members of a room.
     pub capacity: usize,
     pub log: String,
+    /// Whether the nodes use a Redis Cluster, without proxies in between, and not the one Redis.
+    pub is_sharded: bool,
     /// Further settings of the nodes, without their prefix.
     pub extra: Vec<(String, String)>,
 }
@@ -52,6 +56,8 @@ pub struct ClusterSettings {
 pub struct Cluster {
     /// The Redis that is written to.
     pub redis: RedisServer,
+    /// The Redis Cluster that the nodes use instead, if they do.
+    pub shards: Option<Shards>,
     /// The clock of Redis.
     pub clock: SteppedClock,
     pub nodes: Vec<Node>,
@@ -77,15 +83,23 @@ impl Cluster {
         let clock = SteppedClock::build(&settings.folder)?;
         let (folder, persistence) = (settings.folder.join("redis"), settings.persistence);
         let redis = RedisServer::start(folder, persistence, clock.clone()).await?;
+        let mut settings = settings.clone();
+        let mut shards = None;
+        if settings.is_sharded {
+            let started = Shards::start(&settings.folder, &clock).await?;
+            settings.extra.push(("REDIS_URL".to_owned(), started.url()));
+            shards = Some(started);
+        }
         let mut cluster = Self {
             redis,
+            shards,
             clock,
             nodes: Vec::new(),
             redis_links: Vec::new(),
             client_links: Vec::new(),
             demoted: None,
             replica: None,
-            settings: settings.clone(),
+            settings,
             failovers: 0,
         };
         for index in 0..NODES {
@@ -153,6 +167,26 @@ impl Cluster {
         match self.demoted.take() {
             Some(mut redis) => redis.kill().await,
             None => Ok(()),
+        }
+    }
+
+    /// The Redis Cluster.
+    ///
+    /// # Errors
+    /// When the nodes use none.
+    pub fn shards_mut(&mut self) -> Result<&mut Shards, ProcessError> {
+        let missing = || ProcessError::Command("be a cluster".to_owned(), "it is none".to_owned());
+        self.shards.as_mut().ok_or_else(missing)
+    }
+
+    /// The keys of Redis that never end.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn endless_keys(&self) -> Result<Vec<String>, ProcessError> {
+        match &self.shards {
+            Some(shards) => shards.endless_keys().await,
+            None => self.redis.endless_keys().await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, RedisResult, Value};
 use tokio::time::{Instant, sleep};
 
 use super::process::{PATIENCE, ProcessError};
@@ -24,11 +24,19 @@ async fn connect(address: SocketAddr) -> RedisResult<MultiplexedConnection> {
 
 /// Runs one command and expects no error.
 pub(super) async fn run(address: SocketAddr, words: &[&str]) -> Result<(), ProcessError> {
+    ask::<Value>(address, words).await.map(drop)
+}
+
+/// Runs one command and returns its answer.
+pub(super) async fn ask<T: FromRedisValue>(
+    address: SocketAddr,
+    words: &[&str],
+) -> Result<T, ProcessError> {
     let failed = |error: RedisError| ProcessError::Command(words.join(" "), error.to_string());
     let mut connection = connect(address).await.map_err(failed)?;
     let mut command = redis::Cmd::new();
     command.arg(words);
-    command.query_async::<Value>(&mut connection).await.map(drop).map_err(failed)
+    command.query_async(&mut connection).await.map_err(failed)
 }
 
 /// Waits until `INFO` says all of these.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use redis::FromRedisValue;
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStdout, Command};
@@ -79,6 +80,7 @@ pub struct RedisServer {
     folder: PathBuf,
     persistence: Persistence,
     clock: SteppedClock,
+    options: Vec<String>,
     process: Process,
     throttle: Option<Throttle>,
 }
@@ -93,6 +95,19 @@ impl RedisServer {
         persistence: Persistence,
         clock: SteppedClock,
     ) -> Result<Self, ProcessError> {
+        Self::start_with(folder, persistence, clock, Vec::new()).await
+    }
+
+    /// Starts one with further options.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_with(
+        folder: PathBuf,
+        persistence: Persistence,
+        clock: SteppedClock,
+        options: Vec<String>,
+    ) -> Result<Self, ProcessError> {
         // Files of an earlier run would come back as rooms of this one.
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -101,10 +116,17 @@ impl RedisServer {
         let mut attempt = 0;
         loop {
             let address = free_port()?;
-            match launch(address, &folder, persistence, &clock).await {
+            match launch(address, &folder, persistence, &clock, &options).await {
                 Ok(process) => {
-                    let throttle = None;
-                    return Ok(Self { address, folder, persistence, clock, process, throttle });
+                    return Ok(Self {
+                        address,
+                        folder,
+                        persistence,
+                        clock,
+                        options,
+                        process,
+                        throttle: None,
+                    });
                 }
                 // Somebody else took the port in between.
                 Err(ProcessError::NotReady(..)) if attempt < 4 => attempt += 1,
@@ -137,7 +159,8 @@ impl RedisServer {
     }
 
     async fn launch(&mut self, persistence: Persistence) -> Result<(), ProcessError> {
-        self.process = launch(self.address, &self.folder, persistence, &self.clock).await?;
+        let Self { address, folder, clock, options, .. } = self;
+        self.process = launch(*address, folder, persistence, clock, options).await?;
         Ok(())
     }
 
@@ -248,6 +271,11 @@ impl RedisServer {
         redis_client::endless_keys(self.address).await
     }
 
+    /// Runs one command and returns its answer.
+    pub(super) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, ProcessError> {
+        redis_client::ask(self.address, words).await
+    }
+
     async fn run(&self, words: &[&str]) -> Result<(), ProcessError> {
         redis_client::run(self.address, words).await
     }
@@ -270,7 +298,7 @@ impl RedisServer {
     }
 }
 
-fn free_port() -> std::io::Result<SocketAddr> {
+pub(super) fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
@@ -279,12 +307,13 @@ async fn launch(
     folder: &Path,
     persistence: Persistence,
     clock: &SteppedClock,
+    options: &[String],
 ) -> Result<Process, ProcessError> {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--save", "", "--port", &address.port().to_string()]);
     // `repl-diskless-sync-delay` is 5 s by default, in case more replicas connect. There is one.
     command.args(["--repl-diskless-sync-delay", "0"]).envs(clock.environment());
-    command.args(persistence.options()).arg("--dir").arg(folder);
+    command.args(persistence.options()).args(options).arg("--dir").arg(folder);
     let log = log_file(folder, "stderr");
     let hint = "Debian and Ubuntu have it in the package redis-server";
     let mut process = Process::spawn("redis-server", &mut command, &log, hint)?;

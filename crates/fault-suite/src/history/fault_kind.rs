@@ -66,6 +66,12 @@ pub enum FaultKind {
     LeapClock,
     /// SIGSTOP of Redis, then SIGCONT when the keys of all rooms have ended by its clock.
     LongOutage,
+    /// Slots of a Redis Cluster move from master to master, one after the other.
+    MoveSlots,
+    /// One master of a Redis Cluster refuses writes (`NOREPLICAS`).
+    RefuseShard,
+    /// `kill -9` of a master of a Redis Cluster, whose replica may lack its last writes; at the end it comes back as a replica.
+    LoseShard,
 }
 
 impl FaultKind {
@@ -113,7 +119,10 @@ impl FaultKind {
             | K::OldSnapshot
             | K::StepClock
             | K::LeapClock
-            | K::LongOutage => true,
+            | K::LongOutage
+            | K::MoveSlots
+            | K::RefuseShard
+            | K::LoseShard => true,
         }
     }
 
@@ -151,7 +160,10 @@ impl FaultKind {
             | K::OldSnapshot
             | K::StepClock
             | K::LeapClock
-            | K::LongOutage => false,
+            | K::LongOutage
+            | K::MoveSlots
+            | K::RefuseShard
+            | K::LoseShard => false,
         }
     }
 
@@ -165,6 +177,7 @@ impl FaultKind {
                 | K::OldSnapshot
                 | K::LosePrimary
                 | K::LoseKeys
+                | K::LoseShard
                 | K::LeapClock
                 | K::LongOutage
         )

@@ -93,6 +93,9 @@ async fn inject(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessErr
         FaultKind::LoseKeys => cluster.redis.lose_keys(fault.seed).await?,
         FaultKind::OldSnapshot => cluster.redis.take_snapshot().await?,
         FaultKind::StepClock | FaultKind::LeapClock => cluster.clock.step(fault.seconds)?,
+        FaultKind::MoveSlots => cluster.shards_mut()?.start_moving(fault.rooms).await?,
+        FaultKind::RefuseShard => cluster.shards_mut()?.refuse_writes().await?,
+        FaultKind::LoseShard => cluster.shards_mut()?.lose_master().await?,
     }
     Ok(())
 }
@@ -131,6 +134,9 @@ async fn heal(cluster: &mut Cluster, fault: &Planned) -> Result<(), ProcessError
             cluster.clock.step(fault.seconds)?;
             cluster.redis.stall(false)?;
         }
+        FaultKind::MoveSlots => cluster.shards_mut()?.stop_moving().await?,
+        FaultKind::RefuseShard => cluster.shards_mut()?.accept_writes().await?,
+        FaultKind::LoseShard => cluster.shards_mut()?.restart_master().await?,
         FaultKind::RollingRestart
         | FaultKind::CutClients
         | FaultKind::HalfCloseClients

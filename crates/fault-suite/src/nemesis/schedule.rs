@@ -25,13 +25,24 @@ pub struct Planned {
     pub seconds: i64,
     /// Which keys are lost.
     pub seed: u64,
+    /// The slots of so many rooms move.
+    pub rooms: u32,
 }
 
 impl Planned {
     /// One fault at a time, for scenarios that draw nothing.
     #[must_use]
     pub fn of(kind: FaultKind, at: Duration, lasts: Duration) -> Self {
-        Self { at, lasts, kind, node: None, direction: Direction::Back, seconds: 0, seed: 0 }
+        Self {
+            at,
+            lasts,
+            kind,
+            node: None,
+            direction: Direction::Back,
+            seconds: 0,
+            seed: 0,
+            rooms: 0,
+        }
     }
 
     /// Affects this node.
@@ -56,6 +67,12 @@ impl Planned {
     #[must_use]
     pub fn drawn_by(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// Moves the slots of so many rooms.
+    #[must_use]
+    pub fn of_rooms(self, rooms: u32) -> Self {
+        Self { rooms, ..self }
     }
 
     fn ends(&self) -> Duration {
@@ -152,7 +169,16 @@ fn draw(
     let lasts = Duration::from_millis(rng.u64(shortest..=longest));
     let node = kind.is_local().then(|| rng.usize(0..NODES));
     let direction = if rng.bool() { Direction::Forward } else { Direction::Back };
-    Planned { at, lasts, kind, node, direction, seconds: seconds(kind, rng), seed: rng.u64(..) }
+    Planned {
+        at,
+        lasts,
+        kind,
+        node,
+        direction,
+        seconds: seconds(kind, rng),
+        seed: rng.u64(..),
+        rooms: 0,
+    }
 }
 
 fn seconds(kind: FaultKind, rng: &mut Rng) -> i64 {

@@ -56,6 +56,7 @@ fn settings(chaos: &Chaos) -> ScenarioSettings {
         grace: chaos.grace,
         ping: Duration::from_secs(1),
         capacity: CAPACITY,
+        is_sharded: false,
         extra: drain.map(|(name, value)| (name, value.to_owned())).to_vec(),
     }
 }

@@ -9,10 +9,12 @@ use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::cluster::{NODES, Persistence};
 use crate::history::{FaultKind, History, What, micros};
 use crate::nemesis::{Planned, execute};
-use crate::report::Figure;
+use crate::report::{Figure, count};
 
 /// Rooms with one member on each node.
-const ROOMS: u32 = 20;
+pub(super) const ROOMS: u32 = 20;
+/// Rooms of one member who comes and goes: each time a new room.
+pub(super) const NEW_ROOMS: u32 = 6;
 const LEASE: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(11);
 /// Less than the lease.
@@ -37,6 +39,7 @@ const WITHIN_FAILOVER: Duration = Duration::from_secs(10);
 pub(super) struct FaultSequence {
     name: &'static str,
     faults: Vec<Planned>,
+    is_sharded: bool,
 }
 
 impl FaultSequence {
@@ -55,7 +58,12 @@ impl FaultSequence {
             at += fault.lasts + APART;
             placed
         };
-        Self { name, faults: faults.into_iter().map(place).collect() }
+        Self { name, faults: faults.into_iter().map(place).collect(), is_sharded: false }
+    }
+
+    /// Happens to nodes that use a Redis Cluster.
+    pub(super) fn on_shards(self) -> Self {
+        Self { is_sharded: true, ..self }
     }
 
     pub(super) async fn run(self, options: &Options) -> Report {
@@ -64,9 +72,10 @@ impl FaultSequence {
             lease: LEASE,
             grace: GRACE,
             ping: Duration::from_secs(1),
+            is_sharded: self.is_sharded,
             ..ScenarioSettings::default()
         };
-        let Self { name, faults } = self;
+        let Self { name, faults, .. } = self;
         let (history, ended) =
             stage(name, options, &settings, async |rig| injected(rig, &faults).await).await;
         Report::new(name, options, history, ended, |history, ()| figures(history, &faults))
@@ -86,13 +95,19 @@ fn profiles() -> impl Iterator<Item = Profile> {
     })
 }
 
+fn comes_and_goes(room: u32) -> Profile {
+    let behaviour = Behaviour::Churns;
+    Profile { room, pace: None, behaviour, ballast: 0, endpoint: None }
+}
+
 async fn injected(rig: &mut Rig, faults: &[Planned]) -> Result<(), ScenarioError> {
     rig.gather(profiles(), Duration::from_secs(60)).await?;
+    rig.add((ROOMS..ROOMS + NEW_ROOMS).map(comes_and_goes));
     rig.phase(Phase::Load);
     execute(&mut rig.cluster, faults, rig.context.recorder.suite()).await?;
     // A wrong removal happens when the grace after the last fault is over.
     rig.load_for(LEASE + GRACE + SHORT).await;
-    rig.close(Duration::from_secs(60)).await
+    rig.close_with(clients() as u64, Duration::from_secs(60)).await
 }
 
 fn figures(history: &History, planned: &[Planned]) -> Vec<Figure> {
@@ -102,7 +117,7 @@ fn figures(history: &History, planned: &[Planned]) -> Vec<Figure> {
     let mut figures: Vec<_> = kinds.iter().filter_map(|kind| of_kind(history, *kind)).collect();
     let seen = |wanted: fn(&What) -> bool| count_events(history, wanted);
     figures.extend([
-        Figure::at_most("`peer_left` seen", seen(is_removal), 0.0, ""),
+        Figure::at_most("`peer_left` seen", removals(history), 0.0, ""),
         Figure::told("sockets closed", seen(|what| matches!(what, What::Closed { .. })), ""),
         Figure::told("`unavailable` told", seen(|what| *what == What::Unavailable), ""),
         Figure::told("`reset` told", seen(|what| matches!(what, What::Reset { .. })), ""),
@@ -110,13 +125,20 @@ fn figures(history: &History, planned: &[Planned]) -> Vec<Figure> {
     figures
 }
 
+/// Removals that those see who stay: who comes and goes meets its own ghosts.
+fn removals(history: &History) -> f64 {
+    let stays = |who: u32| usize::try_from(who).is_ok_and(|who| who < clients());
+    let removals = history.events.iter().filter(|it| stays(it.who) && is_removal(&it.what));
+    count(removals.count())
+}
+
 /// How long the last client waited at most, over all faults of a kind.
 fn of_kind(history: &History, kind: FaultKind) -> Option<Figure> {
     let (what, waited, most): (_, LongestWait, _) = if kind.is_silence() {
         ("longest without delivery beside the fault", beside, WITHIN_SILENCE)
-    } else if kind == FaultKind::FailOver {
+    } else if matches!(kind, FaultKind::FailOver | FaultKind::MoveSlots) {
         ("longest without delivery", throughout, WITHIN_FAILOVER)
-    } else if kind.refuses_writes() {
+    } else if kind.refuses_writes() || kind == FaultKind::RefuseShard {
         ("delivery after the fault, the last client", after, AFTER_REFUSAL)
     } else if kind.affects_redis() {
         ("delivery after the fault, the last client", after, AFTER_LOSS)

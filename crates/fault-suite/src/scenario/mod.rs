@@ -21,8 +21,8 @@ pub use chaos::{Chaos, chaos};
 pub use kill::{ghosts, kill};
 pub use outage::{stall, wipe};
 pub use redis_life::{
-    clock_steps, long_outage, long_pause, lost_keys, lost_primary, old_snapshot, refused_writes,
-    role_change, silent_connection, slow,
+    clock_steps, long_outage, long_pause, lost_keys, lost_primary, old_snapshot, redis_cluster,
+    refused_writes, role_change, silent_connection, slow,
 };
 pub use rig::{Options, Rig, ScenarioSettings};
 pub use rolling::rolling;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::fault_sequence::{FaultSequence, LONG, LONGER, SHORT};
+use super::fault_sequence::{FaultSequence, LONG, LONGER, NEW_ROOMS, ROOMS, SHORT};
 use super::{Options, Report};
 use crate::cluster::NODES;
 use crate::history::FaultKind;
@@ -94,6 +94,19 @@ pub async fn long_pause(options: &Options) -> Report {
     let pauses = [0, 1].map(|node| one(FaultKind::StopNode).on(node));
     let faults = pauses.map(|it| Planned { lasts: LONG, ..it });
     FaultSequence::planned("long-pause", faults).run(options).await
+}
+
+/// A Redis Cluster under load: slots that move, a master that refuses writes, and one that dies.
+pub async fn redis_cluster(options: &Options) -> Report {
+    let moving = one(FaultKind::MoveSlots).of_rooms(ROOMS + NEW_ROOMS);
+    let refuses = one(FaultKind::RefuseShard);
+    let faults = [
+        Planned { lasts: 2 * LONG, ..moving },
+        Planned { lasts: SHORT, ..refuses },
+        Planned { lasts: LONG, ..refuses },
+        Planned { lasts: LONGER, ..one(FaultKind::LoseShard) },
+    ];
+    FaultSequence::planned("redis-cluster", faults).on_shards().run(options).await
 }
 
 /// Redis stopped for longer than the keys of a room live.

@@ -46,6 +46,8 @@ pub struct ScenarioSettings {
     pub ping: Duration,
     /// Members of a room.
     pub capacity: usize,
+    /// Whether the nodes use a Redis Cluster.
+    pub is_sharded: bool,
     /// Further settings of the nodes, without their prefix.
     pub extra: Vec<(&'static str, String)>,
 }
@@ -59,6 +61,7 @@ impl Default for ScenarioSettings {
             grace: Duration::from_secs(30),
             ping: Duration::from_secs(10),
             capacity: 64,
+            is_sharded: false,
             extra: vec![("DRAIN_DELAY", "1s".to_owned())],
         }
     }
@@ -95,6 +98,7 @@ impl Rig {
             ping: settings.ping,
             capacity: settings.capacity,
             log: options.log.clone(),
+            is_sharded: settings.is_sharded,
             extra: extra.collect(),
         };
         let cluster = Cluster::start(&cluster_settings).await?;
@@ -195,7 +199,7 @@ impl Rig {
             Counters::read(&counters.reported) >= joined
         })
         .await?;
-        let keys = self.cluster.redis.endless_keys().await?;
+        let keys = self.cluster.endless_keys().await?;
         let keys = keys.into_iter().map(String::into_boxed_str).collect();
         self.context.recorder.suite().note(What::EndlessKeys { keys });
         Ok(())

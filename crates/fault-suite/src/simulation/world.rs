@@ -135,6 +135,9 @@ impl World {
             | FaultKind::LoseKeys
             | FaultKind::OldSnapshot
             | FaultKind::LeapClock
+            | FaultKind::MoveSlots
+            | FaultKind::RefuseShard
+            | FaultKind::LoseShard
             | FaultKind::LongOutage => unreachable!("a simulation draws no faults of a real Redis"),
         }
     }
@@ -178,6 +181,9 @@ impl World {
             | FaultKind::LoseKeys
             | FaultKind::OldSnapshot
             | FaultKind::LeapClock
+            | FaultKind::MoveSlots
+            | FaultKind::RefuseShard
+            | FaultKind::LoseShard
             | FaultKind::LongOutage => {}
         }
     }
