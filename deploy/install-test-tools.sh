@@ -106,11 +106,11 @@ rust_components() {
   done
 }
 
-# The SDK with its tests, the clients that the tests of the credential service call, and the servers beside which
-# the node is measured.
+# The SDK with its tests, the clients that the tests of the credential service call, the servers beside which the node
+# is measured, and the examples.
 node_modules() {
   local folder stamp
-  for folder in client turn-cred-service/tests/clients loadtest/peers; do
+  for folder in client turn-cred-service/tests/clients loadtest/peers examples/react examples/node-bot; do
     stamp=$folder/node_modules/.package-lock.json
     if [ ! -e "$stamp" ] || [ "$folder/package-lock.json" -nt "$stamp" ]; then
       (cd "$folder" && npm ci --no-audit --no-fund)
