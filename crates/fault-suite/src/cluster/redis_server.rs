@@ -4,7 +4,6 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use redis::FromRedisValue;
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStdout, Command};
@@ -272,7 +271,10 @@ impl RedisServer {
     }
 
     /// Runs one command and returns its answer.
-    pub(super) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, ProcessError> {
+    pub(super) async fn ask<T: redis_client::FromRedisValue>(
+        &self,
+        words: &[&str],
+    ) -> Result<T, ProcessError> {
         redis_client::ask(self.address, words).await
     }
 
