@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-TARGETS=(addresses entries frames matchbox messages peerjs relays rooms sessions tokens topics)
+TARGETS=(addresses engine_io entries frames matchbox messages peerjs relays rooms sessions socketio tokens topics)
 OUT=target/fuzz
 SEED=${SEED:-1}
 

@@ -67,6 +67,9 @@ impl Session {
                 }
                 DialectEffect::Close(_) => self.closed = true,
                 DialectEffect::Leave { .. } => panic!("a client leaves with its connection"),
+                DialectEffect::Authenticate(_) | DialectEffect::Signal(_) => {
+                    panic!("it is no member that signals")
+                }
                 DialectEffect::Ping | DialectEffect::Ignore(_) => {}
             }
         }

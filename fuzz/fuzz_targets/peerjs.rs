@@ -47,6 +47,9 @@ impl Session {
                 }
                 DialectEffect::Close(_) => self.closed = true,
                 DialectEffect::Advance { .. } => panic!("an id has no number"),
+                DialectEffect::Authenticate(_) | DialectEffect::Signal(_) => {
+                    panic!("it is no member that signals")
+                }
                 DialectEffect::Ping | DialectEffect::Ignore(_) => {}
             }
         }

@@ -46,6 +46,9 @@ impl Session {
                 DialectEffect::Ping | DialectEffect::Close(_) | DialectEffect::Advance { .. } => {
                     panic!("topics do none of these")
                 }
+                DialectEffect::Authenticate(_) | DialectEffect::Signal(_) => {
+                    panic!("it is no member that signals")
+                }
                 DialectEffect::Ignore(_) => {}
             }
         }

@@ -57,7 +57,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("listen", "network", "ADDRESS", Some("127.0.0.1:8080"), "WebSocket and demo page; port 0 takes a free one"),
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz, /metrics and /console"),
     Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect besides those from this very host and port: exact origins separated by commas, or *; with the word no-same-origin only those listed"),
-    Setting::plain("dialects", "network", "DIALECTS", None, "Protocols of other clients that may connect unchanged: topics (y-webrtc and trystero, at /topics), peerjs (at /peerjs) and matchbox (at /matchbox/ROOM), separated by commas; NAME=/PATH for another path, of peerjs the one that its clients are given"),
+    Setting::plain("dialects", "network", "DIALECTS", None, "Protocols of other clients that may connect unchanged: topics (y-webrtc and trystero, at /topics), peerjs (at /peerjs), matchbox (at /matchbox/ROOM) and socketio (at /socket.io/), separated by commas; NAME=/PATH for another path, of peerjs the one that its clients are given"),
     SOCKET_MODE,
     TLS_CERT_FILE,
     TLS_KEY_FILE,

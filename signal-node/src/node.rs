@@ -138,10 +138,16 @@ impl Node {
         let scheme = |name: DialectName| match (name, self.tls) {
             (DialectName::Topics | DialectName::Matchbox, true) => "wss",
             (DialectName::Topics | DialectName::Matchbox, false) => "ws",
-            (DialectName::PeerJs, true) => "https",
-            (DialectName::PeerJs, false) => "http",
+            (DialectName::PeerJs | DialectName::SocketIo, true) => "https",
+            (DialectName::PeerJs | DialectName::SocketIo, false) => "http",
         };
-        let address = |name, path| format!("{}{path}", self.origin(scheme(name)));
+        let address = |name, path| match name {
+            // A path in the address of Socket.IO is a namespace, and its own is an option of the client.
+            DialectName::SocketIo => self.origin(scheme(name)),
+            DialectName::Topics | DialectName::Matchbox | DialectName::PeerJs => {
+                format!("{}{path}", self.origin(scheme(name)))
+            }
+        };
         let dialects = self.dialects.iter();
         dialects.map(|(name, path)| (name.as_str(), address(name, path))).collect()
     }

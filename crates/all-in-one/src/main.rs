@@ -74,6 +74,7 @@ fn bring_your_client(cluster: &LocalCluster) -> String {
     let lines = cluster.dialects.iter().map(|(name, address)| match *name {
         "topics" => format!("y-webrtc and trystero connect unchanged to {address}\n"),
         "matchbox" => format!("matchbox connects unchanged to {address}/ROOM\n"),
+        "socketio" => format!("Socket.IO connects unchanged to {address}\n"),
         _ => format!("PeerJS connects unchanged to {address}: its host, port and path\n"),
     });
     lines.collect()

@@ -65,7 +65,7 @@ pub fn wire_components(
         .with_default("TURN_CRED_INTERNAL_LISTEN", socket.as_str())
         .with_default("TURN_CRED_URIS", format!("turn:{relay}?transport=udp"))
         .with_default("SIGNAL_NODE_CREDENTIALS_URL", socket)
-        .with_default("SIGNAL_NODE_DIALECTS", "topics,peerjs,matchbox")
+        .with_default("SIGNAL_NODE_DIALECTS", "topics,peerjs,matchbox,socketio")
         // No load balancer needs time to notice the shutdown.
         .with_default("SIGNAL_NODE_DRAIN_DELAY", "0s")
 }

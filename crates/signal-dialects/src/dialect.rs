@@ -48,6 +48,11 @@ pub trait Dialect: Send {
 
     /// Returns when a node that drains closes the connection.
     fn drain_time(&self) -> DrainTime;
+
+    /// Returns what becomes of the memberships of a client whose connection has ended.
+    fn after(&self, _end: ConnectionEnd) -> MembershipEnd {
+        MembershipEnd::Leave
+    }
 }
 
 /// The dialects there are.
@@ -57,11 +62,12 @@ pub enum DialectName {
     Topics,
     PeerJs,
     Matchbox,
+    SocketIo,
 }
 
 impl DialectName {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::Topics, Self::PeerJs, Self::Matchbox];
+    pub const ALL: [Self; 4] = [Self::Topics, Self::PeerJs, Self::Matchbox, Self::SocketIo];
 
     /// Returns the name in labels and settings.
     #[must_use]
@@ -70,6 +76,7 @@ impl DialectName {
             Self::Topics => "topics",
             Self::PeerJs => "peerjs",
             Self::Matchbox => "matchbox",
+            Self::SocketIo => "socketio",
         }
     }
 }
@@ -88,6 +95,11 @@ pub enum DialectEffect {
         /// The id of the answer.
         id: u64,
     },
+    /// Check the token of a client whose handshake carried none, and let it in without one where that may be. A client that is in
+    /// gets the frame `welcome`, and an `error` tells that it is rejected.
+    Authenticate(Option<String>),
+    /// Send a signal of the member; `ack` or `error` comes back as a frame.
+    Signal(RoomSignal),
     /// Post into a room, and report with [`Dialect::on_posted`].
     Post(RoomPost),
     /// Advance the number that a room holds, unless it is past `from`, and report it with [`Dialect::on_number`].
@@ -116,8 +128,29 @@ pub struct RoomJoin {
     pub key: Option<PeerKey>,
     /// How many members the room takes before it is locked for good; `None`: as many as others of its dialect.
     pub seats: Option<u32>,
+    /// The entry behind which a client resumes; `None`: nothing is replayed to it.
+    pub position: Option<u64>,
     /// The id of the answer.
     pub id: u64,
+}
+
+impl RoomJoin {
+    /// Joins a room that is not locked, without a replay.
+    #[must_use]
+    pub fn new(room: RoomId, name: String, key: Option<PeerKey>, id: u64) -> Self {
+        Self { room, name, key, seats: None, position: None, id }
+    }
+}
+
+/// A signal of a member to all others of its room.
+#[derive(Clone, Debug)]
+pub struct RoomSignal {
+    /// The room.
+    pub room: RoomId,
+    /// The member's own count of its signals: 1, 2, 3 … without holes.
+    pub mid: u64,
+    /// What the others get.
+    pub data: Box<RawValue>,
 }
 
 /// A signal into a room by one who need not be a member.
@@ -198,6 +231,24 @@ impl IgnoredReason {
             Self::Unavailable => "unavailable",
         }
     }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// The client has closed it, or its page was left.
+    Goodbye,
+    /// It broke, or the node has closed it.
+    Lost,
+}
+
+/// What becomes of the memberships of a connection that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MembershipEnd {
+    /// The members leave: the client has nothing that it could resume with.
+    Leave,
+    /// The members stay for the grace: the client resumes over another connection.
+    Detach,
 }
 
 /// When a node that drains closes a connection.

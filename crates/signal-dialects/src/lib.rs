@@ -9,18 +9,23 @@
 //! - [`topics`]: y-webrtc and trystero
 //! - [`peerjs`]: clients of `PeerJS`
 //! - [`matchbox`]: games with matchbox
+//! - [`socketio`]: clients of Socket.IO, with the server program of the WebRTC codelab
 
 pub mod dialect;
 mod frame;
 pub mod matchbox;
 pub mod peerjs;
 pub mod posts;
+mod roster;
+mod signals;
+pub mod socketio;
 pub mod topics;
 
 pub use dialect::{
-    Dialect, DialectEffect, DialectName, DrainTime, Effects, IgnoredReason, PostOutcome, RoomJoin,
-    RoomPost,
+    ConnectionEnd, Dialect, DialectEffect, DialectName, DrainTime, Effects, IgnoredReason,
+    MembershipEnd, PostOutcome, RoomJoin, RoomPost, RoomSignal,
 };
 pub use matchbox::Matchbox;
 pub use peerjs::PeerJs;
+pub use socketio::SocketIo;
 pub use topics::Topics;

@@ -3,7 +3,9 @@
 //! - `> TEXT` the client sends; `* …` the cluster answers; `+ 250ms` time passes
 //! - `< TEXT` the client is sent; `= …` the session is asked; `! REASON` the frame has no effect
 //!
-//! Every effect of an input stands behind it, in order. `<B>` is the UUID of the client of matchbox whose key is of `B`s.
+//! Every effect of an input stands behind it, in order. `<B>` is the UUID of the client of matchbox whose key is of `B`s, and
+//! `<b>` is how a client of Socket.IO with this key is called. `* joined` says the number of the member and, for Socket.IO, how it
+//! came back: `joined foo 1 @7 replay`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +16,10 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use signal_dialects::{Dialect, DialectEffect, Effects, Matchbox, PeerJs, PostOutcome, Topics};
+use signal_dialects::socketio::Protocol;
+use signal_dialects::{
+    Dialect, DialectEffect, Effects, Matchbox, PeerJs, PostOutcome, SocketIo, Topics,
+};
 use signal_protocol::{PeerKey, RoomId, RoomTag};
 use uuid::Uuid;
 
@@ -30,9 +35,7 @@ struct Conversation {
 impl Conversation {
     fn new(dialect: Box<dyn Dialect>) -> Self {
         let (now, rooms, effects) = (Instant::now(), HashMap::new(), Effects::new());
-        let mut conversation = Self { dialect, now, rooms, effects };
-        conversation.dialect.start(now, &mut conversation.effects);
-        conversation
+        Self { dialect, now, rooms, effects }
     }
 
     fn input(&mut self, line: &str) {
@@ -49,6 +52,9 @@ impl Conversation {
             "* " if rest.starts_with("number") => {
                 let number = rest.split_once(' ').and_then(|(_, number)| number.parse().ok());
                 self.dialect.on_number(number, self.now, &mut self.effects);
+            }
+            "* " if rest.starts_with('{') => {
+                self.dialect.on_frame(rest, self.now, &mut self.effects);
             }
             "* " if rest == "control" => self.dialect.on_control(),
             "* " if rest == "rejected" => {
@@ -67,15 +73,31 @@ impl Conversation {
         let (room, id) = self.rooms[name].clone();
         let frame = match what {
             "joined" => {
-                let (n, peers) = detail.split_once(' ').unwrap_or((detail, ""));
-                let n = if n.is_empty() { "1" } else { n };
-                let peers = lines(peers);
+                let mut words: Vec<&str> = detail.split_whitespace().collect();
+                let recovery = words.pop_if(|word| matches!(*word, "replay" | "snapshot" | "new"));
+                let seq = words.pop_if(|word| word.starts_with('@'));
+                let (n, peers) = words.split_first().map_or(("1", ""), |(n, _)| (*n, detail));
+                let peers: Vec<&str> =
+                    peers.split_whitespace().filter(|word| word.contains(':')).collect();
+                let peers = lines(&peers.join(" "));
+                let (seq, recovery) = (seq.map_or("1", |seq| &seq[1..]), recovery.unwrap_or("new"));
                 format!(
-                    r#"{{"type":"joined","id":{id},"room":"{room}","seq":1,"self":{{"id":"p_x","n":{n}}},"peers":[{peers}]}}"#
+                    r#"{{"type":"joined","id":{id},"room":"{room}","seq":{seq},"mid":0,"recovery":"{recovery}","self":{{"id":"p_x","n":{n}}},"peers":[{peers}]}}"#
                 )
             }
             "reset" => {
-                format!(r#"{{"type":"reset","room":"{room}","seq":9,"peers":[{}]}}"#, lines(detail))
+                let peers = lines(detail);
+                format!(r#"{{"type":"reset","room":"{room}","seq":9,"mid":0,"peers":[{peers}]}}"#)
+            }
+            "ack" => {
+                let (mid, seq) = detail.split_once(" @").unwrap();
+                format!(r#"{{"type":"ack","room":"{room}","mid":{mid},"seq":{seq}}}"#)
+            }
+            "retry" => format!(
+                r#"{{"type":"error","room":"{room}","mid":{detail},"code":"unavailable","retry":true,"message":""}}"#
+            ),
+            "away" => {
+                format!(r#"{{"type":"peer_updated","room":"{room}","seq":{detail},"peer":{{}}}}"#)
             }
             "ok" => format!(r#"{{"type":"ok","id":{id}}}"#),
             "refused" => format!(r#"{{"type":"error","id":{id},"code":"{detail}","message":""}}"#),
@@ -128,13 +150,21 @@ impl Conversation {
         }
         Some(match self.effects.remove(0) {
             DialectEffect::Send(text) => format!("< {text}"),
+            DialectEffect::Authenticate(token) => {
+                format!("= authenticate {}", token.as_deref().unwrap_or("nobody"))
+            }
+            DialectEffect::Signal(signal) => {
+                let known = self.rooms.iter().find(|(_, (of, _))| *of == signal.room).unwrap();
+                format!("= signal {} #{} {}", known.0, signal.mid, signal.data.get())
+            }
             DialectEffect::Ping => "= ping".to_owned(),
             DialectEffect::Close(code) => format!("= close {}", code.name()),
             DialectEffect::Ignore(reason) => format!("! {}", reason.as_str()),
             DialectEffect::Join(join) => {
                 let name = self.called(&join.room, &join.name);
                 self.rooms.insert(name.clone(), (join.room, join.id));
-                format!("= join {name}")
+                let position = join.position.map(|seq| format!(" @{seq}")).unwrap_or_default();
+                format!("= join {name}{position}")
             }
             DialectEffect::Leave { room, id } => {
                 let known = self.rooms.iter_mut().find(|(_, (of, _))| *of == room).unwrap();
@@ -168,12 +198,19 @@ fn lines(members: &str) -> String {
 fn with_uuids(line: &str) -> String {
     ["A", "B", "C", "D"].iter().fold(line.to_owned(), |line, letter| {
         let bits = URL_SAFE_NO_PAD.decode(&key(letter).peer().as_str()[2..]).unwrap();
-        line.replace(&format!("<{letter}>"), &Uuid::from_slice(&bits).unwrap().to_string())
+        let line =
+            line.replace(&format!("<{letter}>"), &Uuid::from_slice(&bits).unwrap().to_string());
+        let (sid, pid) = (&key(letter).peer().as_str()[2..].to_owned(), letter.repeat(22));
+        let small = letter.to_lowercase();
+        line.replace(&format!("<{small}>"), sid).replace(&format!("<pid {small}>"), &pid)
     })
 }
 
-fn hold(file: &Path, dialect: Box<dyn Dialect>) {
+fn hold(file: &Path, dialect: Box<dyn Dialect>, is_unauthenticated: bool) {
     let mut conversation = Conversation::new(dialect);
+    if !is_unauthenticated {
+        conversation.dialect.start(conversation.now, &mut conversation.effects);
+    }
     let text = fs::read_to_string(file).unwrap();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
         let place = format!("{}:{}", file.display(), at + 1);
@@ -204,10 +241,15 @@ fn every_conversation_of_a_folder_is_held_as_it_is_written() {
             "topics" => Box::new(Topics::default()),
             "peerjs" => Box::new(PeerJs::new("alice", "t1", "peerjs")),
             "matchbox" => Box::new(Matchbox::new(key("A"), "game", None)),
+            "socketio" => Box::new(SocketIo::new(Protocol::Five, &"A".repeat(22)).unwrap()),
+            "socketio4" => {
+                let protocol = Protocol::Four { sid: "n_1~s".to_owned() };
+                Box::new(SocketIo::new(protocol, &"A".repeat(22)).unwrap())
+            }
             "groups" => Box::new(Matchbox::new(key("A"), "game", Some(2))),
             "nobody" => Box::new(PeerJs::new("", "t1", "peerjs")),
             other => panic!("there is no dialect {other:?}"),
         };
-        hold(&file, dialect);
+        hold(&file, dialect, name.contains("-unauthenticated"));
     }
 }

@@ -133,13 +133,21 @@ pub enum RoomTag {
     Matchbox,
     /// The signals for one client of matchbox.
     MatchboxPeer,
+    /// A room of an application of Socket.IO.
+    SocketIo,
     /// Where one user of `signal.v1` is reached: its members are the devices that are online.
     Inbox,
 }
 
 impl RoomTag {
-    const ALL: [Self; 5] =
-        [Self::Topic, Self::PeerJs, Self::Matchbox, Self::MatchboxPeer, Self::Inbox];
+    const ALL: [Self; 6] = [
+        Self::Topic,
+        Self::PeerJs,
+        Self::Matchbox,
+        Self::MatchboxPeer,
+        Self::SocketIo,
+        Self::Inbox,
+    ];
 
     /// How the names of its rooms begin.
     const fn prefix(self) -> &'static str {
@@ -148,6 +156,7 @@ impl RoomTag {
             Self::PeerJs => "~p.",
             Self::Matchbox => "~m.",
             Self::MatchboxPeer => "~n.",
+            Self::SocketIo => "~s.",
             Self::Inbox => "~u.",
         }
     }

@@ -92,7 +92,7 @@ pub fn router(public: Arc<Public>) -> Router {
         .merge(timelines::routes())
         .merge(openapi::routes())
         .merge(assets::router())
-        .merge(dialects::routes(&public.dialects))
+        .merge(dialects::routes(&public, largest))
         .fallback(get(not_found).layer(readable_anywhere()))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")

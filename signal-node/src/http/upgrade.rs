@@ -75,21 +75,44 @@ pub(super) fn answer(
     extensions: &Extensions,
     (admitted, dialect, span): (Admission, Option<Box<dyn Dialect>>, Option<Span>),
 ) -> Response {
-    let headers = request.headers;
+    answer_with(public, request, extensions, (admitted, dialect, span), |upgrade, pending| {
+        tokio::spawn(run_session(upgrade, pending));
+    })
+}
+
+/// Has `start` run the session of an admitted client, or says why there is none.
+pub(super) fn answer_with(
+    public: &Arc<Public>,
+    request: &UpgradeRequest<'_>,
+    extensions: &Extensions,
+    (admitted, dialect, span): (Admission, Option<Box<dyn Dialect>>, Option<Span>),
+    start: impl FnOnce(OnUpgrade, Box<PendingSession>),
+) -> Response {
+    let protocol = dialect.is_none();
+    let pending = match pending(public, request, (admitted, dialect, span)) {
+        Ok(pending) => Box::new(pending),
+        Err(refused) => return *refused,
+    };
+    let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    start(upgrade, pending);
+    switching_protocols(request.headers, protocol)
+}
+
+/// Takes in what a session begins with; the error is the answer that says why there is none.
+pub(super) fn pending(
+    public: &Arc<Public>,
+    request: &UpgradeRequest<'_>,
+    (admitted, dialect, span): (Admission, Option<Box<dyn Dialect>>, Option<Span>),
+) -> Result<PendingSession, Box<Response>> {
     match admitted {
         Ok((entrance, permit)) => {
-            let Some(upgrade) = extensions.get::<OnUpgrade>().cloned() else {
-                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-            };
-            let region = public.proxies.client_region(request.peer(), headers);
+            let region = public.proxies.client_region(request.peer(), request.headers);
             let trace = span.and_then(|span| span.parent()).map(Box::new);
-            let address = public.proxies.client_address(request.peer(), headers);
+            let address = public.proxies.client_address(request.peer(), request.headers);
             let source = HandshakeInfo { address, region, trace };
-            let protocol = dialect.is_none();
-            let pending =
-                PendingSession { entrance, source, dialect, public: public.clone(), permit };
-            tokio::spawn(run_session(upgrade, Box::new(pending)));
-            switching_protocols(headers, protocol)
+            Ok(PendingSession { entrance, source, dialect, public: public.clone(), permit })
         }
         Err(Rejection { reason, problem }) => {
             public.sessions.metrics.rejected.with_label_values(&[reason]).inc();
@@ -98,7 +121,8 @@ pub(super) fn answer(
                 span.fail();
             }
             // Further requests over this connection would come as fast as they are refused.
-            ([(CONNECTION, HeaderValue::from_static("close"))], problem).into_response()
+            let close = [(CONNECTION, HeaderValue::from_static("close"))];
+            Err(Box::new((close, problem).into_response()))
         }
     }
 }

@@ -79,7 +79,7 @@ pub(super) struct PendingSession {
 }
 
 /// Takes the TCP stream out of what hyper gives; its own buffers end here.
-fn bare(upgraded: Upgraded, limit: usize) -> Result<WebSocket<TcpStream>, Upgraded> {
+pub(super) fn bare(upgraded: Upgraded, limit: usize) -> Result<WebSocket<TcpStream>, Upgraded> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>()?;
     Ok(WebSocket::new(parts.io.into_inner(), &parts.read_buf, limit))
 }

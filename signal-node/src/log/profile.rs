@@ -1,4 +1,4 @@
-//! What differs in the rooms that no client can name: those of dialects, whose clients cannot resume, and inboxes.
+//! What differs in the rooms that no client can name: those of dialects, most of whose clients cannot resume, and inboxes.
 
 use std::time::Duration;
 
@@ -22,6 +22,19 @@ const INBOX: RoomProfile = RoomProfile {
     rooms_per_client: 1,
 };
 
+/// A client of Socket.IO resumes as any member of `signal.v1` does, with the grace of the node.
+const CODELAB: RoomProfile = RoomProfile {
+    grace: Duration::MAX,
+    join_grace: Duration::MAX,
+    age: Duration::MAX,
+    capacity: 2,
+    rooms_per_connection: 1,
+    rooms_per_client: ROOMS_PER_CLIENT,
+};
+
+/// Many, since every page that is loaded again has new rooms.
+const ROOMS_PER_CLIENT: usize = 4_096;
+
 /// What applies to a room by the tag of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomProfile {
@@ -35,8 +48,7 @@ pub struct RoomProfile {
     pub capacity: u32,
     /// How many such rooms one connection may be in.
     pub rooms_per_connection: usize,
-    /// How many rooms one subject may be in, or the anonymous connections of one address: many, since every page that is
-    /// loaded again has new ones.
+    /// How many rooms one subject may be in, or the anonymous connections of one address.
     pub rooms_per_client: usize,
 }
 
@@ -51,9 +63,10 @@ impl RoomProfile {
             // A client is in the room that it names, and in one of its own.
             RoomTag::Matchbox => (256, 2, GRACE),
             RoomTag::MatchboxPeer => (1, 2, RECLAIM_WINDOW),
+            RoomTag::SocketIo => return Some(CODELAB),
             RoomTag::Inbox => return Some(INBOX),
         };
-        let (grace, age, rooms_per_client) = (GRACE, AGE, 4_096);
+        let (grace, age, rooms_per_client) = (GRACE, AGE, ROOMS_PER_CLIENT);
         Some(Self { grace, join_grace, age, capacity, rooms_per_connection, rooms_per_client })
     }
 }

@@ -137,6 +137,8 @@ impl<S: Socket> Session<'_, S> {
                 DialectEffect::Leave { room, id } => {
                     self.machine.leave(&Leave { id: Some(id), room });
                 }
+                DialectEffect::Authenticate(token) => self.machine.authenticate(token),
+                DialectEffect::Signal(signal) => self.machine.signal_of_dialect(&signal),
                 DialectEffect::Post(post) => self.post(post),
                 DialectEffect::Advance { room, from } => self.advance(room, from),
                 DialectEffect::Ping => self.machine.effects.push_back(Effect::Ping),

@@ -1,9 +1,10 @@
-//! Joins of a client that does not know of rooms.
+//! What a client that does not speak `signal.v1` asks of the machine: its `hello`, its joins and its signals.
 
 use serde_json::json;
 use serde_json::value::to_raw_value;
-use signal_dialects::RoomJoin;
-use signal_protocol::{ErrorCode, PeerKey};
+use signal_dialects::{RoomJoin, RoomSignal};
+use signal_protocol::client::Signal;
+use signal_protocol::{ErrorCode, Mid, PeerKey, Seq};
 
 use super::effect::Effect;
 use super::identity::Identity;
@@ -14,7 +15,7 @@ use crate::log::{Join, RoomProfile};
 impl Machine {
     /// Joins a room of a dialect.
     pub(super) fn join_dialect(&mut self, join: RoomJoin) {
-        let RoomJoin { room, name, key, seats, id } = join;
+        let RoomJoin { room, name, key, seats, position, id } = join;
         let Some(identity) = self.identity().cloned() else { return };
         let Some(profile) = RoomProfile::of(&room) else { return };
         if let Err(refusal) = self.may_join_dialect(&identity, &name, &profile) {
@@ -27,11 +28,18 @@ impl Machine {
             capacity: seats.unwrap_or(profile.capacity),
             seals_at: seats,
             per_subject: profile.capacity,
+            position: position.map(Seq),
             grace: profile.join_grace.min(self.settings.grace),
             ..self.new_join(&identity, &key, meta.into())
         });
         self.memberships.join(room.clone(), wish.peer.clone());
         self.effects.push_back(Effect::Join(room, wish, Some(id), None));
+    }
+
+    /// Sends a signal of a member to all others in its room.
+    pub(super) fn signal_of_dialect(&mut self, signal: &RoomSignal) {
+        let RoomSignal { room, mid, data } = signal;
+        self.signal(Signal { mid: Mid(*mid), room: room.clone(), to: None, data });
     }
 
     fn may_join_dialect(

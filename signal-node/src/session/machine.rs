@@ -177,9 +177,8 @@ impl Machine {
     fn message(&mut self, message: ClientMessage<'_>, now: Instant) {
         match (&self.phase, message) {
             (_, ClientMessage::Ping) => self.send(&ServerMessage::Pong),
-            (Phase::AwaitingHello { anonymous, .. }, ClientMessage::Hello(hello)) => {
-                let anonymous = *anonymous;
-                self.hello(hello.token, anonymous);
+            (Phase::AwaitingHello { .. }, ClientMessage::Hello(hello)) => {
+                self.authenticate(hello.token.map(|Token(token)| token.into_owned()));
             }
             (Phase::AwaitingHello { .. }, message) => {
                 let error = ErrorFrame::new(ErrorCode::Unauthorized, "say hello first");
@@ -192,14 +191,15 @@ impl Machine {
         }
     }
 
-    fn hello(&mut self, token: Option<Token<'_>>, anonymous: bool) {
-        match token {
-            Some(Token(token)) => {
-                let token = token.into_owned();
+    /// Applies the token that the client shows, or that it has none; without effect once it is authenticated.
+    pub(super) fn authenticate(&mut self, token: Option<String>) {
+        match (&self.phase, token) {
+            (Phase::Open(_), _) => {}
+            (Phase::AwaitingHello { .. }, Some(token)) => {
                 self.effects.push_back(Effect::Verify(token, VerifyPurpose::Hello));
             }
-            None if anonymous => self.open(Identity::Anonymous),
-            None => self.reject(SessionRejection::no_token()),
+            (Phase::AwaitingHello { anonymous: true, .. }, None) => self.open(Identity::Anonymous),
+            (Phase::AwaitingHello { .. }, None) => self.reject(SessionRejection::no_token()),
         }
     }
 

@@ -184,7 +184,7 @@ impl Machine {
         Ok(())
     }
 
-    fn signal(&mut self, signal: client::Signal<'_>) {
+    pub(super) fn signal(&mut self, signal: client::Signal<'_>) {
         let client::Signal { mid, room, to, data } = signal;
         let Some(peer) = self.memberships.speaker(&room).cloned() else {
             return self.not_joined(&room, Some(mid), None);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::trace::Parent;
-use signal_dialects::Dialect;
+use signal_dialects::{ConnectionEnd, Dialect, MembershipEnd};
 use signal_protocol::{CloseCode, IceServers};
 use tokio::time::Instant;
 
@@ -57,6 +57,15 @@ impl CloseCause {
     /// Tells whether a page was closed or left.
     fn is_going_away(&self) -> bool {
         matches!(self, Self::Client(Some(1001)))
+    }
+
+    /// Tells a dialect how the connection ended. RFC 6455 §7.4.1: 1000 and 1001 are sent by a client that closes, and 1005 stands
+    /// for a close without a code.
+    fn connection_end(&self) -> ConnectionEnd {
+        match self {
+            Self::Client(Some(1000 | 1001 | 1005)) => ConnectionEnd::Goodbye,
+            Self::Client(_) | Self::Node(..) | Self::WebSocket(..) => ConnectionEnd::Lost,
+        }
     }
 
     /// Describes the cause for the log.
@@ -341,7 +350,7 @@ impl<'a, S: Socket> Session<'a, S> {
 
     /// Detaches from the rooms, counts, and logs how the connection ended.
     async fn finish(&mut self, cause: CloseCause) {
-        self.detach(cause.is_going_away()).await;
+        self.detach(&cause).await;
         self.keep_budget();
         let metrics = &self.context.metrics;
         metrics.connections.dec();
@@ -350,15 +359,20 @@ impl<'a, S: Socket> Session<'a, S> {
     }
 
     /// Tells every room that the socket is gone, so that its member is away.
-    async fn detach(&mut self, is_going_away: bool) {
+    async fn detach(&mut self, cause: &CloseCause) {
         self.outbox.close();
+        let (is_going_away, end) = (cause.is_going_away(), cause.connection_end());
+        let after = self.dialect.as_ref().map(|session| session.dialect.after(end));
         let socket = self.machine.socket();
         for (room, peer) in self.machine.memberships() {
             if let Some(handle) = self.handles.get(room) {
-                let command = match self.dialect {
-                    None => Command::Detach { peer: peer.clone(), socket, is_going_away },
-                    // The client has nothing that it could resume with.
-                    Some(_) => leave_of(peer.clone(), socket, self.outbox.clone()),
+                let command = match after {
+                    None | Some(MembershipEnd::Detach) => {
+                        Command::Detach { peer: peer.clone(), socket, is_going_away }
+                    }
+                    Some(MembershipEnd::Leave) => {
+                        leave_of(peer.clone(), socket, self.outbox.clone())
+                    }
                 };
                 handle.insist(command).await;
             }

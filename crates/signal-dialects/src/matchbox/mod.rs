@@ -7,21 +7,22 @@
 //! finds it locked advances the number of the open group, which lies in a room that nobody joins.
 
 mod message;
-mod roster;
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signal_protocol::{CloseCode, PeerKey, RoomId, RoomTag};
 use uuid::Uuid;
 
 use self::message::{Event, Request};
-use self::roster::{Change, Roster};
 use crate::dialect::{
     Dialect, DialectEffect, DialectName, DrainTime, Effects, IgnoredReason, PostOutcome,
     RETRY_AFTER, RoomJoin,
 };
 use crate::frame::{Frame, Line};
 use crate::posts::{PostQueues, WhenGone};
+use crate::roster::{Change, Roster};
 
 /// The most members of a group.
 const GROUP: u32 = 256;
@@ -93,7 +94,7 @@ impl Matchbox {
     /// Takes the key that was drawn for the client, the name of its room, and the size of its groups, if it asks for some.
     #[must_use]
     pub fn new(key: PeerKey, name: &str, next: Option<u32>) -> Self {
-        let id = roster::uuid_of(key.peer().as_str()).unwrap_or_default();
+        let id = uuid_of(key.peer().as_str()).unwrap_or_default();
         let absent = |room| Membership { room, state: State::Absent };
         let group = next.filter(|size| *size > 0).map(|size| Group::new(size, name));
         Self {
@@ -115,7 +116,7 @@ impl Matchbox {
         self.rooms[at].state = State::Joining(id, until);
         let room = self.rooms[at].room.clone();
         let seats = self.group.as_ref().filter(|_| at == NAMED).map(|group| group.size);
-        effects.push(DialectEffect::Join(RoomJoin { room, name, key, seats, id }));
+        effects.push(DialectEffect::Join(RoomJoin { seats, ..RoomJoin::new(room, name, key, id) }));
     }
 
     /// Finds the room whose join has this id.
@@ -188,9 +189,11 @@ impl Matchbox {
     }
 
     fn tell(changes: impl IntoIterator<Item = Change>, effects: &mut Effects) {
-        let told = changes.into_iter().map(|change| match change {
-            Change::Came(id) => Event::NewPeer(id),
-            Change::Left(id) => Event::PeerLeft(id),
+        let told = changes.into_iter().filter_map(|change| {
+            Some(match change {
+                Change::Came(peer) => Event::NewPeer(uuid_of(&peer)?),
+                Change::Left(peer) => Event::PeerLeft(uuid_of(&peer)?),
+            })
         });
         effects.extend(told.map(|event| DialectEffect::Send(event.to_json())));
     }
@@ -241,6 +244,12 @@ fn room_of(name: &str) -> RoomId {
     RoomId::of_dialect(RoomTag::Matchbox, name)
 }
 
+/// Writes the 128 bits of a peer id as a UUID.
+fn uuid_of(peer: &str) -> Option<Uuid> {
+    let bits = URL_SAFE_NO_PAD.decode(peer.strip_prefix("p_")?).ok()?;
+    Some(Uuid::from_bytes(bits.try_into().ok()?))
+}
+
 /// The room of one client, into which others post.
 fn own_room(id: Uuid) -> RoomId {
     RoomId::of_dialect(RoomTag::MatchboxPeer, &id.to_string())
@@ -272,7 +281,7 @@ impl Dialect for Matchbox {
 
     fn on_frame(&mut self, frame: &str, now: Instant, effects: &mut Effects) {
         match Frame::read(frame) {
-            Frame::Joined { id, n, peers } => {
+            Frame::Joined { id, n, peers, .. } => {
                 let Some(at) = self.joining(id) else { return };
                 if at == NAMED {
                     self.entered(n, &peers, now, effects);
@@ -285,19 +294,23 @@ impl Dialect for Matchbox {
                 }
             }
             Frame::Left { room } => self.lost(&room, effects),
-            Frame::Posted { room, data } if *room == *self.rooms[OWN].room.as_str() => {
+            Frame::Posted { room, data, .. } if *room == *self.rooms[OWN].room.as_str() => {
                 self.posted(data.get().to_owned(), effects);
             }
-            Frame::PeerJoined { room, peer } if *room == *self.named() => {
-                Self::tell(self.roster.came(&peer), effects);
+            Frame::PeerJoined { room, peer, .. } if *room == *self.named() => {
+                Self::tell(self.roster.came(&peer.id), effects);
             }
-            Frame::PeerLeft { room, peer } if *room == *self.named() => {
+            Frame::PeerLeft { room, peer, .. } if *room == *self.named() => {
                 Self::tell(self.roster.left(&peer), effects);
             }
-            Frame::Reset { room, peers } if *room == *self.named() => {
+            Frame::Reset { room, peers, .. } if *room == *self.named() => {
                 Self::tell(self.roster.compare(&peers, now), effects);
             }
-            Frame::Done { .. }
+            Frame::Welcome
+            | Frame::Done { .. }
+            | Frame::Settled { .. }
+            | Frame::SignalRefused { .. }
+            | Frame::PeerUpdated { .. }
             | Frame::Posted { .. }
             | Frame::PeerJoined { .. }
             | Frame::PeerLeft { .. }

@@ -93,13 +93,7 @@ impl PeerJs {
         self.requests += 1;
         self.state = State::Joining(until);
         let (room, name, key) = (self.room.clone(), self.id.clone(), self.key.clone());
-        effects.push(DialectEffect::Join(RoomJoin {
-            room,
-            name,
-            key,
-            seats: None,
-            id: self.requests,
-        }));
+        effects.push(DialectEffect::Join(RoomJoin::new(room, name, key, self.requests)));
     }
 
     fn opened(&mut self, now: Instant, effects: &mut Effects) {
@@ -238,10 +232,14 @@ impl Dialect for PeerJs {
             {
                 effects.push(DialectEffect::Send(error("ERROR", "Invalid token provided")));
             }
-            Frame::Posted { room, data } if *room == *self.room.as_str() => {
+            Frame::Posted { room, data, .. } if *room == *self.room.as_str() => {
                 self.posted(data, now, effects);
             }
-            Frame::Joined { .. }
+            Frame::Welcome
+            | Frame::Joined { .. }
+            | Frame::Settled { .. }
+            | Frame::SignalRefused { .. }
+            | Frame::PeerUpdated { .. }
             | Frame::Refused { .. }
             | Frame::Done { .. }
             | Frame::Left { .. }

@@ -96,13 +96,7 @@ impl Topics {
                 self.requests = id;
                 topic.membership = Membership::Joining(id);
                 let name = topic.name.clone();
-                effects.push(DialectEffect::Join(RoomJoin {
-                    room,
-                    name,
-                    key: None,
-                    seats: None,
-                    id,
-                }));
+                effects.push(DialectEffect::Join(RoomJoin::new(room, name, None, id)));
             }
             (false, Membership::Joined) => {
                 self.requests = id;
@@ -220,12 +214,16 @@ impl Dialect for Topics {
                 }
             }
             Frame::Left { room } => self.lost(&room, now, effects),
-            Frame::Posted { room, data } => {
+            Frame::Posted { room, data, .. } => {
                 if self.rooms.get(&*room).is_some_and(|topic| topic.wanted) {
                     effects.push(DialectEffect::Send(data.get().to_owned()));
                 }
             }
-            Frame::PeerJoined { .. }
+            Frame::Welcome
+            | Frame::Settled { .. }
+            | Frame::SignalRefused { .. }
+            | Frame::PeerUpdated { .. }
+            | Frame::PeerJoined { .. }
             | Frame::PeerLeft { .. }
             | Frame::Reset { .. }
             | Frame::Other => {}

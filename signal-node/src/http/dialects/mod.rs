@@ -3,6 +3,7 @@
 mod matchbox;
 mod peerjs;
 mod setting;
+mod socketio;
 mod topics;
 
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use crate::session::{Entrance, Identity, SessionRejection};
 pub use setting::Dialects;
 
 /// Makes the routes of the dialects that are on.
-pub(super) fn routes(dialects: &Dialects) -> Router<Arc<Public>> {
-    dialects.iter().fold(Router::new(), |router, (name, path)| match name {
+pub(super) fn routes(public: &Arc<Public>, largest: usize) -> Router<Arc<Public>> {
+    public.dialects.iter().fold(Router::new(), |router, (name, path)| match name {
         DialectName::Topics => router.merge(topics::routes(path)),
         DialectName::PeerJs => router.merge(peerjs::routes(path)),
         DialectName::Matchbox => router.merge(matchbox::routes(path)),
+        DialectName::SocketIo => router.merge(socketio::routes(path, public, largest)),
     })
 }
 

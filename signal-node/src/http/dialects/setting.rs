@@ -50,13 +50,14 @@ fn default_path(name: DialectName) -> &'static str {
         DialectName::Topics => "/topics",
         DialectName::PeerJs => "/",
         DialectName::Matchbox => "/matchbox",
+        DialectName::SocketIo => "/socket.io",
     }
 }
 
 /// Returns the path of the WebSocket.
 fn socket_path(name: DialectName, path: &str) -> String {
     match name {
-        DialectName::Topics | DialectName::Matchbox => path.to_owned(),
+        DialectName::Topics | DialectName::Matchbox | DialectName::SocketIo => path.to_owned(),
         DialectName::PeerJs => peerjs::socket_path(path),
     }
 }
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn what_is_no_dialect_or_no_path_is_refused_with_what_to_write() {
         for (text, part) in [
-            ("socketio", "is not a dialect: write some of topics, peerjs, matchbox"),
+            ("easyrtc", "is not a dialect: write some of topics, peerjs, matchbox, socketio"),
             ("peerjs,topics=/peerjs", "comes twice"),
             ("peerjs=/v1", "is below /v1"),
             ("topics,topics=/other", "comes twice"),

@@ -1,0 +1,139 @@
+//! The path of Socket.IO: Engine.IO over HTTP polling, over a WebSocket, and from the first to the second.
+
+mod carrier;
+mod cors;
+mod opening;
+mod sessions;
+mod socket;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, UPGRADE};
+use axum::http::{Extensions, HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use engine_io::{Query, RequestError, Transport};
+use hyper::upgrade::OnUpgrade;
+
+use self::carrier::Carrier;
+use self::sessions::{Answer, EngineSessions};
+use super::super::Public;
+use super::super::upgrade::{UpgradeRequest, check_handshake};
+use super::super::websocket::switching_protocols;
+
+/// Routes the path, with a slash at its end as clients write it and without one; a body has `largest` bytes at most.
+pub(super) fn routes(path: &str, public: &Arc<Public>, largest: usize) -> Router<Arc<Public>> {
+    let requests = || get(on_get).post(on_post).options(cors::preflight);
+    Router::new()
+        .route(path, requests())
+        .route(&format!("{path}/"), requests())
+        .layer(DefaultBodyLimit::max(largest))
+        .layer(Extension(Arc::new(EngineSessions::default())))
+        .layer(middleware::from_fn_with_state(public.clone(), cors::allow))
+}
+
+async fn on_get(
+    State(public): State<Arc<Public>>,
+    Extension(sessions): Extension<Arc<EngineSessions>>,
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let query = read_query(&uri);
+    let is_upgrade = headers.contains_key(UPGRADE);
+    let request = UpgradeRequest::new(&uri, &headers, &extensions);
+    match (query.transport, query.sid, is_upgrade) {
+        (None, ..) => refuse(RequestError::UnknownTransport, is_upgrade),
+        (Some(Transport::WebSocket), None, true) => {
+            let opening = (query.revision, check_handshake(socket));
+            opening::over_websocket(&public, &request, &extensions, opening).await
+        }
+        (Some(Transport::WebSocket), Some(sid), true) => {
+            move_to_websocket(&public, &sessions, (&headers, &extensions), sid)
+        }
+        (Some(Transport::Polling), None, false) => {
+            opening::over_polling(&public, &sessions, &request, query.revision).await
+        }
+        (Some(Transport::Polling), Some(sid), false) => {
+            answer(sessions.poll(&sid).await, "text/plain; charset=UTF-8")
+        }
+        (Some(Transport::WebSocket), _, false) | (Some(Transport::Polling), _, true) => {
+            refuse(RequestError::BadRequest, is_upgrade)
+        }
+    }
+}
+
+async fn on_post(
+    Extension(sessions): Extension<Arc<EngineSessions>>,
+    uri: Uri,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let query = read_query(&uri);
+    match (query.transport, query.sid, body) {
+        (None, ..) => refuse(RequestError::UnknownTransport, false),
+        (Some(_), None, _) => refuse(RequestError::BadMethod, false),
+        (Some(Transport::WebSocket), Some(_), _) => refuse(RequestError::BadRequest, false),
+        (Some(Transport::Polling), Some(_), Err(rejection)) => rejection.status().into_response(),
+        (Some(Transport::Polling), Some(sid), Ok(body)) => {
+            // A body that is no text is binary data, which no event here has.
+            let answered = match String::from_utf8(body.into()) {
+                Ok(text) => sessions.post(&sid, text).await,
+                Err(_) => Err(RequestError::BadRequest),
+            };
+            answer(answered, "text/html")
+        }
+    }
+}
+
+/// Gives the session of a client the WebSocket that it is to move to.
+fn move_to_websocket(
+    public: &Arc<Public>,
+    sessions: &Arc<EngineSessions>,
+    (headers, extensions): (&HeaderMap, &Extensions),
+    sid: String,
+) -> Response {
+    let upgrade = extensions.get::<OnUpgrade>().cloned();
+    let Some(upgrade) = upgrade.filter(|_| sessions.has(&sid)) else {
+        return refuse(RequestError::UnknownSession, true);
+    };
+    let (sessions, limit) = (sessions.clone(), public.sessions.settings.max_message);
+    tokio::spawn(async move {
+        if let Some(carrier) = Carrier::take(upgrade, limit).await {
+            sessions.move_to(&sid, carrier);
+        }
+    });
+    switching_protocols(headers, false)
+}
+
+fn read_query(uri: &Uri) -> Query {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let parameters: Vec<_> = form_urlencoded::parse(query).collect();
+    Query::read(parameters.iter().map(|(name, value)| (&**name, &**value)))
+}
+
+fn answer(answer: Answer, content_type: &'static str) -> Response {
+    match answer {
+        Ok(body) => {
+            ([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], body).into_response()
+        }
+        Err(error) => refuse(error, false),
+    }
+}
+
+/// Answers a request that is refused: the handshake of a WebSocket with the words alone.
+fn refuse(error: RequestError, is_upgrade: bool) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let (content_type, body) = if is_upgrade {
+        ("text/html", error.message().to_owned())
+    } else {
+        ("application/json", error.body())
+    };
+    (status, [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")], body).into_response()
+}
