@@ -32,6 +32,13 @@ pub fn rfc3339(unix_seconds: u64) -> String {
     moment.format(&Rfc3339).expect("RFC 3339 has every year from 0 to 9999")
 }
 
+/// Formats Unix milliseconds as in RFC 3339 §5.6: `2021-09-07T14:56:11.042Z`.
+#[must_use]
+pub fn rfc3339_millis(unix_millis: u64) -> String {
+    let seconds = rfc3339(unix_millis / 1_000);
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), unix_millis % 1_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +57,7 @@ mod tests {
         ] {
             assert_eq!(rfc3339(seconds), text);
         }
+        assert_eq!(rfc3339_millis(951_782_400_042), "2000-02-29T00:00:00.042Z");
     }
 
     #[test]

@@ -187,6 +187,15 @@ impl RoomId {
         Self(format!("call.{hash}").into())
     }
 
+    /// Reads a name that our own storage holds: of any room, also of those that no text parses to.
+    #[must_use]
+    pub fn stored(name: &str) -> Option<Self> {
+        let tagged = RoomTag::ALL.iter().find_map(|tag| name.strip_prefix(tag.prefix()));
+        let Some(hash) = tagged else { return name.parse().ok() };
+        let is_hash = check("room name", hash, 22, "22 after its tag", BASE64URL).is_ok();
+        is_hash.then(|| Self(name.into()))
+    }
+
     fn tagged(tag: RoomTag, name: &str) -> Self {
         let digest = Sha256::new().chain_update(tag.prefix()).chain_update(name).finalize();
         let hash = URL_SAFE_NO_PAD.encode(&digest[..16]);
@@ -366,6 +375,17 @@ mod tests {
         assert_eq!(inbox.tag(), Some(RoomTag::Inbox));
         assert!(inbox.as_str().parse::<RoomId>().is_err());
         assert_ne!(inbox, RoomId::inbox(&Subject::new("Notes").unwrap()));
+    }
+
+    #[test]
+    fn a_name_from_storage_is_that_of_any_room_and_no_other_text() {
+        let inbox = RoomId::inbox(&Subject::new("notes").unwrap());
+        for name in ["demo", inbox.as_str(), "~y.-5E85tZaT3gP3QEYxnKZpg"] {
+            assert_eq!(RoomId::stored(name).unwrap().as_str(), name);
+        }
+        for name in ["", "~u.", "~u.a/b", "~u.-5E85tZaT3gP3QEYxnKZpg0", "~x.abc", "a b"] {
+            assert_eq!(RoomId::stored(name), None, "{name}");
+        }
     }
 
     #[test]

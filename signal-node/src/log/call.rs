@@ -151,6 +151,34 @@ impl Op {
         payload.get().len() + 128
     }
 
+    /// Tells whether back ends may be told of something that it does.
+    #[must_use]
+    pub fn may_tell(&self) -> bool {
+        match self {
+            Self::Join(_)
+            | Self::Leave { .. }
+            | Self::Kick { .. }
+            | Self::Expire { .. }
+            | Self::Ring(_)
+            | Self::StepCall { .. }
+            | Self::Calls => true,
+            Self::Signal { .. }
+            | Self::Update { .. }
+            | Self::Refuse { .. }
+            | Self::Detach { .. }
+            | Self::Suspect { .. }
+            | Self::Reclaim { .. }
+            | Self::Restore(_)
+            | Self::Reset
+            | Self::Configure { .. }
+            | Self::Advance { .. }
+            | Self::Announce { .. }
+            | Self::Post(_)
+            | Self::Inspect
+            | Self::Maintain => false,
+        }
+    }
+
     /// Tells whether it puts back what a log has lost.
     #[must_use]
     pub fn is_recovery(&self) -> bool {

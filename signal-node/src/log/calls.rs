@@ -22,6 +22,8 @@ pub struct Ring {
     pub call: CallId,
     /// The caller.
     pub from: Subject,
+    /// The user whose inbox it is.
+    pub to: Subject,
     /// Where both meet.
     pub room: RoomId,
     /// How long it rings.

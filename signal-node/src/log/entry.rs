@@ -54,6 +54,18 @@ impl Batch {
         matches!(self.entries.first(), Some(Entry::Reset { .. }))
     }
 
+    /// Tells whether a back end may be told of something in it.
+    #[must_use]
+    pub fn tells_back_ends(&self) -> bool {
+        let tells = |entry: &Entry| {
+            matches!(
+                entry,
+                Entry::Joined { resumed: false, .. } | Entry::Left { .. } | Entry::Call(_)
+            )
+        };
+        self.entries.iter().any(tells)
+    }
+
     /// Walks the entries with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (Seq, &Entry)> {
         (self.first.0..).map(Seq).zip(&self.entries)

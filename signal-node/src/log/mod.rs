@@ -6,7 +6,10 @@
 
 mod call;
 mod calls;
+mod changed_queues;
 mod entry;
+mod event_store;
+mod events;
 mod feed;
 mod join;
 mod judgement;
@@ -29,7 +32,14 @@ pub use call::{Claim, Op, Outcome, Post, Record, Restored, RoomView};
 pub use calls::{
     CALL_LIFE, CALLS_REMEMBERED, CallState, CallStep, CallView, CallsView, RINGING_CALLS, Ring,
 };
+pub use changed_queues::{ChangedBy, ChangedQueues};
 pub use entry::{Batch, Entry, ResetMember, Volatile};
+pub use event_store::EventStore;
+pub use events::{
+    CallChange, CallEvent, Claimant, DEAD_LETTERS, DeadLetter, EVENTS_PER_QUEUE, EndpointId,
+    EventContent, EventQueue, EventScope, LONGEST_PAUSE, Letter, MissedReason, Position, Progress,
+    QueuedEvent, RoomEvent, Taken,
+};
 pub use feed::{Feed, FeedEvent, FeedSender, feed};
 pub use join::{Join, JoinRefusal, Joined};
 pub use judgement::{Judgement, Silent};

@@ -94,7 +94,8 @@ fn outgoing(identity: &Identity, call: &Call<'_>) -> Result<OutgoingCall, Refusa
     let room = room.clone().unwrap_or_else(|| RoomId::of_call(from, to, name));
     let data = data.map(|data| Meta::raw(data).to_owned().into());
     let (call, from, timeout) = (name.clone(), from.clone(), Duration::from_secs(*timeout));
-    Ok(OutgoingCall { to: to.clone(), ring: Ring { call, from, room, timeout, data }, id: *id })
+    let ring = Ring { call, from, to: to.clone(), room, timeout, data };
+    Ok(OutgoingCall { to: to.clone(), ring, id: *id })
 }
 
 impl<S: Socket> Session<'_, S> {

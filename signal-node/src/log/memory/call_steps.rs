@@ -16,7 +16,7 @@ impl RoomState {
             if self.calls.ringing() >= RINGING_CALLS {
                 return Outcome::Refused(ErrorCode::LimitExceeded);
             }
-            let call = Call::begin(ring, now, append);
+            let call = Call::begin(ring, self.members.len(), now, append);
             self.remembered_until = self.remembered_until.max(call.until + CALLS_REMEMBERED);
             self.calls.0.insert(ring.call.clone(), call);
         }

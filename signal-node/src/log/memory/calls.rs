@@ -6,12 +6,16 @@ use std::time::Duration;
 use signal_protocol::{CallEnd, CallId, RoomId, Subject};
 
 use super::stream::Append;
-use crate::log::{CALL_LIFE, CALLS_REMEMBERED, CallState, CallView, Entry, Payload, Ring};
+use crate::log::{
+    CALL_LIFE, CALLS_REMEMBERED, CallChange, CallEvent, CallState, CallView, Entry, MissedReason,
+    Payload, Ring, RoomEvent,
+};
 
 /// One call.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) from: Subject,
+    to: Subject,
     room: RoomId,
     pub(super) state: CallState,
     /// Until when it rings, gives its right or is remembered.
@@ -21,12 +25,21 @@ pub(super) struct Call {
 
 impl Call {
     /// Makes one that rings from now on, and appends the entry that says so.
-    pub(super) fn begin(ring: &Ring, now: Duration, append: &mut Append) -> Self {
-        let Ring { call, from, room, timeout, data } = ring.clone();
+    pub(super) fn begin(ring: &Ring, devices: usize, now: Duration, append: &mut Append) -> Self {
+        let Ring { call, from, to, room, timeout, data } = ring.clone();
         let (state, until) = (CallState::Ringing, now + timeout);
-        let begun = Self { from, room, state, until, data };
+        let begun = Self { from, to, room, state, until, data };
         append.push(Entry::Call(Box::new(begun.view(&call, now))));
+        append.tell(begun.event(&call, CallChange::Ringing(devices)));
+        if devices == 0 {
+            append.tell(begun.event(&call, CallChange::Missed(MissedReason::Offline)));
+        }
         begun
+    }
+
+    fn event(&self, call: &CallId, change: CallChange) -> RoomEvent {
+        let (from, to, room) = (self.from.clone(), self.to.clone(), self.room.clone());
+        RoomEvent::Call(Box::new(CallEvent { call: call.clone(), from, to, room, change }))
     }
 
     pub(super) fn view(&self, call: &CallId, now: Duration) -> CallView {
@@ -49,9 +62,25 @@ impl Call {
         append: &mut Append,
     ) {
         let is_accepted = matches!(state, CallState::Accepted(_));
+        let change = change(&self.state, &state);
         self.state = state;
         self.until = now + if is_accepted { CALL_LIFE } else { CALLS_REMEMBERED };
         append.push(Entry::Call(Box::new(self.view(call, now))));
+        if let Some(change) = change {
+            append.tell(self.event(call, change));
+        }
+    }
+}
+
+/// Returns what back ends are told of a change; no call begins to ring again.
+fn change(before: &CallState, after: &CallState) -> Option<CallChange> {
+    match (before, after) {
+        (_, CallState::Ringing) => None,
+        (_, CallState::Accepted(device)) => Some(CallChange::Accepted(device.clone())),
+        (CallState::Ringing, CallState::Ended(end)) => Some(CallChange::end_of_ringing(*end)),
+        (CallState::Accepted(_) | CallState::Ended(_), CallState::Ended(end)) => {
+            Some(CallChange::Ended(*end))
+        }
     }
 }
 

@@ -116,6 +116,11 @@ impl Member {
         self.generation = self.joined;
     }
 
+    /// Returns how long it has been a member. Its first entry is numbered by the clock, which may have been set back.
+    pub(super) fn stayed(&self, now: Duration) -> Duration {
+        now.saturating_sub(Duration::from_micros(self.origin.0))
+    }
+
     /// Tells whether a position is one of its own time in the room.
     pub(super) fn has_seen(&self, position: Seq) -> bool {
         position >= self.origin

@@ -2,6 +2,8 @@
 
 mod call_steps;
 mod calls;
+mod event_queues;
+mod events;
 mod lines;
 mod member;
 mod posts;
@@ -25,6 +27,7 @@ use super::{
     Batch, Feed, FeedEvent, FeedSender, HeartbeatStore, Heartbeats, Load, LogError, Op, Outcome,
     Retention, RevokedList, RoomLog, TimelineKey, Trouble, Volatile, feed,
 };
+use event_queues::Events;
 use lines::Timeline;
 use room::RoomState;
 
@@ -36,6 +39,8 @@ pub struct MemoryLog {
     rooms: Mutex<Rooms>,
     revoked: Mutex<RevokedList>,
     timelines: Mutex<HashMap<TimelineKey, Timeline>>,
+    /// `None`: no events are stored.
+    events: Option<Events>,
     retention: Retention,
     clock: Clock,
 }
@@ -99,7 +104,14 @@ impl MemoryLog {
         clock: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
         let (rooms, revoked, timelines) = Default::default();
-        Self { rooms, revoked, timelines, retention, clock: Box::new(clock) }
+        Self { rooms, revoked, timelines, events: None, retention, clock: Box::new(clock) }
+    }
+
+    /// Stores events for webhooks from now on, and keeps each for so long at most. A room is attended to for `attended` as it is
+    /// opened.
+    #[must_use]
+    pub fn with_events(self, keep: Duration, attended: Duration) -> Self {
+        Self { events: Some(Events::new(keep, attended)), ..self }
     }
 
     /// Forgets the rooms that are over, and what is too old in the others.
@@ -112,6 +124,8 @@ impl MemoryLog {
         });
         rooms.shrink();
         self.timelines().retain(|_, timeline| timeline.trim(now));
+        drop(rooms);
+        self.trim_events(now);
     }
 
     /// Returns a log with the same rooms, which go their own way from here on: for tests that lose what comes later.
@@ -138,6 +152,7 @@ impl MemoryLog {
     }
 
     fn subscribe(&self, room: &RoomId) -> Feed {
+        self.attend_room(room);
         let (sender, receiver) = feed();
         self.rooms().room(room).feeds.push(sender);
         receiver
@@ -150,8 +165,10 @@ impl MemoryLog {
             // A sender that posts under one name after another would fill the memory with rooms in which nobody is.
             return Ok(ops.iter().map(|_| Outcome::Gone(Seq(0))).collect());
         }
-        let room = rooms.room(room);
+        let id = room;
+        let room = rooms.room(id);
         let (outcomes, batch) = room.state.call(seen, ops, now, &retention)?;
+        self.store_events(id, room.state.take_events(), now);
         if let Some(batch) = batch {
             room.publish(&FeedEvent::Batch(batch));
         }

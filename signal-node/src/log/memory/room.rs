@@ -14,7 +14,7 @@ use super::member::{LeftMember, Member};
 use super::stream::{Append, Stream};
 use crate::log::{
     Batch, Claim, Entry, Join, JoinRefusal, LogError, Op, Outcome, Payload, REMEMBERED, Retention,
-    RoomView, SocketId,
+    RoomEvent, RoomView, SocketId,
 };
 
 /// A room: its members, its bans and the end of its log.
@@ -48,6 +48,8 @@ pub(super) struct RoomState {
     pub(super) posted: HashMap<SocketId, (u64, Duration, usize)>,
     /// The announcements that have a key: when they were made, and their numbers.
     pub(super) announced: HashMap<String, (Duration, Seq)>,
+    /// What back ends are told of the last call.
+    events: Vec<RoomEvent>,
 }
 
 /// What became of each step, and what was appended.
@@ -72,6 +74,7 @@ impl RoomState {
             append.pass_over();
         }
         let outcomes = ops.iter().map(|op| self.step(op, ops, now, &mut append)).collect();
+        self.events = append.take_events();
         let batch = append.into_batch().map(Arc::new);
         if let Some(batch) = &batch {
             self.passed_over_by = may_be_lost.then_some(self.copy).or(self.passed_over_by);
@@ -80,6 +83,11 @@ impl RoomState {
         }
         self.stream.trim(now, retention);
         Ok((outcomes, batch))
+    }
+
+    /// Takes out what back ends are told of the last call.
+    pub(super) fn take_events(&mut self) -> Vec<RoomEvent> {
+        std::mem::take(&mut self.events)
     }
 
     /// Returns the kept batches that end after `after`.
@@ -118,7 +126,7 @@ impl RoomState {
             Op::Refuse { by, mid, code } => {
                 self.settle(by, *mid, append).map(|member| member.refuse(*code))
             }
-            Op::Leave { by } => self.leave(by, append),
+            Op::Leave { by } => self.leave(by, now, append),
             Op::Detach { by } => self.detach(by, append),
             Op::Reclaim { by } => self.reclaim(by, append),
             Op::Kick { peer, ban } => Ok(self.kick(peer, *ban, now, append)),
@@ -268,6 +276,10 @@ impl RoomState {
         }
         self.check_entry(join, now).map_err(Outcome::JoinRefused)?;
         self.forget_left(&join.peer, join.attempt, join.socket);
+        if self.members.is_empty() {
+            append.tell(RoomEvent::RoomStarted);
+        }
+        append.tell(RoomEvent::PeerJoined { peer: join.peer.clone(), user: join.user.clone() });
         self.joins += 1;
         let member = Member::enter(join, self.joins, append);
         self.unconfirmed.remove(&join.peer);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use signal_protocol::{Recovery, Seq};
 
-use crate::log::{Batch, CLOCK_BEHIND, Entry, PASSED_OVER, Retention};
+use crate::log::{Batch, CLOCK_BEHIND, Entry, PASSED_OVER, Retention, RoomEvent};
 
 /// The kept batches with the time they were appended, and what they amount to.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,7 @@ pub(super) struct Append {
     pub(super) seen: Seq,
     next: Seq,
     entries: Vec<Entry>,
+    events: Vec<RoomEvent>,
 }
 
 impl Append {
@@ -65,7 +66,7 @@ impl Append {
     pub(super) fn new(prev: Seq, seen: Seq, now: Duration) -> Self {
         let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let next = Seq(clock.max(prev.0 + 1).max(seen.0 + 1));
-        Self { prev, seen, next, entries: Vec::new() }
+        Self { prev, seen, next, entries: Vec::new(), events: Vec::new() }
     }
 
     /// Tells whether the clock is behind the numbers, so that they go on one by one.
@@ -83,6 +84,16 @@ impl Append {
         self.next = Seq(seq.0 + 1);
         self.entries.push(entry);
         seq
+    }
+
+    /// Notes something that back ends are told of.
+    pub(super) fn tell(&mut self, event: RoomEvent) {
+        self.events.push(event);
+    }
+
+    /// Takes out what back ends are told of.
+    pub(super) fn take_events(&mut self) -> Vec<RoomEvent> {
+        std::mem::take(&mut self.events)
     }
 
     /// Returns where the log will end.

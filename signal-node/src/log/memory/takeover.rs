@@ -9,7 +9,7 @@ use super::room::RoomState;
 use super::stream::Append;
 use crate::log::{
     Claim, Entry, LEFT_REMEMBERED, MEMBERS_PER_STEP, Op, Outcome, RECLAIM_WINDOW, RESTORE_WINDOW,
-    Restored, Silent, SocketId,
+    Restored, RoomEvent, Silent, SocketId,
 };
 
 /// The outcome of a step that took its share of `due` members.
@@ -18,17 +18,34 @@ fn share_done(due: usize) -> Outcome {
 }
 
 impl RoomState {
-    pub(super) fn leave(&mut self, by: &Claim, append: &mut Append) -> Result<Outcome, Outcome> {
+    pub(super) fn leave(
+        &mut self,
+        by: &Claim,
+        now: Duration,
+        append: &mut Append,
+    ) -> Result<Outcome, Outcome> {
         self.claimed(by, append)?;
-        Ok(self.remove(&by.peer, LeaveReason::Left, append))
+        Ok(self.remove(&by.peer, LeaveReason::Left, now, append))
     }
 
-    fn remove(&mut self, peer: &PeerId, reason: LeaveReason, append: &mut Append) -> Outcome {
+    fn remove(
+        &mut self,
+        peer: &PeerId,
+        reason: LeaveReason,
+        now: Duration,
+        append: &mut Append,
+    ) -> Outcome {
         let seq = append.push(Entry::Left { peer: peer.clone(), reason });
         self.unconfirmed.remove(peer);
-        if let Some(Member { attempt, socket, .. }) = self.members.remove(peer) {
+        if let Some(member) = self.members.remove(peer) {
+            let (user, stayed) = (member.user.clone(), member.stayed(now));
+            append.tell(RoomEvent::PeerLeft { peer: peer.clone(), user, reason, stayed });
+            let Member { attempt, socket, .. } = member;
             self.left.push_front(LeftMember { peer: peer.clone(), attempt, socket, seq });
             self.left.truncate(LEFT_REMEMBERED);
+        }
+        if self.members.is_empty() {
+            append.tell(RoomEvent::RoomEnded);
         }
         Outcome::Appended(seq)
     }
@@ -78,13 +95,13 @@ impl RoomState {
             return Outcome::Refused(ErrorCode::PeerNotFound);
         };
         let Some(user) = member.user.clone().filter(|_| !ban.is_zero()) else {
-            return self.remove(peer, LeaveReason::Kicked, append);
+            return self.remove(peer, LeaveReason::Kicked, now, append);
         };
         let seats = self.members.iter().filter(|(_, member)| member.user.as_ref() == Some(&user));
         let seats: Vec<PeerId> = seats.map(|(peer, _)| peer.clone()).collect();
         self.bans.insert(user, now + ban);
         for seat in &seats {
-            self.remove(seat, LeaveReason::Kicked, append);
+            self.remove(seat, LeaveReason::Kicked, now, append);
         }
         Outcome::Appended(append.last())
     }
@@ -134,7 +151,7 @@ impl RoomState {
             let since = member.away_since.map_or(now, |since| since.min(now));
             member.away_since = Some(since);
             if since + grace <= now {
-                self.remove(peer, LeaveReason::Timeout, append);
+                self.remove(peer, LeaveReason::Timeout, now, append);
             }
         }
         share_done(due.len())

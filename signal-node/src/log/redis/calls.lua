@@ -1,6 +1,6 @@
 -- Calls of the user whose inbox this is. H holds "c:<call>" = "<state> <device or ~> <caller> <room> <until µs>\n<data>", where
 -- the state is ringing, accepted or why the call is over, and `until` when it has rung for long enough, gives no right any more
--- or is forgotten.
+-- or is forgotten. Where events are stored, H also holds `to`, the user.
 
 -- How long an ended call is remembered, in µs (log::CALLS_REMEMBERED).
 local CALLS_REMEMBERED = 60000000
@@ -30,12 +30,35 @@ local function call_entry(id, call)
   append(sized(head_line, call.state == 'ringing' and call.data or ''))
 end
 
+-- The reasons for which a call that rang was missed rather than answered (log::MissedReason).
+local MISSED = { timeout = true, cancelled = true }
+
+local function call_event(change, id, call, detail)
+  if ARGV[5] ~= 'calls' then return end
+  local to = redis.call('HGET', H, 'to')
+  if to then emit('calls', change, id, call.from, to, call.room, detail) end
+end
+
+local function change_event(id, call, was)
+  if call.state == 'accepted' then return call_event('call.accepted', id, call, call.device) end
+  local is_missed = was == 'ringing' and MISSED[call.state]
+  call_event(is_missed and 'call.missed' or 'call.ended', id, call, call.state)
+end
+
+local function ring_event(id, call)
+  local devices = redis.call('HLEN', M)
+  call_event('call.ringing', id, call, devices)
+  if devices == 0 then call_event('call.missed', id, call, 'offline') end
+end
+
 local function change_call(id, call, state)
+  local was = call.state
   call.state = state
   call.ends = now + (state == 'accepted' and CALL_LIFE or CALLS_REMEMBERED)
   call.data = ''
   write_call(id, call)
   call_entry(id, call)
+  change_event(id, call, was)
 end
 
 -- Returns all calls by their names, in order. Those that have rung for long enough end; those that were over are forgotten.
@@ -70,8 +93,8 @@ local function calls_answer(ids, calls)
   return { 'calls', int(last), redis.call('HLEN', M), flat }
 end
 
--- ring <call> <caller> <room> <timeout µs> <data or nothing>: a call of that name that is there is answered as it is.
-steps.ring = { 5, function(id, from, room, timeout, data)
+-- ring <call> <caller> <callee> <room> <timeout µs> <data or nothing>: a call of that name that is there is answered as it is.
+steps.ring = { 6, function(id, from, to, room, timeout, data)
   local live, calls = live_calls()
   local ringing, known = 0, false
   for _, one in ipairs(live) do
@@ -84,6 +107,8 @@ steps.ring = { 5, function(id, from, room, timeout, data)
     calls[id] = call
     write_call(id, call)
     call_entry(id, call)
+    if W then redis.call('HSET', H, 'to', to) end
+    ring_event(id, call)
   end
   return calls_answer({ id }, calls)
 end }

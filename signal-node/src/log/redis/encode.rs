@@ -9,9 +9,16 @@ use signal_protocol::{CallId, Seq};
 
 use super::publishing::Publishing;
 use crate::log::{
-    CallStep, Claim, Join, Judgement, Op, Payload, Record, Restored, Retention, Ring, Silent,
-    Volatile,
+    CallStep, Claim, EventScope, Join, Judgement, Op, Payload, Record, Restored, Retention, Ring,
+    Silent, Volatile,
 };
+
+/// Which events a call stores, and how long they are kept.
+#[derive(Clone, Copy)]
+pub(super) struct StoredEvents {
+    pub(super) scope: EventScope,
+    pub(super) keep: Duration,
+}
 
 /// The arguments of one call, in the order that the scripts document.
 pub(super) struct Args<'a> {
@@ -29,6 +36,19 @@ impl<'a> Args<'a> {
         let mut args = Self { values: vec![publish], retention };
         args.text(seen).text(channel).text(retention.room.as_millis());
         args
+    }
+
+    /// Says which events are stored, before any step.
+    pub(super) fn events(&mut self, stored: Option<StoredEvents>) {
+        match stored {
+            None => self.name("~").name("0"),
+            Some(StoredEvents { scope: EventScope::Room, keep }) => {
+                self.name("room").text(keep.as_millis())
+            }
+            Some(StoredEvents { scope: EventScope::Calls, keep }) => {
+                self.name("calls").text(keep.as_millis())
+            }
+        };
     }
 
     pub(super) fn into_values(self) -> Vec<Value> {
@@ -121,8 +141,8 @@ impl<'a> Args<'a> {
     }
 
     fn ring(&mut self, ring: &Ring) {
-        let Ring { call, from, room, timeout, data } = ring;
-        self.name("ring").text(call).text(from).text(room).micros(*timeout);
+        let Ring { call, from, to, room, timeout, data } = ring;
+        self.name("ring").text(call).text(from).text(to).text(room).micros(*timeout);
         match data {
             Some(data) => self.payload(data),
             None => self.name(""),

@@ -4,7 +4,7 @@
 //! rooms are subscribed again and told that something may have been missed. The read loop never waits.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use fred::clients::Client;
@@ -27,7 +27,9 @@ use super::decode;
 use super::keys::KeySpace;
 use super::publishing::Publishing;
 use super::shards::{ShardList, Shards};
-use crate::log::{Feed, FeedEvent, FeedSender, LogError, feed};
+use crate::log::{
+    ChangedBy, ChangedQueues, EventQueue, EventScope, Feed, FeedEvent, FeedSender, LogError, feed,
+};
 
 /// How many rooms are subscribed again at a time, so that the commands of 100,000 rooms do not fill the client's queue.
 const RENEWALS_AT_A_TIME: usize = 512;
@@ -82,6 +84,8 @@ pub(super) struct Hub {
     /// Told when rooms have to be subscribed again.
     renewal: Notify,
     reconnects: watch::Sender<u64>,
+    /// Where events of back ends are stored: what is told of rooms in which some were.
+    changed: OnceLock<Arc<ChangedQueues>>,
 }
 
 impl Hub {
@@ -91,13 +95,29 @@ impl Hub {
         reconnects: watch::Sender<u64>,
     ) -> Arc<Self> {
         let (clients, rooms, renewal) = (Mutex::default(), Mutex::default(), Notify::new());
-        let hub = Arc::new(Self { shards, clients, publishing, names, rooms, renewal, reconnects });
+        let changed = OnceLock::new();
+        let hub = Self { shards, clients, publishing, names, rooms, renewal, reconnects, changed };
+        let hub = Arc::new(hub);
         let mut changes = hub.shards.changes();
         let mut attended = HashMap::new();
         hub.attend_all(&changes.borrow_and_update().clone(), &mut attended);
         tokio::spawn(hub.clone().follow_shards(changes, attended));
         tokio::spawn(hub.clone().renew_when_needed());
         hub
+    }
+
+    /// Notes from now on in which rooms something happened that back ends are told of, on whichever node.
+    pub(super) fn note_events_in(&self, changed: Arc<ChangedQueues>) {
+        let _ = self.changed.set(changed);
+    }
+
+    fn note_events(&self, channel: &str, event: &FeedEvent) {
+        let Some(changed) = self.changed.get() else { return };
+        let FeedEvent::Batch(batch) = event else { return };
+        let room = self.names.room_of_channel(channel).filter(|_| batch.tells_back_ends());
+        if let Some(room) = room.filter(|room| EventScope::of(room).is_some()) {
+            changed.note(EventQueue::Room(room), ChangedBy::Another);
+        }
     }
 
     /// Returns since when rooms are not subscribed that should be.
@@ -254,7 +274,10 @@ impl Hub {
             other => Err(LogError::UnexpectedReply(format!("{:?} on a channel", other.kind()))),
         };
         match event {
-            Ok(event) => room.push(event),
+            Ok(event) => {
+                self.note_events(&message.channel, &event);
+                room.push(event);
+            }
             Err(error) => {
                 warn!(channel = &*message.channel, %error, "a message on the channel of a room cannot be read");
                 room.push(FeedEvent::Gap);

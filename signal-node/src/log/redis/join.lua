@@ -124,6 +124,8 @@ steps.join = { 20, function(peer, key, try, socket, node, user, cap, own_cap, pe
   local refused = refusal(user, cap, own_cap, per_subject, grace)
   if refused then return refused end
   forget_left(peer, try, socket)
+  if #members() == 0 then emit('room', 'room.started') end
+  emit('room', 'peer.joined', peer, user)
   m = {
     n = redis.call('HINCRBY', H, 'n', 1), node = node, socket = socket, try = attempt_after(try, 0, false), user = user, key = key,
     recovery = 'new', meta = meta,

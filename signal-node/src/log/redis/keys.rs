@@ -5,7 +5,7 @@ use std::sync::Arc;
 use signal_protocol::RoomId;
 
 use super::prefix::RedisPrefix;
-use crate::log::{Op, TimelineKey};
+use crate::log::{EventQueue, Op, TimelineKey};
 
 /// What stands before all names of one deployment.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ pub(super) struct Keys {
     pub(super) members: String,
     pub(super) stream: String,
     pub(super) configuration: String,
+    pub(super) events: String,
     pub(super) channel: String,
 }
 
@@ -38,6 +39,7 @@ impl KeySpace {
             members: key('m'),
             stream: key('l'),
             configuration: key('f'),
+            events: key('w'),
             channel: self.channel(room),
         }
     }
@@ -61,6 +63,21 @@ impl KeySpace {
         }
     }
 
+    /// Returns the stream of a queue of events, and the hash of its deliveries.
+    pub(super) fn events(&self, queue: &EventQueue) -> [String; 2] {
+        let tag = match queue {
+            EventQueue::Room(room) => room.as_str(),
+            EventQueue::Replays => "webhooks:replays",
+        };
+        ['w', 'd'].map(|kind| format!("{}{{{tag}}}:{kind}", self.keys))
+    }
+
+    /// Returns the room of a channel.
+    pub(super) fn room_of_channel(&self, channel: &str) -> Option<RoomId> {
+        let name = channel.strip_prefix(&*self.channels)?.strip_prefix('{')?;
+        RoomId::stored(name.strip_suffix("}:c")?)
+    }
+
     /// Returns the name of a key that all rooms share.
     pub(super) fn shared(&self, name: &str) -> String {
         format!("{}{name}", self.keys)
@@ -79,6 +96,18 @@ mod tests {
         let room = space.timeline(&TimelineKey::Room("demo".parse().unwrap()));
         let subject = space.timeline(&TimelineKey::Subject(Subject::new("a}b").unwrap()));
         assert_eq!((room.as_str(), subject.as_str()), ("eu:{demo}:t", "eu:{sub:a%7Db}:t"));
+    }
+
+    #[test]
+    fn a_queue_of_events_lies_beside_its_room_and_a_channel_tells_its_room() {
+        let space = KeySpace::new(&"eu:".parse().unwrap(), 1);
+        let inbox = RoomId::inbox(&Subject::new("bo").unwrap());
+        for room in ["demo".parse().unwrap(), inbox] {
+            assert_eq!(space.room_of_channel(&space.channel(&room)), Some(room));
+        }
+        let replays = space.events(&EventQueue::Replays);
+        assert_eq!(replays, ["eu:{webhooks:replays}:w", "eu:{webhooks:replays}:d"]);
+        assert_eq!(space.room_of_channel("eu:{demo}:c"), None, "of another database");
     }
 
     #[test]

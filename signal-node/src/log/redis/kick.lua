@@ -28,17 +28,17 @@ steps.advance = { 1, function(from)
 end }
 
 -- announce <to or *> <its key or ~> <data>: a signal of the server's own. Where it has a key, F holds the number of the first
--- one. So does KEYS[5], for nodes of version 0.1.0, unless a slot of a cluster is moving: then it can only be found with the
+-- one. So does ONCE, for nodes of version 0.1.0, unless a slot of a cluster is moving: then it can only be found with the
 -- others if it exists.
 steps.announce = { 3, function(to, key, data)
-  local before = KEYS[5] and redis.call('GET', KEYS[5])
+  local before = ONCE and redis.call('GET', ONCE)
   local field = 'i:' .. key
   if key ~= '~' then before = before or string.match(redis.call('HGET', F, field) or '', '^%d+') end
   if before then return { 'appended', before } end
   if to ~= '*' and not redis.call('HGET', M, to) then return { 'refused', 'peer_not_found' } end
   if redis.call('HLEN', M) == 0 then return { 'gone', int(last) } end
   local seq = int(append(sized('t ' .. to, data)))
-  if KEYS[5] then redis.call('SET', KEYS[5], seq, 'PX', int(REMEMBERED / 1000)) end
+  if ONCE then redis.call('SET', ONCE, seq, 'PX', int(REMEMBERED / 1000)) end
   if key ~= '~' then remember(field, seq .. ' ' .. int(now + REMEMBERED), REMEMBERED) end
   return { 'appended', seq }
 end }

@@ -49,6 +49,8 @@ local function remove(peer, m, reason)
   dirty[peer] = nil
   local seq = append('l ' .. peer .. ' ' .. reason .. ' 0\n')
   remember_left(peer, m, seq)
+  emit('room', 'peer.left', peer, m.user, reason, int(since(tonumber(m.origin))))
+  if W and redis.call('HLEN', M) == 0 then emit('room', 'room.ended') end
   return seq
 end
 

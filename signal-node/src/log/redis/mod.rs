@@ -10,6 +10,9 @@ mod client;
 mod connection;
 mod decode;
 mod encode;
+mod event_lines;
+mod event_scripts;
+mod events;
 mod exposure;
 mod heartbeats;
 mod hub;
@@ -48,6 +51,7 @@ use tokio::sync::watch;
 use super::{Batch, Feed, LogError, Op, Outcome, Retention, RoomLog, Volatile};
 use append_batcher::AppendBatcher;
 use connection::InUse;
+use event_scripts::Events;
 pub use exposure::exposure;
 use hub::Hub;
 use keys::KeySpace;
@@ -80,6 +84,8 @@ pub struct RedisLog {
     lease: Duration,
     reconnects: watch::Sender<u64>,
     rejections: Arc<RejectionLog>,
+    /// `None`: no events are stored.
+    events: Option<Events>,
 }
 
 impl RedisLog {
@@ -118,7 +124,17 @@ impl RedisLog {
             lease,
             reconnects,
             rejections,
+            events: None,
         })
+    }
+
+    /// Stores events for webhooks from now on, and keeps each queue for so long after its last event. A node attends to a room
+    /// for `attended` as it opens it.
+    #[must_use]
+    pub fn with_events(self, keep: Duration, attended: Duration) -> Self {
+        let events = Events::new(keep, attended);
+        self.hub.note_events_in(events.changed.clone());
+        Self { events: Some(events), ..self }
     }
 
     /// Returns the client of the server that holds a key, and what to wait with for its answer.
@@ -142,7 +158,9 @@ impl RedisLog {
             }
         }
         // Boxed, since it is rare and its future is large.
-        Box::pin(self.take(room, seen, ops)).await
+        let outcomes = Box::pin(self.take(room, seen, ops)).await;
+        self.note_events(room, ops);
+        outcomes
     }
 
     /// Takes steps of any kind.
@@ -150,11 +168,15 @@ impl RedisLog {
         let keys = self.names.room(room);
         let retention = self.retention.of(room);
         let mut args = encode::Args::new(self.publishing, seen, (keys.channel, &retention));
+        let events = self.stored_events(room);
+        args.events(events);
         for op in ops {
             args.push(op);
         }
         let once = ops.iter().find_map(|op| self.names.announcement(room, op));
-        let keys = vec![keys.hash, keys.members, keys.stream, keys.configuration];
+        let queue = events.map(|_| keys.events);
+        let keys = [keys.hash, keys.members, keys.stream, keys.configuration];
+        let keys: Vec<String> = keys.into_iter().chain(queue).collect();
         let args = args.into_values();
         let reply = match once {
             None => self.shards.run(&self.script, keys, args).await?,
@@ -233,7 +255,10 @@ impl From<Error> for LogError {
 impl RoomLog for RedisLog {
     fn open(&self, room: &RoomId) -> BoxFuture<'_, Result<Feed, LogError>> {
         let room = room.clone();
-        Box::pin(async move { self.hub.open(&room).await })
+        Box::pin(async move {
+            self.attend_room(&room).await;
+            self.hub.open(&room).await
+        })
     }
 
     fn call<'a>(

@@ -15,9 +15,11 @@
 -- KEYS[3] {room}:l  stream  id = number of the batch's last entry; field b = the batch
 -- KEYS[4] {room}:f  hash    what is remembered, and outlives the members: cap, locked, "b:<sub>" = end of a ban in µs,
 --                           "i:<key>" = "<number of its entry> <until µs>" of an announcement with a key
--- KEYS[5] {room}:i:<key>  string, only of an announcement with a key: the number of its entry, as version 0.1.0 keeps it
+-- {room}:w  stream  only where events are stored for webhooks (ARGV[5]), see `events.lua`
+-- {room}:i:<key>  string, only of an announcement with a key, the last one: the number of its entry, as version 0.1.0 keeps it
 -- ARGV[1] SPUBLISH or PUBLISH; ARGV[2] the highest number that the caller has seen; ARGV[3] the channel {room}:c, which is
--- no key; ARGV[4] the life of the room in ms; then the steps, each its name and its own fixed number of arguments.
+-- no key; ARGV[4] the life of the room in ms; ARGV[5] which events are stored, room, calls or ~ for none; ARGV[6] for how many
+-- ms; then the steps, each its name and its own fixed number of arguments.
 -- Answers one array per step: its outcome and what belongs to it; or { 'behind', head } where the caller has seen
 -- more than there is, and nothing was done.
 --
@@ -59,7 +61,12 @@ local PASSED_OVER = 1000000
 -- How many members a room takes, whatever is configured (limits::ROOM_CAPACITY).
 local ROOM_CAPACITY = 1000
 
+-- How many events a queue holds (log::EVENTS_PER_QUEUE).
+local EVENTS_PER_QUEUE = 10000
+
 local H, M, L, F = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local W = ARGV[5] ~= '~' and KEYS[5]
+local ONCE = KEYS[W and 6 or 5]
 local C, life = ARGV[3], ARGV[4]
 
 local function int(x) return string.format('%.0f', x) end
@@ -118,6 +125,13 @@ local function append(text)
   end
   entries[#entries + 1] = text
   return last
+end
+
+-- What back ends are told of, stored with the entries of this call.
+local events = {}
+
+local function emit(kind, ...)
+  if ARGV[5] == kind then events[#events + 1] = table.concat({ ... }, ' ') end
 end
 
 local function sized(text, payload)

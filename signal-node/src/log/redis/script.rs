@@ -25,9 +25,9 @@ mod tests {
 
     use super::*;
     use crate::log::{
-        CALL_LIFE, CALLS_REMEMBERED, CLOCK_BEHIND, JOIN_VALID_FOR, LEFT_REMEMBERED,
-        MEMBERS_PER_STEP, PASSED_OVER, POSTS_REMEMBERED, RECLAIM_WINDOW, REMEMBERED,
-        RESTORE_WINDOW, RINGING_CALLS,
+        CALL_LIFE, CALLS_REMEMBERED, CLOCK_BEHIND, EVENTS_PER_QUEUE, JOIN_VALID_FOR,
+        LEFT_REMEMBERED, MEMBERS_PER_STEP, PASSED_OVER, POSTS_REMEMBERED, RECLAIM_WINDOW,
+        REMEMBERED, RESTORE_WINDOW, RINGING_CALLS,
     };
 
     #[test]
@@ -52,6 +52,7 @@ mod tests {
             ("LEFT_REMEMBERED", LEFT_REMEMBERED as u128),
             ("CLOCK_BEHIND", CLOCK_BEHIND.as_micros()),
             ("PASSED_OVER", u128::from(PASSED_OVER)),
+            ("EVENTS_PER_QUEUE", EVENTS_PER_QUEUE as u128),
             ("ROOM_CAPACITY", u128::from(limits::ROOM_CAPACITY)),
         ]);
         assert_eq!(found, expected);

@@ -15,7 +15,14 @@ fn user(who: &str) -> Subject {
 
 fn ring_for(timeout: Duration) -> Op {
     let (call, from, room) = (name(), user("ana"), "meet".parse().unwrap());
-    Op::Ring(Box::new(Ring { call, from, room, timeout, data: Some(json(r#"{"a":"\n"}"#)) }))
+    Op::Ring(Box::new(Ring {
+        call,
+        from,
+        to: user("bo"),
+        room,
+        timeout,
+        data: Some(json(r#"{"a":"\n"}"#)),
+    }))
 }
 
 fn step(step: CallStep) -> Op {

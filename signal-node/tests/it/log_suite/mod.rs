@@ -4,6 +4,7 @@ mod apart;
 mod calls;
 mod clocks;
 mod differential;
+mod events;
 mod losses;
 mod members;
 mod messages;
@@ -83,6 +84,33 @@ suite! {
     calls::a_call_that_has_rung_for_long_enough_is_over_for_whoever_asks_next,
     calls::sixteen_calls_ring_at_once_and_an_ended_one_makes_room,
     calls::a_call_is_kept_with_its_inbox_although_nobody_is_there,
+}
+
+macro_rules! event_suite {
+    ($($test:ident),+ $(,)?) => {
+        mod memory_events {
+            use super::stage::Stage;
+            $(#[tokio::test] async fn $test() {
+                let (stage, store) = Stage::memory_with_events();
+                super::events::$test(stage, store).await;
+            })+
+        }
+        mod redis_events {
+            use super::stage::Stage;
+            $(#[tokio::test] async fn $test() {
+                let (stage, store) = Stage::redis_with_events().await;
+                super::events::$test(stage, store).await;
+            })+
+        }
+    };
+}
+
+event_suite! {
+    each_change_of_a_room_is_queued_with_it_and_once,
+    each_change_of_a_call_is_queued_and_of_an_inbox_nothing_else,
+    an_event_stays_until_every_endpoint_is_past_it,
+    dead_letters_are_kept_and_replayed_to_their_endpoint,
+    a_queue_that_nobody_attends_to_is_taken_over_once,
 }
 
 #[tokio::test]

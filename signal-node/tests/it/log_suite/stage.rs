@@ -9,9 +9,9 @@ use service_kit::clock::unix_now;
 pub(super) use signal_node::log::memory::MemoryLog;
 pub(super) use signal_node::log::redis::{Publishing, RedisLog, RedisPrefix};
 pub(super) use signal_node::log::{
-    Batch, Claim, Entry, Feed, FeedEvent, Join, JoinRefusal, Joined, Judgement, LogError, Op,
-    Outcome, Payload, Post, Record, Restored, Retention, RoomLog, RoomView, Silent, SocketId,
-    Volatile,
+    Batch, Claim, Entry, EventStore, Feed, FeedEvent, Join, JoinRefusal, Joined, Judgement,
+    LogError, Op, Outcome, Payload, Post, Record, Restored, Retention, RoomLog, RoomView, Silent,
+    SocketId, Volatile,
 };
 pub(super) use signal_protocol::{ErrorCode, Mid, PeerId, PeerKey, Recovery, RoomId, Seq, Subject};
 
@@ -71,6 +71,24 @@ impl Stage {
         let room = "suite".parse().unwrap();
         let off = Arc::default();
         Self { one: Arc::new(one), two: Arc::new(two), room, redis: Some(redis), off }
+    }
+
+    /// A log in memory that stores events.
+    pub(super) fn memory_with_events() -> (Self, Arc<dyn EventStore>) {
+        let log = Arc::new(MemoryLog::new(KEEP).with_events(HOUR, LEASE));
+        let (one, two, room) = (log.clone(), log.clone(), "suite".parse().unwrap());
+        (Self { one, two, room, redis: None, off: Arc::default() }, log)
+    }
+
+    /// A log in Redis that stores events; both nodes do.
+    pub(super) async fn redis_with_events() -> (Self, Arc<dyn EventStore>) {
+        let redis = TestRedis::start().await;
+        let (access, prefix) = (redis.access(), RedisPrefix::default());
+        let connect = || RedisLog::connect(&access, &prefix, Publishing::Sharded, KEEP, LEASE);
+        let (one, two) = tokio::try_join!(connect(), connect()).unwrap();
+        let [one, two] = [one, two].map(|log| Arc::new(log.with_events(HOUR, LEASE)));
+        let (room, off) = ("suite".parse().unwrap(), Arc::default());
+        (Self { one: one.clone(), two, room, redis: Some(redis), off }, one)
     }
 
     /// Sets the clock of the log off by so many seconds. Valkey reads its clock ten times a second, and counts on between.
