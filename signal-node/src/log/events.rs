@@ -70,9 +70,13 @@ impl EventScope {
         match room.tag() {
             None => Some(Self::Room),
             Some(RoomTag::Inbox) => Some(Self::Calls),
-            Some(RoomTag::Topic | RoomTag::PeerJs | RoomTag::Matchbox | RoomTag::MatchboxPeer) => {
-                None
-            }
+            Some(
+                RoomTag::Topic
+                | RoomTag::PeerJs
+                | RoomTag::Matchbox
+                | RoomTag::MatchboxPeer
+                | RoomTag::SocketIo,
+            ) => None,
         }
     }
 }
