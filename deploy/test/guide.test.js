@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -45,10 +46,10 @@ async function startEndpoint(group, language, keys) {
   return async () => (await fetch(`http://${LOOPBACK}:${port}/`)).text();
 }
 
-/** Starts a node with a file of keys. @param {import("../local/processes.js").Group} group @param {string} keys @returns {Promise<string>} its public address */
-async function startNode(group, keys) {
+/** Starts a node with a file of keys. @param {import("../local/processes.js").Group} group @param {string} keys @param {Record<string, string>} [more] further settings @returns {Promise<string>} its public address */
+async function startNode(group, keys, more = {}) {
   const { node } = findPrograms(BINARIES);
-  const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET_FILE: keys };
+  const env = { SIGNAL_NODE_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_ADMIN_LISTEN: `${LOOPBACK}:0`, SIGNAL_NODE_JWT_SECRET_FILE: keys, ...more };
   return (await startService(group, { name: "node", program: node, env })).ready.public;
 }
 
@@ -162,6 +163,39 @@ test("a user is called by name, as the guide says", { timeout: 60_000 }, () => w
   } finally {
     client.close();
     bo.close();
+  }
+}));
+
+test("a back end is told of rooms and missed calls, as the guide says", { timeout: 60_000 }, () => withGroup(async (group) => {
+  const keys = group.write("webhook-secret", `whsec_${Buffer.alloc(32, 7).toString("base64")}\n`);
+  const script = group.write("receiver.mjs", code("receiver").replace('"webhook-secret"', JSON.stringify(keys)));
+  const port = await findPort();
+  const url = `http://${LOOPBACK}:${port}/`;
+  const receiver = { name: "receiver", program: findOnPath("node") ?? "", args: [script], env: { PORT: String(port), PATH: process.env.PATH ?? "" } };
+  /** @type {Set<string>} */
+  const told = new Set();
+  const isTold = new Promise((/** @type {(value: void) => void} */ resolve) => {
+    group.start(receiver, (child) => {
+      createInterface({ input: child.process.stdout }).on("line", (line) => told.add(line).size === 3 && resolve());
+      // Whoever has no signature is sent away.
+      return child.ready(() => fetch(url, { method: "POST" }).then(({ status }) => status === 401, () => false));
+    }).catch((error) => group.stop().then(() => Promise.reject(error)));
+  });
+  const node = await startNode(group, group.write("jwt.key", KEY), {
+    SIGNAL_NODE_WEBHOOK_URLS: url,
+    SIGNAL_NODE_WEBHOOK_SECRET_FILE: keys,
+    SIGNAL_NODE_WEBHOOK_NETWORKS: "127.0.0.0/8",
+    SIGNAL_NODE_WEBHOOK_EVENTS: "room.started,peer.joined,call.missed",
+  });
+  const token = mintToken(KEY, { sub: "ana", room: "*", call: ["*"] });
+  const client = new SignalClient({ url: `ws://${node}`, token: async () => token, WebSocket });
+  try {
+    client.join("demo", { RTCPeerConnection: null });
+    client.call("bo").accepted.catch(() => {});
+    await isTold;
+    assert.deepEqual([...told].sort(), ["peer.joined demo", "push to bo: ana calls", "room.started demo"]);
+  } finally {
+    client.close();
   }
 }));
 

@@ -12,8 +12,11 @@ use crate::http::starting_router;
 use crate::liveness::{HeartbeatSettings, Heartbeater, Liveness};
 use crate::log::memory::MemoryLog;
 use crate::log::redis::{RedisLog, exposure};
-use crate::log::{HeartbeatStore, LogError, Revocations, RoomLog, TimelineStore, Trouble};
+use crate::log::{
+    EventStore, HeartbeatStore, LogError, Revocations, RoomLog, TimelineStore, Trouble,
+};
 use crate::metrics::Metrics;
+use crate::webhooks::Sender;
 
 /// How often rooms in memory that are over are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
@@ -28,6 +31,8 @@ pub(crate) struct Log {
     pub(crate) heartbeats: Arc<dyn HeartbeatStore>,
     pub(crate) revocations: Arc<dyn Revocations>,
     pub(crate) timelines: Arc<dyn TimelineStore>,
+    /// The queues of events, where some are stored.
+    pub(crate) events: Option<Arc<dyn EventStore>>,
     pub(crate) liveness: Arc<Liveness>,
     pub(crate) heartbeater: Option<Heartbeater>,
 }
@@ -94,6 +99,10 @@ impl Starting<'_> {
                 let log = RedisLog::connect(access, prefix, *publishing, config.retention, lease);
                 // Boxed, since its future is large.
                 let log = Box::pin(log).await?;
+                let log = match events(config) {
+                    Some((keep, attended)) => log.with_events(keep, attended),
+                    None => log,
+                };
                 if let Some(open) = exposure(access) {
                     warn!("rooms are kept in a Redis that is reached {open}");
                 }
@@ -103,14 +112,26 @@ impl Starting<'_> {
     }
 }
 
+/// Returns for how long queues of events are kept after their last one, and how long a node attends to one, if events are stored
+/// at all. An endpoint that comes back finds what was given up meanwhile, too.
+fn events(config: &Config) -> Option<(Duration, Duration)> {
+    let webhooks = config.webhooks.as_ref()?;
+    Some((webhooks.give_up * 2 + Duration::from_secs(3_600), Sender::attended(config.lease)))
+}
+
 impl Log {
     fn in_memory(config: &Config) -> Self {
-        let log = Arc::new(MemoryLog::new(config.retention));
+        let log = MemoryLog::new(config.retention);
+        let log = Arc::new(match events(config) {
+            Some((keep, attended)) => log.with_events(keep, attended),
+            None => log,
+        });
         tokio::spawn(forget_regularly(Arc::downgrade(&log)));
         Self {
             heartbeats: log.clone(),
             revocations: log.clone(),
             timelines: log.clone(),
+            events: config.webhooks.is_some().then(|| log.clone() as Arc<dyn EventStore>),
             rooms: log,
             liveness: Liveness::alone(),
             heartbeater: None,
@@ -126,6 +147,7 @@ impl Log {
             heartbeats: log.clone(),
             revocations: log.clone(),
             timelines: log.clone(),
+            events: config.webhooks.is_some().then(|| log.clone() as Arc<dyn EventStore>),
             rooms: log,
             liveness,
             heartbeater: Some(heartbeater),

@@ -23,6 +23,7 @@ use crate::log::redis::{Publishing, RedisPrefix};
 use crate::send_budget::SendRates;
 use crate::session::SessionSettings;
 use crate::setting_conflicts;
+use crate::webhooks::WebhookSettings;
 
 /// Every setting of the node.
 pub const SCHEMA: Schema = Schema {
@@ -83,6 +84,13 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("log_length", "rooms", "COUNT", Some("16384"), "How many entries a room's log keeps"),
     Setting::plain("log_bytes", "rooms", "SIZE", Some("16MiB"), "How large a room's log may become"),
     Setting::plain("timeline_age", "rooms", "DURATION", Some("24h"), "How long the history of a room and what clients report of their calls are kept; 0s keeps none and takes no reports"),
+    Setting::secret("webhook_urls", "webhooks", "URLS", "Where back ends are told of rooms and calls: one https:// URL per line, with whsec_ secrets of its own behind it if it has some; none: nothing is told, or stored for it"),
+    Setting::secret("webhook_secret", "webhooks", "SECRETS", "What signs webhooks: whsec_ and 24 to 512 random bytes as base64, one per line; each of them signs"),
+    Setting::plain("webhook_events", "webhooks", "TYPES", None, "The events that are sent, separated by commas, such as call.missed,room.ended; by default all"),
+    Setting::plain("webhook_networks", "webhooks", "NETWORKS", None, "Networks besides the public internet that endpoints may be in, such as 10.0.0.0/8; http:// is for these only"),
+    Setting::plain("webhook_timeout", "webhooks", "DURATION", Some("10s"), "How long an endpoint may take to answer; longer is a failed attempt"),
+    Setting::plain("webhook_backoff", "webhooks", "DURATION", Some("1s"), "The pause after a failed attempt; each further one is twice as long, up to 15m"),
+    Setting::plain("webhook_give_up", "webhooks", "DURATION", Some("24h"), "How old an event becomes before a failed attempt is its last one and it is kept as a dead letter"),
     JWT_SECRET,
     JWKS_URL,
     JWKS_FILE,
@@ -149,6 +157,8 @@ pub struct Config {
     pub retention: Retention,
     /// How long timelines are kept; 0: none is.
     pub timeline_age: Duration,
+    /// Where and how back ends are told of events, if they are.
+    pub webhooks: Option<WebhookSettings>,
     /// How long a node may be silent.
     pub lease: Duration,
     pub verifier: Verifier,
@@ -190,6 +200,7 @@ impl Config {
         let lease = read_lease(r);
         let retention = read_retention(r, &sessions, lease);
         let timeline_age = r.duration("timeline_age");
+        let webhooks = WebhookSettings::read(r);
         let backend = read_backend(r);
         let listen: ListenAddr = r.parse("listen");
         let socket_mode = r.parse(SOCKET_MODE.name);
@@ -223,6 +234,7 @@ impl Config {
             backend: backend.expect("its absence is a fault"),
             retention,
             timeline_age,
+            webhooks,
             lease,
             verifier: verifier.expect("its absence is a fault"),
             anonymous,

@@ -10,6 +10,7 @@
 //! - [`credentials`]: where ICE servers come from
 //! - [`room`]: the rooms that have members here, and the hot path
 //! - [`timeline`]: what happened in a room, for people who ask afterwards
+//! - [`webhooks`]: tells back ends what happens in rooms and calls
 //! - [`log`]: the seam to what all nodes share; Redis, or this process's memory
 #![cfg_attr(
     test,
@@ -37,3 +38,4 @@ pub mod session;
 mod setting_conflicts;
 pub mod timeline;
 mod token_bucket;
+pub mod webhooks;

@@ -4,6 +4,7 @@ mod calls;
 mod dialects;
 mod labels;
 mod presence;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub use calls::{CallMetrics, TimelineDrop};
 pub use dialects::{DialectMetrics, Direction};
 pub use labels::{GapCause, LogCall, SlowBound, VolatileDrop};
 pub use presence::PresenceMetrics;
+pub use webhooks::{WebhookMetrics, WebhookOutcome};
 
 /// Everything the node counts; written to from everywhere, read by `/metrics`.
 #[expect(missing_docs, reason = "the names say it all")]
@@ -85,6 +87,8 @@ pub struct Metrics {
     pub calls: CallMetrics,
     /// Devices and watchers of users.
     pub presence: PresenceMetrics,
+    /// What back ends are told of.
+    pub webhooks: WebhookMetrics,
 }
 
 /// Buckets for a call to Redis in the same network, up to the time limit of a call.
@@ -269,6 +273,7 @@ impl Metrics {
             dialects: DialectMetrics::registered(r),
             calls: CallMetrics::registered(r),
             presence: PresenceMetrics::registered(r),
+            webhooks: WebhookMetrics::registered(r),
             registry,
         }
     }

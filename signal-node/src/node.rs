@@ -23,12 +23,13 @@ use crate::http::{
     router,
 };
 use crate::liveness::Cluster;
-use crate::log::{LogError, Trouble};
+use crate::log::{EventStore, LogError, Trouble};
 use crate::metrics::Metrics;
 use crate::revoked::RevokedTokens;
 use crate::room::{RoomContext, RoomSettings, Rooms, TimedLog};
 use crate::session::{Context, NodeEvents, SessionTimers, StartupToken};
 use crate::timeline::Recorder;
+use crate::webhooks::{Sender, SenderParts};
 
 /// A node that serves.
 pub struct Node {
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The HTTP client for the credential service could not be made.
     #[error("cannot prepare requests to the credential service: {0}")]
     Credentials(#[from] reqwest::Error),
+    /// The HTTP client of a webhook could not be made.
+    #[error("cannot prepare requests to the endpoints of webhooks: {0}")]
+    Webhooks(reqwest::Error),
 }
 
 /// What to do if Redis was reached and rejected the node.
@@ -69,7 +73,7 @@ impl Node {
     ///
     /// # Errors
     /// [`StartError`] says what is missing.
-    pub async fn start(config: Config, life: &Lifecycle) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config, life: &Lifecycle) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
         let health = Health::new();
         let admin = Listener::bind(&config.admin_listen).await?;
@@ -101,6 +105,7 @@ impl Node {
             metrics,
             timelines: Arc::new(timelines),
         };
+        let webhooks = sender_parts(&mut config, backend.events.as_ref(), &room_context);
         let cluster = Cluster {
             own: config.sessions.node.clone(),
             liveness: room_context.liveness.clone(),
@@ -111,7 +116,11 @@ impl Node {
         let _ = revoked.list().await;
         life.tasks.spawn(revoked.clone().follow(life.hard.clone()));
         let tls = config.tls.is_some();
-        let public = public(config, room_context, (events, cluster, revoked))?;
+        let public = public(config, room_context, (events, cluster, revoked, backend.events))?;
+        if let Some(parts) = webhooks {
+            Sender::start(parts, public.sessions.rooms.clone(), life)
+                .map_err(StartError::Webhooks)?;
+        }
         console.open(public.clone());
         let startup_token = public.sessions.startup_token.clone();
         let dialects = public.dialects.clone();
@@ -160,10 +169,34 @@ impl Node {
     }
 }
 
+/// Returns what sends webhooks, where endpoints are configured.
+fn sender_parts(
+    config: &mut Config,
+    store: Option<&Arc<dyn EventStore>>,
+    rooms: &RoomContext,
+) -> Option<SenderParts> {
+    let (endpoints, store) = config.webhooks.take().zip(store.cloned())?;
+    let RoomContext { log, liveness, settings, metrics, .. } = rooms;
+    Some(SenderParts {
+        endpoints,
+        store,
+        log: log.clone(),
+        liveness: liveness.clone(),
+        settings: settings.clone(),
+        lease: config.lease,
+        metrics: metrics.clone(),
+    })
+}
+
 fn public(
     config: Config,
     room_context: RoomContext,
-    (events, cluster, revoked): (NodeEvents, Cluster, Arc<RevokedTokens>),
+    (events, cluster, revoked, queues): (
+        NodeEvents,
+        Cluster,
+        Arc<RevokedTokens>,
+        Option<Arc<dyn EventStore>>,
+    ),
 ) -> Result<Arc<Public>, StartError> {
     if config.anonymous == Anonymous::Always {
         warn!("everybody may connect without a token (SIGNAL_NODE_ANONYMOUS=always)");
@@ -206,6 +239,7 @@ fn public(
         connection_limiter,
         cluster,
         dialects: config.dialects,
+        events: queues,
     }))
 }
 

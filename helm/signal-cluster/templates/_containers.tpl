@@ -41,6 +41,20 @@ livenessProbe:
     {{- with include "signal-cluster.tokenEnv" (dict "root" . "prefix" "SIGNAL_NODE") | trim }}
     {{- . | nindent 4 }}
     {{- end }}
+    {{- with .Values.webhooks }}
+    {{- if .existingSecret }}
+    - {name: SIGNAL_NODE_WEBHOOK_URLS_FILE, value: /run/secrets/webhooks/{{ .urlsKey }}}
+    {{- with .secretKey }}
+    - {name: SIGNAL_NODE_WEBHOOK_SECRET_FILE, value: /run/secrets/webhooks/{{ . }}}
+    {{- end }}
+    {{- with .events }}
+    - {name: SIGNAL_NODE_WEBHOOK_EVENTS, value: {{ join "," . | quote }}}
+    {{- end }}
+    {{- with .networks }}
+    - {name: SIGNAL_NODE_WEBHOOK_NETWORKS, value: {{ join "," . | quote }}}
+    {{- end }}
+    {{- end }}
+    {{- end }}
     {{- with .Values.signal.allowedOrigins }}
     - {name: SIGNAL_NODE_ALLOWED_ORIGINS, value: {{ join "," . | quote }}}
     {{- end }}
@@ -80,6 +94,9 @@ livenessProbe:
     - {name: config, mountPath: /etc/signal-cluster, readOnly: true}
     {{- if or .Values.auth.jwt.existingSecret (include "signal-cluster.ownJwt" .) }}
     - {name: jwt, mountPath: /run/secrets/jwt, readOnly: true}
+    {{- end }}
+    {{- if .Values.webhooks.existingSecret }}
+    - {name: webhooks, mountPath: /run/secrets/webhooks, readOnly: true}
     {{- end }}
     {{- if .Values.redis.existingSecret }}
     - {name: redis, mountPath: /run/secrets/redis, readOnly: true}
@@ -224,6 +241,10 @@ livenessProbe:
 {{- if and .signal $v.redis.existingSecret }}
 - name: redis
   secret: {secretName: {{ $v.redis.existingSecret }}, items: [{key: {{ $v.redis.key }}, path: {{ $v.redis.key }}}], defaultMode: 0440}
+{{- end }}
+{{- if and .signal $v.webhooks.existingSecret }}
+- name: webhooks
+  secret: {secretName: {{ $v.webhooks.existingSecret }}, items: [{key: {{ $v.webhooks.urlsKey }}, path: {{ $v.webhooks.urlsKey }}}{{ with $v.webhooks.secretKey }}, {key: {{ . }}, path: {{ . }}}{{ end }}], defaultMode: 0440}
 {{- end }}
 {{- if .signal }}
 {{- with include "signal-cluster.redisVolumes" (dict "redis" $redis "name" "redis") | trim }}

@@ -6,6 +6,7 @@ mod cluster;
 mod credentials;
 mod log;
 mod report;
+mod webhooks;
 
 use std::io;
 use std::time::Duration;
@@ -26,12 +27,14 @@ use self::report::Report;
 use crate::config::read_credentials;
 use crate::credentials::CredentialsUrl;
 use crate::log::redis::{Publishing, RedisPrefix};
+use crate::webhooks::WebhookSettings;
 
 /// What is asked for on the command line and in the settings.
 struct Visit {
     target: Option<Target>,
     redis: Option<(RedisAccess, (RedisPrefix, Publishing))>,
     credentials: Option<(CredentialsUrl, Option<SecretSource>)>,
+    webhooks: Option<WebhookSettings>,
     room: RoomId,
     idle: Option<Duration>,
     requires_ice: bool,
@@ -47,8 +50,8 @@ pub fn command() -> Command {
         .about("Comes to a cluster as a client would, and looks at Redis as a node does")
         .long_about(
             "Joins a room of a cluster as two members over two nodes, who say a word to each other, and tells what \
-             stands in the way and what to do about it. With the settings of a node it looks at its Redis and at its credential \
-             service as well.\n\n\
+             stands in the way and what to do about it. With the settings of a node it looks at its Redis, its credential \
+             service and the endpoints of its webhooks as well.\n\n\
              Exit code 0 if nothing failed, 1 if something did.",
         )
         .after_help(
@@ -85,6 +88,9 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
         if let Some((url, token)) = &visit.credentials {
             report.add(credentials::examine(url, token.clone()).await);
         }
+        if let Some(settings) = &visit.webhooks {
+            webhooks::examine(settings).await.into_iter().for_each(|found| report.add(found));
+        }
         Ok(())
     });
     if let Err(failed) = looked {
@@ -103,14 +109,16 @@ impl Visit {
         let names = (r.parse("redis_prefix"), r.parse("redis_publishing"));
         let redis = RedisAccess::read(r).map(|access| (access, names));
         let credentials = read_credentials(r);
+        let webhooks = WebhookSettings::read(r);
         let target = asked.get_one::<Target>("url").map(|target| target.clone().with_token(token));
-        if target.is_none() && credentials.is_none() && !r.is_set("redis_url") {
+        let is_alone = target.is_none() && credentials.is_none() && webhooks.is_none();
+        if is_alone && !r.is_set("redis_url") {
             r.fault("redis_url", "is not set, and there is no --url: there is nothing to look at");
         }
         reader.finish()?;
         let idle = asked.get_one::<Duration>("idle").copied();
         let requires_ice = asked.get_flag("require-ice");
-        Ok(Self { target, redis, credentials, room, idle, requires_ice })
+        Ok(Self { target, redis, credentials, webhooks, room, idle, requires_ice })
     }
 }
 

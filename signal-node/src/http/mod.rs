@@ -15,6 +15,7 @@ mod static_file;
 mod timelines;
 mod unverified_limiter;
 mod upgrade;
+mod webhooks;
 mod websocket;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use service_kit::http::{Problem, Proxies};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::liveness::Cluster;
+use crate::log::EventStore;
 use crate::session::Context;
 
 pub use connection_limiter::{
@@ -68,6 +70,8 @@ pub struct Public {
     pub cluster: Cluster,
     /// The dialects that are on, with their paths.
     pub dialects: Dialects,
+    /// The queues of events, if there are endpoints for them.
+    pub events: Option<Arc<dyn EventStore>>,
 }
 
 /// Lets pages of any origin read an answer, so that a page that could not connect finds out why. Who may connect is
@@ -90,6 +94,7 @@ pub fn router(public: Arc<Public>) -> Router {
         .merge(rooms::routes(largest))
         .merge(revocations::routes())
         .merge(timelines::routes())
+        .merge(webhooks::routes())
         .merge(openapi::routes())
         .merge(assets::router())
         .merge(dialects::routes(&public, largest))

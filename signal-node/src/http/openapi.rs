@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{Public, ice, refusal, revocations, rooms, timelines};
+use super::{Public, ice, refusal, revocations, rooms, timelines, webhooks};
 
 /// Written once; it does not depend on the settings.
 static TEXT: LazyLock<String> = LazyLock::new(|| {
@@ -27,7 +27,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
                        with a `code` to depend on.",
     ),
     paths(ice::ice_servers, rooms::inspect, rooms::configure, rooms::announce, rooms::kick, rooms::cluster, revocations::list,
-        revocations::revoke, revocations::lift, timelines::of_room, timelines::of_user, description),
+        revocations::revoke, revocations::lift, timelines::of_room, timelines::of_user, webhooks::list, webhooks::replay, description),
     components(schemas(refusal::ProblemSchema)),
     modifiers(&Scheme),
 )]

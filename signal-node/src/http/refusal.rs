@@ -36,6 +36,8 @@ pub(super) enum Refusal {
     Revoked,
     #[error("that is not revoked")]
     NotRevoked,
+    #[error("no endpoint of webhooks is configured")]
+    NoWebhooks,
     #[error("a room is named by 1 to 64 of A-Z a-z 0-9 . _ -")]
     Room,
     #[error("Idempotency-Key is 1 to 128 of A-Z a-z 0-9 . _ -")]
@@ -68,6 +70,7 @@ impl Refusal {
             Self::LargeBody => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NoPeer => (StatusCode::NOT_FOUND, "peer_not_found"),
             Self::NoMembers => (StatusCode::NOT_FOUND, "room_empty"),
+            Self::NoWebhooks => (StatusCode::NOT_FOUND, "no_webhooks"),
             Self::NotRevoked => (StatusCode::NOT_FOUND, "not_revoked"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
@@ -118,6 +121,7 @@ pub(super) enum ProblemCode {
     PeerNotFound,
     RoomEmpty,
     NotRevoked,
+    NoWebhooks,
     TooLarge,
     Unavailable,
 }
@@ -133,7 +137,7 @@ impl IntoResponses for Refusals {
             (403, "The token has not the right `admin`, or does not open the room, or every room."),
             (
                 404,
-                "The room has no members (`room_empty`), or not this one (`peer_not_found`); or that is not revoked (`not_revoked`).",
+                "The room has no members (`room_empty`), or not this one (`peer_not_found`); or that is not revoked (`not_revoked`); or there are no webhooks (`no_webhooks`).",
             ),
             (413, "The body is larger than a frame may be."),
             (503, "Redis does not answer."),

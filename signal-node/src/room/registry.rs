@@ -148,6 +148,11 @@ impl Rooms {
         (self.context.settings.grace_of(room), self.context.liveness.judgement())
     }
 
+    /// Returns the rooms that have a task here.
+    pub(crate) fn names(&self) -> Vec<RoomId> {
+        self.tasks().keys().cloned().collect()
+    }
+
     fn all(&self) -> Vec<Sender<Command>> {
         self.tasks().values().cloned().collect()
     }

@@ -29,3 +29,4 @@ mod timelines;
 mod tls;
 mod traces;
 mod waiting;
+mod webhooks;

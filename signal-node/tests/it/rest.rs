@@ -207,5 +207,5 @@ async fn every_described_route_exists_and_wants_a_token() {
             routes += 1;
         }
     }
-    assert_eq!(routes, 11);
+    assert_eq!(routes, 13);
 }

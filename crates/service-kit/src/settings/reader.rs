@@ -137,6 +137,18 @@ impl<'a> Reader<'a> {
         self.collect_fault(value, line)
     }
 
+    /// Reads the lines of a secret, from the value or its file, without blank ones and those that begin with `#`; `None` if it is
+    /// absent.
+    pub fn secret_lines(&mut self, name: &str) -> Option<Vec<SecretText>> {
+        let value = self.resolved.get(name)?;
+        let lines = given_text(value).map(|text| {
+            let lines = text.lines().map(str::trim);
+            let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+            lines.map(SecretText::new).collect()
+        });
+        self.collect_fault(value, lines)
+    }
+
     /// Reads the tables `[[name]]` of the file; unusable ones become faults.
     pub fn tables<T: DeserializeOwned>(&mut self, name: &str) -> Vec<T> {
         let mut read = Vec::new();

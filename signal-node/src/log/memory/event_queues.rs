@@ -74,7 +74,7 @@ impl Queues {
         let Some(queue) = self.map.get(claimant.queue) else { return Taken::Nothing };
         let delivery = queue.deliveries.get(claimant.endpoint).copied().unwrap_or_default();
         if now < delivery.pause_until {
-            return Taken::Later(delivery.pause_until - now);
+            return Taken::Later(delivery.pause_until.saturating_sub(now));
         }
         let events = queue.events.iter().filter(|event| event.position > delivery.position);
         let events: Vec<_> = events.take(limit).cloned().collect();

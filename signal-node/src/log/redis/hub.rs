@@ -85,7 +85,7 @@ pub(super) struct Hub {
     renewal: Notify,
     reconnects: watch::Sender<u64>,
     /// Where events of back ends are stored: what is told of rooms in which some were.
-    changed: OnceLock<Arc<ChangedQueues>>,
+    queues: OnceLock<Arc<ChangedQueues>>,
 }
 
 impl Hub {
@@ -95,8 +95,8 @@ impl Hub {
         reconnects: watch::Sender<u64>,
     ) -> Arc<Self> {
         let (clients, rooms, renewal) = (Mutex::default(), Mutex::default(), Notify::new());
-        let changed = OnceLock::new();
-        let hub = Self { shards, clients, publishing, names, rooms, renewal, reconnects, changed };
+        let queues = OnceLock::new();
+        let hub = Self { shards, clients, publishing, names, rooms, renewal, reconnects, queues };
         let hub = Arc::new(hub);
         let mut changes = hub.shards.changes();
         let mut attended = HashMap::new();
@@ -107,16 +107,16 @@ impl Hub {
     }
 
     /// Notes from now on in which rooms something happened that back ends are told of, on whichever node.
-    pub(super) fn note_events_in(&self, changed: Arc<ChangedQueues>) {
-        let _ = self.changed.set(changed);
+    pub(super) fn note_events_in(&self, queues: Arc<ChangedQueues>) {
+        let _ = self.queues.set(queues);
     }
 
     fn note_events(&self, channel: &str, event: &FeedEvent) {
-        let Some(changed) = self.changed.get() else { return };
+        let Some(queues) = self.queues.get() else { return };
         let FeedEvent::Batch(batch) = event else { return };
         let room = self.names.room_of_channel(channel).filter(|_| batch.tells_back_ends());
         if let Some(room) = room.filter(|room| EventScope::of(room).is_some()) {
-            changed.note(EventQueue::Room(room), ChangedBy::Another);
+            queues.note(EventQueue::Room(room), ChangedBy::Another);
         }
     }
 
