@@ -37,7 +37,7 @@ pub(super) async fn examine(
     let log = match RedisLog::connect(access, prefix, *publishing, retention, LEASE).await {
         Ok(log) => log,
         Err(LogError::Unsuitable(why)) => {
-            let advice = "see what docs/OPERATIONS.md says of Redis";
+            let advice = "see docs/run/redis.md";
             return report.add(report::fail("redis", why, advice));
         }
         Err(error) => {

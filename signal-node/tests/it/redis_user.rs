@@ -9,9 +9,9 @@ use crate::support::process::NodeProcess;
 use crate::support::redis::TestRedis;
 use crate::support::topologies::{TestCluster, TestSentinels};
 
-/// The words of the line in docs/OPERATIONS.md that begins with `start`, with a password.
+/// The words of the line in docs/run/redis.md that begins with `start`, with a password.
 fn manual(start: &str) -> Vec<String> {
-    let page = include_str!("../../../docs/OPERATIONS.md");
+    let page = include_str!("../../../docs/run/redis.md");
     let line = page.lines().find(|line| line.starts_with(start)).unwrap();
     line.split_whitespace().map(|word| word.replace("PASSWORD", "pass")).collect()
 }

@@ -7,6 +7,10 @@
 -- stand in it and what is to stand in it; then the fields of receivers, which have to be there. A room has 128 of both at
 -- most (append_queue.rs), which unpack() carries.
 -- Answers for each room the number of the first entry, or false, or what is wrong with its keys.
+
+-- How far the clock may be behind the numbers of a room, in µs (log::CLOCK_BEHIND): main.lua knows which ones to pass over.
+local CLOCK_BEHIND = 1000000
+
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
@@ -34,7 +38,7 @@ local function append(hash, stream, at)
     if (stored[i] == false) == (i <= there) then return false end
   end
   local head = tonumber(stored[1])
-  if head < seen then return false end
+  if head < seen or head + 1 > now + CLOCK_BEHIND then return false end
 
   local first = math.max(head + 1, now)
   local last = string.format('%d', first + count - 1)

@@ -56,5 +56,8 @@ mod tests {
             ("ROOM_CAPACITY", u128::from(limits::ROOM_CAPACITY)),
         ]);
         assert_eq!(found, expected);
+        // The other script that gives numbers.
+        let behind = format!("local CLOCK_BEHIND = {}\n", CLOCK_BEHIND.as_micros());
+        assert!(include_str!("messages.lua").contains(&behind));
     }
 }
