@@ -15,8 +15,11 @@ export class Ledger {
   /** Gaps that the fates of messages have to explain at the end. */
   #gaps = [];
 
+  /** Seconds since the beginning, as the faults of the run are told. */
+  #at = () => (performance.now() / 1000).toFixed(3);
+
   violate(what) {
-    this.violations.push(what);
+    this.violations.push(`${this.#at()} s: ${what}`);
   }
 
   count(what) {
@@ -45,13 +48,13 @@ export class Ledger {
     this.#last.set(way, { number: Math.max(number, last?.number ?? 0), isCertain: true });
     if (!last?.isCertain) return;
     if (number <= last.number) this.violate(`${to} got message ${number} of ${from} after ${last.number}`);
-    for (let missed = last.number + 1; missed < number; missed += 1) this.#gaps.push({ to, from, missed });
+    for (let missed = last.number + 1; missed < number; missed += 1) this.#gaps.push({ to, from, missed, at: this.#at() });
   }
 
   /** Everything is quiet: whatever was taken has arrived at those who are there. */
   verdict(users) {
-    for (const { to, from, missed } of this.#gaps) {
-      if (this.#fates.get(`${from}#${missed}`)) this.violate(`${to} never got message ${missed} of ${from}, and was told of no gap`);
+    for (const { to, from, missed, at } of this.#gaps) {
+      if (this.#fates.get(`${from}#${missed}`)) this.violate(`${to} never got message ${missed} of ${from}, and was told of no gap before ${at} s`);
     }
     for (const user of users) for (const from of user.members) this.#tail(from, users);
     return { ...this.counts, received: this.received, violations: this.violations };

@@ -89,7 +89,7 @@ export class User {
 
   #open() {
     const sockets = new Set();
-    const page = { isOver: false, end: () => {}, joining: [] };
+    const page = { isOver: false, end: () => {}, joining: [], client: null };
     class Socket extends WebSocket {
       constructor(...args) {
         super(...args);
@@ -105,6 +105,7 @@ export class User {
       retry: () => (page.isOver ? false : undefined),
       identity: { storage: this.#store(), locks: null },
     });
+    page.client = client;
     page.end = () => {
       page.isOver = true;
       for (const socket of sockets) socket.terminate();
@@ -145,7 +146,10 @@ export class User {
       if (volatile) return ledger.count("volatile");
       return ledger.arrived(it.member, data.from, data.number, from);
     }));
-    room.on("left", whileOpen(({ reason }) => ledger.violate(`${it.member} was told left: ${reason}`)));
+    room.on("left", whileOpen(async ({ reason }) => {
+      const { log } = await page.client.dump();
+      ledger.violate(`${it.member} was told left: ${reason}; ${JSON.stringify(log.slice(-40))}`);
+    }));
   }
 
   /** Another id is another member, whose messages are counted anew. */
