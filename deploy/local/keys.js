@@ -1,5 +1,5 @@
 /**
- * The keys of a file, as the services read them (docs/OPERATIONS.md, "Files of keys"): the first one signs. Nothing of
+ * The keys of a file, as the services read them (docs/run/secrets.md, "Files of keys"): the first one signs. Nothing of
  * Node.js is needed, so that k6 can import it too.
  */
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tmpdir } from "node:os";
@@ -14,9 +14,10 @@ import { startService } from "../local/services.js";
 import { SignalClient } from "../../client/src/index.js";
 import { ROOT, run } from "./settings.js";
 
-/** docs/GUIDE.md does what it says: its token endpoints make tokens that a node takes, and the package is one. */
+/** docs/guides does what it says: its token endpoints make tokens that a node takes, and the package is one. */
 
-const GUIDE = readFileSync(join(ROOT, "docs/GUIDE.md"), "utf8");
+const GUIDES = join(ROOT, "docs/guides");
+const GUIDE = readdirSync(GUIDES).map((page) => readFileSync(join(GUIDES, page), "utf8")).join("\n");
 const KEY = "ahoj/0123456789+0123456789abcdef0123456789abcdef=";
 const NEXT = "next/fedcba9876543210+fedcba98765432100123456789=";
 const BINARIES = process.env.TARGET_DIR ?? join(ROOT, "target/debug");
@@ -81,7 +82,7 @@ for (const language of ["node", "python"]) {
     assert.match(run(findPrograms(BINARIES).node, args, { env: {} }), /^ok +echo/m);
   }));
 
-  test(`a key is rotated in the order of OPERATIONS while the endpoint in ${language} mints`, { timeout: 60_000 }, () => withGroup(async (group) => {
+  test(`a key is rotated in the order of the manual while the endpoint in ${language} mints`, { timeout: 60_000 }, () => withGroup(async (group) => {
     const both = `# the one below is next\r\n\r\n ${KEY} \r\n${NEXT}\r\n`;
     const turned = `\n# signs since today\n${NEXT}\n\n# until the last token of it has ended\n${KEY}\n`;
     const [verifier, signing] = [group.write("node.key", `${KEY}\n`), group.write("endpoint.key", `${KEY}\n`)];

@@ -22,7 +22,7 @@ test("each alert fires on what it is for, and none on a cluster that is well", (
 });
 
 test("each alert has a runbook", () => {
-  const page = readFileSync(new URL("../../docs/OPERATIONS.md", import.meta.url), "utf8");
+  const page = readFileSync(new URL("../../docs/operate/alerts.md", import.meta.url), "utf8");
   const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading.toLowerCase().replaceAll(/[^a-z0-9 -]/g, "").replaceAll(" ", "-"));
   const [{ groups }] = fromYaml(read("rules/alerts.yaml"));
   for (const { alert, annotations } of groups.flatMap((/** @type {{rules: any[]}} */ { rules }) => rules)) {

@@ -71,6 +71,6 @@ pub use transport::{SetupError, check_address};
 mod documents {
     #[doc = include_str!("../README.md")]
     struct Readme;
-    #[doc = include_str!("../../../docs/GUIDE.md")]
+    #[doc = include_str!("../../../docs/guides/rust.md")]
     struct Guide;
 }

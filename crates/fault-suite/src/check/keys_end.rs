@@ -1,4 +1,4 @@
-//! After a run every key of Redis has an end, but those that docs/OPERATIONS.md names.
+//! After a run every key of Redis has an end, but those that docs/run/redis.md names.
 
 use super::Violation;
 use super::model::Model;

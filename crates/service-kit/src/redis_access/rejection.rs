@@ -11,13 +11,13 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 type Rejection = (&'static str, &'static str);
 
 const MISSING_RIGHT: &str =
-    "give the user the commands, keys and channels that docs/OPERATIONS.md lists";
+    "give the user the commands, keys and channels that docs/run/redis.md lists";
 
 const REJECTIONS: [Rejection; 4] = [
     (
         "WRONGPASS",
         "check the user and password of the URL; a user made with ACL SETUSER is gone after a restart of Redis \
-         unless it is in redis.conf or in the aclfile (ACL SAVE): see docs/OPERATIONS.md",
+         unless it is in redis.conf or in the aclfile (ACL SAVE): see docs/run/redis.md",
     ),
     ("NOAUTH", "Redis asks for a password: put user and password into the URL"),
     ("NOPERM", MISSING_RIGHT),
