@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import io2 from "socket.io-client-2";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { io as io3 } from "socket.io-client-3";
 import { io as io4 } from "socket.io-client";
 import { BINARIES } from "./binaries.js";
@@ -27,6 +27,14 @@ before(async () => {
 
 after(() => cluster?.stop());
 
+/** The clients of a test, which would try for ever to come back after one that failed. @type {Set<Client>} */
+const open = new Set();
+
+afterEach(() => {
+  for (const { socket } of open) socket.close();
+  open.clear();
+});
+
 /** A client that keeps what it hears. */
 class Client {
   heard = [];
@@ -34,6 +42,7 @@ class Client {
   #waiting = new Set();
 
   constructor(version, origin, options = {}) {
+    open.add(this);
     this.marked = version > 2;
     this.socket = CLIENTS[version](origin, { transports: ["websocket"], forceNew: true, ...options });
     for (const name of EVENTS) this.socket.on(name, (...args) => this.#keep(name, args));
@@ -148,6 +157,30 @@ for (const version of [2, 3, 4]) {
     cy.say("over the WebSocket");
     assert.deepEqual(await bo.hears(1), [["message", "over the WebSocket"]]);
     close(bo, cy);
+  });
+}
+
+for (const [version, options] of [[2, { transports: ["polling"] }], [2, undefined], [4, { transports: ["polling"] }], [4, undefined]]) {
+  test(`clients of Socket.IO ${version} ${options ? "that only poll" : "with their defaults"} reach their sessions over any node`, LIMITS, async () => {
+    const transports = options?.transports ?? ["polling", "websocket"];
+    const room = `anywhere ${version} ${transports}`;
+    const enter = async () => (await client(version, cluster.balancer.origin, { transports })).enter(room);
+    const ana = await enter();
+    assert.equal((await ana.hears(1))[0][0], "created");
+    const bo = await enter();
+    assert.deepEqual((await bo.hears(2)).map(([name]) => name), ["joined", "ready"]);
+    assert.deepEqual((await ana.hears(2)).map(([name]) => name), ["join", "ready"]);
+    const cy = await enter();
+    assert.deepEqual(await cy.hears(1), [["full", room]]);
+    for (const message of messages(40)) {
+      ana.say(message);
+      bo.say(message);
+    }
+    for (const each of [ana, bo]) assert.deepEqual(await each.hears(40), messages(40).map((data) => ["message", data]));
+    close(bo);
+    assert.deepEqual(await ana.hears(1), [["bye", room]]);
+    for (const each of [ana, cy]) assert.deepEqual(each.connects, ["connect false"], "no session was lost");
+    close(ana, cy);
   });
 }
 

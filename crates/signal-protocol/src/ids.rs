@@ -135,17 +135,20 @@ pub enum RoomTag {
     MatchboxPeer,
     /// A room of an application of Socket.IO.
     SocketIo,
+    /// Where one node hears of the others. It has no members.
+    Node,
     /// Where one user of `signal.v1` is reached: its members are the devices that are online.
     Inbox,
 }
 
 impl RoomTag {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Topic,
         Self::PeerJs,
         Self::Matchbox,
         Self::MatchboxPeer,
         Self::SocketIo,
+        Self::Node,
         Self::Inbox,
     ];
 
@@ -157,6 +160,7 @@ impl RoomTag {
             Self::Matchbox => "~m.",
             Self::MatchboxPeer => "~n.",
             Self::SocketIo => "~s.",
+            Self::Node => "~x.",
             Self::Inbox => "~u.",
         }
     }
@@ -176,6 +180,12 @@ impl RoomId {
     #[must_use]
     pub fn inbox(user: &Subject) -> Self {
         Self::tagged(RoomTag::Inbox, user.as_str())
+    }
+
+    /// Names the channel of a node.
+    #[must_use]
+    pub fn of_node(node: &NodeId) -> Self {
+        Self::tagged(RoomTag::Node, node.as_str())
     }
 
     /// Names the room of a call that names none. Nobody but these two can make a call with it.

@@ -64,7 +64,8 @@ impl RoomProfile {
             RoomTag::Matchbox => (256, 2, GRACE),
             RoomTag::MatchboxPeer => (1, 2, RECLAIM_WINDOW),
             RoomTag::SocketIo => return Some(CODELAB),
-            RoomTag::Inbox => return Some(INBOX),
+            // Nobody joins the channel of a node.
+            RoomTag::Node | RoomTag::Inbox => return Some(INBOX),
         };
         let (grace, age, rooms_per_client) = (GRACE, AGE, ROOMS_PER_CLIENT);
         Some(Self { grace, join_grace, age, capacity, rooms_per_connection, rooms_per_client })

@@ -15,7 +15,8 @@ use super::fanout::is_inbox;
 use super::outbox::Outbox;
 use super::task::RoomTask;
 use crate::lazy_queue::{Receiver, Sender, Unsent, lazy_queue};
-use crate::log::{Judgement, LogError, Op, Outcome};
+use crate::liveness::Liveness;
+use crate::log::{Judgement, LogError, Op, Outcome, RoomLog};
 use crate::room_quota::{Client, QuotaExceeded, RoomPermit, RoomQuota, RoomQuotas};
 use crate::send_budget::{SendBudgets, SendRates};
 use crate::timeline::Recorder;
@@ -72,6 +73,11 @@ impl Rooms {
         });
         tokio::spawn(forward_suspicions(silence, Arc::downgrade(&rooms)));
         rooms
+    }
+
+    /// Returns the log, and what is known of the other nodes, for what nodes say to each other.
+    pub(crate) fn log(&self) -> (Arc<dyn RoomLog>, Arc<Liveness>) {
+        (self.context.log.clone(), self.context.liveness.clone())
     }
 
     /// Returns what records the timelines of the rooms.

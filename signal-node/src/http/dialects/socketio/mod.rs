@@ -2,6 +2,7 @@
 
 mod carrier;
 mod cors;
+mod forwarder;
 mod opening;
 mod sessions;
 mod socket;
@@ -20,27 +21,66 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use engine_io::{Query, RequestError, Transport};
 use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
 
 use self::carrier::Carrier;
+use self::forwarder::Forwarder;
 use self::sessions::{Answer, EngineSessions};
-use super::super::Public;
 use super::super::upgrade::{UpgradeRequest, check_handshake};
 use super::super::websocket::switching_protocols;
+use super::super::Public;
 
 /// Routes the path, with a slash at its end as clients write it and without one; a body has `largest` bytes at most.
 pub(super) fn routes(path: &str, public: &Arc<Public>, largest: usize) -> Router<Arc<Public>> {
+    let sessions = Arc::new(EngineSessions::default());
+    let node = public.sessions.settings.node.clone();
+    let forwarder = Forwarder::new(node, public.sessions.rooms.log(), sessions.clone());
     let requests = || get(on_get).post(on_post).options(cors::preflight);
     Router::new()
         .route(path, requests())
         .route(&format!("{path}/"), requests())
         .layer(DefaultBodyLimit::max(largest))
-        .layer(Extension(Arc::new(EngineSessions::default())))
+        .layer(Extension(Polled { sessions, forwarder }))
         .layer(middleware::from_fn_with_state(public.clone(), cors::allow))
+}
+
+/// The sessions that are polled for, here and on other nodes.
+#[derive(Clone)]
+struct Polled {
+    sessions: Arc<EngineSessions>,
+    forwarder: Arc<Forwarder>,
+}
+
+impl Polled {
+    /// Has a session answer a request, wherever it is; a poll if the request has no body.
+    async fn request(
+        &self,
+        public: &Public,
+        request: &UpgradeRequest<'_>,
+        (sid, body): (String, Option<String>),
+    ) -> Answer {
+        let Some(node) = self.forwarder.other_node(&sid) else {
+            return match body {
+                None => self.sessions.poll(&sid).await,
+                Some(body) => self.sessions.post(&sid, body).await,
+            };
+        };
+        // Whoever guesses names of sessions has the others asked no more often than it may guess tokens.
+        let address = public.proxies.client_address(request.peer(), request.headers);
+        let unverified = &public.unverified_limiter;
+        let may_ask = unverified.may_verify(address, Instant::now());
+        may_ask.map_err(|_| RequestError::UnknownSession)?;
+        let answer = self.forwarder.request(&node, sid, body).await;
+        if answer == Err(RequestError::UnknownSession) {
+            unverified.token_refused(address, Instant::now());
+        }
+        answer
+    }
 }
 
 async fn on_get(
     State(public): State<Arc<Public>>,
-    Extension(sessions): Extension<Arc<EngineSessions>>,
+    Extension(polled): Extension<Polled>,
     uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
@@ -56,13 +96,14 @@ async fn on_get(
             opening::over_websocket(&public, &request, &extensions, opening).await
         }
         (Some(Transport::WebSocket), Some(sid), true) => {
-            move_to_websocket(&public, &sessions, (&headers, &extensions), sid)
+            move_to_websocket(&public, &polled.sessions, (&headers, &extensions), sid)
         }
         (Some(Transport::Polling), None, false) => {
-            opening::over_polling(&public, &sessions, &request, query.revision).await
+            opening::over_polling(&public, &polled, &request, query.revision).await
         }
         (Some(Transport::Polling), Some(sid), false) => {
-            answer(sessions.poll(&sid).await, "text/plain; charset=UTF-8")
+            let answered = polled.request(&public, &request, (sid, None)).await;
+            answer(answered, "text/plain; charset=UTF-8")
         }
         (Some(Transport::WebSocket), _, false) | (Some(Transport::Polling), _, true) => {
             refuse(RequestError::BadRequest, is_upgrade)
@@ -71,11 +112,15 @@ async fn on_get(
 }
 
 async fn on_post(
-    Extension(sessions): Extension<Arc<EngineSessions>>,
+    State(public): State<Arc<Public>>,
+    Extension(polled): Extension<Polled>,
     uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let query = read_query(&uri);
+    let request = UpgradeRequest::new(&uri, &headers, &extensions);
     match (query.transport, query.sid, body) {
         (None, ..) => refuse(RequestError::UnknownTransport, false),
         (Some(_), None, _) => refuse(RequestError::BadMethod, false),
@@ -84,7 +129,7 @@ async fn on_post(
         (Some(Transport::Polling), Some(sid), Ok(body)) => {
             // A body that is no text is binary data, which no event here has.
             let answered = match String::from_utf8(body.into()) {
-                Ok(text) => sessions.post(&sid, text).await,
+                Ok(text) => polled.request(&public, &request, (sid, Some(text))).await,
                 Err(_) => Err(RequestError::BadRequest),
             };
             answer(answered, "text/html")

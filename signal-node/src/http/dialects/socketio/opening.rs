@@ -18,9 +18,8 @@ use super::super::super::websocket::PendingSession;
 use super::super::super::{Anonymous, Public};
 use super::super::{parameter, without_hello};
 use super::carrier::Carrier;
-use super::sessions::EngineSessions;
 use super::socket::EngineSocket;
-use super::{answer, refuse};
+use super::{Polled, answer, refuse};
 use crate::session::{Entrance, SessionSettings, run};
 
 /// Opens a session over a WebSocket.
@@ -58,7 +57,7 @@ async fn run_over_websocket(
 /// Opens a session with polling.
 pub(super) async fn over_polling(
     public: &Arc<Public>,
-    sessions: &Arc<EngineSessions>,
+    polled: &Polled,
     request: &UpgradeRequest<'_>,
     revision: Revision,
 ) -> Response {
@@ -74,7 +73,9 @@ pub(super) async fn over_polling(
         Ok(pending) => pending,
         Err(refused) => return *refused,
     };
-    let (listed, requests) = sessions.list(&sid);
+    // The next request may come to another node. Without the log it finds nobody, and the client begins anew.
+    let _ = polled.forwarder.listen().await;
+    let (listed, requests) = polled.sessions.list(&sid);
     tokio::spawn(async move {
         let PendingSession { entrance, source, dialect, public, permit } = pending;
         let socket = EngineSocket::over_polling(revision, requests);
