@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use service_kit::http::{
     ListenAddr, Proxies, SOCKET_MODE, SocketMode, TLS_CERT_FILE, TLS_KEY_FILE, Tls,
 };
@@ -59,6 +60,7 @@ const SETTINGS: &[Setting] = &[
     Setting::plain("admin_listen", "network", "ADDRESS", Some("127.0.0.1:9080"), "/livez, /readyz, /startupz, /metrics and /console"),
     Setting::plain("allowed_origins", "network", "ORIGINS", None, "Pages that may connect besides those from this very host and port: exact origins separated by commas, or *; with the word no-same-origin only those listed"),
     Setting::plain("dialects", "network", "DIALECTS", None, "Protocols of other clients that may connect unchanged: topics (y-webrtc and trystero, at /topics), peerjs (at /peerjs), matchbox (at /matchbox/ROOM) and socketio (at /socket.io/), separated by commas; NAME=/PATH for another path, of peerjs the one that its clients are given"),
+    Setting::plain("socketio_client", "network", "FILE", None, "The script of the client of Socket.IO, which pages load from /socket.io/socket.io.js and socket.io.min.js; without it there is none"),
     SOCKET_MODE,
     TLS_CERT_FILE,
     TLS_KEY_FILE,
@@ -149,6 +151,8 @@ pub struct Config {
     pub origins: AllowedOrigins,
     /// The dialects that are on.
     pub dialects: Dialects,
+    /// The script of the client of Socket.IO.
+    pub socketio_client: Option<Bytes>,
     /// The proxies whose headers about a client are believed.
     pub proxies: Proxies,
     /// Where rooms are kept.
@@ -210,7 +214,7 @@ impl Config {
         let admin_listen = r.parse("admin_listen");
         let tls = Tls::read(r);
         let origins = read_origins(r);
-        let dialects = read_dialects(r);
+        let (dialects, socketio_client) = (read_dialects(r), read_socketio_client(r));
         let proxies = Proxies::read(r);
         let credentials = read_credentials(r);
         let send_rates =
@@ -230,6 +234,7 @@ impl Config {
             admin_listen,
             origins,
             dialects,
+            socketio_client,
             proxies,
             backend: backend.expect("its absence is a fault"),
             retention,
@@ -376,6 +381,13 @@ fn read_dialects(r: &mut Reader<'_>) -> Dialects {
         r.fault("dialects", what);
         Dialects::default()
     })
+}
+
+fn read_socketio_client(r: &mut Reader<'_>) -> Option<Bytes> {
+    let path = r.optional_text("socketio_client")?;
+    let script = std::fs::read(path)
+        .map_err(|error| r.fault("socketio_client", format!("cannot be read: {error}")));
+    script.ok().map(Bytes::from)
 }
 
 /// Reads the way to the credential service.

@@ -240,6 +240,7 @@ fn public(
         cluster,
         dialects: config.dialects,
         events: queues,
+        socketio_client: config.socketio_client,
     }))
 }
 

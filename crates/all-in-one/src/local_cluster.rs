@@ -51,6 +51,9 @@ pub enum StartError {
     Folder(#[from] io::Error),
 }
 
+/// The client of Socket.IO 4 as it is published, with its licence beside it, for pages that load it from the server.
+const SOCKETIO_CLIENT: &[u8] = include_bytes!("../assets/socket.io-client/socket.io.min.js");
+
 impl LocalCluster {
     /// Starts relay, credential service and node; they end with `life`.
     ///
@@ -69,8 +72,9 @@ impl LocalCluster {
         let config =
             turn_cred_service::Config::read(&resolve(turn_cred_service::SCHEMA, &environment))?;
         turn_cred_service::Service::start(config, life).await?;
-        let config =
+        let mut config =
             signal_node::config::Config::read(&resolve(signal_node::config::SCHEMA, &environment))?;
+        config.socketio_client.get_or_insert_with(|| SOCKETIO_CLIENT.into());
         let node = Node::start(config, life).await?;
         let page = node.page().unwrap_or_else(|| format!("http://{}/?room=demo", node.public));
         let dialects = node.dialect_addresses();

@@ -24,6 +24,7 @@ use axum::Router;
 use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::routing::get;
+use bytes::Bytes;
 use service_kit::http::{Problem, Proxies};
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -72,6 +73,8 @@ pub struct Public {
     pub dialects: Dialects,
     /// The queues of events, if there are endpoints for them.
     pub events: Option<Arc<dyn EventStore>>,
+    /// The script of the client of Socket.IO, which pages load from the node.
+    pub socketio_client: Option<Bytes>,
 }
 
 /// Lets pages of any origin read an answer, so that a page that could not connect finds out why. Who may connect is

@@ -41,21 +41,29 @@ impl StaticFiles {
 pub(super) struct StaticFile {
     content_type: &'static str,
     digest: String,
-    plain: &'static [u8],
+    plain: Bytes,
     gzip: OnceLock<Bytes>,
 }
 
 impl StaticFile {
     fn of(file: &'static File<'static>) -> Self {
-        let plain = file.contents();
-        let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(plain)[..DIGEST_BYTES]);
-        Self { content_type: content_type(file.path()), digest, plain, gzip: OnceLock::new() }
+        Self::new(content_type(file.path()), Bytes::from_static(file.contents()))
+    }
+
+    /// Takes the text of a script.
+    pub(super) fn script(text: Bytes) -> Self {
+        Self::new(content_type(Path::new("script.js")), text)
+    }
+
+    fn new(content_type: &'static str, plain: Bytes) -> Self {
+        let digest = URL_SAFE_NO_PAD.encode(&Sha256::digest(&plain)[..DIGEST_BYTES]);
+        Self { content_type, digest, plain, gzip: OnceLock::new() }
     }
 
     /// Answers a request with these headers: the file in the encoding it accepts, or 304 if it has that already.
     pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
         let gzip =
-            accepts_gzip(headers).then(|| self.gzip.get_or_init(|| compress(self.plain)).clone());
+            accepts_gzip(headers).then(|| self.gzip.get_or_init(|| compress(&self.plain)).clone());
         // The two encodings are different bytes, so a strong validator has to differ too (RFC 9110 §8.8.3.3).
         let etag = format!("\"{}{}\"", self.digest, if gzip.is_some() { "-gzip" } else { "" });
         let known = is_known(headers, &etag);
@@ -69,7 +77,7 @@ impl StaticFile {
                 let encoding = [(CONTENT_ENCODING, "gzip")];
                 (validators, content_type, encoding, packed).into_response()
             }
-            None => (validators, content_type, self.plain).into_response(),
+            None => (validators, content_type, self.plain.clone()).into_response(),
         }
     }
 }

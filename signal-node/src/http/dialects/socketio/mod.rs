@@ -26,9 +26,10 @@ use tokio::time::Instant;
 use self::carrier::Carrier;
 use self::forwarder::Forwarder;
 use self::sessions::{Answer, EngineSessions};
+use super::super::static_file::StaticFile;
 use super::super::upgrade::{UpgradeRequest, check_handshake};
 use super::super::websocket::switching_protocols;
-use super::super::Public;
+use super::super::{Public, readable_anywhere};
 
 /// Routes the path, with a slash at its end as clients write it and without one; a body has `largest` bytes at most.
 pub(super) fn routes(path: &str, public: &Arc<Public>, largest: usize) -> Router<Arc<Public>> {
@@ -39,9 +40,22 @@ pub(super) fn routes(path: &str, public: &Arc<Public>, largest: usize) -> Router
     Router::new()
         .route(path, requests())
         .route(&format!("{path}/"), requests())
+        .merge(script_routes(path, public))
         .layer(DefaultBodyLimit::max(largest))
         .layer(Extension(Polled { sessions, forwarder }))
         .layer(middleware::from_fn_with_state(public.clone(), cors::allow))
+}
+
+/// Routes the script of the client: old pages load it from the server.
+fn script_routes(path: &str, public: &Public) -> Router<Arc<Public>> {
+    let Some(script) = public.socketio_client.clone() else { return Router::new() };
+    let script = Arc::new(StaticFile::script(script));
+    let names = ["socket.io.js", "socket.io.min.js"];
+    names.into_iter().fold(Router::new(), |router, name| {
+        let script = script.clone();
+        let serve = get(async move |headers: HeaderMap| script.answer(&headers));
+        router.route(&format!("{path}/{name}"), serve.layer(readable_anywhere()))
+    })
 }
 
 /// The sessions that are polled for, here and on other nodes.
