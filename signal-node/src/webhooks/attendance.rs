@@ -141,3 +141,7 @@ impl Attendance {
         Ok(is_over)
     }
 }
+
+#[cfg(test)]
+#[path = "attendance_tests.rs"]
+mod tests;

@@ -123,7 +123,7 @@ async fn what_cannot_be_looked_at_is_a_wrong_use() {
 }
 
 /// The line of docs/run/redis.md with which an operator makes the user of the nodes.
-fn least_user() -> Vec<String> {
+pub(crate) fn least_user() -> Vec<String> {
     let page = include_str!("../../../docs/run/redis.md");
     let line = page.lines().find(|line| line.starts_with("ACL SETUSER signal ")).unwrap();
     line.split_whitespace().map(|word| word.replace("PASSWORD", "pass")).collect()

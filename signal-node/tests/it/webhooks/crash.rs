@@ -1,11 +1,12 @@
 //! Nodes that are killed while they send, or before.
 
 use super::receiver::{Answer, Receiver, SECRETS};
-use super::{kinds, repeats_are_the_same};
+use super::{kinds, leave, repeats_are_the_same, settings};
 use crate::support::node::token;
 use crate::support::peer::TestPeer;
 use crate::support::process::NodeProcess;
 use crate::support::redis::TestRedis;
+use crate::support::topologies::TestCluster;
 
 async fn node(redis: &TestRedis, url: &str) -> NodeProcess {
     let settings = [
@@ -65,4 +66,35 @@ async fn a_node_with_members_in_the_room_sends_what_a_killed_one_could_not() {
     assert_eq!(kinds(&received), ["room.started", "peer.joined", "peer.joined"]);
     assert_eq!(received[2].body["data"]["user"], "ana");
     repeats_are_the_same(&back_end.received());
+}
+
+/// The queues of rooms lie in many slots, and the list of them in one of its own.
+#[tokio::test]
+async fn over_a_redis_cluster_a_room_that_moves_tells_everything_once() {
+    let cluster = TestCluster::start().await;
+    let back_end = Receiver::start(&[]).await;
+    let url = back_end.url();
+    let settings: Vec<_> = settings(&url)
+        .into_iter()
+        .map(|(name, value)| (format!("SIGNAL_NODE_{name}"), value))
+        .collect();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let node = NodeProcess::at(&cluster.url(), &settings).await;
+    let mut ana = TestPeer::at(node.address(), &token("ana")).await;
+    let rooms = ["demo", "other", "third"];
+    for room in rooms {
+        ana.join(room, "ana").await;
+    }
+    back_end.accepts(6).await;
+    cluster.migrate("demo").await;
+    for room in rooms {
+        leave(&mut ana, room).await;
+    }
+    let all = back_end.accepts(12).await;
+    for room in rooms {
+        let of_room: Vec<_> =
+            all.iter().filter(|one| one.body["data"]["room"] == room).cloned().collect();
+        let expected = ["room.started", "peer.joined", "peer.left", "room.ended"];
+        assert_eq!(kinds(&of_room), expected, "{room}");
+    }
 }

@@ -1,15 +1,20 @@
 //! Messages that could not be delivered.
 
+use std::time::Duration;
+
 use reqwest::Client;
 use serde_json::{Value, json};
 use service_kit::tokens::{Right, mint};
 
 use super::receiver::{Answer, Receiver};
 use super::{kinds, settings};
+use crate::doctor::least_user;
 use crate::support::node::{SECRET, TestNode, claims};
 use crate::support::peer::TestPeer;
 use crate::support::polling::becomes_true;
 use crate::support::redis::TestRedis;
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 async fn ask(node: &TestNode, path: &str, body: Option<Value>) -> (u16, Value) {
     let url = format!("http://{}/v1/webhooks/dead-letters{path}", node.address());
@@ -29,8 +34,8 @@ async fn letters(node: &TestNode) -> Vec<Value> {
     list["dead_letters"].as_array().unwrap().clone()
 }
 
-/// What is given up is listed, and goes out again with its id.
-async fn given_up_and_replayed(more: &[(&str, &str)]) {
+/// What is given up is listed, and goes out again with its id. Returns the node.
+async fn given_up_and_replayed(more: &[(&str, &str)]) -> TestNode {
     let back_end = Receiver::start(&[]).await;
     back_end.answer_all(Answer::Status(503));
     let url = back_end.url();
@@ -38,8 +43,7 @@ async fn given_up_and_replayed(more: &[(&str, &str)]) {
     settings.extend([("WEBHOOK_GIVE_UP", "0s")].iter().chain(more).copied());
     let node = TestNode::start(&settings).await;
     TestPeer::holder(&node, "ana").await.join("demo", "ana").await;
-    let limit = std::time::Duration::from_secs(10);
-    becomes_true("both are given up", limit, async || letters(&node).await.len() == 2).await;
+    becomes_true("both are given up", LIMIT, async || letters(&node).await.len() == 2).await;
     let dead = letters(&node).await;
     let refused: Vec<_> = back_end.received().into_iter().map(|one| one.id).collect();
     assert_eq!(dead[0]["webhook"], refused[0].as_str());
@@ -61,6 +65,7 @@ async fn given_up_and_replayed(more: &[(&str, &str)]) {
     );
     assert_eq!(letters(&node).await, Vec::<Value>::new());
     assert_eq!(ask(&node, "?after=x", None).await.1["code"], "bad_request");
+    node
 }
 
 #[tokio::test]
@@ -71,7 +76,15 @@ async fn what_is_given_up_is_listed_and_replayed_in_memory() {
 #[tokio::test]
 async fn what_is_given_up_is_listed_and_replayed_over_redis() {
     let redis = TestRedis::start().await;
-    given_up_and_replayed(&[("BACKEND", "redis"), ("REDIS_URL", &redis.url())]).await;
+    // With what the manual allows and no more.
+    redis.run::<String>(&least_user().iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let url = redis.url().replace("redis://", "redis://signal:pass@");
+    let settings = [("BACKEND", "redis"), ("REDIS_URL", &url)];
+    let _node = given_up_and_replayed(&settings).await;
+    let attended = ["ZSCORE", "{webhooks:queues}:z", "~replays"];
+    let is_attended = async || redis.run::<Option<u64>>(&attended).await.is_some();
+    assert!(is_attended().await);
+    becomes_true("nothing is left to replay", LIMIT, async || !is_attended().await).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A back end: a real HTTP server that keeps what it is sent and answers as the test says.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -96,11 +96,12 @@ impl Receiver {
         self.back.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many messages were accepted, and returns them.
+    /// Waits until so many messages were accepted, and returns each once, as a back end that knows their ids takes them.
     pub(super) async fn accepts(&self, count: usize) -> Vec<Received> {
         let accepted = || {
-            let received = self.received().into_iter();
-            received.filter(|one| one.answer == Answer::Ok).collect::<Vec<_>>()
+            let mut seen = HashSet::new();
+            let received = self.received().into_iter().filter(|one| one.answer == Answer::Ok);
+            received.filter(|one| seen.insert(one.id.clone())).collect::<Vec<_>>()
         };
         becomes_true(&format!("{count} accepted webhooks"), LIMIT, async || {
             accepted().len() >= count
