@@ -18,7 +18,7 @@ use service_kit::tokens::{
 use signal_protocol::{NodeId, limits};
 
 use crate::credentials::CredentialsUrl;
-use crate::http::{AllowedOrigins, Anonymous, Dialects};
+use crate::http::{AllowedOrigins, Anonymous, Dialects, read_dialects};
 use crate::log::Retention;
 use crate::log::redis::{Publishing, RedisPrefix};
 use crate::send_budget::SendRates;
@@ -214,7 +214,7 @@ impl Config {
         let admin_listen = r.parse("admin_listen");
         let tls = Tls::read(r);
         let origins = read_origins(r);
-        let (dialects, socketio_client) = (read_dialects(r), read_socketio_client(r));
+        let (dialects, socketio_client) = read_dialects(r);
         let proxies = Proxies::read(r);
         let credentials = read_credentials(r);
         let send_rates =
@@ -373,21 +373,6 @@ fn read_origins(r: &mut Reader<'_>) -> AllowedOrigins {
         r.fault("allowed_origins", what);
         AllowedOrigins::Same
     })
-}
-
-fn read_dialects(r: &mut Reader<'_>) -> Dialects {
-    let words = r.list("dialects");
-    Dialects::parse(&words).unwrap_or_else(|what| {
-        r.fault("dialects", what);
-        Dialects::default()
-    })
-}
-
-fn read_socketio_client(r: &mut Reader<'_>) -> Option<Bytes> {
-    let path = r.optional_text("socketio_client")?;
-    let script = std::fs::read(path)
-        .map_err(|error| r.fault("socketio_client", format!("cannot be read: {error}")));
-    script.ok().map(Bytes::from)
 }
 
 /// Reads the way to the credential service.

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::id_error::IdError;
 use crate::limits;
+use crate::room_tag::RoomTag;
 use crate::subject::Subject;
 
 fn is_name(c: char) -> bool {
@@ -120,50 +121,6 @@ identifier! {
     /// The alphabet is what a URL path segment, a Redis key, a channel and a log field all carry
     /// unescaped, so that no layer ever has to quote a room.
     RoomId, |text| check("room name", text, limits::ROOM_CHARS, "1 to 64", NAME)
-}
-
-/// The kinds of rooms that lie in a name space of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoomTag {
-    /// A topic that everybody may publish to: y-webrtc and trystero.
-    Topic,
-    /// The id of one `PeerJS` client.
-    PeerJs,
-    /// The room that a client of matchbox names.
-    Matchbox,
-    /// The signals for one client of matchbox.
-    MatchboxPeer,
-    /// A room of an application of Socket.IO.
-    SocketIo,
-    /// Where one node hears of the others. It has no members.
-    Node,
-    /// Where one user of `signal.v1` is reached: its members are the devices that are online.
-    Inbox,
-}
-
-impl RoomTag {
-    const ALL: [Self; 7] = [
-        Self::Topic,
-        Self::PeerJs,
-        Self::Matchbox,
-        Self::MatchboxPeer,
-        Self::SocketIo,
-        Self::Node,
-        Self::Inbox,
-    ];
-
-    /// How the names of its rooms begin.
-    const fn prefix(self) -> &'static str {
-        match self {
-            Self::Topic => "~y.",
-            Self::PeerJs => "~p.",
-            Self::Matchbox => "~m.",
-            Self::MatchboxPeer => "~n.",
-            Self::SocketIo => "~s.",
-            Self::Node => "~x.",
-            Self::Inbox => "~u.",
-        }
-    }
 }
 
 impl RoomId {

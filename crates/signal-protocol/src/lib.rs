@@ -25,6 +25,7 @@ pub mod ids;
 pub mod limits;
 pub mod presence;
 pub mod report;
+mod room_tag;
 pub mod server;
 pub mod subject;
 
@@ -34,8 +35,9 @@ pub use codes::{CloseCode, ErrorCode};
 pub use frame_fault::FrameFault;
 pub use ice::{Enforcement, IceServer, IceServers};
 pub use id_error::IdError;
-pub use ids::{CallId, Mid, NodeId, PeerId, PeerKey, RoomId, RoomTag, Seq};
+pub use ids::{CallId, Mid, NodeId, PeerId, PeerKey, RoomId, Seq};
 pub use presence::PresenceState;
+pub use room_tag::RoomTag;
 pub use server::{IceReason, LeaveReason, LeftReason, PeerView, Recovery, ServerMessage};
 pub use subject::{Subject, decode, encode};
 

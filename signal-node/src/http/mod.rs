@@ -37,6 +37,7 @@ pub use connection_limiter::{
 };
 pub use console::Console;
 pub use dialects::Dialects;
+pub(crate) use dialects::read_dialects;
 pub use openapi::openapi;
 pub use origin::AllowedOrigins;
 pub use starting::starting_router;

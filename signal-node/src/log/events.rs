@@ -75,7 +75,8 @@ impl EventScope {
                 | RoomTag::PeerJs
                 | RoomTag::Matchbox
                 | RoomTag::MatchboxPeer
-                | RoomTag::SocketIo,
+                | RoomTag::SocketIo
+                | RoomTag::Node,
             ) => None,
         }
     }

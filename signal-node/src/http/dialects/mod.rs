@@ -19,6 +19,7 @@ use super::{Anonymous, Public};
 use crate::session::{Entrance, Identity, SessionRejection};
 
 pub use setting::Dialects;
+pub(crate) use setting::read_dialects;
 
 /// Makes the routes of the dialects that are on.
 pub(super) fn routes(public: &Arc<Public>, largest: usize) -> Router<Arc<Public>> {

@@ -1,5 +1,7 @@
-//! The setting `dialects`: which of them are on, and where.
+//! The settings of dialects: which of them are on, and where, and what is served beside them.
 
+use bytes::Bytes;
+use service_kit::settings::Reader;
 use signal_dialects::DialectName;
 
 use super::peerjs;
@@ -10,6 +12,20 @@ pub struct Dialects(Vec<(DialectName, String)>);
 
 /// Paths that are taken, and everything below them.
 const TAKEN: [&str; 3] = ["/v1", "/demo", "/client"];
+
+/// Reads which dialects are on, and the script of the client of Socket.IO, which pages load from a node.
+pub(crate) fn read_dialects(r: &mut Reader<'_>) -> (Dialects, Option<Bytes>) {
+    let dialects = Dialects::parse(&r.list("dialects")).unwrap_or_else(|what| {
+        r.fault("dialects", what);
+        Dialects::default()
+    });
+    let script = r.optional_text("socketio_client").map(std::fs::read).transpose();
+    let script = script.unwrap_or_else(|error| {
+        r.fault("socketio_client", format!("cannot be read: {error}"));
+        None
+    });
+    (dialects, script.map(Bytes::from))
+}
 
 impl Dialects {
     /// Reads the words of the setting: `NAME` or `NAME=/PATH`.

@@ -288,9 +288,7 @@ async fn a_message_after_a_snapshot_gets_no_number_again_although_the_clock_was_
     stage.step_clock(-3_600).await;
     stage.step(say(&bo, 1, None)).await;
     let lost = lose_messages(&mut stage, &ana, 1).await;
-    let Outcome::Appended(seq) = until_answered(&stage, &say(&bo, 2, None)).await else {
-        panic!()
-    };
+    let Outcome::Appended(seq) = until_answered(&stage, &say(&bo, 2, None)).await else { panic!() };
     assert!(seq > lost, "{seq:?} was given again, up to {lost:?}");
 }
 

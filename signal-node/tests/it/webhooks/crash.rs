@@ -1,5 +1,7 @@
 //! Nodes that are killed while they send, or before.
 
+use std::time::{Duration, Instant};
+
 use super::receiver::{Answer, Receiver, SECRETS};
 use super::{kinds, leave, repeats_are_the_same, settings};
 use crate::support::node::token;
@@ -61,8 +63,10 @@ async fn a_node_with_members_in_the_room_sends_what_a_killed_one_could_not() {
     ana.join("demo", "ana").await;
     bo.until("peer_joined").await;
     nodes[0].signal("KILL");
+    let killed = Instant::now();
     back_end.answer_all(Answer::Ok);
     let received = back_end.accepts(3).await;
+    assert!(killed.elapsed() < Duration::from_secs(9), "before Ana's grace is over");
     assert_eq!(kinds(&received), ["room.started", "peer.joined", "peer.joined"]);
     assert_eq!(received[2].body["data"]["user"], "ana");
     repeats_are_the_same(&back_end.received());
