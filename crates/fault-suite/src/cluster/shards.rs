@@ -20,11 +20,17 @@ const SILENCE: &str = "1500";
 const BETWEEN: Duration = Duration::from_millis(300);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
+/// The task that moves slots.
+struct Moving {
+    stop: watch::Sender<bool>,
+    ended: JoinHandle<Result<(), ProcessError>>,
+}
+
 /// A running cluster; its servers end with this value.
 pub struct Shards {
     servers: Vec<RedisServer>,
     /// Moves slots until it is told to stop.
-    moving: Option<(watch::Sender<bool>, JoinHandle<Result<(), ProcessError>>)>,
+    moving: Option<Moving>,
     /// The master that refuses writes or is dead.
     affected: Option<usize>,
 }
@@ -119,13 +125,13 @@ impl Shards {
         let masters = self.masters().await?;
         let masters: Vec<_> = masters.iter().map(|index| self.servers[*index].address()).collect();
         let (stop, stopped) = watch::channel(false);
-        let moving = tokio::spawn(async move {
+        let ended = tokio::spawn(async move {
             for room in (0..rooms).cycle().take_while(|_| !*stopped.borrow()) {
                 move_slot(&masters, room).await?;
             }
             Ok(())
         });
-        self.moving = Some((stop, moving));
+        self.moving = Some(Moving { stop, ended });
         Ok(())
     }
 
@@ -134,9 +140,9 @@ impl Shards {
     /// # Errors
     /// When a move failed.
     pub async fn stop_moving(&mut self) -> Result<(), ProcessError> {
-        let Some((stop, moving)) = self.moving.take() else { return Ok(()) };
+        let Some(Moving { stop, ended }) = self.moving.take() else { return Ok(()) };
         stop.send_replace(true);
-        moving.await.expect("moving slots does not panic")?;
+        ended.await.expect("moving slots does not panic")?;
         self.settled().await
     }
 
