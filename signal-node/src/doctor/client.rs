@@ -81,10 +81,7 @@ pub(super) struct Client {
 impl Client {
     /// Tells whether a page of this origin may connect. A node says no by the close code 4204, a balancer perhaps by a
     /// 403.
-    pub(super) async fn page_may_connect(
-        target: &Target,
-        origin: &'static str,
-    ) -> Result<bool, Unreached> {
+    pub(super) async fn page_may_connect(target: &Target, origin: &str) -> Result<bool, Unreached> {
         match Self::open(target, Some(origin)).await {
             Ok(_) => Ok(true),
             Err(Unreached::Status(403)) => Ok(false),
@@ -98,7 +95,7 @@ impl Client {
         Self::open(target, None).await
     }
 
-    async fn open(target: &Target, origin: Option<&'static str>) -> Result<Self, Unreached> {
+    async fn open(target: &Target, origin: Option<&str>) -> Result<Self, Unreached> {
         let mut builder = Connection::builder(&target.url);
         if let Some(token) = &target.token {
             builder = builder.fixed_token(token.as_str());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use signal_client::{PeerId, Room, RoomEvent};
 use signal_protocol::RoomId;
 
+use super::Questions;
 use super::client::{Client, Target, Unreached, expect};
 use super::report::{self, Finding, Report};
 
@@ -20,7 +21,7 @@ const SLOW: Duration = Duration::from_millis(500);
 pub(super) async fn examine(
     target: &Target,
     room: &RoomId,
-    (idle, requires_ice): (Option<Duration>, bool),
+    questions: &Questions,
     report: &mut Report<'_>,
 ) {
     let [ana, bo] = match connect(target).await {
@@ -30,13 +31,16 @@ pub(super) async fn examine(
         }
         Err(unreached) => return report.add(not_connected(&unreached)),
     };
-    report.add(origin(target).await);
+    report.add(stranger(target).await);
+    for origin in &questions.origins {
+        report.add(page(target, origin).await);
+    }
     report.add(nodes(&ana, &bo));
-    match meet(&ana, &bo, room, requires_ice).await {
+    match meet(&ana, &bo, room, questions.requires_ice).await {
         Ok(findings) => findings.into_iter().for_each(|finding| report.add(finding)),
         Err(unreached) => return report.add(not_met(&unreached)),
     }
-    if let Some(time) = idle {
+    if let Some(time) = questions.idle {
         report.add(stay(&ana, time).await);
     }
 }
@@ -80,7 +84,25 @@ fn not_connected(unreached: &Unreached) -> Finding {
     report::fail("upgrade", unreached.to_string(), advice)
 }
 
-async fn origin(target: &Target) -> Finding {
+/// Whether a page of one's own may connect.
+async fn page(target: &Target, origin: &str) -> Finding {
+    match Client::page_may_connect(target, origin).await {
+        Ok(true) => report::ok("origin", format!("pages of {origin} may connect")),
+        Ok(false) => report::fail(
+            "origin",
+            format!("pages of {origin} are refused"),
+            "list it in SIGNAL_NODE_ALLOWED_ORIGINS, as the browser says it: scheme, host and port, without a path; \
+             localhost and 127.0.0.1 are two",
+        ),
+        Err(other) => report::fail(
+            "origin",
+            format!("a page of {origin} is answered oddly: {other}"),
+            "write it as a browser does, such as http://localhost:3000",
+        ),
+    }
+}
+
+async fn stranger(target: &Target) -> Finding {
     match Client::page_may_connect(target, STRANGER).await {
         Ok(false) => report::ok("origin", "pages of strangers are refused"),
         Ok(true) => report::warn(

@@ -36,8 +36,16 @@ struct Visit {
     credentials: Option<(CredentialsUrl, Option<SecretSource>)>,
     webhooks: Option<WebhookSettings>,
     room: RoomId,
+    questions: Questions,
+}
+
+/// What is looked at of a cluster beside what always is.
+struct Questions {
+    /// How long a socket stays without a word.
     idle: Option<Duration>,
     requires_ice: bool,
+    /// Pages that shall be admitted.
+    origins: Vec<String>,
 }
 
 /// The subcommand.
@@ -56,13 +64,14 @@ pub fn command() -> Command {
         )
         .after_help(
             "Examples:\n  \
-             signal-node doctor --url wss://signal.example.org --token-file ana.jwt\n  \
+             signal-node doctor --url wss://signal.example.org --token-file ana.jwt --origin https://app.example.org\n  \
              SIGNAL_NODE_JWT_SECRET_FILE=jwt.key signal-node doctor --url ws://127.0.0.1:8080 --idle 2m\n  \
              SIGNAL_NODE_BACKEND=redis SIGNAL_NODE_REDIS_URL_FILE=redis-url signal-node doctor",
         )
         .arg(arg("url", "URL", "The cluster: ws://HOST:PORT or wss://HOST").value_parser(Target::parse))
         .arg(arg("token-file", "FILE", "A token that opens the room; without it one is minted with SIGNAL_NODE_JWT_SECRET[_FILE], or none is shown").value_parser(read_token_file))
         .arg(arg("room", "ROOM", "The room to meet in").default_value("doctor").value_parser(|text: &str| text.parse::<RoomId>()))
+        .arg(arg("origin", "ORIGIN", "A page that has to be admitted, as its browser says it: http://localhost:3000; may be given again").action(ArgAction::Append))
         .arg(arg("idle", "DURATION", "Also keep a socket open for so long without a word, which balancers may cut").value_parser(parse_duration))
         .arg(Arg::new("require-ice").long("require-ice").action(ArgAction::SetTrue).help("Fail if members get no ICE servers, which otherwise is a warning"))
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON document"))
@@ -79,8 +88,7 @@ pub fn examine(resolved: &Resolved, asked: &ArgMatches) -> Result<Exit, Faults> 
     let mut report = Report::new(format, &mut out);
     let looked: io::Result<()> = block_on(async {
         if let Some(target) = &visit.target {
-            let options = (visit.idle, visit.requires_ice);
-            cluster::examine(target, &visit.room, options, &mut report).await;
+            cluster::examine(target, &visit.room, &visit.questions, &mut report).await;
         }
         if let Some((access, names)) = &visit.redis {
             log::examine(access, names, &mut report).await;
@@ -116,9 +124,13 @@ impl Visit {
             r.fault("redis_url", "is not set, and there is no --url: there is nothing to look at");
         }
         reader.finish()?;
-        let idle = asked.get_one::<Duration>("idle").copied();
-        let requires_ice = asked.get_flag("require-ice");
-        Ok(Self { target, redis, credentials, webhooks, room, idle, requires_ice })
+        let origins = asked.get_many::<String>("origin").into_iter().flatten().cloned();
+        let questions = Questions {
+            idle: asked.get_one::<Duration>("idle").copied(),
+            requires_ice: asked.get_flag("require-ice"),
+            origins: origins.collect(),
+        };
+        Ok(Self { target, redis, credentials, webhooks, room, questions })
     }
 }
 

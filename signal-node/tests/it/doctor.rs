@@ -54,6 +54,25 @@ async fn a_cluster_that_is_well_gets_no_complaint_but_for_what_it_has_not() {
 }
 
 #[tokio::test]
+async fn a_page_of_one_s_own_is_admitted_by_its_exact_origin_only() {
+    let node = NodeProcess::start(&[
+        ("SIGNAL_NODE_JWT_SECRET", SECRET),
+        ("SIGNAL_NODE_ALLOWED_ORIGINS", "http://localhost:3000"),
+    ])
+    .await;
+    let url = format!("ws://{}", node.address());
+    let secret = [("SIGNAL_NODE_JWT_SECRET", SECRET)];
+    let asked = async |origin: &str| doctor(&["--url", &url, "--origin", origin], &secret).await;
+    let (code, findings) = asked("http://localhost:3000").await;
+    assert_eq!(code, Some(0), "{findings:?}");
+    for refused in ["http://127.0.0.1:3000", "https://localhost:3000"] {
+        let (code, findings) = asked(refused).await;
+        assert_eq!(code, Some(1), "{findings:?}");
+        has(&findings, "origin", "fail");
+    }
+}
+
+#[tokio::test]
 async fn redis_is_looked_at_as_a_node_has_it() {
     let redis = TestRedis::start().await;
     let (code, findings) = doctor(&[], &[("SIGNAL_NODE_REDIS_URL", &redis.url())]).await;
