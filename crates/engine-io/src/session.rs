@@ -263,6 +263,26 @@ impl Session {
         true
     }
 
+    /// Applies that a WebSocket came to another process, which is probed there; `false`: the session cannot move.
+    pub fn probe_elsewhere(&mut self, now: Instant) -> bool {
+        let can_move = self.probe(now);
+        if let Phase::Polling { upgrade: Some(upgrade), .. } = &mut self.phase
+            && can_move
+        {
+            upgrade.noop_at = Some(now + POLL_WAITS);
+        }
+        can_move
+    }
+
+    /// Ends the session here, since the process takes it over to which its WebSocket came; returns what the client was not sent.
+    /// `None`: it is not on its way.
+    pub fn release(&mut self, effects: &mut Effects) -> Option<Vec<String>> {
+        let Phase::Polling { upgrade: Some(_), .. } = self.phase else { return None };
+        let queue = std::mem::take(&mut self.queue);
+        self.end(Packet::Noop, None, effects);
+        Some(queue)
+    }
+
     /// Applies a text of the WebSocket, be it the transport or the one that the session may move to.
     pub fn websocket_text(&mut self, text: &str, now: Instant, effects: &mut Effects) {
         let packet = Packet::parse(text);

@@ -193,6 +193,28 @@ fn a_poll_that_waits_when_the_client_moves_is_answered_with_nothing() {
 }
 
 #[test]
+fn a_session_that_moves_elsewhere_ends_polls_and_gives_what_was_not_sent() {
+    let mut case = Case::polling(Revision::V4);
+    assert_eq!(case.session.release(&mut Effects::new()), None, "it is not on its way");
+    case.poll().unwrap();
+    assert!(case.session.probe_elsewhere(case.now));
+    assert!(!case.session.probe_elsewhere(case.now), "one at a time");
+    assert_eq!(case.after(100), [answer("6")]);
+    case.message("a");
+    case.message("b");
+    let mut effects = Effects::new();
+    let packets = ["4a", "4b"].map(str::to_owned).to_vec();
+    assert_eq!(case.session.release(&mut effects), Some(packets));
+    assert_eq!(effects, []);
+    assert_eq!(case.poll(), Err(RequestError::UnknownSession));
+    let mut given_up = Case::polling(Revision::V4);
+    assert!(given_up.session.probe_elsewhere(given_up.now));
+    given_up.after(10_000);
+    assert_eq!(given_up.message("a"), []);
+    assert_eq!(given_up.poll(), Ok(vec![answer("4a")]), "polling goes on");
+}
+
+#[test]
 fn a_websocket_that_does_not_probe_or_takes_too_long_is_closed_and_polling_goes_on() {
     for wrong in ["2", "5", "4a", "x"] {
         let mut case = Case::polling(Revision::V4);

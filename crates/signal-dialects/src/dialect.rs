@@ -49,6 +49,11 @@ pub trait Dialect: Send {
     /// Returns when a node that drains closes the connection.
     fn drain_time(&self) -> DrainTime;
 
+    /// Writes the client for another node that takes its connection over, if the dialect can.
+    fn export(&self) -> Option<String> {
+        None
+    }
+
     /// Returns what becomes of the memberships of a client whose connection has ended.
     fn after(&self, _end: ConnectionEnd) -> MembershipEnd {
         MembershipEnd::Leave
@@ -240,6 +245,8 @@ pub enum ConnectionEnd {
     Goodbye,
     /// It broke, or the node has closed it.
     Lost,
+    /// Another node has taken it over.
+    Moved,
 }
 
 /// What becomes of the memberships of a connection that has ended.

@@ -50,6 +50,19 @@ impl Signals {
         has_room
     }
 
+    /// Takes what another node has held of them, and the count that was settled there.
+    pub(crate) fn import(&mut self, settled: u64, held: Vec<Box<RawValue>>) {
+        (self.settled, self.is_open) = (settled, true);
+        // None is sent before the member has joined here, since all of them count as sent.
+        self.sent = held.len();
+        self.held = held.into_iter().map(|data| Held { data, is_refused: false }).collect();
+    }
+
+    /// Returns the count that is settled, and what is held behind it.
+    pub(crate) fn export(&self) -> (u64, Vec<Box<RawValue>>) {
+        (self.settled, self.held.iter().map(|held| held.data.clone()).collect())
+    }
+
     /// Begins behind the last settled count, when the member has joined or the log was lost.
     pub(crate) fn open(&mut self, settled: u64) {
         // Before the first time nothing was sent.

@@ -181,6 +181,9 @@ impl Conversation {
     }
 }
 
+/// A client of another node, in a room, with two signals that are not known to be settled.
+const MOVED: &str = r#"{"sid":null,"secret":"BBBBBBBBBBBBBBBBBBBBBB","room":{"mark":"7:foo","signals":["a",{"b":1}],"settled":0}}"#;
+
 fn key(letter: &str) -> PeerKey {
     letter.repeat(22).parse().unwrap()
 }
@@ -242,6 +245,7 @@ fn every_conversation_of_a_folder_is_held_as_it_is_written() {
             "peerjs" => Box::new(PeerJs::new("alice", "t1", "peerjs")),
             "matchbox" => Box::new(Matchbox::new(key("A"), "game", None)),
             "socketio" => Box::new(SocketIo::new(Protocol::Five, &"A".repeat(22)).unwrap()),
+            "moved" => Box::new(SocketIo::import(MOVED).unwrap()),
             "socketio4" => {
                 let protocol = Protocol::Four { sid: "n_1~s".to_owned() };
                 Box::new(SocketIo::new(protocol, &"A".repeat(22)).unwrap())

@@ -106,6 +106,17 @@ impl ConnectionLimiter {
         })
     }
 
+    /// Counts a connection that comes from another node of the cluster, where it has taken from the rate.
+    ///
+    /// # Errors
+    /// [`LimitExceeded`] names the limit.
+    pub fn enter_moved(
+        self: &Arc<Self>,
+        address: IpAddr,
+    ) -> Result<ConnectionPermit, LimitExceeded> {
+        self.enter_if(address, |_, _| Ok(()))
+    }
+
     /// Counts one more connection that is told why it is rejected. It takes nothing from the rate, which is for those
     /// who may come in.
     ///

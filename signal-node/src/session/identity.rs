@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use service_kit::tokens::{Claims, Right, TokenError, opens};
@@ -40,6 +41,55 @@ pub struct Rights {
     token_id: Option<Box<str>>,
     /// What it says about its holder.
     meta: Option<Box<Map<String, Value>>>,
+}
+
+/// What another node needs to go on with a session.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MovedSession {
+    /// Who the client is.
+    pub identity: MovedIdentity,
+    /// What the dialect has exported.
+    pub dialect: String,
+}
+
+/// An identity on its way to another node; nobody in particular without rights.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MovedIdentity(Option<MovedRights>);
+
+/// The fields of [`Rights`], as other nodes read them.
+#[derive(Debug, Serialize, Deserialize)]
+struct MovedRights {
+    subject: Subject,
+    ends: u64,
+    rooms: Box<[Box<str>]>,
+    may_signal: bool,
+    capacity: Option<u32>,
+    token_id: Option<Box<str>>,
+    meta: Option<Box<Map<String, Value>>>,
+}
+
+impl MovedIdentity {
+    /// Returns the identity; `unix_now` and `now` are the same moment on two clocks. A client of a dialect neither watches, calls nor
+    /// moderates, so those rights stay behind.
+    #[must_use]
+    pub fn arrived(self, unix_now: Duration, now: Instant) -> Identity {
+        let Some(rights) = self.0 else { return Identity::Anonymous };
+        let MovedRights { subject, ends, rooms, may_signal, capacity, token_id, meta } = rights;
+        let left = Duration::from_secs(ends).saturating_sub(unix_now).min(LONGEST);
+        Identity::Holder(Arc::new(Rights {
+            subject,
+            expires_at: now + left,
+            ends,
+            rooms,
+            watch: Box::default(),
+            call: Box::default(),
+            may_signal,
+            may_moderate: false,
+            capacity,
+            token_id,
+            meta,
+        }))
+    }
 }
 
 /// Why a connection is rejected: its token opens nothing, its page may not connect, or it speaks another protocol.
@@ -170,6 +220,20 @@ impl Identity {
             Self::Anonymous => None,
             Self::Holder(rights) => Some(rights),
         }
+    }
+
+    /// Writes the identity for another node.
+    #[must_use]
+    pub fn moved(&self) -> MovedIdentity {
+        MovedIdentity(self.rights().map(|rights| MovedRights {
+            subject: rights.subject.clone(),
+            ends: rights.ends,
+            rooms: rights.rooms.clone(),
+            may_signal: rights.may_signal,
+            capacity: rights.capacity,
+            token_id: rights.token_id.clone(),
+            meta: rights.meta.clone(),
+        }))
     }
 
     /// Returns the subject; `None` if anonymous.

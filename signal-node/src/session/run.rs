@@ -41,6 +41,8 @@ pub(super) enum CloseCause {
     WebSocket(u16, &'static str),
     /// The client closed, with this code if it sent one, or the connection broke.
     Client(Option<u16>),
+    /// Another node has taken the connection over.
+    Moved,
 }
 
 impl CloseCause {
@@ -50,6 +52,7 @@ impl CloseCause {
             Self::Node(code, _) => code.number().to_string(),
             Self::WebSocket(code, _) => code.to_string(),
             Self::Client(Some(_)) => "client".to_owned(),
+            Self::Moved => "moved".to_owned(),
             Self::Client(None) => "none".to_owned(),
         }
     }
@@ -64,6 +67,7 @@ impl CloseCause {
     fn connection_end(&self) -> ConnectionEnd {
         match self {
             Self::Client(Some(1000 | 1001 | 1005)) => ConnectionEnd::Goodbye,
+            Self::Moved => ConnectionEnd::Moved,
             Self::Client(_) | Self::Node(..) | Self::WebSocket(..) => ConnectionEnd::Lost,
         }
     }
@@ -78,6 +82,7 @@ impl CloseCause {
             }
             Self::WebSocket(_, text) => (*text).to_owned(),
             Self::Client(_) => "client".to_owned(),
+            Self::Moved => "moved".to_owned(),
         }
     }
 }
@@ -264,6 +269,7 @@ impl<'a, S: Socket> Session<'a, S> {
             }
             Ok(Incoming::Binary) if self.dialect.is_some() => self.on_dialect_binary(),
             Ok(Incoming::Binary) => return Err(CloseCause::WebSocket(1003, "text frames only")),
+            Ok(Incoming::Release) => return Err(self.release()),
             Ok(Incoming::Closed(code)) => return Err(CloseCause::Client(code)),
             Err(SocketError::Broken(code)) => {
                 return Err(CloseCause::WebSocket(code, "WebSocket protocol error"));
@@ -277,7 +283,7 @@ impl<'a, S: Socket> Session<'a, S> {
         match cause {
             CloseCause::Node(code, _) => self.close(*code).await,
             CloseCause::WebSocket(code, text) => self.close_raw(*code, text).await,
-            CloseCause::Client(_) => {}
+            CloseCause::Client(_) | CloseCause::Moved => {}
         }
     }
 

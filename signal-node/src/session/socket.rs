@@ -5,6 +5,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::identity::MovedSession;
+
 #[expect(missing_docs, reason = "the names say it all")]
 #[derive(Debug)]
 pub enum Incoming<T> {
@@ -15,6 +17,8 @@ pub enum Incoming<T> {
     Control,
     /// The client closes, with this code if it sent one.
     Closed(Option<u16>),
+    /// Another node takes the connection over: [`Socket::release`] gives it what it needs.
+    Release,
 }
 
 /// Why a socket cannot be used any more.
@@ -43,6 +47,8 @@ pub trait Socket: Send {
     fn is_full(&self) -> bool;
     /// Writes what is queued; a later call continues where this one stopped.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketError>>;
+    /// Gives the session to the node that has asked for it, which [`Incoming::Release`] has told; `None`: it cannot be moved.
+    fn release(&mut self, _session: Option<MovedSession>) {}
     /// Sends a close frame.
     fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;
 }

@@ -72,7 +72,7 @@ impl<S: Socket> Session<'_, S> {
     }
 
     /// Queues frames of the outbox on the socket; returns the events that take effect once they are written.
-    fn queue_some(&mut self) -> Result<Vec<FrameEvent>, WriteError> {
+    pub(super) fn queue_some(&mut self) -> Result<Vec<FrameEvent>, WriteError> {
         let mut events = Vec::new();
         for _ in 0..FRAMES_PER_TURN {
             if self.socket.is_full() {

@@ -23,6 +23,7 @@ mod redis_user;
 mod rest;
 mod revoked;
 mod rust_client;
+mod socketio;
 mod subjects;
 mod support;
 mod timelines;

@@ -21,9 +21,11 @@ pub enum Protocol {
 #[derive(Clone, Debug)]
 pub(super) struct ClientId {
     key: PeerKey,
-    /// The text of the key, for a client that can resume.
-    pid: Option<Secret>,
+    /// The text of the key.
+    secret: Secret,
     sid: String,
+    /// Whether the client can resume: it knows the secret.
+    resumes: bool,
 }
 
 /// A text that is not for logs.
@@ -37,21 +39,26 @@ impl std::fmt::Debug for Secret {
 }
 
 impl ClientId {
-    /// A client of protocol 4, which is known by the id of its engine session and cannot resume.
-    pub(super) fn without_resume(key: PeerKey, sid: String) -> Self {
-        Self { key, pid: None, sid }
+    /// The client of this secret: one of protocol 4 is known by the id of its engine session and cannot resume. `None`: the secret is no
+    /// key.
+    pub(super) fn new(protocol: &Protocol, secret: &str) -> Option<Self> {
+        let client = Self::with_pid(secret)?;
+        Some(match protocol {
+            Protocol::Four { sid } => Self { sid: sid.clone(), resumes: false, ..client },
+            Protocol::Five => client,
+        })
     }
 
     /// The client whose secret this is; `None`: the text is no key. Every node finds the same id for it.
     pub(super) fn with_pid(pid: &str) -> Option<Self> {
         let key: PeerKey = pid.parse().ok()?;
         let sid = key.peer().as_str().trim_start_matches("p_").to_owned();
-        Some(Self { key, pid: Some(Secret(pid.to_owned())), sid })
+        Some(Self { key, secret: Secret(pid.to_owned()), sid, resumes: true })
     }
 
     /// Draws another client out of the secret of this one, which nobody else can.
     pub(super) fn next(&self) -> Option<Self> {
-        let digest = Sha256::new().chain_update("next ").chain_update(self.pid()?).finalize();
+        let digest = Sha256::new().chain_update("next ").chain_update(&self.secret.0).finalize();
         Self::with_pid(&URL_SAFE_NO_PAD.encode(&digest[..16]))
     }
 
@@ -59,8 +66,14 @@ impl ClientId {
         &self.key
     }
 
+    /// Returns the secret for a client that can resume.
     pub(super) fn pid(&self) -> Option<&str> {
-        self.pid.as_ref().map(|secret| &*secret.0)
+        self.resumes.then_some(&*self.secret.0)
+    }
+
+    /// Returns the secret for another node.
+    pub(super) fn secret(&self) -> &str {
+        &self.secret.0
     }
 
     pub(super) fn sid(&self) -> &str {
@@ -68,6 +81,6 @@ impl ClientId {
     }
 
     pub(super) fn resumes(&self) -> bool {
-        self.pid.is_some()
+        self.resumes
     }
 }

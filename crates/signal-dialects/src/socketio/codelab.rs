@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use signal_protocol::CloseCode;
 
 use super::client::ClientId;
+use super::exported::ExportedRoom;
 use super::mark::{Mark, NO_ROOM, Position};
 use super::membership::{Event, Membership, State, own_join};
 use super::packet::{event_text, text_of};
@@ -66,6 +67,22 @@ impl Codelab {
         self.join(None, effects);
     }
 
+    /// Takes over a client of another node, whose room is joined when the connection begins here.
+    pub(super) fn import(&mut self, room: ExportedRoom) -> Option<()> {
+        let mut membership = Membership::new(Mark::parse(&room.mark)?, false);
+        membership.signals.import(room.settled, room.signals);
+        self.membership = Some(membership);
+        Some(())
+    }
+
+    /// Writes the room for another node.
+    pub(super) fn export(&self) -> Option<ExportedRoom> {
+        let membership = self.membership.as_ref()?;
+        let (settled, signals) = membership.signals.export();
+        let mark = membership.mark(membership.position);
+        Some(ExportedRoom { mark, signals, settled })
+    }
+
     pub(super) fn on_event(
         &mut self,
         name: &str,
@@ -106,7 +123,7 @@ impl Codelab {
         self.join(None, effects);
     }
 
-    fn join(&mut self, until: Option<Instant>, effects: &mut Effects) {
+    pub(super) fn join(&mut self, until: Option<Instant>, effects: &mut Effects) {
         let Some(membership) = &mut self.membership else { return };
         if self.leaving.is_some() {
             membership.state = State::Queued;
@@ -218,7 +235,7 @@ impl Codelab {
             }
             Position::Entry { .. } => {
                 self.leave_joined(effects);
-                return Some(Resumed::Nothing);
+                return self.lost(resumed, effects);
             }
             Position::Joining(_) => {
                 membership.roster.begin(n, peers);
@@ -231,6 +248,16 @@ impl Codelab {
         membership.signals.open(at.mid);
         membership.send_signals(now, effects);
         resumed
+    }
+
+    /// Ends a client that nobody can tell what it missed: one that comes back goes on as another one, and one that is connected is
+    /// closed, so that it comes back.
+    fn lost(&mut self, resumed: Option<Resumed>, effects: &mut Effects) -> Option<Resumed> {
+        self.membership = None;
+        if resumed.is_none() {
+            effects.push(DialectEffect::Close(CloseCode::Unavailable));
+        }
+        resumed.map(|_| Resumed::Nothing)
     }
 
     /// Leaves a room that was joined by a client that comes back too late.
@@ -257,19 +284,20 @@ impl Codelab {
             }
             _ => {}
         }
-        let resumes = membership.resumes;
+        let resumed = membership.resumes.then_some(Resumed::Everything);
         let is_new = matches!(membership.position, Position::Joining(_));
-        if is_new {
-            let event = match code {
-                "room_full" | "room_locked" => Event::new("full", &[&membership.name]),
-                "forbidden" => Event::log("The token does not open this room"),
-                _ => Event::log("Too many rooms: try again later"),
-            };
-            let mark = self.client.resumes().then_some(NO_ROOM);
-            effects.push(DialectEffect::Send(event_text(event.name, &event.args, mark)));
+        if !is_new {
+            return self.lost(resumed, effects);
         }
+        let event = match code {
+            "room_full" | "room_locked" => Event::new("full", &[&membership.name]),
+            "forbidden" => Event::log("The token does not open this room"),
+            _ => Event::log("Too many rooms: try again later"),
+        };
+        let mark = self.client.resumes().then_some(NO_ROOM);
+        effects.push(DialectEffect::Send(event_text(event.name, &event.args, mark)));
         self.membership = None;
-        resumes.then_some(if is_new { Resumed::Everything } else { Resumed::Nothing })
+        resumed
     }
 
     pub(super) fn next_tick(&self) -> Option<Instant> {

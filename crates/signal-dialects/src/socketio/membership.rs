@@ -118,6 +118,9 @@ impl Membership {
     }
 
     pub(super) fn send_signals(&mut self, now: Instant, effects: &mut Effects) {
+        if self.state != State::Joined {
+            return;
+        }
         for (mid, data) in self.signals.due(now) {
             let room = self.room.clone();
             effects.push(DialectEffect::Signal(RoomSignal { room, mid, data }));

@@ -5,6 +5,7 @@
 
 mod client;
 mod codelab;
+mod exported;
 mod mark;
 mod membership;
 mod packet;
@@ -12,11 +13,12 @@ mod packet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use signal_protocol::{CloseCode, PeerKey, RoomId};
+use signal_protocol::{CloseCode, RoomId};
 
 use self::client::ClientId;
 pub use self::client::Protocol;
 use self::codelab::{Codelab, Resumed};
+use self::exported::ExportedClient;
 use self::mark::{Mark, NO_ROOM};
 use self::packet::{Kind, Packet, connect_error, connected};
 use crate::dialect::{
@@ -61,16 +63,21 @@ impl SocketIo {
     /// Takes the protocol, and the secret that was drawn for the client; `None`: the secret is no key.
     #[must_use]
     pub fn new(protocol: Protocol, secret: &str) -> Option<Self> {
-        let client = match &protocol {
-            Protocol::Four { sid } => {
-                let key: PeerKey = secret.parse().ok()?;
-                ClientId::without_resume(key, sid.clone())
-            }
-            Protocol::Five => ClientId::with_pid(secret)?,
-        };
-        let codelab = Codelab::new(client);
+        let codelab = Codelab::new(ClientId::new(&protocol, secret)?);
         let state = State::Unconnected;
         Some(Self { protocol, state, codelab, is_welcome: false, connect_by: None })
+    }
+
+    /// Takes over a client of another node, as that has exported it; `None`: the text is no client.
+    #[must_use]
+    pub fn import(text: &str) -> Option<Self> {
+        let exported: ExportedClient = serde_json::from_str(text).ok()?;
+        let mut client = Self::new(exported.protocol(), &exported.secret)?;
+        client.state = State::Connected;
+        if let Some(room) = exported.room {
+            client.codelab.import(room)?;
+        }
+        Some(client)
     }
 
     fn packet(&mut self, packet: &Packet<'_>, now: Instant, effects: &mut Effects) {
@@ -172,6 +179,9 @@ impl Dialect for SocketIo {
 
     fn start(&mut self, now: Instant, effects: &mut Effects) {
         self.is_welcome = true;
+        if matches!(self.state, State::Connected) {
+            return self.codelab.join(None, effects);
+        }
         match self.protocol {
             Protocol::Four { .. } => self.connected(effects),
             Protocol::Five => self.connect_by = Some(now + CONNECT_WITHIN),
@@ -226,8 +236,19 @@ impl Dialect for SocketIo {
         DrainTime::Early
     }
 
+    fn export(&self) -> Option<String> {
+        let State::Connected = self.state else { return None };
+        let sid = match &self.protocol {
+            Protocol::Four { sid } => Some(sid.clone()),
+            Protocol::Five => None,
+        };
+        let (secret, room) = (self.codelab.client().secret().to_owned(), self.codelab.export());
+        serde_json::to_string(&ExportedClient { sid, secret, room }).ok()
+    }
+
     fn after(&self, end: ConnectionEnd) -> MembershipEnd {
         match end {
+            ConnectionEnd::Moved => MembershipEnd::Detach,
             ConnectionEnd::Lost if self.codelab.client().resumes() => MembershipEnd::Detach,
             ConnectionEnd::Lost | ConnectionEnd::Goodbye => MembershipEnd::Leave,
         }

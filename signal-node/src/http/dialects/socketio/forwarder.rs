@@ -19,7 +19,7 @@ use tokio::time::{interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
-use super::sessions::{Answer, EngineSessions};
+use super::sessions::{Answer, Ask, EngineSessions};
 use crate::liveness::Liveness;
 use crate::log::{Feed, FeedEvent, LogError, RoomLog, Volatile};
 
@@ -33,12 +33,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Message {
-    /// A request for a session of the receiver; a poll if it has no body.
+    /// A request for a session of the receiver.
     Request {
         id: u64,
         from: NodeId,
         sid: String,
-        body: Option<String>,
+        ask: Ask,
     },
     /// The client has given its poll up.
     GivenUp {
@@ -126,17 +126,12 @@ impl Forwarder {
         self.listens.get_or_try_init(subscribe).await.copied()
     }
 
-    /// Has the node of a session answer a request; a poll if it has no body.
-    pub(super) async fn request(
-        self: &Arc<Self>,
-        node: &NodeId,
-        sid: String,
-        body: Option<String>,
-    ) -> Answer {
+    /// Has the node of a session answer a request.
+    pub(super) async fn request(self: &Arc<Self>, node: &NodeId, sid: String, ask: Ask) -> Answer {
         self.listen().await.map_err(|_| RequestError::BadRequest)?;
-        let mut waiting = Waiting::new(self, node, body.is_none());
+        let mut waiting = Waiting::new(self, node, matches!(ask, Ask::Poll));
         let (id, from) = (waiting.id, self.own.clone());
-        self.send(node, &Message::Request { id, from, sid, body }).await;
+        self.send(node, &Message::Request { id, from, sid, ask }).await;
         let answer = waiting.answer().await;
         waiting.is_poll = false;
         answer
@@ -154,7 +149,7 @@ impl Forwarder {
 
     fn on_message(self: &Arc<Self>, message: Message) {
         match message {
-            Message::Request { id, from, sid, body } => self.serve_request((from, id), sid, body),
+            Message::Request { id, from, sid, ask } => self.serve_request((from, id), sid, ask),
             Message::GivenUp { id, from } => {
                 if let Some(poll) = locked(&self.polls).remove(&(from, id)) {
                     poll.abort();
@@ -173,18 +168,14 @@ impl Forwarder {
     }
 
     /// Answers a request that came to another node.
-    fn serve_request(self: &Arc<Self>, key: (NodeId, u64), sid: String, body: Option<String>) {
+    fn serve_request(self: &Arc<Self>, key: (NodeId, u64), sid: String, ask: Ask) {
         let (forwarder, (from, id)) = (self.clone(), key.clone());
-        let is_poll = body.is_none();
+        let is_poll = matches!(ask, Ask::Poll);
         let served = async move {
-            let answer = match body {
-                Some(body) => forwarder.sessions.post(&sid, body).await,
-                None if forwarder.sessions.has(&sid) => {
-                    forwarder.send(&from, &Message::Taken { id }).await;
-                    forwarder.sessions.poll(&sid).await
-                }
-                None => Err(RequestError::UnknownSession),
-            };
+            if is_poll && forwarder.sessions.has(&sid) {
+                forwarder.send(&from, &Message::Taken { id }).await;
+            }
+            let answer = forwarder.sessions.request(&sid, ask).await;
             locked(&forwarder.polls).remove(&(from.clone(), id));
             forwarder.send(&from, &Message::Answer { id, answer }).await;
         };
@@ -298,9 +289,10 @@ mod tests {
     #[test]
     fn a_message_is_read_as_it_was_written() {
         let from: NodeId = "n_1".parse().unwrap();
-        let body = Some("4é\u{1e}4\"".to_owned());
+        let ask = Ask::Post("4é\u{1e}4\"".to_owned());
         for message in [
-            Message::Request { id: 1, from: from.clone(), sid: "n_2~s".to_owned(), body },
+            Message::Request { id: 1, from: from.clone(), sid: "n_2~s".to_owned(), ask },
+            Message::Request { id: 1, from: from.clone(), sid: String::new(), ask: Ask::Poll },
             Message::GivenUp { id: 2, from },
             Message::Taken { id: 3 },
             Message::Answer { id: 4, answer: Ok("ok".to_owned()) },

@@ -3,6 +3,7 @@
 mod carrier;
 mod cors;
 mod forwarder;
+mod moving;
 mod opening;
 mod sessions;
 mod socket;
@@ -20,15 +21,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use engine_io::{Query, RequestError, Transport};
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use self::carrier::Carrier;
 use self::forwarder::Forwarder;
-use self::sessions::{Answer, EngineSessions};
+use self::sessions::{Answer, Ask, EngineSessions};
 use super::super::static_file::StaticFile;
 use super::super::upgrade::{UpgradeRequest, check_handshake};
-use super::super::websocket::switching_protocols;
 use super::super::{Public, readable_anywhere};
 
 /// Routes the path, with a slash at its end as clients write it and without one; a body has `largest` bytes at most.
@@ -66,25 +64,22 @@ struct Polled {
 }
 
 impl Polled {
-    /// Has a session answer a request, wherever it is; a poll if the request has no body.
+    /// Has a session answer a request, wherever it is.
     async fn request(
         &self,
         public: &Public,
         request: &UpgradeRequest<'_>,
-        (sid, body): (String, Option<String>),
+        (sid, ask): (String, Ask),
     ) -> Answer {
         let Some(node) = self.forwarder.other_node(&sid) else {
-            return match body {
-                None => self.sessions.poll(&sid).await,
-                Some(body) => self.sessions.post(&sid, body).await,
-            };
+            return self.sessions.request(&sid, ask).await;
         };
         // Whoever guesses names of sessions has the others asked no more often than it may guess tokens.
         let address = public.proxies.client_address(request.peer(), request.headers);
         let unverified = &public.unverified_limiter;
         let may_ask = unverified.may_verify(address, Instant::now());
         may_ask.map_err(|_| RequestError::UnknownSession)?;
-        let answer = self.forwarder.request(&node, sid, body).await;
+        let answer = self.forwarder.request(&node, sid, ask).await;
         if answer == Err(RequestError::UnknownSession) {
             unverified.token_refused(address, Instant::now());
         }
@@ -110,13 +105,13 @@ async fn on_get(
             opening::over_websocket(&public, &request, &extensions, opening).await
         }
         (Some(Transport::WebSocket), Some(sid), true) => {
-            move_to_websocket(&public, &polled.sessions, (&headers, &extensions), sid)
+            moving::to_websocket(&public, &polled, (&request, &extensions), sid).await
         }
         (Some(Transport::Polling), None, false) => {
             opening::over_polling(&public, &polled, &request, query.revision).await
         }
         (Some(Transport::Polling), Some(sid), false) => {
-            let answered = polled.request(&public, &request, (sid, None)).await;
+            let answered = polled.request(&public, &request, (sid, Ask::Poll)).await;
             answer(answered, "text/plain; charset=UTF-8")
         }
         (Some(Transport::WebSocket), _, false) | (Some(Transport::Polling), _, true) => {
@@ -143,32 +138,12 @@ async fn on_post(
         (Some(Transport::Polling), Some(sid), Ok(body)) => {
             // A body that is no text is binary data, which no event here has.
             let answered = match String::from_utf8(body.into()) {
-                Ok(text) => polled.request(&public, &request, (sid, Some(text))).await,
+                Ok(text) => polled.request(&public, &request, (sid, Ask::Post(text))).await,
                 Err(_) => Err(RequestError::BadRequest),
             };
             answer(answered, "text/html")
         }
     }
-}
-
-/// Gives the session of a client the WebSocket that it is to move to.
-fn move_to_websocket(
-    public: &Arc<Public>,
-    sessions: &Arc<EngineSessions>,
-    (headers, extensions): (&HeaderMap, &Extensions),
-    sid: String,
-) -> Response {
-    let upgrade = extensions.get::<OnUpgrade>().cloned();
-    let Some(upgrade) = upgrade.filter(|_| sessions.has(&sid)) else {
-        return refuse(RequestError::UnknownSession, true);
-    };
-    let (sessions, limit) = (sessions.clone(), public.sessions.settings.max_message);
-    tokio::spawn(async move {
-        if let Some(carrier) = Carrier::take(upgrade, limit).await {
-            sessions.move_to(&sid, carrier);
-        }
-    });
-    switching_protocols(headers, false)
 }
 
 fn read_query(uri: &Uri) -> Query {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::RequestError;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::carrier::Carrier;
@@ -22,6 +23,20 @@ pub(super) enum Request {
     Post(String, oneshot::Sender<Answer>),
     /// Is to carry the session from now on.
     WebSocket(Carrier),
+    /// Tells that a WebSocket has come to another node.
+    Probe(oneshot::Sender<Answer>),
+    /// Gives the session to the node to which its WebSocket has come.
+    Release(oneshot::Sender<Answer>),
+}
+
+/// A request that comes over another node, or over none.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ask {
+    Poll,
+    Post(String),
+    Probe,
+    Release,
 }
 
 /// The sessions of this node that began with polling.
@@ -53,17 +68,16 @@ impl EngineSessions {
         self.by_sid().contains_key(sid)
     }
 
-    /// Has a session answer a poll.
-    pub(super) async fn poll(&self, sid: &str) -> Answer {
+    /// Has a session answer a request.
+    pub(super) async fn request(&self, sid: &str, ask: Ask) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.send(sid, Request::Poll(answer))?;
-        answered.await.unwrap_or(Err(RequestError::UnknownSession))
-    }
-
-    /// Has a session take what a request brings.
-    pub(super) async fn post(&self, sid: &str, body: String) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        self.send(sid, Request::Post(body, answer))?;
+        let request = match ask {
+            Ask::Poll => Request::Poll(answer),
+            Ask::Post(body) => Request::Post(body, answer),
+            Ask::Probe => Request::Probe(answer),
+            Ask::Release => Request::Release(answer),
+        };
+        self.send(sid, request)?;
         answered.await.unwrap_or(Err(RequestError::UnknownSession))
     }
 

@@ -6,19 +6,29 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use engine_io::{Effect, Effects, End, Revision, Session};
+use engine_io::{Effect, Effects, End, RequestError, Revision, Session};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 
 use super::carrier::Carrier;
 use super::sessions::{Answer, Request};
-use crate::session::{Incoming, Socket, SocketError};
+use crate::session::{Incoming, MovedSession, Socket, SocketError};
 
 /// Bytes that may wait for a poll before the session waits for the client.
 const QUEUED: usize = 64 * 1024;
 
 /// Frames that may wait for the session while it waits for a poll.
 const UNREAD: usize = 64;
+
+/// A session on its way to another node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MovedEngine {
+    pub(super) revision: Revision,
+    /// What the client was not sent.
+    pub(super) packets: Vec<String>,
+    pub(super) session: MovedSession,
+}
 
 type Received = Result<Incoming<String>, SocketError>;
 
@@ -29,6 +39,8 @@ pub(super) struct EngineSocket {
     requests: Option<mpsc::Receiver<Request>>,
     /// The poll that waits.
     poll: Option<oneshot::Sender<Answer>>,
+    /// The node that takes the session over.
+    release: Option<oneshot::Sender<Answer>>,
     /// The WebSocket that carries the session, or that it may move to.
     carrier: Option<Carrier>,
     incoming: VecDeque<Received>,
@@ -56,11 +68,21 @@ impl EngineSocket {
         Self::new(Session::polling(revision), Some(requests))
     }
 
+    /// Goes on with a session of another node over the WebSocket that came here, with what the client was not sent there.
+    pub(super) fn moved(revision: Revision, mut carrier: Carrier, packets: Vec<String>) -> Self {
+        for packet in packets {
+            carrier.queue(packet);
+        }
+        let socket = Self::new(Session::websocket(revision), None);
+        Self { carrier: Some(carrier), must_flush: true, ..socket }
+    }
+
     fn new(session: Session, requests: Option<mpsc::Receiver<Request>>) -> Self {
         Self {
             session,
             requests,
             poll: None,
+            release: None,
             carrier: None,
             incoming: VecDeque::new(),
             effects: Effects::new(),
@@ -121,6 +143,15 @@ impl EngineSocket {
                 // A client that is gone learns nothing.
                 let _ = answer.send(taken.map(|()| "ok".to_owned()));
             }
+            Request::Probe(answer) => {
+                let can_move = self.session.probe_elsewhere(now());
+                let can_move = can_move.then(|| "ok".to_owned());
+                let _ = answer.send(can_move.ok_or(RequestError::BadRequest));
+            }
+            Request::Release(answer) => {
+                self.release = Some(answer);
+                self.incoming.push_back(Ok(Incoming::Release));
+            }
             Request::WebSocket(carrier) if self.session.probe(now()) => {
                 self.carrier = Some(carrier);
             }
@@ -135,7 +166,9 @@ impl EngineSocket {
                 self.session.websocket_text(&text, now(), &mut self.effects);
                 self.apply();
             }
-            Ok(Incoming::Control) => self.incoming.push_back(Ok(Incoming::Control)),
+            Ok(Incoming::Control | Incoming::Release) => {
+                self.incoming.push_back(Ok(Incoming::Control));
+            }
             Ok(Incoming::Binary | Incoming::Closed(_)) | Err(_) if self.session.is_polling() => {
                 self.carrier = None;
                 self.session.websocket_gone(&mut self.effects);
@@ -255,6 +288,16 @@ impl Socket for EngineSocket {
             }
         }
         self.carrier.as_mut().map_or(Poll::Ready(Ok(())), |carrier| carrier.poll_flush(context))
+    }
+
+    fn release(&mut self, session: Option<MovedSession>) {
+        let Some(answer) = self.release.take() else { return };
+        let revision = self.session.revision();
+        let moved = session.zip(self.session.release(&mut self.effects));
+        self.apply();
+        let moved = moved.map(|(session, packets)| MovedEngine { revision, packets, session });
+        let text = moved.and_then(|moved| serde_json::to_string(&moved).ok());
+        let _ = answer.send(text.ok_or(RequestError::BadRequest));
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
