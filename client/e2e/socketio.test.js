@@ -231,6 +231,22 @@ test("after the death of its node a client is recovered over another one, withou
   await reviveNode(cluster, cluster.nodes[holder]);
 });
 
+test("a client whose connection breaks is recovered, and the other one hears nothing of it", LIMITS, async () => {
+  const [one, other] = cluster.nodes.map(({ origin }) => origin);
+  const ana = (await client(4, one, { reconnectionDelay: 100 })).enter("breaks");
+  await ana.hears(1);
+  const bo = (await client(4, other)).enter("breaks");
+  await Promise.all([ana.hears(2), bo.hears(2)]);
+  ana.socket.io.engine.transport.ws.terminate();
+  await ana.until(({ socket }) => !socket.connected, "the loss of the socket");
+  bo.say("meanwhile");
+  assert.deepEqual(await ana.hears(1), [["message", "meanwhile"]]);
+  await ana.until(({ socket }) => socket.connected, "the way back");
+  assert.equal(ana.socket.recovered, true);
+  ana.say("back");
+  assert.deepEqual(await bo.hears(1), [["message", "back"]], "no bye, no join");
+});
+
 test("a client whose place was taken meanwhile is another one, and is told", LIMITS, async () => {
   const [one] = cluster.nodes.map(({ origin }) => origin);
   const ana = (await client(4, one, { reconnectionDelay: 50 })).enter("left");

@@ -341,3 +341,29 @@ fn shared(patterns: &[String]) -> Box<[Box<str>]> {
 fn any_opens(patterns: &[Box<str>], user: &Subject) -> bool {
     patterns.iter().any(|pattern| opens(pattern, user.as_str()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_arrives_with_the_rights_of_a_client_of_a_dialect_and_ends_when_it_did() {
+        let claims: Claims = serde_json::from_value(serde_json::json!({
+            "sub": "ana", "exp": 1_000, "rooms": ["team-*"], "cap": 5, "jti": "t1", "name": "Ana",
+            "can": ["signal", "moderate"],
+        }))
+        .unwrap();
+        let (unix_now, now) = (Duration::from_secs(900), Instant::now());
+        let ana = Identity::holder(claims, unix_now, now).unwrap();
+        let text = serde_json::to_string(&ana.moved()).unwrap();
+        let moved: MovedIdentity = serde_json::from_str(&text).unwrap();
+        let later = Duration::from_secs(10);
+        let ana = moved.arrived(unix_now + later, now + later);
+        assert_eq!(ana.expires_at(), Some(now + Duration::from_secs(100)));
+        assert!(ana.may_enter_named("team-1") && !ana.may_enter_named("other"));
+        assert_eq!((ana.subject().unwrap().as_str(), ana.capacity()), ("ana", Some(5)));
+        assert_eq!((ana.token_id(), ana.may_moderate()), (Some("t1"), false));
+        let nobody: MovedIdentity = serde_json::from_str("null").unwrap();
+        assert!(nobody.arrived(unix_now, now).subject().is_none());
+    }
+}
