@@ -67,6 +67,8 @@ export class Membership {
   #cancelRejoin = () => {};
   /** The `id` of the newest join: an earlier membership of the room on this connection is answered too. */
   #askedAs = 0;
+  /** Whether the last `joined` was not taken, since it lay behind the position. */
+  #wasStale = false;
   /** Resolves when the newest join is answered and, if this member has left meanwhile, that is undone. @type {Promise<void> | null} */
   #answered = null;
   #isOver = false;
@@ -211,9 +213,20 @@ export class Membership {
     if (frame.id !== this.#askedAs) return;
     // A part of the replay was not heeded.
     if (this.#missed.delete(link) && frame.recovery === "replay") return link.close(PING_TIMEOUT);
+    if (this.#isStale(frame)) return link.close(PING_TIMEOUT);
     this.#link = link;
     this.#position = frame.seq;
     this.#hooks.joined(frame, link);
+  }
+
+  /**
+   * Whether a snapshot is of an earlier time than what was told meanwhile: it was answered late, before the log lost data and went
+   * on, and what follows it would be told again. Once it is asked for anew; the next one counts.
+   * @param {Joined} frame
+   */
+  #isStale({ recovery, seq }) {
+    this.#wasStale = !this.#wasStale && recovery === "snapshot" && seq < (this.#position ?? 0);
+    return this.#wasStale;
   }
 
   /**

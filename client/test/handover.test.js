@@ -205,6 +205,16 @@ test("a replay of which a part was not heeded is asked for again", async () => {
   assert.deepEqual([told(of), first.closedWith], [[], 4001]);
 });
 
+test("a snapshot from before what was told meanwhile is asked for again, once", async () => {
+  const { server, of, first, next } = await onItsWay();
+  server.joined({ recovery: "snapshot", seq: 90 }, next);
+  assert.deepEqual([of("joined"), next.closedWith], [[], 4001]);
+  server.close(4001, next);
+  assert.equal(server.sent("join", first).at(-1).seq, 100);
+  server.joined({ recovery: "snapshot", seq: 90 }, first);
+  assert.deepEqual([of("joined").length, first.closedWith], [1, undefined]);
+});
+
 test("a socket that did not take the newest join speaks of an earlier one when it says that the member was replaced", async () => {
   const { server, room, of } = await joined();
   server.close(1006);

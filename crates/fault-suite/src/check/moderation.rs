@@ -1,7 +1,7 @@
 //! What a back end was told to hold holds: a removed member does not come back, its subject stays out for as long as it is
 //! banned, a locked room takes nobody new, and a bounded one not more than its cap.
 //!
-//! A `new` join lies after what was asked if its place in the log does, and before the end of that if it was told before the
+//! A ban ends by the clock of Redis, so one that is set may end it early. A `new` join lies after what was asked if its place in the log does, and before the end of that if it was told before the
 //! end was asked for. Whatever was asked before data was lost may be lost with it.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::Violation;
 use super::faults::{FaultPeriod, faults};
 use super::model::Model;
-use crate::history::{Event, Joined, LeaveReason, Peer, Recovery, What};
+use crate::history::{Event, FaultKind, Joined, LeaveReason, Peer, Recovery, What};
 
 /// A removal that was answered.
 struct Removal {
@@ -37,7 +37,8 @@ struct State {
 }
 
 pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
-    let losses: Vec<_> = faults(model).into_iter().filter(|it| it.kind.loses_data()).collect();
+    let excuses = |kind: FaultKind| kind.loses_data() || kind.sets_clock();
+    let losses: Vec<_> = faults(model).into_iter().filter(|it| excuses(it.kind)).collect();
     let mut state = State::default();
     for event in model.events {
         state.follow(event, &losses);
@@ -107,7 +108,6 @@ impl State {
 mod tests {
     use super::*;
     use crate::check::testing::{ANA, BO, CY, DI, HistoryBuilder, found, seen};
-    use crate::history::FaultKind;
 
     const AGAIN: Peer = Peer { client: 2, life: 1 };
 

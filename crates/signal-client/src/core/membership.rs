@@ -16,6 +16,7 @@ use super::context::{Context, Purpose};
 use super::effect::{Effect, LinkId, MemberId, Ticket};
 use super::event::{LeftBecause, Payload, Refusal, RoomEvent, SendError};
 use super::frame::{Joined, PeerFrame, Request};
+use super::log_position::LogPosition;
 use super::outgoing::{Body, Failure, Outgoing};
 
 /// A join that failed for a passing reason is repeated after so many ms, unless the node names a time.
@@ -47,9 +48,7 @@ pub(super) struct Membership {
     /// Links on which the member is, or was, and some of whose entries were not listened to: what such a link tells next does
     /// not follow the position.
     missed: BTreeSet<LinkId>,
-    position: Option<Seq>,
-    /// The newest reset: both links of a handover may tell of it.
-    reset_at: Option<Seq>,
+    position: LogPosition,
     rejoin_at: Option<Instant>,
     meta: Option<Payload>,
     pub(super) outgoing: Outgoing<Ticket>,
@@ -73,8 +72,7 @@ impl Membership {
             missed: BTreeSet::new(),
             link: None,
             asked: None,
-            position: None,
-            reset_at: None,
+            position: LogPosition::default(),
             rejoin_at: None,
             meta,
             outgoing: Outgoing::new(window),
@@ -97,7 +95,7 @@ impl Membership {
             room: &self.room,
             key: &self.key,
             attempt: self.tries,
-            seq: self.position,
+            seq: self.position.seq(),
             meta: self.meta.as_ref(),
         });
     }
@@ -145,7 +143,8 @@ impl Membership {
         context: &mut Context,
     ) {
         self.unlink();
-        (self.asked, self.rejoin_at, self.position) = (None, None, None);
+        (self.asked, self.rejoin_at) = (None, None);
+        self.position = LogPosition::default();
         (self.key, self.tries, self.was_in) = (key, 0, false);
         self.give_up(context);
         self.outgoing.suspend();
@@ -172,7 +171,7 @@ impl Membership {
     /// Whether an entry that a link tells is for this membership. Before its first `joined`, what comes is for an earlier
     /// one in the same room.
     pub(super) fn listens_to(&mut self, link: LinkId) -> bool {
-        let is_whole = self.position.is_some() && !self.missed.contains(&link);
+        let is_whole = self.position.seq().is_some() && !self.missed.contains(&link);
         let listens = self.link == Some(link) || (self.asked == Some(link) && is_whole);
         if !listens {
             self.missed.insert(link);
@@ -180,27 +179,18 @@ impl Membership {
         listens
     }
 
-    /// Whether an entry is above the position, which it moves: both links of a handover may tell it.
+    /// Whether an entry is to be applied: both links of a handover may tell it.
     pub(super) fn is_news(&mut self, seq: Seq) -> bool {
-        let is_news = self.position.is_none_or(|position| seq > position);
-        if is_news {
-            self.position = Some(seq);
-        }
-        is_news
+        self.position.is_news(seq)
     }
 
-    /// Whether a reset is to be applied. It sets the position even backwards, so that applying it twice would repeat what
-    /// followed it. One that is replayed, before `joined`, may be older than what the other link has told meanwhile.
+    /// Whether a reset is to be applied.
     pub(super) fn rewinds(&mut self, seq: Seq, link: LinkId) -> bool {
-        let replayed = self.link != Some(link) && self.position.is_some_and(|at| seq <= at);
-        if replayed || self.reset_at == Some(seq) {
-            return false;
-        }
-        (self.position, self.reset_at) = (Some(seq), Some(seq));
-        true
+        self.position.rewinds(seq, self.link != Some(link))
     }
 
-    /// The join took effect. Returns the link if it is of no use, since a part of the replay was not listened to.
+    /// The join took effect. Returns the link if it is of no use, since a part of the replay was not listened to, or since the
+    /// snapshot is too old.
     pub(super) fn joined(
         &mut self,
         frame: Joined<'_>,
@@ -211,10 +201,12 @@ impl Membership {
             self.missed.insert(link);
             return None;
         }
-        if self.missed.remove(&link) && frame.recovery == Recovery::Replay {
+        let is_partial = self.missed.remove(&link) && frame.recovery == Recovery::Replay;
+        if is_partial || self.position.is_stale(frame.recovery, frame.seq) {
             return Some(link);
         }
-        (self.link, self.position, self.was_in) = (Some(link), Some(frame.seq), true);
+        (self.link, self.was_in) = (Some(link), true);
+        self.position.set(frame.seq);
         if frame.recovery == Recovery::New {
             self.give_up(context);
         } else {

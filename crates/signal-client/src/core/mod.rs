@@ -14,6 +14,7 @@ mod event;
 mod frame;
 mod link;
 mod links;
+mod log_position;
 mod machine;
 mod membership;
 mod outgoing;

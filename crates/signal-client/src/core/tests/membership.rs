@@ -252,3 +252,18 @@ fn a_replay_of_which_a_part_was_not_waited_for_is_asked_for_again() {
     assert_eq!(bench.delivered(), [0; 0]);
     assert_eq!(bench.closed, [(2, 1000)]);
 }
+
+/// Found by chaos: the answer came seconds after the join, when the log had lost data and gone on. What followed it was told twice.
+#[test]
+fn a_snapshot_from_before_what_was_told_meanwhile_is_asked_for_again_once() {
+    let mut bench = on_its_way();
+    bench.enter(3, 5, "snapshot", 0);
+    assert_eq!(bench.closed, [(3, 1000)]);
+    if bench.opened.len() < 4 {
+        bench.until_opened();
+    }
+    bench.welcome(4);
+    bench.enter(4, 5, "snapshot", 0);
+    bench.tell(4, 6);
+    assert_eq!(bench.delivered(), [6]);
+}
