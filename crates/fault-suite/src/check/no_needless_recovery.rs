@@ -9,6 +9,8 @@ use crate::history::{Recovery, What};
 
 /// The effects of a fault show at most this long after lease and grace, in microseconds.
 const SLACK: u64 = 15_000_000;
+/// What a replay takes, in microseconds.
+const AT_ONCE: u64 = 100_000;
 /// A reader that is too slow; it has missed what it did not read.
 const SLOW_READER: u16 = 4002;
 /// The node cannot serve the connection any more.
@@ -23,7 +25,7 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     let needless = model.events.iter().filter_map(|event| {
         let (at, who) = (event.at, event.who);
         let what = match &event.what {
-            What::Reset { seq, .. } if !loss(at) => {
+            What::Reset { seq, .. } if !loss(at) && !loss(back_from(model, who, at)) => {
                 format!("`reset` at seq {seq}, and nothing was lost")
             }
             What::Joined(joined)
@@ -41,6 +43,18 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
         Some(Violation::new(at, format!("client {who} was told {what}")))
     });
     needless.collect()
+}
+
+/// When a client last heard of its room before a time: whoever was away for long is told then what happened meanwhile.
+fn back_from(model: &Model<'_>, who: u32, at: u64) -> u64 {
+    let before = model.events.iter().take_while(|event| event.at < at);
+    let heard = before.filter(|event| event.who == who && is_of_room(&event.what));
+    // What is replayed comes at once.
+    heard.map(|event| event.at).filter(|heard| heard + AT_ONCE < at).last().unwrap_or(at)
+}
+
+fn is_of_room(what: &What) -> bool {
+    matches!(what, What::Received { .. } | What::Position { .. } | What::Joined(_))
 }
 
 /// Whether a client has been closed before for reading too slowly.
@@ -63,6 +77,15 @@ mod tests {
         assert_eq!(found(check, story), 0);
         let story = HistoryBuilder::three().fault(FaultKind::CutClients).healed().snapshot(BO, 9);
         assert_eq!(found(check, story), 0);
+    }
+
+    #[test]
+    fn a_reset_that_is_told_to_who_was_away_for_long_is_fine() {
+        let lost = || HistoryBuilder::three().fault(FaultKind::OldSnapshot).healed();
+        let away = lost().replay(BO, 8).wait(60);
+        assert_eq!(found(check, away.reset(BO, 9)), 0);
+        let there = lost().wait(60).replay(BO, 8);
+        assert_eq!(found(check, there.reset(BO, 9)), 1);
     }
 
     #[test]
