@@ -27,7 +27,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
                        with a `code` to depend on.",
     ),
     paths(ice::ice_servers, rooms::inspect, rooms::configure, rooms::announce, rooms::kick, rooms::cluster, revocations::list,
-        revocations::revoke, revocations::lift, timelines::of_room, timelines::of_user, webhooks::list, webhooks::replay, description),
+        revocations::revoke, revocations::lift, timelines::of_room, timelines::of_user, webhooks::dead_letters, webhooks::replay, description),
     components(schemas(refusal::ProblemSchema)),
     modifiers(&Scheme),
 )]

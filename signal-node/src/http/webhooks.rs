@@ -75,7 +75,7 @@ pub(super) struct Replayed {
 
 pub(super) fn routes() -> Router<Arc<Public>> {
     Router::new()
-        .route("/v1/webhooks/dead-letters", get(list))
+        .route("/v1/webhooks/dead-letters", get(dead_letters))
         .route("/v1/webhooks/dead-letters/replay", post(replay))
 }
 
@@ -90,7 +90,7 @@ pub(super) fn routes() -> Router<Arc<Public>> {
     responses((status = 200, description = "Oldest first.", body = DeadLetterList), Refusals),
     security(("token" = [])),
 )]
-pub(super) async fn list(
+pub(super) async fn dead_letters(
     State(public): State<Arc<Public>>,
     page: Result<Query<Page>, QueryRejection>,
     headers: HeaderMap,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::kill::is_removal;
 use super::measure::{count_events, faults, first_arrivals, longest_silence};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
@@ -102,12 +104,20 @@ fn comes_and_goes(room: u32) -> Profile {
 
 async fn injected(rig: &mut Rig, faults: &[Planned]) -> Result<(), ScenarioError> {
     rig.gather(profiles(), Duration::from_secs(60)).await?;
-    rig.add((ROOMS..ROOMS + NEW_ROOMS).map(comes_and_goes));
+    let slots_move = rig.cluster.shards.is_some();
+    if slots_move {
+        rig.add((ROOMS..ROOMS + NEW_ROOMS).map(comes_and_goes));
+    }
     rig.phase(Phase::Load);
     execute(&mut rig.cluster, faults, rig.context.recorder.suite()).await?;
     // A wrong removal happens when the grace after the last fault is over.
     rig.load_for(LEASE + GRACE + SHORT).await;
-    rig.close_with(clients() as u64, Duration::from_secs(60)).await
+    rig.close_with(clients() as u64, Duration::from_secs(60)).await?;
+    if slots_move {
+        // Whoever came and went last leaves a ghost.
+        sleep(LEASE + GRACE + LONGER).await;
+    }
+    Ok(())
 }
 
 fn figures(history: &History, planned: &[Planned]) -> Vec<Figure> {
