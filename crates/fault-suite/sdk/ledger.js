@@ -14,6 +14,10 @@ export class Ledger {
   #last = new Map();
   /** Gaps that the fates of messages have to explain at the end. */
   #gaps = [];
+  /** Messages that came again, or after a later one. */
+  #repeats = [];
+  /** Messages that were not settled when their sender was told of a loss: they may come twice. */
+  #repeatable = new Set();
 
   /** Seconds since the beginning, as the faults of the run are told. */
   #at = () => (performance.now() / 1000).toFixed(3);
@@ -36,8 +40,9 @@ export class Ledger {
     this.#fates.set(`${from}#${number}`, isTaken);
   }
 
-  /** History was lost for this member: whatever it was told before says nothing about what comes. */
+  /** History was lost for this member: whatever it was told before says nothing about what comes, and what it waits for is sent again. */
   interrupted(to) {
+    for (const [message, isTaken] of this.#fates) if (isTaken === undefined && message.startsWith(`${to}#`)) this.#repeatable.add(message);
     for (const [way, last] of this.#last) if (way.startsWith(`${to}<`)) last.isCertain = false;
   }
 
@@ -47,7 +52,7 @@ export class Ledger {
     const last = this.#last.get(way);
     this.#last.set(way, { number: Math.max(number, last?.number ?? 0), isCertain: true });
     if (!last?.isCertain) return;
-    if (number <= last.number) this.violate(`${to} got message ${number} of ${from} after ${last.number}`);
+    if (number <= last.number) this.#repeats.push({ to, from, number, after: last.number, at: this.#at() });
     for (let missed = last.number + 1; missed < number; missed += 1) this.#gaps.push({ to, from, missed, at: this.#at() });
   }
 
@@ -55,6 +60,9 @@ export class Ledger {
   verdict(users) {
     for (const { to, from, missed, at } of this.#gaps) {
       if (this.#fates.get(`${from}#${missed}`)) this.violate(`${to} never got message ${missed} of ${from}, and was told of no gap before ${at} s`);
+    }
+    for (const { to, from, number, after, at } of this.#repeats) {
+      if (!this.#repeatable.has(`${from}#${number}`)) this.violate(`${to} got message ${number} of ${from} after ${after} at ${at} s`);
     }
     for (const user of users) for (const from of user.members) this.#tail(from, users);
     return { ...this.counts, received: this.received, violations: this.violations };

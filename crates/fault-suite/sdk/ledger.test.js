@@ -48,3 +48,15 @@ test("a message that was not taken may be missing, and so may what a reset stand
   reset.arrived(BO, ANA, 3);
   assert.equal(violations(reset, 3), 0);
 });
+
+test("a message may come twice that waits when its sender is told of a loss, and no other", () => {
+  const ledger = told(1, [1]);
+  ledger.sent(ANA, 2);
+  ledger.arrived(BO, ANA, 2);
+  ledger.interrupted(ANA);
+  ledger.arrived(BO, ANA, 2);
+  ledger.settled(ANA, 2, true);
+  assert.equal(violations(ledger, 2), 0);
+  ledger.arrived(BO, ANA, 1);
+  assert.equal(violations(ledger, 2), 1);
+});
