@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use fault_suite::check;
 use fault_suite::cluster::find_node_binary;
-use fault_suite::history::History;
+use fault_suite::history::{FaultKind, History};
 use fault_suite::nemesis;
 use fault_suite::page;
 use fault_suite::report::Outcome;
@@ -152,6 +152,14 @@ fn with_chaos(command: Command) -> Command {
                 .default_value("100"),
         )
         .arg(
+            Arg::new("without-faults")
+                .long("without-faults")
+                .value_name("KINDS")
+                .value_delimiter(',')
+                .value_parser(nemesis::ALL.iter().map(|(kind, ..)| kind.name()).collect::<Vec<_>>())
+                .help("Leaves these kinds out, separated by commas"),
+        )
+        .arg(
             number("sdk-members", "Pages with the JavaScript SDK, in rooms of three: 0, 3, 6 …")
                 .default_value("30"),
         )
@@ -195,7 +203,15 @@ fn chaos(matches: &ArgMatches) -> Chaos {
         grace: Duration::from_secs(u64::from(get(matches, "grace"))),
         window: Duration::from_secs(u64::from(get(matches, "seconds"))),
         sdk_members: get(matches, "sdk-members"),
+        without: without_faults(matches),
     }
+}
+
+fn without_faults(matches: &ArgMatches) -> Vec<FaultKind> {
+    let names: Vec<_> =
+        matches.get_many::<String>("without-faults").into_iter().flatten().collect();
+    let kinds = nemesis::ALL.iter().map(|(kind, ..)| *kind);
+    kinds.filter(|kind| names.contains(&&kind.name())).collect()
 }
 
 async fn run(matches: &ArgMatches) -> ExitCode {

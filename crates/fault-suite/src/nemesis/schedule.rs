@@ -131,7 +131,12 @@ const AT_ONCE: usize = 2;
 ///
 /// The first ones are one of each kind, so that even a short run has seen all of them.
 #[must_use]
-pub fn schedule(seed: u64, weights: FaultWeights, count: usize, window: Duration) -> Vec<Planned> {
+pub fn schedule(
+    seed: u64,
+    weights: &[(FaultKind, u32, u64, u64)],
+    count: usize,
+    window: Duration,
+) -> Vec<Planned> {
     let mut rng = Rng::with_seed(seed);
     let mut first: Vec<_> = weights.iter().collect();
     rng.shuffle(&mut first);

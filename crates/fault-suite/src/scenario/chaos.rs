@@ -13,13 +13,13 @@ use super::sdk_members::{SdkMembers, SdkVerdict};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::client::{Behaviour, Counters, Pace, Phase, Profile};
 use crate::cluster::Persistence;
-use crate::history::{History, Recovery, What};
+use crate::history::{FaultKind, History, Recovery, What};
 use crate::nemesis::{ALL, execute, schedule};
 use crate::report::{Figure, count};
 
 /// How much of it.
 #[expect(missing_docs, reason = "the names say it all")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Chaos {
     /// Rooms of two to four members who stay.
     pub rooms: u32,
@@ -34,6 +34,8 @@ pub struct Chaos {
     pub window: Duration,
     /// Users whose pages have the JavaScript SDK, in rooms of three; a multiple of three.
     pub sdk_members: u32,
+    /// Kinds of faults that are left out.
+    pub without: Vec<FaultKind>,
 }
 
 /// Members of a room.
@@ -109,7 +111,9 @@ async fn break_everything(
     };
     let moderator = Moderator::new(rig, moderated, seed);
     let context = Arc::clone(&rig.context);
-    let faults = schedule(seed, ALL, chaos.faults, chaos.window);
+    let drawn: Vec<_> =
+        ALL.iter().copied().filter(|(kind, ..)| !chaos.without.contains(kind)).collect();
+    let faults = schedule(seed, &drawn, chaos.faults, chaos.window);
     let enough = |counters: &Counters| Counters::read(&counters.sent) >= chaos.signals;
     let most = chaos.window * 10 + SETTLE_WITHIN;
     let (over, is_over) = oneshot::channel::<()>();
