@@ -24,7 +24,7 @@ commands() {
     house)      echo 'deploy/check-house.sh' ;;
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
-    faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 27 --without-faults lose_keys,lose_primary --seconds 6 --grace 11 --seed 5' ;;
+    faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 27 --without-faults lose_keys,lose_primary --sdk-members 0 --seconds 6 --grace 11 --seed 5' ;;
     # The suite of the room log and the round of the stage before, with Valkey in place of Redis.
     valkey)     echo 'deploy/test/valkey.sh' ;;
     # So many inputs over the corpus for each target; `make fuzz` goes on for minutes.

