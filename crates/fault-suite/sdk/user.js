@@ -142,9 +142,9 @@ export class User {
       ledger.count("resets");
       ledger.interrupted(it.member);
     }));
-    room.on("signal", whileOpen(({ from, data, volatile }) => {
+    room.on("signal", whileOpen(({ data, volatile }) => {
       if (volatile) return ledger.count("volatile");
-      return ledger.arrived(it.member, data.from, data.number, from);
+      return ledger.arrived(it.member, data.from, data.number);
     }));
     room.on("left", whileOpen(async ({ reason }) => {
       const { log } = await page.client.dump();

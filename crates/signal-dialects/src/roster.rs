@@ -26,7 +26,7 @@ pub(crate) struct Roster {
     /// Who is missing since a loss, and until when that is not told.
     missing: Option<(BTreeSet<String>, Instant)>,
     has_joined: bool,
-    /// Whether the others are not known: the answer to a join that resumes lists nobody.
+    /// Whether the roster is unknown: the answer to a resumed join lists no peers.
     is_unknown: bool,
 }
 

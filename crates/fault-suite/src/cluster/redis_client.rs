@@ -63,12 +63,15 @@ pub(super) async fn says(
     }
 }
 
+async fn all_keys(connection: &mut MultiplexedConnection) -> RedisResult<Vec<String>> {
+    redis::cmd("KEYS").arg("*").query_async(connection).await
+}
+
 /// The keys that never end.
 pub(super) async fn endless_keys(address: SocketAddr) -> Result<Vec<String>, ProcessError> {
     let failed = |error: RedisError| ProcessError::Command("KEYS *".to_owned(), error.to_string());
     let mut connection = connect(address).await.map_err(failed)?;
-    let keys: Vec<String> =
-        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.map_err(failed)?;
+    let keys = all_keys(&mut connection).await.map_err(failed)?;
     let mut all = redis::pipe();
     for key in &keys {
         all.cmd("PTTL").arg(key);
@@ -82,8 +85,7 @@ pub(super) async fn endless_keys(address: SocketAddr) -> Result<Vec<String>, Pro
 pub(super) async fn lose_keys(address: SocketAddr, seed: u64) -> Result<(), ProcessError> {
     let failed = |error: RedisError| ProcessError::Command("UNLINK".to_owned(), error.to_string());
     let mut connection = connect(address).await.map_err(failed)?;
-    let keys: Vec<String> =
-        redis::cmd("KEYS").arg("*").query_async(&mut connection).await.map_err(failed)?;
+    let keys = all_keys(&mut connection).await.map_err(failed)?;
     let lost: Vec<_> = keys.iter().filter(|key| is_lost(seed, key)).collect();
     if lost.is_empty() {
         return Ok(());

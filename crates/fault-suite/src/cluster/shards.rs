@@ -1,5 +1,6 @@
 //! A Redis Cluster of three masters with a replica each, whose slots move and whose masters refuse writes or die.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -199,7 +200,7 @@ impl Shards {
 }
 
 /// Moves the slot of a room to the next master, slowly.
-async fn move_slot(masters: &[std::net::SocketAddr], room: u32) -> Result<(), ProcessError> {
+async fn move_slot(masters: &[SocketAddr], room: u32) -> Result<(), ProcessError> {
     let key = format!("{{r{room}}}:h");
     let mut ids = Vec::new();
     for master in masters {
@@ -234,8 +235,8 @@ async fn move_slot(masters: &[std::net::SocketAddr], room: u32) -> Result<(), Pr
 
 /// Moves so many keys of a slot; tells whether there were any.
 async fn move_keys(
-    from: std::net::SocketAddr,
-    to: std::net::SocketAddr,
+    from: SocketAddr,
+    to: SocketAddr,
     slot: &str,
     most: &str,
 ) -> Result<bool, ProcessError> {

@@ -25,7 +25,7 @@ const UNREAD: usize = 64;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct MovedEngine {
     pub(super) revision: Revision,
-    /// What the client was not sent.
+    /// The packets that the client has not been sent yet.
     pub(super) packets: Vec<String>,
     pub(super) session: MovedSession,
 }
