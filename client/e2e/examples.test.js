@@ -58,9 +58,14 @@ async function enter(origin, name) {
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (line) => line.type() === "error" && faults.push(`${line.text()} ${line.location().url}`));
+  // A quick user clicks before the SDK is there.
+  let click = () => {};
+  const clicked = new Promise((resolve) => (click = () => resolve(undefined)));
+  await page.route("**/config", (route) => clicked.then(() => route.continue()));
   await page.goto(origin);
   await page.getByLabel("Your name").fill(name);
   await page.getByRole("button", { name: "Join" }).click();
+  click();
   return { page, faults };
 }
 

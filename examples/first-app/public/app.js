@@ -1,17 +1,23 @@
-const { signalUrl } = await (await fetch("/config")).json();
-// Every node serves the SDK. With a bundler: import { SignalClient } from "@signal-cluster/client".
-const { SignalClient, explainError } = await import(`${signalUrl}/client/signal-client.js`);
-
+const sdk = load();
 const [enter, leave, state, people] = ["enter", "leave", "state", "people"].map((id) => document.getElementById(id));
 
 enter.addEventListener("submit", (event) => {
   event.preventDefault();
-  join(new FormData(enter).get("name")).catch((error) => {
-    state.textContent = error.code ? explainError(error.code).what : `There is no camera: ${error.message}`;
-  });
+  join(new FormData(enter).get("name")).catch(showError);
 });
 
+async function showError({ name, code, message }) {
+  state.textContent = name === "SignalError" ? (await sdk).explainError(code).what : message;
+}
+
+/** Loads the SDK, which every node serves. With a bundler: import { SignalClient } from "@signal-cluster/client". */
+async function load() {
+  const { signalUrl } = await (await fetch("/config")).json();
+  return { signalUrl, ...(await import(`${signalUrl}/client/signal-client.js`)) };
+}
+
 async function join(name) {
+  const { signalUrl, SignalClient } = await sdk;
   const stream = await navigator.mediaDevices.getUserMedia({ video: true, audio: true });
   const client = new SignalClient({ url: signalUrl, token: () => fetchToken(name) });
   client.on("state", ({ reason, todo }) => (state.textContent = `${reason} ${todo}`));

@@ -15,7 +15,7 @@ use serde_json::value::to_raw_value;
 use signal_protocol::{NodeId, PeerId, RoomId};
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
@@ -23,10 +23,11 @@ use super::sessions::{Answer, Ask, EngineSessions};
 use crate::liveness::Liveness;
 use crate::log::{Feed, FeedEvent, LogError, RoomLog, Volatile};
 
-/// How long a node may take to say that it has a request, or to answer one that waits for nothing.
-const TAKEN_WITHIN: Duration = Duration::from_secs(2);
+/// How long a node may take to say that it has a request, or to answer one that waits for nothing. A client would wait for twice as
+/// long.
+const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether the node of a poll that waits is still there.
+/// How often it is looked whether the node of a request that waits is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What nodes send to each other.
@@ -236,28 +237,29 @@ impl<'a> Waiting<'a> {
 
     /// Waits for the answer, for as long as its node is there.
     async fn answer(&mut self) -> Answer {
-        match timeout(TAKEN_WITHIN, self.progress.recv()).await {
-            Ok(Some(Progress::Answered(answer))) => return answer,
-            Ok(Some(Progress::Taken)) => {}
-            Ok(None) => return Err(RequestError::BadRequest),
-            Err(_) => return Err(RequestError::UnknownSession),
-        }
         let mut look = interval(LOOK_EVERY);
+        let taken_until = Instant::now() + TAKEN_WITHIN;
+        let mut is_taken = false;
         loop {
             tokio::select! {
                 progress = self.progress.recv() => match progress {
                     Some(Progress::Answered(answer)) => return answer,
-                    Some(Progress::Taken) => {}
+                    Some(Progress::Taken) => is_taken = true,
                     None => return Err(RequestError::BadRequest),
                 },
-                _ = look.tick() => {
-                    let silent = self.forwarder.liveness.silent();
-                    if silent.iter().any(|silent| silent.node == self.node) {
-                        return Err(RequestError::UnknownSession);
-                    }
+                _ = look.tick() => if self.is_silent() {
+                    return Err(RequestError::UnknownSession);
+                },
+                () = sleep_until(taken_until), if !is_taken => {
+                    return Err(RequestError::UnknownSession);
                 }
             }
         }
+    }
+
+    /// Tells whether the node of the session is known to be gone.
+    fn is_silent(&self) -> bool {
+        self.forwarder.liveness.silent().iter().any(|silent| silent.node == self.node)
     }
 }
 
