@@ -15,7 +15,7 @@ import { between } from "./backoff.js";
  * @typedef {import("./protocol.js").ServerFrame} ServerFrame
  *
  * @typedef {object} MembershipHooks
- * @property {() => any} meta what a join says about this member
+ * @property {() => {meta: any, mid: number}} own what a join says about this member, and its last message that is settled
  * @property {(frame: Joined, link: Link) => void} joined the member is in, or back
  * @property {() => void} unlinked no link carries the member's messages for now
  * @property {() => void} expired the member was removed while its link lived; a new one follows
@@ -98,7 +98,9 @@ export class Membership {
     this.#triedBefore = this.#tries.get(link) ?? 0;
     this.#tries.set(link, attempt);
     const { name: room, connection, call } = this.#context;
-    const member = { room, key: this.#identity.key, try: attempt, seq: this.#position, meta: this.#hooks.meta(), call };
+    const { meta, mid } = this.#hooks.own();
+    const back = this.#position === undefined ? {} : { seq: this.#position, mid };
+    const member = { room, key: this.#identity.key, try: attempt, ...back, meta, call };
     const ask = (/** @type {number} */ id) => build.join({ id: (this.#askedAs = id), ...member });
     this.#answered = new Promise((done) => {
       connection.requests.send(link, ask, (reply) => {
@@ -215,7 +217,8 @@ export class Membership {
     if (this.#missed.delete(link) && frame.recovery === "replay") return link.close(PING_TIMEOUT);
     if (this.#isStale(frame)) return link.close(PING_TIMEOUT);
     this.#link = link;
-    this.#position = frame.seq;
+    // A replay goes on from the position: where the log has lost the join and gone on, another link may have told of that already.
+    this.#position = frame.recovery === "replay" ? Math.max(frame.seq, this.#position ?? 0) : frame.seq;
     this.#hooks.joined(frame, link);
   }
 
@@ -237,14 +240,13 @@ export class Membership {
   #left(reason, link) {
     this.#missed.delete(link);
     if (link !== this.#link && link !== this.#asked) return;
-    const moved = reason === "replaced" && (this.#tries.get(link) ?? 0) < this.#identity.tries;
+    const moved = reason !== "kicked" && (this.#tries.get(link) ?? 0) < this.#identity.tries;
     if (moved) link.outrun = true;
-    if (reason === "expired") this.#startOver();
-    else if (!moved) this.#hooks.ended(reason);
-    else if (link === this.#link) {
+    if (moved && link === this.#link) {
       this.#unlink();
       this.settle();
-    }
+    } else if (reason === "expired" && !moved) this.#startOver();
+    else if (!moved) this.#hooks.ended(reason);
   }
 
   /**

@@ -97,6 +97,11 @@ export class Messages {
     this.#fail(frame).forEach(this.#refused);
   }
 
+  /** The last own message that is settled. */
+  get settled() {
+    return this.#sender.settled;
+  }
+
   /** Sends nothing until `resume` or `restart`. */
   suspend() {
     this.#sender.suspend();

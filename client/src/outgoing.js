@@ -47,6 +47,11 @@ export class Outgoing {
     this.#window = unacked;
   }
 
+  /** The highest settled `mid`. */
+  get settled() {
+    return this.#settled;
+  }
+
   /** The highest `mid` handed out. */
   get last() {
     return this.#settled + this.#held.length;

@@ -119,7 +119,7 @@ export function closeAction(code) {
  */
 export const build = Object.freeze({
   hello: fields("hello", ["token", "client"]),
-  join: fields("join", ["id", "room", "key", "try", "seq", "meta", "call"]),
+  join: fields("join", ["id", "room", "key", "try", "seq", "mid", "meta", "call"]),
   signal: fields("signal", ["mid", "room", "to", "volatile", "data"]),
   update: fields("update", ["mid", "room", "meta"]),
   leave: fields("leave", ["id", "room"]),

@@ -366,7 +366,7 @@ export class Room extends Emitter {
   /** @returns {import("./membership.js").MembershipHooks} */
   #membershipHooks() {
     return {
-      meta: () => this.#meta,
+      own: () => ({ meta: this.#meta, mid: this.#messages.settled }),
       joined: (frame, link) => this.#joined(frame, link),
       unlinked: () => this.#messages.suspend(),
       expired: () => this.#expired(),

@@ -32,6 +32,11 @@ export class Sender {
     this.#clock = clock;
   }
 
+  /** The highest settled `mid`. */
+  get settled() {
+    return this.#outgoing.settled;
+  }
+
   /** How many messages are not settled. */
   get length() {
     return this.#outgoing.length;

@@ -320,11 +320,34 @@ test("a node that drains before the member has arrived on it is left in turn", a
   assert.equal(next.closedWith, undefined);
 });
 
-test("a member that expired while it moved joins anew on the newest socket", async () => {
-  const { server, old, next } = await moving();
+test("a member that expired while it moved is whatever its newest join is answered", async () => {
+  const { server, room, of, old, next } = await moving();
   server.tell(old, { type: "left", room: "demo", reason: "expired" });
   await server.clock.pass(0);
-  const [first, anew] = server.sent("join", next);
-  assert.notEqual(anew.key, first.key);
-  assert.deepEqual([anew.try, anew.seq], [1, undefined]);
+  assert.equal(server.sent("join", next).length, 1);
+  server.joined({ recovery: "new", seq: 110, mid: 0, peers: [BO] }, next);
+  room.signal("in again");
+  assert.deepEqual(numbered(server.sent("signal", next)), [[1, "in again"]]);
+  assert.deepEqual(of("left"), []);
+});
+
+test("a replay that begins before what the old socket has told takes nobody back", async () => {
+  const { server, of, old, next } = await moving();
+  server.tell(old, heard(130, "now"));
+  server.joined({ recovery: "replay", seq: 120, mid: 0 }, next);
+  server.tell(next, heard(130, "now"));
+  server.tell(next, heard(131, "then"));
+  assert.deepEqual(told(of), ["now", "then"]);
+});
+
+test("who comes back says which of its messages was the last that is settled", async () => {
+  const { server, room, old } = await moving();
+  room.signal("a");
+  server.tell(old, { type: "ack", room: "demo", mid: 1, seq: 101 });
+  const [{ mid: first }] = server.sent("join", old);
+  server.tell(old, { type: "goaway", reason: "drain", after: 0, within: 5000 });
+  server.close(1006);
+  await server.clock.pass(1_000);
+  const [{ mid: later }] = server.sent("join", await server.accept(3));
+  assert.deepEqual([first, later], [undefined, 1]);
 });

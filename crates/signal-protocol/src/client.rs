@@ -84,6 +84,8 @@ pub struct Join<'a> {
     pub attempt: Attempt,
     /// The client's position in the log, if it was in the room before.
     pub seq: Option<Seq>,
+    /// The last of its messages that was settled, if it was in the room before.
+    pub mid: Option<Mid>,
     /// What the member tells about itself.
     #[serde(borrow)]
     pub meta: Option<Meta<'a>>,

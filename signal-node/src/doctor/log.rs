@@ -136,6 +136,7 @@ fn wish(key: &PeerKey, node: NodeId) -> Join {
         seals_at: None,
         per_subject: 8,
         position: None,
+        settled: None,
         grace: KEEP,
         expires: false,
         judgement: Judgement::certain(Vec::new()),

@@ -37,6 +37,8 @@ pub struct Join {
     pub per_subject: u32,
     /// The client's position, if it asks for a replay.
     pub position: Option<Seq>,
+    /// The last of its messages that the client knows to be settled, if it says so.
+    pub settled: Option<Mid>,
     /// How long one may be away.
     pub grace: Duration,
     /// Whether members that have been away for longer are removed first.
@@ -89,6 +91,7 @@ impl Join {
             seals_at: None,
             per_subject: 8,
             position: None,
+            settled: None,
             grace: Duration::ZERO,
             expires: false,
             judgement: Judgement::certain(Vec::new()),

@@ -225,9 +225,12 @@ pub const LEFT_REMEMBERED: usize = 64;
 /// How far the log's clock may be behind the numbers of a room before the log asks whether it may have lost entries.
 pub const CLOCK_BEHIND: Duration = Duration::from_secs(1);
 
-/// How many numbers it passes over then: more than a room gives between two snapshots of Redis (277 a second for an hour),
-/// and no more, since an absence that begins at a number ahead of the clock takes longer.
+/// How many numbers it passes over then at least: more than a room gives between two snapshots of Redis (277 a second for an hour).
 pub const PASSED_OVER: u64 = 1_000_000;
+
+/// And how many more, a number each microsecond, before that begins again. Two logs that begin with the same copy, one after the other,
+/// pass over to different numbers.
+pub const PASSED_OVER_BY_CLOCK: Duration = Duration::from_secs(16);
 
 /// Why a call to a log failed. The caller may repeat it.
 #[expect(missing_docs, reason = "the names say it all")]

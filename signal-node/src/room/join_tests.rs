@@ -6,7 +6,7 @@ use signal_protocol::{Recovery, Seq};
 
 use super::harness::*;
 use super::*;
-use crate::log::{Entry, FeedEvent, Join, JoinRefusal, Op, Outcome, RosterMember};
+use crate::log::{Entry, FeedEvent, Join, JoinRefusal, LogError, Op, Outcome, RosterMember};
 
 #[test]
 fn a_join_whose_entry_comes_before_its_outcome_waits_for_the_roster() {
@@ -170,6 +170,30 @@ fn a_late_copy_of_a_join_that_is_handed_in_again_keeps_its_member() {
     harness.on(Input::JoinDue(Box::new(join)));
     harness.answer([joined(9, Recovery::New)]);
     assert_eq!(frames(&outbox), ["joined"]);
+}
+
+/// The log lost what it had while the call had no answer: the join was taken for that of somebody new, and the member that was put
+/// back a moment later was told that it was replaced.
+#[test]
+fn a_join_that_is_sent_again_after_a_loss_of_contact_waits_for_restores() {
+    let mut harness = ReplicaHarness::new();
+    harness.ask_to_join('A', Some(Seq(7)));
+    let call = harness.call();
+    assert!(matches!(&call.ops[..], [Op::Join(join)] if !join.waits), "{:?}", call.ops);
+    harness.cluster.in_contact = false;
+    let lost = LogError::Unavailable("lost".to_owned());
+    harness.on(Input::Answered(call.ops, Err(lost)));
+    let ops = harness.call().ops;
+    assert!(matches!(&ops[..], [Op::Join(join)] if join.waits), "{ops:?}");
+}
+
+/// It was told that somebody else holds the member, and ended for good.
+#[test]
+fn a_join_whose_member_has_left_before_its_answer_is_asked_for_again() {
+    let mut harness = ReplicaHarness::new();
+    let outbox = harness.ask_to_join('A', Some(Seq(7)));
+    harness.answer([Outcome::Gone(Seq(9))]);
+    assert_eq!(frames(&outbox), ["error"]);
 }
 
 #[test]

@@ -7,6 +7,8 @@
 //!   appended, so every batch in front of which there is a hole has a read of its own (`last_gap_read`).
 //! - A batch that continues an *earlier* position than ours means that the log has lost writes, not that we have. All
 //!   delivery stops until a `reset` comes, which may follow anything: delivering would give one `seq` two meanings.
+//! - A batch that passes over an entry that an answer of the log has named means the same: what was appended is lost, and
+//!   nobody would be told that it is.
 //! - A batch that starts with a `reset` is taken over a hole, since its roster says what the hole held.
 
 use std::cmp::Ordering;
@@ -141,6 +143,7 @@ impl LogCursor {
         }
         let Some(batch) = self.held.front() else { return Next::Nothing };
         match batch.prev.cmp(&position) {
+            Ordering::Equal if self.is_known_skipped(batch) => Next::Broken,
             Ordering::Equal => self.take(),
             Ordering::Less if self.held.iter().any(|batch| batch.is_reset()) => self.take(),
             Ordering::Less => Next::Broken,
@@ -154,6 +157,13 @@ impl LogCursor {
                 Next::Lost
             }
         }
+    }
+
+    /// Tells whether the log goes on without the last entry that it is known to have had, and which nobody was told of: it has lost
+    /// writes since. A reset speaks for them.
+    fn is_known_skipped(&self, batch: &Batch) -> bool {
+        let skips = batch.prev < self.known && self.known < batch.first;
+        skips && !self.held.iter().any(|batch| batch.is_reset())
     }
 
     fn take(&mut self) -> Next {
@@ -253,6 +263,25 @@ mod tests {
         cursor.on_read(Vec::new());
         assert!(matches!(cursor.next(), Next::Lost));
         assert_eq!(deliver(&mut cursor), 1_001);
+    }
+
+    /// What a member had said was in the log by its answer, and in no copy of it later.
+    #[test]
+    fn a_batch_that_passes_over_a_known_entry_stops_delivery_until_a_reset_comes() {
+        let mut cursor = at(9);
+        cursor.on_reset(Seq(9));
+        cursor.known = Seq(11);
+        cursor.push(Arc::new(batch(9, 12)));
+        assert!(matches!(cursor.next(), Next::Broken));
+        let entries = vec![Entry::Reset { roster: Vec::new() }];
+        cursor.push(Arc::new(Batch { prev: Seq(12), first: Seq(13), entries }));
+        assert_eq!([deliver(&mut cursor), deliver(&mut cursor)], [12, 13]);
+        cursor.known = Seq(15);
+        cursor.push(Arc::new(Batch {
+            entries: vec![Entry::Unknown, Entry::Unknown],
+            ..batch(13, 14)
+        }));
+        assert_eq!(deliver(&mut cursor), 15);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) fn on_answer(
         Some(CallResult::Retry(call, expired, error)) => {
             step.count(Count::CallRetried);
             debug!(room.id = %room, %error, "a call for room {room} is sent again");
-            step.effects.append = call;
+            step.effects.append = call.map(|call| requests::again(call, step.environment));
             for requester in expired {
                 decline(&mut local.members, step, requester, unavailable(UNREACHABLE));
             }
@@ -243,8 +243,8 @@ fn on_join(
         Outcome::Stale if step.environment.cluster.in_contact_for(Duration::ZERO) => {
             retry_join(local, step, JoinCommand { join, ice, reply });
         }
-        // The call took longer than a client waits.
-        Outcome::Stale => {
+        // The call took longer than a client waits, or the member that it has made has left: nobody holds it.
+        Outcome::Stale | Outcome::Gone(_) => {
             let requester = Requester::Join { peer: join.peer, ice, reply };
             decline(&mut local.members, step, requester, unavailable(UNREACHABLE));
         }
@@ -254,7 +254,6 @@ fn on_join(
         | Outcome::OutOfOrder { .. }
         | Outcome::Suspected(_)
         | Outcome::Replaced(_)
-        | Outcome::Gone(_)
         | Outcome::More
         | Outcome::Posted(_)
         | Outcome::Number(_)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use signal_protocol::server::ErrorFrame;
 use signal_protocol::{ErrorCode, PeerId, RoomId, ServerMessage, limits};
 
-use super::append_queue::AppendQueue;
+use super::append_queue::{AppendCall, AppendQueue};
 use super::command::{JoinCommand, MessageId, Ordered, Reply};
 use super::context::Environment;
 use super::effect::{Count, StepContext};
@@ -61,6 +61,17 @@ pub(super) fn join(
     join.waits = !cluster.in_contact_for(FRESH);
     join.asked_at = cluster.log_time();
     queue.push(Op::Join(Box::new(join)), requester);
+}
+
+/// Returns a call that is sent again: the log may have lost what it had when its joins were queued.
+pub(super) fn again(mut call: AppendCall, environment: Environment<'_>) -> AppendCall {
+    let is_fresh = !environment.cluster.in_contact_for(FRESH);
+    for op in &mut call.ops {
+        if let Op::Join(join) = op {
+            join.waits |= is_fresh;
+        }
+    }
+    call
 }
 
 /// Says why the queue takes nothing more now, if it does not.

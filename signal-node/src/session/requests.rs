@@ -113,6 +113,7 @@ impl Machine {
             // A member that lives has told its updates by `update`, in their order; this may be from before the last of them.
             keeps_meta: join.meta.is_none() || join.seq.is_some(),
             position: join.seq,
+            settled: join.mid.filter(|_| join.seq.is_some()),
             ..self.new_join(identity, &join.key, meta)
         });
         self.memberships.join(join.room.clone(), wish.peer.clone());
@@ -157,6 +158,7 @@ impl Machine {
             seals_at: None,
             per_subject: self.settings.members_per_sub,
             position: None,
+            settled: None,
             grace: self.settings.grace,
             // How the others are, and the log, is the room's to know.
             expires: false,

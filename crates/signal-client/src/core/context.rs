@@ -44,16 +44,17 @@ impl Context {
         self.emit(Effect::Send { link, text: request.text() });
     }
 
-    /// Sends the request that `make` builds for a fresh `id`.
+    /// Sends the request that `make` builds for a fresh `id`, which is returned.
     pub(super) fn request<'a>(
         &mut self,
         link: LinkId,
         purpose: Purpose,
         make: impl FnOnce(RequestId) -> Request<'a>,
-    ) {
+    ) -> RequestId {
         self.last_request += 1;
         self.requests.insert(self.last_request, (link, purpose));
         self.say(link, &make(self.last_request));
+        self.last_request
     }
 
     /// Takes the request that a frame of `link` answers.

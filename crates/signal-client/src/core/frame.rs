@@ -247,6 +247,9 @@ pub(super) enum Request<'a> {
         attempt: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<Seq>,
+        /// The last own message that is settled.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mid: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         meta: Option<&'a Payload>,
     },
@@ -337,7 +340,15 @@ mod tests {
         assert_eq!((read.mid.0, read.to, read.data.get()), (7, Some(peer.clone()), "[1]"));
         let requests = [
             Request::Hello { client: "test" },
-            Request::Join { id: 1, room: &room, key, attempt: 2, seq: Some(Seq(9)), meta: None },
+            Request::Join {
+                id: 1,
+                room: &room,
+                key,
+                attempt: 2,
+                seq: Some(Seq(9)),
+                mid: Some(3),
+                meta: None,
+            },
             Request::Leave { id: 2, room: &room },
             Request::Kick { id: 3, room: &room, peer: &peer, ban: Some(60) },
             Request::Auth { id: 4, token: "t" },

@@ -17,8 +17,13 @@ impl LogPosition {
         self.seq
     }
 
-    pub(super) fn set(&mut self, seq: Seq) {
-        self.seq = Some(seq);
+    /// Takes over where a membership begins. A replay goes on from the position: where the log has lost the join and gone on, another
+    /// link may have told of that already.
+    pub(super) fn joined(&mut self, recovery: Recovery, seq: Seq) {
+        let begins_before = recovery == Recovery::Replay && self.seq > Some(seq);
+        if !begins_before {
+            self.seq = Some(seq);
+        }
     }
 
     /// Whether an entry is above the position, which it moves.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use signal_protocol::client::RequestId;
 use signal_protocol::{ErrorCode, LeftReason, Recovery, RoomId, Seq};
 use tokio::time::Instant;
 
@@ -43,6 +44,8 @@ pub(super) struct Membership {
     pub(super) link: Option<LinkId>,
     /// The newest link that a join was sent on, while it may have the member or get it.
     asked: Option<LinkId>,
+    /// The newest join: an earlier membership of the room on the same link is answered too.
+    asked_as: Option<RequestId>,
     /// The link that has said last that the member is on it already, although it was not told so.
     taken: Option<LinkId>,
     /// Links on which the member is, or was, and some of whose entries were not listened to: what such a link tells next does
@@ -72,6 +75,7 @@ impl Membership {
             missed: BTreeSet::new(),
             link: None,
             asked: None,
+            asked_as: None,
             position: LogPosition::default(),
             rejoin_at: None,
             meta,
@@ -90,14 +94,17 @@ impl Membership {
         (self.asked, self.rejoin_at) = (Some(link), None);
         self.tries += 1;
         self.tried_before = self.tries_on.insert(link, self.tries);
-        context.request(link, Purpose::Join(self.id), |id| Request::Join {
+        let seq = self.position.seq();
+        let id = context.request(link, Purpose::Join(self.id), |id| Request::Join {
             id,
             room: &self.room,
             key: &self.key,
             attempt: self.tries,
-            seq: self.position.seq(),
+            seq,
+            mid: seq.map(|_| self.outgoing.settled()),
             meta: self.meta.as_ref(),
         });
+        self.asked_as = Some(id);
     }
 
     /// Joins on the newest open link, unless the member is on an open link or on its way to one.
@@ -201,12 +208,15 @@ impl Membership {
             self.missed.insert(link);
             return None;
         }
+        if frame.id != self.asked_as {
+            return None;
+        }
         let is_partial = self.missed.remove(&link) && frame.recovery == Recovery::Replay;
         if is_partial || self.position.is_stale(frame.recovery, frame.seq) {
             return Some(link);
         }
         (self.link, self.was_in) = (Some(link), true);
-        self.position.set(frame.seq);
+        self.position.joined(frame.recovery, frame.seq);
         if frame.recovery == Recovery::New {
             self.give_up(context);
         } else {
@@ -249,15 +259,15 @@ impl Membership {
     ) -> bool {
         let tried = self.tries_on.get(&link).copied().unwrap_or_default();
         match reason {
-            LeftReason::Expired => return true,
             LeftReason::Kicked => self.end(LeftBecause::Kicked, context),
-            LeftReason::Replaced if tried < self.tries => {
+            LeftReason::Replaced | LeftReason::Expired if tried < self.tries => {
                 connection.links.mark_replaced(link);
                 if self.link == Some(link) {
                     self.unlink();
                     self.settle(connection, context);
                 }
             }
+            LeftReason::Expired => return true,
             LeftReason::Replaced => self.end(LeftBecause::Replaced, context),
         }
         false

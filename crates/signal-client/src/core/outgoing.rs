@@ -91,6 +91,11 @@ impl<T: Copy> Outgoing<T> {
         self.window = window;
     }
 
+    /// Returns the highest settled `mid`.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
+    }
+
     pub(super) fn push(&mut self, tag: T, body: Body) {
         self.held.push_back(Held { tag: Some(tag), body });
     }

@@ -311,10 +311,12 @@ mod tests {
         let set_back = log.copy(|| Duration::from_secs(10));
         let known = join(&set_back, "BBBBBBBBBBBBBBBBBBBBBB").await;
         let snapshot = set_back.copy(|| Duration::from_secs(10));
+        let later = set_back.copy(|| Duration::from_secs(11));
         let lost = join(&set_back, "CCCCCCCCCCCCCCCCCCCCCC").await;
         assert_eq!(lost.0, known.0 + 1);
         let first = join(&snapshot, "DDDDDDDDDDDDDDDDDDDDDD").await;
         assert!(first > lost, "{first:?} was given again");
         assert_eq!(join(&snapshot, "EEEEEEEEEEEEEEEEEEEEEE").await.0, first.0 + 1);
+        assert!(join(&later, "FFFFFFFFFFFFFFFFFFFFFF").await.0 > first.0 + 1);
     }
 }

@@ -71,7 +71,7 @@ impl RoomState {
         let mut append = Append::new(self.head, seen, now);
         let may_be_lost = append.is_ahead_of(now) && self.passed_over_by != Some(self.copy);
         if may_be_lost {
-            append.pass_over();
+            append.pass_over(now);
         }
         let outcomes = ops.iter().map(|op| self.step(op, ops, now, &mut append)).collect();
         self.events = append.take_events();
@@ -267,9 +267,10 @@ impl RoomState {
             return self.rejoin(join, now, append);
         }
         let ended = self.has_left(&join.peer, join.attempt, join.socket);
-        if ended.is_some_and(|ended| ended <= append.prev && append.seen < ended) {
+        if let Some(ended) = ended.filter(|ended| *ended <= append.prev && append.seen < *ended) {
             // A late copy of a join: a node that lets its client in again has seen that it had left, or says so itself.
-            return Err(Outcome::JoinRefused(JoinRefusal::Replaced));
+            // Nobody holds the member: a client that waits for this asks again.
+            return Err(Outcome::Gone(ended));
         }
         if join.is_late(now) {
             return Err(Outcome::Stale);
@@ -288,11 +289,14 @@ impl RoomState {
         Ok(self.joined(&join.peer, now))
     }
 
-    /// Tells whether the member may be restored yet: it has seen more than there is, or others are being restored.
+    /// Tells whether the member may be restored yet: it has seen more than there is, or others are being restored. Whoever is no member
+    /// waits until all are restored, or would take the seat of one that is connected.
     fn waits_for_restore(&mut self, join: &Join, now: Duration) -> bool {
-        let Some(position) = join.position.filter(|_| join.waits) else { return false };
-        let unknown = !self.members.contains_key(&join.peer);
-        (unknown && position > self.head) || self.is_recovering(now)
+        let position = join.position.filter(|_| join.waits);
+        if self.members.contains_key(&join.peer) {
+            return position.is_some() && self.is_recovering(now);
+        }
+        self.is_recovering(now) || position.is_some_and(|position| position > self.head)
     }
 
     /// Tells whether a subject may not come in, and not come back either.
@@ -351,12 +355,14 @@ impl RoomState {
         Ok(self.joined(&join.peer, now))
     }
 
-    /// A client that comes back having seen more than there is shows that the room has lost its last writes. The other members
-    /// have to be told so before what it says again, or they would hear that twice without a word. Only where a loss may be
-    /// fresh: what a client says of itself is no proof.
+    /// A client that comes back having seen more than there is, or having been told that more of its messages are settled, shows that
+    /// the room has lost its last writes. The other members have to be told so before what it says again, or they would hear that
+    /// twice, or miss what nobody has heard, without a word. Only where a loss may be fresh: what a client says of itself is no proof.
     fn tell_loss(&mut self, join: &Join, now: Duration, append: &mut Append) {
-        let is_ahead = join.position.is_some_and(|position| position > self.head);
-        if join.waits && is_ahead {
+        let known = self.members.get(&join.peer).map(|member| member.mid);
+        let has_seen_more = join.position.is_some_and(|position| position > self.head);
+        let has_said_more = join.settled.zip(known).is_some_and(|(settled, known)| settled > known);
+        if join.waits && (has_seen_more || has_said_more) {
             self.reset(&[], now, append);
         }
     }

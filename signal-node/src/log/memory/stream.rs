@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use signal_protocol::{Recovery, Seq};
 
-use crate::log::{Batch, CLOCK_BEHIND, Entry, PASSED_OVER, Retention, RoomEvent};
+use crate::log::{
+    Batch, CLOCK_BEHIND, Entry, PASSED_OVER, PASSED_OVER_BY_CLOCK, Retention, RoomEvent,
+};
 
 /// The kept batches with the time they were appended, and what they amount to.
 #[derive(Clone, Debug, Default)]
@@ -75,8 +77,9 @@ impl Append {
     }
 
     /// Passes over the numbers of entries that may be lost.
-    pub(super) fn pass_over(&mut self) {
-        self.next.0 += PASSED_OVER;
+    pub(super) fn pass_over(&mut self, now: Duration) {
+        let by_clock = now.as_micros() % PASSED_OVER_BY_CLOCK.as_micros();
+        self.next.0 += PASSED_OVER + u64::try_from(by_clock).unwrap_or_default();
     }
 
     pub(super) fn push(&mut self, entry: Entry) -> Seq {

@@ -137,7 +137,10 @@ impl<'a> Args<'a> {
         self.micros(join.grace).text(u8::from(join.expires)).silent(&join.judgement.silent);
         self.proof(&join.judgement).text(u8::from(join.waits));
         self.optional(join.asked_at.map(|time| time.as_micros()));
-        self.payload(&join.meta).text(u8::from(join.keeps_meta)).optional(join.seals_at);
+        self.payload(&join.meta)
+            .text(u8::from(join.keeps_meta))
+            .optional(join.seals_at)
+            .optional(join.settled);
     }
 
     fn ring(&mut self, ring: &Ring) {

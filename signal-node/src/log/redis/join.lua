@@ -1,6 +1,7 @@
 -- join <peer> <key hash> <try> <socket> <node> <user or ~> <cap> <own cap or ~> <per subject> <position or ~>
 --      <grace µs> <1 if who is away for longer goes first> <silent nodes> <as of µs> <valid for µs> <1 if a loss is fresh>
 --      <asked at µs or ~> <meta> <1 if a living member keeps its own> <members that lock the room or ~>
+--      <last message that the client knows to be settled or ~>
 
 -- Tells what comes to a client that is at `position`, of a member that is one since `origin`. A client that was in the room
 -- before `origin` was never told of this membership: an earlier copy of its join has begun it.
@@ -68,20 +69,47 @@ local function attempt_after(try, last_try, same_socket)
   return same_socket and last_try or last_try + 1
 end
 
--- A client that comes back having seen more than there is shows that the room has lost its last writes. The other members have to
--- be told so before what it says again, or they would hear that twice without a word. Only where a loss may be fresh: what a
--- client says of itself is no proof.
-local function tell_loss(position, waits)
-  if waits == '1' and position ~= '~' and tonumber(position) > head then steps.reset[2]() end
+-- A client that comes back having seen more than there is, or having been told that more of its messages are settled, shows that the
+-- room has lost its last writes. The other members have to be told so before what it says again, or they would hear that twice, or
+-- miss what nobody has heard, without a word. Only where a loss may be fresh: what a client says of itself is no proof.
+local function tell_loss(peer, position, settled, waits)
+  local has_seen_more = position ~= '~' and tonumber(position) > head
+  local has_said_more = settled ~= '~' and tonumber(settled) > claim(peer).mid
+  if waits == '1' and (has_seen_more or has_said_more) then steps.reset[2]() end
 end
 
-local function rejoin(peer, m, key, try, socket, node, user, position, waits, asked_at, meta, keeps)
+-- Returns the last message of a member in the stream, or 0. No payload holds such a line: in JSON, no line begins with a name and
+-- a space.
+local function last_said(peer, m)
+  local name = string.gsub(peer, '%-', '%%-')
+  local patterns = { '\n[sS] ' .. name .. ' %S+ (%d+) ', '\nu ' .. name .. ' (%d+) ' }
+  local last_mid, from = 0, '+'
+  repeat
+    local page = redis.call('XREVRANGE', L, from, m.origin, 'COUNT', 100)
+    for _, entry in ipairs(page) do
+      for _, pattern in ipairs(patterns) do
+        for mid in string.gmatch(entry[2][2], pattern) do last_mid = math.max(last_mid, tonumber(mid)) end
+      end
+    end
+    from = #page > 0 and '(' .. page[#page][1]
+  until last_mid > 0 or not from
+  return last_mid
+end
+
+-- A member whose claim no node has restored in time, since its node is gone or cut off: its client knows what is settled, and the
+-- stream holds what was said since.
+local function hold_again(peer, m, key, user, settled)
+  if settled == '~' or m.key ~= key or m.user ~= user or redis.call('EXISTS', L) == 0 then return end
+  claims[peer] = { generation = m.joined, mid = math.max(tonumber(settled), last_said(peer, m)) }
+end
+
+local function rejoin(peer, m, key, try, socket, node, user, position, settled, waits, asked_at, meta, keeps)
   if m.key ~= key or m.user ~= user then return { 'forbidden' } end
   try = attempt_after(try, m.try, socket == m.socket)
   if try < m.try or (try == m.try and socket ~= m.socket) then return { 'held' } end
   if try > m.try then
     if is_late(asked_at) then return { 'stale' } end
-    tell_loss(position, waits)
+    tell_loss(peer, position, settled, waits)
     m.node, m.socket, m.try, m.recovery = node, socket, try, recovery(position, m.origin)
     if keeps == '1' or meta == m.meta then meta = '' end
     if meta ~= '' then m.meta = meta end
@@ -91,15 +119,16 @@ local function rejoin(peer, m, key, try, socket, node, user, position, waits, as
 end
 
 -- Tells whether the member may be restored yet: it has seen more than there is, others are being restored, or its claim is
--- lost.
+-- lost. Whoever is no member waits until all are restored, or would take the seat of one that is connected.
 local function waits_for_restore(peer, m, position, waits)
-  if m and not claim(peer) then return is_mending() end
-  if waits ~= '1' or position == '~' then return false end
-  return (not m and tonumber(position) > head) or is_mending()
+  if not m or not claim(peer) then
+    return is_mending() or (not m and waits == '1' and position ~= '~' and tonumber(position) > head)
+  end
+  return waits == '1' and position ~= '~' and is_mending()
 end
 
-steps.join = { 20, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
-                           grace, expires, silent, as_of, valid_for, waits, asked_at, meta, keeps, seals_at)
+steps.join = { 21, function(peer, key, try, socket, node, user, cap, own_cap, per_subject, position,
+                           grace, expires, silent, as_of, valid_for, waits, asked_at, meta, keeps, seals_at, settled)
   grace, prolongs = tonumber(grace), true
   local m = member(peer)
   if is_lost or waits_for_restore(peer, m, position, waits) then return { 'mending' } end
@@ -111,14 +140,15 @@ steps.join = { 20, function(peer, key, try, socket, node, user, cap, own_cap, pe
     suspect(silent, grace)
   end
   m = member(peer)
+  if m and not claim(peer) then hold_again(peer, m, key, user, settled) end
   if m and claim(peer) then
-    return rejoin(peer, m, key, try, socket, node, user, position, waits, asked_at, meta, keeps)
+    return rejoin(peer, m, key, try, socket, node, user, position, settled, waits, asked_at, meta, keeps)
   end
-  -- Nobody has restored its claim, so its count of messages is lost with it: it begins anew.
+  -- Nobody knows its count of messages: it begins anew.
   if m then remove(peer, m, 'timeout') end
   local ended = has_left(peer, try, socket)
-  -- A leave in this very call is known to the caller.
-  if ended and ended <= head and seen < ended then return { 'held' } end
+  -- A leave in this very call is known to the caller. Nobody holds the member: a client that waits for this asks again.
+  if ended and ended <= head and seen < ended then return { 'gone', int(ended) } end
   if is_late(asked_at) then return { 'stale' } end
   if not stored then share_configuration() end
   local refused = refusal(user, cap, own_cap, per_subject, grace)

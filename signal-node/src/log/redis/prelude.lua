@@ -54,9 +54,12 @@ local LEFT_REMEMBERED = 64
 -- (log::CLOCK_BEHIND).
 local CLOCK_BEHIND = 1000000
 
--- How many numbers such a server passes over (log::PASSED_OVER): more than a room gives between two snapshots, and no more,
--- since an absence that begins at a number ahead of the clock takes longer.
+-- How many numbers such a server passes over at least (log::PASSED_OVER): more than a room gives between two snapshots.
 local PASSED_OVER = 1000000
+
+-- And how many more at most, by its clock in µs (log::PASSED_OVER_BY_CLOCK): two servers that begin with the same snapshot, one after
+-- the other, pass over to different numbers.
+local PASSED_OVER_BY_CLOCK = 16000000
 
 -- How many members a room takes, whatever is configured (limits::ROOM_CAPACITY).
 local ROOM_CAPACITY = 1000
@@ -112,7 +115,7 @@ local function first_number()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
   if redis.call('HGET', H, 'run') == run then return next_one end
   redis.call('HSET', H, 'run', run)
-  return next_one + PASSED_OVER
+  return next_one + PASSED_OVER + now % PASSED_OVER_BY_CLOCK
 end
 
 -- Appends one entry and returns its number.

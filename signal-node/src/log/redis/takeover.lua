@@ -105,13 +105,16 @@ local function take_in_loss()
     in_slices('HSET', H, orphans)
     in_slices('HDEL', H, over)
   else
-    local flat = redis.call('HGETALL', M)
+    local flat, joins = redis.call('HGETALL', M), 0
     for i = 1, #flat, 2 do
       local m = read_member(flat[i + 1])
+      joins = math.max(joins, m.n)
       if m.away == 0 then
         m.away = now
         write_member(flat[i], m)
       end
     end
+    -- No number of a join is given twice: the lesser one says who is polite.
+    redis.call('HSET', H, 'n', int(joins))
   end
 end

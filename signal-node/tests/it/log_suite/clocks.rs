@@ -145,7 +145,8 @@ async fn a_late_copy_of_a_join_does_not_bring_back_who_has_left(stage: Stage) {
     let join = wish("ana");
     let entered = joined(stage.step(Op::Join(Box::new(join.clone()))).await);
     stage.step(Op::Leave { by: claim("ana", &entered) }).await;
-    assert_eq!(stage.try_join(join).await, JoinRefusal::Replaced);
+    let late = stage.step(Op::Join(Box::new(join))).await;
+    assert!(matches!(late, Outcome::Gone(_)), "{late:?}");
     assert_eq!(stage.inspect().await.members.len(), 0);
     let again = Join { attempt: 2, ..wish("ana") };
     joined(stage.step(Op::Join(Box::new(again))).await);
@@ -290,6 +291,55 @@ async fn a_message_after_a_snapshot_gets_no_number_again_although_the_clock_was_
     let lost = lose_messages(&mut stage, &ana, 1).await;
     let Outcome::Appended(seq) = until_answered(&stage, &say(&bo, 2, None)).await else { panic!() };
     assert!(seq > lost, "{seq:?} was given again, up to {lost:?}");
+}
+
+/// Two servers, one after the other, passed over as many numbers.
+#[tokio::test]
+async fn two_servers_that_begin_with_one_snapshot_give_no_number_twice() {
+    let mut stage = Stage::redis_with_a_clock().await;
+    let ana = stage.enter("ana").await;
+    stage.step_clock(-3_600).await;
+    stage.step(say(&ana, 1, None)).await;
+    let snapshot = stage.redis.as_ref().unwrap().dump(stage.room.as_str()).await;
+    let mut given = Vec::new();
+    for _ in 0..2 {
+        let redis = stage.redis.as_mut().unwrap();
+        redis.kill().await;
+        redis.restart().await;
+        redis.put_back(&snapshot).await;
+        let outcome = until_answered(&stage, &say(&ana, 2, None)).await;
+        let Outcome::Appended(seq) = outcome else { panic!("{outcome:?}") };
+        given.push(seq);
+    }
+    assert_ne!(given[0], given[1]);
+}
+
+/// Its node was cut off for as long as members may be restored, and it was removed although it was there.
+#[tokio::test]
+async fn a_member_whose_claim_nobody_restores_brings_what_is_settled() {
+    let stage = Stage::redis_with_a_clock().await;
+    let (ana, bo) = (stage.enter("ana").await, stage.join("bo").await);
+    for mid in 1..4 {
+        stage.step(say(&ana, mid, None)).await;
+    }
+    stage.redis.as_ref().unwrap().run::<u64>(&["DEL", "{suite}:h"]).await;
+    let back = |who, settled| {
+        let join = Join { attempt: 2, position: Some(bo.seq), settled, ..wish(who) };
+        Op::Join(Box::new(join))
+    };
+    let waits = stage.step(back("ana", Some(Mid(2)))).await;
+    assert!(matches!(waits, Outcome::Recovering), "{waits:?}");
+    stage.step_clock(6).await;
+    let resumed = joined(stage.step(back("ana", Some(Mid(2)))).await);
+    assert_eq!((resumed.n, resumed.mid), (1, Mid(3)), "the stream has the third message");
+    let anew = joined(stage.step(back("bo", None)).await);
+    assert_eq!((anew.n, anew.recovery), (3, Recovery::New), "nobody knows what bo has said");
+    let all = stage.all().await;
+    let left = all.iter().flat_map(|batch| &batch.entries).filter_map(|entry| match entry {
+        Entry::Left { peer, .. } => Some(peer.clone()),
+        _ => None,
+    });
+    assert_eq!(left.collect::<Vec<_>>(), [id("bo")]);
 }
 
 /// Has a member say three messages from this one on, which Redis then loses. Returns the number of the last one.

@@ -181,6 +181,7 @@ pub(super) fn wish(who: &str) -> Join {
         seals_at: None,
         per_subject: 4,
         position: None,
+        settled: None,
         grace: HOUR,
         expires: true,
         judgement: Judgement::certain(Vec::new()),

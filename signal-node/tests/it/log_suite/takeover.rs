@@ -116,7 +116,7 @@ pub(super) async fn a_caller_who_has_seen_more_is_told_and_nothing_happens(stage
 }
 
 /// What a node knows of a member of its own.
-fn known(who: &str, generation: u64, mid: u64) -> Restored {
+pub(super) fn known(who: &str, generation: u64, mid: u64) -> Restored {
     let wish = wish(who);
     let record = Record {
         key_hash: wish.key_hash.into(),
@@ -133,7 +133,7 @@ fn known(who: &str, generation: u64, mid: u64) -> Restored {
     Restored { by, socket: wish.socket, n: 7, mid: Mid(mid), record }
 }
 
-fn restore(restored: Restored) -> Op {
+pub(super) fn restore(restored: Restored) -> Op {
     Op::Restore(Box::new(restored))
 }
 
@@ -154,12 +154,13 @@ pub(super) async fn a_lost_room_is_restored_and_everyone_is_told(stage: Stage) {
     let back = Join { attempt: 2, position: Some(seen), waits: true, ..wish("ana") };
     let outcome = stage.step(Op::Join(Box::new(back.clone()))).await;
     assert!(matches!(outcome, Outcome::Recovering), "others may be put back yet: {outcome:?}");
+    let outcome = stage.step(Op::Join(Box::new(wish("cy")))).await;
+    assert!(matches!(outcome, Outcome::Recovering), "their seats are no one else's: {outcome:?}");
     let by = Claim { peer: id("ana"), generation: Seq(500) };
     let early = stage.call(&[say(&by, 4, Some("bo")), say(&by, 5, None)]).await;
     assert!(matches!(early[0], Outcome::Recovering), "bo may be put back yet: {early:?}");
     assert!(matches!(early[1], Outcome::OutOfOrder { expected: Mid(4) }), "nothing was consumed");
     assert!(matches!(stage.step(say(&by, 4, None)).await, Outcome::Appended(_)));
-    assert_eq!(stage.join("bo").await.n, 8, "the room counts on");
     let again = Join { attempt: 2, ..wish("ana") };
     let back = joined(stage.step(Op::Join(Box::new(again))).await);
     assert_eq!((back.n, back.mid), (7, Mid(4)), "she is the same member");
@@ -195,6 +196,25 @@ pub(super) async fn who_comes_back_having_seen_more_than_there_is_has_the_others
     let all = stage.all().await;
     assert_eq!(all.len(), count + 1);
     assert!(!all[count].is_reset(), "in an old contact a position proves nothing");
+}
+
+pub(super) async fn who_comes_back_with_more_settled_than_there_is_has_the_others_told(
+    stage: Stage,
+) {
+    let ana = stage.enter("ana").await;
+    stage.enter("bo").await;
+    let Outcome::Appended(last) = stage.step(say(&ana, 1, None)).await else { panic!() };
+    let back = |attempt, settled, waits| {
+        let (position, settled) = (Some(last), Some(Mid(settled)));
+        Op::Join(Box::new(Join { attempt, position, settled, waits, ..wish("ana") }))
+    };
+    stage.step(back(2, 1, true)).await;
+    assert!(!stage.all().await.pop().unwrap().is_reset(), "nothing is lost");
+    let resumed = joined(stage.step(back(3, 2, true)).await);
+    assert_eq!(resumed.mid, Mid(1));
+    assert!(stage.all().await.pop().unwrap().is_reset(), "nobody has heard the second message");
+    stage.step(back(4, 2, false)).await;
+    assert!(!stage.all().await.pop().unwrap().is_reset(), "in an old contact that proves nothing");
 }
 
 pub(super) async fn of_two_restorations_the_greater_claim_and_count_win(stage: Stage) {

@@ -94,9 +94,10 @@ impl Machine {
                 self.abandon(useless, now);
             }
             // The room was left while it was being joined.
-            None => self
-                .context
-                .request(link, Purpose::Nothing, |id| Request::Leave { id, room: &room }),
+            None => {
+                self.context
+                    .request(link, Purpose::Nothing, |id| Request::Leave { id, room: &room });
+            }
         }
     }
 

@@ -20,6 +20,7 @@ fn a_member_that_lost_its_link_comes_back_with_its_key_and_position_and_resends(
     let joins = bench.sent_of("join");
     assert_eq!((&joins[0].1["try"], &joins[0].1["seq"]), (&json!(1), &Value::Null));
     assert_eq!((&joins[1].1["try"], &joins[1].1["seq"]), (&json!(2), &json!(12)));
+    assert_eq!((joins[0].1.get("mid"), &joins[1].1["mid"]), (None, &json!(1)));
     assert_eq!(joins[0].1["key"], joins[1].1["key"]);
     assert_eq!(bench.mids(2), [0; 0], "nothing is sent before `joined`");
     bench.tell(2, 13);
@@ -49,6 +50,49 @@ fn an_expired_member_joins_anew_as_somebody_else() {
     bench.enter(1, 20, "new", 0);
     bench.say(2);
     assert_eq!(bench.mids(1), [1, 1]);
+}
+
+/// A node told the old link so while the next one was asked. Two joins with two keys were under way then, and the answer to the
+/// first was taken for one to the second.
+#[test]
+fn a_member_that_expired_while_it_moved_is_what_its_newest_join_is_answered() {
+    let mut bench = Bench::joined();
+    bench.hear(1, &json!({"type": "goaway", "reason": "drain", "after": 0, "within": 5_000}));
+    bench.until_opened();
+    bench.welcome(2);
+    bench.hear(1, &json!({"type": "left", "room": "demo", "reason": "expired"}));
+    assert_eq!(bench.sent_of("join").len(), 2);
+    bench.enter(2, 20, "new", 0);
+    assert!(matches!(bench.events.last(), Some(RoomEvent::Joined { .. })), "{:?}", bench.events);
+    bench.say(1);
+    assert_eq!(bench.mids(2), [1]);
+}
+
+#[test]
+fn a_joined_that_answers_an_earlier_join_is_not_heeded() {
+    let mut bench = Bench::joined();
+    let before = bench.events.len();
+    bench.lose(1, 1006);
+    bench.until_opened();
+    bench.welcome(2);
+    bench.enter_room("demo", 2, &json!({"id": 1, "seq": 20, "recovery": "new", "mid": 0}));
+    assert_eq!(bench.events[before..], [RoomEvent::Away]);
+    bench.enter(2, 21, "replay", 0);
+    assert_eq!(bench.events.len(), before + 2);
+}
+
+/// The log had lost the join, and the old link told of the reset and of what followed.
+#[test]
+fn a_replay_that_begins_before_what_another_link_has_told_takes_nobody_back() {
+    let mut bench = Bench::joined();
+    bench.hear(1, &json!({"type": "goaway", "reason": "drain", "after": 0, "within": 5_000}));
+    bench.until_opened();
+    bench.welcome(2);
+    bench.tell(1, 30);
+    bench.enter(2, 20, "replay", 0);
+    bench.tell(2, 30);
+    bench.tell(2, 31);
+    assert_eq!(bench.delivered(), [30, 31]);
 }
 
 #[test]
