@@ -84,10 +84,10 @@ fn every_client_golden_file_is_understood_as_what_it_is_called() {
 }
 
 #[test]
-fn the_resume_golden_frame_carries_key_try_and_position() {
+fn the_resume_golden_frame_carries_key_try_position_and_settled_message() {
     let text = golden("client.join-resume.json");
     let Ok(ClientMessage::Join(join)) = parse(&text) else { panic!("not a join") };
-    assert_eq!((join.attempt.get(), join.seq), (2, Some(seq(41))));
+    assert_eq!((join.attempt.get(), join.seq, join.mid), (2, Some(seq(41)), Some(Mid(31))));
     assert_eq!(join.key.peer().as_str(), "p_RZiseU6qXKAcEML9utEZlg");
 }
 
