@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use signal_protocol::{ClientMessage, CloseCode, ErrorCode, limits, parse};
+use signal_protocol::{ClientMessage, CloseCode, ErrorCode, Mid, limits, parse};
 
 use cast::{Cast, seq};
 

@@ -218,7 +218,7 @@ pub(super) async fn who_comes_back_with_more_settled_than_there_is_has_the_other
 }
 
 pub(super) async fn a_later_join_is_restored_over_a_late_copy_of_an_earlier_one(stage: Stage) {
-    let late = stage.enter("ana").await;
+    let early = stage.enter("ana").await;
     let mut lost = known("ana", 500, 3);
     lost.record.attempt = 2;
     stage.call(&[restore(lost.clone()), Op::Reset]).await;
@@ -227,9 +227,9 @@ pub(super) async fn a_later_join_is_restored_over_a_late_copy_of_an_earlier_one(
         panic!("{last:?}")
     };
     let by = Claim { peer: id("ana"), generation: roster[0].generation };
-    assert!(by.generation > late.generation);
+    assert!(by.generation > early.generation);
     stage.step(Op::Reclaim { by: by.clone() }).await;
-    assert!(matches!(stage.step(say(&late, 1, None)).await, Outcome::Replaced(_)));
+    assert!(matches!(stage.step(say(&early, 1, None)).await, Outcome::Replaced(_)));
     assert!(matches!(stage.step(say(&by, 4, None)).await, Outcome::Appended(_)));
     lost.record.attempt = 1;
     lost.by.generation = Seq(9_000_000_000_000_000);

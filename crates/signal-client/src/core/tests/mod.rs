@@ -127,11 +127,11 @@ impl Bench {
 
     fn enter_room(&mut self, room: &str, link: u64, rest: &Value) {
         let me = json!({"id": "p_RZiseU6qXKAcEML9utEZlg", "n": 7});
-        let asked = self
+        let mut asked = self
             .sent_of("join")
             .into_iter()
             .filter(|(on, join)| *on == link && join["room"] == room);
-        let id = asked.last().map(|(_, join)| join["id"].clone());
+        let id = asked.next_back().map(|(_, join)| join["id"].clone());
         let mut frame = json!({"type": "joined", "id": id, "room": room, "self": me, "ice": null});
         if rest["recovery"] != "replay" {
             frame["peers"] = json!([{"id": BO, "n": 3, "polite": true, "away": false, "meta": {}}]);
