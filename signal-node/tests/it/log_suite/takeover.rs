@@ -219,9 +219,9 @@ pub(super) async fn who_comes_back_with_more_settled_than_there_is_has_the_other
 
 pub(super) async fn a_later_join_is_restored_over_a_late_copy_of_an_earlier_one(stage: Stage) {
     let early = stage.enter("ana").await;
-    let mut lost = known("ana", 500, 3);
-    lost.record.attempt = 2;
-    stage.call(&[restore(lost.clone()), Op::Reset]).await;
+    let mut ours = known("ana", 500, 3);
+    ours.record.attempt = 2;
+    stage.call(&[restore(ours.clone()), Op::Reset]).await;
     let last = stage.all().await.pop().unwrap();
     let [Entry::Back { .. }, Entry::Reset { roster }] = &last.entries[..] else {
         panic!("{last:?}")
@@ -231,9 +231,9 @@ pub(super) async fn a_later_join_is_restored_over_a_late_copy_of_an_earlier_one(
     stage.step(Op::Reclaim { by: by.clone() }).await;
     assert!(matches!(stage.step(say(&early, 1, None)).await, Outcome::Replaced(_)));
     assert!(matches!(stage.step(say(&by, 4, None)).await, Outcome::Appended(_)));
-    lost.record.attempt = 1;
-    lost.by.generation = Seq(9_000_000_000_000_000);
-    stage.call(&[restore(lost), Op::Reset]).await;
+    ours.record.attempt = 1;
+    ours.by.generation = Seq(9_000_000_000_000_000);
+    stage.call(&[restore(ours), Op::Reset]).await;
     let last = stage.all().await.pop().unwrap();
     let [Entry::Reset { roster }] = &last.entries[..] else { panic!("{last:?}") };
     assert_eq!(
