@@ -45,6 +45,7 @@ missing_packages() {
   has openssl || echo openssl
   has c++ || echo g++
   has setcap || echo libcap2-bin
+  has ip || echo iproute2
   browser || echo chromium
   node_is_new || echo nodejs
   has npm || echo npm
