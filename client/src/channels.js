@@ -90,24 +90,24 @@ export class Channel extends Emitter {
     });
   }
 
-  /** Sends over this connection from now on; null: waits for the next one. @param {RTCPeerConnection | null} pc */
+  /** Sends over this connection from now on; null: waits for the next one. @param {RTCPeerConnection | null} pc @internal */
   use(pc) {
     this.#pc = pc;
     this.#own = null;
     if (this.#queue.length > 0) this.#flush();
   }
 
-  /** Sends so from now on, unless it has sent already. @param {ChannelOptions} options */
+  /** Sends so from now on, unless it has sent already. @param {ChannelOptions} options @internal */
   choose(options) {
     this.#options = options;
   }
 
-  /** Reads what the other side sends. @param {import("./held-channels.js").HeldChannel} channel */
+  /** Reads what the other side sends. @param {import("./held-channels.js").HeldChannel} channel @internal */
   read(channel) {
     channel.read((data) => this.#receive(data));
   }
 
-  /** Nothing is sent any more. */
+  /** Nothing is sent any more. @internal */
   end() {
     this.#isOver = true;
     this.use(null);

@@ -93,7 +93,7 @@ export class IncomingFile extends Emitter {
     this.#say({ accept: this.#id, from: this.#have });
   }
 
-  /** The sender has given the file up. */
+  /** The sender has given the file up. @internal */
   cancel() {
     this.#reject(new SignalError({ code: "cancelled", message: "the sender has given the file up" }));
   }
@@ -101,7 +101,7 @@ export class IncomingFile extends Emitter {
   /**
    * Takes bytes of the sender.
    * @param {number} at
-   * @param {Uint8Array<ArrayBuffer>} bytes
+   * @param {Uint8Array<ArrayBuffer>} bytes @internal
    */
   take(at, bytes) {
     if (!this.#isAccepted || at !== this.#have) return; // what it asked for again is under way

@@ -120,7 +120,7 @@ export class Peer extends Emitter {
     return this.#remote.streams;
   }
 
-  /** Takes over what the room says about this member. @param {Partial<import("./protocol.js").Member>} member */
+  /** Takes over what the room says about this member. @param {Partial<import("./protocol.js").Member>} member @internal */
   describe(member) {
     const { n = this.n, user = this.user, polite = this.polite, away = this.away, meta = this.meta } = member;
     Object.assign(this, { n, user, polite, away, meta });
@@ -147,12 +147,12 @@ export class Peer extends Emitter {
     this.#hangUp();
   }
 
-  /** Opens the connection; with `offers` this side speaks first. @param {{offers: boolean}} options */
+  /** Opens the connection; with `offers` this side speaks first. @param {{offers: boolean}} options @internal */
   start({ offers }) {
     if (!this.pc) this.#open(offers);
   }
 
-  /** Starts over on this side: the other one replaces its connection too. @param {{offers: boolean}} options */
+  /** Starts over on this side: the other one replaces its connection too. @param {{offers: boolean}} options @internal */
   renew({ offers }) {
     this.#session = randomName();
     this.#remoteSession = null;
@@ -160,7 +160,7 @@ export class Peer extends Emitter {
     this.#open(offers);
   }
 
-  /** Offers again where that helps: messages may have been lost, or the path broke. */
+  /** Offers again where that helps: messages may have been lost, or the path broke. @internal */
   renegotiate() {
     if (this.state === "closed" || this.#consent.isRefused) return;
     if (!this.#negotiation) this.#open(true);
@@ -168,7 +168,7 @@ export class Peer extends Emitter {
     else this.#negotiation.again();
   }
 
-  /** Takes `data` of a signal of this member. @param {PeerMessage} data */
+  /** Takes `data` of a signal of this member. @param {PeerMessage} data @internal */
   receive(data) {
     if (!isNegotiation(data)) return this.emit("error", new TypeError("a negotiation message lacks its session, description or candidate"));
     if (data.closed) return this.#refused(data);
@@ -191,7 +191,7 @@ export class Peer extends Emitter {
     return true;
   }
 
-  /** Takes over fresh ICE servers; restarts ICE only where that is needed, and not before its time. @param {{strict: boolean}} options */
+  /** Takes over fresh ICE servers; restarts ICE only where that is needed, and not before its time. @param {{strict: boolean}} options @internal */
   refresh({ strict }) {
     if (!this.#configure()) return;
     const mayRecover = this.state === "reconnecting" && this.#restarts.count === 0;
@@ -200,7 +200,7 @@ export class Peer extends Emitter {
 
   /**
    * Takes over a changed transport policy. Browsers keep a direct path in use when an ICE restart
-   * finds no relay, so `relay` starts over: what is promised is that nothing flows around it.
+   * finds no relay, so `relay` starts over: what is promised is that nothing flows around it. @internal
    */
   reroute() {
     if (!this.pc) return;
@@ -208,7 +208,7 @@ export class Peer extends Emitter {
     else if (this.#configure()) this.#negotiation?.again();
   }
 
-  /** Sends what the room publishes and nothing else; a track that replaces one of its kind needs no negotiation. */
+  /** Sends what the room publishes and nothing else; a track that replaces one of its kind needs no negotiation. @internal */
   async publish() {
     await this.#senders?.publish([...this.#media.publications].filter((one) => one.isFor(this.id)));
   }
@@ -229,7 +229,7 @@ export class Peer extends Emitter {
     return { id, n, polite, away, labels: [...this.streams.keys()], connectionState, iceConnectionState, iceGatheringState, signalingState, ...facts };
   }
 
-  /** Ends the connection for good. */
+  /** Ends the connection for good. @internal */
   close() {
     this.#drop();
     this.#show("closed");

@@ -149,7 +149,7 @@ export class Room extends Emitter {
     return this.#messages.length;
   }
 
-  /** Whether the membership waits for nothing on `link`. @param {Link} link */
+  /** Whether the membership waits for nothing on `link`. @param {Link} link @internal */
   settledOn(link) {
     return this.#membership.link === link || this.state === "left";
   }
@@ -220,27 +220,27 @@ export class Room extends Emitter {
     return { name, state, self, unsettled, peers: await Promise.all([...this.peers.values()].map((peer) => peer.dump())) };
   }
 
-  /** Prepares the identity; to be called once before anything is joined. */
+  /** Prepares the identity; to be called once before anything is joined. @internal */
   async prepare() {
     await this.#identity.claim();
   }
 
-  /** The room cannot be joined, for a reason of this page. @param {Error} error */
+  /** The room cannot be joined, for a reason of this page. @param {Error} error @internal */
   fail(error) {
     this.#end("stopped", error);
   }
 
-  /** Joins where the connection is now, if it is anywhere. */
+  /** Joins where the connection is now, if it is anywhere. @internal */
   attach() {
     if (this.state !== "left") this.#membership.settle();
   }
 
-  /** Moves, as the same member, to a link that was just welcomed. @param {Link} link */
+  /** Moves, as the same member, to a link that was just welcomed. @param {Link} link @internal */
   moveTo(link) {
     if (this.state !== "left") this.#membership.join(link);
   }
 
-  /** The link is gone; the membership waits for the next one. @param {Link} link */
+  /** The link is gone; the membership waits for the next one. @param {Link} link @internal */
   detach(link) {
     if (this.state === "left") return;
     const moving = this.#membership.movesFrom(link);
@@ -248,12 +248,12 @@ export class Room extends Emitter {
     if (this.self && !this.#membership.link && !moving) this.#show("away");
   }
 
-  /** The server asks for silence: what is kept waits, what is volatile is dropped. @param {number} [ms] */
+  /** The server asks for silence: what is kept waits, what is volatile is dropped. @param {number} [ms] @internal */
   slowDown(ms = FIRST_PAUSE) {
     this.#messages.pause(ms);
   }
 
-  /** The connection has stopped for good. @param {{code: number | string | null, reason: string, message?: string}} why */
+  /** The connection has stopped for good. @param {{code: number | string | null, reason: string, message?: string}} why @internal */
   stopped({ code, reason, message = reason }) {
     const error = new SignalError(code === null ? this.#notJoined("closed", "close() was called") : { code: String(code), message });
     this.#end(code === 4202 ? "replaced" : code === 4203 ? "kicked" : "stopped", error);
@@ -262,7 +262,7 @@ export class Room extends Emitter {
   /**
    * Takes one frame that names this room.
    * @param {import("./protocol.js").ServerFrame} frame
-   * @param {Link} link
+   * @param {Link} link @internal
    */
   handle(frame, link) {
     if (this.state === "left" || !this.#membership.takes(frame, link)) return;
