@@ -102,6 +102,7 @@ words() {
 # What documents say of the code.
 documents() {
   node deploy/check-docs.js || fault 'documents and code differ: see the lines above'
+  node deploy/check-reference.js || fault 'the pages of reference and the programs differ: see the lines above'
   node deploy/check-failures.js || fault 'the page of failures and the code differ: see the lines above'
   node deploy/check-log-lines.js || fault 'the tables of log lines and the code differ: see the lines above'
 }

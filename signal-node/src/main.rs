@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Command;
 use service_kit::lifecycle::{Exit, Lifecycle};
 use service_kit::program::{
-    check_config, completions_command, print, print_completions, run, serve,
+    check_config, completions_command, print, print_completions, print_settings, run, serve,
+    settings_command,
 };
 use service_kit::telemetry::announce;
 use signal_node::config::{Config, SCHEMA};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Some(("check-config", _)) => check_config(resolved, Config::read),
         Some(("token", asked)) => token_command::perform(resolved, asked),
         Some(("completions", asked)) => Ok(print_completions(SCHEMA.program, command(), asked)),
+        Some(("settings", _)) => Ok(print_settings(&SCHEMA)),
         Some(("doctor", asked)) => doctor::examine(resolved, asked),
         Some(("openapi", _)) => {
             print(&openapi());
@@ -43,6 +45,7 @@ fn command() -> Command {
             ),
         )
         .subcommand(doctor::command())
+        .subcommand(settings_command())
         .subcommand(completions_command())
         .subcommand(
             Command::new("openapi")

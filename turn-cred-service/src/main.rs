@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use service_kit::lifecycle::{Exit, Lifecycle};
 use service_kit::program::{
-    block_on, check_config, completions_command, print, print_completions, run, serve,
+    block_on, check_config, completions_command, print, print_completions, print_settings, run,
+    serve, settings_command,
 };
 use service_kit::settings::{Faults, Resolved, parse_duration};
 use service_kit::telemetry::announce;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             read_credential_settings(resolved)
                 .map(|settings| run_operator_command(name, settings, args))
         }
+        Some(("settings", _)) => Ok(print_settings(&SCHEMA)),
         Some(("completions", args)) => Ok(print_completions(SCHEMA.program, command(), args)),
         Some(("openapi", _)) => {
             print(&openapi());
@@ -70,6 +72,7 @@ fn command() -> Command {
             .arg(emergency),
         )
         .subcommand(doctor::command())
+        .subcommand(settings_command())
         .subcommand(completions_command())
         .subcommand(subcommand("openapi", "Prints the OpenAPI document of the public listener"))
         .subcommand(

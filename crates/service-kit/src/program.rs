@@ -94,6 +94,20 @@ pub fn check_config<T>(
     read(resolved).map(|_| Exit::Drained)
 }
 
+/// The subcommand that prints a configuration file.
+#[must_use]
+pub fn settings_command() -> Command {
+    Command::new("settings")
+        .about("Prints a configuration file with every setting and its default, as comments")
+}
+
+/// Prints a configuration file with every setting.
+#[must_use]
+pub fn print_settings(schema: &Schema) -> Exit {
+    print(&schema.sample());
+    Exit::Drained
+}
+
 /// The subcommand that prints shell completions.
 #[must_use]
 pub fn completions_command() -> Command {

@@ -13,6 +13,7 @@ mod environment;
 mod file;
 mod reader;
 mod resolved;
+mod sample;
 mod suggest;
 mod values;
 

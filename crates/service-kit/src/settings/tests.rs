@@ -290,3 +290,30 @@ fn a_fault_in_a_table_names_the_table() {
     let faults = resolved.reader().finish().unwrap_err().to_string();
     assert!(faults.contains("did you mean pools?"), "{faults}");
 }
+
+#[test]
+fn the_sample_is_a_file_that_changes_nothing() {
+    let sample = SCHEMA.sample();
+    let keys: Vec<_> =
+        sample.lines().filter_map(|line| line.strip_prefix("# ")?.split_once(" = ")).collect();
+    assert_eq!(keys.len(), SCHEMA.settings.len());
+    assert!(keys.contains(&("jwt_secret_file", "\"FILE\"")));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("toy.toml");
+    // All that have a default, as an operator would take the mark away.
+    let lines = sample.lines().map(|line| match line.strip_prefix("# ") {
+        Some(setting)
+            if setting.contains(" = ")
+                && !setting.ends_with("\"VALUE\"")
+                && !setting.ends_with("\"FILE\"") =>
+        {
+            setting
+        }
+        _ => line,
+    });
+    fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let resolved = resolve(&["--config", path.to_str().unwrap()], []);
+    assert_eq!(faults(&resolved), [""; 0]);
+    assert_eq!(grace(&resolved), Duration::from_secs(30));
+    assert!(resolved.describe().contains("toy.toml"));
+}
