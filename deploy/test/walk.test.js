@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { readFileSync } from "node:fs";
+import { CAN_ISOLATE, runIsolated } from "./isolated.js";
 import { ROOT } from "./settings.js";
 import { missingLines, readPage } from "./walk/pages.js";
 
@@ -15,25 +16,13 @@ import { missingLines, readPage } from "./walk/pages.js";
 const summary = readFileSync(join(ROOT, "docs/SUMMARY.md"), "utf8");
 const pages = ["README.md", ...[...summary.matchAll(/\((?:start|guides)\/[\w-]+\.md\)/g)].map(([link]) => `docs/${link.slice(1, -1)}`)];
 
-/** Each page has a network of its own where the system allows that, since its ports are those of the page. */
-const ISOLATED = process.getuid?.() === 0 ? ["--net"] : ["--net", "--map-root-user"];
-const canIsolate = (() => {
-  try {
-    execFileSync("unshare", [...ISOLATED, "ip", "link", "set", "lo", "up"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
-/** @param {string} page @param {AbortSignal} signal ends it */
+/** Each page has a network of its own where the system allows that, since its ports are those of the page. @param {string} page @param {AbortSignal} signal */
 function walk(page, signal) {
   const command = [process.execPath, join(ROOT, "deploy/test/walk/main.js"), page];
-  const [program, ...args] = canIsolate ? ["unshare", ...ISOLATED, "sh", "-c", 'ip link set lo up && exec "$@"', "walk", ...command] : command;
-  return promisify(execFile)(program, args, { encoding: "utf8", maxBuffer: 16 << 20, signal }).catch(({ stdout, stderr }) => assert.fail(`${stdout}\n${stderr}`));
+  return CAN_ISOLATE ? runIsolated(command, { signal }) : promisify(execFile)(command[0], command.slice(1), { signal });
 }
 
-describe("a newcomer's walk", { concurrency: canIsolate ? 2 : 1 }, () => {
+describe("a newcomer's walk", { concurrency: CAN_ISOLATE ? 2 : 1 }, () => {
   for (const page of pages) {
     const { steps, silent } = readPage(join(ROOT, page));
     const commands = steps.filter(({ kind }) => kind === "run");
