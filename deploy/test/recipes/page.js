@@ -3,9 +3,15 @@ import { join } from "node:path";
 import { ROOT } from "../settings.js";
 
 /** A file that a page shows below its mark. @param {string} page @param {string} name @returns {string} */
-export function fileOf(page, name) {
-  const [, shown] = readFileSync(join(ROOT, page), "utf8").split(`<!-- file: ${name} -->`);
-  const [, text] = /^\n```\w*\n([\s\S]*?)^```/m.exec(shown ?? "") ?? [];
+export const fileOf = (page, name) => blockOf(page, "file", name);
+
+/**
+ * A block below a mark of a page: the first one, or the first of a language.
+ * @param {string} page @param {string} mark @param {string} name @param {string} [language]
+ */
+export function blockOf(page, mark, name, language = "\\w*") {
+  const [, shown] = readFileSync(join(ROOT, page), "utf8").split(`<!-- ${mark}: ${name} -->`);
+  const [, text] = new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, "m").exec(shown ?? "") ?? [];
   if (!text) throw new Error(`${page} shows no ${name}`);
   return text;
 }
