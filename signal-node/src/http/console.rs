@@ -12,7 +12,7 @@ use service_kit::http::Problem;
 use tower::ServiceExt as _;
 
 use super::static_file::StaticFiles;
-use super::{Public, assets, openapi, revocations, rooms, timelines};
+use super::{Public, assets, back_end_routes, openapi, refused_tokens};
 
 static CONSOLE_DIR: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../client/console");
 
@@ -28,9 +28,7 @@ impl Console {
     /// Opens the REST interface.
     pub fn open(&self, public: Arc<Public>) {
         let largest = public.sessions.settings.max_message;
-        let routes = rooms::routes(largest)
-            .merge(revocations::routes())
-            .merge(timelines::routes())
+        let routes = refused_tokens::bounded(back_end_routes(largest), &public)
             .merge(openapi::routes())
             .fallback(async || missing())
             .method_not_allowed_fallback(async || {

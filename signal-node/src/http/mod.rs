@@ -8,6 +8,7 @@ mod ice;
 mod openapi;
 mod origin;
 mod refusal;
+mod refused_tokens;
 mod revocations;
 mod rooms;
 mod starting;
@@ -89,16 +90,18 @@ async fn not_found(uri: Uri) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found").detail(text)
 }
 
+/// What back ends ask, on the public listener and in the console.
+fn back_end_routes(largest: usize) -> Router<Arc<Public>> {
+    rooms::routes(largest).merge(revocations::routes()).merge(timelines::routes())
+}
+
 /// Makes the routes of the public listener.
 pub fn router(public: Arc<Public>) -> Router {
     let largest = public.sessions.settings.max_message;
     Router::new()
         .route("/v1/ws", get(upgrade::upgrade).layer(readable_anywhere()))
         .merge(ice::routes())
-        .merge(rooms::routes(largest))
-        .merge(revocations::routes())
-        .merge(timelines::routes())
-        .merge(webhooks::routes())
+        .merge(refused_tokens::bounded(back_end_routes(largest).merge(webhooks::routes()), &public))
         .merge(openapi::routes())
         .merge(assets::router())
         .merge(dialects::routes(&public, largest))

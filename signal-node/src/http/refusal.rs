@@ -123,6 +123,7 @@ pub(super) enum ProblemCode {
     NotRevoked,
     NoWebhooks,
     TooLarge,
+    RateLimited,
     Unavailable,
 }
 
@@ -140,6 +141,7 @@ impl IntoResponses for Refusals {
                 "The room has no members (`room_empty`), or not this one (`peer_not_found`); or that is not revoked (`not_revoked`); or there are no webhooks (`no_webhooks`).",
             ),
             (413, "The body is larger than a frame may be."),
+            (429, "Too many requests without a valid token came from this address or network."),
             (503, "Redis does not answer."),
         ];
         told.into_iter().map(|(status, what)| (status.to_string(), answer(what))).collect()

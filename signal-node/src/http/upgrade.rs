@@ -190,9 +190,13 @@ pub(super) async fn enter(
 
 /// The rejection of a network that attempts too many upgrades without a valid token.
 fn unverified_rejection(wait: Duration) -> Rejection {
+    Rejection { reason: "unverified", problem: unverified_problem(wait) }
+}
+
+/// The answer to a network from which too much comes without a valid token.
+pub(super) fn unverified_problem(wait: Duration) -> Problem {
     let text = "too many connections without a valid token come from this network";
-    let rejection = reject("unverified", StatusCode::TOO_MANY_REQUESTS, "rate_limited", text);
-    Rejection { problem: rejection.problem.retry_spread(wait), ..rejection }
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited").detail(text).retry_spread(wait)
 }
 
 fn rejection_for(exceeded: LimitExceeded) -> Rejection {

@@ -4,6 +4,8 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use service_kit::clock;
 use service_kit::tokens::{Claims, mint};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use turn_cred_service::credential::{self, Pseudonym};
 
 use crate::support::{API_KEY, ApiResponse, JWT_SECRET, TURN_SECRET, TestService, token};
@@ -30,6 +32,28 @@ fn get(service: &TestService, path: &str) -> RequestBuilder {
 
 fn cloudflare(service: &TestService, path: &str, body: &Value) -> RequestBuilder {
     Client::new().post(service.at(path)).bearer_auth(API_KEY).json(body)
+}
+
+#[tokio::test]
+async fn a_refused_caller_has_no_connection_to_go_on_with() {
+    let service = TestService::start([KEYS, ("TURN_CRED_RATE_PER_IP", "2/h")]).await;
+    let wrong = "Authorization: Bearer e30.e30.e30";
+    let asks = [
+        ("POST /v1/ice-servers", 401),
+        ("GET /turn?key=wrong&username=ana", 401),
+        ("GET /_matrix/client/v3/voip/turnServer", 429),
+    ];
+    for (ask, status) in asks {
+        let head = format!("{ask} HTTP/1.1\r\nHost: x\r\n{wrong}\r\nContent-Length: 0\r\n\r\n");
+        let address = service.at("").replace("http://", "");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.repeat(2).as_bytes()).await.unwrap();
+        let mut text = String::new();
+        // Closed with a request unread: the end may be a reset.
+        let _ = stream.read_to_string(&mut text).await;
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{ask}: {text}");
+        assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{ask}: {text}");
+    }
 }
 
 #[tokio::test]

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Method;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use axum::middleware::from_fn;
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{from_fn, map_response};
+use axum::response::Response;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::request_spans::trace_root;
@@ -38,9 +39,19 @@ pub(crate) fn public_router(state: PublicState, origins: &[AllowedOrigin]) -> Ro
         .merge(cloudflare::routes())
         .merge(admin::routes())
         .merge(openapi::routes())
-        .layer(from_fn(trace_root));
+        .layer(from_fn(trace_root))
+        .layer(map_response(close_refused));
     let router = with_limits(shapes.with_state(Arc::new(state)));
     without_caching(router.layer(cors(origins)), "Origin, Authorization")
+}
+
+/// Closes the connection of a caller that is refused: over one that is kept alive, further requests would come as fast as they
+/// are refused.
+async fn close_refused(mut response: Response) -> Response {
+    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Allows exactly the listed origins; without any, no cross-origin browser request succeeds.
