@@ -1,5 +1,7 @@
 //! Runs scenarios against a real cluster, or the checks over a history that one left behind.
 
+mod attack_options;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,19 +14,20 @@ use fault_suite::history::{FaultKind, History};
 use fault_suite::nemesis;
 use fault_suite::page;
 use fault_suite::report::Outcome;
-use fault_suite::scenario::{self, BadMembers, Calls, Chaos, Options, Report, Without};
+use fault_suite::scenario::{self, Calls, Chaos, Options, Report};
 use fault_suite::simulation;
 use tokio::runtime::Runtime;
 
 /// The scenarios, in the order of `all`.
-const SCENARIOS: [(&str, &str); 19] = [
+const SCENARIOS: [(&str, &str); 20] = [
     ("kill", "kill -9 of nodes: how soon their clients are back"),
     ("ghosts", "Clients of a killed node that do not come back: how soon they are gone"),
     ("rolling", "All nodes restarted in turn under load"),
     ("outage-stall", "Redis stopped for a minute"),
     ("outage-wipe", "Redis killed, and back empty a minute later"),
     ("slow-reader", "Clients that stop reading in a busy room"),
-    ("bad-members", "Members who flood, flap, send wrong frames and escape bans"),
+    ("bad-members", "Members who flood, flap, send wrong frames, open rooms and escape bans"),
+    ("strangers", "Strangers who attack every listener without a valid token"),
     ("refused-writes", "Redis refuses writes: NOREPLICAS, OOM, READONLY, MISCONF"),
     ("silent-connection", "Packets between nodes and Redis lost without a reset"),
     ("role-change", "Planned failovers behind the address of Redis"),
@@ -65,8 +68,8 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 }
 
 fn command() -> Command {
-    let scenarios =
-        SCENARIOS.map(|(name, about)| with_attacks(with_chaos(Command::new(name).about(about))));
+    let scenarios = SCENARIOS
+        .map(|(name, about)| attack_options::add_to(with_chaos(Command::new(name).about(about))));
     let all = with_chaos(Command::new("all").about("Every scenario; a table for people"))
         .arg(path("write", "FILE", "Puts the table between the markers of this page"));
     let file =
@@ -166,30 +169,6 @@ fn with_chaos(command: Command) -> Command {
         .arg(number("rate", "Signals per second of each client").default_value("8"))
 }
 
-/// How long the attacks of members go on, and what is missing in a negative twin.
-fn with_attacks(command: Command) -> Command {
-    if command.get_name() != "bad-members" {
-        return command;
-    }
-    let without = Arg::new("without")
-        .long("without")
-        .value_name("WHAT")
-        .value_parser(["limits", "ban"])
-        .help("Leaves this out; the run must fail then");
-    command.arg(number("length", "Seconds of the attacks").default_value("60")).arg(without)
-}
-
-fn bad_members(matches: &ArgMatches) -> BadMembers {
-    // `all` has neither of them.
-    let length: Option<&u32> = matches.try_get_one("length").ok().flatten();
-    let without = matches.try_get_one::<String>("without").ok().flatten();
-    BadMembers {
-        length: length
-            .map_or(Duration::from_secs(60), |length| Duration::from_secs(u64::from(*length))),
-        without: without.map(|what| if what == "ban" { Without::Ban } else { Without::Limits }),
-    }
-}
-
 fn get(matches: &ArgMatches, name: &str) -> u32 {
     *matches.get_one(name).expect("it has a default")
 }
@@ -261,7 +240,10 @@ async fn report(name: &str, options: &Options, matches: &ArgMatches) -> Report {
         "outage-stall" => scenario::stall(options).await,
         "outage-wipe" => scenario::wipe(options).await,
         "slow-reader" => scenario::slow_reader(options).await,
-        "bad-members" => scenario::bad_members(options, &bad_members(matches)).await,
+        "bad-members" => {
+            scenario::bad_members(options, &attack_options::bad_members(matches)).await
+        }
+        "strangers" => scenario::strangers(options, &attack_options::strangers(matches)).await,
         "refused-writes" => scenario::refused_writes(options).await,
         "silent-connection" => scenario::silent_connection(options).await,
         "role-change" => scenario::role_change(options).await,

@@ -24,6 +24,7 @@ mod presence;
 mod rosters_converge;
 #[cfg(test)]
 mod testing;
+mod under_attack;
 
 use std::fmt;
 
@@ -31,6 +32,8 @@ use serde::Serialize;
 
 use crate::history::History;
 use model::Model;
+
+pub use under_attack::AttackEffect;
 
 /// Something that a promise rules out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,6 +78,7 @@ const CHECKS: &[Check] = &[
     ("metas_converge", metas_converge::check),
     ("announcements", announcements::check),
     ("moderation", moderation::check),
+    ("under_attack", under_attack::check),
 ];
 
 /// What one check found.

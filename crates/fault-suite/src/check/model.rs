@@ -214,7 +214,11 @@ impl ClientTracker {
             | What::Configuring { .. }
             | What::Configured { .. }
             | What::Fault { .. }
-            | What::Healed { .. } => {}
+            | What::Healed { .. }
+            | What::Attack { .. }
+            | What::AttackOver
+            | What::Attempt { .. }
+            | What::Memory { .. } => {}
         }
     }
 

@@ -190,6 +190,24 @@ impl HistoryBuilder {
         story.event(SUITE, What::Configured { room: 1, locked, cap, seq })
     }
 
+    /// A good client was in, or not, after so many milliseconds.
+    pub(crate) fn attempt(self, took: u64, is_in: bool) -> Self {
+        self.event(SUITE, What::Attempt { took: took * 1_000, is_in })
+    }
+
+    /// An attack begins; a p99 of so many milliseconds is noise.
+    pub(crate) fn attack(self, floor: u64) -> Self {
+        self.event(SUITE, What::Attack { floor: floor * 1_000 })
+    }
+
+    pub(crate) fn attack_over(self) -> Self {
+        self.event(SUITE, What::AttackOver)
+    }
+
+    pub(crate) fn memory(self, bytes: u64) -> Self {
+        self.event(SUITE, What::Memory { process: "node-0".into(), bytes })
+    }
+
     pub(crate) fn report(self, peer: Peer, peers: &[(Peer, bool)]) -> Self {
         self.event(peer.client, What::Roster { peers: peers.into() })
     }

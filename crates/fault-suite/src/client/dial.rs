@@ -1,12 +1,13 @@
 //! How a client gets to a node: over TCP, or over whatever a simulation puts in its place.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::future::BoxFuture;
 use service_kit::clock;
 use service_kit::tokens::{Claims, Right, mint};
 use signal_client::transport::{Socket, Wire};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -39,10 +40,31 @@ impl Endpoints for Vec<SocketAddr> {
 /// # Errors
 /// When the node or something on the way refuses.
 pub async fn dial(address: SocketAddr, token: &str) -> Result<Socket, Error> {
+    upgrade(TcpStream::connect(address).await?, address, token).await
+}
+
+/// Opens a WebSocket to a node over TCP from one of the addresses of this machine, such as all of 127.0.0.0/8.
+///
+/// # Errors
+/// When the address is none of this machine, or the node refuses.
+pub async fn dial_from(from: Ipv4Addr, address: SocketAddr, token: &str) -> Result<Socket, Error> {
+    upgrade(connect_from(from, address).await?, address, token).await
+}
+
+/// Opens a TCP connection from one of the addresses of this machine.
+///
+/// # Errors
+/// When the address is none of this machine, or the other side refuses.
+pub async fn connect_from(from: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(address).await
+}
+
+async fn upgrade(stream: TcpStream, address: SocketAddr, token: &str) -> Result<Socket, Error> {
     let mut request = format!("ws://{address}/v1/ws").into_client_request()?;
     let offered = HeaderValue::from_str(&format!("signal.v1, bearer.{token}"))?;
     request.headers_mut().insert("sec-websocket-protocol", offered);
-    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let wire: Box<dyn Wire> = Box::new(stream);
     Ok(client_async(request, wire).await?.0)

@@ -13,7 +13,7 @@ mod sockets;
 
 pub use crate::history::UNRECORDED;
 pub use context::{Context, Counters, Directory, Phase};
-pub use dial::{Endpoints, admin_token, dial, moderator_token, token};
+pub use dial::{Endpoints, admin_token, connect_from, dial, dial_from, moderator_token, token};
 pub use load::{Behaviour, Pace, Profile};
 pub use observer::Announcement;
 pub use signal_client::transport::{Socket, Wire};

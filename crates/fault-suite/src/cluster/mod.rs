@@ -1,6 +1,7 @@
 //! Three nodes and a Redis as child processes, with a proxy in every connection.
 
 mod clock;
+mod credentials;
 mod node;
 mod process;
 mod redis_client;
@@ -9,6 +10,7 @@ mod shards;
 mod throttle;
 
 pub use clock::SteppedClock;
+pub use credentials::CredentialService;
 pub use node::{Metrics, Node, is_ready};
 pub use process::{ProcessError, find_node_binary};
 pub use redis_server::{Persistence, RedisServer, Refusal};
@@ -47,6 +49,8 @@ pub struct ClusterSettings {
     pub log: String,
     /// Whether the nodes use a Redis Cluster, without proxies in between, and not the one Redis.
     pub is_sharded: bool,
+    /// Whether nodes ask a credential service for ICE servers.
+    pub has_credentials: bool,
     /// Further settings of the nodes, without their prefix.
     pub extra: Vec<(String, String)>,
 }
@@ -58,6 +62,8 @@ pub struct Cluster {
     pub redis: RedisServer,
     /// The Redis Cluster that the nodes use instead, if they do.
     pub shards: Option<Shards>,
+    /// The credential service that the nodes ask, if they do.
+    pub credentials: Option<CredentialService>,
     /// The clock of Redis.
     pub clock: SteppedClock,
     pub nodes: Vec<Node>,
@@ -90,9 +96,16 @@ impl Cluster {
             settings.extra.push(("REDIS_URL".to_owned(), started.url()));
             shards = Some(started);
         }
+        let mut credentials = None;
+        if settings.has_credentials {
+            let started = CredentialService::start(&settings.binary, &settings.folder).await?;
+            settings.extra.push(("CREDENTIALS_URL".to_owned(), started.url()));
+            credentials = Some(started);
+        }
         let mut cluster = Self {
             redis,
             shards,
+            credentials,
             clock,
             nodes: Vec::new(),
             redis_links: Vec::new(),
@@ -188,6 +201,16 @@ impl Cluster {
             Some(shards) => shards.endless_keys().await,
             None => self.redis.endless_keys().await,
         }
+    }
+
+    /// The resident memory of each process of ours, in bytes.
+    #[must_use]
+    pub fn resident(&self) -> Vec<(Box<str>, u64)> {
+        let nodes = self.nodes.iter().map(Node::resident).enumerate();
+        let nodes = nodes.map(|(number, bytes)| (format!("node-{number}"), bytes));
+        let service = self.credentials.iter().map(CredentialService::resident);
+        let all = nodes.chain(service.map(|bytes| ("credentials".to_owned(), bytes)));
+        all.filter_map(|(process, bytes)| Some((process.into_boxed_str(), bytes?))).collect()
     }
 
     async fn add_node(&mut self, index: usize) -> Result<(), ProcessError> {

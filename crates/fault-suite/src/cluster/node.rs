@@ -28,12 +28,12 @@ pub struct Node {
     throttle: Option<Throttle>,
 }
 
-/// The line in which a node says where it listens.
+/// The line in which a node or a credential service says where it listens.
 #[derive(Deserialize)]
-struct Listening {
+pub(super) struct Listening {
     event: String,
-    public: SocketAddr,
-    admin: SocketAddr,
+    pub(super) public: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 /// What a node tells on `/metrics`.
@@ -155,10 +155,7 @@ impl Node {
     /// The resident memory of the process, in bytes.
     #[must_use]
     pub fn resident(&self) -> Option<u64> {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+        self.process.resident()
     }
 
     /// Fetches what it counts.
@@ -218,8 +215,8 @@ fn environment(
     variables.into_iter().map(|(name, value)| (format!("SIGNAL_NODE_{name}"), value)).collect()
 }
 
-/// Reads until the node says where it listens.
-async fn listening(stdout: ChildStdout) -> Option<Listening> {
+/// Reads until the process says where it listens.
+pub(super) async fn listening(stdout: ChildStdout) -> Option<Listening> {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let told = serde_json::from_str::<Listening>(&line);

@@ -80,9 +80,11 @@ impl Process {
         self.child.stdout.take()
     }
 
-    /// The id of the process, while it runs.
-    pub(super) fn id(&self) -> Option<u32> {
-        self.child.id()
+    /// The resident memory of the process in bytes, while it runs.
+    pub(super) fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
     }
 
     /// Sends a signal, unless the process has ended.

@@ -230,6 +230,21 @@ pub enum What {
         /// Its number in the schedule.
         fault: u32,
     },
+    /// Clients who mean harm begin; what came before was quiet.
+    Attack {
+        /// A p99 of joins below this counts as this: so much is noise of the machine. In microseconds.
+        floor: u64,
+    },
+    /// They have ended.
+    AttackOver,
+    /// A good client has tried to get into a room.
+    Attempt {
+        /// How long it took from opening a socket, in microseconds.
+        took: u64,
+        is_in: bool,
+    },
+    /// The resident memory of a process.
+    Memory { process: Box<str>, bytes: u64 },
 }
 
 /// A `joined`.

@@ -59,6 +59,7 @@ fn settings(chaos: &Chaos) -> ScenarioSettings {
         ping: Duration::from_secs(1),
         capacity: CAPACITY,
         is_sharded: false,
+        has_credentials: false,
         extra: drain.map(|(name, value)| (name, value.to_owned())).to_vec(),
     }
 }

@@ -14,6 +14,8 @@ mod rig;
 mod rolling;
 mod sdk_members;
 mod slow_reader;
+mod strangers;
+mod under_attack;
 
 pub use bad_members::{BadMembers, Without, bad_members};
 pub use calls::{CallFigures, CallReport, Calls, calls};
@@ -27,6 +29,8 @@ pub use redis_life::{
 pub use rig::{Options, Rig, ScenarioSettings};
 pub use rolling::rolling;
 pub use slow_reader::slow_reader;
+pub use strangers::{Strangers, strangers};
+pub use under_attack::AttackPlan;
 
 use std::io;
 use std::time::Duration;

@@ -48,6 +48,8 @@ pub struct ScenarioSettings {
     pub capacity: usize,
     /// Whether the nodes use a Redis Cluster.
     pub is_sharded: bool,
+    /// Whether nodes ask a credential service for ICE servers.
+    pub has_credentials: bool,
     /// Further settings of the nodes, without their prefix.
     pub extra: Vec<(&'static str, String)>,
 }
@@ -62,6 +64,7 @@ impl Default for ScenarioSettings {
             ping: Duration::from_secs(10),
             capacity: 64,
             is_sharded: false,
+            has_credentials: false,
             extra: vec![("DRAIN_DELAY", "1s".to_owned())],
         }
     }
@@ -99,6 +102,7 @@ impl Rig {
             capacity: settings.capacity,
             log: options.log.clone(),
             is_sharded: settings.is_sharded,
+            has_credentials: settings.has_credentials,
             extra: extra.collect(),
         };
         let cluster = Cluster::start(&cluster_settings).await?;

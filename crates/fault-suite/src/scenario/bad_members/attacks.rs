@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::super::Rig;
-use super::member::BadMember;
+use super::super::under_attack::{RawMember, attacker};
 use crate::client::{Context, UNRECORDED, moderator_token, token};
 use crate::cluster::Node;
 
@@ -24,6 +24,8 @@ const LARGE: usize = 60_000;
 const RETRY: Duration = Duration::from_millis(100);
 /// However short the run, it tries that often.
 const LEAST_ATTEMPTS: usize = 5;
+/// As many as a node lets a connection be in.
+const ROOMS_OF_A_CONNECTION: usize = 8;
 /// The ban outlasts the run (seconds).
 const BAN: u64 = 3_600;
 
@@ -40,6 +42,10 @@ pub(super) struct Damage {
     pub(super) attempts: usize,
     /// Those that succeeded.
     pub(super) escapes: usize,
+    /// Rooms that one subject opened beside its own.
+    pub(super) rooms: usize,
+    /// Further rooms that it was refused.
+    pub(super) refused_rooms: usize,
 }
 
 impl Add for Damage {
@@ -52,6 +58,8 @@ impl Add for Damage {
             closed: self.closed + more.closed,
             attempts: self.attempts + more.attempts,
             escapes: self.escapes + more.escapes,
+            rooms: self.rooms + more.rooms,
+            refused_rooms: self.refused_rooms + more.refused_rooms,
         }
     }
 }
@@ -95,13 +103,13 @@ impl Attack {
         self.nodes[self.rng.usize(..self.nodes.len())]
     }
 
-    async fn connect_as(&mut self, token: &str) -> Option<BadMember> {
-        let node = self.node();
+    async fn connect_as(&mut self, token: &str) -> Option<RawMember> {
+        let way = (attacker(1), self.node());
         self.client += 1;
-        BadMember::connect(&self.context, node, token, (self.room, self.client)).await
+        RawMember::connect(&self.context, way, token, (self.room, self.client)).await
     }
 
-    async fn connect(&mut self) -> Option<BadMember> {
+    async fn connect(&mut self) -> Option<RawMember> {
         let token = token(&self.subject);
         self.connect_as(&token).await
     }
@@ -127,7 +135,7 @@ pub(super) async fn flood(mut attack: Attack) -> Damage {
     damage
 }
 
-async fn flood_over(attack: &Attack, mut member: BadMember, damage: &mut Damage) -> Option<()> {
+async fn flood_over(attack: &Attack, mut member: RawMember, damage: &mut Damage) -> Option<()> {
     let joined = member.join(None).await?;
     let victim = attack.victim(&joined)?;
     let (mut mid, filler) = (0, "x".repeat(LARGE));
@@ -166,6 +174,24 @@ pub(super) async fn come_and_go(mut attack: Attack) -> Damage {
                     break;
                 }
             }
+        }
+    }
+    damage
+}
+
+/// Opens rooms without an end as one subject, over one connection after the other, and leaves none of them.
+pub(super) async fn open_rooms(mut attack: Attack) -> Damage {
+    let mut damage = Damage::default();
+    // The node counts its rooms by itself.
+    attack.nodes.truncate(1);
+    while !attack.is_over() {
+        let Some(mut member) = attack.connect().await else { continue };
+        for _ in 0..ROOMS_OF_A_CONNECTION {
+            let opened = damage.rooms + damage.refused_rooms;
+            member.turn_to(format!("{}-{opened}", attack.subject));
+            let Some(answer) = member.join(None).await else { break };
+            damage.rooms += usize::from(answer["type"] == "joined");
+            damage.refused_rooms += usize::from(answer["code"] == "limit_exceeded");
         }
     }
     damage

@@ -1,23 +1,30 @@
 //! Members who mean harm among those who do not: a flood at one of them, a leave and a join without a break, frames that
-//! are wrong, and a ban that is to be escaped. Good members notice none of it.
+//! are wrong, rooms without an end, and a ban that is to be escaped. Good members notice none of it, and others get in as
+//! before.
 
 mod attacks;
-mod member;
 
 use std::time::Duration;
 
 use fastrand::Rng;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::attacks::{Attack, Damage, ban_and_escape, come_and_go, flood, send_wrong_frames};
+use self::attacks::{
+    Attack, Damage, ban_and_escape, come_and_go, flood, open_rooms, send_wrong_frames,
+};
 use super::measure::{count_events, latencies};
+use super::under_attack::{AttackPlan, compare, figures as effect_figures};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
+use crate::check::AttackEffect;
 use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::history::{History, What};
 use crate::report::{Figure, count};
 
 /// Rooms, each with three good members and one of each kind of bad ones.
 const ROOMS: u32 = 2;
+/// Rooms that a subject may have on a node: few enough for a run of seconds.
+const ROOMS_OF_A_SUBJECT: usize = 16;
 /// Members of a room; good and bad ones fit in.
 const CAPACITY: usize = 16;
 /// How long good members take to be in their rooms, and to settle at the end.
@@ -30,13 +37,15 @@ pub enum Without {
     Limits,
     /// The ban of the one who is removed.
     Ban,
+    /// The bound on the rooms of a subject.
+    Rooms,
 }
 
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
 pub struct BadMembers {
-    /// The attacks go on for so long.
-    pub length: Duration,
+    /// How long it is quiet, and the attack.
+    pub plan: AttackPlan,
     /// What is missing, in a twin.
     pub without: Option<Without>,
 }
@@ -51,6 +60,8 @@ fn settings(plan: BadMembers) -> ScenarioSettings {
         ];
         settings.extra.extend(limits.map(|(name, value)| (name, value.to_owned())));
     }
+    let rooms = if plan.without == Some(Without::Rooms) { 1_000_000 } else { ROOMS_OF_A_SUBJECT };
+    settings.extra.push(("ROOMS_PER_CLIENT", rooms.to_string()));
     settings
 }
 
@@ -75,43 +86,54 @@ async fn attacked(rig: &mut Rig, seed: u64, plan: &BadMembers) -> Result<Damage,
     };
     rig.gather((0..3 * ROOMS).map(good), WITHIN).await?;
     rig.phase(Phase::Load);
-    let mut rng = Rng::with_seed(seed);
-    let until = Instant::now() + plan.length;
     let bans = plan.without != Some(Without::Ban);
+    let attack = async |until: Instant| attack(rig, until, (seed, bans)).await;
+    let damage = compare(rig, ROOMS, &plan.plan, attack).await;
+    rig.close(WITHIN).await?;
+    Ok(damage)
+}
+
+async fn attack(rig: &Rig, until: Instant, (seed, bans): (u64, bool)) -> Damage {
+    let mut rng = Rng::with_seed(seed);
     let attacks = (0..ROOMS).map(|room| {
         let mut attack = |kind| Attack::new(rig, room, kind, until, &mut rng);
         let (flooder, flapper) = (attack("flooder"), attack("flapper"));
         let (stammerer, escaper) = (attack("stammerer"), attack("escaper"));
-        tokio::spawn(async move {
-            tokio::join!(
+        let opener = attack("opener");
+        async move {
+            let (floods, flaps, frames, attempts, rooms) = tokio::join!(
                 flood(flooder),
                 come_and_go(flapper),
                 send_wrong_frames(stammerer),
-                ban_and_escape(escaper, bans)
-            )
-        })
+                ban_and_escape(escaper, bans),
+                open_rooms(opener)
+            );
+            floods + flaps + frames + attempts + rooms
+        }
     });
-    let attacks: Vec<_> = attacks.collect();
+    let mut attacks: JoinSet<_> = attacks.collect();
     let mut damage = Damage::default();
-    for attack in attacks {
-        let (floods, flaps, frames, escapes) = attack.await.expect("an attack does not panic");
-        damage += floods + flaps + frames + escapes;
+    while let Some(ended) = attacks.join_next().await {
+        damage += ended.expect("an attack does not panic");
     }
-    rig.close(WITHIN).await?;
-    Ok(damage)
+    damage
 }
 
 fn figures(history: &History, damage: Damage) -> Vec<Figure> {
     let closed = count_events(history, |what| matches!(what, What::Closed { .. }));
     let rooms = count(usize::try_from(ROOMS).unwrap_or_default());
     let p99 = latencies(history, 0, u64::MAX).ms(99);
-    vec![
+    let mut figures = effect_figures(AttackEffect::of(history).as_ref());
+    figures.extend([
         Figure::at_most("sockets that good members lost", closed, 0.0, ""),
         Figure::at_least("signals of floods refused", count(damage.refused), rooms, ""),
         Figure::at_least("leaves and joins in turn", count(damage.joins), rooms, ""),
         Figure::at_least("sockets closed for wrong frames", count(damage.closed), rooms, ""),
         Figure::at_least("attempts to escape a ban", count(damage.attempts), rooms, ""),
         Figure::at_most("of these that got in", count(damage.escapes), 0.0, ""),
+        Figure::told("rooms that a subject opened", count(damage.rooms), ""),
+        Figure::at_least("further rooms that it was refused", count(damage.refused_rooms), 1.0, ""),
         Figure::told("delivery between good members, p99", p99, "ms"),
-    ]
+    ]);
+    figures
 }
