@@ -25,6 +25,9 @@ const GOOD = 1;
 /** The room of good members that is attacked. */
 const ATTACKED = `${RUN}-${GOOD}-0`;
 
+/** What strangers are answered: wrong tokens, too many of them, broken frames, pages of a name that was resolved to the node. */
+const REFUSALS = ["401", "429", "1002", "4204"];
+
 /** The longest that the quiet time before the attack may take on a slow machine, beyond its length (s). */
 const SLOW = 60;
 
@@ -55,7 +58,7 @@ async function measure(room) {
   metrics.slowdown.add(percentile(during, 0.99) / Math.max(percentile(before, 0.99), FLOOR[PROFILE_NAME]));
   if (facts) {
     metrics.growth.add(facts.growth);
-    metrics.check(facts.answers["401"] > 0 && facts.answers["429"] > 0, "strangers are refused, and then not looked at: 401 and 429");
+    metrics.check(REFUSALS.every((code) => facts.answers[code] > 0), `strangers are refused, and then not looked at: ${REFUSALS.join(", ")}`);
   }
 }
 
@@ -88,12 +91,15 @@ async function misbehave() {
   let over = false;
   const victim = spy.peers[0].id;
   const attacks = [bad.flood(spy, victim, () => over), bad.comeAndGo(flapper, () => over), bad.comeAndGo(guest, () => over), bad.swell(rosters.members[0], () => over)];
+  const [opened, escaped] = [bad.openRooms(() => over), bad.escapeBan(() => over)];
   metrics.check(longest(86_400) <= 600 && longest(1e15) <= 600, "nobody gets a credential for longer than the service allows");
   await act(sizes.hold);
   over = true;
   await Promise.all(attacks);
   metrics.check(spy.errors.has("rate_limited"), "an addressed flood is refused: rate_limited");
   metrics.check(rosters.members[0].errors.has("too_large"), "a meta that is too large is refused: too_large");
+  metrics.check((await opened).has("limit_exceeded"), "a subject that opens rooms without an end is refused: limit_exceeded");
+  metrics.check(await escaped, "a banned subject gets in by no way");
   // Good members would count one that only closes as away.
   await spy.leave();
   for (const member of [spy, flapper, guest, ...rosters.members]) member.close();

@@ -39,7 +39,7 @@ export const FLOOR = { smoke: 2500, small: 50, full: 50 };
 const CASES = 12;
 
 /** How many of them attack.js has. */
-const ATTACK_CASES = 4;
+const ATTACK_CASES = 6;
 
 /** @param {Record<string, number>} latency */
 function fast({ connect, join, deliver }) {

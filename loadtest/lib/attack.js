@@ -17,7 +17,7 @@ const LOOK_EVERY = 250;
  */
 export async function attack({ nodes }, say, profile) {
   const before = await Promise.all(nodes.map(memoryOf));
-  const strangers = startStrangers({ nodes: nodes.map(({ origin }) => origin), credentials: nodes.map(({ credentials }) => credentials.origin) });
+  const strangers = startStrangers({ nodes, credentials: nodes.map(({ credentials }) => credentials) });
   const end = Date.now() + ATTACKED_FOR[profile] * 1000;
   let growth = 0;
   while (Date.now() < end) {

@@ -23,12 +23,17 @@ export class BadMember {
   errors = new Set();
   /** The roster as of its join. */
   peers = [];
+  /** Its id as of its join. */
+  id = "";
+  /** The key that it joined with last, and how often that was used. */
+  key = "";
+  tries = 0;
   /** Whether another member has said that the attack begins. */
   begun = false;
 
-  /** @param {string} sub @param {string} room */
-  constructor(sub, room) {
-    Object.assign(this, { room, token: mintToken({ sub, room }) });
+  /** @param {string} sub @param {string} room @param {{rooms?: string[], can?: string[]}} [rights] */
+  constructor(sub, room, rights = {}) {
+    Object.assign(this, { room, token: mintToken({ sub, room, ...rights }) });
   }
 
   /** Opens a socket. */
@@ -40,8 +45,14 @@ export class BadMember {
 
   /** Joins as a new member; returns whether it is in. @param {object} [meta] */
   async join(meta) {
+    return this.joinWith(newKey(), 1, meta);
+  }
+
+  /** Joins with a key that may have been used before; returns whether it is in. @param {string} key @param {number} tries @param {object} [meta] */
+  async joinWith(key, tries, meta) {
     this.#mid = 0;
-    return this.#ask({ type: "join", id: 1, room: this.room, key: newKey(), try: 1, meta });
+    Object.assign(this, { key, tries });
+    return this.#ask({ type: "join", id: 1, room: this.room, key, try: tries, meta });
   }
 
   /** Joins once others are there. */
@@ -54,6 +65,11 @@ export class BadMember {
 
   async leave() {
     return this.#ask({ type: "leave", id: 2, room: this.room });
+  }
+
+  /** Removes a member and keeps its subject out. @param {string} peer @param {number} ban in seconds */
+  async kick(peer, ban) {
+    return this.#ask({ type: "kick", id: 3, room: this.room, peer, ban });
   }
 
   /** Replaces the member's `meta`. @param {object} meta */
@@ -81,7 +97,7 @@ export class BadMember {
 
   #hear(frame) {
     if (frame.type === "signal" && frame.data.state === "begin") this.begun = true;
-    if (frame.type === "joined") this.peers = frame.peers ?? [];
+    if (frame.type === "joined") Object.assign(this, { peers: frame.peers ?? [], id: frame.self.id });
     if (frame.type === "error") this.#fail(frame);
     if (frame.id !== undefined) this.#answers.get(frame.id)?.(frame.type !== "error");
   }
@@ -116,6 +132,61 @@ export async function swell(bad, over) {
     bad.update({ filler: "x".repeat(5_000) });
     await sleep(40);
   }
+}
+
+/** As many rooms as a connection may be in. */
+const ROOMS_PER_CONNECTION = 8;
+
+/**
+ * Opens rooms without an end as one subject, over one connection after the other, and leaves none of them; returns the codes
+ * that it was refused with.
+ * @param {() => boolean} over
+ */
+export async function openRooms(over) {
+  const codes = new Set();
+  for (let count = 0; !over(); ) {
+    const bad = new BadMember("opener", undefined, { rooms: [`${RUN}-opened-*`] });
+    if (!(await bad.enter().catch(() => null))) continue;
+    for (const _ of range(ROOMS_PER_CONNECTION)) {
+      bad.room = `${RUN}-opened-${(count += 1)}`;
+      await bad.join();
+    }
+    for (const code of bad.errors) codes.add(code);
+    bad.close();
+    await sleep(10);
+  }
+  return codes;
+}
+
+/** Longer than any run (s). */
+const BAN = 3600;
+
+/** However short the run, a banned subject tries that often. */
+const LEAST_ATTEMPTS = 5;
+
+/**
+ * Takes two seats in a room, has a moderator remove one of them, and tries to get in again: as a new member and by a resume
+ * of both seats. Returns whether it was never in.
+ * @param {() => boolean} over
+ */
+export async function escapeBan(over) {
+  const room = `${RUN}-banned`;
+  const seats = await Promise.all(range(2).map(() => new BadMember("banned", room).enter()));
+  const moderator = await new BadMember("moderator", room, { can: ["signal", "moderate"] }).enter();
+  for (const member of [...seats, moderator]) await member.join();
+  let isOut = await moderator.kick(seats[0].id, BAN);
+  let refused = 0;
+  for (let attempt = 0; attempt < LEAST_ATTEMPTS || !over(); attempt += 1) {
+    const again = await new BadMember("banned", room).enter().catch(() => null);
+    const seat = [null, ...seats][attempt % 3];
+    const isIn = again && (seat ? await again.joinWith(seat.key, seat.tries + 1) : await again.join());
+    isOut &&= !isIn;
+    refused += again?.errors.has("forbidden") ? 1 : 0;
+    again?.close();
+    await sleep(100);
+  }
+  for (const member of [...seats, moderator]) member.close();
+  return isOut && refused > 0;
 }
 
 /** Fills a room whose every roster is large. @param {number} size */
