@@ -17,7 +17,7 @@ const MODULES = ["index", "channels", "files", "rpc", "stats", "protocol"];
 /** Of this module the frames are docs/PROTOCOL.md's. */
 const VALUES_ALONE = "protocol";
 /** Types of the inside that JSDoc exports all the same. */
-const INSIDE = ["Queued", "Pending", "Sample"];
+const INSIDE = ["Queued", "Pending", "Sample", "Requests", "Link", "HeldChannel", "ServerFrame"];
 
 const HEAD = `# SDK
 
@@ -105,7 +105,23 @@ function chapter(module) {
   return `\n## ${name}\n\nIn \`${relative(fileURLToPath(new URL("../", ROOT)), file(module))}\`.\n${all.map(exported).join("")}`;
 }
 
-const text = `${HEAD}${MODULES.map(chapter).join("")}`.replace(/\n{3,}/g, "\n\n");
+/** Types that are named and are no export of a module: from whatever file of the SDK. @param {string} page @returns {string} */
+function furtherTypes(page) {
+  const ours = program.getSourceFiles().filter(({ fileName }) => fileName.includes("/client/src/"));
+  const all = ours.flatMap((source) => checker.getExportsOfModule(/** @type {ts.Symbol} */ (checker.getSymbolAtLocation(source))));
+  // A type that only names a class is left out; a class has the name where no type has it.
+  const isClass = (/** @type {ts.Symbol} */ { flags }) => Boolean(flags & ts.SymbolFlags.Class);
+  const types = all.filter((symbol) => symbol.flags & ts.SymbolFlags.TypeAlias && typeDefinition("", symbol) !== "");
+  const known = new Map([...all.filter(isClass), ...types].map((symbol) => [symbol.name, symbol]));
+  const spans = [...page.matchAll(/`([^`]+)`|^```ts\n([\s\S]*?)```/gm)].map(([, span, block]) => span ?? block).join("\n");
+  const named = new Set([...spans.matchAll(/\b[A-Z]\w+/g)].map(([name]) => name));
+  const missing = [...named].filter((name) => known.has(name) && !INSIDE.includes(name) && !page.includes(`\n### ${name}\n`)).sort();
+  const text = missing.map((name) => exported(/** @type {ts.Symbol} */ (known.get(name)))).join("");
+  return text && text + furtherTypes(page + text);
+}
+
+const chapters = `${HEAD}${MODULES.map(chapter).join("")}`;
+const text = `${chapters}\n## Further types\n\nWhat the parts above name.\n${furtherTypes(chapters)}`.replace(/\n{3,}/g, "\n\n");
 if (!process.argv.includes("--check")) await writeFile(PAGE, text);
 else if ((await readFile(PAGE, "utf8").catch(() => "")) !== text) {
   console.error('docs/reference/sdk.md is not what client/src gives: run "npm run reference" in client/ and commit the page');
