@@ -2,8 +2,8 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
 /**
- * Compares the pages of reference with what the programs give, both ways: settings with their defaults, metrics, codes of the protocol
- * and routes of REST. docs/reference/*.toml and docs/openapi are printed by the programs, which tests check.
+ * Compares the pages of reference with what the programs give, both ways: settings with their defaults, metrics, alerts, codes of
+ * the protocol and routes of REST. docs/reference/*.toml and docs/openapi are printed by the programs, which tests check.
  *
  *   node deploy/check-reference.js     prints every fault, then fails
  */
@@ -69,6 +69,10 @@ const sources = execFileSync("git", ["ls-files", "signal-node/src/metrics.rs", "
 const metrics = sources.flatMap((file) => [...read(file).matchAll(/"((?:signal|turncred)_[a-z_]+)"/g)].map(([, name]) => name));
 const told = rows(read(METRICS)).map(([first]) => first).filter((first) => /^`(signal|turncred)_/.test(first));
 compare(METRICS, "metric", told.flatMap(spans), [...new Set(metrics)]);
+
+const ALERTS = "docs/operate/alerts.md";
+const rules = [...read("helm/signal-cluster/rules/alerts.yaml").matchAll(/alert: (\w+)/g)].map(([, name]) => name);
+compare(ALERTS, "alert", [...read(ALERTS).matchAll(/^#+ ((?:Signal|Turn)\w+)$/gm)].map(([, name]) => name), rules);
 
 const PROTOCOL = "docs/PROTOCOL.md";
 /** @type {{close: {code: number, name: string}[], errors: {code: string, retry: boolean}[]}} */

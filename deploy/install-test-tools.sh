@@ -48,6 +48,7 @@ missing_packages() {
   has c++ || echo g++
   has setcap || echo libcap2-bin
   has ip || echo iproute2
+  has sysctl || echo procps
   browser || echo chromium
   node_is_new || echo nodejs
   has npm || echo npm

@@ -9,12 +9,12 @@ import { ROOT } from "./settings.js";
 import { missingLines, readPage } from "./walk/pages.js";
 
 /**
- * A newcomer's walk: the commands of README, docs/start and docs/guides are run in the order of docs/SUMMARY.md's pages, in a copy of the
+ * A newcomer's walk: the commands of both READMEs, docs/start and docs/guides are run in the order of docs/SUMMARY.md's pages, in a copy of the
  * repository, with the programs that are built already in place of cargo, and do and print what the page shows.
  */
 
 const summary = readFileSync(join(ROOT, "docs/SUMMARY.md"), "utf8");
-const pages = ["README.md", ...[...summary.matchAll(/\((?:start|guides)\/[\w-]+\.md\)/g)].map(([link]) => `docs/${link.slice(1, -1)}`)];
+const pages = ["README.md", "README.zh-CN.md", ...[...summary.matchAll(/\((?:start|guides)\/[\w.-]+\.md\)/g)].map(([link]) => `docs/${link.slice(1, -1)}`)];
 
 /** Each page has a network of its own where the system allows that, since its ports are those of the page. @param {string} page @param {AbortSignal} signal */
 function walk(page, signal) {
