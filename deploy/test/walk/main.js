@@ -64,7 +64,7 @@ class Reader {
         for (const terminal of this.#terminals.splice(0).reverse()) await terminal.interrupt();
         return;
       case "look":
-        return this.#terminals.find(({ commands }) => commands.includes(step.text))?.serves(undefined, step.prints ?? []);
+        return this.#shows(step);
       case "open":
         return seeEachOther(step.text);
       case "skip":
@@ -82,6 +82,13 @@ class Reader {
     } catch (error) {
       throw new Error(`${/** @type {Error} */ (error).message}\n--- it printed:\n${terminal.output.slice(-4000)}`);
     }
+  }
+
+  /** Waits until an earlier terminal shows these lines. @param {import("./pages.js").Step} step */
+  async #shows({ text, prints = [] }) {
+    const terminal = this.#terminals.find(({ commands }) => commands.includes(text));
+    if (!terminal) throw new Error(`nothing with ${text} was started`);
+    await terminal.serves(undefined, prints);
   }
 
   /** Ends everything, and leaves nothing behind. */
