@@ -141,6 +141,7 @@ impl World {
             seals_at: None,
             per_subject: 8,
             position: *position,
+            settled: None,
             grace: GRACE,
             expires: false,
             judgement: Judgement::certain(Vec::new()),
