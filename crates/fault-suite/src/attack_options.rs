@@ -29,16 +29,19 @@ pub(super) fn add_to(command: Command) -> Command {
     command
         .arg(number("quiet", "Seconds before the attacks, to compare them with [default: 30]"))
         .arg(number("length", "Seconds of the attacks [default: 120]"))
+        .arg(number("joiners", "Good clients that come and go at once [default: 8]"))
         .arg(floor)
         .arg(without)
 }
 
 /// `all` has none of these options.
 fn attack_plan(matches: &ArgMatches) -> AttackPlan {
-    let given = |name| matches.try_get_one::<u32>(name).ok().flatten().copied().map(u64::from);
+    let number_of = |name| matches.try_get_one::<u32>(name).ok().flatten().copied();
+    let given = |name| number_of(name).map(u64::from);
     AttackPlan {
         quiet: Duration::from_secs(given("quiet").unwrap_or(30)),
         length: Duration::from_secs(given("length").unwrap_or(120)),
+        joiners: number_of("joiners").unwrap_or(8),
         floor: Duration::from_millis(given("floor").unwrap_or(50)),
     }
 }

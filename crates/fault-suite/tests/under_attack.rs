@@ -11,7 +11,7 @@ use fault_suite::report::Outcome;
 fn run(scenario: &str, seconds: u32, options: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_fault-suite"));
-    command.args([scenario, "--seed", "5", "--quiet", "1", "--floor", "5000"]);
+    command.args([scenario, "--seed", "5", "--quiet", "1", "--floor", "5000", "--joiners", "2"]);
     command.args(["--length", &seconds.to_string()]).args(options);
     command.arg("--folder").arg(folder.path());
     let output = command.output().expect("the program is built");
@@ -79,7 +79,7 @@ fn good_clients_get_in_beside_strangers_at_every_listener() {
 
 #[test]
 fn without_bounds_on_addresses_strangers_keep_good_clients_out() {
-    let outcome = strangers(4, &["--without", "limits"]);
+    let outcome = strangers(5, &["--without", "limits"]);
     assert!(broken(&outcome).contains(&"under_attack"), "{:?}", outcome.figures);
     assert!(missed(&outcome).contains(&"of these succeeded"), "{:?}", outcome.figures);
 }

@@ -18,12 +18,16 @@ use crate::cluster::Node;
 /// Signals of a flood at once, and how often: 100 × 60 kB a second.
 const BURST: u64 = 5;
 const EVERY: Duration = Duration::from_millis(50);
+/// As many come first, so that a short run on a busy machine passes what a subject may send at once.
+const FIRST_BURST: u64 = 40;
 /// How large they are.
 const LARGE: usize = 60_000;
 /// How often who is banned tries again.
 const RETRY: Duration = Duration::from_millis(100);
 /// However short the run, it tries that often.
 const LEAST_ATTEMPTS: usize = 5;
+/// However short the run, a subject tries to open so many rooms.
+const LEAST_ROOMS: usize = 24;
 /// As many as a node lets a connection be in.
 const ROOMS_OF_A_CONNECTION: usize = 8;
 /// The ban outlasts the run (seconds).
@@ -141,9 +145,10 @@ async fn flood_over(attack: &Attack, mut member: RawMember, damage: &mut Damage)
     let (mut mid, filler) = (0, "x".repeat(LARGE));
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut burst = FIRST_BURST;
     while !attack.is_over() {
         tokio::select! {
-            _ = ticks.tick() => for _ in 0..BURST {
+            _ = ticks.tick() => for _ in 0..std::mem::replace(&mut burst, BURST) {
                 mid += 1;
                 member.signal(mid, &victim, &filler).await?;
             },
@@ -184,7 +189,7 @@ pub(super) async fn open_rooms(mut attack: Attack) -> Damage {
     let mut damage = Damage::default();
     // The node counts its rooms by itself.
     attack.nodes.truncate(1);
-    while !attack.is_over() {
+    while !attack.is_over() || damage.rooms + damage.refused_rooms < LEAST_ROOMS {
         let Some(mut member) = attack.connect().await else { continue };
         for _ in 0..ROOMS_OF_A_CONNECTION {
             let opened = damage.rooms + damage.refused_rooms;

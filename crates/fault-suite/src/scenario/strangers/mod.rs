@@ -27,7 +27,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Pauses of those who show tokens, and of those who want to stay. A machine that attackers share with nodes leaves
 /// them no processor if they come without a pause.
 const HURRY: Duration = Duration::from_millis(10);
-const RETURN: Duration = Duration::from_secs(1);
+const RETURN: Duration = Duration::from_secs(2);
 /// The longest that any stranger is borne: answers that are not taken.
 const BORNE: Duration = Duration::from_secs(20);
 
@@ -109,9 +109,9 @@ fn at_node(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<Stranger
     let wrong = "Authorization: Bearer e30.e30.e30\r\n";
     let upgrade = |more: &str| upgrade(&public.to_string(), more);
     let mut all = Crowd::default();
-    all.add(4, Kind::WrongTokens, public, upgrade(wrong));
+    all.add(2, Kind::WrongTokens, public, upgrade(wrong));
     for listener in [public, admin] {
-        all.add(2, Kind::WrongTokens, listener, get("/v1/rooms/r0", wrong));
+        all.add(1, Kind::WrongTokens, listener, get("/v1/rooms/r0", wrong));
         all.add(20, Kind::SlowRequests, listener, b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nx: ".into());
     }
     all.add(4, Kind::UntakenAnswers, public, get("/client/signal-client.js", ""));
@@ -132,7 +132,7 @@ fn at_credentials(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<S
     let mut all = Crowd::default();
     let wrong = "Authorization: Bearer e30.e30.e30\r\nContent-Length: 2\r\n";
     let ask = b"POST /v1/ice-servers HTTP/1.1\r\nHost: x\r\n";
-    all.add(4, Kind::WrongTokens, public, [ask, wrong.as_bytes(), b"\r\n{}"].concat());
+    all.add(2, Kind::WrongTokens, public, [ask, wrong.as_bytes(), b"\r\n{}"].concat());
     let form = "POST /turn HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 4000\r\n\r\n";
     all.add(20, Kind::SlowRequests, public, form.into());
     for listener in [public, admin] {

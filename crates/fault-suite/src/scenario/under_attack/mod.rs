@@ -21,8 +21,6 @@ use crate::history::{Log, What, micros};
 use crate::report::{Figure, count};
 use joiner::Joiner;
 
-/// Good clients that come and go at once.
-const JOINERS: u32 = 8;
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -33,6 +31,8 @@ pub struct AttackPlan {
     pub quiet: Duration,
     /// The attack.
     pub length: Duration,
+    /// Good clients that come and go at once.
+    pub joiners: u32,
     /// A p99 of joins below this counts as this.
     pub floor: Duration,
 }
@@ -52,7 +52,7 @@ pub(super) async fn compare<T>(
 ) -> T {
     let log = rig.context.recorder.suite().clone();
     let over = watch::Sender::new(false);
-    let joiners = (0..JOINERS).map(|number| Joiner::new(rig, number, rooms));
+    let joiners = (0..plan.joiners).map(|number| Joiner::new(rig, number, rooms));
     let mut joiners: JoinSet<_> = joiners.map(|joiner| joiner.live(over.subscribe())).collect();
     let both = async {
         sleep(plan.quiet).await;
@@ -87,8 +87,7 @@ async fn note_memory(cluster: &Cluster, log: &Log) -> Infallible {
 /// What the check compares, for people.
 pub(super) fn figures(effect: Option<&AttackEffect>) -> Vec<Figure> {
     let Some(effect) = effect else { return Vec::new() };
-    let growth = effect.growth.values().copied().fold(0.0, f64::max);
-    vec![
+    let mut figures = vec![
         Figure::told("joins of good clients before", count(effect.quiet.attempts), ""),
         Figure::told("their p99 before", effect.quiet.p99_ms, "ms"),
         Figure::told(
@@ -108,6 +107,10 @@ pub(super) fn figures(effect: Option<&AttackEffect>) -> Vec<Figure> {
             effect.baseline_ms * AttackEffect::SLOWER,
             "ms",
         ),
-        Figure::at_most("memory of a process, at most", growth, AttackEffect::LARGER, "times"),
-    ]
+        Figure::at_most("memory of a node", effect.largest(), AttackEffect::LARGER, "times"),
+    ];
+    let service = effect.growth.get("credentials");
+    figures
+        .extend(service.map(|it| Figure::told("memory of the credential service", *it, "times")));
+    figures
 }
