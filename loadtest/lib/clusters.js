@@ -22,7 +22,7 @@ const FEW_CONNECTIONS = { smoke: "20", small: "120", full: "1000" };
 const PATIENT = { SIGNAL_NODE_DRAIN_DELAY: "2s", SIGNAL_NODE_DRAIN_DEADLINE: "15s" };
 
 /** Fewer connections than strangers want, and more than one address may have; rooms of a subject that seconds suffice for. */
-const SMALL = { SIGNAL_NODE_MAX_CONNECTIONS: "400", SIGNAL_NODE_ROOMS_PER_CLIENT: "40" };
+const SMALL = { SIGNAL_NODE_MAX_CONNECTIONS: "400", SIGNAL_NODE_ROOMS_PER_CLIENT: "10" };
 
 /** Lower limits, so that passing them takes seconds. */
 const STRICT = { SIGNAL_NODE_RATE: "50/s,burst=200" };

@@ -31,7 +31,7 @@ const PAUSES = { tokens: 10, slow: 3_000, untaken: 3_000, idle: 3_000, silent: 3
 const ADDRESSES = { tokens: "127.0.10.1", slow: "127.0.11.1", untaken: "127.0.12.1", idle: "127.0.13.1", silent: "127.0.14.1", rebound: "127.0.15.1", malformed: "127.0.16.1" };
 
 /** How many of each kind there are for a listener; the silent ones are more than a node may have connections. */
-const COUNTS = { tokens: 4, slow: 20, untaken: 2, idle: 100, silent: 400, rebound: 2, malformed: 1 };
+const COUNTS = { tokens: 2, slow: 20, untaken: 2, idle: 100, silent: 400, rebound: 2, malformed: 1 };
 
 const WRONG = "Authorization: Bearer e30.e30.e30\r\n";
 

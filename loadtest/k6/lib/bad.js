@@ -161,32 +161,36 @@ export async function openRooms(over) {
 /** Longer than any run (s). */
 const BAN = 3600;
 
-/** However short the run, a banned subject tries that often. */
-const LEAST_ATTEMPTS = 5;
-
 /**
  * Takes two seats in a room, has a moderator remove one of them, and tries to get in again: as a new member and by a resume
- * of both seats. Returns whether it was never in.
+ * of both seats, at once. Returns whether it was refused each time.
  * @param {() => boolean} over
  */
 export async function escapeBan(over) {
   const room = `${RUN}-banned`;
-  const seats = await Promise.all(range(2).map(() => new BadMember("banned", room).enter()));
-  const moderator = await new BadMember("moderator", room, { can: ["signal", "moderate"] }).enter();
-  for (const member of [...seats, moderator]) await member.join();
-  let isOut = await moderator.kick(seats[0].id, BAN);
-  let refused = 0;
-  for (let attempt = 0; attempt < LEAST_ATTEMPTS || !over(); attempt += 1) {
-    const again = await new BadMember("banned", room).enter().catch(() => null);
-    const seat = [null, ...seats][attempt % 3];
-    const isIn = again && (seat ? await again.joinWith(seat.key, seat.tries + 1) : await again.join());
-    isOut &&= !isIn;
-    refused += again?.errors.has("forbidden") ? 1 : 0;
-    again?.close();
+  const members = ["banned", "banned", "moderator"].map((sub) => new BadMember(sub, room, { can: ["signal", ...(sub === "moderator" ? ["moderate"] : [])] }));
+  await Promise.all(members.map((member) => member.enter()));
+  for (const member of members) await member.join();
+  const [first, second, moderator] = members;
+  let [isOut, refused] = [await moderator.kick(first.id, BAN), 0];
+  do {
+    const attempts = await Promise.all([null, first, second].map((seat) => attempt(room, seat)));
+    isOut &&= !attempts.some((outcome) => outcome === "in");
+    refused += attempts.filter((outcome) => outcome === "refused").length;
     await sleep(100);
-  }
-  for (const member of [...seats, moderator]) member.close();
+  } while (!over());
+  for (const member of members) member.close();
   return isOut && refused > 0;
+}
+
+/** Comes as a new member or with the key of another one. @param {string} room @param {BadMember | null} seat */
+async function attempt(room, seat) {
+  const again = await new BadMember("banned", room).enter().catch(() => null);
+  if (!again) return "away";
+  const isIn = await (seat ? again.joinWith(seat.key, seat.tries + 1) : again.join());
+  again.close();
+  if (isIn) return "in";
+  return again.errors.has("forbidden") ? "refused" : "away";
 }
 
 /** Fills a room whose every roster is large. @param {number} size */
