@@ -1,7 +1,7 @@
 //! Strangers who want to keep others out, without a valid token: at every listener of nodes and of the credential service, all
 //! at once. Good clients get in beside them as before.
 
-mod stranger;
+mod attacker;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::stranger::{Answer, Kind, Stranger, Tally, Then};
+use self::attacker::{Answer, AnswerCounts, Attacker, Kind, Then};
 use super::measure::count_events;
 use super::under_attack::{AttackPlan, compare, figures as effect_figures};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
@@ -62,12 +62,16 @@ pub async fn strangers(options: &Options, plan: &Strangers) -> Report {
     })
     .await;
     let length = plan.plan.length;
-    Report::new("strangers", options, history, ended, |history, tally| {
-        figures(history, &tally, length)
+    Report::new("strangers", options, history, ended, |history, counts| {
+        figures(history, &counts, length)
     })
 }
 
-async fn attacked(rig: &mut Rig, seed: u64, plan: &Strangers) -> Result<Tally, ScenarioError> {
+async fn attacked(
+    rig: &mut Rig,
+    seed: u64,
+    plan: &Strangers,
+) -> Result<AnswerCounts, ScenarioError> {
     let pace = Pace { every: Duration::from_secs(1), burst: 5 };
     let good = |number: u32| Profile {
         room: number % ROOMS,
@@ -80,24 +84,24 @@ async fn attacked(rig: &mut Rig, seed: u64, plan: &Strangers) -> Result<Tally, S
     rig.phase(Phase::Load);
     let strangers = all(rig, plan.silent);
     let attack = async |until: Instant| attack(strangers, until, seed).await;
-    let tally = compare(rig, ROOMS, &plan.plan, attack).await;
+    let counts = compare(rig, ROOMS, &plan.plan, attack).await;
     rig.close(WITHIN).await?;
-    Ok(tally)
+    Ok(counts)
 }
 
-async fn attack(strangers: Vec<Stranger>, until: Instant, seed: u64) -> Tally {
+async fn attack(strangers: Vec<Attacker>, until: Instant, seed: u64) -> AnswerCounts {
     let mut rng = Rng::with_seed(seed);
     let living = strangers.into_iter().map(|stranger| stranger.live(until, rng.fork()));
     let mut living: JoinSet<_> = living.collect();
-    let mut tally = Tally::default();
+    let mut counts = AnswerCounts::default();
     while let Some(ended) = living.join_next().await {
-        tally.extend(ended.expect("a stranger does not panic"));
+        counts.extend(ended.expect("a stranger does not panic"));
     }
-    tally
+    counts
 }
 
 /// Everyone who comes to a cluster.
-fn all(rig: &Rig, silent: usize) -> Vec<Stranger> {
+fn all(rig: &Rig, silent: usize) -> Vec<Attacker> {
     let nodes =
         rig.cluster.nodes.iter().map(|node: &Node| (node.address(), *node.admin().borrow()));
     let nodes = nodes.flat_map(|(public, admin)| at_node(public, admin, silent));
@@ -105,10 +109,10 @@ fn all(rig: &Rig, silent: usize) -> Vec<Stranger> {
     nodes.chain(services.flat_map(|it| at_credentials(it.public(), it.admin(), silent))).collect()
 }
 
-fn at_node(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<Stranger> {
+fn at_node(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<Attacker> {
     let wrong = "Authorization: Bearer e30.e30.e30\r\n";
     let upgrade = |more: &str| upgrade(&public.to_string(), more);
-    let mut all = Crowd::default();
+    let mut all = Plans::default();
     all.add(2, Kind::WrongTokens, public, upgrade(wrong));
     for listener in [public, admin] {
         all.add(1, Kind::WrongTokens, listener, get("/v1/rooms/r0", wrong));
@@ -128,8 +132,8 @@ fn at_node(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<Stranger
     all.0
 }
 
-fn at_credentials(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<Stranger> {
-    let mut all = Crowd::default();
+fn at_credentials(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<Attacker> {
+    let mut all = Plans::default();
     let wrong = "Authorization: Bearer e30.e30.e30\r\nContent-Length: 2\r\n";
     let ask = b"POST /v1/ice-servers HTTP/1.1\r\nHost: x\r\n";
     all.add(2, Kind::WrongTokens, public, [ask, wrong.as_bytes(), b"\r\n{}"].concat());
@@ -146,9 +150,9 @@ fn at_credentials(public: SocketAddr, admin: SocketAddr, silent: usize) -> Vec<S
 
 /// Strangers who are to come.
 #[derive(Default)]
-struct Crowd(Vec<Stranger>);
+struct Plans(Vec<Attacker>);
 
-impl Crowd {
+impl Plans {
     /// Adds so many who do the same.
     fn add(&mut self, count: usize, kind: Kind, to: SocketAddr, text: Vec<u8>) {
         let (then, pause) = match kind {
@@ -158,7 +162,7 @@ impl Crowd {
             Kind::Idle | Kind::NoHello => (Then::Waits, RETURN),
             Kind::ReboundOrigin | Kind::MalformedFrames => (Then::Waits, HURRY * 10),
         };
-        self.0.extend(std::iter::repeat_n(Stranger { kind, to, text, then, pause }, count));
+        self.0.extend(std::iter::repeat_n(Attacker { kind, to, text, then, pause }, count));
     }
 }
 
@@ -177,16 +181,16 @@ fn malformed() -> [Vec<u8>; 4] {
     [vec![0x81, 1, b'x'], vec![0x83, 0x80, 0, 0, 0, 0], vec![0x09, 0x80, 0, 0, 0, 0], endless]
 }
 
-fn figures(history: &History, tally: &Tally, length: Duration) -> Vec<Figure> {
+fn figures(history: &History, counts: &AnswerCounts, length: Duration) -> Vec<Figure> {
     let closed = count_events(history, |what| matches!(what, What::Closed { .. }));
     // A run may be shorter than the patience of nodes with those who are slow.
     let slow = if length > 2 * BORNE { 1.0 } else { 0.0 };
-    let many = |kind: Kind, answer: Answer| count(tally.count(|k, a| (k, a) == (kind, answer)));
+    let many = |kind: Kind, answer: Answer| count(counts.count(|k, a| (k, a) == (kind, answer)));
     let ended = |kind| many(kind, Answer::Ended);
-    let welcomed = count(tally.count(|_, answer| answer == Answer::Welcome));
-    let came = Kind::ALL.into_iter().filter(|kind| tally.count(|k, _| k == *kind) > 0);
+    let welcomed = count(counts.count(|_, answer| answer == Answer::Welcome));
+    let came = Kind::ALL.into_iter().filter(|kind| counts.count(|k, _| k == *kind) > 0);
     let is_wrong = |answer| matches!(answer, Answer::Close(1002 | 1009));
-    let malformed = tally.count(|kind, answer| kind == Kind::MalformedFrames && is_wrong(answer));
+    let malformed = counts.count(|kind, answer| kind == Kind::MalformedFrames && is_wrong(answer));
     let mut figures = effect_figures(AttackEffect::of(history).as_ref());
     figures.extend([
         Figure::at_most("sockets that good members lost", closed, 0.0, ""),

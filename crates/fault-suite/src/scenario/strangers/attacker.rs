@@ -65,9 +65,9 @@ pub(super) enum Answer {
 
 /// How often what came back for whom.
 #[derive(Default)]
-pub(super) struct Tally(BTreeMap<(Kind, Answer), usize>);
+pub(super) struct AnswerCounts(BTreeMap<(Kind, Answer), usize>);
 
-impl Tally {
+impl AnswerCounts {
     fn add(&mut self, kind: Kind, answer: Answer) {
         *self.0.entry((kind, answer)).or_default() += 1;
     }
@@ -92,7 +92,7 @@ impl Tally {
 
 /// What somebody does, from where, and how long it stays away between two connections.
 #[derive(Clone, Debug)]
-pub(super) struct Stranger {
+pub(super) struct Attacker {
     pub(super) kind: Kind,
     pub(super) to: SocketAddr,
     pub(super) text: Vec<u8>,
@@ -100,30 +100,30 @@ pub(super) struct Stranger {
     pub(super) pause: Duration,
 }
 
-impl Stranger {
+impl Attacker {
     /// Comes back until it is over.
-    pub(super) async fn live(self, until: Instant, mut rng: Rng) -> Tally {
-        let mut tally = Tally::default();
+    pub(super) async fn live(self, until: Instant, mut rng: Rng) -> AnswerCounts {
+        let mut counts = AnswerCounts::default();
         // Not all in the same moment: the kernel would drop most of them before the node sees any.
         sleep(self.pause.mul_f64(rng.f64())).await;
-        while let Ok(ended) = timeout_at(until, self.visit(&mut tally)).await {
+        while let Ok(ended) = timeout_at(until, self.visit(&mut counts)).await {
             if ended.is_ok() {
-                tally.add(self.kind, Answer::Ended);
+                counts.add(self.kind, Answer::Ended);
             }
             sleep(self.pause.mul_f64(0.5 + rng.f64())).await;
         }
-        tally
+        counts
     }
 
     /// Holds one connection until the other side ends it.
-    async fn visit(&self, tally: &mut Tally) -> io::Result<()> {
+    async fn visit(&self, counts: &mut AnswerCounts) -> io::Result<()> {
         let mut stream = self.connect().await?;
         stream.write_all(&self.text).await?;
         // From here on an error is an end by the other side.
         let _ = match self.then {
-            Then::Repeats => self.read(&mut stream, tally, true).await,
-            Then::Waits => self.read(&mut stream, tally, false).await,
-            Then::Drips => self.drip(&mut stream, tally).await,
+            Then::Repeats => self.read(&mut stream, counts, true).await,
+            Then::Waits => self.read(&mut stream, counts, false).await,
+            Then::Drips => self.drip(&mut stream, counts).await,
             Then::ReadsNothing => self.ask_on(&mut stream).await,
         };
         Ok(())
@@ -141,7 +141,7 @@ impl Stranger {
     async fn read(
         &self,
         stream: &mut TcpStream,
-        tally: &mut Tally,
+        counts: &mut AnswerCounts,
         repeats: bool,
     ) -> io::Result<()> {
         let mut buffer = [0; 2_048];
@@ -152,14 +152,14 @@ impl Stranger {
             }
             let found = answers(&buffer[..count]);
             let is_answered = found.iter().any(|answer| matches!(answer, Answer::Status(_)));
-            tally.add_all(self.kind, found);
+            counts.add_all(self.kind, found);
             if repeats && is_answered {
                 stream.write_all(&self.text).await?;
             }
         }
     }
 
-    async fn drip(&self, stream: &mut TcpStream, tally: &mut Tally) -> io::Result<()> {
+    async fn drip(&self, stream: &mut TcpStream, counts: &mut AnswerCounts) -> io::Result<()> {
         let (mut reading, mut writing) = stream.split();
         let mut ticks = interval(DRIP_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -171,7 +171,7 @@ impl Stranger {
                     0 => return Ok(()),
                     count => {
                         let found = answers(&buffer[..count]);
-                        tally.add_all(self.kind, found);
+                        counts.add_all(self.kind, found);
                     }
                 },
             }
