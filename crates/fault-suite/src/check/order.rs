@@ -25,7 +25,7 @@ pub(super) fn check(model: &Model<'_>) -> Vec<Violation> {
     }
     log.violations.extend(log.excusable.into_iter().filter_map(|(from, number, violation)| {
         // With lost data a signal that was not settled may stand in the old log and in the new one, and come
-        // again to who has become a new member in between.
+        // again to who has become a new member, or was sent a snapshot, in between.
         let sent = model.sent.get(&from.client).and_then(|sent| sent.get(index(number)));
         (!sent.is_some_and(|sent| sent.reset)).then_some(violation)
     }));
@@ -74,7 +74,7 @@ struct Reader {
     room: u32,
     position: u64,
     numbers: HashMap<Peer, u32>,
-    /// What it was told last before it joined as a new member.
+    /// What it was told last before it joined as a new member, or without what it had missed: a loss may lie in between.
     before: HashMap<Peer, u32>,
 }
 
@@ -84,7 +84,7 @@ impl Reader {
             What::Joined(joined) => {
                 self.room = joined.room;
                 self.position = joined.seq;
-                if joined.recovery == Recovery::New {
+                if joined.recovery != Recovery::Replay {
                     self.before.extend(self.numbers.drain());
                 }
             }
@@ -188,6 +188,17 @@ mod tests {
             .unacknowledged_signal(ANA, None);
         let lost = said.hear(BO, ANA, 2, 10).reset(ANA, 11).join(BO, 12, 4, &[]);
         assert_eq!(found(check, lost.hear(BO, ANA, 1, 13)), 0);
+    }
+
+    #[test]
+    fn a_loss_of_data_excuses_an_older_signal_that_comes_after_a_snapshot_and_nothing_else_does() {
+        let said = || {
+            let story = HistoryBuilder::three().unacknowledged_signal(ANA, None);
+            story.unacknowledged_signal(ANA, None).hear(BO, ANA, 2, 10)
+        };
+        let lost = said().reset(ANA, 11).snapshot(BO, 12).hear(BO, ANA, 1, 13);
+        assert_eq!(found(check, lost), 0);
+        assert_eq!(found(check, said().snapshot(BO, 12).hear(BO, ANA, 1, 13)), 1);
     }
 
     #[test]
