@@ -86,12 +86,13 @@ async function misbehave() {
   await spy.joinOthers();
   const rosters = await bad.fillRoom(sizes.rosters);
   const guest = await new bad.BadMember("guest", rosters.name).enter();
+  const banned = await bad.getBanned();
   const flapper = await new bad.BadMember("flapper", ATTACKED).enter();
   metrics.check(await bad.beginning(spy, (sizes.hold + SLOW) * 1000), "the attack begins");
   let over = false;
   const victim = spy.peers[0].id;
   const attacks = [bad.flood(spy, victim, () => over), bad.comeAndGo(flapper, () => over), bad.comeAndGo(guest, () => over), bad.swell(rosters.members[0], () => over)];
-  const [opened, escaped] = [bad.openRooms(() => over), bad.escapeBan(() => over)];
+  const [opened, escaped] = [bad.openRooms(() => over), bad.escapeBan(banned, () => over)];
   metrics.check(longest(86_400) <= 600 && longest(1e15) <= 600, "nobody gets a credential for longer than the service allows");
   await act(sizes.hold);
   over = true;

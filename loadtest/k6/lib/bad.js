@@ -147,7 +147,7 @@ export async function openRooms(over) {
   for (let count = 0; !over(); ) {
     const bad = new BadMember("opener", undefined, { rooms: [`${RUN}-opened-*`] });
     if (!(await bad.enter().catch(() => null))) continue;
-    for (const _ of range(ROOMS_PER_CONNECTION)) {
+    for (let opened = 0; opened < ROOMS_PER_CONNECTION && !over(); opened += 1) {
       bad.room = `${RUN}-opened-${(count += 1)}`;
       await bad.join();
     }
@@ -161,18 +161,24 @@ export async function openRooms(over) {
 /** Longer than any run (s). */
 const BAN = 3600;
 
-/**
- * Takes two seats in a room, has a moderator remove one of them, and tries to get in again: as a new member and by a resume
- * of both seats, at once. Returns whether it was refused each time.
- * @param {() => boolean} over
- */
-export async function escapeBan(over) {
+/** Takes two seats in a room as one subject, and has a moderator remove one of them. */
+export async function getBanned() {
   const room = `${RUN}-banned`;
   const members = ["banned", "banned", "moderator"].map((sub) => new BadMember(sub, room, { can: ["signal", ...(sub === "moderator" ? ["moderate"] : [])] }));
   await Promise.all(members.map((member) => member.enter()));
   for (const member of members) await member.join();
   const [first, second, moderator] = members;
-  let [isOut, refused] = [await moderator.kick(first.id, BAN), 0];
+  const isKicked = await moderator.kick(first.id, BAN);
+  return { room, seats: [first, second], members, isKicked };
+}
+
+/**
+ * Tries to get in again after a ban: as a new member and by a resume of both seats, at once. Returns whether it was refused
+ * each time.
+ * @param {Awaited<ReturnType<typeof getBanned>>} banned @param {() => boolean} over
+ */
+export async function escapeBan({ room, seats: [first, second], members, isKicked }, over) {
+  let [isOut, refused] = [isKicked, 0];
   do {
     const attempts = await Promise.all([null, first, second].map((seat) => attempt(room, seat)));
     isOut &&= !attempts.some((outcome) => outcome === "in");
