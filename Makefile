@@ -27,7 +27,7 @@ e2e: ## Builds, then drives real browsers
 SEEDS ?= 2000
 FROM ?= 1
 faults: ## Breaks a cluster of three nodes for an hour and checks the promises; SEED=n draws the same faults
-	cargo build --release -p signal-node
+	cargo build --release -p signal-node -p turn-cred-service
 	# On its own: the simulation asks for a feature of tokio that the node is not built with.
 	cargo build --release -p fault-suite
 	target/release/fault-suite simulate --seeds $(SEEDS)

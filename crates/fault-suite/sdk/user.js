@@ -95,6 +95,8 @@ export class User {
         super(...args);
         sockets.add(this);
         this.on("close", () => sockets.delete(this));
+        // A page that is gone opens nothing: its client here may have been about to.
+        if (page.isOver) this.terminate();
       }
     }
     const client = new SignalClient({
@@ -103,7 +105,7 @@ export class User {
       WebSocket: Socket,
       network: null,
       retry: () => (page.isOver ? false : undefined),
-      identity: { storage: this.#store(), locks: null },
+      identity: { storage: this.#store(page), locks: null },
     });
     page.client = client;
     page.end = () => {
@@ -192,11 +194,12 @@ export class User {
     return Promise.resolve([...parts, mac].join("."));
   }
 
-  #store() {
+  /** The storage of the tab, which a page that is gone changes no more. */
+  #store(page) {
     return {
       getItem: (slot) => this.#storage.get(slot) ?? null,
-      setItem: (slot, text) => void this.#storage.set(slot, text),
-      removeItem: (slot) => void this.#storage.delete(slot),
+      setItem: (slot, text) => page.isOver || void this.#storage.set(slot, text),
+      removeItem: (slot) => page.isOver || void this.#storage.delete(slot),
     };
   }
 }
