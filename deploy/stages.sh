@@ -24,11 +24,11 @@ commands() {
     house)      echo 'deploy/check-house.sh' ;;
     cluster)    echo 'node --test --test-reporter=spec deploy/local/*.test.js' ;;
     # With the programs that `build` left; the long run is `make faults`.
-    faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 27 --without-faults lose_keys,lose_primary --sdk-members 0 --seconds 6 --grace 11 --seed 5' ;;
+    faults)     echo 'target/debug/fault-suite chaos --rooms 12 --rate 5 --signals 2000 --faults 29 --sdk-members 6 --seconds 6 --grace 11 --seed 5' ;;
     # The suite of the room log and the round of the stage before, with Valkey in place of Redis.
     valkey)     echo 'deploy/test/valkey.sh' ;;
     # So many inputs over the corpus for each target; `make fuzz` goes on for minutes.
-    fuzz)       echo 'fuzz/run.sh --runs 8000' ;;
+    fuzz)       echo 'fuzz/run.sh --runs 5000' ;;
     # A few seconds of each question, and that each can be answered with no; `make load` asks them at length.
     load)       echo 'export K6=target/k6/bin/k6; node loadtest/run.js --profile smoke; node --test --test-reporter=spec loadtest/twins/*.test.js' ;;
     # That every load runs and delivers; figures are made by `make bench`.

@@ -1,5 +1,5 @@
-//! What a back end was told to hold holds: a removed member does not come back, its subject stays out for as long as it is
-//! banned, a locked room takes nobody new, and a bounded one not more than its cap.
+//! What a back end was told to hold holds: a removed member does not come back as the one it was, its subject stays out for as long as it
+//! is banned, a locked room takes nobody new, and a bounded one not more than its cap.
 //!
 //! A ban ends by the clock of Redis, so one that is set may end it early. A `new` join lies after what was asked if its place in the log does, and before the end of that if it was told before the
 //! end was asked for. Whatever was asked before data was lost may be lost with it.
@@ -82,7 +82,7 @@ impl State {
         let mut found = Vec::new();
         for (peer, removal) in &self.removals {
             let is_after = removal.seq.is_some_and(|seq| seq < joined.seq);
-            let is_same = *peer == joined.peer;
+            let is_same = *peer == joined.peer && joined.recovery != Recovery::New;
             let is_banned = peer.client == joined.peer.client && at < removal.banned_until;
             if is_after && (is_same || is_banned) && !is_lost(removal.asked_at) {
                 found.push(format!("{} joined, although {peer} was removed", joined.peer));
