@@ -85,15 +85,20 @@ impl Machine {
     }
 
     fn joined(&mut self, link: LinkId, mut joined: Joined<'_>, now: Instant) {
-        self.context.answered(joined.id, link);
+        let purpose = self.context.answered(joined.id, link);
         self.ice(joined.ice.take());
         let room = joined.room.clone();
-        match self.members.iter_mut().find(|member| member.room == room) {
+        let is_answered = |member: &Membership| match purpose {
+            Some(Purpose::Join(id)) => member.id == id,
+            Some(Purpose::Answer(_) | Purpose::Nothing) | None => true,
+        };
+        let mut members = self.members.iter_mut();
+        match members.find(|member| member.room == room && is_answered(member)) {
             Some(member) => {
                 let useless = member.joined(joined, link, &mut self.context);
                 self.abandon(useless, now);
             }
-            // The room was left while it was being joined.
+            // The room was left while it was being joined, and may be being joined again.
             None => {
                 self.context
                     .request(link, Purpose::Nothing, |id| Request::Leave { id, room: &room });
