@@ -83,8 +83,6 @@ pub enum Entry {
         n: u64,
         /// The node that holds its socket.
         node: NodeId,
-        /// Counts the joins of its client; [`Join::NEXT`](super::Join::NEXT) if that is not known.
-        attempt: u64,
         /// Whether it was a member before.
         resumed: bool,
         /// The subject of its token.

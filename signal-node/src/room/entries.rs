@@ -148,7 +148,7 @@ fn apply(
     entry: &Entry,
 ) {
     match entry {
-        Entry::Joined { peer, node, attempt, resumed, .. } => {
+        Entry::Joined { peer, node, resumed, .. } => {
             local.members.set_room_size(local.members.room_size() + usize::from(!resumed));
             step.timers.back(peer);
             step.effects.watch.push(node.clone());
@@ -156,9 +156,6 @@ fn apply(
             let successor = local.joins.get(seq).map(|pending| pending.join.socket);
             if is_ours && successor.is_none() {
                 on_unclaimed_join(local, step, (peer, !resumed), seq);
-            } else if local.members.get(peer).is_some_and(|member| member.joined_after(*attempt)) {
-                // The log had lost its last join when a late copy of an earlier one entered.
-                local.restore(step);
             } else {
                 fanout::end_replaced(&mut local.members, step.room, peer, successor);
             }
@@ -229,7 +226,7 @@ fn on_unclaimed_join(
 }
 
 /// Follows the claims of a roster: the entry that changed one may lie in the hole before the reset. A member of ours that was
-/// suspected meanwhile, or restored, is reclaimed. One that the log gives to another node, which may be so or be of a time before the
+/// suspected meanwhile is reclaimed. One that the log gives to another node, which may be so or be of a time before the
 /// loss, ends its connection: it would get no reset, and its client asks anew.
 fn renew_claims(local: &mut LocalRoom, roster: &[ResetMember], step: &mut StepContext<'_>) {
     for ResetMember { line, generation, .. } in roster {
@@ -238,7 +235,7 @@ fn renew_claims(local: &mut LocalRoom, roster: &[ResetMember], step: &mut StepCo
         if !local.members.get(peer).is_some_and(is_old) || local.joins.holds(peer) {
             continue;
         }
-        if line.node == step.environment.settings.node {
+        if line.node == step.environment.settings.node && line.away.is_some() {
             let reclaim = local.reclaim(peer, *generation, step);
             local.queue.push_front(reclaim.into_iter().collect());
         } else {

@@ -88,8 +88,7 @@ pub(super) fn batch(prev: u64, first: u64, entry: Entry) -> FeedEvent {
 
 pub(super) fn join_of(letter: char, n: u64) -> Entry {
     let node = "n_one".parse().unwrap();
-    let peer = peer(letter);
-    Entry::Joined { peer, n, node, attempt: 1, resumed: false, user: None, meta: None }
+    Entry::Joined { peer: peer(letter), n, node, resumed: false, user: None, meta: None }
 }
 
 /// The entry of a join over another node.
@@ -220,7 +219,6 @@ impl ReplicaHarness {
             peer: peer(letter),
             n: seq,
             node: "n_one".parse().unwrap(),
-            attempt: 2,
             resumed: true,
             user: None,
             meta: None,

@@ -58,25 +58,6 @@ fn a_member_keeps_its_place_when_a_late_copy_of_its_join_enters_a_log_that_has_l
     assert!(matches!(&ops[..], [Op::Reclaim { by }] if by.generation == Seq(2)), "{ops:?}");
 }
 
-/// A late copy of an earlier join, over another node, entered a log that had lost the last one. The member was told that it was replaced.
-#[test]
-fn a_member_is_restored_when_an_earlier_join_of_it_enters_a_log_that_has_lost_it() {
-    let (mut harness, outboxes) = ReplicaHarness::with_members("B");
-    let outbox = harness.ask_to_join_again('A', 2);
-    harness.answer([joined(2, Recovery::New)]);
-    harness.on(Input::Event(batch(1, 2, join_of('A', 2))));
-    frames(&outbox);
-    frames(&outboxes[0]);
-    harness.on(Input::Event(batch(2, 3, join_elsewhere('A', 3))));
-    assert!(frames(&outbox).is_empty());
-    let ops = harness.call().ops;
-    let restored = |op: &Op| match op {
-        Op::Restore(restored) => Some(restored.record.attempt),
-        _ => None,
-    };
-    assert!(ops.iter().filter_map(restored).any(|attempt| attempt == 2), "{ops:?}");
-}
-
 #[test]
 fn a_message_that_was_sent_with_the_claim_before_goes_again_with_the_new_one() {
     let (mut harness, outboxes) = ReplicaHarness::with_members("A");

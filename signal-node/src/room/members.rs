@@ -61,11 +61,6 @@ impl Member {
         }
     }
 
-    /// Tells whether its client has joined again since that attempt; an attempt that is not known tells nothing.
-    pub(super) fn joined_after(&self, attempt: u64) -> bool {
-        attempt != Join::NEXT && self.record.attempt > attempt
-    }
-
     /// Returns how many messages wait for their `ack`.
     pub(super) fn unacked(&self) -> u64 {
         self.pending + (self.settled.0 - self.acked.0)

@@ -222,8 +222,7 @@ fn a_device_that_says_online_again_over_its_socket_goes_on_and_hears_nothing_of_
     harness.on(Input::Command(again));
     harness.answer([joined(3, signal_protocol::Recovery::Snapshot)]);
     let Entry::Joined { peer, n, node, user, .. } = join_of('A', 1) else { unreachable!() };
-    let meta = Some(status("away"));
-    let entry = Entry::Joined { peer, n, node, attempt: 2, user, resumed: true, meta };
+    let entry = Entry::Joined { peer, n, node, user, resumed: true, meta: Some(status("away")) };
     harness.on(Input::Event(batch(2, 3, entry)));
     harness.answer_all(&calls_at(3, vec![]));
     assert_eq!(frames(&outbox), ["online"]);

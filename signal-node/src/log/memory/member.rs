@@ -52,9 +52,7 @@ impl Member {
         let base = append.prev;
         let (node, user, meta) = (join.node.clone(), join.user.clone(), Some(join.meta.clone()));
         let peer = join.peer.clone();
-        let attempt = join.attempt_after(0, false);
-        let entry = Entry::Joined { peer, n, node, attempt, resumed: false, user, meta };
-        let joined = append.push(entry);
+        let joined = append.push(Entry::Joined { peer, n, node, resumed: false, user, meta });
         Self {
             generation: joined,
             joined,
@@ -63,7 +61,7 @@ impl Member {
             n,
             node: join.node.clone(),
             socket: join.socket,
-            attempt,
+            attempt: join.attempt_after(0, false),
             recovery: Recovery::New,
             user: join.user.clone(),
             key_hash: join.key_hash.clone(),
@@ -111,17 +109,10 @@ impl Member {
             peer: join.peer.clone(),
             n: self.n,
             node: join.node.clone(),
-            attempt: self.attempt,
             resumed: true,
             user: self.user.clone(),
             meta: changed,
         });
-        self.generation = self.joined;
-    }
-
-    /// Is a member by an entry of its own again: a late copy of an earlier join has entered a log that had lost its last one.
-    pub(super) fn come_back(&mut self, peer: &PeerId, append: &mut Append) {
-        self.joined = append.push(Entry::Back { peer: peer.clone() });
         self.generation = self.joined;
     }
 

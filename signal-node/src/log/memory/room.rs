@@ -142,7 +142,7 @@ impl RoomState {
             Op::Suspect { grace, judgement } => {
                 Ok(self.suspect(&judgement.silent, *grace, now, append))
             }
-            Op::Restore(restored) => Ok(self.restore(restored, append)),
+            Op::Restore(restored) => Ok(self.restore(restored)),
             Op::Reset => Ok(self.reset(ops, now, append)),
             Op::Configure { capacity, locked } => {
                 self.capacity = capacity.or(self.capacity);

@@ -1,6 +1,5 @@
 //! How members go away, come back, are taken over, and are restored after a loss.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use signal_protocol::{ErrorCode, LeaveReason, PeerId, Seq};
@@ -9,14 +8,9 @@ use super::member::{LeftMember, Member};
 use super::room::RoomState;
 use super::stream::Append;
 use crate::log::{
-    Claim, Entry, Join, LEFT_REMEMBERED, MEMBERS_PER_STEP, Op, Outcome, RECLAIM_WINDOW,
-    RESTORE_WINDOW, Restored, RoomEvent, Silent, SocketId,
+    Claim, Entry, LEFT_REMEMBERED, MEMBERS_PER_STEP, Op, Outcome, RECLAIM_WINDOW, RESTORE_WINDOW,
+    Restored, RoomEvent, Silent, SocketId,
 };
-
-/// Compares the joins of a client; one that does not count them tells nothing by that.
-fn attempts(one: u64, other: u64) -> Ordering {
-    if one == Join::NEXT { Ordering::Equal } else { one.cmp(&other) }
-}
 
 /// The outcome of a step that took its share of `due` members.
 fn share_done(due: usize) -> Outcome {
@@ -163,18 +157,14 @@ impl RoomState {
         share_done(due.len())
     }
 
-    /// The later join wins, then the greater generation; of the same one, the greater count. A member that has left is not restored.
-    pub(super) fn restore(&mut self, restored: &Restored, append: &mut Append) -> Outcome {
+    /// The greater generation wins; of the same one, the greater count. A member that has left is not restored.
+    pub(super) fn restore(&mut self, restored: &Restored) -> Outcome {
         self.joins = self.joins.max(restored.n);
         let peer = &restored.by.peer;
         let mut member = Member::restore(restored);
         if let Some(known) = self.members.get(peer) {
-            let order = attempts(restored.record.attempt, known.attempt);
-            if order.is_lt() || (order.is_eq() && known.generation > member.generation) {
+            if known.generation > member.generation {
                 return Outcome::Settled;
-            }
-            if order.is_gt() && known.generation > member.generation {
-                member.come_back(peer, append);
             }
             if known.generation == member.generation && known.mid > member.mid {
                 // A late copy of an earlier restore: what the member has told since is newer.

@@ -10,9 +10,7 @@ use tracing::warn;
 
 use super::call_lines::call_view;
 use super::words::{Words, garbled, micros, payload};
-use crate::log::{
-    Batch, Entry, FeedEvent, Join, LogError, Payload, ResetMember, RosterMember, Volatile,
-};
+use crate::log::{Batch, Entry, FeedEvent, LogError, Payload, ResetMember, RosterMember, Volatile};
 
 /// Reads what arrived on a room's channel.
 pub(super) fn event(text: &[u8]) -> Result<FeedEvent, LogError> {
@@ -125,9 +123,7 @@ fn joined_entry(mut head: Words<'_>, reader: &mut Reader<'_>) -> Result<Entry, L
     let user = head.optional("~")?;
     let text = reader.bytes(&mut head)?;
     let meta = if text.is_empty() { None } else { Some(payload(text.to_owned())?) };
-    // A node of version 0.1.0 does not say it.
-    let attempt = head.0.next().and_then(|word| word.parse().ok()).unwrap_or(Join::NEXT);
-    Ok(Entry::Joined { peer, n, node, attempt, resumed, user, meta })
+    Ok(Entry::Joined { peer, n, node, resumed, user, meta })
 }
 
 /// One line of the roster of a reset, as `takeover.lua` writes it.

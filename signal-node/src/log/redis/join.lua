@@ -52,8 +52,7 @@ end
 local function enter(peer, m, resumed, mid, meta)
   local text = table.concat({ 'j', peer, int(m.n), m.node, resumed and 'resume' or 'new', m.user }, ' ')
   m.base, m.away = int(head), 0
-  -- Behind the length, where a node of version 0.1.0 does not look.
-  m.joined = int(append(text .. ' ' .. #meta .. ' ' .. int(m.try) .. '\n' .. meta))
+  m.joined = int(append(sized(text, meta)))
   m.origin = m.origin or m.joined
   hold(peer, m.joined, mid)
   write_member(peer, m)

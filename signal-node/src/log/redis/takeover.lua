@@ -27,7 +27,7 @@ end }
 local restored = {}
 
 -- restore <peer> <generation> <last mid> <n> <node> <socket> <try> <user or ~> <key hash> <joined> <base>
---         <recovery> <origin> <meta>: the later join wins, then the greater generation; of the same one, the greater count.
+--         <recovery> <origin> <meta>: the greater generation wins; of the same one, the greater count.
 steps.restore = { 14, function(peer, generation, mid, n, node, socket, try, user, key, joined, base, recovery,
                                origin, meta)
   n, mid = tonumber(n), tonumber(mid)
@@ -35,14 +35,7 @@ steps.restore = { 14, function(peer, generation, mid, n, node, socket, try, user
   if n > tonumber(redis.call('HGET', H, 'n') or '0') then redis.call('HSET', H, 'n', int(n)) end
   local m = member(peer)
   local known = m and claim(peer)
-  local is_newer = known and tonumber(known.generation) > tonumber(generation)
-  local last_try = known and try ~= '0' and m.try or tonumber(try)
-  if last_try > tonumber(try) or (is_newer and last_try == tonumber(try)) then return { 'settled' } end
-  -- A late copy of an earlier join has entered a log that had lost this one.
-  if is_newer then
-    generation = int(append('r ' .. peer .. ' 0\n'))
-    joined = generation
-  end
+  if known and tonumber(known.generation) > tonumber(generation) then return { 'settled' } end
   local ended = not known and has_left(peer, try, socket)
   if ended then return { 'gone', int(ended) } end
   local orphan = redis.call('HGET', H, 'o:' .. peer)
@@ -51,7 +44,7 @@ steps.restore = { 14, function(peer, generation, mid, n, node, socket, try, user
   if known and known.generation == generation and known.mid > mid then meta = m.meta end
   if known then mid = math.max(mid, known.mid) end
   redis.call('HDEL', H, 'o:' .. peer, 'x:' .. peer)
-  restored[peer], prolongs = not is_newer, true
+  restored[peer], prolongs = true, true
   hold(peer, generation, mid)
   write_member(peer, {
     n = n, node = node, socket = socket, try = tonumber(try), away = 0, user = user, key = key, joined = joined,

@@ -71,7 +71,6 @@ suite! {
     takeover::who_has_seen_more_than_there_is_waits_to_be_put_back,
     takeover::who_comes_back_having_seen_more_than_there_is_has_the_others_told,
     takeover::who_comes_back_with_more_settled_than_there_is_has_the_others_told,
-    takeover::a_later_join_is_restored_over_a_late_copy_of_an_earlier_one,
     takeover::of_two_restorations_the_greater_claim_and_count_win,
     posts::a_post_reaches_the_room_once_however_often_it_is_repeated,
     posts::a_post_into_a_room_where_nobody_is_present_is_gone,

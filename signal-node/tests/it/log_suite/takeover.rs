@@ -217,31 +217,6 @@ pub(super) async fn who_comes_back_with_more_settled_than_there_is_has_the_other
     assert!(!stage.all().await.pop().unwrap().is_reset(), "in an old contact that proves nothing");
 }
 
-pub(super) async fn a_later_join_is_restored_over_a_late_copy_of_an_earlier_one(stage: Stage) {
-    let early = stage.enter("ana").await;
-    let mut ours = known("ana", 500, 3);
-    ours.record.attempt = 2;
-    stage.call(&[restore(ours.clone()), Op::Reset]).await;
-    let last = stage.all().await.pop().unwrap();
-    let [Entry::Back { .. }, Entry::Reset { roster }] = &last.entries[..] else {
-        panic!("{last:?}")
-    };
-    let by = Claim { peer: id("ana"), generation: roster[0].generation };
-    assert!(by.generation > early.generation);
-    stage.step(Op::Reclaim { by: by.clone() }).await;
-    assert!(matches!(stage.step(say(&early, 1, None)).await, Outcome::Replaced(_)));
-    assert!(matches!(stage.step(say(&by, 4, None)).await, Outcome::Appended(_)));
-    ours.record.attempt = 1;
-    ours.by.generation = Seq(9_000_000_000_000_000);
-    stage.call(&[restore(ours), Op::Reset]).await;
-    let last = stage.all().await.pop().unwrap();
-    let [Entry::Reset { roster }] = &last.entries[..] else { panic!("{last:?}") };
-    assert_eq!(
-        roster[0].generation, by.generation,
-        "an earlier join is not restored over a later one"
-    );
-}
-
 pub(super) async fn of_two_restorations_the_greater_claim_and_count_win(stage: Stage) {
     let seen = Seq(1_000);
     let both = [restore(known("ana", 700, 3)), restore(known("ana", 600, 9)), Op::Reset];
