@@ -33,7 +33,7 @@ const NOBODY_CLOSED = { sig_closed: ["count==0"], sig_refused: ["count==0"], sig
  * What the p99 of getting in counts as at least while it is quiet (ms): below it, what else the machine does decides. With
  * it, good clients take no longer than this times two.
  */
-export const FLOOR = { smoke: 2500, small: 50, full: 50 };
+export const FLOOR = { smoke: 4000, small: 50, full: 50 };
 
 /** How many cases lib/cases.js has; all of them are tried. */
 const CASES = 12;

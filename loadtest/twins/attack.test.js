@@ -28,7 +28,7 @@ const NO_ADDRESS_LIMITS = { SIGNAL_NODE_MAX_CONNECTIONS_PER_IP: "1000000", SIGNA
 const CROSSED = 99;
 
 /** Far longer than getting in takes at most, twice over (ms). */
-const SLOW = 6_000;
+const SLOW = 9_000;
 
 /**
  * Asks the question and returns which thresholds were missed.
