@@ -28,7 +28,7 @@ commands() {
     # The suite of the room log and the round of the stage before, with Valkey in place of Redis.
     valkey)     echo 'deploy/test/valkey.sh' ;;
     # So many inputs over the corpus for each target; `make fuzz` goes on for minutes.
-    fuzz)       echo 'fuzz/run.sh --runs 5000' ;;
+    fuzz)       echo 'fuzz/run.sh --runs 3000' ;;
     # A few seconds of each question, and that each can be answered with no; `make load` asks them at length.
     load)       echo 'export K6=target/k6/bin/k6; node loadtest/run.js --profile smoke; node --test --test-reporter=spec loadtest/twins/*.test.js' ;;
     # That every load runs and delivers; figures are made by `make bench`.
