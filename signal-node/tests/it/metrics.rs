@@ -57,6 +57,8 @@ async fn volatile_signals_that_are_dropped_are_counted_by_cause() {
 #[tokio::test]
 async fn the_steps_that_wait_for_the_log_are_gone_once_it_has_answered() {
     let node = NodeProcess::start(&[("SIGNAL_NODE_JWT_SECRET", SECRET)]).await;
-    TestPeer::at(node.address(), &token("ana")).await.join("demo", "ana").await;
+    // She stays: the end of her socket would be a step that waits.
+    let mut ana = TestPeer::at(node.address(), &token("ana")).await;
+    ana.join("demo", "ana").await;
     assert_eq!(node.metric("signal_log_queued").await, 0);
 }
