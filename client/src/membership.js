@@ -233,7 +233,7 @@ export class Membership {
   }
 
   /**
-   * The server ended this socket's membership. If this page has asked elsewhere since, that is why.
+   * The server ended this socket's membership. If this page has asked elsewhere since, the answer to that counts.
    * @param {string} reason
    * @param {Link} link
    */
@@ -241,12 +241,11 @@ export class Membership {
     this.#missed.delete(link);
     if (link !== this.#link && link !== this.#asked) return;
     const moved = reason !== "kicked" && (this.#tries.get(link) ?? 0) < this.#identity.tries;
-    if (moved) link.outrun = true;
-    if (moved && link === this.#link) {
-      this.#unlink();
-      this.settle();
-    } else if (reason === "expired" && !moved) this.#startOver();
-    else if (!moved) this.#hooks.ended(reason);
+    if (!moved) return void (reason === "expired" ? this.#startOver() : this.#hooks.ended(reason));
+    link.outrun = true;
+    if (link !== this.#link) return;
+    this.#unlink();
+    this.settle();
   }
 
   /**

@@ -24,6 +24,6 @@ function copy(page) {
 
 for (const [, page] of summary.matchAll(/\]\(([\w./-]+\.md)\)/g)) copy(page);
 const [, about] = introduction.match(/^# .*\n\n(.*?[.])\s/) ?? [];
-// Parts of the summary are headings of the first level, of which llms.txt has one.
+// llms.txt has one heading of the first level, its title. The parts of the summary become headings of the second level.
 const list = summary.replace(/^# Summary\n/, "").replace(/^# /gm, "## ").replace(/^\[/m, "- [").trim();
 writeFileSync(join(site, "llms.txt"), `# signal-cluster\n\n> ${about}\n\n${list}\n`);

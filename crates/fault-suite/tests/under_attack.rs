@@ -7,7 +7,8 @@ use fault_suite::report::Outcome;
 
 /// Runs one against the programs that are built beside this one.
 ///
-/// A join that takes ten seconds hangs; how fast joins are is asked of an optimised build (`make faults`).
+/// Twice the floor, ten seconds, is the longest that a join may take here. `make faults` bounds the time more tightly, with an
+/// optimised build.
 fn run(scenario: &str, seconds: u32, options: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_fault-suite"));

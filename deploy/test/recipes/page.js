@@ -6,7 +6,7 @@ import { ROOT } from "../settings.js";
 export const fileOf = (page, name) => blockOf(page, "file", name);
 
 /**
- * A block below a mark of a page: the first one, or the first of a language.
+ * Returns the first block below a mark of a page, or the first one in a language.
  * @param {string} page @param {string} mark @param {string} name @param {string} [language]
  */
 export function blockOf(page, mark, name, language = "\\w*") {

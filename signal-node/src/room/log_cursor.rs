@@ -56,6 +56,11 @@ pub(super) enum Next {
     Broken,
 }
 
+/// Tells whether a batch lies behind `seq` and follows an entry before it: the log holds no such entry.
+fn passes_over(batch: &Batch, seq: Seq) -> bool {
+    batch.prev < seq && seq < batch.first
+}
+
 impl LogCursor {
     /// Returns the number of the last delivered entry; 0 before the first join.
     pub(super) fn position(&self) -> Seq {
@@ -119,9 +124,9 @@ impl LogCursor {
         self.last_gap_read = None;
     }
 
-    /// Tells whether a batch that waits lies behind `seq` and follows an entry before it: the log holds no such entry.
+    /// Tells whether a batch that waits passes over an entry.
     pub(super) fn skips(&self, seq: Seq) -> bool {
-        self.held.iter().any(|batch| batch.prev < seq && seq < batch.first)
+        self.held.iter().any(|batch| passes_over(batch, seq))
     }
 
     /// Tells whether everything that has arrived was delivered.
@@ -143,10 +148,9 @@ impl LogCursor {
         }
         let Some(batch) = self.held.front() else { return Next::Nothing };
         match batch.prev.cmp(&position) {
-            Ordering::Equal if self.is_known_skipped(batch) => Next::Broken,
-            Ordering::Equal => self.take(),
-            Ordering::Less if self.held.iter().any(|batch| batch.is_reset()) => self.take(),
-            Ordering::Less => Next::Broken,
+            Ordering::Equal if !passes_over(batch, self.known) => self.take(),
+            Ordering::Equal | Ordering::Less if self.holds_reset() => self.take(),
+            Ordering::Equal | Ordering::Less => Next::Broken,
             Ordering::Greater if self.last_gap_read != Some(batch.first) => {
                 self.last_gap_read = Some(batch.first);
                 self.read(position)
@@ -159,11 +163,9 @@ impl LogCursor {
         }
     }
 
-    /// Tells whether the log goes on without the last entry that it is known to have had, and which nobody was told of: it has lost
-    /// writes since. A reset speaks for them.
-    fn is_known_skipped(&self, batch: &Batch) -> bool {
-        let skips = batch.prev < self.known && self.known < batch.first;
-        skips && !self.held.iter().any(|batch| batch.is_reset())
+    /// Tells whether a reset waits, which speaks for what the log has lost.
+    fn holds_reset(&self) -> bool {
+        self.held.iter().any(|batch| batch.is_reset())
     }
 
     fn take(&mut self) -> Next {

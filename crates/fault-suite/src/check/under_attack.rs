@@ -37,9 +37,10 @@ pub struct Joins {
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times of a run are far below 2^52")]
 impl Joins {
-    fn of(attempts: impl Iterator<Item = (u64, bool)>) -> Self {
+    /// Sums up attempts: when each ended, how long it took, and whether it succeeded.
+    fn of(attempts: impl Iterator<Item = (u64, u64, bool)>) -> Self {
         let (mut times, mut joined) = (Vec::new(), 0_usize);
-        for (took, is_in) in attempts {
+        for (_, took, is_in) in attempts {
             times.push(took);
             joined += usize::from(is_in);
         }
@@ -72,18 +73,16 @@ impl AttackEffect {
             _ => None,
         })?;
         let ended = events.iter().find(|event| event.what == What::AttackOver)?.at;
-        let attempts = |wanted: fn(u64, u64, (u64, u64)) -> bool| {
-            let attempts = events.iter().filter_map(move |event| match event.what {
+        let attempts = || {
+            events.iter().filter_map(|event| match event.what {
                 What::Attempt { took, is_in } => Some((event.at, took, is_in)),
                 _ => None,
-            });
-            let counted =
-                attempts.filter(move |(at, took, _)| wanted(at - took, *at, (begun, ended)));
-            Joins::of(counted.map(|(_, took, is_in)| (took, is_in)))
+            })
         };
-        let quiet = attempts(|_, at, (begun, _)| at < begun);
+        let quiet = Joins::of(attempts().filter(|(at, ..)| *at < begun));
         // One that began before the attack and ended in it is one of the attack.
-        let attacked = attempts(|from, at, (begun, ended)| at >= begun && from < ended);
+        let is_attacked = |at: u64, took: u64| at >= begun && at - took < ended;
+        let attacked = Joins::of(attempts().filter(|(at, took, _)| is_attacked(*at, *took)));
         let baseline_ms = quiet.p99_ms.max(floor as f64 / 1e3);
         Some(Self { quiet, attacked, baseline_ms, growth: growth(events, begun, ended), ended })
     }

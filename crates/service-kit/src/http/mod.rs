@@ -24,5 +24,5 @@ pub use origin::Origin;
 pub use problem::Problem;
 pub use problem_schema::ProblemSchema;
 pub use proxies::Proxies;
-pub use serve::{MAX_HEADERS, serve, serve_while};
+pub use serve::{MAX_HEADERS, closing, serve, serve_while};
 pub use tls::{TLS_CERT_FILE, TLS_KEY_FILE, Tls};

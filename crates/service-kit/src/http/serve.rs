@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
-use axum::http::header::HOST;
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -48,6 +48,12 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     drop(listener); // from here on the operating system refuses new connections
     connections.close();
     connections.wait().await;
+}
+
+/// Has the connection end with this response (RFC 9112 §9.6).
+pub fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Serves `router` until `work` has ended, and returns its output. The listener stays bound, for another router.

@@ -249,7 +249,7 @@ impl Membership {
         self.missed.remove(&link);
     }
 
-    /// Handles `left`. If this client has asked elsewhere since, that is why.
+    /// Handles `left`. If this client has asked elsewhere since, the answer to that counts.
     pub(super) fn left(
         &mut self,
         reason: LeftReason,

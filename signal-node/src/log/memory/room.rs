@@ -355,9 +355,10 @@ impl RoomState {
         Ok(self.joined(&join.peer, now))
     }
 
-    /// A client that comes back having seen more than there is, or having been told that more of its messages are settled, shows that
-    /// the room has lost its last writes. The other members have to be told so before what it says again, or they would hear that
-    /// twice, or miss what nobody has heard, without a word. Only where a loss may be fresh: what a client says of itself is no proof.
+    /// A client that comes back may have seen more than the log holds, or have had more messages acknowledged than the log knows.
+    /// Either shows that the room has lost its last writes. A reset tells the others before this client says more: otherwise they
+    /// would get messages twice, or miss some, without being told. A client is believed only while a loss may be fresh: what it says
+    /// is no proof.
     fn tell_loss(&mut self, join: &Join, now: Duration, append: &mut Append) {
         let known = self.members.get(&join.peer).map(|member| member.mid);
         let has_seen_more = join.position.is_some_and(|position| position > self.head);

@@ -303,10 +303,7 @@ async fn two_servers_that_begin_with_one_snapshot_give_no_number_twice() {
     let snapshot = stage.redis.as_ref().unwrap().dump(stage.room.as_str()).await;
     let mut given = Vec::new();
     for _ in 0..2 {
-        let redis = stage.redis.as_mut().unwrap();
-        redis.kill().await;
-        redis.restart().await;
-        redis.put_back(&snapshot).await;
+        start_from(&mut stage, &snapshot).await;
         let outcome = until_answered(&stage, &say(&ana, 2, None)).await;
         let Outcome::Appended(seq) = outcome else { panic!("{outcome:?}") };
         given.push(seq);
@@ -350,11 +347,16 @@ async fn lose_messages(stage: &mut Stage, by: &Claim, first: u64) -> Seq {
         stage.step(say(by, mid, None)).await;
     }
     let lost = stage.all().await.pop().unwrap().last();
+    start_from(stage, &snapshot).await;
+    lost
+}
+
+/// Kills Redis, and starts another one with what was kept of it.
+async fn start_from(stage: &mut Stage, snapshot: &[(String, Vec<u8>)]) {
     let redis = stage.redis.as_mut().unwrap();
     redis.kill().await;
     redis.restart().await;
-    redis.put_back(&snapshot).await;
-    lost
+    redis.put_back(snapshot).await;
 }
 
 /// Repeats a step until the connection to Redis is back.

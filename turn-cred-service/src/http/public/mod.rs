@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
+use service_kit::http::closing;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::request_spans::trace_root;
@@ -47,11 +48,11 @@ pub(crate) fn public_router(state: PublicState, origins: &[AllowedOrigin]) -> Ro
 
 /// Closes the connection of a caller that is refused: over one that is kept alive, further requests would come as fast as they
 /// are refused.
-async fn close_refused(mut response: Response) -> Response {
-    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+async fn close_refused(response: Response) -> Response {
+    match response.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => closing(response),
+        _ => response,
     }
-    response
 }
 
 /// Allows exactly the listed origins; without any, no cross-origin browser request succeeds.

@@ -4,8 +4,6 @@
 
 mod attacks;
 
-use std::time::Duration;
-
 use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,10 +12,9 @@ use self::attacks::{
     Attack, Damage, ban_and_escape, come_and_go, flood, open_rooms, send_wrong_frames,
 };
 use super::measure::{count_events, latencies};
-use super::under_attack::{AttackPlan, compare, figures as effect_figures};
+use super::under_attack::{AttackPlan, WITHIN, compare, figures as effect_figures, gather};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::check::AttackEffect;
-use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::history::{History, What};
 use crate::report::{Figure, count};
 
@@ -27,8 +24,6 @@ const ROOMS: u32 = 2;
 const ROOMS_OF_A_SUBJECT: usize = 16;
 /// Members of a room; good and bad ones fit in.
 const CAPACITY: usize = 16;
-/// How long good members take to be in their rooms, and to settle at the end.
-const WITHIN: Duration = Duration::from_secs(60);
 
 /// What is missing in a negative twin: the scenario must find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +39,7 @@ pub enum Without {
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
 pub struct BadMembers {
-    /// How long it is quiet, and the attack.
+    /// How long the quiet time and the attack take.
     pub plan: AttackPlan,
     /// What is missing, in a twin.
     pub without: Option<Without>,
@@ -76,16 +71,7 @@ pub async fn bad_members(options: &Options, plan: &BadMembers) -> Report {
 }
 
 async fn attacked(rig: &mut Rig, seed: u64, plan: &BadMembers) -> Result<Damage, ScenarioError> {
-    let pace = Pace { every: Duration::from_secs(1), burst: 5 };
-    let good = |number: u32| Profile {
-        room: number % ROOMS,
-        pace: Some(pace),
-        behaviour: Behaviour::Stays,
-        ballast: 0,
-        endpoint: None,
-    };
-    rig.gather((0..3 * ROOMS).map(good), WITHIN).await?;
-    rig.phase(Phase::Load);
+    gather(rig, ROOMS).await?;
     let bans = plan.without != Some(Without::Ban);
     let attack = async |until: Instant| attack(rig, until, (seed, bans)).await;
     let damage = compare(rig, ROOMS, &plan.plan, attack).await;

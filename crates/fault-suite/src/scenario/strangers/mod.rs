@@ -12,18 +12,15 @@ use tokio::time::Instant;
 
 use self::attacker::{Answer, AnswerCounts, Attacker, Kind, Then};
 use super::measure::count_events;
-use super::under_attack::{AttackPlan, compare, figures as effect_figures};
+use super::under_attack::{AttackPlan, WITHIN, compare, figures as effect_figures, gather};
 use super::{Options, Report, Rig, ScenarioError, ScenarioSettings, stage};
 use crate::check::AttackEffect;
-use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::cluster::Node;
 use crate::history::{History, What};
 use crate::report::{Figure, count};
 
 /// Rooms of three good members.
 const ROOMS: u32 = 2;
-/// How long good members take to be in their rooms, and to settle at the end.
-const WITHIN: Duration = Duration::from_secs(60);
 /// Pauses of those who show tokens, and of those who want to stay. A machine that attackers share with nodes leaves
 /// them no processor if they come without a pause.
 const HURRY: Duration = Duration::from_millis(10);
@@ -34,7 +31,7 @@ const BORNE: Duration = Duration::from_secs(20);
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Strangers {
-    /// How long it is quiet, and the attack.
+    /// How long the quiet time and the attack take.
     pub plan: AttackPlan,
     /// So many who say no hello come to each node, and so many who say nothing at all. A node may have four fifths of them as
     /// connections, and an address two fifths.
@@ -72,16 +69,7 @@ async fn attacked(
     seed: u64,
     plan: &Strangers,
 ) -> Result<AnswerCounts, ScenarioError> {
-    let pace = Pace { every: Duration::from_secs(1), burst: 5 };
-    let good = |number: u32| Profile {
-        room: number % ROOMS,
-        pace: Some(pace),
-        behaviour: Behaviour::Stays,
-        ballast: 0,
-        endpoint: None,
-    };
-    rig.gather((0..3 * ROOMS).map(good), WITHIN).await?;
-    rig.phase(Phase::Load);
+    gather(rig, ROOMS).await?;
     let strangers = all(rig, plan.silent);
     let attack = async |until: Instant| attack(strangers, until, seed).await;
     let counts = compare(rig, ROOMS, &plan.plan, attack).await;

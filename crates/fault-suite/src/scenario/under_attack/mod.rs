@@ -14,12 +14,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::Rig;
+use super::{Rig, ScenarioError};
 use crate::check::AttackEffect;
+use crate::client::{Behaviour, Pace, Phase, Profile};
 use crate::cluster::Cluster;
 use crate::history::{Log, What, micros};
 use crate::report::{Figure, count};
 use joiner::Joiner;
+
+/// How long good members take to be in their rooms, and to settle at the end.
+pub(super) const WITHIN: Duration = Duration::from_secs(60);
 
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -41,6 +45,21 @@ pub struct AttackPlan {
 /// in another one: 127.0.0.0/24.
 pub(super) fn attacker(host: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 1, host)
+}
+
+/// Has three good members join each of these rooms and talk.
+pub(super) async fn gather(rig: &mut Rig, rooms: u32) -> Result<(), ScenarioError> {
+    let pace = Pace { every: Duration::from_secs(1), burst: 5 };
+    let good = |number: u32| Profile {
+        room: number % rooms,
+        pace: Some(pace),
+        behaviour: Behaviour::Stays,
+        ballast: 0,
+        endpoint: None,
+    };
+    rig.gather((0..3 * rooms).map(good), WITHIN).await?;
+    rig.phase(Phase::Load);
+    Ok(())
 }
 
 /// Has good clients come and go in these rooms: while it is quiet, then while `attack` is under way, which is given its end.

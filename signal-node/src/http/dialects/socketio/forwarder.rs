@@ -27,7 +27,7 @@ use crate::log::{Feed, FeedEvent, LogError, RoomLog, Volatile};
 /// long.
 const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether the node of a request that waits is still there.
+/// How often a request that waits checks that its node is still alive.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What nodes send to each other.
